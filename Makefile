@@ -1,0 +1,60 @@
+# `make demo` and `make test` each do all the set-up they need on a fresh machine; the other targets are for later.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+# The first interpreter that really runs and that the project supports (a pyenv shim may exist and not run).
+PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13; do \
+  $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+EXTRAS_TEST := embedded,export,scenes,intake,test
+
+.PHONY: help demo test lint types quality eval-demo train-demo faults full-size bench docs clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Respray needs Python 3.11 to 3.13 and found none. Debian, Ubuntu: apt-get install python3 python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment. Debian, Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+
+# Stamps: installing again only when the dependencies change.
+$(VENV)/.demo: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[embedded]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml scripts/setup_test_tools.sh | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$(EXTRAS_TEST)]'
+	scripts/setup_test_tools.sh
+	@touch $@ $(VENV)/.demo
+
+demo: $(VENV)/.demo  ## edit the demo photos through the real pipeline and print where to look
+	$(BIN)/respray demo
+
+lint: $(VENV)/.test  ## ruff
+	$(BIN)/ruff check .
+
+types: $(VENV)/.test  ## mypy
+	$(BIN)/mypy
+
+test: $(VENV)/.test lint types  ## lint, types and all fast tests, against real servers
+	$(BIN)/python -m pytest
+
+quality: $(VENV)/.test  ## the edit quality suite: table, JSON and pictures in build/quality
+	$(BIN)/python scripts/quality.py
+
+eval-demo: $(VENV)/.test  ## IoU of the demo model on 200 rooms that training never saw
+	$(BIN)/python scripts/eval_demo.py
+
+train-demo: $(VENV)/.test  ## train the demo model (hours; resumes where it stopped)
+	$(BIN)/python scripts/train_demo.py
+
+faults: $(VENV)/.test  ## the fault table: kill, restart and break everything under load
+	$(BIN)/python scripts/faults.py
+
+full-size: $(VENV)/.test  ## export, serve and run the 848M architecture with random weights
+	$(BIN)/python scripts/full_size.py
+
+clean:  ## remove what was built (not the virtual environment)
+	rm -rf build out .pytest_cache .mypy_cache .ruff_cache
