@@ -1,0 +1,155 @@
+"""The applier's one entry point: a decoded photo, what the network saw in it and a request -> encoded files and a report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from editing.composite import Painter, composite
+from editing.errors import ConceptNotFoundError, EditError, UnknownNameError
+from editing.overlap import resolve
+from editing.recolor import Recolorer
+from editing.report import measure
+from editing.request import Edit, EditReport, FileReport, OutputReport, PhotoReport, PhotoRequest, Recolor, Tone
+from editing.select import Found, Segments, find
+from editing.surface import Surface, surfaces
+from editing.tone import Toner
+from imaging.arrays import UInt8Array
+from imaging.encode import MEDIA_TYPES, encode, preview
+
+
+@dataclass(frozen=True)
+class EditResult:
+    """`files` in the order of `report.files`."""
+
+    files: list[bytes]
+    report: PhotoReport
+
+
+class Clock:
+    """Seconds per named stage, summed."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def edit_photo(photo: UInt8Array, segments: Segments, request: PhotoRequest, attachments: Sequence[bytes]) -> EditResult:
+    """Carry out `request` on `photo` (uint8 [H,W,3] sRGB).
+
+    `segments` answers `editing.select.prompts_of(request.concepts)` in that order. Files: every output, then one preview per output, then
+    instance masks where asked for. Pixels outside all mattes and of protected concepts are byte-identical to `photo`.
+    Raises `EditError` (or `ImageError` for an attachment) with a message for the user.
+    """
+    _check(request)
+    clock = Clock()
+    with clock.stage("matte"):
+        found = find(photo, request.concepts, segments, attachments, request.feather)
+        warnings = _missing(request, found)
+        whole = {name: item.matte for name, item in found.items() if item.matte is not None}
+        visible = resolve(request.concepts, whole, request.protect)
+    files: list[bytes] = []
+    file_reports: list[FileReport] = []
+    previews: list[tuple[str, bytes]] = []
+    output_reports: list[OutputReport] = []
+    for output in request.outputs:
+        image = photo.copy()
+        edits: list[EditReport] = []
+        with clock.stage("apply"):
+            for edit in output.edits:
+                matte = visible.get(edit.concept)
+                parts = surfaces(photo, matte.alpha) if matte is not None else []
+                edits.append(_apply(photo, image, edit, parts))
+        with clock.stage("encode"):
+            files.append(encode(image, output.format, output.quality))
+        file_reports.append(FileReport(kind="output", name=output.name, media_type=MEDIA_TYPES[output.format]))
+        if request.preview_size:
+            with clock.stage("preview"):
+                previews.append((output.name, preview(image, request.preview_size)))
+        output_reports.append(OutputReport(name=output.name, edits=edits))
+    for name, data in previews:
+        files.append(data)
+        file_reports.append(FileReport(kind="preview", name=name, media_type=MEDIA_TYPES["jpeg"]))
+    if request.masks:
+        with clock.stage("encode"):
+            _write_masks(found, files, file_reports)
+    report = PhotoReport(
+        width=photo.shape[1],
+        height=photo.shape[0],
+        concepts=[item.report for item in found.values()],
+        outputs=output_reports,
+        files=file_reports,
+        timings={name: round(seconds, 6) for name, seconds in clock.seconds.items()},
+        warnings=warnings,
+    )
+    return EditResult(files, report)
+
+
+def _check(request: PhotoRequest) -> None:
+    names = [concept.name for concept in request.concepts]
+    for name in request.protect:
+        if name not in names:
+            raise UnknownNameError("protected concept", name, names)
+    for output in request.outputs:
+        for edit in output.edits:
+            if edit.concept not in names:
+                raise UnknownNameError("concept", edit.concept, names)
+
+
+def _missing(request: PhotoRequest, found: dict[str, Found]) -> list[str]:
+    missing = [name for name, item in found.items() if item.matte is None]
+    if missing and request.missing_is_error:
+        raise ConceptNotFoundError("nothing found for " + ", ".join(f"'{name}'" for name in missing))
+    return [f"nothing found for '{name}'" for name in missing]
+
+
+def _apply(photo: UInt8Array, image: UInt8Array, edit: Edit, parts: list[Surface]) -> EditReport:
+    """Apply one edit to `image` in place. Several edits of one concept build on each other."""
+    rule = edit.rule
+    before = image.copy()
+    for part in parts:
+        composite(before, image, part, _painter(edit, part))
+    requested = rule.color.upper() if isinstance(rule, Recolor) else None
+    return measure(edit.concept, rule, parts, before, image, requested=requested)
+
+
+def _painter(edit: Edit, part: Surface) -> Painter:
+    if isinstance(edit.rule, Recolor):
+        return Recolorer(part, edit.rule)
+    if isinstance(edit.rule, Tone):
+        return Toner(edit.rule)
+    raise EditError(f"the rule '{edit.rule.rule}' is not yet available; recolor and tone are")
+
+
+def _write_masks(found: dict[str, Found], files: list[bytes], reports: list[FileReport]) -> None:
+    for name, item in found.items():
+        if item.matte is None:
+            continue
+        for number, mask in enumerate(instance_masks(item), start=1):
+            files.append(encode(mask, "png"))
+            reports.append(FileReport(kind="mask", name=name, instance=number, media_type=MEDIA_TYPES["png"]))
+
+
+def instance_masks(item: Found) -> list[UInt8Array]:
+    """Full-resolution masks uint8 [H,W], one per instance: the concept's matte where that instance is the most probable."""
+    if item.matte is None:
+        return []
+    if len(item.instances) <= 1:
+        return [item.matte.alpha]
+    height, width = item.matte.alpha.shape
+    stack = np.stack(item.instances)
+    owner = stack.argmax(axis=0).astype(np.uint8)
+    owner_full = cv2.resize(owner, (width, height), interpolation=cv2.INTER_NEAREST)
+    return [np.where(owner_full == index, item.matte.alpha, np.uint8(0)) for index in range(len(item.instances))]

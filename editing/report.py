@@ -1,0 +1,84 @@
+"""Honest numbers about one edit, measured on the finished 8-bit pixels and not on the editor's own intermediate values."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from editing.color import LUMINANCE, decode_srgb, delta_e_2000, hex_to_lab, linear_to_hex, linear_to_lab
+from editing.request import EditReport, Rule
+from editing.surface import Surface
+from imaging.arrays import FloatArray, UInt8Array
+
+# At most this many solid pixels are measured, evenly spread.
+SAMPLES = 200_000
+SOLID_ALPHA = 250
+DARK_LUMINANCE = 0.01
+SMALL_COVERAGE = 0.002
+
+
+def measure(
+    concept: str, rule: Rule, parts: list[Surface], before: UInt8Array, after: UInt8Array, *, requested: str | None = None
+) -> EditReport:
+    """Measure one edit. `before` and `after` are uint8 [H,W,3]; `parts` the surfaces that were painted, in photo coordinates.
+
+    `measured` divides every edited pixel by the light that fell on it, read from the photo before the edit (luminance over the surface's
+    reference luminance), and takes the median. `clipped` and `out_of_gamut` count edited pixels whose channels touch 255 or 0.
+    """
+    height, width = before.shape[:2]
+    coverage = sum(float(p.alpha.sum(dtype=np.int64)) for p in parts) / 255.0 / (height * width)
+    old, new, shade = _samples(parts, before, after)
+    warnings: list[str] = []
+    if not parts or not len(old):
+        nothing = [f"nothing of '{concept}' to edit"]
+        return EditReport(concept=concept, rule=rule.rule, requested=requested, coverage=coverage, warnings=nothing)
+    old_light, new_light = decode_srgb(old) @ LUMINANCE, decode_srgb(new) @ LUMINANCE
+    clipped = float(np.mean(np.any(new == 255, axis=-1) & ~np.any(old == 255, axis=-1)))
+    crushed = float(np.mean(np.any(new == 0, axis=-1) & ~np.any(old == 0, axis=-1)))
+    measured = delta = None
+    if requested is not None:
+        lit = shade > 0.05
+        albedo = np.median(decode_srgb(new[lit]) / shade[lit][:, None], axis=0) if lit.any() else np.median(decode_srgb(new), axis=0)
+        measured = linear_to_hex(albedo)
+        delta = float(delta_e_2000(linear_to_lab(albedo), hex_to_lab(requested)))
+    if float(np.median(old_light)) < DARK_LUMINANCE:
+        warnings.append(f"'{concept}' is very dark in the photo: its colour and light are uncertain")
+    if coverage < SMALL_COVERAGE:
+        warnings.append(f"'{concept}' covers only {coverage:.2%} of the photo")
+    if clipped > 0.02:
+        warnings.append(f"{clipped:.0%} of '{concept}' reached pure white in a channel: a darker colour or exposure keeps more detail")
+    return EditReport(
+        concept=concept,
+        rule=rule.rule,
+        requested=requested,
+        measured=measured,
+        delta_e=None if delta is None else round(delta, 2),
+        coverage=round(coverage, 5),
+        clipped=round(clipped, 4),
+        out_of_gamut=round(crushed, 4),
+        shading_correlation=_correlation(old_light, new_light),
+        warnings=warnings,
+    )
+
+
+def _samples(parts: list[Surface], before: UInt8Array, after: UInt8Array) -> tuple[UInt8Array, UInt8Array, FloatArray]:
+    old, new, shade = [], [], []
+    area = sum(p.alpha.size for p in parts) or 1
+    step = max(1, int((area / SAMPLES) ** 0.5))
+    for part in parts:
+        x0, y0, x1, y1 = part.box
+        chosen = part.alpha[::step, ::step] >= SOLID_ALPHA
+        source = before[y0:y1:step, x0:x1:step][chosen]
+        old.append(source)
+        new.append(after[y0:y1:step, x0:x1:step][chosen])
+        shade.append((decode_srgb(source) @ LUMINANCE) / np.float32(part.reference_luminance))
+    if not old:
+        return np.zeros((0, 3), np.uint8), np.zeros((0, 3), np.uint8), np.zeros(0, np.float32)
+    return np.concatenate(old), np.concatenate(new), np.concatenate(shade)
+
+
+def _correlation(old: FloatArray, new: FloatArray) -> float | None:
+    """Pearson correlation of log luminance before and after; None on a flat surface."""
+    a, b = np.log(np.maximum(old, 1e-4)), np.log(np.maximum(new, 1e-4))
+    if a.std() < 1e-3 or b.std() < 1e-3:
+        return None
+    return round(float(np.corrcoef(a, b)[0, 1]), 4)

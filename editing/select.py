@@ -1,0 +1,144 @@
+"""From the network's answer to one matte per concept: which prompts count as found, and which probabilities are used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from editing import matte as mattes
+from editing.errors import EditError
+from editing.matte import Matte
+from editing.request import ConceptQuery, ConceptReport
+from imaging.arrays import FloatArray, UInt8Array
+from imaging.decode import decode_mask
+
+# A concept whose matte covers less than this share of the photo was not found.
+LEAST_COVERAGE = 2e-4
+
+
+@dataclass(frozen=True)
+class Segments:
+    """The network's answer for one photo, prompts in the order of `prompts_of`.
+
+    `region` uint8 [N,h,w] (semantic probability x 255), `masks` uint8 [N,K,h,w] (instances), `scores` float32 [N,K] (already multiplied by
+    presence), `boxes` float32 [N,K,4] (x0,y0,x1,y1 in 0..1), `presence` float32 [N]. N may exceed the number of prompts (padding).
+    """
+
+    region: UInt8Array
+    masks: UInt8Array
+    scores: FloatArray
+    boxes: FloatArray
+    presence: FloatArray
+
+    @classmethod
+    def empty(cls) -> Segments:
+        """For requests in which every concept brings its own mask."""
+        masks, scores = np.zeros((0, 0, 1, 1), np.uint8), np.zeros((0, 0), np.float32)
+        return cls(np.zeros((0, 1, 1), np.uint8), masks, scores, np.zeros((0, 0, 4), np.float32), np.zeros(0, np.float32))
+
+
+@dataclass(frozen=True)
+class Found:
+    """One concept's matte (None: not found), its instances' low-resolution probabilities uint8 [h,w], and the report."""
+
+    matte: Matte | None
+    instances: list[UInt8Array]
+    report: ConceptReport
+
+
+def needs_segmentation(concept: ConceptQuery) -> bool:
+    """Whether the concept's prompts go to the network."""
+    return concept.mask_attachment is None and not concept.complement_of
+
+
+def prompts_of(concepts: Sequence[ConceptQuery]) -> list[str]:
+    """The prompts to segment, in the order that `Segments` must have."""
+    return [prompt for concept in concepts if needs_segmentation(concept) for prompt in concept.prompts]
+
+
+def find(
+    photo: UInt8Array, concepts: Sequence[ConceptQuery], segments: Segments, attachments: Sequence[bytes], feather: float
+) -> dict[str, Found]:
+    """One `Found` per concept name. Raises `EditError` when `segments` or `attachments` do not fit the request.
+
+    A surface takes the semantic region where the prompt's presence reaches the threshold. An object takes the union of the instances that
+    reach it, and falls back to the region when no instance does but the presence does.
+    """
+    needed = len(prompts_of(concepts))
+    if len(segments.presence) < needed:
+        raise EditError(f"{needed} prompts were asked for, but the segmentation answers {len(segments.presence)}")
+    found: dict[str, Found] = {}
+    row = 0
+    for concept in concepts:
+        if concept.mask_attachment is not None:
+            found[concept.name] = _from_attachment(photo, concept, attachments, feather)
+        elif not concept.complement_of:
+            found[concept.name] = _from_network(photo, concept, segments, range(row, row + len(concept.prompts)), feather)
+            row += len(concept.prompts)
+    for concept in concepts:
+        if concept.complement_of and concept.mask_attachment is None:
+            found[concept.name] = _complement(photo, concept, found)
+    return {concept.name: found[concept.name] for concept in concepts}
+
+
+def _from_network(photo: UInt8Array, concept: ConceptQuery, segments: Segments, rows: range, feather: float) -> Found:
+    probability: UInt8Array | None = None
+    instances: list[UInt8Array] = []
+    best = 0.0
+    for row in rows:
+        presence = float(segments.presence[row])
+        chosen = [k for k, score in enumerate(segments.scores[row]) if score >= concept.threshold]
+        top = float(segments.scores[row].max(initial=0.0))
+        best = max(best, top if chosen else presence)
+        instances += [segments.masks[row, k] for k in chosen]
+        parts: list[UInt8Array] = []
+        if concept.kind == "object" and chosen:
+            parts = [segments.masks[row, k] for k in chosen]
+        elif presence >= concept.threshold:
+            parts = [segments.region[row]]
+        for part in parts:
+            probability = part if probability is None else cv2.max(probability, part)
+    if probability is None:
+        return Found(None, [], ConceptReport(name=concept.name, found=False, coverage=0.0, instances=0, score=round(best, 4)))
+    matte = mattes.feather(mattes.refine(probability, photo), feather)
+    return _found(concept, matte, instances, best, "sam3")
+
+
+def _from_attachment(photo: UInt8Array, concept: ConceptQuery, attachments: Sequence[bytes], feather: float) -> Found:
+    index = concept.mask_attachment
+    if index is None or index >= len(attachments):
+        raise EditError(f"concept '{concept.name}' refers to attachment {index}, but {len(attachments)} were sent")
+    mask = decode_mask(attachments[index], photo.shape[1], photo.shape[0])
+    return _found(concept, mattes.feather(mattes.from_user_mask(mask, photo), feather), [], 1.0, "user")
+
+
+def _complement(photo: UInt8Array, concept: ConceptQuery, found: dict[str, Found]) -> Found:
+    present = []
+    for name in concept.complement_of:
+        if name not in found:
+            raise EditError(f"concept '{concept.name}' is everything but '{name}', which is not in the request: {', '.join(found)}")
+        matte = found[name].matte
+        if matte is not None:
+            present.append(matte)
+    if not present:
+        return Found(None, [], ConceptReport(name=concept.name, found=False, coverage=0.0, instances=0, score=0.0, source="complement"))
+    return _found(concept, mattes.complement(mattes.unite(present)), [], 1.0, "complement")
+
+
+def _found(concept: ConceptQuery, matte: Matte, instances: list[UInt8Array], score: float, source: str) -> Found:
+    coverage = matte.coverage
+    there = coverage >= LEAST_COVERAGE
+    report = ConceptReport.model_validate(
+        {
+            "name": concept.name,
+            "found": there,
+            "coverage": round(coverage, 5),
+            "score": round(score, 4),
+            "source": source,
+            "instances": (len(instances) or 1) if there else 0,
+        }
+    )
+    return Found(matte if there else None, instances if there else [], report)

@@ -1,0 +1,63 @@
+"""ICC profiles: anything -> sRGB, through Pillow's LittleCMS."""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageCms
+
+# Two profiles are the same for 8-bit work when no colour of a 9x9x9 grid moves by more than this many codes.
+SAME_PROFILE_CODES = 1
+GRID = 9
+
+
+def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """`image` (mode L, RGB or CMYK, any ICC `profile`) -> mode RGB, sRGB.
+
+    A profile that cannot be read, or that does not fit the image's mode, is ignored: the photo is then taken as sRGB, as viewers do.
+    """
+    if not profile:
+        return _plain(image)
+    if image.mode == "RGB" and _is_srgb(profile):
+        return image
+    try:
+        return _transform(image, profile)
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return _plain(image)
+
+
+def srgb_profile() -> bytes:
+    """The bytes of a standard sRGB profile, for tagging what is written."""
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _transform(image: Image.Image, profile: bytes) -> Image.Image:
+    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    result = ImageCms.profileToProfile(
+        image,
+        source,
+        ImageCms.createProfile("sRGB"),
+        renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        outputMode="RGB",
+        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+    )
+    if result is None:
+        raise ValueError("no transform")
+    return result
+
+
+@lru_cache(maxsize=64)
+def _is_srgb(profile: bytes) -> bool:
+    axis = np.linspace(0, 255, GRID).round().astype(np.uint8)
+    grid = np.stack(np.meshgrid(axis, axis, axis), axis=-1).reshape(GRID, GRID * GRID, 3)
+    try:
+        moved = np.asarray(_transform(Image.fromarray(grid), profile)).astype(int)
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return True
+    return int(np.abs(moved - grid.astype(int)).max()) <= SAME_PROFILE_CODES
