@@ -16,7 +16,7 @@ from editing.overlap import resolve
 from editing.recolor import Recolorer
 from editing.report import measure
 from editing.request import Edit, EditReport, FileReport, OutputReport, PhotoReport, PhotoRequest, Recolor, Tone
-from editing.select import Found, Segments, find
+from editing.select import Found, ObjectSource, Segments, find
 from editing.surface import Surface, surfaces
 from editing.tone import Toner
 from imaging.arrays import UInt8Array
@@ -46,17 +46,24 @@ class Clock:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
 
-def edit_photo(photo: UInt8Array, segments: Segments, request: PhotoRequest, attachments: Sequence[bytes]) -> EditResult:
+def edit_photo(
+    photo: UInt8Array,
+    segments: Segments,
+    request: PhotoRequest,
+    attachments: Sequence[bytes],
+    object_source: ObjectSource = "instances",
+) -> EditResult:
     """Carry out `request` on `photo` (uint8 [H,W,3] sRGB).
 
-    `segments` answers `editing.select.prompts_of(request.concepts)` in that order. Files: every output, then one preview per output, then
+    `segments` answers `editing.select.prompts_of(request.concepts)` in that order; `object_source` as in
+    `editing.select.find`. Files: every output, then one preview per output, then
     instance masks where asked for. Pixels outside all mattes and of protected concepts are byte-identical to `photo`.
     Raises `EditError` (or `ImageError` for an attachment) with a message for the user.
     """
     _check(request)
     clock = Clock()
     with clock.stage("matte"):
-        found = find(photo, request.concepts, segments, attachments, request.feather)
+        found = find(photo, request.concepts, segments, attachments, feather=request.feather, object_source=object_source)
         warnings = _missing(request, found)
         whole = {name: item.matte for name, item in found.items() if item.matte is not None}
         visible = resolve(request.concepts, whole, request.protect)

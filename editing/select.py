@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -15,6 +16,8 @@ from editing.request import ConceptQuery, ConceptReport
 from imaging.arrays import FloatArray, UInt8Array
 from imaging.decode import decode_mask
 
+# Which of the network's answers an object's matte is made from.
+ObjectSource = Literal["instances", "region"]
 # A concept whose matte covers less than this share of the photo was not found.
 LEAST_COVERAGE = 2e-4
 
@@ -60,12 +63,18 @@ def prompts_of(concepts: Sequence[ConceptQuery]) -> list[str]:
 
 
 def find(
-    photo: UInt8Array, concepts: Sequence[ConceptQuery], segments: Segments, attachments: Sequence[bytes], feather: float
+    photo: UInt8Array,
+    concepts: Sequence[ConceptQuery],
+    segments: Segments,
+    attachments: Sequence[bytes],
+    *,
+    feather: float = 0.0,
+    object_source: ObjectSource = "instances",
 ) -> dict[str, Found]:
     """One `Found` per concept name. Raises `EditError` when `segments` or `attachments` do not fit the request.
 
     A surface takes the semantic region where the prompt's presence reaches the threshold. An object takes the union of the instances that
-    reach it, and falls back to the region when no instance does but the presence does.
+    reach it, and falls back to the region when no instance does but the presence does (`object_source` "region": always the region).
     """
     needed = len(prompts_of(concepts))
     if len(segments.presence) < needed:
@@ -76,7 +85,7 @@ def find(
         if concept.mask_attachment is not None:
             found[concept.name] = _from_attachment(photo, concept, attachments, feather)
         elif not concept.complement_of:
-            found[concept.name] = _from_network(photo, concept, segments, range(row, row + len(concept.prompts)), feather)
+            found[concept.name] = _from_network(photo, concept, segments, range(row, row + len(concept.prompts)), object_source, feather)
             row += len(concept.prompts)
     for concept in concepts:
         if concept.complement_of and concept.mask_attachment is None:
@@ -84,7 +93,9 @@ def find(
     return {concept.name: found[concept.name] for concept in concepts}
 
 
-def _from_network(photo: UInt8Array, concept: ConceptQuery, segments: Segments, rows: range, feather: float) -> Found:
+def _from_network(
+    photo: UInt8Array, concept: ConceptQuery, segments: Segments, rows: range, object_source: ObjectSource, feather: float
+) -> Found:
     probability: UInt8Array | None = None
     instances: list[UInt8Array] = []
     best = 0.0
@@ -95,7 +106,7 @@ def _from_network(photo: UInt8Array, concept: ConceptQuery, segments: Segments, 
         best = max(best, top if chosen else presence)
         instances += [segments.masks[row, k] for k in chosen]
         parts: list[UInt8Array] = []
-        if concept.kind == "object" and chosen:
+        if concept.kind == "object" and chosen and object_source == "instances":
             parts = [segments.masks[row, k] for k in chosen]
         elif presence >= concept.threshold:
             parts = [segments.region[row]]
