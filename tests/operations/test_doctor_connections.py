@@ -1,0 +1,186 @@
+"""Check 8 against a real Redis, a real S3 server with real policies, real sockets - up, down, and set up wrongly."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from operations.doctor import FAIL, PASS, WARN, Finding, Situation, connections
+
+
+def _find(findings: list[Finding], word: str) -> Finding:
+    (found,) = [finding for finding in findings if word.lower() in finding.what.lower()]
+    return found
+
+
+def _look(word: str, **environment: str) -> Finding:
+    return _find(connections.run(Situation(environment, timeout=2)), word)
+
+
+def test_redis_up_wrong_password_and_down(redis_server: Callable[..., int]) -> None:
+    port = redis_server("--requirepass", "hunter2")
+    assert _look("redis", REDIS_URL=f"redis://:hunter2@127.0.0.1:{port}").status == PASS
+    refused = _look("redis", REDIS_URL=f"redis://:wrong-one@127.0.0.1:{port}")
+    assert refused.status == FAIL and "user and password" in refused.fix and "wrong-one" not in refused.what
+    assert _look("redis", REDIS_URL=f"redis://:hunter2@127.0.0.1:{_unused()}").status == FAIL
+    assert "rediss://" in _look("redis", REDIS_URL=f"rediss://:hunter2@127.0.0.1:{port}").fix
+
+
+def test_redis_that_may_evict_jobs_is_a_warning(redis_server: Callable[..., int]) -> None:
+    port = redis_server("--maxmemory", "10mb", "--maxmemory-policy", "allkeys-lru")
+    finding = _look("redis", REDIS_URL=f"redis://127.0.0.1:{port}")
+    assert finding.status == WARN and "noeviction" in finding.fix
+
+
+def test_intake_without_its_settings_fails() -> None:
+    assert "without REDIS_URL" in _look("ADAPTER=celery", ADAPTER="celery").what
+    assert "CF_ACCOUNT_ID, CF_QUEUE_ID, CF_API_TOKEN" in _look("queue_pull", ADAPTER="queue_pull").what
+    assert _look("broker", ADAPTER="runpod").status == PASS
+
+
+def _storage(endpoint: str, bucket: str, access_key: str = "test", secret_key: str = "test") -> dict[str, str]:
+    return {
+        "STORAGE_S3_ENDPOINT": endpoint,
+        "STORAGE_BUCKET": bucket,
+        "STORAGE_ACCESS_KEY": access_key,
+        "STORAGE_SECRET_KEY": secret_key,
+    }
+
+
+def test_storage_is_listed_written_and_read(s3_endpoint: str, s3_client: Any) -> None:
+    s3_client.create_bucket(Bucket="doctor")
+    finding = _look("storage", **_storage(s3_endpoint, "doctor"))
+    assert finding.status == PASS and finding.what.endswith("listed, written, read")
+    assert s3_client.list_objects_v2(Bucket="doctor")["KeyCount"] == 0  # it leaves nothing behind
+
+
+def test_storage_without_bucket_or_server_or_settings_fails(s3_endpoint: str) -> None:
+    absent = _look("NoSuchBucket", **_storage(s3_endpoint, "absent"))
+    assert absent.status == FAIL and absent.fix.startswith("aws s3 mb s3://absent")
+    down = _look("cannot list", **_storage(f"http://127.0.0.1:{_unused()}", "doctor"))
+    assert down.status == FAIL and "STORAGE_S3_ENDPOINT" in down.fix
+    assert _look("storage is not set up").status == WARN
+    assert _look("storage is not set up", ADAPTER="runpod").status == FAIL
+    twice = _look("differ", STORAGE_S3_ENDPOINT="http://a", MINIO_ENDPOINT="b")
+    assert twice.status == FAIL and "STORAGE_S3_ENDPOINT and MINIO_ENDPOINT" in twice.what
+
+
+def test_storage_with_read_only_keys_fails_and_says_which_right_is_missing(
+    s3_endpoint: str, s3_client: Any, s3_as: Callable[..., Any]
+) -> None:
+    """The server enforces real policies here: the user may list and read, not write."""
+    s3_client.create_bucket(Bucket="readonly")
+    users = s3_as(service="iam")
+    users.create_user(UserName="reader")
+    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["s3:GetObject", "s3:ListBucket"], "Resource": "*"}]}
+    users.put_user_policy(UserName="reader", PolicyName="read", PolicyDocument=json.dumps(policy))
+    keys = users.create_access_key(UserName="reader")["AccessKey"]
+    _enforce_policies(s3_endpoint, "0")
+    try:
+        finding = _look("cannot write", **_storage(s3_endpoint, "readonly", keys["AccessKeyId"], keys["SecretAccessKey"]))
+        unknown = _look("cannot list", **_storage(s3_endpoint, "readonly", "nobody", "nothing"))
+    finally:
+        _enforce_policies(s3_endpoint, "1000000000")
+    assert finding.status == FAIL and "AccessDenied" in finding.what and "s3:PutObject" in finding.fix
+    assert unknown.status == FAIL and "STORAGE_ACCESS_KEY" in unknown.fix
+
+
+def _enforce_policies(endpoint: str, after: str) -> None:
+    """moto's own switch: check policies after this many calls."""
+    import urllib.request
+
+    request = urllib.request.Request(
+        f"{endpoint}/moto-api/reset-auth", data=after.encode(), headers={"Content-Type": "text/plain"}, method="POST"
+    )
+    urllib.request.urlopen(request, timeout=5).read()
+
+
+def test_triton_address_that_nobody_answers_fails() -> None:
+    finding = _look("triton", TRITON_URL=f"127.0.0.1:{_unused()}")
+    assert finding.status == FAIL and "TRITON_URL=host:8001" in finding.fix
+    assert "embedded" in _look("triton").what
+
+
+@pytest.fixture
+def receiver() -> Iterator[int]:
+    """Somebody's API."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_port
+    server.shutdown()
+    server.server_close()
+
+
+def test_callback_host_up_down_misspelt_and_without_secret(receiver: int) -> None:
+    assert _look("callback host", WORKERS_API_URL=f"http://127.0.0.1:{receiver}").status == PASS
+    assert _look("callback host", API_BASE_URL=f"http://127.0.0.1:{_unused()}").status == FAIL
+    assert "is not a URL" in _look("callback host", WORKERS_API_URL="api.example.com").what
+    assert _look("GPU_CALLBACK_SECRET", ADAPTER="runpod").status == FAIL
+    assert not [f for f in connections.run(Situation({"GPU_CALLBACK_SECRET": "s"})) if "GPU_CALLBACK_SECRET" in f.what]
+
+
+def test_callback_host_with_a_certificate_that_nobody_trusts_fails(tmp_path: Path) -> None:
+    made = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        "key.pem",
+        "-out",
+        "cert.pem",
+        "-days",
+        "1",
+        "-subj",
+        "/CN=localhost",
+    ]
+    try:
+        subprocess.run(made, cwd=tmp_path, check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("openssl is not installed")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        finding = _look("callback host", WORKERS_API_URL=f"https://localhost:{server.server_port}")
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert finding.status == FAIL and "TLS failed" in finding.what
+
+
+def test_no_finding_shows_a_secret(s3_endpoint: str) -> None:
+    secrets = {"STORAGE_ACCESS_KEY": "AKIDHIDDEN", "STORAGE_SECRET_KEY": "verysecretkey", "GPU_CALLBACK_SECRET": "callbacksecret"}
+    environment = {
+        **secrets,
+        "STORAGE_S3_ENDPOINT": s3_endpoint,
+        "STORAGE_BUCKET": "absent",
+        "REDIS_URL": f"redis://:brokersecret@127.0.0.1:{_unused()}",
+    }
+    text = "\n".join(f"{finding.what} {finding.fix}" for finding in connections.run(Situation(environment, timeout=1)))
+    assert not [secret for secret in [*secrets.values(), "brokersecret"] if secret in text]
+
+
+def _unused() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def test_environment_is_not_read_behind_the_situation_s_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(os.environ, "REDIS_URL", "redis://elsewhere")
+    assert _look("broker").status == PASS
