@@ -1,0 +1,36 @@
+"""Encoded photo and request in; encoded results and a report out. Calls the other models through BLS."""
+
+import json
+from pathlib import Path
+
+from segmentation.spec import SPEC_FILE, ModelSpec
+from segmentation.tokenizer import PromptTokenizer
+from serving import bls
+from serving.configs import BUCKETS_PARAMETER
+from serving.pipeline import Pipeline
+
+
+class TritonPythonModel:
+    """Takes one photo per request through `serving.pipeline`. Several instances run, so a photo that waits for the GPU blocks no other."""
+
+    def initialize(self, args):
+        """Read the graphs' spec and tokenizer, which lie beside this file, and the buckets of this target."""
+        folder = Path(args["model_repository"]) / args["model_version"]
+        spec = ModelSpec.model_validate_json((folder / SPEC_FILE).read_text())
+        buckets = json.loads(args["model_config"])["parameters"][BUCKETS_PARAMETER]["string_value"]
+        self.pipeline = Pipeline(
+            infer=bls.infer,
+            tokenizer=PromptTokenizer.from_spec(spec, folder),
+            image_size=spec.image_size,
+            buckets=[int(size) for size in buckets.split(",")],
+        )
+
+    def execute(self, requests):
+        """One answer per request; an error is the answer of its own request only."""
+        return [self._answer(request) for request in requests]
+
+    def _answer(self, request):
+        try:
+            return bls.response(self.pipeline.run(bls.arrays(request), request.is_cancelled))
+        except Exception as error:
+            return bls.failure(error)

@@ -1,0 +1,46 @@
+"""The `applier` model's work on plain arrays: tensors to `editing`'s types, one call, and back."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from editing.apply import edit_photo
+from editing.errors import EditError
+from editing.request import PhotoRequest
+from editing.select import Segments
+from imaging.errors import ImageError
+from serving.errors import PhotoError
+from serving.packing import from_bytes, pack, unpack
+
+Arrays = dict[str, npt.NDArray[np.generic]]
+SEGMENTS = ("masks", "scores", "boxes", "presence", "region")
+
+
+def parse_request(data: bytes) -> PhotoRequest:
+    """The request from its JSON. PhotoError with the first thing that is wrong with it."""
+    try:
+        return PhotoRequest.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise PhotoError(f"The request is not a valid PhotoRequest ({where}: {first['msg']}).") from error
+
+
+def apply(inputs: Arrays) -> Arrays:
+    """Edit one photo. Inputs and outputs are the `applier` model's tensors (`docs/architecture.md`), the segments all or none.
+
+    PhotoError for whatever is wrong with the request or an attachment.
+    """
+    request = parse_request(inputs["request"].tobytes())
+    attachments = unpack(cast(npt.NDArray[np.uint8], inputs["attachments"]), cast(npt.NDArray[np.int64], inputs["attachment_sizes"]))
+    segments = Segments(**{name: inputs[name] for name in SEGMENTS}) if "region" in inputs else Segments.empty()  # type: ignore[arg-type]
+    try:
+        result = edit_photo(cast(npt.NDArray[np.uint8], inputs["photo"]), segments, request, attachments)
+    except (EditError, ImageError) as error:
+        raise PhotoError(str(error)) from error
+    files, sizes = pack(result.files)
+    return {"files": files, "file_sizes": sizes, "report": from_bytes(result.report.model_dump_json().encode())}

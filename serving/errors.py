@@ -1,0 +1,27 @@
+"""Everything that can go wrong between this package and a Triton server, as one family of exceptions."""
+
+from __future__ import annotations
+
+
+class ServingError(Exception):
+    """Base of all errors of `serving`. The message says what was given or found, and what would be accepted."""
+
+
+class BuildError(ServingError):
+    """A model repository cannot be built from what was given."""
+
+
+class HostError(ServingError):
+    """This machine cannot run the embedded server as it is; the message says what to install or to change."""
+
+
+class ServerStartError(ServingError):
+    """The server was started and did not become ready; the message carries the server's own error lines."""
+
+
+class ServerUnavailable(ServingError):
+    """No answer from the server: it is away, still starting, or the deadline passed. Trying again may help."""
+
+
+class PhotoError(ServingError):
+    """The server answered that this photo or this request cannot be worked on. Trying again will not help."""

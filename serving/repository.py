@@ -1,0 +1,109 @@
+"""Build a whole Triton model repository for a target from a folder of exported graphs.
+
+    build(Path("models/demo/graphs"), target("embedded"), Path("build/embedded"))
+
+`model_repository/` in git holds the Python models; weights are linked and configurations generated into the build folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from segmentation.errors import SpecError
+from segmentation.spec import SPEC_FILE, ModelSpec, load_spec
+from serving import configs as model_configs
+from serving import tensorrt
+from serving.errors import BuildError
+from serving.targets import Target
+
+SOURCES = Path(__file__).resolve().parents[1] / "model_repository"
+STAMP = "respray-build.sha256"
+ENGINE_SCRIPT = "build_engines.sh"
+VERSION = "1"
+
+
+def build(graphs: Path, target: Target, out: Path, sources: Path = SOURCES) -> Path:
+    """Write the model repository to `out` and return it. What is already there for the same graphs and target is reused.
+
+    `graphs` is a folder written by `scripts/export_onnx.py`. The repository appears as a whole or not at all. BuildError when the graphs
+    are missing or damaged, when `out` holds something else, or when the disk is full.
+    """
+    try:
+        spec = load_spec(graphs)
+    except SpecError as error:
+        raise BuildError(f"No model repository can be built from {graphs}: {error}") from error
+    files = _texts(spec, target, sources)
+    stamp = _stamp(spec, graphs, files)
+    if (out / STAMP).is_file() and (out / STAMP).read_text() == stamp:
+        return out
+    if out.exists() and any(out.iterdir()) and not (out / STAMP).is_file():
+        raise BuildError(f"{out} is not empty and was not built by this command; give an empty or new folder.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        _write(staging, spec, graphs, target, files)
+        (staging / STAMP).write_text(stamp)
+        staging.chmod(0o755)
+        if out.exists():
+            shutil.rmtree(out)
+        staging.rename(out)
+    except OSError as error:
+        raise BuildError(f"The model repository could not be written to {out}: {error}") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return out
+
+
+def _texts(spec: ModelSpec, target: Target, sources: Path) -> dict[str, str]:
+    """Every small file of the repository by its path: configurations, Python models, the engine script."""
+    texts: dict[str, str] = {}
+    for name, config in model_configs.configs(spec, target).items():
+        texts[f"{name}/config.pbtxt"] = model_configs.to_text(config)
+        if config.backend == "python":
+            source = sources / name / VERSION / "model.py"
+            if not source.is_file():
+                raise BuildError(f"{source} is missing; a checkout of the project holds it.")
+            texts[f"{name}/{VERSION}/model.py"] = source.read_text()
+    if target.name == "tensorrt":
+        # Triton reads configs/plan.pbtxt in place of config.pbtxt when it is started with --model-config-name=plan.
+        for name, config in model_configs.configs(spec, target, plans=True).items():
+            if config.backend == "tensorrt":
+                texts[f"{name}/configs/{model_configs.PLAN_CONFIG}.pbtxt"] = model_configs.to_text(config)
+        texts[ENGINE_SCRIPT] = tensorrt.engine_script(spec, target)
+    texts[f"pipeline_bls/{VERSION}/{SPEC_FILE}"] = spec.model_dump_json(indent=2) + "\n"
+    return texts
+
+
+def _stamp(spec: ModelSpec, graphs: Path, texts: dict[str, str]) -> str:
+    """Changes whenever anything in the repository would: the small files, the weights' hashes, and where the weights come from."""
+    parts = [str(graphs.resolve()), *(f"{file.file} {file.sha256}" for file in spec.files())]
+    parts += [f"{path}\0{text}" for path, text in sorted(texts.items())]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _write(folder: Path, spec: ModelSpec, graphs: Path, target: Target, texts: dict[str, str]) -> None:
+    for path, text in texts.items():
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    (folder / "sam3" / VERSION).mkdir(parents=True, exist_ok=True)  # Triton wants a version folder of an ensemble too
+    for name, graph in spec.graphs.items():
+        for stored in (graph.model, graph.data):
+            if stored is not None:
+                _link(graphs / stored.file, folder / name / VERSION / stored.file)
+    _link(graphs / spec.tokenizer.file, folder / "pipeline_bls" / VERSION / spec.tokenizer.file)
+    if target.name == "tensorrt":
+        (folder / ENGINE_SCRIPT).chmod(0o755)
+
+
+def _link(source: Path, destination: Path) -> None:
+    """A hard link where the file system allows, so that gigabytes are not written twice; otherwise a copy."""
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, destination)
+    except OSError:
+        shutil.copy2(source, destination)

@@ -1,0 +1,81 @@
+"""Where a model repository will run, and the numbers that belong to that place: batches, queue delays and instances.
+
+The three targets have the same models, tensors and Python code; only what is here differs. See `docs/serving.md` for how the defaults
+were measured.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from serving.errors import BuildError
+
+TargetName = Literal["embedded", "onnxruntime", "tensorrt"]
+TARGETS: tuple[TargetName, ...] = get_args(TargetName)
+
+
+@dataclass(frozen=True)
+class Target:
+    """One place to run. Queue delays are in microseconds: how long the first request of a batch may wait for company.
+
+    `max_photos` bounds encoder and decoder batches, `max_concepts` is the largest bucket of concepts; together they bound the GPU memory.
+    `gpus` is how many devices get an instance of encoder and decoder (ignored by `embedded`, which uses what onnxruntime offers).
+    """
+
+    name: TargetName
+    max_photos: int = 4
+    max_concepts: int = 16
+    max_texts: int = 16
+    encoder_delay: int = 2000
+    decoder_delay: int = 1000
+    gpus: int = 1
+    encoder_instances: int = 1
+    decoder_instances: int = 1
+    text_instances: int = 1
+    applier_instances: int = 4
+    pipeline_instances: int = 8
+    warm_up: bool = True
+
+    def __post_init__(self) -> None:
+        if self.name not in TARGETS:
+            raise BuildError(f"Unknown target {self.name!r}; there is: {', '.join(TARGETS)}.")
+        for entry in dataclasses.fields(self):
+            value = getattr(self, entry.name)
+            least = 0 if entry.name.endswith("_delay") else 1
+            if entry.type == "int" and (not isinstance(value, int) or value < least):
+                raise BuildError(f"{entry.name} is {value!r}; a whole number of at least {least} is accepted.")
+
+    @property
+    def buckets(self) -> tuple[int, ...]:
+        """Numbers of concepts to which requests are padded: powers of two, and `max_concepts` itself last.
+
+        Triton batches only requests of equal shapes, and TensorRT tunes its kernels per shape: few different shapes serve both.
+        """
+        powers = []
+        size = 1
+        while size < self.max_concepts:
+            powers.append(size)
+            size *= 2
+        return (*powers, self.max_concepts)
+
+
+# embedded: two cores, where batches of the encoder gain nothing and hold memory; more pipeline instances than cores so that photos wait
+# for the encoder together. The GPU targets: the batch sizes that keep a 16 GB card under its memory with 16 concepts in FP16.
+DEFAULTS: dict[TargetName, Target] = {
+    "embedded": Target("embedded", max_photos=4, applier_instances=2, pipeline_instances=4),
+    "onnxruntime": Target("onnxruntime"),
+    "tensorrt": Target("tensorrt"),
+}
+
+
+def target(name: str, **overrides: int | bool | None) -> Target:
+    """The named target's defaults with the overrides that are not None. BuildError for an unknown name or setting."""
+    if name not in DEFAULTS:
+        raise BuildError(f"Unknown target {name!r}; there is: {', '.join(TARGETS)}.")
+    known = {entry.name for entry in dataclasses.fields(Target)} - {"name"}
+    given = {key: value for key, value in overrides.items() if value is not None}
+    if unknown := sorted(set(given) - known):
+        raise BuildError(f"Unknown setting {', '.join(unknown)}; there is: {', '.join(sorted(known))}.")
+    return dataclasses.replace(DEFAULTS[name], **given)  # type: ignore[arg-type]
