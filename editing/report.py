@@ -70,7 +70,7 @@ def _samples(parts: list[Surface], before: UInt8Array, after: UInt8Array) -> tup
         source = before[y0:y1:step, x0:x1:step][chosen]
         old.append(source)
         new.append(after[y0:y1:step, x0:x1:step][chosen])
-        shade.append((decode_srgb(source) @ LUMINANCE) / np.float32(part.reference_luminance))
+        shade.append((decode_srgb(source) @ LUMINANCE) / np.float32(part.reflection.luminance))
     if not old:
         return np.zeros((0, 3), np.uint8), np.zeros((0, 3), np.uint8), np.zeros(0, np.float32)
     return np.concatenate(old), np.concatenate(new), np.concatenate(shade)

@@ -85,7 +85,9 @@ def find(
         if concept.mask_attachment is not None:
             found[concept.name] = _from_attachment(photo, concept, attachments, feather)
         elif not concept.complement_of:
-            found[concept.name] = _from_network(photo, concept, segments, range(row, row + len(concept.prompts)), object_source, feather)
+            rows = range(row, row + len(concept.prompts))
+            from_region = concept.kind == "surface" or object_source == "region"
+            found[concept.name] = _from_network(photo, concept, segments, rows, from_region=from_region, feather=feather)
             row += len(concept.prompts)
     for concept in concepts:
         if concept.complement_of and concept.mask_attachment is None:
@@ -93,9 +95,7 @@ def find(
     return {concept.name: found[concept.name] for concept in concepts}
 
 
-def _from_network(
-    photo: UInt8Array, concept: ConceptQuery, segments: Segments, rows: range, object_source: ObjectSource, feather: float
-) -> Found:
+def _from_network(photo: UInt8Array, concept: ConceptQuery, segments: Segments, rows: range, *, from_region: bool, feather: float) -> Found:
     probability: UInt8Array | None = None
     instances: list[UInt8Array] = []
     best = 0.0
@@ -106,7 +106,7 @@ def _from_network(
         best = max(best, top if chosen else presence)
         instances += [segments.masks[row, k] for k in chosen]
         parts: list[UInt8Array] = []
-        if concept.kind == "object" and chosen and object_source == "instances":
+        if chosen and not from_region:
             parts = [segments.masks[row, k] for k in chosen]
         elif presence >= concept.threshold:
             parts = [segments.region[row]]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from editing.color import LUMINANCE, decode_srgb, linear_to_oklab
+from editing.color import decode_srgb
+from editing.reflection import Reflection, chroma_of, fit_reflection
 from imaging.arrays import BoolArray, FloatArray, UInt8Array
 
 Box = tuple[int, int, int, int]
@@ -15,13 +16,13 @@ Box = tuple[int, int, int, int]
 # Statistics need no more pixels than this; a larger crop is averaged down first.
 WORK_PIXELS = 250_000
 SOLID_ALPHA = 250
-# The reference colour is the mean of the pixels between these luminance percentiles: the lit, matt middle of the surface.
-REFERENCE_LOW, REFERENCE_HIGH = 35.0, 65.0
-# Parts whose reference colours differ by less than this in OKLab a, b are one material under different light.
-SAME_MATERIAL_AB = 0.035
-COMPARED_LUMINANCE = 0.3
-# ... unless one is this many times brighter than the other.
-SAME_MATERIAL_RATIO = 6.0
+# Two parts are one material when their colours, at luminance 1, differ by less than this ...
+SAME_COLOUR = 0.15
+# ... or when the paler is the stronger one under shine: not further (as a sine) from the plane of that and white, and not quite grey.
+SAME_PLANE = 0.05
+LEAST_SATURATION = 0.12
+# Of two parts of like colour, one may be this many times brighter.
+SAME_MATERIAL_RATIO = 8.0
 # Parts smaller than this share of the concept have no say of their own.
 SMALL_PART = 0.03
 
@@ -30,20 +31,15 @@ SMALL_PART = 0.03
 class Surface:
     """One material of one concept.
 
-    `alpha` uint8 [h,w] is its matte inside `box` (x0, y0, x1, y1) of the photo. `reference` float32 [3] is its colour in linear light at
-    shading 1. `small` float32 [hs,ws,3] linear and `solid` bool [hs,ws] are the box at work resolution.
+    `alpha` uint8 [h,w] is its matte inside `box` (x0, y0, x1, y1) of the photo. `small` float32 [hs,ws,3] linear and `solid` bool
+    [hs,ws] are the box at work resolution.
     """
 
     box: Box
     alpha: UInt8Array
-    reference: FloatArray
+    reflection: Reflection
     small: FloatArray
     solid: BoolArray
-
-    @property
-    def reference_luminance(self) -> float:
-        """Luminance of `reference`, never zero."""
-        return max(float(self.reference @ LUMINANCE), 1e-4)
 
 
 def surfaces(photo: UInt8Array, alpha: UInt8Array) -> list[Surface]:
@@ -73,16 +69,16 @@ def surfaces(photo: UInt8Array, alpha: UInt8Array) -> list[Surface]:
     return parts
 
 
-def _materials(small: FloatArray, solid: UInt8Array) -> tuple[UInt8Array, list[FloatArray]]:
+def _materials(small: FloatArray, solid: UInt8Array) -> tuple[UInt8Array, list[Reflection]]:
     """Label connected parts and join those of one material: labels uint8 [hs,ws] from 1, and the reference colour of each."""
     count, parts, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=8)
     areas = stats[1:, cv2.CC_STAT_AREA] if count > 1 else np.zeros(0)
     total = float(areas.sum())
     order = [int(i) + 1 for i in np.argsort(-areas) if areas[i] >= SMALL_PART * total]
     groups: list[list[int]] = []
-    references: list[FloatArray] = []
+    references: list[Reflection] = []
     for part in order:
-        colour = reference_colour(small[parts == part])
+        colour = fit_reflection(small[parts == part])
         for index, other in enumerate(references):
             if _same_material(colour, other):
                 groups[index].append(part)
@@ -93,26 +89,22 @@ def _materials(small: FloatArray, solid: UInt8Array) -> tuple[UInt8Array, list[F
     labels = np.zeros(solid.shape, np.uint8)
     for index, group in enumerate(groups, start=1):
         labels[np.isin(parts, group)] = index
-        references[index - 1] = reference_colour(small[labels == index])
+        references[index - 1] = fit_reflection(small[labels == index])
     # Small parts take the label of the nearest large one later; here they only must not be lost.
     return labels, references
 
 
-def reference_colour(pixels: FloatArray) -> FloatArray:
-    """Robust reference of linear pixels float32 [n,3]: the mean of the middle of their luminance distribution."""
-    light = pixels @ LUMINANCE
-    low, high = np.percentile(light, [REFERENCE_LOW, REFERENCE_HIGH])
-    middle = pixels[(light >= low) & (light <= high)]
-    return np.maximum(middle.mean(axis=0), 1e-4).astype(np.float32)
-
-
-def _same_material(one: FloatArray, other: FloatArray) -> bool:
-    ratio = float(one @ LUMINANCE) / max(float(other @ LUMINANCE), 1e-5)
-    if not 1.0 / SAME_MATERIAL_RATIO < ratio < SAME_MATERIAL_RATIO:
+def _same_material(one: Reflection, other: Reflection) -> bool:
+    """Whether two parts may be one material under different light and shine."""
+    a, b = (item.reference / item.luminance for item in (one, other))
+    if float(np.linalg.norm(a - b)) < SAME_COLOUR:
+        return 1.0 / SAME_MATERIAL_RATIO < one.luminance / other.luminance < SAME_MATERIAL_RATIO
+    strong, weak = (a, b) if chroma_of(a) >= chroma_of(b) else (b, a)
+    if chroma_of(weak) < LEAST_SATURATION * chroma_of(strong):
         return False
-    # Compared at one luminance, so that light and shadow on one material do not count as a difference.
-    a, b = (linear_to_oklab(colour / max(float(colour @ LUMINANCE), 1e-5) * COMPARED_LUMINANCE) for colour in (one, other))
-    return float(np.hypot(*(a - b)[1:])) < SAME_MATERIAL_AB
+    # Shine moves a colour towards white: what counts is the distance from the plane of the stronger colour and white.
+    normal = np.cross(strong, np.ones(3))
+    return abs(float(weak @ normal)) < SAME_PLANE * float(np.linalg.norm(normal) * np.linalg.norm(weak))
 
 
 def _spread(labels: UInt8Array, solid: UInt8Array) -> UInt8Array:

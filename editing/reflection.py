@@ -1,0 +1,86 @@
+"""How a surface reflects: its own colour under the light, and the shine of other things on top of it.
+
+Dichromatic model (Shafer, "Using color to separate reflection components", 1985) in linear light: pixel = reference x shading +
+shine x white. Both unknowns are linear in the pixel, so that a whole image is split by one 2x3 matrix.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from editing.color import LUMINANCE
+from imaging.arrays import FloatArray
+
+# The reference colour comes from pixels between these luminance percentiles: the lit, matt middle of the surface.
+MIDDLE = (20.0, 80.0)
+# Of those, the more saturated ones carry less shine.
+SATURATED = (50.0, 95.0)
+# Chroma (distance from grey over luminance) at which a surface starts to have a colour of its own, and at which it surely has one.
+GREY_CHROMA, COLOURED_CHROMA = 0.08, 0.30
+# Ridge on shine, in squared luminance: a grey surface cannot be told from shine by colour, so it gets none.
+RIDGE = 0.04
+# Shine below this share of the reference luminance is grain and noise.
+SHINE_FLOOR = 0.04
+LEAST = 1e-4
+
+
+@dataclass(frozen=True)
+class Reflection:
+    """`reference` float32 [3]: linear colour at shading 1. `split` float32 [2,3]: linear pixel -> (luminance, raw shine), over the
+    reference's luminance. `coloured` 0..1: how well the surface's own colour can be told from shine.
+    """
+
+    reference: FloatArray
+    split: FloatArray
+    coloured: float
+
+    @property
+    def luminance(self) -> float:
+        """Luminance of `reference`, never zero."""
+        return max(float(self.reference @ LUMINANCE), LEAST)
+
+    def parts(self, linear: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Linear [h,w,3] -> shading [h,w] and shine [h,w], both over the reference luminance; together they are the pixel's luminance."""
+        light, shine = cv2.split(cv2.transform(linear, self.split))
+        shine = np.clip(shine - np.float32(SHINE_FLOOR), 0.0, light)
+        return light - shine, shine
+
+
+def fit_reflection(pixels: FloatArray) -> Reflection:
+    """Fit the model to a surface's solid pixels, linear float32 [n,3], n >= 1."""
+    light = pixels @ LUMINANCE
+    low, high = np.percentile(light, MIDDLE)
+    middle = pixels[(light >= low) & (light <= high)]
+    chroma = chroma_of(middle)
+    low, high = np.percentile(chroma, SATURATED)
+    pure = middle[(chroma >= low) & (chroma <= high)].mean(axis=0)
+    plain = middle.mean(axis=0)
+    axis_pure, axis_plain = (np.maximum(c, LEAST) / max(float(c @ LUMINANCE), LEAST) for c in (pure, plain))
+    weight = _ramp(float(chroma_of(axis_pure)), GREY_CHROMA, COLOURED_CHROMA)
+    axis = axis_plain + weight * (axis_pure - axis_plain)
+    reference_light = float(np.median(light))
+    reflection = _with_axis(axis, reference_light, weight)
+    # The shine just found is not part of the surface's own brightness.
+    own, _ = reflection.parts(np.ascontiguousarray(pixels[None], dtype=np.float32))
+    return _with_axis(axis, max(reference_light * float(np.median(own)), LEAST), weight)
+
+
+def chroma_of(linear: FloatArray) -> FloatArray:
+    """Distance from the grey axis over luminance: linear [...,3] -> [...]."""
+    light = np.maximum(linear @ LUMINANCE, LEAST)
+    return np.linalg.norm(linear - light[..., None], axis=-1) / light
+
+
+def _with_axis(axis: FloatArray, light: float, coloured: float) -> Reflection:
+    basis = np.stack([axis, np.ones(3)], axis=1).astype(np.float64)
+    shine = (np.linalg.inv(basis.T @ basis + np.diag([0.0, RIDGE])) @ basis.T)[1] * coloured
+    split = np.stack([LUMINANCE, shine]) / light
+    return Reflection((axis * light).astype(np.float32), split.astype(np.float32), coloured)
+
+
+def _ramp(value: float, low: float, high: float) -> float:
+    t = min(1.0, max(0.0, (value - low) / (high - low)))
+    return t * t * (3.0 - 2.0 * t)
