@@ -1,0 +1,106 @@
+"""Compare exported graphs with PyTorch, tensor by tensor. Needs torch and transformers."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from segmentation.graphs import Graphs
+from segmentation.reference import reference_outputs
+from segmentation.runner import GraphRunner
+from segmentation.spec import ModelSpec
+from segmentation.tokenizer import PromptTokenizer
+
+PROMPTS = ("floor", "wall", "window")
+
+
+@dataclass(frozen=True)
+class TensorParity:
+    """One tensor of the graphs against PyTorch's.
+
+    Attributes:
+        error: largest absolute difference. scale: largest absolute value of PyTorch's. cosine: of both as vectors.
+        ok: within the tolerance of its precision.
+    """
+
+    name: str
+    error: float
+    scale: float
+    cosine: float
+    ok: bool
+
+
+def test_photo(size: int) -> np.ndarray:
+    """A square with edges, shading and noise, always the same: uint8 [size, size, 3]."""
+    rng = np.random.default_rng(3)
+    coarse = rng.integers(0, 256, (9, 9, 3), dtype=np.uint8)
+    smooth = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC).astype(np.float32)
+    cv2.rectangle(smooth, (size // 8, size // 3), (size // 2, size), (200, 180, 160), -1)
+    return np.clip(smooth + rng.normal(0, 4, smooth.shape), 0, 255).astype(np.uint8)
+
+
+def check_parity(model: Any, graphs: Graphs | None, spec: ModelSpec, folder: Path, threads: int | None = None) -> list[TensorParity]:
+    """Run the exported files and transformers on the same photo and prompts.
+
+    Args:
+        model: the float32 checkpoint.
+        graphs: the modules that were exported, to compare the feature maps (which transformers has in another form) for FP32.
+        spec, folder: the export.
+
+    Returns:
+        One entry per tensor; `ok` tells whether it is within tolerance (FP32: 2e-4 of the tensor's scale, one level of the
+        uint8 masks; FP16: cosine 0.999).
+    """
+    image = test_photo(spec.image_size)[None]
+    ids, mask = PromptTokenizer.from_spec(spec, folder)(PROMPTS)
+    run = {
+        name: lambda tensors, name=name: GraphRunner(folder / spec.graphs[name].model.file, threads, None)(tensors) for name in spec.graphs
+    }
+    half = spec.precision == "fp16"
+    report: list[TensorParity] = []
+
+    with torch.no_grad():
+        features = run["sam3_image_encoder"]({"image": image})
+        if graphs is not None and not half:
+            for (name, value), expected in zip(features.items(), graphs.image_encoder(torch.from_numpy(image)), strict=True):
+                report.append(_compare(name, value, expected.numpy(), half))
+        text = run["sam3_text_encoder"]({"input_ids": ids, "attention_mask": mask})["text_features"]
+        embeds = model.get_text_features(torch.from_numpy(ids).long(), torch.from_numpy(mask).long(), return_dict=True).pooler_output
+        valid = mask.astype(bool)
+        report.append(_compare("text_features", text[valid], embeds.numpy()[valid], half))
+        decoded = run["sam3_concept_decoder"]({**features, "text_features": text[None], "text_mask": mask[None]})
+        reference = reference_outputs(model, torch.from_numpy(image), torch.from_numpy(ids), torch.from_numpy(mask), spec.cls_token)
+
+    kept = spec.queries
+    best = np.sort(reference.scores.numpy(), axis=1)[:, ::-1][:, :kept]
+    report.append(_compare("presence", decoded["presence"][0], reference.presence.numpy(), half))
+    report.append(_compare("scores", decoded["scores"][0], best, half))
+    same = _matching_queries(decoded["boxes"][0], decoded["scores"][0], reference.boxes.numpy(), reference.scores.numpy())
+    boxes = np.take_along_axis(reference.boxes.numpy(), same[..., None], axis=1)
+    report.append(_compare("boxes", decoded["boxes"][0], boxes, half))
+    region = reference.region.numpy() * 255
+    report.append(_compare("region", decoded["region"][0].astype(np.float32), region, half, levels=True))
+    rows = np.arange(len(same))[:, None]
+    masks = reference.masks.numpy()[rows, same] * 255
+    report.append(_compare("masks", decoded["masks"][0].astype(np.float32), masks, half, levels=True))
+    return report
+
+
+def _matching_queries(boxes: np.ndarray, scores: np.ndarray, all_boxes: np.ndarray, all_scores: np.ndarray) -> np.ndarray:
+    """For each kept query [N, K] the index [N, K] of PyTorch's that it is: rounding may swap queries of nearly equal scores."""
+    distance = np.abs(boxes[:, :, None] - all_boxes[:, None]).sum(axis=3) + np.abs(scores[:, :, None] - all_scores[:, None])
+    return distance.argmin(axis=2)
+
+
+def _compare(name: str, value: np.ndarray, expected: np.ndarray, half: bool, levels: bool = False) -> TensorParity:
+    mine, theirs = value.astype(np.float64).ravel(), expected.astype(np.float64).ravel()
+    error, scale = float(np.abs(mine - theirs).max()), float(np.abs(theirs).max())
+    norm = np.linalg.norm(mine) * np.linalg.norm(theirs)
+    cosine = float(mine @ theirs / norm) if norm > 0 else float(error == 0)
+    # Rounding to uint8 alone is half a level.
+    tolerance = 1.5 if levels else 2e-4 * max(scale, 1e-3)
+    ok = bool(np.isfinite(mine).all()) and (cosine >= 0.999 if half else error <= tolerance)
+    return TensorParity(name, error, scale, cosine, ok)

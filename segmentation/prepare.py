@@ -1,0 +1,26 @@
+"""A photo to the square that the image encoder takes."""
+
+import cv2
+import numpy as np
+
+from segmentation.errors import TensorError
+
+
+def to_square(photo: np.ndarray, size: int) -> np.ndarray:
+    """Stretch a photo to `size` x `size` like SAM3's own processor (no padding, no crop).
+
+    Args:
+        photo: uint8 [H, W, 3] sRGB.
+        size: side in pixels.
+
+    Returns:
+        uint8 [size, size, 3], a new array.
+
+    Raises:
+        TensorError: another shape or type, or an empty photo.
+    """
+    if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8 or 0 in photo.shape:
+        raise TensorError(f"a photo must be uint8 [H, W, 3] with at least one pixel, not {photo.dtype} {list(photo.shape)}")
+    # Averaging avoids aliasing when either side shrinks; transformers' antialiased bilinear filter does the same job.
+    shrinks = photo.shape[0] > size or photo.shape[1] > size
+    return cv2.resize(photo, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
