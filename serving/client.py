@@ -26,6 +26,7 @@ from serving.statistics import ModelStatistics, parse
 
 MODEL = "pipeline_bls"
 OUTPUTS = ("files", "file_sizes", "report")
+READY_SECONDS = 5.0
 # Codes after which the same request may succeed, on this server or another one.
 TRANSIENT = {"StatusCode.UNAVAILABLE", "StatusCode.DEADLINE_EXCEEDED", "StatusCode.RESOURCE_EXHAUSTED", "StatusCode.CANCELLED"}
 REFUSED = {"StatusCode.INVALID_ARGUMENT"}
@@ -93,7 +94,8 @@ class PipelineClient:
     async def ready(self) -> bool:
         """Whether the server answers and the pipeline and all that it calls are loaded."""
         try:
-            return bool(await self._client.is_server_ready(client_timeout=5.0) and await self._client.is_model_ready(MODEL, client_timeout=5.0))
+            server = await self._client.is_server_ready(client_timeout=READY_SECONDS)
+            return bool(server and await self._client.is_model_ready(MODEL, client_timeout=READY_SECONDS))
         except InferenceServerException:
             return False
 

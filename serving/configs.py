@@ -47,9 +47,8 @@ def signatures(spec: ModelSpec) -> dict[str, Signature]:
     length, width, queries, mask = spec.text_length, spec.text_width, spec.queries, spec.mask_size
     floating = "FP16" if spec.precision == "fp16" else "FP32"
     image = Tensor("image", "UINT8", (side, side, 3))
-    features = tuple(
-        Tensor(f"features_{level}", floating, (channels, scale * grid, scale * grid)) for level, scale in (("high", 4), ("mid", 2), ("low", 1))
-    )
+    levels = (("high", 4 * grid), ("mid", 2 * grid), ("low", grid))
+    features = tuple(Tensor(f"features_{level}", floating, (channels, size, size)) for level, size in levels)
     texts = (Tensor("text_features", "FP32", (ANY, length, width)), Tensor("text_mask", "INT32", (ANY, length)))
     decoded = (
         Tensor("masks", "UINT8", (ANY, queries, mask, mask)),

@@ -28,7 +28,9 @@ from serving.preflight import LOOPBACK, SEGMENT_PREFIX, check_platform, check_sh
 from serving.server_files import ServerFiles, cache_folder, prepare
 
 KEPT_LOGS = 10
-ERROR_LINE = re.compile(r"^(E\d{4} |error:|ERROR|\[?\w*Error|.*UNAVAILABLE:)")
+ERROR_LINE = re.compile(r"^(E\d{4} |error:|\w*Error:|.*UNAVAILABLE:)")
+HARMLESS = ("CudaDriverHelper has not been initialized", "unable to create stream")  # what every machine without a GPU logs
+LINE_LIMIT = 300
 START_ATTEMPTS = 3  # a free port found a moment ago may have been taken by another process
 
 
@@ -108,7 +110,7 @@ class EmbeddedServer:
                 break
             except BaseException as error:
                 self.stop()
-                taken = isinstance(error, ServerStartError) and "Address already in use" in str(error)
+                taken = isinstance(error, ServerStartError) and "already in use" in str(error)
                 if not taken or attempt == START_ATTEMPTS:
                     raise
         self.start_seconds = time.monotonic() - began
@@ -190,11 +192,12 @@ class EmbeddedServer:
             f"The embedded server was not ready after {self.options.start_timeout:g} s; give it longer, or see why:\n{self.error_lines()}"
         )
 
-    def error_lines(self, count: int = 15) -> str:
-        """The server's own error lines (the last lines when it wrote none), and where its whole log is."""
+    def error_lines(self, count: int = 12) -> str:
+        """The server's own error lines, without the traces in them (the last lines when it wrote none), and where its whole log is."""
         lines = self.log_file.read_text(errors="replace").splitlines() if self.log_file.is_file() else []
-        chosen = list(dict.fromkeys(line for line in lines if ERROR_LINE.match(line))) or lines
-        return "\n".join(f"  {line}" for line in chosen[-count:]) + f"\nThe whole log: {self.log_file}"
+        errors = [line for line in lines if ERROR_LINE.match(line) and not any(noise in line for noise in HARMLESS)]
+        chosen = dict.fromkeys(line.split("\\n")[0].strip()[:LINE_LIMIT] for line in errors or lines[-count:])
+        return "\n".join(f"  {line}" for line in list(chosen)[-count:]) + f"\nThe whole log: {self.log_file}"
 
 
 def _new_log_file() -> Path:

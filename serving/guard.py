@@ -17,6 +17,9 @@ from pathlib import Path
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PR_SET_CHILD_SUBREAPER = 36
 SHARED_MEMORY = Path("/dev/shm")
+DRAINED = b"All models are stopped, unloading models"  # what tritonserver 2.51 logs once nothing is in flight
+LOG_TAIL = 1 << 16
+FLUSH_SECONDS = 0.2  # for the last answers to leave their sockets
 
 
 def remove_segments(prefix: str, folder: Path = SHARED_MEMORY) -> int:
@@ -43,6 +46,30 @@ def _kill_rest(deadline: float) -> None:
             os.waitpid(child, 0)
 
 
+def _stop(server: "subprocess.Popen[bytes]", deadline: float) -> None:
+    """Ask the server to terminate, wait until no request is in flight, then end it.
+
+    What it does after that, unloading Python models one instance after the other for more than a second each, is of no use to anyone.
+    """
+    server.terminate()
+    while server.poll() is None and time.monotonic() < deadline and not _drained():
+        time.sleep(0.05)
+    if server.poll() is None:
+        time.sleep(FLUSH_SECONDS)
+        server.kill()
+    server.wait()
+
+
+def _drained() -> bool:
+    """Whether the server says in its log, which is our stdout, that all requests are answered."""
+    try:
+        with open("/proc/self/fd/1", "rb") as log:
+            log.seek(max(0, os.fstat(log.fileno()).st_size - LOG_TAIL))
+            return DRAINED in log.read()
+    except OSError:
+        return False
+
+
 def main(arguments: list[str]) -> int:
     """Run the command until it ends or stdin closes; its exit status (128 + signal when a signal ended it)."""
     prefix, grace, separator, *command = arguments
@@ -55,18 +82,17 @@ def main(arguments: list[str]) -> int:
     signal.set_wakeup_fd(wake_write)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
         signal.signal(number, lambda *_: None)
-    # Should the guard itself be killed, the kernel sends the server SIGTERM.
-    server = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM))
+
+    def follow() -> None:
+        """Should the guard itself be killed, the kernel sends the server SIGTERM."""
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+    server = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=follow)  # noqa: PLW1509 - the guard has no threads
     while server.poll() is None:
         ready, _, _ = select.select([0, wake_read], [], [])
         signals = os.read(wake_read, 64) if wake_read in ready else b""
         if 0 in ready or signal.SIGTERM in signals or signal.SIGINT in signals:
-            server.terminate()
-            try:
-                server.wait(float(grace))
-            except subprocess.TimeoutExpired:
-                server.kill()
-            server.wait()
+            _stop(server, time.monotonic() + float(grace))
     _kill_rest(time.monotonic() + 10.0)
     remove_segments(prefix)
     return server.returncode if server.returncode >= 0 else 128 - server.returncode

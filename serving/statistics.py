@@ -72,7 +72,5 @@ def _model(entry: Mapping[str, Any]) -> ModelStatistics:
         compute_input_seconds=seconds("compute_input"),
         compute_infer_seconds=seconds("compute_infer"),
         compute_output_seconds=seconds("compute_output"),
-        batches={
-            int(batch["batch_size"]): int(batch.get("compute_infer", {}).get("count", 0)) for batch in entry.get("batch_stats", [])
-        },
+        batches={int(batch["batch_size"]): int(batch.get("compute_infer", {}).get("count", 0)) for batch in entry.get("batch_stats", [])},
     )
