@@ -74,45 +74,26 @@ def _may_configure(client: Any) -> bool:
 
 
 def _storage(situation: Situation) -> list[Finding]:
+    """The settings proper decide which spelling means what; they need their packages."""
     try:
-        settings = storage_settings(situation.environment)
-    except ValueError as error:
-        return [Finding(FAIL, str(error), "keep one of the two")]
-    missing = [name for name, value in settings.items() if not value]
-    if missing:
-        names = {
-            "endpoint": "STORAGE_S3_ENDPOINT (or R2_ACCOUNT_ID, or MINIO_ENDPOINT)",
-            "access_key": "STORAGE_ACCESS_KEY",
-            "secret_key": "STORAGE_SECRET_KEY",
-        }
-        wanted = ", ".join(names[name] for name in missing)
-        return [_unset(situation, f"storage is not set up: {wanted} missing", f"set {wanted}")]
-    return _read_and_write(settings, situation)
-
-
-def storage_settings(environment: Any) -> dict[str, str]:
-    """Endpoint, keys and bucket from either spelling; ValueError where two spellings differ. The settings proper do the same and more."""
-    minio = environment.get("MINIO_ENDPOINT", "")
-    scheme = "https" if environment.get("MINIO_SECURE", "false").lower() in _TRUE else "http"
-    account = environment.get("R2_ACCOUNT_ID", "")
-    choices = {
-        "endpoint": {
-            "STORAGE_S3_ENDPOINT": environment.get("STORAGE_S3_ENDPOINT", ""),
-            "R2_ACCOUNT_ID": f"https://{account}.r2.cloudflarestorage.com" if account else "",
-            "MINIO_ENDPOINT": f"{scheme}://{minio}" if minio else "",
-        },
-        "access_key": {name: environment.get(name, "") for name in ("STORAGE_ACCESS_KEY", "R2_ACCESS_KEY_ID", "MINIO_ACCESS_KEY")},
-        "secret_key": {name: environment.get(name, "") for name in ("STORAGE_SECRET_KEY", "R2_SECRET_ACCESS_KEY", "MINIO_SECRET_KEY")},
-        "bucket": {name: environment.get(name, "") for name in ("STORAGE_BUCKET", "R2_BUCKET_NAME", "MINIO_BUCKET")},
+        from orchestrator.errors import SettingsError
+        from orchestrator.settings import load_settings
+    except ImportError as error:
+        return [Finding(FAIL, f"storage is not checked: {error}", "install the packages first: see the check of Python packages")]
+    try:
+        settings = load_settings(situation.environment, env_file=None)
+    except SettingsError as error:
+        return [Finding(FAIL, str(error), "correct these settings in the environment or in .env; docs/settings.md lists what each accepts")]
+    values = {
+        "STORAGE_S3_ENDPOINT (or R2_ACCOUNT_ID, or MINIO_ENDPOINT)": settings.endpoint or "",
+        "STORAGE_ACCESS_KEY": settings.access_key.get_secret_value() if settings.access_key else "",
+        "STORAGE_SECRET_KEY": settings.secret_key.get_secret_value() if settings.secret_key else "",
     }
-    chosen = {}
-    for setting, spellings in choices.items():
-        given = {name: value.rstrip("/") for name, value in spellings.items() if value}
-        if len(set(given.values())) > 1:
-            raise ValueError(f"{' and '.join(given)} are both set and differ")
-        chosen[setting] = next(iter(given.values()), "")
-    chosen["bucket"] = chosen["bucket"] or "s3-images"
-    return chosen
+    missing = ", ".join(name for name, value in values.items() if not value)
+    if missing:
+        return [_unset(situation, f"storage is not set up: {missing} missing", f"set {missing}")]
+    endpoint, access_key, secret_key = values.values()
+    return _read_and_write({"endpoint": endpoint, "access_key": access_key, "secret_key": secret_key, "bucket": settings.bucket}, situation)
 
 
 def _read_and_write(settings: dict[str, str], situation: Situation) -> list[Finding]:
