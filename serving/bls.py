@@ -36,8 +36,8 @@ def infer(model: str, inputs: Mapping[str, npt.NDArray[np.generic]], outputs: Se
     response = request.exec()
     if response.has_error():
         error = response.error()
-        if error.code() == pb_utils.TritonError.INVALID_ARG:
-            raise PhotoError(error.message())
+        if PhotoError.MARK in error.message():
+            raise PhotoError(error.message().partition(PhotoError.MARK)[2])
         raise ModelCallError(f"{model}: {error.message()}")
     return {name: pb_utils.get_output_tensor_by_name(response, name).as_numpy() for name in outputs}
 
@@ -59,5 +59,6 @@ def failure(error: BaseException) -> pb_utils.InferenceResponse:
         code = pb_utils.TritonError.INVALID_ARG
     elif isinstance(error, InterruptedError):
         code = pb_utils.TritonError.CANCELLED
-    message = str(error) or type(error).__name__
+    # The mark says the same again, because Triton makes every error of a model called from another one an INTERNAL one.
+    message = f"{PhotoError.MARK}{error}" if isinstance(error, PhotoError) else str(error) or type(error).__name__
     return pb_utils.InferenceResponse(output_tensors=[], error=pb_utils.TritonError(message, code))

@@ -29,7 +29,6 @@ OUTPUTS = ("files", "file_sizes", "report")
 READY_SECONDS = 5.0
 # Codes after which the same request may succeed, on this server or another one.
 TRANSIENT = {"StatusCode.UNAVAILABLE", "StatusCode.DEADLINE_EXCEEDED", "StatusCode.RESOURCE_EXHAUSTED", "StatusCode.CANCELLED"}
-REFUSED = {"StatusCode.INVALID_ARGUMENT"}
 
 
 @dataclass(frozen=True)
@@ -116,8 +115,8 @@ class PipelineClient:
 
     def _translate(self, error: InferenceServerException, seconds: float) -> ServingError:
         status, message = str(error.status()), error.message()
-        if status in REFUSED:
-            return PhotoError(message)
+        if PhotoError.MARK in message or status == "StatusCode.INVALID_ARGUMENT":
+            return PhotoError(message.rpartition(PhotoError.MARK)[2])
         if status == "StatusCode.DEADLINE_EXCEEDED":
             return ServerUnavailable(f"The Triton server at {self.url} gave no answer within {seconds:g} s.")
         # A Python model's process that died is started again by Triton.

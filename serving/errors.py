@@ -24,4 +24,9 @@ class ServerUnavailable(ServingError):
 
 
 class PhotoError(ServingError):
-    """The server answered that this photo or this request cannot be worked on. Trying again will not help."""
+    """The server answered that this photo or this request cannot be worked on. Trying again will not help.
+
+    MARK precedes its message where it travels through Triton as text.
+    """
+
+    MARK = "PhotoError: "

@@ -1,0 +1,40 @@
+"""Fixtures that several packages' tests share: the demo model's graphs and one embedded server per session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from serving.embedded import EmbeddedServer, ServerOptions
+from serving.repository import build
+from serving.targets import target
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def demo_graphs() -> Path:
+    """The exported graphs of the demo model, as they lie in the repository."""
+    folder = PROJECT / "models" / "demo" / "graphs"
+    if not (folder / "spec.json").is_file():
+        folder = PROJECT / "build" / "random-demo"
+    if not (folder / "spec.json").is_file():
+        pytest.skip("no exported graphs: run scripts/export_onnx.py --checkpoint demo")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def triton_server(demo_graphs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    """A real embedded server over a freshly built repository. Eight pipeline instances, so that eight photos can be under way."""
+    folder = tmp_path_factory.mktemp("triton")
+    repository = build(demo_graphs, target("embedded", pipeline_instances=8), folder / "repository")
+    with EmbeddedServer(repository, ServerOptions(log_file=folder / "triton.log")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def triton_url(triton_server: EmbeddedServer) -> str:
+    """`host:port` of the session's server, as TRITON_URL is written."""
+    return triton_server.grpc_url
