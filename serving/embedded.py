@@ -23,8 +23,9 @@ from pathlib import Path
 from types import TracebackType
 
 from serving import guard
-from serving.errors import ServerStartError
+from serving.errors import HostError, ServerStartError
 from serving.preflight import LOOPBACK, SEGMENT_PREFIX, check_platform, check_shared_memory, claim_port, sweep_segments
+from serving.repository import needed_shared_memory
 from serving.server_files import ServerFiles, cache_folder, prepare
 
 KEPT_LOGS = 10
@@ -38,7 +39,8 @@ START_ATTEMPTS = 3  # a free port found a moment ago may have been taken by anot
 class ServerOptions:
     """How the server runs. Ports of 0 mean any free one; times in seconds; sizes in bytes.
 
-    `exit_timeout` is how long requests in flight may take to finish after a stop; `shared_memory` is what must be free before the start.
+    `exit_timeout` is how long requests in flight may take to finish after a stop; `shared_memory` is what must be free before the start
+    (None: what the repository was built to need).
     """
 
     grpc_port: int = 0
@@ -47,7 +49,7 @@ class ServerOptions:
     start_timeout: float = 120.0
     exit_timeout: float = 20.0
     response_cache: int = 64 << 20
-    shared_memory: int = 256 << 20
+    shared_memory: int | None = None
     log_file: Path | None = None
     verbose: int = 0
     extra_environment: dict[str, str] = field(default_factory=dict)
@@ -57,6 +59,8 @@ class EmbeddedServer:
     """One embedded Triton server over one model repository. Use as a context manager, or call `start` and `stop`."""
 
     def __init__(self, repository: Path, options: ServerOptions | None = None) -> None:
+        if not repository.is_dir():
+            raise HostError(f"{repository} is no model repository; build one with: respray build --target embedded --out {repository}")
         self.repository = repository.resolve()
         self.options = options or ServerOptions()
         self.log_file = self.options.log_file or _new_log_file()
@@ -102,7 +106,8 @@ class EmbeddedServer:
         check_platform()
         files = prepare()
         sweep_segments()
-        check_shared_memory(self.options.shared_memory)
+        needed = self.options.shared_memory
+        check_shared_memory(needed_shared_memory(self.repository) if needed is None else needed)
         for attempt in range(1, START_ATTEMPTS + 1):
             try:
                 self._launch(files)

@@ -8,10 +8,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from segmentation.errors import SpecError
 from segmentation.spec import SPEC_FILE, ModelSpec, load_spec
@@ -21,9 +23,11 @@ from serving.errors import BuildError
 from serving.targets import Target
 
 SOURCES = Path(__file__).resolve().parents[1] / "model_repository"
-STAMP = "respray-build.sha256"
+STAMP = "respray-build.json"
 ENGINE_SCRIPT = "build_engines.sh"
 VERSION = "1"
+STUB_MEMORY = 1 << 20  # what the Python backend reserves per instance
+PHOTO_MEMORY = 12_000_000 * 3
 
 
 def build(graphs: Path, target: Target, out: Path, sources: Path = SOURCES) -> Path:
@@ -38,7 +42,7 @@ def build(graphs: Path, target: Target, out: Path, sources: Path = SOURCES) -> P
         raise BuildError(f"No model repository can be built from {graphs}: {error}") from error
     files = _texts(spec, target, sources)
     stamp = _stamp(spec, graphs, files)
-    if (out / STAMP).is_file() and (out / STAMP).read_text() == stamp:
+    if _built(out).get("stamp") == stamp:
         return out
     if out.exists() and any(out.iterdir()) and not (out / STAMP).is_file():
         raise BuildError(f"{out} is not empty and was not built by this command; give an empty or new folder.")
@@ -46,7 +50,7 @@ def build(graphs: Path, target: Target, out: Path, sources: Path = SOURCES) -> P
     staging = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
         _write(staging, spec, graphs, target, files)
-        (staging / STAMP).write_text(stamp)
+        (staging / STAMP).write_text(json.dumps({"stamp": stamp, "shared_memory": shared_memory(spec, target)}))
         staging.chmod(0o755)
         if out.exists():
             shutil.rmtree(out)
@@ -56,6 +60,33 @@ def build(graphs: Path, target: Target, out: Path, sources: Path = SOURCES) -> P
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return out
+
+
+def shared_memory(spec: ModelSpec, target: Target) -> int:
+    """Bytes of /dev/shm that the Python models of this repository need for full batches and one 12-megapixel photo (an estimate).
+
+    Every tensor lies there twice, once as one model's output and once as the next one's input (measured with the demo model).
+    """
+    cells = spec.grid**2
+    features = spec.channels * 21 * cells * (2 if spec.precision == "fp16" else 4)
+    masks = target.max_concepts * (spec.queries + 1) * spec.mask_size**2
+    instances = target.pipeline_instances + target.applier_instances + 3
+    batch = target.max_photos * (features + masks) if target.name == "embedded" else masks
+    return instances * STUB_MEMORY + 2 * (batch + PHOTO_MEMORY)
+
+
+def needed_shared_memory(repository: Path) -> int:
+    """What `shared_memory` said when the repository was built; 0 for a repository from elsewhere."""
+    return int(_built(repository).get("shared_memory", 0))
+
+
+def _built(repository: Path) -> dict[str, Any]:
+    """The record that a build leaves, or nothing."""
+    try:
+        record = json.loads((repository / STAMP).read_text())
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
 def _texts(spec: ModelSpec, target: Target, sources: Path) -> dict[str, str]:
