@@ -1,0 +1,125 @@
+"""Which callback addresses may be called, and a transport that connects only to what was checked.
+
+Callback URLs come from a message, so they may point into our own network (SSRF). Accepted are https to public addresses, and hosts
+that the operator lists. A name is resolved once, every address it has is checked, and the connection goes to the address that was
+checked: a name that resolves differently the next time (DNS rebinding) gains nothing. Host header, SNI and certificate check keep the name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+
+import httpx
+
+from orchestrator.errors import CallbackRefused, SettingsError
+
+Resolver = Callable[[str, int], Awaitable[list[str]]]
+_PORTS = {"https": 443, "http": 80}
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+async def resolve(host: str, port: int) -> list[str]:
+    """Every address of a host. Raises OSError where it has none."""
+    answers = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(answer[4][0]) for answer in answers))
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is on the public internet, also when it is an IPv4 address in IPv6 clothes."""
+    ip = ipaddress.ip_address(address.split("%", maxsplit=1)[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+        if inner is None and ip in _NAT64:
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if inner is not None:
+            return is_public(str(inner))
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved
+
+
+@dataclass(frozen=True)
+class AddressPolicy:
+    """`allowed` holds `host` (any port) or `host:port` that may be private and may speak http."""
+
+    allowed: frozenset[str] = frozenset()
+
+    @classmethod
+    def parse(cls, text: str) -> AddressPolicy:
+        """From CALLBACK_ALLOW_HOSTS: comma-separated `host[:port]`. Raises SettingsError."""
+        hosts = [part.strip().lower() for part in text.split(",") if part.strip()]
+        for host in hosts:
+            if "/" in host or "@" in host or "*" in host:
+                raise SettingsError(f"CALLBACK_ALLOW_HOSTS: {host!r} is no host; accepted is a comma-separated list of host or host:port")
+        return cls(frozenset(hosts))
+
+    def is_allowed(self, host: str, port: int) -> bool:
+        """Whether the operator listed this host."""
+        name = host.lower().strip("[]")
+        return bool({name, f"{name}:{port}", f"[{name}]:{port}", f"[{name}]"} & self.allowed)
+
+    def check_url(self, url: httpx.URL) -> None:
+        """Raise CallbackRefused for what can be refused without resolving anything."""
+        if url.userinfo:
+            raise CallbackRefused("the callback URL contains a user name or password; accepted is a URL without")
+        if url.scheme not in _PORTS or not url.host:
+            raise CallbackRefused(f"the callback URL must begin with https://, not {url.scheme}://")
+        if url.scheme != "https" and not self.is_allowed(url.host, port_of(url)):
+            raise CallbackRefused(f"callbacks go to https only; {url.host}:{port_of(url)} is not in CALLBACK_ALLOW_HOSTS")
+
+    def check_addresses(self, host: str, port: int, addresses: Iterable[str]) -> None:
+        """Raise CallbackRefused when any address of a host that is not listed is not public."""
+        if self.is_allowed(host, port):
+            return
+        for address in addresses:
+            if not is_public(address):
+                raise CallbackRefused(
+                    f"{host}:{port} resolves to {address}, which is not public; list it in CALLBACK_ALLOW_HOSTS if it is yours"
+                )
+
+
+def port_of(url: httpx.URL) -> int:
+    """The port of a URL, given or implied."""
+    return url.port or _PORTS.get(url.scheme, 0)
+
+
+class PinnedTransport(httpx.AsyncBaseTransport):
+    """Resolves, checks, and connects to a checked address. Raises CallbackRefused, httpx.ConnectError and what httpx raises."""
+
+    def __init__(self, policy: AddressPolicy, resolver: Resolver = resolve, verify: ssl.SSLContext | bool = True) -> None:
+        self._policy = policy
+        self._resolver = resolver
+        # No connection is kept: a kept one to the same address could belong to another host's TLS session.
+        limits = httpx.Limits(max_connections=64, max_keepalive_connections=0)
+        self._inner = httpx.AsyncHTTPTransport(verify=verify, limits=limits, trust_env=False, retries=0)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """One request to the first checked address that can be connected to."""
+        url, host, port = request.url, request.url.host, port_of(request.url)
+        self._policy.check_url(url)
+        try:
+            addresses = await self._resolver(host, port)
+        except (OSError, UnicodeError) as error:
+            raise httpx.ConnectError(f"{host} has no address ({error})", request=request) from error
+        self._policy.check_addresses(host, port, addresses)
+        failure: httpx.ConnectError | httpx.ConnectTimeout | None = None
+        for address in addresses:
+            pinned = httpx.Request(
+                request.method,
+                url.copy_with(host=address),
+                headers=request.headers,  # carries Host with the name
+                stream=request.stream,
+                extensions={**request.extensions, "sni_hostname": host},
+            )
+            try:
+                return await self._inner.handle_async_request(pinned)
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                failure = error
+        raise failure or httpx.ConnectError(f"{host} has no address", request=request)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._inner.aclose()

@@ -1,0 +1,33 @@
+"""What every command that works on jobs does first: settings, redaction, logs, events."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.events import Events, claim_stdout
+from orchestrator.logs import set_up_logging
+from orchestrator.metrics import Metrics
+from orchestrator.redaction import Redactor
+from orchestrator.settings import Settings, load_settings
+
+
+@dataclass(frozen=True)
+class Context:
+    """A command's surroundings."""
+
+    settings: Settings
+    redactor: Redactor
+    events: Events
+    metrics: Metrics
+
+
+@contextlib.contextmanager
+def command_context(**overrides: Any) -> Iterator[Context]:
+    """Read the settings (`overrides` by field name win over the environment), take over stdout for events, send logs to stderr."""
+    settings = load_settings(**overrides)
+    redactor = Redactor(settings.secrets())
+    set_up_logging(settings.log_level, redactor)
+    yield Context(settings, redactor, Events(claim_stdout(), redactor), Metrics())

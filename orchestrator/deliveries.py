@@ -1,0 +1,171 @@
+"""Deliver callbacks from item records: the one place that sends, for fresh results, for redelivered jobs and for what is owed from before.
+
+Whoever writes a record with a lease holds the right to send its callback; the record tells everybody else. When the holder dies,
+the lease runs out and the next one takes over with the same `webhook-id`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from orchestrator.callbacks import CallbackClient, Schedule
+from orchestrator.errors import Conflict, ResprayError
+from orchestrator.metrics import Metrics
+from orchestrator.records import CallbackRecord, ItemRecord, Records, manifest_of, owed_key, record_key
+from orchestrator.storage.base import Stat
+
+log = logging.getLogger(__name__)
+
+EXPIRES_AFTER = 3 * 86400.0
+"""Seconds after which an owed callback is given up: receivers that were away for days have other ways to find out."""
+_MARGIN = 5.0
+
+
+@dataclass
+class Tracked:
+    """A record as this worker last saw it stored."""
+
+    record: ItemRecord
+    stat: Stat
+
+
+class Deliverer:
+    """Sends callbacks, a bounded number at the same time, and writes down what came of them."""
+
+    def __init__(
+        self, client: CallbackClient | None, records: Records, *, worker: str, metrics: Metrics, timeout: float, concurrency: int = 16
+    ) -> None:
+        self._client, self._records, self._worker, self._metrics = client, records, worker, metrics
+        self._slots = asyncio.Semaphore(concurrency)
+        schedule = Schedule()
+        self.lease = (len(schedule.waits) + 1) * timeout + sum(schedule.waits) * (1 + schedule.jitter) + _MARGIN
+        self._down: dict[str, float] = {}
+
+    def leased(self, callback: CallbackRecord) -> CallbackRecord:
+        """The callback with this worker as the one who delivers it; without a secret it stays owed, and says why."""
+        now = time.time()
+        if self._client is None:
+            return callback.model_copy(update={"error": "GPU_CALLBACK_SECRET is not set", "owed_since": now})
+        return callback.model_copy(
+            update={"holder": self._worker, "leased_until": now + self.lease, "owed_since": callback.owed_since or now}
+        )
+
+    async def deliver(self, prefix: str, tracked: Tracked, *, force: bool = False, wait_for_lease: bool = False) -> Tracked:
+        """Deliver a record's callback if it is owed, and return the record as it stands afterwards. Never raises for the receiver's faults.
+
+        `force` ignores a receiver's wish to be left alone until later; `wait_for_lease` waits for another worker's lease to run out.
+        """
+        callback = tracked.record.callback
+        if self._client is None or callback is None or callback.state != "owed":
+            return tracked
+        mine = callback.holder == self._worker and callback.leased_until > time.time()
+        if not mine:
+            claimed = await self._claim(prefix, tracked, force, wait_for_lease)
+            if claimed is None:
+                return await self._reload(prefix, tracked)
+            tracked = claimed
+        async with self._slots:
+            return await self._send(prefix, tracked)
+
+    async def sweep(self, *, force: bool = False, on_job: Callable[[str, list[ItemRecord]], None] = lambda job, records: None) -> int:
+        """Deliver what is owed anywhere in the store. Returns how many callbacks are still owed afterwards."""
+        owed = 0
+        for key in await self._records.markers():
+            try:
+                owed += await self._sweep_job(key, force, on_job)
+            except ResprayError as error:
+                log.warning("callbacks of %s could not be looked at: %s", key, error)
+        self._metrics.callbacks_owed.set(owed)
+        return owed
+
+    async def _sweep_job(self, key: str, force: bool, on_job: Callable[[str, list[ItemRecord]], None]) -> int:
+        marker = await self._records.marker(key)
+        if marker is None:
+            return 0
+        prefix = f"outputs/{marker.user_id}/{marker.job_id}/"
+        if key != owed_key(marker.user_id, marker.job_id):
+            return 0  # somebody else's file under our prefix
+        found = [await self._records.load(item_key) for item_key in await self._records.item_keys(prefix, marker.expected)]
+        tracked = [Tracked(record, stat) for record, stat in found if record is not None and stat is not None]
+        before = [t.record.callback for t in tracked]
+        done = await asyncio.gather(*(self.deliver(prefix, t, force=force) for t in tracked))
+        records = [t.record for t in done]
+        owed = sum(r.callback is not None and r.callback.state == "owed" for r in records)
+        if [r.callback for r in records] != before and len(records) >= marker.expected:
+            await self._records.write_manifest(prefix, manifest_of(marker.user_id, marker.job_id, records, marker.expected))
+        abandoned = len(records) < marker.expected and time.time() - marker.since > EXPIRES_AFTER
+        if owed == 0 and (len(records) >= marker.expected or abandoned):
+            await self._records.clear_owed(marker.user_id, marker.job_id)
+        on_job(f"{marker.user_id}/{marker.job_id}", records)
+        return owed
+
+    async def _claim(self, prefix: str, tracked: Tracked, force: bool, wait: bool) -> Tracked | None:
+        """Take over an owed callback by a conditional write; None when somebody else has it or it is not yet time."""
+        callback = tracked.record.callback
+        assert callback is not None
+        now = time.time()
+        if callback.leased_until > now:
+            if not wait:
+                return None
+            await asyncio.sleep(callback.leased_until - now)
+            tracked = await self._reload(prefix, tracked)
+            callback = tracked.record.callback
+            if callback is None or callback.state != "owed" or callback.leased_until > time.time():
+                return None
+        if callback.not_before > time.time() and not force:
+            return None
+        if callback.owed_since and time.time() - callback.owed_since > EXPIRES_AFTER and not force:
+            return await self._save(prefix, tracked, callback.model_copy(update={"state": "expired"}))
+        return await self._save(prefix, tracked, self.leased(callback))
+
+    async def _send(self, prefix: str, tracked: Tracked) -> Tracked:
+        callback = tracked.record.callback
+        assert callback is not None and self._client is not None
+        if callback.state != "owed":
+            return tracked
+        # A receiver that has just used up all retries gets one attempt per callback for a while: it is down, not busy.
+        down = self._down.get(callback.url, 0.0) > time.time()
+        with self._metrics.callback_seconds.time():
+            result = await self._client.deliver(tracked.record.event(), retries=0 if down else None)
+        if result.outcome == "owed":
+            self._down[callback.url] = time.time() + 30.0
+        else:
+            self._down.pop(callback.url, None)
+        self._metrics.callbacks.labels(result.outcome).inc()
+        if result.outcome != "delivered":
+            log.warning("callback of item %d to %s: %s (%s)", tracked.record.idx, callback.url.split("?")[0], result.outcome, result.error)
+        attempts = callback.attempts + result.attempts
+        wait = min(3600.0, 30.0 * 2 ** min(attempts // 4, 10)) if result.outcome == "owed" else 0.0
+        changed = callback.model_copy(
+            update={
+                "state": result.outcome,
+                "attempts": attempts,
+                "status_code": result.status,
+                "error": result.error,
+                "leased_until": 0.0,
+                "not_before": max(result.not_before, time.time() + wait) if wait else 0.0,
+            }
+        )
+        return await self._save(prefix, tracked, changed) or tracked
+
+    async def _save(self, prefix: str, tracked: Tracked, callback: CallbackRecord) -> Tracked | None:
+        record = tracked.record.model_copy(update={"callback": callback})
+        try:
+            return Tracked(record, await self._records.save(record_key(prefix, record.idx), record, tracked.stat))
+        except Conflict:
+            return None
+        except ResprayError as error:
+            # The callback's fate could not be written down: it stays owed in the store and is sent again with the same webhook-id.
+            log.warning("the record of item %d could not be written: %s", record.idx, error)
+            return None
+
+    async def _reload(self, prefix: str, tracked: Tracked) -> Tracked:
+        try:
+            record, stat = await self._records.load(record_key(prefix, tracked.record.idx))
+        except ResprayError:
+            return tracked
+        return Tracked(record, stat) if record is not None and stat is not None else tracked

@@ -1,0 +1,119 @@
+"""Every error of the orchestrator, as one family. A message says what was given and what is accepted.
+
+`code` is stable and goes into events, manifests and metrics; `retryable` tells the worker whether the same work may succeed
+later (a network that fails) or never will (a photo that is no photo). Errors of `serving` are translated in `pipeline.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class ResprayError(Exception):
+    """Base of all errors of the orchestrator."""
+
+    code = "error"
+    retryable = False
+
+
+class SettingsError(ResprayError):
+    """The environment is missing a setting, contradicts itself, or holds a value that cannot be used."""
+
+    code = "settings"
+
+
+class JobError(ResprayError):
+    """A job message that cannot be worked on. `problems` holds one sentence per field that is wrong."""
+
+    code = "job"
+
+    def __init__(self, problems: str | Iterable[str]) -> None:
+        self.problems: tuple[str, ...] = (problems,) if isinstance(problems, str) else tuple(problems)
+        super().__init__("; ".join(self.problems))
+
+
+class StorageError(ResprayError):
+    """The store answered something that cannot be worked with, and repeating did not help."""
+
+    code = "storage"
+    retryable = True
+
+
+class NotFound(StorageError):
+    """There is no object with this key."""
+
+    code = "not_found"
+    retryable = False
+
+
+class AccessDenied(StorageError):
+    """The store refuses these keys or this bucket."""
+
+    code = "access_denied"
+    retryable = False
+
+
+class TooLarge(StorageError):
+    """The object is larger than what was allowed for it."""
+
+    code = "too_large"
+    retryable = False
+
+
+class Conflict(StorageError):
+    """A conditional write was refused: somebody else wrote the object since it was last looked at."""
+
+    code = "conflict"
+    retryable = False
+
+
+class Superseded(ResprayError):
+    """A newer version of the same job has stored its result while this one was at work; the newer result stays."""
+
+    code = "superseded"
+
+
+class PhotoRefused(ResprayError):
+    """This photo, mask or texture cannot be edited: not an image, too large, not supported, or the pipeline refused it."""
+
+    code = "photo"
+
+
+class PipelineUnavailable(ResprayError):
+    """Triton did not answer in time, is starting, or went away."""
+
+    code = "pipeline_unavailable"
+    retryable = True
+
+
+class OutOfMemory(ResprayError):
+    """The accelerator ran out of memory; fewer photos at the same time may fit."""
+
+    code = "out_of_memory"
+    retryable = True
+
+
+class CallbackRefused(ResprayError):
+    """A callback address that must not be called, or a receiver that refused for good."""
+
+    code = "callback"
+
+
+class IntakeError(ResprayError):
+    """The queue cannot be reached or used with these settings."""
+
+    code = "intake"
+    retryable = True
+
+
+class InternalError(ResprayError):
+    """A fault of this program; the log has the traceback."""
+
+    code = "internal"
+    retryable = True
+
+
+class Poisoned(ResprayError):
+    """A job that was delivered more often than allowed and never came to its end: it takes its workers down."""
+
+    code = "poisoned"

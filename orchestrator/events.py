@@ -1,0 +1,65 @@
+"""The event stream on stdout: one JSON object a line and nothing else (contract, section 4).
+
+Libraries print too (the Runpod SDK does at import). `claim_stdout` therefore keeps the real stdout for events and points
+file descriptor 1 at stderr, so that a stray `print`, even from C code, becomes a log line instead of a broken event stream.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, Literal, TextIO
+
+from orchestrator.redaction import Redactor
+
+WorkerStatus = Literal["initializing", "loading", "ready", "cleaning_up"]
+
+
+def claim_stdout() -> TextIO:
+    """Return a line-buffered stream on the real stdout and send everything else that is written to stdout to stderr."""
+    sys.stdout.flush()
+    stream = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)
+    return stream
+
+
+class Events:
+    """Writes events; safe to use from several threads. A reader that went away (closed pipe) never stops the work."""
+
+    def __init__(
+        self, stream: TextIO | None, redactor: Redactor | None = None, listener: Callable[[dict[str, Any]], None] | None = None
+    ) -> None:
+        self._stream = stream
+        self._redactor = redactor or Redactor()
+        self._listener = listener
+        self._lock = threading.Lock()
+
+    def emit(self, event: str, **fields: Any) -> None:
+        """Write one event. Values must be JSON-serialisable; secrets in them are masked."""
+        record = self._redactor.value({"event": event, **fields})
+        if self._listener is not None:
+            self._listener(record)
+        if self._stream is None:
+            return
+        line = json.dumps(record, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str)
+        with self._lock:
+            try:
+                self._stream.write(line + "\n")
+                self._stream.flush()
+            except (BrokenPipeError, ValueError):
+                self._stream = None
+
+    def connection(self, status: str) -> None:
+        """The worker's connection to its surroundings changed (`connected`, `disconnected`)."""
+        self.emit("connection", status=status)
+
+    def worker(self, status: WorkerStatus, message: str = "") -> None:
+        """The worker's own state."""
+        self.emit("worker", status=status, message=message)
+
+    def progress(self, job_id: str, idx: int, stage: str, done: int, total: int) -> None:
+        """One item passed a stage; `done` of `total` items of the job are finished."""
+        self.emit("progress", job_id=job_id, idx=idx, stage=stage, done=done, total=total)

@@ -1,0 +1,71 @@
+"""Turn pydantic's errors into sentences that name the field, what was given and what is accepted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+MOST = 20  # a message with a thousand wrong items does not need a thousand sentences
+
+
+def explain(error: ValidationError, model: type[BaseModel] | None = None, prefix: str = "") -> list[str]:
+    """One sentence per problem. With `model`, unknown fields are answered with the ones that are accepted there."""
+    sentences = []
+    details = error.errors(include_url=False, include_context=True)
+    for detail in details[:MOST]:
+        place = prefix + _path(detail["loc"])
+        if detail["type"] == "extra_forbidden":
+            accepted = _accepted(model, detail["loc"][:-1])
+            hint = f"; accepted here: {', '.join(accepted)}" if accepted else ""
+            sentences.append(f"{place}: unknown field{hint}")
+        elif detail["type"] == "missing":
+            sentences.append(f"{place}: is missing")
+        else:
+            message = detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+            given = _shown(detail.get("input"))
+            sentences.append(
+                f"{place}: {message[0].lower() + message[1:]}" + (f" (given: {given})" if detail["type"] != "value_error" else "")
+            )
+    if len(details) > MOST:
+        sentences.append(f"and {len(details) - MOST} more problems")
+    return sentences
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else (f".{part}" if text else str(part))
+    return (text if len(text) <= 200 else text[:197] + "...") or "message"
+
+
+def _accepted(model: Any, location: tuple[int | str, ...]) -> list[str]:
+    """Field names (as messages spell them) of the model at a location; empty where it cannot be told."""
+    for part in location:
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            return []
+        if isinstance(part, int):
+            continue
+        field = next((f for name, f in model.model_fields.items() if part in (name, f.alias)), None)
+        if field is None:
+            continue  # the key of a mapping
+        model = _inner(field.annotation)
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        return []
+    return [f.alias or name for name, f in model.model_fields.items()]
+
+
+def _inner(annotation: Any) -> Any:
+    """The model inside `list[Model]`, `dict[str, Model]` or `Model | None`."""
+    candidates = [annotation]
+    while candidates:
+        candidate = candidates.pop()
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+        candidates.extend(getattr(candidate, "__args__", ()))
+    return None
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,150 @@
+"""The pipeline as the worker sees it, and the gate in front of it: how many photos at a time, and what to do when Triton goes away."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from editing.request import PhotoReport, PhotoRequest
+from orchestrator.errors import OutOfMemory, PhotoRefused, PipelineUnavailable
+from orchestrator.events import Events
+from orchestrator.metrics import Metrics
+from serving.client import PipelineClient
+from serving.errors import PhotoError, ServingError
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 4
+"""How often one photo is tried: a photo that takes the server down each time must not do so forever."""
+PATIENCE = 120.0
+"""Seconds that a photo waits for Triton to come back before its job is handed back to the queue."""
+
+# How CUDA, ONNX Runtime and TensorRT say it, in lower case.
+_OUT_OF_MEMORY = ("out of memory", "out_of_memory", "failed to allocate memory", "bfcarena")
+
+
+class Pipeline(Protocol):
+    """One photo in, its files out. Errors: PhotoRefused, OutOfMemory, PipelineUnavailable."""
+
+    async def infer(self, photo: bytes, request: PhotoRequest, attachments: Sequence[bytes]) -> tuple[PhotoReport, list[bytes]]:
+        """Edit one encoded photo. Returns the report and the files that it lists."""
+        ...
+
+    async def ready(self) -> bool:
+        """Whether a photo sent now would be worked on."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        ...
+
+
+class AdaptiveLimit:
+    """A semaphore whose size halves when the accelerator runs out of memory, and grows back one by one after a run of successes."""
+
+    GROW_AFTER = 50
+
+    def __init__(self, size: int) -> None:
+        self.most = self.size = size
+        self._used = 0
+        self._successes = 0
+        self._changed = asyncio.Condition()
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """Hold one of the places."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._used < self.size)
+            self._used += 1
+        try:
+            yield
+        finally:
+            async with self._changed:
+                self._used -= 1
+                self._changed.notify_all()
+
+    def halve(self) -> int:
+        """Fewer at the same time from now on; returns the new size."""
+        self.size, self._successes = max(1, self.size // 2), 0
+        return self.size
+
+    async def succeeded(self) -> None:
+        """Count a success towards growing back."""
+        self._successes += 1
+        if self.size < self.most and self._successes >= self.GROW_AFTER:
+            async with self._changed:
+                self.size, self._successes = self.size + 1, 0
+                self._changed.notify_all()
+
+
+class PipelineGate:
+    """Sends photos through a pipeline, repeating what is safe to repeat: a photo's work changes nothing on the server."""
+
+    def __init__(self, pipeline: Pipeline, concurrency: int, metrics: Metrics, events: Events, patience: float = PATIENCE) -> None:
+        self.pipeline = pipeline
+        self.limit = AdaptiveLimit(concurrency)
+        self._metrics, self._events, self._patience = metrics, events, patience
+        metrics.pipeline_limit.set(concurrency)
+
+    async def infer(self, photo: bytes, request: PhotoRequest, attachments: Sequence[bytes]) -> tuple[PhotoReport, list[bytes]]:
+        """Edit one photo. Raises PhotoRefused, and OutOfMemory or PipelineUnavailable when repeating did not help."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                async with self.limit.slot():
+                    result = await self.pipeline.infer(photo, request, attachments)
+                await self.limit.succeeded()
+                return result
+            except OutOfMemory as error:
+                size = self.limit.halve()
+                self._metrics.pipeline_limit.set(size)
+                self._metrics.retries.labels("out_of_memory").inc()
+                self._events.worker("loading", f"the accelerator is out of memory; going on with {size} photo(s) at the same time")
+                if attempt == ATTEMPTS:
+                    raise OutOfMemory(f"the photo does not fit into the accelerator's memory, also alone: {error}") from None
+            except PipelineUnavailable as error:
+                self._metrics.retries.labels("pipeline").inc()
+                if attempt == ATTEMPTS:
+                    raise
+                log.warning("Triton did not answer (%s); waiting for it to be ready", error)
+                await self.wait_until_ready(str(error))
+        raise AssertionError("unreachable")
+
+    async def wait_until_ready(self, reason: str = "") -> None:
+        """Return as soon as the pipeline is ready. Raises PipelineUnavailable when the patience is used up."""
+        deadline = asyncio.get_running_loop().time() + self._patience
+        pause = 0.1
+        while not await self.pipeline.ready():
+            if asyncio.get_running_loop().time() > deadline:
+                raise PipelineUnavailable(f"Triton was not ready within {self._patience:g} s" + (f" ({reason})" if reason else ""))
+            await asyncio.sleep(pause)
+            pause = min(2.0, pause * 1.5)
+
+
+class TritonPipeline:
+    """`serving.client.PipelineClient` with our errors. Make it on the event loop that uses it: gRPC's channel belongs to one loop."""
+
+    def __init__(self, url: str, timeout: float) -> None:
+        self._client = PipelineClient(url, deadline=timeout)
+
+    async def infer(self, photo: bytes, request: PhotoRequest, attachments: Sequence[bytes]) -> tuple[PhotoReport, list[bytes]]:
+        """See `Pipeline.infer`."""
+        try:
+            result = await self._client.edit(photo, request, attachments)
+        except PhotoError as error:
+            raise PhotoRefused(str(error)) from None
+        except ServingError as error:
+            if any(sign in str(error).lower() for sign in _OUT_OF_MEMORY):
+                raise OutOfMemory(str(error)) from None
+            raise PipelineUnavailable(str(error)) from None
+        return result.report, result.files
+
+    async def ready(self) -> bool:
+        """See `Pipeline.ready`."""
+        return await self._client.ready()
+
+    async def close(self) -> None:
+        """See `Pipeline.close`."""
+        await self._client.close()

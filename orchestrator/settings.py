@@ -1,0 +1,206 @@
+"""Everything the worker takes from its surroundings: environment variables and a `.env` file (contract, section 3).
+
+Only this module reads the environment. One setting may have several spellings (the seeds' worlds each have their own); two
+spellings that are set and differ are an error that names both, and so is a missing setting, at start and never in the middle of a job.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from dotenv import dotenv_values
+from pydantic import AfterValidator, AliasChoices, AliasPath, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from orchestrator.errors import SettingsError
+
+Adapter = Literal["runpod", "queue_pull", "bullmq", "celery", "local"]
+Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda v: v.upper() if isinstance(v, str) else v)]
+Url = Annotated[str, AfterValidator(lambda v: v.rstrip("/"))]
+
+
+def _spelled(*names: str, default: Any = None, **constraints: Any) -> Any:
+    return Field(default=default, validation_alias=AliasChoices(*names), **constraints)
+
+
+class Settings(BaseSettings):
+    """The environment, checked. Secrets are SecretStr, so that a printed settings object shows none."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, populate_by_name=True)
+
+    s3_endpoint: Url | None = _spelled("STORAGE_S3_ENDPOINT")
+    r2_account_id: str | None = _spelled("R2_ACCOUNT_ID")
+    minio_endpoint: str | None = _spelled("MINIO_ENDPOINT")
+    minio_secure: bool = _spelled("MINIO_SECURE", default=True)
+    access_key: SecretStr | None = _spelled("STORAGE_ACCESS_KEY", "R2_ACCESS_KEY_ID", "MINIO_ACCESS_KEY")
+    secret_key: SecretStr | None = _spelled("STORAGE_SECRET_KEY", "R2_SECRET_ACCESS_KEY", "MINIO_SECRET_KEY")
+    bucket: str = _spelled("STORAGE_BUCKET", "R2_BUCKET_NAME", "MINIO_BUCKET", default="s3-images")
+    region: str = _spelled("STORAGE_REGION", default="auto")
+
+    workers_api_url: Url | None = _spelled("WORKERS_API_URL", "API_BASE_URL")
+    callback_secret: SecretStr | None = _spelled("GPU_CALLBACK_SECRET")
+    callback_timeout: float = _spelled("CALLBACK_TIMEOUT_SEC", default=30.0, gt=0, le=600)
+    callback_allow_hosts: str = _spelled("CALLBACK_ALLOW_HOSTS", default="")
+
+    adapter: Adapter = _spelled("ADAPTER", default="runpod")
+    redis_url: SecretStr | None = _spelled("REDIS_URL")
+    queue_name: str | None = _spelled("QUEUE_NAME")
+    cf_account_id: str | None = _spelled("CF_ACCOUNT_ID")
+    cf_queue_id: str | None = _spelled("CF_QUEUE_ID")
+    cf_api_token: SecretStr | None = _spelled("CF_API_TOKEN")
+    cf_api_url: Url = _spelled("CF_API_URL", default="https://api.cloudflare.com/client/v4")
+    local_path: str = _spelled("LOCAL_PATH", default="-")
+
+    model_name: str | None = _spelled("MODEL_NAME")
+    model_path: Path = _spelled("MODEL_PATH", "MODEL_CACHE_DIR", default=Path("/models"))
+    hf_token: SecretStr | None = _spelled("HF_TOKEN")
+    gpu_device: str | None = _spelled("GPU_DEVICE")
+    model_sync_enabled: bool = _spelled("MODEL_SYNC_ENABLED", default=False)
+    model_sync_endpoint: str | None = _spelled("MODEL_SYNC_MINIO_ENDPOINT")
+    model_sync_secure: bool = _spelled("MODEL_SYNC_MINIO_SECURE", default=True)
+    model_sync_bucket: str | None = _spelled("MODEL_SYNC_MINIO_BUCKET")
+    model_sync_access_key: SecretStr | None = _spelled("MODEL_SYNC_MINIO_ACCESS_KEY")
+    model_sync_secret_key: SecretStr | None = _spelled("MODEL_SYNC_MINIO_SECRET_KEY")
+    require_real_model_setting: bool | None = _spelled("REQUIRE_REAL_MODEL")
+
+    batch_concurrency: int = _spelled("BATCH_CONCURRENCY", default=4, ge=1, le=64)
+    log_level: Level = _spelled("LOG_LEVEL", default="INFO")
+    triton_url: str | None = _spelled("TRITON_URL")
+    pipeline_timeout: float = _spelled("PIPELINE_TIMEOUT_SEC", default=300.0, gt=0, le=3600)
+
+    job_concurrency: int = _spelled("JOB_CONCURRENCY", default=2, ge=1, le=64)
+    job_attempts: int = _spelled("JOB_ATTEMPTS", default=3, ge=1, le=100)
+    longest_job: float = _spelled("LONGEST_JOB_SEC", default=1800.0, ge=5, le=43200)
+    grace_period: float = _spelled("GRACE_PERIOD_SEC", default=25.0, ge=0, le=3600)
+    health_port: int | None = _spelled("HEALTH_PORT", ge=0, le=65535)
+    health_host: str = _spelled("HEALTH_HOST", default="127.0.0.1")
+    owed_interval: float = _spelled("CALLBACK_SWEEP_SEC", default=60.0, gt=0, le=86400)
+
+    @property
+    def require_real_model(self) -> bool:
+        """Whether the demo model is refused: by default everywhere but in local work."""
+        return self.adapter != "local" if self.require_real_model_setting is None else self.require_real_model_setting
+
+    @property
+    def endpoint(self) -> str | None:
+        """The S3 endpoint, from whichever of the three spellings is set; None is boto3's own default (AWS)."""
+        return next(iter(self.endpoints().values()), None)
+
+    def endpoints(self) -> dict[str, str]:
+        """Every spelling of the endpoint that is set, with the address it means."""
+        found: dict[str, str] = {}
+        if self.s3_endpoint:
+            found["STORAGE_S3_ENDPOINT"] = self.s3_endpoint
+        if self.r2_account_id:
+            found["R2_ACCOUNT_ID"] = f"https://{self.r2_account_id}.r2.cloudflarestorage.com"
+        if self.minio_endpoint:
+            host = self.minio_endpoint.rstrip("/")
+            found["MINIO_ENDPOINT"] = host if "://" in host else f"{'https' if self.minio_secure else 'http'}://{host}"
+        return found
+
+    def secrets(self) -> list[str]:
+        """Every secret value, for the redactor. A queue's URL is one, and so is the password inside it."""
+        values = [v.get_secret_value() for name in type(self).model_fields if isinstance(v := getattr(self, name), SecretStr)]
+        if self.redis_url and "@" in (url := self.redis_url.get_secret_value()):
+            values += [part for part in url.split("://", 1)[-1].rsplit("@", 1)[0].split(":", 1)[1:] if part]
+        return [value for value in values if value]
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Values come through `load_settings` only, which compares the spellings; pydantic would take the first and stay silent."""
+        return (init_settings,)
+
+
+def load_settings(environment: Mapping[str, str] | None = None, env_file: Path | None = Path(".env"), **overrides: Any) -> Settings:
+    """Read the environment (and `.env`, which it overrides) into Settings; `overrides` are by field name, from the command line.
+
+    Raises SettingsError naming every setting that contradicts itself or has a value that cannot be used.
+    """
+    values: dict[str, str] = {}
+    if env_file is not None and env_file.is_file():
+        values.update({k: v for k, v in dotenv_values(env_file).items() if v is not None})
+    values.update(os.environ if environment is None else environment)
+    chosen, problems = _choose(values)
+    try:
+        settings = Settings(**{**chosen, **{k: v for k, v in overrides.items() if v is not None}})
+    except ValidationError as error:
+        problems += [_sentence(detail) for detail in error.errors(include_url=False)]
+        raise SettingsError("; ".join(problems)) from None
+    addresses = settings.endpoints()
+    if len({a.rstrip("/") for a in addresses.values()}) > 1:
+        problems.append(
+            " and ".join(f"{name} ({address})" for name, address in addresses.items()) + " name different storage; set one of them"
+        )
+    if problems:
+        raise SettingsError("; ".join(problems))
+    return settings
+
+
+def require(settings: Settings, *, storage: bool, adapter: bool) -> None:
+    """Check that what this process needs is there, naming all that is missing. Raises SettingsError."""
+    missing: list[str] = []
+    if storage:
+        missing += [] if settings.endpoint else ["STORAGE_S3_ENDPOINT (or R2_ACCOUNT_ID, or MINIO_ENDPOINT)"]
+        missing += _absent(settings, "access_key", "secret_key")
+    if adapter:
+        needs = {
+            "bullmq": ("redis_url", "queue_name"),
+            "celery": ("redis_url", "queue_name"),
+            "queue_pull": ("cf_account_id", "cf_queue_id", "cf_api_token"),
+        }
+        missing += _absent(settings, *needs.get(settings.adapter, ()))
+        if settings.adapter != "local":
+            missing += _absent(settings, "callback_secret")
+    if settings.model_sync_enabled:
+        missing += _absent(settings, "model_sync_endpoint", "model_sync_bucket", "model_sync_access_key", "model_sync_secret_key")
+    if missing:
+        raise SettingsError(
+            f"missing settings for ADAPTER={settings.adapter}: {', '.join(missing)}; set them in the environment or in .env"
+        )
+
+
+def spellings(field: FieldInfo) -> list[str]:
+    """The environment variables of a setting, in order of precedence."""
+    alias = field.validation_alias
+    choices: list[str | AliasPath] = alias.choices if isinstance(alias, AliasChoices) else [str(alias)]
+    return [str(choice) for choice in choices]
+
+
+def _choose(values: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """The value of each field, and a sentence for every setting whose spellings disagree. Empty values count as not set."""
+    chosen: dict[str, str] = {}
+    problems: list[str] = []
+    for name, field in Settings.model_fields.items():
+        given = {s: values[s].strip() for s in spellings(field) if values.get(s, "").strip()}
+        if len(set(given.values())) > 1:
+            problems.append(f"{' and '.join(given)} are the same setting and have different values; set one of them, or both alike")
+        if given:
+            chosen[name] = next(iter(given.values()))
+    return chosen, problems
+
+
+def _absent(settings: Settings, *fields: str) -> list[str]:
+    missing = [spellings(Settings.model_fields[name]) for name in fields if getattr(settings, name) is None]
+    return [names[0] + (f" (or {', '.join(names[1:])})" if names[1:] else "") for names in missing]
+
+
+def _sentence(detail: Any) -> str:
+    """A problem with one value, never showing the value of a secret."""
+    field = Settings.model_fields.get(str(detail["loc"][0]))
+    if field is None:
+        field = next((f for f in Settings.model_fields.values() if detail["loc"][0] in spellings(f)), None)
+    name = spellings(field)[0] if field else str(detail["loc"][0])
+    secret = field is not None and "SecretStr" in str(field.annotation)
+    given = "" if secret else f" (given: {str(detail.get('input'))[:80]!r})"
+    return f"{name}: {detail['msg'][0].lower()}{detail['msg'][1:]}{given}"

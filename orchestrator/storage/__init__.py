@@ -1,0 +1,38 @@
+"""Stores for photos and results: S3, R2 and MinIO (`s3.py`), or a folder (`folder.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from orchestrator.errors import SettingsError
+from orchestrator.settings import Settings
+from orchestrator.storage.base import Expect, Stat, Storage
+from orchestrator.storage.folder import FolderStorage
+from orchestrator.storage.s3 import S3Options, S3Storage
+
+__all__ = ["Expect", "Stat", "Storage", "open_storage"]
+
+
+def open_storage(settings: Settings, store: str | None = None, on_retry: Callable[[], None] = lambda: None) -> Storage:
+    """The store that `store` names (`DIR` or `s3://bucket`), or the bucket of the settings. Raises SettingsError."""
+    bucket = settings.bucket
+    if store is not None and "://" not in store:
+        return FolderStorage(Path(store))
+    if store is not None:
+        parts = urlsplit(store)
+        if parts.scheme != "s3" or not parts.netloc or parts.path.strip("/"):
+            raise SettingsError(f"{store!r} is no store; accepted is a folder, or s3://BUCKET")
+        bucket = parts.netloc
+    access, secret = settings.access_key, settings.secret_key
+    return S3Storage(
+        S3Options(
+            bucket=bucket,
+            endpoint=settings.endpoint,
+            access_key=access.get_secret_value() if access else None,
+            secret_key=secret.get_secret_value() if secret else None,
+            region=settings.region,
+        ),
+        on_retry,
+    )

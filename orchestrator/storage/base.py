@@ -1,0 +1,67 @@
+"""What the worker needs of a store: read, look, write (also conditionally), list. Small on purpose; each store is one module.
+
+Implementations are blocking and safe to use from several threads; `threads.py` brings them to the event loop.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from hashlib import sha256
+
+
+class Expect(Enum):
+    """What a write expects to find: anything, or nothing."""
+
+    ANYTHING = "anything"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True)
+class Stat:
+    """What a store knows about an object. `etag` changes with the content; `digest` is the SHA-256 of the content where it is known."""
+
+    size: int
+    etag: str
+    digest: str | None = None
+
+
+def digest_of(data: bytes) -> str:
+    """SHA-256 in hex."""
+    return sha256(data).hexdigest()
+
+
+class Storage(ABC):
+    """A flat space of keys (`outputs/u/j/0.png`) and bytes."""
+
+    @abstractmethod
+    def read(self, key: str, limit: int) -> tuple[bytes, Stat]:
+        """The whole object. Raises NotFound, TooLarge (more than `limit` bytes), AccessDenied, StorageError."""
+
+    @abstractmethod
+    def stat(self, key: str) -> Stat | None:
+        """What is stored under a key, or None. Raises AccessDenied, StorageError."""
+
+    @abstractmethod
+    def write(self, key: str, data: bytes, media_type: str, expect: Expect | Stat = Expect.ANYTHING) -> Stat:
+        """Store atomically and verify what was stored. `expect` makes it conditional: only where nothing, or that very object, is stored.
+
+        Raises Conflict when the condition does not hold, unless exactly these bytes are stored already. Raises AccessDenied, StorageError.
+        """
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """Remove an object; nothing happens where there is none. Raises AccessDenied, StorageError."""
+
+    @abstractmethod
+    def keys(self, prefix: str) -> Iterator[str]:
+        """Keys that begin with a prefix, in order, fetched page by page. Raises AccessDenied, StorageError."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise StorageError unless the store answers and its bucket or folder is there."""
+
+    def close(self) -> None:  # noqa: B027 (a folder has none)
+        """Let go of connections."""

@@ -1,0 +1,120 @@
+"""A folder as a store: keys are paths below it. For one machine, for the demo and for trying things out."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from orchestrator.errors import AccessDenied, Conflict, NotFound, StorageError, TooLarge
+from orchestrator.storage.base import Expect, Stat, Storage, digest_of
+
+_TEMPORARY = ".respray-"
+
+
+class FolderStorage(Storage):
+    """Atomic by writing beside the file and renaming; conditional writes hold a lock on the file's folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+
+    def read(self, key: str, limit: int) -> tuple[bytes, Stat]:
+        path = self._path(key)
+        with _translated(key):
+            try:
+                with path.open("rb") as file:
+                    size = os.fstat(file.fileno()).st_size
+                    if size > limit:
+                        raise TooLarge(f"{key} has {size} bytes; at most {limit} are accepted")
+                    data = file.read()
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                raise NotFound(f"there is no {key} in {self.root}") from None
+        return data, _stat(data)
+
+    def stat(self, key: str) -> Stat | None:
+        try:
+            return self.read(key, 1 << 40)[1]
+        except NotFound:
+            return None
+
+    def write(self, key: str, data: bytes, media_type: str, expect: Expect | Stat = Expect.ANYTHING) -> Stat:
+        path = self._path(key)
+        wanted = _stat(data)
+        with _translated(key):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=path.parent)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                Path(name).chmod(0o644)
+                with _locked(path.parent):
+                    if expect is not Expect.ANYTHING:
+                        stored = self.stat(key)
+                        if stored == wanted:
+                            return wanted
+                        if stored != (expect if isinstance(expect, Stat) else None):
+                            raise Conflict(f"{key} was written by somebody else in the meantime")
+                    Path(name).replace(path)
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(name)
+        return wanted
+
+    def delete(self, key: str) -> None:
+        with _translated(key), contextlib.suppress(FileNotFoundError):
+            self._path(key).unlink()
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        start = self._path(prefix) if prefix.endswith("/") else self._path(prefix).parent
+        if prefix and not start.is_dir():
+            return
+        for folder, folders, files in os.walk(start if prefix else self.root):
+            folders.sort()
+            for name in sorted(files):
+                key = (Path(folder) / name).relative_to(self.root).as_posix()
+                if key.startswith(prefix) and not name.startswith(_TEMPORARY):
+                    yield key
+
+    def check(self) -> None:
+        if not self.root.is_dir():
+            raise StorageError(f"the folder {self.root} does not exist; create it, or give another one")
+        if not os.access(self.root, os.W_OK):
+            raise StorageError(f"the folder {self.root} cannot be written to")
+
+    def _path(self, key: str) -> Path:
+        """The file of a key. Keys were checked by the parser; a link inside the folder that leads out of it is caught here."""
+        path = self.root / key
+        parent = path.parent.resolve()
+        if not parent.is_relative_to(self.root) or (path.is_symlink() and not path.resolve().is_relative_to(self.root)):
+            raise AccessDenied(f"{key!r} leads out of {self.root}")
+        return path
+
+
+def _stat(data: bytes) -> Stat:
+    digest = digest_of(data)
+    return Stat(len(data), digest, digest)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)  # closing releases the lock
+
+
+@contextlib.contextmanager
+def _translated(key: str) -> Iterator[None]:
+    try:
+        yield
+    except PermissionError as error:
+        raise AccessDenied(f"{key}: {error.strerror}") from None
+    except OSError as error:
+        raise StorageError(f"{key}: {error.strerror or error}") from None

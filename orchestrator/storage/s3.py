@@ -1,0 +1,222 @@
+"""S3, Cloudflare R2 and MinIO through boto3.
+
+Checksums: boto3 since 1.36 sends CRC32 trailers that R2 refuses, so `when_required`; instead each upload carries Content-MD5, which
+every store checks, and the object's size, ETag and our own SHA-256 (kept as metadata) are compared after the upload.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
+from urllib3.exceptions import HTTPError as Urllib3Error
+
+from orchestrator.errors import AccessDenied, Conflict, NotFound, StorageError, TooLarge
+from orchestrator.storage.base import Expect, Stat, Storage, digest_of
+from orchestrator.storage.retry import Retry
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+DIGEST = "respray-sha256"
+_DENIED = {"AccessDenied", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403", "Unauthorized", "401", "AllAccessDisabled"}
+_MISSING = {"NoSuchKey", "NotFound", "404"}
+_CONFLICT = {"PreconditionFailed", "412"}
+_UNSUPPORTED = {"NotImplemented", "501"}
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class S3Options:
+    """Where the bucket is and how it is spoken to. Sizes in bytes, times in seconds."""
+
+    bucket: str
+    endpoint: str | None = None
+    access_key: str | None = None
+    secret_key: str | None = None
+    region: str = "auto"
+    connections: int = 32
+    connect_timeout: float = 5.0
+    read_timeout: float = 30.0
+    multipart_above: int = 64 << 20
+    part_size: int = 16 << 20
+    retry: Retry = field(default_factory=Retry)
+
+
+class S3Storage(Storage):
+    """One bucket. boto3 clients may be used from several threads."""
+
+    def __init__(self, options: S3Options, on_retry: Callable[[], None] = lambda: None) -> None:
+        self.options = options
+        self._on_retry = on_retry
+        self._client: Any = boto3.session.Session().client(
+            "s3",
+            endpoint_url=options.endpoint,
+            aws_access_key_id=options.access_key,
+            aws_secret_access_key=options.secret_key,
+            region_name=options.region if options.endpoint or options.region != "auto" else None,
+            config=Config(
+                signature_version="s3v4",
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+                s3={"addressing_style": "path" if options.endpoint else "auto"},
+                connect_timeout=options.connect_timeout,
+                read_timeout=options.read_timeout,
+                max_pool_connections=options.connections,
+                # Repeating is done here: botocore does not repeat a download that breaks off in the middle of its body.
+                retries={"total_max_attempts": 1, "mode": "standard"},
+            ),
+        )
+
+    def read(self, key: str, limit: int) -> tuple[bytes, Stat]:
+        return self._repeat(f"download of {key}", lambda: self._read_once(key, limit))
+
+    def stat(self, key: str) -> Stat | None:
+        def look() -> Stat | None:
+            try:
+                return _stat(self._call(self._client.head_object, key, Key=key))
+            except NotFound:
+                return None
+
+        return self._repeat(f"look at {key}", look)
+
+    def write(self, key: str, data: bytes, media_type: str, expect: Expect | Stat = Expect.ANYTHING) -> Stat:
+        digest = digest_of(data)
+        extra: dict[str, Any] = {"ContentType": media_type, "Metadata": {DIGEST: digest}}
+        condition = {"IfMatch": expect.etag} if isinstance(expect, Stat) else {"IfNoneMatch": "*"} if expect is Expect.NOTHING else {}
+        put = self._put_parts if len(data) > self.options.multipart_above else self._put_whole
+
+        def upload() -> Stat:
+            try:
+                etag = put(key, data, extra, condition)
+            except (Conflict, NotFound) as error:
+                # An attempt that was answered with an error may have been stored all the same; and a twin may have stored the same bytes.
+                stored = self.stat(key)
+                if stored is not None and stored.digest == digest:
+                    return stored
+                raise Conflict(f"{key} was written by somebody else in the meantime") from error
+            stored = _stat(self._call(self._client.head_object, key, Key=key))
+            if stored.digest == digest and stored.size == len(data) and stored.etag == etag:
+                return stored
+            if condition and stored.digest != digest:
+                raise Conflict(f"{key} was written by somebody else in the meantime")
+            raise StorageError(f"{key} reads back as {stored.size} bytes with another checksum; {len(data)} bytes were sent")
+
+        return self._repeat(f"upload of {key}", upload)
+
+    def delete(self, key: str) -> None:
+        self._repeat(f"removal of {key}", lambda: self._call(self._client.delete_object, key, Key=key))
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        token: dict[str, str] = {}
+        while True:
+            page = self._repeat(
+                f"list of {prefix}", partial(self._call, self._client.list_objects_v2, prefix, Prefix=prefix, **token)
+            )
+            yield from (entry["Key"] for entry in page.get("Contents", ()))
+            if not page.get("IsTruncated"):
+                return
+            token = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def check(self) -> None:
+        try:
+            self._call(self._client.head_bucket, None)
+        except NotFound:
+            raise StorageError(f"there is no bucket {self.options.bucket!r} at {self.options.endpoint or 'AWS'}") from None
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _read_once(self, key: str, limit: int) -> tuple[bytes, Stat]:
+        answer = self._call(self._client.get_object, key, Key=key)
+        stat, body = _stat(answer), answer["Body"]
+        try:
+            if stat.size > limit:
+                raise TooLarge(f"{key} has {stat.size} bytes; at most {limit} are accepted")
+            data = b"".join(iter(lambda: body.read(_BLOCK), b""))
+        except (BotoCoreError, Urllib3Error, OSError) as error:
+            raise StorageError(f"the download of {key} broke off: {type(error).__name__}") from None
+        finally:
+            body.close()
+        if len(data) != stat.size:
+            raise StorageError(f"the download of {key} gave {len(data)} of {stat.size} bytes")
+        digest = digest_of(data)
+        if stat.digest not in (None, digest):
+            raise StorageError(f"the download of {key} does not have the checksum that it was stored with")
+        return data, Stat(stat.size, stat.etag, digest)
+
+    def _put_whole(self, key: str, data: bytes, extra: dict[str, Any], condition: dict[str, str]) -> str:
+        answer = self._conditional(self._client.put_object, key, condition, Key=key, Body=data, ContentMD5=_md5(data), **extra)
+        return str(answer["ETag"]).strip('"')
+
+    def _put_parts(self, key: str, data: bytes, extra: dict[str, Any], condition: dict[str, str]) -> str:
+        upload = self._call(self._client.create_multipart_upload, key, Key=key, **extra)["UploadId"]
+        try:
+            parts = []
+            for number, start in enumerate(range(0, len(data), self.options.part_size), 1):
+                part = data[start : start + self.options.part_size]
+                send = {"Key": key, "UploadId": upload, "PartNumber": number, "Body": part, "ContentMD5": _md5(part)}
+                answer = self._repeat(f"part {number} of {key}", partial(self._call, self._client.upload_part, key, **send))
+                parts.append({"PartNumber": number, "ETag": answer["ETag"]})
+            done = self._conditional(
+                self._client.complete_multipart_upload, key, condition, Key=key, UploadId=upload, MultipartUpload={"Parts": parts}
+            )
+            return str(done["ETag"]).strip('"')
+        except Exception:
+            try:
+                self._call(self._client.abort_multipart_upload, key, Key=key, UploadId=upload)
+            except StorageError as error:
+                log.warning("an unfinished upload of %s stays behind: %s", key, error)
+            raise
+
+    def _conditional(self, operation: Callable[..., Any], key: str, condition: dict[str, str], **arguments: Any) -> Any:
+        """Call with the condition; a store that does not know conditional writes gets a plain one, said once in the log."""
+        try:
+            return self._call(operation, key, **arguments, **condition)
+        except StorageError as error:
+            if not condition or not str(error).endswith(tuple(f"({code})" for code in _UNSUPPORTED)):
+                raise
+            log.warning("this store does not support conditional writes; a late duplicate of a job may overwrite a newer result")
+            return self._call(operation, key, **arguments)
+
+    def _call(self, operation: Callable[..., Any], key: str | None, **arguments: Any) -> Any:
+        """One request, with every failure as one of our errors."""
+        what = key or f"bucket {self.options.bucket!r}"
+        try:
+            return operation(Bucket=self.options.bucket, **arguments)
+        except ClientError as error:
+            code = str(error.response.get("Error", {}).get("Code", ""))
+            if code in _CONFLICT:
+                raise Conflict(f"{what}: the condition of the write does not hold") from None
+            if code == "NoSuchBucket":
+                raise AccessDenied(f"there is no bucket {self.options.bucket!r} at {self.options.endpoint or 'AWS'}") from None
+            if code in _MISSING:
+                raise NotFound(f"there is no {what} in bucket {self.options.bucket!r}") from None
+            if code in _DENIED:
+                raise AccessDenied(
+                    f"{what}: the store refuses access ({code}); check the access key, the secret key and the bucket's policy"
+                ) from None
+            raise StorageError(f"{what}: the store answered {error.response.get('Error', {}).get('Message', '')!r:.200} ({code})") from None
+        except (NoCredentialsError, ParamValidationError) as error:
+            raise AccessDenied(f"{what}: {str(error)[:200]}") from None
+        except (BotoCoreError, Urllib3Error, OSError) as error:
+            raise StorageError(f"{what}: no answer from {self.options.endpoint or 'AWS'} ({type(error).__name__})") from None
+
+    def _repeat(self, what: str, work: Callable[[], T]) -> T:
+        return self.options.retry.run(what, work, self._on_retry)
+
+
+def _stat(answer: dict[str, Any]) -> Stat:
+    return Stat(int(answer["ContentLength"]), str(answer["ETag"]).strip('"'), answer.get("Metadata", {}).get(DIGEST))
+
+
+def _md5(data: bytes) -> str:
+    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()

@@ -1,0 +1,53 @@
+"""A blocking store on the event loop: a fixed number of threads, so that a slow store cannot pile up work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
+
+from orchestrator.storage.base import Expect, Stat, Storage
+
+T = TypeVar("T")
+
+
+class AsyncStorage:
+    """The methods of `Storage` as coroutines. Errors are the same."""
+
+    def __init__(self, storage: Storage, threads: int = 32) -> None:
+        self.storage = storage
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="storage")
+
+    async def read(self, key: str, limit: int) -> tuple[bytes, Stat]:
+        """See `Storage.read`."""
+        return await self._run(self.storage.read, key, limit)
+
+    async def stat(self, key: str) -> Stat | None:
+        """See `Storage.stat`."""
+        return await self._run(self.storage.stat, key)
+
+    async def write(self, key: str, data: bytes, media_type: str, expect: Expect | Stat = Expect.ANYTHING) -> Stat:
+        """See `Storage.write`."""
+        return await self._run(self.storage.write, key, data, media_type, expect)
+
+    async def delete(self, key: str) -> None:
+        """See `Storage.delete`."""
+        await self._run(self.storage.delete, key)
+
+    async def keys(self, prefix: str, limit: int) -> list[str]:
+        """The first `limit` keys below a prefix."""
+        return await self._run(lambda: [key for key, _ in zip(self.storage.keys(prefix), range(limit), strict=False)])
+
+    async def check(self) -> None:
+        """See `Storage.check`."""
+        await self._run(self.storage.check)
+
+    async def close(self) -> None:
+        """Finish what is running and let go of the threads and connections."""
+        await asyncio.to_thread(self._pool.shutdown)
+        self.storage.close()
+
+    async def _run(self, work: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, partial(work, *arguments))
