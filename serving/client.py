@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 import numpy as np
+import numpy.typing as npt
 from tritonclient.grpc import InferInput, InferRequestedOutput
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
@@ -67,7 +68,7 @@ class PipelineClient:
         ServingError when it failed otherwise. Cancelling the task cancels the request on the server at its next stage.
         """
         data, sizes = pack(attachments)
-        tensors = {
+        tensors: dict[str, npt.NDArray[np.uint8] | npt.NDArray[np.int64]] = {
             # An empty tensor is refused by Triton with words about byte sizes; one zero byte is refused by the decoder in words for users.
             "photo": from_bytes(photo or b"\0"),
             "request": from_bytes(request.model_dump_json().encode()),

@@ -47,7 +47,7 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
 
 
 def test_a_port_that_is_none() -> None:
-    with pytest.raises(HostError, match="Port 70000 .* cannot be used for HTTP"):
+    with pytest.raises(HostError, match=r"Port 70000 .* cannot be used for HTTP"):
         preflight.claim_port(70000, "HTTP")
 
 

@@ -164,7 +164,7 @@ def test_a_deadline_and_an_absent_server_are_told_from_a_bad_photo(triton_url: s
             assert not await client.ready()
             await client.edit(jpeg(), request("floor"))
 
-    with pytest.raises(ServerUnavailable, match="127.0.0.1:9 is not available"):
+    with pytest.raises(ServerUnavailable, match=r"127\.0\.0\.1:9 is not available"):
         asyncio.run(absent())
 
 
