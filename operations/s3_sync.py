@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import md5
 from pathlib import Path
+from typing import Any
 
 import boto3
 from botocore.config import Config
@@ -41,6 +42,27 @@ class SyncSource:
         return f"{self.endpoint}/{self.bucket}"
 
 
+def open_client(source: SyncSource, threads: int) -> Any:
+    """A client of the bucket's server."""
+    # R2 and others refuse the CRC trailers that boto3 sends by default since 1.36.
+    config = Config(
+        retries={"mode": "standard", "max_attempts": _ATTEMPTS},
+        max_pool_connections=threads,
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        connect_timeout=10,
+        read_timeout=60,
+    )
+    return boto3.client(
+        "s3",
+        endpoint_url=source.endpoint,
+        aws_access_key_id=source.access_key,
+        aws_secret_access_key=source.secret_key,
+        region_name=source.region,
+        config=config,
+    )
+
+
 @dataclass(frozen=True)
 class _Remote:
     """One object: its key, its entity tag (also what a ranged read must match), and what its content must be, where known."""
@@ -61,23 +83,7 @@ class Sync:
         self._folder = folder
         self._threads = threads
         self._part_size = part_size
-        # R2 and others refuse the CRC trailers that boto3 sends by default since 1.36.
-        config = Config(
-            retries={"mode": "standard", "max_attempts": _ATTEMPTS},
-            max_pool_connections=threads,
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-            connect_timeout=10,
-            read_timeout=60,
-        )
-        self._client = boto3.client(
-            "s3",
-            endpoint_url=source.endpoint,
-            aws_access_key_id=source.access_key,
-            aws_secret_access_key=source.secret_key,
-            region_name=source.region,
-            config=config,
-        )
+        self._client = open_client(source, threads)
 
     def run(self, model: str) -> Manifest:
         """Fetch what is missing or different and return the folder's manifest (not yet written). Raises WeightsError."""

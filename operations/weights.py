@@ -14,6 +14,10 @@ from operations.volume_lock import VolumeLock
 
 log = logging.getLogger(__name__)
 
+# Inside a model folder: what the server runs (written by scripts/export_onnx.py), and what it was exported from.
+GRAPHS = "graphs"
+CHECKPOINT = "checkpoint"
+
 
 def model_folder(preset: ModelPreset, root: Path) -> Path:
     """Where the model's files are: in this repository for the demo, `root/<name>` for the others."""
@@ -31,13 +35,27 @@ def problems(preset: ModelPreset, root: Path, full: bool = False) -> list[str]:
         manifest = Manifest.read(folder)
     except ValueError as error:
         return [str(error)]
-    if manifest is None and preset.weights.folder is not None and any(folder.rglob("*.onnx")):
-        return []  # shipped by git, which has its own checksums; `respray weights manifest` adds ours
+    if manifest is None and preset.weights.folder is not None:
+        return _graph_problems(folder / GRAPHS, full)
     if manifest is None:
         return [f"{folder} has no {MANIFEST}: it was never completed"]
     if manifest.model != preset.name:
         return [f"{folder}/{MANIFEST} describes {manifest.model!r}, not {preset.name!r}"]
     return manifest.problems(folder, full)
+
+
+def _graph_problems(graphs: Path, full: bool) -> list[str]:
+    """What is wrong with exported graphs, by the checksums in their own specification: the demo ships with that."""
+    from segmentation.errors import SpecError
+    from segmentation.spec import load_spec, verify_files
+
+    try:
+        spec = load_spec(graphs)
+        if full:
+            verify_files(spec, graphs)
+    except SpecError as error:
+        return [str(error)]
+    return []
 
 
 def ensure(
@@ -76,5 +94,5 @@ def ensure(
 def _fetch(preset: ModelPreset, folder: Path, sync: SyncSource | None, token: str | None, endpoint: str | None) -> Manifest:
     if sync is not None:
         return Sync(sync, preset.name, folder).run(preset.name)
-    commit = hub.download(preset.weights, folder / "checkpoint", token, endpoint)
+    commit = hub.download(preset.weights, folder / CHECKPOINT, token, endpoint)
     return describe(folder, preset.name, f"https://huggingface.co/{preset.weights.repository}@{commit}")
