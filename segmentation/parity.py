@@ -8,9 +8,8 @@ import cv2
 import numpy as np
 import torch
 
-from segmentation.graphs import Graphs
 from segmentation.reference import reference_outputs
-from segmentation.runner import GraphRunner
+from segmentation.runner import FEATURES, GraphRunner
 from segmentation.spec import ModelSpec
 from segmentation.tokenizer import PromptTokenizer
 
@@ -42,12 +41,11 @@ def test_photo(size: int) -> np.ndarray:
     return np.clip(smooth + rng.normal(0, 4, smooth.shape), 0, 255).astype(np.uint8)
 
 
-def check_parity(model: Any, graphs: Graphs | None, spec: ModelSpec, folder: Path, threads: int | None = None) -> list[TensorParity]:
+def check_parity(model: Any, spec: ModelSpec, folder: Path, threads: int | None = None) -> list[TensorParity]:
     """Run the exported files and transformers on the same photo and prompts.
 
     Args:
         model: the float32 checkpoint.
-        graphs: the modules that were exported, to compare the feature maps (which transformers has in another form) for FP32.
         spec, folder: the export.
 
     Returns:
@@ -64,9 +62,6 @@ def check_parity(model: Any, graphs: Graphs | None, spec: ModelSpec, folder: Pat
 
     with torch.no_grad():
         features = run["sam3_image_encoder"]({"image": image})
-        if graphs is not None and not half:
-            for (name, value), expected in zip(features.items(), graphs.image_encoder(torch.from_numpy(image)), strict=True):
-                report.append(_compare(name, value, expected.numpy(), half))
         text = run["sam3_text_encoder"]({"input_ids": ids, "attention_mask": mask})["text_features"]
         embeds = model.get_text_features(torch.from_numpy(ids).long(), torch.from_numpy(mask).long(), return_dict=True).pooler_output
         valid = mask.astype(bool)
@@ -74,6 +69,8 @@ def check_parity(model: Any, graphs: Graphs | None, spec: ModelSpec, folder: Pat
         decoded = run["sam3_concept_decoder"]({**features, "text_features": text[None], "text_mask": mask[None]})
         reference = reference_outputs(model, torch.from_numpy(image), torch.from_numpy(ids), torch.from_numpy(mask), spec.cls_token)
 
+    for name, expected in zip(FEATURES, reference.features, strict=True):
+        report.append(_compare(name, features[name], expected.numpy(), half))
     kept = spec.queries
     best = np.sort(reference.scores.numpy(), axis=1)[:, ::-1][:, :kept]
     report.append(_compare("presence", decoded["presence"][0], reference.presence.numpy(), half))

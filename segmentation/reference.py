@@ -1,15 +1,15 @@
 """What transformers' own model answers: the yardstick of the graphs. Needs torch and transformers."""
 
+import importlib
 import types
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers.models.sam3 import modeling_sam3
-from transformers.models.sam3_lite_text import modeling_sam3_lite_text
 
 from segmentation.graphs.build import ClsToken
+from segmentation.graphs.image_encoder import PromptFree
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,9 @@ class Reference:
 
     Attributes:
         scores: [N, Q] sigmoid(logit) x sigmoid(presence). boxes: [N, Q, 4]. presence: [N]. masks: [N, Q, h, w] and
-        region: [N, h, w] probabilities. raw: the model's own outputs, one per concept, for transformers' post-processing.
+        region: [N, h, w] probabilities.
+        features: the graphs' three maps, made from transformers' own vision features.
+        raw: the model's own outputs, one per concept, for transformers' post-processing.
     """
 
     scores: Tensor
@@ -26,6 +28,7 @@ class Reference:
     presence: Tensor
     masks: Tensor
     region: Tensor
+    features: tuple[Tensor, Tensor, Tensor]
     raw: list[object]
 
 
@@ -45,11 +48,12 @@ def reference_outputs(model: Any, image: Tensor, input_ids: Tensor, attention_ma
         cls_token: "meta" lets the geometry encoder add its CLS token by passing one box that is marked as padding.
     """
     vision = model.get_vision_features(normalise(image))
+    finish = PromptFree(model, "explicit", first_layer=cls_token == "transformers")
     extra: dict[str, Tensor] = {}
     if cls_token == "meta":
         extra = {"input_boxes": torch.zeros(1, 1, 4), "input_boxes_labels": torch.full((1, 1), -10)}
-        modules: tuple[Any, ...] = (modeling_sam3, modeling_sam3_lite_text)
-        for module in modules:
+        for name in ("sam3", "sam3_lite_text"):
+            module: Any = importlib.import_module(f"transformers.models.{name}.modeling_{name}")
             if not hasattr(module, "torchvision"):
                 # The padding box's pooled features are masked out, so without torchvision any value will do.
                 module.torchvision = types.SimpleNamespace(ops=types.SimpleNamespace(roi_align=_zeros))
@@ -64,6 +68,7 @@ def reference_outputs(model: Any, image: Tensor, input_ids: Tensor, attention_ma
         presence=presence.squeeze(-1),
         masks=torch.cat([out.pred_masks for out in raw]).sigmoid(),
         region=torch.cat([out.semantic_seg for out in raw]).sigmoid().squeeze(1),
+        features=finish(*vision.fpn_hidden_states[:3]),
         raw=raw,
     )
 

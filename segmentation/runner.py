@@ -61,6 +61,7 @@ class GraphRunner:
         options = onnxruntime.SessionOptions()
         if threads is not None:
             options.intra_op_num_threads = threads
+        options.log_severity_level = 3
         options.inter_op_num_threads = 1
         # Idle threads that spin would take the cores from the image edits of the photo before.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")

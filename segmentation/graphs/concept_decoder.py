@@ -115,11 +115,11 @@ class ConceptDecoder(nn.Module):
         masks, region = self.pixel_decoder(tokens, features_mid, features_high, hidden, (prompt, token_bias))
         shape = (batch, concepts)
         return (
-            masks.unflatten(0, shape),
+            masks.unflatten(0, shape).to(torch.uint8),
             scores.unflatten(0, shape),
             boxes.unflatten(0, shape),
             presence.squeeze(-1).unflatten(0, shape),
-            region.unflatten(0, shape),
+            region.unflatten(0, shape).to(torch.uint8),
         )
 
     def _logits(self, hidden: Tensor, prompt: Tensor, mask: Tensor) -> Tensor:

@@ -104,10 +104,34 @@ def window_order(grid: int, window: int) -> Tensor:
     return index.transpose(1, 2).reshape(-1)
 
 
+class PromptFree(nn.Module):
+    """From the neck's maps on, what the detector computes without looking at the prompt."""
+
+    positions: Tensor
+
+    def __init__(self, model: Any, kernel: AttentionKernel, first_layer: bool) -> None:
+        super().__init__()
+        encoder = model.detr_encoder
+        backbone = model.vision_encoder.backbone.config
+        self.skips = nn.ModuleList([model.mask_decoder.pixel_decoder.conv_layers[index] for index in (1, 0)])
+        self.first_layer = None
+        if first_layer:
+            self.first_layer = SelfAttentionWithPositions(encoder.layers[0], encoder.config.num_attention_heads, kernel)
+        grid = backbone.image_size // backbone.patch_size
+        positions = sine_positions(model.vision_encoder.neck.position_encoding, encoder.config.hidden_size, grid)
+        self.register_buffer("positions", positions, persistent=False)
+
+    def forward(self, high: Tensor, mid: Tensor, low: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The neck's [B, C, 4g, 4g], [B, C, 2g, 2g] and [B, C, g, g] to maps of the same shapes."""
+        if self.first_layer is not None:
+            tokens = self.first_layer(low.flatten(2).transpose(1, 2), self.positions.to(low.dtype))
+            low = tokens.transpose(1, 2).unflatten(2, low.shape[2:])
+        return self.skips[0](high), self.skips[1](mid), low
+
+
 class ImageEncoder(nn.Module):
     """Photo squares to the three feature maps that the concept decoder takes."""
 
-    positions: Tensor
     embed_positions: Tensor
     order: Tensor
     inverse: Tensor
@@ -140,17 +164,12 @@ class ImageEncoder(nn.Module):
         self.channels: int = neck.config.fpn_hidden_size
         # The last level (half the grid) is not used by the detector.
         self.neck = nn.ModuleList(list(neck.fpn_layers)[:3])
-        self.skips = nn.ModuleList([model.mask_decoder.pixel_decoder.conv_layers[index] for index in (1, 0)])
-        encoder = model.detr_encoder
-        positions = sine_positions(neck.position_encoding, encoder.config.hidden_size, grid)
-        self.register_buffer("positions", positions, persistent=False)
-        self.prompt_free = None
-        if prompt_free_layer:
-            self.prompt_free = SelfAttentionWithPositions(encoder.layers[0], encoder.config.num_attention_heads, kernel)
+        self.prompt_free = PromptFree(model, kernel, prompt_free_layer)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """uint8 [B, S, S, 3] sRGB to `features_high` [B,C,4g,4g], `features_mid` [B,C,2g,2g], `features_low` [B,C,g,g]."""
-        pixels = image.permute(0, 3, 1, 2).to(self.patches.weight.dtype) * (1.0 / 127.5) - 1.0
+        # TensorRT takes uint8 only at a graph's edge, so the cast comes before anything else.
+        pixels = image.to(self.patches.weight.dtype).permute(0, 3, 1, 2) * (1.0 / 127.5) - 1.0
         tokens = self.patches(pixels).flatten(2).transpose(1, 2) + self.embed_positions
         if self.tiled:
             tokens = tokens.index_select(1, self.order)
@@ -161,7 +180,4 @@ class ImageEncoder(nn.Module):
             tokens = tokens.index_select(1, self.inverse)
         maps = tokens.transpose(1, 2).unflatten(2, (self.grid, self.grid))
         high, mid, low = (level(maps) for level in self.neck)
-        if self.prompt_free is not None:
-            flat = self.prompt_free(low.flatten(2).transpose(1, 2), self.positions.to(low.dtype))
-            low = flat.transpose(1, 2).unflatten(2, (self.grid, self.grid))
-        return self.skips[0](high), self.skips[1](mid), low
+        return self.prompt_free(high, mid, low)

@@ -57,7 +57,7 @@ class UpsampleAndSkip(nn.Module):
 
 
 class PixelDecoder(nn.Module):
-    """uint8 mask probabilities of the selected queries and of the region."""
+    """Mask probabilities of the selected queries and of the region."""
 
     def __init__(self, decoder: Any, grid: int) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class PixelDecoder(nn.Module):
             prompt: features [M, T, C] and additive bias [M, T].
 
         Returns:
-            uint8 [M, K, 4g, 4g] and [M, 4g, 4g], 255 = certain.
+            [M, K, 4g, 4g] and [M, 4g, 4g] in 0.5..255.5: a cast to uint8 rounds them to probability x 255.
         """
         tokens = tokens + self.prompt_attention(self.norm(tokens), *prompt)
         maps = tokens.transpose(1, 2).unflatten(2, (self.grid, self.grid))
@@ -92,5 +92,5 @@ class PixelDecoder(nn.Module):
         bias = torch.matmul(embedded, self.instance.bias.unsqueeze(-1))
         bias = torch.cat((bias, self.semantic.bias.view(1, 1, 1).expand(embedded.shape[0], 1, 1)), dim=1)
         logits = torch.matmul(rows, maps.flatten(2)) + bias
-        values = (torch.sigmoid(logits) * 255.0 + 0.5).to(torch.uint8).unflatten(-1, (4 * self.grid, 4 * self.grid))
+        values = (torch.sigmoid(logits) * 255.0 + 0.5).unflatten(-1, (4 * self.grid, 4 * self.grid))
         return values[:, :-1], values[:, -1]
