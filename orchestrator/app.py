@@ -96,6 +96,7 @@ async def open_worker(settings: Settings, options: Options, events: Events, metr
             workers_api_url=settings.workers_api_url,
             concurrency=settings.batch_concurrency,
             attempts=options.attempts or settings.job_attempts,
+            grace=settings.grace_period,
         )
 
 

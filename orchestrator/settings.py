@@ -74,9 +74,10 @@ class Settings(BaseSettings):
 
     job_concurrency: int = _spelled("JOB_CONCURRENCY", default=2, ge=1, le=64)
     job_attempts: int = _spelled("JOB_ATTEMPTS", default=3, ge=1, le=100)
+    lock_seconds: float = _spelled("JOB_LOCK_SEC", default=30.0, ge=1, le=3600)
     longest_job: float = _spelled("LONGEST_JOB_SEC", default=1800.0, ge=5, le=43200)
     grace_period: float = _spelled("GRACE_PERIOD_SEC", default=25.0, ge=0, le=3600)
-    health_port: int | None = _spelled("HEALTH_PORT", ge=0, le=65535)
+    health_port: int = _spelled("HEALTH_PORT", default=8090, ge=0, le=65535)
     health_host: str = _spelled("HEALTH_HOST", default="127.0.0.1")
     owed_interval: float = _spelled("CALLBACK_SWEEP_SEC", default=60.0, gt=0, le=86400)
 

@@ -10,14 +10,14 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from orchestrator.catalog import Catalog
 from orchestrator.deliveries import Deliverer, Tracked
 from orchestrator.errors import InternalError, JobError, OutOfMemory, PipelineUnavailable, Poisoned, ResprayError, StorageError, Superseded
 from orchestrator.events import Events
+from orchestrator.handle import HandedBack, Handle, JobFailed, JobResult
 from orchestrator.items import ItemFlow, JobState
 from orchestrator.job import load_message, parse_job
 from orchestrator.metrics import Metrics
@@ -34,60 +34,6 @@ MOST_DELIVERING = 64
 """Jobs whose callbacks may still be under way after they were acknowledged; what comes beyond stays owed for the sweep."""
 
 _RETRYABLE = frozenset(e.code for e in (InternalError, OutOfMemory, PipelineUnavailable, Poisoned, StorageError))
-
-
-class JobFailed(ResprayError):
-    """A job that can be tried again: some of its items met errors that may pass. The message says which."""
-
-    code = "job_failed"
-    retryable = True
-
-
-@dataclass
-class JobResult:
-    """How a job went. `dead`: its message belongs into the dead-letter queue (it is no job, or all its attempts are used up)."""
-
-    job_id: str
-    status: str
-    completed: int = 0
-    failed: int = 0
-    total: int = 0
-    error: str | None = None
-    manifest: str | None = None
-    seconds: float = 0.0
-    callbacks: dict[str, Any] | None = None
-    dead: bool = False
-
-    @property
-    def ok(self) -> bool:
-        """Whether every item was completed."""
-        return self.status == "completed"
-
-    def fields(self) -> dict[str, Any]:
-        """For the `finish` event and for queues that keep results."""
-        return {k: v for k, v in self.__dict__.items() if (v is not None or k == "error") and k != "dead"}
-
-
-class Handle:
-    """A job under way. `stored` raises JobFailed when the job should be delivered again; cancelling it stops the job."""
-
-    def __init__(self) -> None:
-        self._stored: asyncio.Future[JobResult] = asyncio.get_running_loop().create_future()
-        self.task: asyncio.Task[JobResult] | None = None
-
-    async def stored(self) -> JobResult:
-        """Wait until every item is stored and recorded: the moment to acknowledge."""
-        return await asyncio.shield(self._stored)
-
-    async def finished(self) -> JobResult:
-        """Wait until the callbacks are delivered or given up for now, too."""
-        assert self.task is not None
-        return await asyncio.shield(self.task)
-
-    def cancel(self) -> None:
-        """Stop working on the job; nothing that is stored is lost, and the queue will deliver it again."""
-        if self.task is not None:
-            self.task.cancel()
 
 
 class Worker:
@@ -107,20 +53,30 @@ class Worker:
         workers_api_url: str | None = None,
         concurrency: int = 4,
         attempts: int = 3,
+        grace: float = 25.0,
     ) -> None:
         self._catalog, self._records, self._events, self._metrics = catalog, records, events, metrics
         self.storage, self.gate, self.deliverer = storage, gate, deliverer
         self._flow = ItemFlow(storage, records, gate, deliverer=deliverer, metrics=metrics, worker=name)
         self._workers_api_url = workers_api_url
-        self.concurrency, self.attempts = concurrency, attempts
+        self.concurrency, self.attempts, self.grace = concurrency, attempts, grace
         self._in_flight = asyncio.Semaphore(2 * concurrency + 2 * AHEAD)
         self._handles: set[Handle] = set()
         self._leftover: set[asyncio.Task[Tracked]] = set()
         self._delivering = 0
 
-    def start(self, message: str | bytes | Mapping[str, Any], attempt: int = 1, final: bool | None = None) -> Handle:
-        """Begin a job. `attempt` is the queue's delivery count from 1; `final` says that no further one will come (None: by `attempts`)."""
-        handle = Handle()
+    def start(
+        self,
+        message: str | bytes | Mapping[str, Any],
+        attempt: int = 1,
+        final: bool | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> Handle:
+        """Begin a job. `attempt` is the queue's delivery count from 1; `final` says that no further one will come (None: by `attempts`).
+
+        `on_progress(done, total)` is called after every item.
+        """
+        handle = Handle(on_progress)
         last = attempt >= self.attempts if final is None else final
         handle.task = asyncio.create_task(self._run(handle, message, attempt, last))
         self._handles.add(handle)
@@ -131,6 +87,25 @@ class Worker:
     def busy(self) -> int:
         """Jobs under way, those included whose callbacks are still being delivered."""
         return len(self._handles)
+
+    async def within_grace(self, handle: Handle, stop: asyncio.Event) -> JobResult:
+        """Wait until a job is stored; once `stop` is set, no longer than the grace period. Raises JobFailed, HandedBack."""
+        stored, stopped = asyncio.ensure_future(handle.stored()), asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait({stored, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if not stored.done():
+                await asyncio.wait({stored}, timeout=self.grace)
+            if stored.done() and not stored.cancelled():
+                return stored.result()
+            handle.cancel()
+            raise HandedBack(f"the job was not done within {self.grace:g} s of the order to stop")
+        finally:
+            stored.cancel()
+            stopped.cancel()
+
+    def queue_lag(self, waiting: int) -> None:
+        """Note how many messages wait in the queue."""
+        self._metrics.queue_lag.set(waiting)
 
     async def drain(self, seconds: float) -> int:
         """Give jobs under way so long to finish, then stop them. Returns how many were stopped (and will be delivered again)."""
@@ -151,15 +126,7 @@ class Worker:
 
     def _forget(self, handle: Handle, task: asyncio.Task[JobResult]) -> None:
         self._handles.discard(handle)
-        if not handle._stored.done():
-            if task.cancelled():
-                handle._stored.cancel()
-            elif (error := task.exception()) is not None:
-                handle._stored.set_exception(error)
-            else:
-                handle._stored.set_result(task.result())
-        if not handle._stored.cancelled():
-            handle._stored.exception()  # nobody may be waiting for it
+        handle.settle(task)
         if not task.cancelled() and task.exception() is not None and not isinstance(task.exception(), ResprayError):
             log.error("a job ended unexpectedly", exc_info=task.exception())
 
@@ -203,7 +170,7 @@ class Worker:
 
         self._delivering += 1
         try:
-            await self._run_items(state, recorded, troubles)
+            await self._run_items(state, handle, recorded, troubles)
             again = {idx: error for idx, error in troubles.items() if not isinstance(error, Superseded)}
             if again:
                 raise JobFailed(
@@ -213,8 +180,7 @@ class Worker:
             result = self._result(job, records, troubles, began)
             if result.dead:
                 await self._record_failure(f"{job.user_id}/{job.job_id}", message, result.error or "", attempt)
-            if not handle._stored.done():
-                handle._stored.set_result(result)
+            handle.set_stored(result)
             for done in await asyncio.gather(*deliveries):
                 tracked[done.record.idx] = done
             return await self._finish(job, [t.record for t in tracked.values()], troubles, began)
@@ -231,7 +197,9 @@ class Worker:
         finally:
             self._delivering -= 1
 
-    async def _run_items(self, state: JobState, recorded: Any, troubles: dict[int, ResprayError]) -> None:
+    async def _run_items(
+        self, state: JobState, handle: Handle, recorded: Callable[[Item, Tracked], None], troubles: dict[int, ResprayError]
+    ) -> None:
         """Run all items, as many at a time as the job wants and this worker allows. A fixed number of runners pulls from one iterator."""
         job, done = state.job, 0
         waiting = iter(job.items)
@@ -251,6 +219,8 @@ class Worker:
                 done += 1
                 recorded(item, result)
                 self._report(job, item, result.record, None, done)
+                if handle.on_progress is not None:
+                    handle.on_progress(done, len(job.items))
 
         async with asyncio.TaskGroup() as group:
             for _ in range(min(self.concurrency + AHEAD, len(job.items))):

@@ -12,8 +12,8 @@ import typer
 from orchestrator.app import Options, open_worker
 from orchestrator.commands._setup import Context, command_context
 from orchestrator.errors import ResprayError, SettingsError
+from orchestrator.handle import JobResult
 from orchestrator.settings import require
-from orchestrator.worker import JobResult
 
 
 def register(app: typer.Typer) -> None:

@@ -118,9 +118,7 @@ class S3Storage(Storage):
     def keys(self, prefix: str) -> Iterator[str]:
         token: dict[str, str] = {}
         while True:
-            page = self._repeat(
-                f"list of {prefix}", partial(self._call, self._client.list_objects_v2, prefix, Prefix=prefix, **token)
-            )
+            page = self._repeat(f"list of {prefix}", partial(self._call, self._client.list_objects_v2, prefix, Prefix=prefix, **token))
             yield from (entry["Key"] for entry in page.get("Contents", ()))
             if not page.get("IsTruncated"):
                 return

@@ -1,0 +1,55 @@
+"""`respray callbacks retry`: deliver what is owed, from the records in the store."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Annotated
+
+import typer
+
+from orchestrator.app import open_callbacks, worker_name
+from orchestrator.commands._setup import Context, command_context
+from orchestrator.errors import SettingsError
+from orchestrator.records import ItemRecord, Records, callback_summary
+from orchestrator.settings import require
+from orchestrator.storage import open_storage
+from orchestrator.storage.threads import AsyncStorage
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    group = typer.Typer(help="Callbacks that were not delivered.", no_args_is_help=True)
+    app.add_typer(group, name="callbacks")
+
+    @group.callback()
+    def callbacks() -> None:
+        """Callbacks that were not delivered."""
+
+    @group.command()
+    def retry(
+        store: Annotated[str | None, typer.Option(help="Folder or s3://BUCKET; default: the settings' bucket.")] = None,
+    ) -> None:
+        """Deliver every owed callback now, with its first webhook-id. Exit code 1 when some are still owed."""
+        with command_context(adapter="local") as context:
+            require(context.settings, storage=store is None or store.startswith("s3://"), adapter=False)
+            if context.settings.callback_secret is None:
+                raise SettingsError("missing setting: GPU_CALLBACK_SECRET; callbacks are signed with it")
+            owed = asyncio.run(_retry(context, store))
+        raise typer.Exit(1 if owed else 0)
+
+
+async def _retry(context: Context, store: str | None) -> int:
+    storage = AsyncStorage(open_storage(context.settings, store))
+    try:
+        await storage.check()
+        records = Records(storage, context.redactor)
+
+        def report(job: str, items: list[ItemRecord]) -> None:
+            print(f"{job}: {callback_summary(items)}", file=sys.stderr)
+            context.events.emit("callbacks", job=job, **callback_summary(items))
+
+        async with open_callbacks(context.settings, records, context.metrics, worker_name()) as deliverer:
+            return await deliverer.sweep(force=True, on_job=report)
+    finally:
+        await storage.close()

@@ -1,0 +1,64 @@
+"""What an intake is: it fetches messages, starts them on the worker, and acknowledges them when they are stored."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from orchestrator.worker import Worker
+
+T = TypeVar("T")
+
+
+class Intake(ABC):
+    """One source of jobs."""
+
+    @abstractmethod
+    async def run(self, worker: Worker, stop: asyncio.Event) -> None:
+        """Take jobs until `stop` is set (or the source has ended), and return when no further one will be started.
+
+        Jobs under way when it returns are the session's to finish or to hand back. Raises IntakeError for a source that cannot be used.
+        """
+
+
+class Throttle:
+    """Passes on at most one call per interval, and always the last of a series that ends with `done == total`."""
+
+    def __init__(self, interval: float, call: Callable[[int, int], None]) -> None:
+        self._interval, self._call, self._next = interval, call, 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        """Report progress, or drop it because the last report was a moment ago."""
+        now = time.monotonic()
+        if now >= self._next or done == total:
+            self._next = now + self._interval
+            self._call(done, total)
+
+
+async def until(stop: asyncio.Event, work: Awaitable[T]) -> T | None:
+    """The result of `work`, or None (and the work cancelled) when `stop` is set first."""
+    task, stopped = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        return task.result() if task.done() else None
+    finally:
+        for pending in (task, stopped):
+            if not pending.done():
+                pending.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await pending
+
+
+async def pause(stop: asyncio.Event, seconds: float) -> None:
+    """Sleep, but wake up when `stop` is set."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)
+
+
+def backoff(attempt: int, base: float = 15.0, cap: float = 900.0) -> float:
+    """Seconds before a job is delivered again after its attempt number `attempt` (from 1)."""
+    return min(cap, base * 2 ** min(attempt - 1, 20))

@@ -1,0 +1,128 @@
+"""BullMQ on Redis: the Python worker, compatible with Node's queues.
+
+The lock of a job is renewed on this event loop, which image work never blocks (it happens in Triton). A job that can be tried again is
+delayed here, whatever number of attempts its producer gave; one that cannot is failed for good, which is BullMQ's dead-letter set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Any
+
+import bullmq
+import redis.asyncio
+from bullmq.custom_errors import DelayedError, UnrecoverableError
+from redis.exceptions import RedisError
+
+from orchestrator.errors import IntakeError
+from orchestrator.handle import HandedBack, JobFailed
+from orchestrator.intake.base import Intake, Throttle, backoff, pause
+from orchestrator.settings import Settings
+from orchestrator.worker import Worker
+
+log = logging.getLogger(__name__)
+
+LAG_EVERY = 10.0
+
+
+class BullmqIntake(Intake):
+    """`url` is redis:// or rediss:// (TLS; `?ssl_ca_certs=FILE` for a private authority). Times in seconds."""
+
+    def __init__(self, url: str, queue: str, jobs: int, *, lock: float = 30.0, stalled_every: float = 15.0) -> None:
+        self._url, self._queue, self._jobs = url, queue, jobs
+        self._lock, self._stalled_every = lock, stalled_every
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> BullmqIntake:
+        """From REDIS_URL and QUEUE_NAME."""
+        assert settings.redis_url is not None and settings.queue_name is not None  # `require` has checked them
+        return cls(settings.redis_url.get_secret_value(), settings.queue_name, settings.job_concurrency, lock=settings.lock_seconds)
+
+    async def run(self, worker: Worker, stop: asyncio.Event) -> None:
+        await check_redis(self._url)
+        options: Any = {
+            "connection": self._url,
+            "concurrency": self._jobs,
+            "lockDuration": round(self._lock * 1000),
+            "stalledInterval": round(min(self._stalled_every, self._lock) * 1000),
+            # A job whose worker died counts as stalled. BullMQ gives up after one; here the worker counts attempts itself.
+            "maxStalledCount": 1_000_000,
+            "runRetryDelay": 1000,
+            "removeOnComplete": {"count": 1000},
+        }
+
+        async def process(job: bullmq.Job, token: str) -> dict[str, Any]:
+            return await self._process(worker, stop, job, token)
+
+        taker = bullmq.Worker(self._queue, process, options)
+        taker.on("error", lambda error, *_: log.warning("BullMQ: %s", error))
+        taker.on(
+            "lockRenewalFailed", lambda jobs, *_: log.warning("BullMQ could not renew the lock of %s; another worker may take it", jobs)
+        )
+        lag = asyncio.create_task(self._watch_lag(worker, stop))
+        try:
+            await stop.wait()
+        finally:
+            # Ends when the jobs under way are done or handed back, which the grace period bounds.
+            await asyncio.wait([asyncio.ensure_future(taker.close())], timeout=worker.grace + 10.0)
+            lag.cancel()
+
+    async def _process(self, worker: Worker, stop: asyncio.Event, job: bullmq.Job, token: str) -> dict[str, Any]:
+        """One delivery. `attemptsStarted` counts deliveries, those that ended with a dead worker included."""
+        attempt = max(1, job.attemptsStarted)
+        loop = asyncio.get_running_loop()
+        reports: set[asyncio.Task[Any]] = set()
+
+        def progress(done: int, total: int) -> None:
+            task = loop.create_task(_ignore(job.updateProgress({"done": done, "total": total})))
+            reports.add(task)
+            task.add_done_callback(reports.discard)
+
+        handle = worker.start(job.data, attempt, on_progress=Throttle(1.0, progress))
+        try:
+            result = await worker.within_grace(handle, stop)
+        except (JobFailed, HandedBack) as error:
+            wait = 0.0 if isinstance(error, HandedBack) else backoff(attempt)
+            log.warning("%s; delivered again in %.0f s", error, wait)
+            await job.moveToDelayed(round((time.time() + wait) * 1000), token)
+            raise DelayedError() from error
+        finally:
+            if reports:
+                await asyncio.wait(reports, timeout=5.0)
+        if result.dead:
+            raise UnrecoverableError(result.error or "the job was given up")
+        return result.fields()
+
+    async def _watch_lag(self, worker: Worker, stop: asyncio.Event) -> None:
+        queue = bullmq.Queue(self._queue, {"connection": self._url})
+        try:
+            while not stop.is_set():
+                try:
+                    counts = await queue.getJobCounts("waiting", "delayed", "prioritized")
+                    worker.queue_lag(sum(counts.values()))
+                except (RedisError, OSError) as error:
+                    log.debug("queue length: %s", error)
+                await pause(stop, LAG_EVERY)
+        finally:
+            await queue.close()
+
+
+async def check_redis(url: str) -> None:
+    """Raise IntakeError, without the password, when Redis cannot be used."""
+    client: Any = redis.asyncio.from_url(url)
+    try:
+        await client.ping()
+    except (RedisError, OSError, ValueError) as error:
+        host = url.rsplit("@", 1)[-1].split("?", maxsplit=1)[0]
+        raise IntakeError(f"REDIS_URL: no usable Redis at {host}: {error}") from None
+    finally:
+        await client.aclose()
+
+
+async def _ignore(work: Any) -> None:
+    try:
+        await work
+    except Exception as error:  # progress is a courtesy
+        log.debug("progress could not be reported: %s", error)

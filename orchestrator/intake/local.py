@@ -1,0 +1,123 @@
+"""Jobs from this machine: a file, a folder that is watched (`*.json`), or one message per line on stdin (`-`).
+
+In a folder, a job's file moves to `taken/` while it is worked on (locked, so that a file left there by a dead worker is taken
+again), and to `done/` or `failed/` afterwards. Files appear whole when they are written elsewhere and moved in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import sys
+from pathlib import Path
+
+from orchestrator.errors import IntakeError, ResprayError
+from orchestrator.handle import HandedBack
+from orchestrator.intake.base import Intake, backoff, pause, until
+from orchestrator.limits import MESSAGE_BYTES
+from orchestrator.worker import Worker
+
+log = logging.getLogger(__name__)
+
+
+class LocalIntake(Intake):
+    """`path` is a file, a folder or `-`; `jobs` may be under way at the same time."""
+
+    def __init__(self, path: str, jobs: int, poll: float = 0.5) -> None:
+        self._path, self._jobs, self._poll = path, jobs, poll
+
+    async def run(self, worker: Worker, stop: asyncio.Event) -> None:
+        slots = asyncio.Semaphore(self._jobs)
+        if self._path == "-":
+            await self._lines(worker, stop, slots)
+        elif Path(self._path).is_dir():
+            await _Folder(Path(self._path), self._poll).watch(worker, stop, slots)
+        elif Path(self._path).is_file():
+            await _finish(worker, Path(self._path).read_bytes(), self._path, stop)
+        else:
+            raise IntakeError(
+                f"LOCAL_PATH={self._path!r} is neither a file nor a folder; accepted is one of them, or '-' for lines on stdin"
+            )
+
+    async def _lines(self, worker: Worker, stop: asyncio.Event, slots: asyncio.Semaphore) -> None:
+        """One message per line until the end of stdin; no line is read before there is room for its job."""
+        reader = asyncio.StreamReader(limit=MESSAGE_BYTES + 2)
+        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        async with asyncio.TaskGroup() as group:
+            while not stop.is_set():
+                await slots.acquire()
+                try:
+                    line = await until(stop, reader.readline())
+                except ValueError:
+                    log.error("a line on stdin is longer than %d bytes; it is left out", MESSAGE_BYTES)
+                    line = b"\n"
+                if not line:
+                    break
+                if line.strip():
+                    group.create_task(_finish(worker, line, "stdin", stop)).add_done_callback(lambda _: slots.release())
+                else:
+                    slots.release()
+
+
+async def _finish(worker: Worker, message: bytes, source: str, stop: asyncio.Event) -> bool | None:
+    """Do one job with all its attempts, here and now. Returns whether all of it was completed; None when it was handed back."""
+    for attempt in range(1, worker.attempts + 1):
+        try:
+            return (await worker.within_grace(worker.start(message, attempt), stop)).ok
+        except HandedBack as error:
+            log.warning("%s: %s", source, error)
+            return None
+        except ResprayError as error:
+            log.warning("%s: attempt %d: %s", source, attempt, error)
+            await pause(stop, backoff(attempt, base=1.0))
+    return False
+
+
+class _Folder:
+    """A watched folder."""
+
+    def __init__(self, folder: Path, poll: float) -> None:
+        self._folder, self._poll = folder, poll
+        self._taken, self._done, self._failed = (folder / name for name in ("taken", "done", "failed"))
+
+    async def watch(self, worker: Worker, stop: asyncio.Event, slots: asyncio.Semaphore) -> None:
+        for folder in (self._taken, self._done, self._failed):
+            folder.mkdir(exist_ok=True)
+        async with asyncio.TaskGroup() as group:
+            while not stop.is_set():
+                await slots.acquire()
+                claimed = None if stop.is_set() else self._claim()
+                if claimed is None:
+                    slots.release()
+                    await pause(stop, self._poll)
+                    continue
+                group.create_task(self._work(worker, *claimed, stop)).add_done_callback(lambda _: slots.release())
+
+    def _claim(self) -> tuple[Path, int] | None:
+        """The next job's file, moved and locked: (path, file descriptor that holds the lock)."""
+        for path in [*sorted(self._taken.glob("*.json")), *sorted(self._folder.glob("*.json"))]:
+            target = self._taken / path.name
+            try:
+                handle = os.open(path, os.O_RDONLY)
+            except FileNotFoundError:
+                continue  # another worker was faster
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if path.parent != self._taken:
+                    path.rename(target)
+                if os.fstat(handle).st_ino == target.stat().st_ino:
+                    return target, handle
+            except (BlockingIOError, FileNotFoundError):
+                pass
+            os.close(handle)
+        return None
+
+    async def _work(self, worker: Worker, path: Path, handle: int, stop: asyncio.Event) -> None:
+        with os.fdopen(handle, "rb") as file:
+            ok = await _finish(worker, file.read(MESSAGE_BYTES + 1), path.name, stop)
+            if ok is None:
+                path.rename(self._folder / path.name)
+            else:
+                path.rename((self._done if ok else self._failed) / path.name)

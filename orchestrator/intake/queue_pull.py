@@ -1,0 +1,176 @@
+"""Cloudflare Queues by HTTP pull.
+
+A lease cannot be extended, so it is asked for longer than the longest job; no more is pulled than there is room for; on SIGTERM what
+is not done is returned without delay. An idle queue is asked less and less often, up to every `IDLE_MOST` seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+import logging
+import random
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from orchestrator.errors import IntakeError
+from orchestrator.handle import HandedBack, JobFailed
+from orchestrator.intake.base import Intake, backoff, pause, until
+from orchestrator.settings import Settings
+from orchestrator.worker import Worker
+
+log = logging.getLogger(__name__)
+
+IDLE_LEAST, IDLE_MOST = 0.5, 20.0
+LONGEST_LEASE = 12 * 3600.0
+"""Cloudflare's own limit on a visibility timeout, in seconds; a delay may be as long."""
+_ATTEMPTS = 6
+
+
+@dataclass(frozen=True)
+class Lease:
+    """One message that is ours until its lease ends."""
+
+    lease_id: str
+    body: str | bytes
+    attempts: int
+
+
+class QueueClient:
+    """The three requests of the API, repeated on 429 and 5xx. Raises IntakeError."""
+
+    def __init__(self, url: str, token: str, timeout: float = 30.0) -> None:
+        self._url = url
+        self._client = httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=timeout)
+
+    async def pull(self, count: int, visibility: float) -> tuple[list[Lease], int | None]:
+        """Up to `count` messages (100 at most), and how many are waiting, where the queue says."""
+        body = {"batch_size": min(count, 100), "visibility_timeout_ms": round(min(visibility, LONGEST_LEASE) * 1000)}
+        result = await self._post("pull", body)
+        leases = [Lease(str(m["lease_id"]), decode_body(m), max(1, int(m.get("attempts") or 1))) for m in result.get("messages") or ()]
+        return leases, result.get("message_backlog_count")
+
+    async def settle(self, acks: list[str], retries: list[tuple[str, float]]) -> None:
+        """Acknowledge messages, and return others to be delivered again after so many seconds."""
+        returned = [{"lease_id": lease, "delay_seconds": round(min(delay, LONGEST_LEASE))} for lease, delay in retries]
+        await self._post("ack", {"acks": [{"lease_id": lease} for lease in acks], "retries": returned})
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def _post(self, operation: str, body: dict[str, Any]) -> dict[str, Any]:
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                answer = await self._client.post(f"{self._url}/{operation}", json=body)
+            except httpx.HTTPError as error:
+                problem, wait = f"no answer ({type(error).__name__})", 0.0
+            else:
+                if answer.is_success:
+                    content = answer.json()
+                    return content.get("result") or {} if isinstance(content, dict) else {}
+                if answer.status_code in (401, 403, 404):
+                    raise _Final(
+                        f"Cloudflare Queues answered {answer.status_code}: check CF_ACCOUNT_ID and CF_QUEUE_ID, "
+                        "and that CF_API_TOKEN may read and write queues"
+                    )
+                if answer.status_code != 429 and answer.status_code < 500:
+                    raise _Final(f"Cloudflare Queues refused {operation}: {answer.status_code} {answer.text[:200]}")
+                problem, after = f"answered {answer.status_code}", answer.headers.get("Retry-After", "")
+                wait = float(after[:4]) if after.isdigit() else 0.0
+            if attempt < _ATTEMPTS:
+                await asyncio.sleep(min(60.0, max(wait, random.uniform(0, 0.5 * 2**attempt))))
+        raise IntakeError(f"Cloudflare Queues at {self._url}: {operation} {problem}, {_ATTEMPTS} times")
+
+
+class _Final(IntakeError):
+    """The queue says no, and will say no again."""
+
+    retryable = False
+
+
+class QueuePullIntake(Intake):
+    """Pulls while there is room. `jobs` may be under way at the same time; `visibility` is the lease in seconds."""
+
+    def __init__(self, client: QueueClient, jobs: int, visibility: float) -> None:
+        self._client, self._jobs, self._visibility = client, jobs, visibility
+        self._running: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> QueuePullIntake:
+        """From CF_ACCOUNT_ID, CF_QUEUE_ID, CF_API_TOKEN."""
+        assert settings.cf_api_token is not None  # `require` has checked it
+        url = f"{settings.cf_api_url}/accounts/{settings.cf_account_id}/queues/{settings.cf_queue_id}/messages"
+        return cls(QueueClient(url, settings.cf_api_token.get_secret_value()), settings.job_concurrency, settings.longest_job + 60.0)
+
+    async def run(self, worker: Worker, stop: asyncio.Event) -> None:
+        idle = IDLE_LEAST
+        while not stop.is_set():
+            room = self._jobs - len(self._running)
+            if room <= 0:
+                await until(stop, asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED))
+                continue
+            try:
+                # Not cancelled by `stop`: messages of an answer that nobody reads would be stuck until their lease ends.
+                leases, backlog = await self._client.pull(room, self._visibility)
+            except _Final:
+                raise
+            except IntakeError as error:
+                log.warning("%s", error)
+                leases, backlog = [], None
+            if backlog is not None:
+                worker.queue_lag(backlog)
+            for lease in leases:
+                task = asyncio.create_task(self._work(worker, lease, stop))
+                self._running.add(task)
+                task.add_done_callback(self._running.discard)
+            idle = IDLE_LEAST if leases else min(IDLE_MOST, idle * 1.6)
+            if not leases:
+                await pause(stop, idle * random.uniform(0.75, 1.25))
+        if self._running:
+            await asyncio.wait(self._running)
+        await self._client.close()
+
+    async def _work(self, worker: Worker, lease: Lease, stop: asyncio.Event) -> None:
+        handle = worker.start(lease.body, lease.attempts)
+        try:
+            result = await worker.within_grace(handle, stop)
+            acks, retries = [lease.lease_id], list[tuple[str, float]]()
+            log.info("job %s: %s", result.job_id, result.status)
+        except JobFailed as error:
+            log.warning("%s; returned to the queue", error)
+            acks, retries = [], [(lease.lease_id, backoff(lease.attempts))]
+        except HandedBack as error:
+            log.warning("%s; returned to the queue", error)
+            acks, retries = [], [(lease.lease_id, 0.0)]
+        except Exception:
+            log.exception("a job met an unexpected error; returned to the queue")
+            acks, retries = [], [(lease.lease_id, backoff(lease.attempts))]
+        try:
+            await self._client.settle(acks, retries)
+        except IntakeError as error:
+            log.error("a message could not be settled and will be delivered again: %s", error)
+
+
+def decode_body(message: dict[str, Any]) -> str | bytes:
+    """A message's body. By the documentation `json` and `bytes` bodies are base64 and `text` is plain; examples differ, so look first."""
+    body = message.get("body")
+    if not isinstance(body, str):
+        return json.dumps(body)
+    if body.lstrip()[:1] in ("{", "["):
+        return body
+    try:
+        decoded = base64.b64decode(body, validate=True)
+    except (binascii.Error, ValueError):
+        return body
+    if decoded.lstrip()[:1] == b'"':  # a JSON string that holds JSON: a producer that serialised twice
+        try:
+            inner = json.loads(decoded)
+        except ValueError:
+            return decoded
+        return inner if isinstance(inner, str) else decoded
+    return decoded

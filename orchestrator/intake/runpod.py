@@ -1,0 +1,126 @@
+"""Runpod Serverless through the official SDK, which owns the process: its event loop, its signals, its job queue.
+
+The handler is a coroutine, so that jobs run beside each other; a worker is made on the SDK's loop with the first job or the first look
+at the concurrency, whichever comes first. Results are also in the bucket: the SDK tries three times to post one and then only logs it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from types import FrameType
+from typing import Any
+
+from orchestrator.app import Options, open_worker, sweeping
+from orchestrator.errors import ResprayError, SettingsError
+from orchestrator.events import Events
+from orchestrator.health import Health, serve_health
+from orchestrator.intake.base import Throttle
+from orchestrator.metrics import Metrics
+from orchestrator.redaction import Redactor
+from orchestrator.settings import Settings
+from orchestrator.worker import Worker
+
+log = logging.getLogger(__name__)
+
+PROGRESS_EVERY = 2.0
+"""Seconds between progress reports: each costs the SDK a thread and a session."""
+
+
+class RunpodIntake:
+    """Runs the SDK until it ends."""
+
+    def __init__(self, settings: Settings, options: Options, events: Events, metrics: Metrics, *, redactor: Redactor) -> None:
+        self._settings, self._options, self._events = settings, options, events
+        self._metrics, self._redactor = metrics, redactor
+        self._worker: asyncio.Task[Worker] | None = None
+        self._stack = contextlib.AsyncExitStack()
+        self._health = Health()
+        self._signals = 0
+        self._runpod: Any = None
+
+    def run(self) -> None:
+        """Blocks. The SDK reads its own arguments from the command line (`--rp_serve_api`, `--test_input`)."""
+        # Imported late: it reads its environment and prints while it is imported.
+        try:
+            import runpod
+        except ModuleNotFoundError as error:
+            raise SettingsError(f"ADAPTER=runpod needs the package {error.name}: pip install 'respray[intake]'") from None
+        self._runpod = runpod
+        self._events.worker("initializing", "intake runpod")
+        runpod.serverless.register_fitness_check(self.check_fitness)
+        runpod.serverless.start({"handler": self.handle, "concurrency_modifier": self.concurrency})
+        self._events.emit("finish", status="completed", message="the session has ended")
+
+    async def check_fitness(self) -> None:
+        """Ready to work: the store answers and Triton has its models. The SDK ends the process when this raises."""
+        async with open_worker(self._settings, self._options, self._events, self._metrics, self._redactor):
+            pass
+
+    def concurrency(self, current: int) -> int:
+        """Jobs at the same time. Called on the SDK's loop before each fetch, so this is also where its signals are watched."""
+        self._watch_signals()
+        return self._settings.job_concurrency
+
+    async def handle(self, job: dict[str, Any]) -> dict[str, Any]:
+        """One job. An `error` in the answer makes it FAILED at Runpod; cancellation stops the work and is passed on."""
+        worker = await self._opened()
+        progress = Throttle(PROGRESS_EVERY, lambda done, total: self._progress(job, done, total))
+        # Runpod does not deliver a job again that a handler has answered, so this attempt is the last.
+        handle = worker.start(_message(job), attempt=1, final=True, on_progress=progress)
+        try:
+            # Callbacks are waited for: after the answer, Runpod may stop the machine.
+            return (await handle.finished()).fields()
+        except asyncio.CancelledError:
+            handle.cancel()
+            raise
+        except ResprayError as error:
+            return {"status": "failed", "error": str(error)}
+
+    def _progress(self, job: dict[str, Any], done: int, total: int) -> None:
+        try:
+            self._runpod.serverless.progress_update(job, {"done": done, "total": total})
+        except Exception as error:  # progress is a courtesy
+            log.debug("progress could not be reported: %s", error)
+
+    async def _opened(self) -> Worker:
+        """The worker, made once, on the loop that uses it."""
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._open())
+        return await asyncio.shield(self._worker)
+
+    async def _open(self) -> Worker:
+        settings, stack = self._settings, self._stack
+        await stack.enter_async_context(serve_health(settings.health_host, settings.health_port, self._health, self._metrics))
+        worker = await stack.enter_async_context(open_worker(settings, self._options, self._events, self._metrics, self._redactor))
+        await stack.enter_async_context(sweeping(worker, settings.owed_interval))
+        self._health.worker = worker
+        self._events.connection("connected")
+        self._events.worker("ready", "taking jobs from Runpod")
+        return worker
+
+    def _watch_signals(self) -> None:
+        """Around the SDK's handler for SIGTERM: say that we are leaving, and end at once when it comes a second time."""
+        before = signal.getsignal(signal.SIGTERM)
+        if getattr(before, "__self__", None) is self:
+            return
+
+        self._before = before
+        signal.signal(signal.SIGTERM, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._signals += 1
+        if self._signals > 1:
+            os._exit(1)
+        self._health.stopping = True
+        self._events.worker("cleaning_up", "no more jobs are taken")
+        if callable(self._before):
+            self._before(number, frame)
+
+
+def _message(job: dict[str, Any]) -> Any:
+    """The job message inside Runpod's envelope; some senders put it as text."""
+    return job.get("input")
