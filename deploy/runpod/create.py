@@ -1,6 +1,6 @@
 """Create (or show) the Runpod template and the serverless endpoint of Respray, through Runpod's own client.
 
-    RUNPOD_API_KEY=... python deploy/runpod/create.py --image ghcr.io/OWNER/respray-triton:VERSION [--volume ID] [--env NAME=VALUE] [--dry-run]
+    RUNPOD_API_KEY=... python deploy/runpod/create.py --image ghcr.io/OWNER/respray-triton:VERSION --volume ID [--env NAME=VALUE]
 
 `template.json` and `endpoint.json` beside this file hold the values. Secrets in the template are references to Runpod's own secret
 store (`{{ RUNPOD_SECRET_name }}`, made at https://www.runpod.io/console/user/secrets), so that no value of theirs is written anywhere.

@@ -1,0 +1,142 @@
+"""build.sh with a recorder in place of Docker, and the Runpod script with Runpod's real client against a stand-in of its API."""
+
+from __future__ import annotations
+
+import gzip
+import http.server
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CREATE = ROOT / "deploy" / "runpod" / "create.py"
+IMAGES = sorted((ROOT / "deploy" / "images").glob("*/build.sh"))
+
+
+@pytest.fixture
+def recorder(tmp_path: Path) -> Path:
+    """A program that writes its arguments down, and prints something when asked to save an image."""
+    program = tmp_path / "docker"
+    program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n[ "$1" = save ] && echo image of "$2"\nexit 0\n')
+    program.chmod(0o755)
+    return program
+
+
+def _build(script: Path, recorder: Path, *arguments: str) -> tuple[subprocess.CompletedProcess[str], str]:
+    environment = {**os.environ, "DOCKER": str(recorder), "VERSION": "1.2.3"}
+    done = subprocess.run([script, *arguments], env=environment, capture_output=True, text=True, check=False)
+    calls = recorder.parent / "calls"
+    return done, calls.read_text() if calls.exists() else ""
+
+
+@pytest.mark.parametrize("script", IMAGES, ids=lambda path: path.parent.name)
+def test_build_tags_pushes_and_saves(script: Path, recorder: Path, tmp_path: Path) -> None:
+    name = f"respray-{script.parent.name}"
+    done, calls = _build(script, recorder)
+    assert done.returncode == 0 and f"--tag {name}:1.2.3 --tag {name}:latest" in calls and calls.rstrip().endswith(str(ROOT))
+    done, calls = _build(script, recorder, "--push", "ghcr.io/somebody")
+    assert f"tag {name}:1.2.3 ghcr.io/somebody/{name}:1.2.3\npush ghcr.io/somebody/{name}:1.2.3" in calls
+    done, calls = _build(script, recorder, "--save", str(tmp_path / "image.tar.gz"))
+    assert done.returncode == 0 and gzip.decompress((tmp_path / "image.tar.gz").read_bytes()) == f"image of {name}:1.2.3\n".encode()
+    done, _ = _build(script, recorder, "--load", "host", str(tmp_path / "none.tar.gz"))
+    assert done.returncode == 1 and "does not exist" in done.stderr
+    done, _ = _build(script, recorder, "--everything")
+    assert done.returncode == 2 and "--save FILE.tar.gz" in done.stderr
+
+
+@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
+def test_shell_scripts_pass_shellcheck() -> None:
+    scripts = [*IMAGES, ROOT / "deploy" / "images" / "build_image.sh", *sorted((ROOT / "scripts").glob("*runpod*.sh"))]
+    done = subprocess.run(["shellcheck", *scripts], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+class Runpod(http.server.ThreadingHTTPServer):
+    """Answers GraphQL mutations with an id and keeps what was asked."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.queries: list[str] = []
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server: Runpod
+
+    def log_message(self, *_: Any) -> None:
+        """Quiet."""
+
+    def do_POST(self) -> None:
+        query = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["query"]
+        allowed = self.headers.get("Authorization") == "Bearer rpa_good"
+        self.server.queries.append(query)
+        field = "saveTemplate" if "saveTemplate(" in query else "saveEndpoint"
+        answer = json.dumps({"data": {field: {"id": f"id-of-{field}", "name": "respray"}}}).encode()
+        self.send_response(200 if allowed else 401)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+
+@pytest.fixture
+def runpod_api() -> Iterator[Runpod]:
+    server = Runpod()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def _create(api: Runpod, *arguments: str, key: str = "rpa_good") -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "RUNPOD_API_BASE_URL": f"http://127.0.0.1:{api.server_port}", "RUNPOD_API_KEY": key}
+    return subprocess.run([sys.executable, CREATE, *arguments], env=environment, capture_output=True, text=True, check=False)
+
+
+def test_template_and_endpoint_are_created_with_the_seeds_values(runpod_api: Runpod) -> None:
+    done = _create(runpod_api, "--image", "ghcr.io/somebody/respray-triton:1.2.3", "--volume", "vol1", "--env", "MODEL_NAME=sam3-litetext")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["endpoint"] == "id-of-saveEndpoint"
+    template, endpoint = runpod_api.queries
+    for part in ("containerDiskInGb: 20", "volumeInGb: 50", 'volumeMountPath: "/models"', "isServerless: true"):
+        assert part in template
+    assert (
+        '{ key: "MODEL_NAME", value: "sam3-litetext" }' in template and 'key: "HF_TOKEN", value: "{{ RUNPOD_SECRET_hf_token }}"' in template
+    )
+    for part in ("workersMin: 0", "workersMax: 3", "idleTimeout: 5", 'templateId: "id-of-saveTemplate"', 'networkVolumeId: "vol1"'):
+        assert part in endpoint
+
+
+def test_what_cannot_be_sent_or_would_drift_is_refused_before_anything_is_created(runpod_api: Runpod) -> None:
+    for arguments, word in (
+        (("--image", "ghcr.io/somebody/respray-triton"), "has no tag"),
+        (("--image", "a:1", "--env", "NOVALUE"), "NAME=VALUE is accepted"),
+        (("--image", "a:1", "--env", 'X=a"b'), "contains a quote"),
+    ):
+        done = _create(runpod_api, *arguments)
+        assert done.returncode == 1 and word in done.stderr and "Traceback" not in done.stderr
+    assert runpod_api.queries == []
+    refused = _create(runpod_api, "--image", "a:1", key="rpa_wrong")
+    assert refused.returncode == 1 and "Unauthorized" in refused.stderr
+
+
+def test_template_holds_no_secret_and_hub_files_name_real_settings() -> None:
+    environment = json.loads((ROOT / "deploy" / "runpod" / "template.json").read_text())["env"]
+    for name, value in environment.items():
+        if re.search("KEY|SECRET|TOKEN", name):
+            assert value.startswith("{{ RUNPOD_SECRET_"), name
+    hub = json.loads((ROOT / ".runpod" / "hub.json").read_text())
+    assert hub["type"] == "serverless" and hub["config"]["containerDiskInGb"] == 20
+    from operations.model_presets import load_presets
+
+    options = next(entry for entry in hub["config"]["env"] if entry["key"] == "MODEL_NAME")["input"]["options"]
+    assert {option["value"] for option in options} == set(load_presets())
+    assert json.loads((ROOT / ".runpod" / "tests.json").read_text())["tests"]
