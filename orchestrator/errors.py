@@ -86,6 +86,12 @@ class PipelineUnavailable(ResprayError):
     retryable = True
 
 
+class PipelineFailed(ResprayError):
+    """The pipeline answered with an error of its own, twice: a fault that this photo brings out and that repeating does not cure."""
+
+    code = "pipeline_failed"
+
+
 class OutOfMemory(ResprayError):
     """The accelerator ran out of memory; fewer photos at the same time may fit."""
 

@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from editing.request import PhotoReport, PhotoRequest
-from orchestrator.errors import OutOfMemory, PhotoRefused, PipelineUnavailable
+from orchestrator.errors import OutOfMemory, PhotoRefused, PipelineFailed, PipelineUnavailable
 from orchestrator.events import Events
 from orchestrator.metrics import Metrics
 from serving.client import PipelineClient
-from serving.errors import PhotoError, ServingError
+from serving.errors import PhotoError, ServerUnavailable, ServingError
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ _OUT_OF_MEMORY = ("out of memory", "out_of_memory", "failed to allocate memory",
 
 
 class Pipeline(Protocol):
-    """One photo in, its files out. Errors: PhotoRefused, OutOfMemory, PipelineUnavailable."""
+    """One photo in, its files out. Errors: PhotoRefused, PipelineFailed, OutOfMemory, PipelineUnavailable."""
 
     async def infer(self, photo: bytes, request: PhotoRequest, attachments: Sequence[bytes]) -> tuple[PhotoReport, list[bytes]]:
         """Edit one encoded photo. Returns the report and the files that it lists."""
@@ -90,7 +90,7 @@ class PipelineGate:
         metrics.pipeline_limit.set(concurrency)
 
     async def infer(self, photo: bytes, request: PhotoRequest, attachments: Sequence[bytes]) -> tuple[PhotoReport, list[bytes]]:
-        """Edit one photo. Raises PhotoRefused, and OutOfMemory or PipelineUnavailable when repeating did not help."""
+        """Edit one photo. Raises PhotoRefused, and the other errors when repeating did not help."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 async with self.limit.slot():
@@ -104,6 +104,10 @@ class PipelineGate:
                 self._events.worker("loading", f"the accelerator is out of memory; going on with {size} photo(s) at the same time")
                 if attempt == ATTEMPTS:
                     raise OutOfMemory(f"the photo does not fit into the accelerator's memory, also alone: {error}") from None
+            except PipelineFailed as error:
+                if attempt > 1:
+                    raise
+                log.warning("the pipeline failed and is tried once more: %s", error)
             except PipelineUnavailable as error:
                 self._metrics.retries.labels("pipeline").inc()
                 if attempt == ATTEMPTS:
@@ -138,7 +142,9 @@ class TritonPipeline:
         except ServingError as error:
             if any(sign in str(error).lower() for sign in _OUT_OF_MEMORY):
                 raise OutOfMemory(str(error)) from None
-            raise PipelineUnavailable(str(error)) from None
+            if isinstance(error, ServerUnavailable):
+                raise PipelineUnavailable(str(error)) from None
+            raise PipelineFailed(str(error)) from None
         return result.report, result.files
 
     async def ready(self) -> bool:

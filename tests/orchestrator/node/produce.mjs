@@ -1,0 +1,14 @@
+// Adds jobs to a BullMQ queue, as a caller's Node API would. Reads {url, queue, jobs, options} from stdin.
+import { Queue } from "bullmq";
+import { readFileSync } from "node:fs";
+
+const { url, queue: name, jobs, options } = JSON.parse(readFileSync(0, "utf8"));
+const address = new URL(url);
+const connection = {
+  host: address.hostname,
+  port: Number(address.port),
+  ...(address.protocol === "rediss:" ? { tls: {} } : {}),
+};
+const queue = new Queue(name, { connection });
+await queue.addBulk(jobs.map((data) => ({ name: "respray", data, opts: options })));
+await queue.close();

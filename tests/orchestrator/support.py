@@ -1,0 +1,179 @@
+"""A tiny in-process pipeline and makers of jobs, for tests whose promise is not about pixels."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import io
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from editing.request import FileReport, PhotoReport, PhotoRequest
+from orchestrator.addresses import AddressPolicy
+from orchestrator.callbacks import CallbackClient, Schedule
+from orchestrator.catalog import load_catalog
+from orchestrator.deliveries import Deliverer
+from orchestrator.errors import OutOfMemory, PhotoRefused, PipelineUnavailable
+from orchestrator.events import Events
+from orchestrator.metrics import Metrics
+from orchestrator.pipeline import PipelineGate
+from orchestrator.records import Records
+from orchestrator.redaction import Redactor
+from orchestrator.storage.base import Storage
+from orchestrator.storage.folder import FolderStorage
+from orchestrator.storage.threads import AsyncStorage
+from orchestrator.worker import Worker
+from tests.faults.processes import CALLBACK_SECRET
+
+FAST = Schedule(waits=(0.02, 0.04, 0.08), jitter=0.1)
+
+
+def photo(seed: int = 0, size: tuple[int, int] = (32, 24)) -> bytes:
+    """A small JPEG, different for every seed."""
+    image = Image.new("RGB", size, (seed * 37 % 256, seed * 91 % 256, seed * 13 % 256))
+    out = io.BytesIO()
+    image.save(out, "JPEG")
+    return out.getvalue()
+
+
+class TinyPipeline:
+    """Answers each photo with bytes that depend on photo and request only. `fail(number)` may return an error to raise."""
+
+    def __init__(self, seconds: float = 0.0, fail: Callable[[int, bytes], Exception | None] = lambda number, photo: None) -> None:
+        self.seconds, self.fail = seconds, fail
+        self.calls, self.running, self.most = 0, 0, 0
+        self.is_ready = True
+
+    async def infer(self, photo: bytes, request: PhotoRequest, attachments: Sequence[bytes]) -> tuple[PhotoReport, list[bytes]]:
+        """As `orchestrator.pipeline.Pipeline.infer`."""
+        self.calls += 1
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            number = self.calls
+            await asyncio.sleep(self.seconds)
+            if error := self.fail(number, photo):
+                raise error
+        finally:
+            self.running -= 1
+        base = hashlib.sha256(photo + request.model_dump_json().encode() + b"".join(attachments)).hexdigest()
+        files, data = [], []
+        for output in request.outputs:
+            files.append(FileReport(kind="output", name=output.name, media_type=f"image/{output.format}"))
+            data.append(f"{base}:{output.name}".encode())
+        if request.preview_size:
+            files.append(FileReport(kind="preview", name=request.outputs[0].name, media_type="image/jpeg"))
+            data.append(f"{base}:preview".encode())
+        if request.masks:
+            for concept in request.concepts:
+                files.append(FileReport(kind="mask", name=concept.name, instance=1, media_type="image/png"))
+                data.append(f"{base}:{concept.name}".encode())
+        timings = {"decode": 0.001, "segment": self.seconds, "matte": 0.001, "apply": 0.001, "encode": 0.001, "preview": 0.001}
+        return PhotoReport(width=32, height=24, concepts=[], outputs=[], files=files, timings=timings), data
+
+    async def ready(self) -> bool:
+        """As `Pipeline.ready`."""
+        return self.is_ready
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
+def palette_job(job: str = "job_1", count: int = 3, user: str = "u_abc", **fields: Any) -> dict[str, Any]:
+    """A palette job over photos 0..count-1."""
+    items = [
+        {
+            "idx": i,
+            "input_key": f"inputs/{user}/{job}/{i}.jpg",
+            "output_key": f"outputs/{user}/{job}/{i}_result.png",
+            "preview_key": f"previews/{user}/{job}/{i}_thumb.jpg",
+        }
+        for i in range(count)
+    ]
+    base = {
+        "job_id": job,
+        "user_id": user,
+        "preset": "interior",
+        "concepts": {"Floor": {"action": "recolor", "value": "oak_a"}, "Wall": {"action": "recolor", "value": "offwhite_b"}},
+        "items": items,
+        "idempotency_prefix": job,
+    }
+    return base | fields
+
+
+def rule_job(job: str = "job_r", count: int = 2, user: str = "u", **fields: Any) -> dict[str, Any]:
+    """A rule job with two rules."""
+    base = {
+        "userId": user,
+        "jobId": job,
+        "concepts": ["wall", "floor"],
+        "rules": [
+            {"ruleId": "r1", "concept": "wall", "type": "recolor", "params": {"color": "#FF5733"}},
+            {"ruleId": "r2", "concept": "floor", "type": "tone", "params": {"brightness": 0.2}},
+        ],
+        "imageCount": count,
+    }
+    return base | fields
+
+
+def put_photos(root: Path, job: str, count: int, user: str = "u_abc") -> None:
+    """Photos 0..count-1 of a job in a folder store."""
+    folder = root / "inputs" / user / job
+    folder.mkdir(parents=True, exist_ok=True)
+    for index in range(count):
+        (folder / f"{index}.jpg").write_bytes(photo(index))
+
+
+@contextlib.asynccontextmanager
+async def tiny_worker(
+    storage: Storage | Path,
+    pipeline: Any = None,
+    *,
+    events: list[dict[str, Any]] | None = None,
+    allow: str = "",
+    secret: str | None = CALLBACK_SECRET,
+    concurrency: int = 4,
+    attempts: int = 3,
+    timeout: float = 2.0,
+    name: str = "tester",
+    workers_api_url: str | None = None,
+    patience: float = 2.0,
+    redactor: Redactor | None = None,
+    lease: float | None = None,
+) -> AsyncIterator[Worker]:
+    """A worker with the tiny pipeline (or another) on a store."""
+    hide = redactor or Redactor([secret] if secret else [])
+    store = AsyncStorage(FolderStorage(storage) if isinstance(storage, Path) else storage)
+    metrics, log = Metrics(), Events(None, hide, listener=events.append if events is not None else None)
+    records = Records(store, hide)
+    client = CallbackClient(secret, timeout, AddressPolicy.parse(allow), schedule=FAST) if secret else None
+    deliverer = Deliverer(client, records, worker=name, metrics=metrics, timeout=timeout)
+    if lease is not None:
+        deliverer.lease = lease
+    gate = PipelineGate(pipeline or TinyPipeline(), concurrency, metrics, log, patience)
+    worker = Worker(
+        catalog=load_catalog(),
+        storage=store,
+        records=records,
+        gate=gate,
+        deliverer=deliverer,
+        events=log,
+        metrics=metrics,
+        name=name,
+        workers_api_url=workers_api_url,
+        concurrency=concurrency,
+        attempts=attempts,
+    )
+    try:
+        yield worker
+    finally:
+        await worker.close()
+        if client is not None:
+            await client.close()
+
+
+__all__ = ["FAST", "OutOfMemory", "PhotoRefused", "PipelineUnavailable", "TinyPipeline", "palette_job", "photo", "put_photos", "rule_job", "tiny_worker"]
