@@ -1,0 +1,15 @@
+"""Rendered rooms with exact masks, albedo and light: training data for the demo model, ground truth for tests.
+
+    room = scenes.sample_room(7)
+    scene = scenes.render(room, 900, 600)
+    truth = scenes.render(room, 900, 600, overrides={"wall": (0.11, 0.21, 0.26)})
+"""
+
+from .camera import PLANE_NAMES, Camera
+from .render import Scene, concept_materials, render
+from .rooms import sample_room
+from .sensor import develop, neutral, srgb_decode, srgb_encode
+from .spec import CONCEPTS, RoomSpec, Sensor
+
+__all__ = ["CONCEPTS", "PLANE_NAMES", "Camera", "RoomSpec", "Scene", "Sensor", "concept_materials", "develop", "neutral",
+           "render", "sample_room", "srgb_decode", "srgb_encode"]
