@@ -1,11 +1,8 @@
-"""Calls between Triton models, as plain arrays. Only usable inside Triton's Python backend.
-
-Arrays travel by `as_numpy` and `Tensor(...)` (views, no copies): the backend's DLPack route corrupts NumPy's own capsules
-(`PyCapsule_GetPointer called with incorrect name`), and leaks or crashes under load.
-"""
+"""Calls between Triton models, as plain arrays. Only usable inside Triton's Python backend."""
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -15,6 +12,11 @@ import triton_python_backend_utils as pb_utils
 from serving.errors import PhotoError, ServingError
 
 Arrays = dict[str, npt.NDArray[np.generic]]
+# The embedded server's backend was compiled for NumPy 1: under NumPy 2 it gets the sizes and strides of every array wrong.
+BACKEND_KNOWS_NUMPY = np.lib.NumpyVersion(np.__version__) < "2.0.0"
+_forget_destructor = ctypes.pythonapi.PyCapsule_SetDestructor
+_forget_destructor.argtypes = [ctypes.py_object, ctypes.c_void_p]
+_forget_destructor.restype = ctypes.c_int
 
 
 class ModelCallError(ServingError):
@@ -29,7 +31,7 @@ def infer(model: str, inputs: Mapping[str, npt.NDArray[np.generic]], outputs: Se
     request = pb_utils.InferenceRequest(
         model_name=model,
         requested_output_names=list(outputs),
-        inputs=[pb_utils.Tensor(name, np.ascontiguousarray(array)) for name, array in inputs.items()],
+        inputs=[tensor(name, array) for name, array in inputs.items()],
         # The answers go to Python code: asking for CPU memory lets Triton do the one copy that is needed.
         preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU, 0),
     )
@@ -39,17 +41,32 @@ def infer(model: str, inputs: Mapping[str, npt.NDArray[np.generic]], outputs: Se
         if PhotoError.MARK in error.message():
             raise PhotoError(error.message().partition(PhotoError.MARK)[2])
         raise ModelCallError(f"{model}: {error.message()}")
-    return {name: pb_utils.get_output_tensor_by_name(response, name).as_numpy() for name in outputs}
+    return {name: _array(pb_utils.get_output_tensor_by_name(response, name)) for name in outputs}
 
 
 def arrays(request: pb_utils.InferenceRequest) -> Arrays:
     """A request's inputs by name, as views that live as long as the request."""
-    return {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
+    return {given.name(): _array(given) for given in request.inputs()}
+
+
+def _array(given: pb_utils.Tensor) -> npt.NDArray[np.generic]:
+    return given.as_numpy() if BACKEND_KNOWS_NUMPY else np.from_dlpack(given)
 
 
 def response(outputs: Mapping[str, npt.NDArray[np.generic]]) -> pb_utils.InferenceResponse:
     """An answer."""
-    return pb_utils.InferenceResponse([pb_utils.Tensor(name, np.ascontiguousarray(array)) for name, array in outputs.items()])
+    return pb_utils.InferenceResponse([tensor(name, array) for name, array in outputs.items()])
+
+
+def tensor(name: str, array: npt.NDArray[np.generic]) -> pb_utils.Tensor:
+    """A tensor over the array's memory (a copy where the array is not contiguous, or read-only under NumPy 2)."""
+    if BACKEND_KNOWS_NUMPY:
+        return pb_utils.Tensor(name, np.ascontiguousarray(array))
+    # Through DLPack. The backend renames the capsule to `used_dlpack` where the protocol says `used_dltensor`, at which NumPy's destructor
+    # of the capsule complains (and recurses without end in NumPy 1). It has nothing to do: the backend calls the deleter itself.
+    capsule = np.require(array, requirements=["C", "W"]).__dlpack__()  # type: ignore[misc]
+    _forget_destructor(capsule, None)
+    return pb_utils.Tensor.from_dlpack(name, capsule)
 
 
 def failure(error: BaseException) -> pb_utils.InferenceResponse:
