@@ -9,4 +9,4 @@ python=.venv/bin/python
 "$python" -c 'import mkdocs, material' 2>/dev/null || "$python" -m pip install --quiet --disable-pip-version-check -e '.[docs]'
 # The generated pages first, so that what is published is what the code says.
 PYTHONPATH=. "$python" -m operations.reference
-NO_MKDOCS_2_WARNING=1 exec "$python" -m mkdocs build --strict --quiet --config-file docs/mkdocs.yaml --site-dir "$PWD/build/site" "$@"
+NO_MKDOCS_2_WARNING=1 exec "$python" -m mkdocs build --strict --quiet --config-file mkdocs.yaml --site-dir "$PWD/build/site" "$@"

@@ -1,0 +1,175 @@
+"""What the guides say is done: their code blocks are applied to a copy of the project, and the result is used."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+GUIDES = ROOT / "docs" / "guides"
+_BLOCK = re.compile(r'^```(\w+) title="([^"]+)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of what a guide may change."""
+    for name in ("editing", "imaging", "orchestrator", "segmentation", "serving", "operations"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "model_presets.yaml", tmp_path)
+    return tmp_path
+
+
+def _follow(guide: str, project: Path) -> None:
+    """Write the guide's files and make its changes. The lines that a change removes or keeps must be there exactly once."""
+    blocks = _BLOCK.findall((GUIDES / guide).read_text())
+    assert blocks, f"{guide} has no code blocks with a title"
+    for language, name, text in blocks:
+        path = project / name
+        if language != "diff":
+            assert not path.exists(), f"{guide} writes {name}, which exists already"
+            path.write_text(text)
+            continue
+        lines = text.splitlines()
+        old = "\n".join(line[1:] for line in lines if not line.startswith("+"))
+        new = "\n".join(line[1:] for line in lines if not line.startswith("-"))
+        content = path.read_text()
+        assert content.count(old) == 1, f"{guide}: {name} has {content.count(old)} places that read\n{old}"
+        path.write_text(content.replace(old, new))
+
+
+def _python(project: Path, script: str, *arguments: str) -> str:
+    done = subprocess.run([sys.executable, "-c", script, *arguments], cwd=project, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+_PARSE = """
+import sys, json
+from pathlib import Path
+from orchestrator.catalog import load_catalog
+from orchestrator.job import parse_job
+palette = Path(sys.argv[2]) if len(sys.argv) > 2 else None
+job = parse_job(Path(sys.argv[1]).read_bytes(), load_catalog(palette), None)
+print(job.items[0].request.model_dump_json())
+"""
+
+
+def test_preset(project: Path) -> None:
+    _follow("preset.md", project)
+    request = json.loads(_python(project, _PARSE, "job.json"))
+    turf = next(concept for concept in request["concepts"] if concept["name"] == "turf")
+    assert turf["prompts"] == ["lawn", "grass"] and turf["kind"] == "surface"
+    assert request["protect"] == ["Plant"]
+    listed = _python(project, "from orchestrator.cli import build_app; build_app()(['presets'], standalone_mode=False)")
+    assert "garden: Gardens and terraces" in listed
+    broken = project / "editing" / "presets" / "garden.yaml"
+    broken.write_text(broken.read_text().replace("prompts: [fence]", "prompt: [fence]"))
+    done = subprocess.run([sys.executable, "-c", _PARSE, "job.json"], cwd=project, capture_output=True, text=True, check=False)
+    assert done.returncode != 0 and "garden.yaml" in done.stderr and "Fence" in done.stderr
+
+
+def test_palette(project: Path) -> None:
+    _follow("palette.md", project)
+    request = json.loads(_python(project, _PARSE, "job.json", "palette.yaml"))
+    rule = request["outputs"][0]["edits"][0]["rule"]
+    assert (rule["color"], rule["label"]) == ("#7c9082", "sage")
+    message = (project / "job.json").read_text().replace('"sage"', '"sagge"')
+    (project / "job.json").write_text(message)
+    done = subprocess.run(
+        [sys.executable, "-c", _PARSE, "job.json", "palette.yaml"], cwd=project, capture_output=True, text=True, check=False
+    )
+    assert "did you mean 'sage'?" in done.stderr and "brick" in done.stderr
+
+
+_FADE = """
+import io, json, numpy as np
+from PIL import Image
+from editing.apply import edit_photo
+from editing.request import PhotoRequest
+from editing.select import Segments
+from orchestrator.catalog import load_catalog
+from orchestrator.job import parse_job
+message = {"job_id": "f1", "user_id": "u", "concepts": {"wall": {"action": "fade", "value": 0.5}},
+    "items": [{"idx": 0, "input_key": "inputs/u/f1/0.png", "output_key": "outputs/u/f1/0.png", "mask_keys": {"wall": "inputs/u/f1/m.png"}}]}
+request = parse_job(json.dumps(message), load_catalog(), None).items[0].request
+photo = np.full((64, 96, 3), 80, np.uint8)
+mask = np.zeros((64, 96), np.uint8); mask[:, :48] = 255
+buffer = io.BytesIO(); Image.fromarray(mask).save(buffer, "PNG")
+result = edit_photo(photo, Segments.empty(), request, [buffer.getvalue()])
+edited = np.asarray(Image.open(io.BytesIO(result.files[0])))
+print(json.dumps({"inside": edited[32, 20].tolist(), "outside": edited[32, 80].tolist(), "rule": result.report.outputs[0].edits[0].rule}))
+"""
+
+
+def test_rule(project: Path) -> None:
+    """From a message to pixels: half way to white in linear light is sRGB 196 from 80, and the rest is untouched."""
+    _follow("rule.md", project)
+    result = json.loads(_python(project, _FADE))
+    assert result["rule"] == "fade" and result["outside"] == [80, 80, 80]
+    assert all(abs(value - 196) <= 2 for value in result["inside"]), result
+
+
+@pytest.fixture
+def redis_url() -> Iterator[str]:
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not installed: scripts/setup_test_tools.sh brings it")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(["redis-server", "--port", str(port), "--save", "", "--bind", "127.0.0.1"], stdout=subprocess.DEVNULL)
+    while True:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.05)
+    yield f"redis://127.0.0.1:{port}"
+    process.terminate()
+    process.wait()
+
+
+_INTAKE = """
+import asyncio, sys
+from orchestrator.errors import ResprayError
+from orchestrator.intake import open_intake
+from orchestrator.settings import load_settings
+from redis.asyncio import Redis
+
+class Handle:
+    def __init__(self, fails): self.fails = fails
+    async def stored(self):
+        if self.fails: raise ResprayError("the storage is away")
+
+class Worker:
+    seen = []
+    def start(self, message, attempt=1, final=None):
+        self.seen.append(message.decode())
+        return Handle(fails=self.seen == ["one"])
+
+async def main():
+    client = Redis.from_url(sys.argv[1])
+    await client.lpush("jobs", "one"); await client.lpush("jobs", "two")
+    settings = load_settings({"ADAPTER": "redis_list", "REDIS_URL": sys.argv[1], "QUEUE_NAME": "jobs", "JOB_CONCURRENCY": "1"}, env_file=None)
+    stop, worker = asyncio.Event(), Worker()
+    task = asyncio.create_task(open_intake(settings).run(worker, stop))
+    while len(worker.seen) < 3: await asyncio.sleep(0.01)
+    stop.set()
+    await task
+    print(worker.seen, await client.llen("jobs"), await client.llen("jobs:taken"))
+    await client.aclose()
+asyncio.run(main())
+"""
+
+
+def test_intake(project: Path, redis_url: str) -> None:
+    """Against a real Redis: oldest first, what fails comes again after the others, and nothing is left over."""
+    _follow("intake.md", project)
+    assert _python(project, _INTAKE, redis_url).strip() == "['one', 'two', 'one'] 0 0"

@@ -1,0 +1,113 @@
+"""The documentation builds without a warning, says what the code says, and names only what exists."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+import typer
+
+from operations import reference
+from orchestrator.cli import build_app
+from orchestrator.settings import Settings, load_settings, spellings
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md") if path.parent.name != "reference")
+HAND_WRITTEN = [*PAGES, *(path for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md") if path.exists())]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built site."""
+    pytest.importorskip("material", reason="the docs extra is not installed: pip install -e '.[docs]'")
+    folder = tmp_path_factory.mktemp("site")
+    done = subprocess.run([ROOT / "scripts" / "build_docs.sh", "--site-dir", str(folder)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_site_builds_with_warnings_as_errors(site: Path) -> None:
+    for page in ("index.html", "troubleshooting/index.html", "reference/jobs/index.html", "architecture/index.html"):
+        assert (site / page).is_file()
+    assert (site / "search" / "search_index.json").is_file()
+
+
+def test_job_reference_has_every_field_and_rule(site: Path) -> None:
+    from orchestrator import messages
+    from orchestrator.rules import RULE_NAMES
+
+    text = (ROOT / "docs" / "reference" / "jobs.md").read_text()
+    for model in (messages.PaletteMessage, messages.PaletteItem, messages.RuleMessage, messages.RuleEntry, messages.Options):
+        for name, field in model.model_fields.items():
+            assert f"| `{field.alias or name}` |" in text
+    for rule in RULE_NAMES:
+        assert f"\n### {rule}\n" in text
+
+
+def test_every_setting_is_in_the_reference_and_in_the_example(site: Path) -> None:
+    page = (ROOT / "docs" / "reference" / "settings.md").read_text()
+    example = (ROOT / ".env.example").read_text()
+    for field in Settings.model_fields.values():
+        first, *others = spellings(field)
+        for name in (first, *others):
+            assert f"`{name}`" in page and re.search(rf"\b{name}\b", example), f"{name}: run python -m operations.reference --env-example"
+    unknown = set(re.findall(r"^#?([A-Z0-9_]+)=", example, re.MULTILINE)) - {
+        name for field in Settings.model_fields.values() for name in spellings(field)
+    }
+    assert not unknown, f".env.example names {unknown}, which no setting reads"
+
+
+def test_example_with_its_defaults_means_the_defaults(tmp_path: Path) -> None:
+    """Uncommenting every line changes nothing."""
+    lines = []
+    for line in (ROOT / ".env.example").read_text().splitlines():
+        if match := re.match(r"#?([A-Z0-9_]+=[^#]*)", line):
+            lines.append(match.group(1).strip())
+    (tmp_path / ".env").write_text("\n".join(lines))
+    assert load_settings({}, env_file=tmp_path / ".env") == load_settings({}, env_file=None)
+
+
+def test_every_command_that_the_pages_show_exists() -> None:
+    app = typer.main.get_command(build_app())
+    for path in HAND_WRITTEN:
+        for line in re.findall(r"^\s*(?:\.venv/bin/)?(respray [a-z].*)$", path.read_text(), re.MULTILINE):
+            words = shlex.split(line.split("#")[0].split("|")[0].split(" 2>")[0])
+            command = app
+            for word in words[1:]:
+                children = getattr(command, "commands", None)
+                if children is None:
+                    break
+                assert word in children, f"{path.name}: {line}"
+                command = children[word]
+            known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)} | {"--help"}
+            for word in words:
+                if word.startswith("--"):
+                    assert word in known, f"{path.name}: {line}: there is no {word}"
+
+
+def test_every_file_that_the_pages_name_exists() -> None:
+    pattern = re.compile(r"`((?:deploy|scripts|docs|tests|editing|orchestrator|operations|models|\.github|\.runpod)/[\w./-]+)`")
+    for path in PAGES:
+        for name in pattern.findall(path.read_text()):
+            if path.parent.name != "guides" and path.name in reference_pages():
+                assert (ROOT / name).exists(), f"{path.name} names {name}"
+
+
+def reference_pages() -> set[str]:
+    """The pages that belong to running it; the engineers' own pages are theirs."""
+    return {"index.md", "quick-start.md", "operations.md", "weights.md", "runpod.md", "kubernetes.md", "observing.md", "troubleshooting.md"}
+
+
+def test_generator_describes_constraints_in_words() -> None:
+    page = reference.settings()
+    assert "| `BATCH_CONCURRENCY` |  | whole number ≥ 1 ≤ 64 | `4` |" in page
+    assert "| `STORAGE_SECRET_KEY` | `R2_SECRET_ACCESS_KEY`, `MINIO_SECRET_KEY` | secret |  |" in page
+
+
+def test_troubleshooting_has_the_seeds_entries() -> None:
+    titles = re.findall(r"^## (.+)$", (ROOT / "docs" / "troubleshooting.md").read_text(), re.MULTILINE)
+    for word in ("403", "Out of memory", "timeout on storage", "Callback failed", "every start", "cuDNN", "Redis", "codecs", "stdout"):
+        assert any(word in title for title in titles), word
