@@ -63,8 +63,8 @@ def mask_overlay(photo: Path, masks: Sequence[tuple[str, Path]], out: Path) -> d
         rgb = [int(legend[concept][i : i + 2], 16) for i in (1, 3, 5)]
         bgr = np.array(rgb[::-1], np.float32)
         soft: npt.NDArray[np.uint8] = cv2.resize(_read(path, cv2.IMREAD_GRAYSCALE), size, interpolation=cv2.INTER_AREA).astype(np.uint8)
-        alpha = (soft.astype(np.float32) / 255.0 * 0.5)[..., None]
-        canvas = canvas * (1.0 - alpha) + bgr * alpha
+        alpha = np.multiply(soft[..., None], 0.5 / 255.0, dtype=np.float32)
+        canvas += (bgr - canvas) * alpha
         outlines, _ = cv2.findContours((soft > 127).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         cv2.drawContours(canvas, outlines, -1, [float(c) for c in np.clip(bgr * 1.3 + 30, 0, 255)], 2, cv2.LINE_AA)
     out.parent.mkdir(parents=True, exist_ok=True)

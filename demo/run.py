@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from dataclasses import dataclass
@@ -14,10 +15,10 @@ from demo.contact_sheet import write as write_sheet
 from orchestrator.app import Options, open_worker
 from orchestrator.errors import SettingsError
 from orchestrator.events import Events
+from orchestrator.intake.local import LocalIntake
 from orchestrator.metrics import Metrics
 from orchestrator.redaction import Redactor
 from orchestrator.settings import Settings
-from orchestrator.worker import JobResult
 
 HERE = Path(__file__).parent
 JOBS = ("palette.json", "rules.json")
@@ -28,17 +29,19 @@ MARKER = ".respray-demo"
 
 @dataclass(frozen=True)
 class DemoResult:
-    """Where to look. `jobs` are the jobs' results in order, `callbacks` how many callbacks arrived signed correctly."""
+    """Where to look. `manifests` are the jobs' manifest files in order, `callbacks` how many callbacks arrived signed correctly."""
 
     page: Path
     store: Path
-    jobs: list[JobResult]
+    manifests: list[Path]
+    photos: int
+    edited: int
     callbacks: int
 
     @property
     def ok(self) -> bool:
-        """Whether every photo of every job was edited."""
-        return all(job.ok for job in self.jobs)
+        """Whether every photo of every job was edited and its caller told."""
+        return self.photos == self.edited == self.callbacks
 
 
 async def run_demo(
@@ -50,26 +53,27 @@ async def run_demo(
     unless `triton_url` (host:port, gRPC) is given.
     """
     store = _fresh_store(out)
-    messages = [_prepare(job, store) for job in JOBS]
+    jobs = [_prepare(name, out, receiver.host) for name in JOBS]
     options = Options(store=str(store), triton_url=triton_url, attempts=1)
     async with open_worker(settings, options, events, Metrics(), redactor) as worker:
         events.connection("connected")
-        events.worker("ready", f"{len(messages)} jobs")
-        results = []
-        for message in messages:
-            # The palette job names its callback address itself: the receiver's port is known only now.
-            text = json.dumps(message).replace("CALLBACK_HOST", receiver.host)
-            results.append(await worker.start(text, attempt=1, final=True).finished())
+        events.worker("ready", f"{len(jobs)} jobs")
+        for job, _ in jobs:
+            await LocalIntake(str(job), jobs=1).run(worker, asyncio.Event())
         events.worker("cleaning_up", "stopping the server")
-    callbacks = len(receiver.received)
+    manifests = [store / key for _, key in jobs]
+    if missing := [str(path) for path in manifests if not path.is_file()]:
+        raise SettingsError(f"no manifest was written at {', '.join(missing)}; the events above say why")
+    told = [json.loads(path.read_text(encoding="utf-8")) for path in manifests]
+    photos, edited, callbacks = sum(m["total"] for m in told), sum(m["completed"] for m in told), len(receiver.received)
     facts = {
-        "photos": str(sum(r.total for r in results)),
-        "edited": str(sum(r.completed for r in results)),
+        "photos": str(photos),
+        "edited": str(edited),
         "callbacks received and verified": str(callbacks),
         "model": "demo (small, trained on rendered rooms; not facebook/sam3)",
     }
-    entries = [entry for result in results if result.manifest for entry in _entries(store, store / result.manifest)]
-    return DemoResult(write_sheet(out, entries, facts), store, results, callbacks)
+    page = write_sheet(out, [entry for manifest in told for entry in _entries(store, manifest)], facts)
+    return DemoResult(page, store, manifests, photos, edited, callbacks)
 
 
 def _fresh_store(out: Path) -> Path:
@@ -82,26 +86,32 @@ def _fresh_store(out: Path) -> Path:
     return store
 
 
-def _prepare(name: str, store: Path) -> dict[str, Any]:
-    """Lay a job's photos where its keys say, and return its message."""
-    message: dict[str, Any] = json.loads((HERE / "jobs" / name).read_text(encoding="utf-8"))
+def _prepare(name: str, out: Path, callback_host: str) -> tuple[Path, str]:
+    """Lay a job's photos where its keys say, write its message, and return the message's file and its manifest's key."""
+    # The palette job names its callback address itself: the receiver's port is known only now.
+    text = (HERE / "jobs" / name).read_text(encoding="utf-8").replace("CALLBACK_HOST", callback_host)
+    message: dict[str, Any] = json.loads(text)
     if "items" in message:
+        owner = f"{message['user_id']}/{message['job_id']}"
         keys = [item["input_key"] for item in message["items"]]
     else:
-        keys = [f"inputs/{message['userId']}/{message['jobId']}/{idx}.jpg" for idx in range(message["imageCount"])]
+        owner = f"{message['userId']}/{message['jobId']}"
+        keys = [f"inputs/{owner}/{idx}.jpg" for idx in range(message["imageCount"])]
     for key, photo in zip(keys, INPUTS[name], strict=True):
         source = HERE / "photos" / f"{photo}.jpg"
         if not source.is_file():
             raise SettingsError(f"the demo photo {source.name} is missing from {source.parent}")
-        target = store / key
+        target = out / "store" / key
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
-    return message
+    job = out / "jobs" / name
+    job.parent.mkdir(exist_ok=True)
+    job.write_text(text, encoding="utf-8")
+    return job, f"outputs/{owner}/manifest.json"
 
 
-def _entries(store: Path, manifest_file: Path) -> list[PhotoEntry]:
+def _entries(store: Path, manifest: dict[str, Any]) -> list[PhotoEntry]:
     """The contact sheet's rows of one job, from its manifest alone."""
-    manifest = json.loads(manifest_file.read_text(encoding="utf-8"))
     rows = []
     for item in manifest["items"]:
         report = item["report"] or {"outputs": []}

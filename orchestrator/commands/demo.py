@@ -48,18 +48,18 @@ def register(app: typer.Typer) -> None:
                 except ResprayError as error:
                     context.events.emit("finish", status="failed", error=str(error))
                     raise
-        for job in result.jobs:
-            console.print(f"job {job.job_id}: {job.completed} of {job.total} photos edited" + (f" - {job.error}" if job.error else ""))
-        console.print(f"{result.callbacks} signed callbacks received, {time.monotonic() - began:.1f} s in all. Look at:")
+        seconds = time.monotonic() - began
+        console.print(
+            f"{result.edited} of {result.photos} photos edited, {result.callbacks} signed callbacks received, {seconds:.1f} s. Look at:"
+        )
         for label, path in (
             ("contact sheet", result.page),
             ("results", result.store / "outputs"),
             ("previews", result.store / "previews"),
             ("instance masks", result.store / "masks"),
+            *(("manifest", path) for path in result.manifests),
         ):
             console.print(f"  {label:<15}{path}", soft_wrap=True)
-        for job in result.jobs:
-            console.print(f"  {'manifest':<15}{result.store / job.manifest if job.manifest else 'not written'}", soft_wrap=True)
         raise typer.Exit(0 if result.ok else 1)
 
 
