@@ -15,9 +15,10 @@ from editing.errors import ConceptNotFoundError, EditError, UnknownNameError
 from editing.overlap import resolve
 from editing.recolor import Recolorer
 from editing.report import measure
-from editing.request import Edit, EditReport, FileReport, OutputReport, PhotoReport, PhotoRequest, Recolor, Tone
+from editing.request import Edit, EditReport, FileReport, OutputReport, PhotoReport, PhotoRequest, Recolor, Texture, Tone
 from editing.select import Found, ObjectSource, Segments, find
 from editing.surface import Surface, surfaces
+from editing.texture.paint import PhotoGeometry, TexturePainter, material_of
 from editing.tone import Toner
 from imaging.arrays import UInt8Array
 from imaging.encode import MEDIA_TYPES, encode, preview
@@ -67,6 +68,7 @@ def edit_photo(
         warnings = _missing(request, found)
         whole = {name: item.matte for name, item in found.items() if item.matte is not None}
         visible = resolve(request.concepts, whole, request.protect)
+    geometry = PhotoGeometry(photo)
     files: list[bytes] = []
     file_reports: list[FileReport] = []
     previews: list[tuple[str, bytes]] = []
@@ -78,7 +80,7 @@ def edit_photo(
             for edit in output.edits:
                 matte = visible.get(edit.concept)
                 parts = surfaces(photo, matte.alpha) if matte is not None else []
-                edits.append(_apply(photo, image, edit, parts))
+                edits.append(_apply(image, edit, parts, geometry, attachments))
         with clock.stage("encode"):
             files.append(encode(image, output.format, output.quality))
         file_reports.append(FileReport(kind="output", name=output.name, media_type=MEDIA_TYPES[output.format]))
@@ -122,22 +124,29 @@ def _missing(request: PhotoRequest, found: dict[str, Found]) -> list[str]:
     return [f"nothing found for '{name}'" for name in missing]
 
 
-def _apply(photo: UInt8Array, image: UInt8Array, edit: Edit, parts: list[Surface]) -> EditReport:
+def _apply(image: UInt8Array, edit: Edit, parts: list[Surface], geometry: PhotoGeometry, attachments: Sequence[bytes]) -> EditReport:
     """Apply one edit to `image` in place. Several edits of one concept build on each other."""
     rule = edit.rule
     before = image.copy()
+    confidence: float | None = None
     for part in parts:
-        composite(before, image, part, _painter(edit, part))
+        painter = _painter(edit, part, geometry, attachments)
+        composite(before, image, part, painter)
+        if isinstance(painter, TexturePainter):
+            confidence = painter.confidence if confidence is None else min(confidence, painter.confidence)
     requested = rule.color.upper() if isinstance(rule, Recolor) else None
-    return measure(edit.concept, rule, parts, before, image, requested=requested)
+    return measure(edit.concept, rule, parts, before, image, requested=requested, geometry=confidence)
 
 
-def _painter(edit: Edit, part: Surface) -> Painter:
+def _painter(edit: Edit, part: Surface, geometry: PhotoGeometry, attachments: Sequence[bytes]) -> Painter:
     if isinstance(edit.rule, Recolor):
         return Recolorer(part, edit.rule)
     if isinstance(edit.rule, Tone):
         return Toner(edit.rule)
-    raise EditError(f"the rule '{edit.rule.rule}' is not yet available; recolor and tone are")
+    if isinstance(edit.rule, Texture):
+        plane = geometry.plane(edit.concept, part, edit.rule.camera_height_m)
+        return TexturePainter(part, edit.rule, material_of(edit.rule, list(attachments)), plane)
+    raise EditError(f"the rule '{edit.rule.rule}' is not yet available; recolor, tone and texture are")
 
 
 def _write_masks(found: dict[str, Found], files: list[bytes], reports: list[FileReport]) -> None:

@@ -1,7 +1,8 @@
 """Colour maths: sRGB, linear light, CIE Lab (D65), OKLab and CIEDE2000.
 
-Linear RGB means linear-light sRGB primaries, 0..1. Sources: IEC 61966-2-1 (sRGB), CIE 15 (Lab), B. Ottosson, "A perceptual color space
-for image processing" (2020) for OKLab, Sharma, Wu, Dalal, "The CIEDE2000 color-difference formula" (2005).
+Linear (display-linear) RGB means linear-light sRGB primaries, 0..1; scene-linear is the same with the camera's shoulder undone.
+Sources: IEC 61966-2-1 (sRGB), CIE 15 (Lab), B. Ottosson, "A perceptual color space for image processing" (2020) for OKLab, Sharma, Wu,
+Dalal, "The CIEDE2000 color-difference formula" (2005).
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ OKLAB_M2 = np.array(
 )
 # Bins of the linear -> 8-bit table: 20 per code even in the darkest, linear part of the sRGB curve.
 ENCODE_BINS = 65535
+# Cameras keep light linear up to about here and press the rest into a shoulder; the last value keeps code 255 finite (half a code away).
+SCENE_KNEE = 0.8
+LAST_REST = 0.98
+SCENE_TOP = SCENE_KNEE - (1.0 - SCENE_KNEE) * float(np.log1p(-LAST_REST))
 
 
 def srgb_to_linear(values: FloatArray) -> FloatArray:
@@ -62,6 +67,50 @@ def encode_srgb(linear: FloatArray) -> UInt8Array:
     np.add(index, np.float32(0.5), out=index)
     np.clip(index, 0, ENCODE_BINS, out=index)
     return encode_table()[index.astype(np.uint16)]
+
+
+def from_display(linear: FloatArray) -> FloatArray:
+    """Display-linear 0..1 -> scene-linear 0..SCENE_TOP: undoes the shoulder with which cameras fit highlights into a picture.
+
+    Identity up to SCENE_KNEE. A pixel that the camera pressed against white gets the light back that it most likely had, so that a
+    glint stays a glint on a darker paint.
+    """
+    linear = np.asarray(linear, np.float64)
+    rest = np.clip((linear - SCENE_KNEE) / (1.0 - SCENE_KNEE), 0.0, LAST_REST)
+    return np.where(linear <= SCENE_KNEE, linear, SCENE_KNEE - (1.0 - SCENE_KNEE) * np.log1p(-rest))
+
+
+def to_display(scene: FloatArray) -> FloatArray:
+    """Scene-linear -> display-linear 0..1: the inverse of `from_display`, a smooth shoulder above SCENE_KNEE."""
+    scene = np.maximum(np.asarray(scene, np.float64), 0.0)
+    over = np.maximum(scene - SCENE_KNEE, 0.0) / (1.0 - SCENE_KNEE)
+    return np.minimum(scene, SCENE_KNEE) + (1.0 - SCENE_KNEE) * -np.expm1(-over)
+
+
+@lru_cache(maxsize=1)
+def _scene_decode_table() -> FloatArray:
+    return from_display(decode_table()).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def _scene_encode_table() -> UInt8Array:
+    steps = np.arange(ENCODE_BINS + 1) / ENCODE_BINS * SCENE_TOP
+    codes = np.round(linear_to_srgb(to_display(steps)) * 255.0).astype(np.uint8)
+    codes[-1] = 255
+    return codes
+
+
+def decode_scene(image: UInt8Array) -> FloatArray:
+    """uint8 sRGB -> float32 scene-linear, any shape."""
+    return _scene_decode_table()[image]
+
+
+def encode_scene(scene: FloatArray) -> UInt8Array:
+    """float32 scene-linear -> uint8 sRGB, rounded to the nearest code."""
+    index = np.multiply(scene, np.float32(ENCODE_BINS / SCENE_TOP))
+    np.add(index, np.float32(0.5), out=index)
+    np.clip(index, 0, ENCODE_BINS, out=index)
+    return _scene_encode_table()[index.astype(np.uint16)]
 
 
 def hex_to_srgb(color: str) -> UInt8Array:

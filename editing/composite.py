@@ -1,4 +1,4 @@
-"""Puts a painted surface back into the photo: in linear light, in strips, on all cores, and only where the matte is above zero."""
+"""Puts a painted surface back into the photo: in scene-linear light, in strips, on all cores, and only where the matte is above zero."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from editing.color import decode_srgb, encode_srgb
+from editing.color import decode_scene, encode_scene
 from editing.field import upsample_rows
 from editing.surface import Surface
 from imaging.arrays import BoolArray, FloatArray, UInt8Array
@@ -19,15 +19,17 @@ STRIP_PIXELS = 1 << 17
 
 
 class Painter(Protocol):
-    """A rule prepared for one surface."""
+    """A rule prepared for one surface. It is given `margin` more rows above and below than are used of its answer."""
+
+    margin: int
 
     def paint(self, y0: int, linear: FloatArray) -> FloatArray:
-        """Rows from `y0` of the surface's box, linear float32 [r,w,3] -> their new linear colours."""
+        """Rows from `y0` of the surface's box, scene-linear float32 [r,w,3] -> their new colours."""
 
 
-def strips(height: int, width: int, work: Callable[[int, int], None]) -> None:
-    """Call `work(y0, y1)` for strips that cover 0..height, on all cores. Exceptions pass through."""
-    rows = max(1, STRIP_PIXELS // max(1, width))
+def strips(height: int, width: int, work: Callable[[int, int], None], least: int = 1) -> None:
+    """Call `work(y0, y1)` for strips of at least `least` rows that cover 0..height, on all cores. Exceptions pass through."""
+    rows = max(least, STRIP_PIXELS // max(1, width))
     starts = range(0, height, rows)
     if len(starts) == 1:
         work(0, height)
@@ -41,30 +43,32 @@ def composite(photo: UInt8Array, target: UInt8Array, surface: Surface, painter: 
     x0, y0, x1, y1 = surface.box
     inner, outer = _edge_colours(photo, surface)
 
+    height = y1 - y0
+
     def work(top: int, bottom: int) -> None:
-        alpha = surface.alpha[top:bottom]
-        if not alpha.any():
+        if not surface.alpha[top:bottom].any():
             return
-        source = photo[y0 + top : y0 + bottom, x0:x1]
-        linear = decode_srgb(source)
+        first, last = max(0, top - painter.margin), min(height, bottom + painter.margin)
+        alpha = surface.alpha[first:last]
+        linear = decode_scene(photo[y0 + first : y0 + last, x0:x1])
         own = linear
         band = (alpha > 0) & (alpha < 255)
-        any_band = bool(band.any())
-        share = alpha.astype(np.float32)[..., None] * np.float32(1 / 255)
-        if any_band:
-            shape = (top, bottom - top, x1 - x0, y1 - y0)
+        share: FloatArray | None = None
+        if band.any():
+            share = alpha.astype(np.float32)[..., None] * np.float32(1 / 255)
+            shape = (first, last - first, x1 - x0, height)
             pure = _foreground(linear, share, upsample_rows(inner, *shape), upsample_rows(outer, *shape))
             own = np.where(band[..., None], pure, linear)
-        new = painter.paint(top, own)
-        result = linear + (new - own) * share if any_band else new
-        mixed = encode_srgb(result)
-        np.copyto(target[y0 + top : y0 + bottom, x0:x1], mixed, where=(alpha > 0)[..., None])
+        new = painter.paint(first, own)
+        result = new if share is None else linear + (new - own) * share
+        kept = slice(top - first, bottom - first)
+        np.copyto(target[y0 + top : y0 + bottom, x0:x1], encode_scene(result[kept]), where=(alpha[kept] > 0)[..., None])
 
-    strips(y1 - y0, x1 - x0, work)
+    strips(height, x1 - x0, work, 4 * painter.margin or 1)
 
 
 def _edge_colours(photo: UInt8Array, surface: Surface) -> tuple[FloatArray, FloatArray]:
-    """The surface's colour and its surroundings' near the edge, extended over it: float32 [hs,ws,3] linear each."""
+    """The surface's colour and its surroundings' near the edge, extended over it: float32 [hs,ws,3] scene-linear each."""
     hs, ws = surface.small.shape[:2]
     alpha = cv2.resize(surface.alpha, (ws, hs), interpolation=cv2.INTER_AREA)
     return _extend(surface.small, alpha >= 250), _extend(surface.small, alpha <= 5)
@@ -82,4 +86,4 @@ def _extend(small: FloatArray, known: BoolArray) -> FloatArray:
 
 def _foreground(linear: FloatArray, share: FloatArray, fore: FloatArray, back: FloatArray) -> FloatArray:
     """The surface's own colour in mixed edge pixels (Forte, "Approximate fast foreground colour estimation", 2021)."""
-    return np.clip(fore + share * (linear - share * fore - (1.0 - share) * back), 0.0, 1.0)
+    return np.maximum(fore + share * (linear - share * fore - (1.0 - share) * back), 0.0)

@@ -4,31 +4,44 @@ from __future__ import annotations
 
 import numpy as np
 
-from editing.color import linear_to_oklab, oklab_to_linear
+from editing.color import from_display, linear_to_oklab, oklab_to_linear, to_display
 from imaging.arrays import BoolArray, FloatArray
 
 STEPS = 14
+TOLERANCE = 5e-4
 
 
-def fit(linear: FloatArray) -> FloatArray:
-    """Linear [n,3], any values >= 0 -> linear [n,3] in 0..1: OKLab hue and lightness kept, chroma reduced by bisection.
+def paint_table(target: FloatArray, shading: FloatArray) -> FloatArray:
+    """A paint under more and more light: scene-linear target [3], shading [n,1] -> scene-linear float32 [n,3].
 
-    Lightness above white becomes white, reached smoothly because chroma shrinks on the way.
+    A camera's shoulder takes bright paint towards white; done per channel it would also turn the hue (orange to yellow), so lightness and
+    chroma are taken from it and the hue from the target.
     """
-    lab = linear_to_oklab(linear)
+    shown = linear_to_oklab(to_display(shading * target))
+    hue = linear_to_oklab(to_display(target))[1:]
+    length = float(np.hypot(*hue))
+    if length > 1e-6:
+        shown[:, 1:] = np.hypot(shown[:, 1], shown[:, 2])[:, None] * hue / length
+    return from_display(fit(shown)).astype(np.float32)
+
+
+def fit(lab: FloatArray) -> FloatArray:
+    """OKLab [n,3] -> display-linear [n,3] in 0..1: hue and lightness kept, chroma reduced by bisection."""
+    lab = lab.copy()
     lab[..., 0] = np.clip(lab[..., 0], 0.0, 1.0)
-    low = np.zeros(lab.shape[:-1])
-    high = np.ones(lab.shape[:-1])
+    low, high = np.zeros(lab.shape[:-1]), np.ones(lab.shape[:-1])
     inside = _inside(lab)
     for _ in range(STEPS):
         middle = (low + high) / 2.0
-        fits = _inside(np.stack([lab[..., 0], lab[..., 1] * middle, lab[..., 2] * middle], axis=-1))
+        fits = _inside(_reduced(lab, middle))
         low, high = np.where(fits, middle, low), np.where(fits, high, middle)
-    factor = np.where(inside, 1.0, low)
-    fitted = oklab_to_linear(np.stack([lab[..., 0], lab[..., 1] * factor, lab[..., 2] * factor], axis=-1))
-    return np.clip(fitted, 0.0, 1.0).astype(np.float32)
+    return np.clip(oklab_to_linear(_reduced(lab, np.where(inside, 1.0, low))), 0.0, 1.0)
 
 
-def _inside(lab: FloatArray, tolerance: float = 5e-4) -> BoolArray:
+def _reduced(lab: FloatArray, factor: FloatArray) -> FloatArray:
+    return np.stack([lab[..., 0], lab[..., 1] * factor, lab[..., 2] * factor], axis=-1)
+
+
+def _inside(lab: FloatArray) -> BoolArray:
     linear = oklab_to_linear(lab)
-    return np.all((linear >= -tolerance) & (linear <= 1.0 + tolerance), axis=-1)
+    return np.all((linear >= -TOLERANCE) & (linear <= 1.0 + TOLERANCE), axis=-1)

@@ -9,20 +9,20 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from editing.color import LUMINANCE, hex_to_linear
-from editing.field import upsample_rows
-from editing.gamut import fit
+from editing.color import LUMINANCE, from_display, hex_to_linear
+from editing.exposure import expose
+from editing.field import smooth, upsample_rows
+from editing.gamut import paint_table
 from editing.request import Recolor
 from editing.surface import Surface
 from imaging.arrays import FloatArray
 
 SHADING_MAX = 8.0
 TABLE = 4096
-# The brightest matt parts of a light paint may reach this linear value before the whole surface is exposed down.
-HEADROOM = 0.96
-LEAST_EXPOSURE = 0.65
-# Above this share of the brightest value that the paint can show, brightness is compressed instead of clipped, as a camera does.
-KNEE = 0.7
+# Noise is smoothed when the surface becomes this much brighter, within this radius (pixels), below this multiple of its deviation.
+LEAST_GAIN = 1.5
+NOISE_RADIUS = 6
+NOISE_STRENGTH = 2.0
 # The light's colour is estimated on a grid this fine and blurred by LIGHT_BLUR cells.
 LIGHT_GRID = 64
 LIGHT_BLUR = 3.0
@@ -33,35 +33,33 @@ class Recolorer:
     """`Recolor` prepared for one `Surface`; `paint` may be called from several threads."""
 
     def __init__(self, surface: Surface, rule: Recolor) -> None:
-        self.target = hex_to_linear(rule.color)
+        self.target = from_display(hex_to_linear(rule.color)).astype(np.float32)
         self.strength = rule.strength
         self._reflection = surface.reflection
         shading, _ = surface.reflection.parts(surface.small)
-        bright = float(np.percentile(shading[surface.solid], 97)) if surface.solid.any() else 1.0
-        self.exposure = float(np.clip(HEADROOM / max(float(self.target.max()) * bright, 1e-6), LEAST_EXPOSURE, 1.0))
+        peak = float(self.target.max())
+        self.exposure = expose(surface, shading, peak)
         steps = np.linspace(0.0, SHADING_MAX, TABLE, dtype=np.float32)[:, None]
-        self._table = fit(_shoulder(steps * self.exposure, 1.0 / max(float(self.target.max()), 1e-3)) * self.target[None])
+        self._table = paint_table(self.target, steps * np.float32(self.exposure))
+        # A dark surface made light brings its noise and JPEG blocks up with it; variation below twice the noise is smoothed away.
+        gain = float(self.target @ LUMINANCE) * self.exposure / surface.reflection.luminance
+        self._epsilon = (NOISE_STRENGTH * surface.noise / surface.reflection.luminance) ** 2 if gain > LEAST_GAIN else 0.0
+        self.margin = 2 * NOISE_RADIUS if self._epsilon > 0.0 else 0
         self._height, self._field = surface.box[3] - surface.box[1], _light_colour(surface)
 
     def paint(self, y0: int, linear: FloatArray) -> FloatArray:
-        """New colour of rows from `y0` (counted inside the surface's box): linear float32 [r,w,3] -> linear float32 [r,w,3]."""
+        """New colour of rows from `y0` (counted inside the surface's box): scene-linear float32 [r,w,3] both."""
         shading, shine = self._reflection.parts(linear)
+        if self._epsilon > 0.0:
+            shading = smooth(shading, self.margin // 2, self._epsilon)
         index = np.minimum(shading * np.float32((TABLE - 1) / SHADING_MAX) + 0.5, TABLE - 1).astype(np.uint16)
         out = self._table[index]
         rows, width = linear.shape[:2]
         out *= upsample_rows(self._field, y0, rows, width, self._height)
-        # Shine is laid over like a second exposure ("screen"): it adds as light does, and saturates instead of clipping.
-        out += (shine * np.float32(self._reflection.luminance))[..., None] * (1.0 - out)
+        out += (shine * np.float32(self._reflection.luminance))[..., None]
         if self.strength < 1.0:
             out = linear + (out - linear) * np.float32(self.strength)
-        return np.clip(out, 0.0, 1.0, out=out)
-
-
-def _shoulder(shading: FloatArray, top: float) -> FloatArray:
-    """Identity up to KNEE x top, then smoothly towards `top` without reaching it."""
-    knee = KNEE * top
-    over = np.maximum(shading - knee, 0.0)
-    return np.minimum(shading, knee) + (top - knee) * (1.0 - np.exp(-over / (top - knee)))
+        return out
 
 
 def _light_colour(surface: Surface) -> FloatArray:

@@ -19,11 +19,13 @@ MIDDLE = (20.0, 80.0)
 # Of those, the more saturated ones carry less shine.
 SATURATED = (50.0, 95.0)
 # Chroma (distance from grey over luminance) at which a surface starts to have a colour of its own, and at which it surely has one.
-GREY_CHROMA, COLOURED_CHROMA = 0.08, 0.30
+GREY_CHROMA, COLOURED_CHROMA = 0.30, 1.0
 # Ridge on shine, in squared luminance: a grey surface cannot be told from shine by colour, so it gets none.
 RIDGE = 0.04
 # Shine below this share of the reference luminance is grain and noise.
 SHINE_FLOOR = 0.04
+# Shading up to this value is never called shine.
+SHINE_FROM = 1.1
 LEAST = 1e-4
 
 
@@ -45,7 +47,8 @@ class Reflection:
     def parts(self, linear: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Linear [h,w,3] -> shading [h,w] and shine [h,w], both over the reference luminance; together they are the pixel's luminance."""
         light, shine = cv2.split(cv2.transform(linear, self.split))
-        shine = np.clip(shine - np.float32(SHINE_FLOOR), 0.0, light)
+        # Shine lies on top of the surface's own light: what is no brighter than the lit surface is pattern, grain or a pale plank.
+        shine = np.clip(shine - np.float32(SHINE_FLOOR), 0.0, np.maximum(light - np.float32(SHINE_FROM), 0.0))
         return light - shine, shine
 
 

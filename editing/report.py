@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from editing.color import LUMINANCE, decode_srgb, delta_e_2000, hex_to_lab, linear_to_hex, linear_to_lab
+from editing.color import LUMINANCE, decode_scene, delta_e_2000, hex_to_lab, linear_to_hex, linear_to_lab, to_display
 from editing.request import EditReport, Rule
 from editing.surface import Surface
 from imaging.arrays import FloatArray, UInt8Array
@@ -14,15 +14,24 @@ SAMPLES = 200_000
 SOLID_ALPHA = 250
 DARK_LUMINANCE = 0.01
 SMALL_COVERAGE = 0.002
+LEAST_CONFIDENCE = 0.4
 
 
 def measure(
-    concept: str, rule: Rule, parts: list[Surface], before: UInt8Array, after: UInt8Array, *, requested: str | None = None
+    concept: str,
+    rule: Rule,
+    parts: list[Surface],
+    before: UInt8Array,
+    after: UInt8Array,
+    *,
+    requested: str | None = None,
+    geometry: float | None = None,
 ) -> EditReport:
     """Measure one edit. `before` and `after` are uint8 [H,W,3]; `parts` the surfaces that were painted, in photo coordinates.
 
     `measured` divides every edited pixel by the light that fell on it, read from the photo before the edit (luminance over the surface's
-    reference luminance), and takes the median. `clipped` and `out_of_gamut` count edited pixels whose channels touch 255 or 0.
+    reference luminance, times the photo's light level), and takes the median. `clipped` and `out_of_gamut` count edited pixels whose
+    channels touch 255 or 0.
     """
     height, width = before.shape[:2]
     coverage = sum(float(p.alpha.sum(dtype=np.int64)) for p in parts) / 255.0 / (height * width)
@@ -31,19 +40,24 @@ def measure(
     if not parts or not len(old):
         nothing = [f"nothing of '{concept}' to edit"]
         return EditReport(concept=concept, rule=rule.rule, requested=requested, coverage=coverage, warnings=nothing)
-    old_light, new_light = decode_srgb(old) @ LUMINANCE, decode_srgb(new) @ LUMINANCE
+    old_light, new_light = decode_scene(old) @ LUMINANCE, decode_scene(new) @ LUMINANCE
     clipped = float(np.mean(np.any(new == 255, axis=-1) & ~np.any(old == 255, axis=-1)))
     crushed = float(np.mean(np.any(new == 0, axis=-1) & ~np.any(old == 0, axis=-1)))
     measured = delta = None
     if requested is not None:
         lit = shade > 0.05
-        albedo = np.median(decode_srgb(new[lit]) / shade[lit][:, None], axis=0) if lit.any() else np.median(decode_srgb(new), axis=0)
+        albedo = np.median(decode_scene(new[lit]) / shade[lit][:, None], axis=0) if lit.any() else np.median(decode_scene(new), axis=0)
+        albedo = to_display(albedo)
         measured = linear_to_hex(albedo)
         delta = float(delta_e_2000(linear_to_lab(albedo), hex_to_lab(requested)))
     if float(np.median(old_light)) < DARK_LUMINANCE:
         warnings.append(f"'{concept}' is very dark in the photo: its colour and light are uncertain")
     if coverage < SMALL_COVERAGE:
         warnings.append(f"'{concept}' covers only {coverage:.2%} of the photo")
+    if geometry is not None and geometry < LEAST_CONFIDENCE:
+        warnings.append(
+            f"the photo shows too few straight lines to be sure of the perspective of '{concept}'; check the texture's direction"
+        )
     if clipped > 0.02:
         warnings.append(f"{clipped:.0%} of '{concept}' reached pure white in a channel: a darker colour or exposure keeps more detail")
     return EditReport(
@@ -56,6 +70,7 @@ def measure(
         clipped=round(clipped, 4),
         out_of_gamut=round(crushed, 4),
         shading_correlation=_correlation(old_light, new_light),
+        geometry_confidence=geometry,
         warnings=warnings,
     )
 
@@ -70,7 +85,7 @@ def _samples(parts: list[Surface], before: UInt8Array, after: UInt8Array) -> tup
         source = before[y0:y1:step, x0:x1:step][chosen]
         old.append(source)
         new.append(after[y0:y1:step, x0:x1:step][chosen])
-        shade.append((decode_srgb(source) @ LUMINANCE) / np.float32(part.reflection.luminance))
+        shade.append((decode_scene(source) @ LUMINANCE) * np.float32(part.light / part.reflection.luminance))
     if not old:
         return np.zeros((0, 3), np.uint8), np.zeros((0, 3), np.uint8), np.zeros(0, np.float32)
     return np.concatenate(old), np.concatenate(new), np.concatenate(shade)

@@ -7,11 +7,21 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from editing.color import decode_srgb
+from editing.color import LUMINANCE, decode_scene
 from editing.reflection import Reflection, chroma_of, fit_reflection
 from imaging.arrays import BoolArray, FloatArray, UInt8Array
 
 Box = tuple[int, int, int, int]
+
+# The photo's white: this percentile of luminance times a factor, within limits.
+LIGHT_PERCENTILE = 90.0
+LIGHT_FACTOR = 1.05
+LIGHT_RANGE = (0.6, 1.0)
+# Noise is measured in blocks this large. It is at least rounding to 8 bits, and at most a few codes: what is stronger is texture.
+NOISE_BLOCK = 10
+NOISE_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+LEAST_NOISE_CODES = 0.3
+NOISE_CODES = 2.5
 
 # Statistics need no more pixels than this; a larger crop is averaged down first.
 WORK_PIXELS = 250_000
@@ -20,9 +30,9 @@ SOLID_ALPHA = 250
 SAME_COLOUR = 0.15
 # ... or when the paler is the stronger one under shine: not further (as a sine) from the plane of that and white, and not quite grey.
 SAME_PLANE = 0.05
-LEAST_SATURATION = 0.12
-# Of two parts of like colour, one may be this many times brighter.
-SAME_MATERIAL_RATIO = 8.0
+LEAST_SATURATION = 0.05
+# Light on two parts of one material differs by less than this factor; beyond it they are taken for two paints.
+SAME_MATERIAL_RATIO = 3.0
 # Parts smaller than this share of the concept have no say of their own.
 SMALL_PART = 0.03
 
@@ -31,8 +41,9 @@ SMALL_PART = 0.03
 class Surface:
     """One material of one concept.
 
-    `alpha` uint8 [h,w] is its matte inside `box` (x0, y0, x1, y1) of the photo. `small` float32 [hs,ws,3] linear and `solid` bool
-    [hs,ws] are the box at work resolution.
+    `alpha` uint8 [h,w] is its matte inside `box` (x0, y0, x1, y1) of the photo. `small` float32 [hs,ws,3] scene-linear and `solid` bool
+    [hs,ws] are the box at work resolution. `light` is the photo's light level (see `light_level`); `noise` the standard deviation of
+    its luminance noise on this surface, linear.
     """
 
     box: Box
@@ -40,6 +51,8 @@ class Surface:
     reflection: Reflection
     small: FloatArray
     solid: BoolArray
+    light: float = 1.0
+    noise: float = 0.0
 
 
 def surfaces(photo: UInt8Array, alpha: UInt8Array) -> list[Surface]:
@@ -51,22 +64,52 @@ def surfaces(photo: UInt8Array, alpha: UInt8Array) -> list[Surface]:
     crop, crop_alpha = photo[y : y + height, x : x + width], alpha[y : y + height, x : x + width]
     scale = min(1.0, (WORK_PIXELS / (width * height)) ** 0.5)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = decode_srgb(cv2.resize(crop, size, interpolation=cv2.INTER_AREA))
+    small = decode_scene(cv2.resize(crop, size, interpolation=cv2.INTER_AREA))
     small_alpha = cv2.resize(crop_alpha, size, interpolation=cv2.INTER_AREA)
     solid = cv2.erode((small_alpha >= SOLID_ALPHA).astype(np.uint8), np.ones((3, 3), np.uint8))
     if solid.sum() < 16:
         solid = (small_alpha >= max(1, int(small_alpha.max() * 0.6))).astype(np.uint8)
     labels, references = _materials(small, solid)
+    light = light_level(photo)
     if len(references) == 1:
-        return [Surface(box, crop_alpha, references[0], small, solid.astype(bool))]
+        return [Surface(box, crop_alpha, references[0], small, solid.astype(bool), light, _noise(crop, crop_alpha))]
     owner = _spread(labels, solid)
     full_owner = cv2.resize(owner, (width, height), interpolation=cv2.INTER_NEAREST)
     parts = []
     for index, reference in enumerate(references, start=1):
         part = np.where(full_owner == index, crop_alpha, np.uint8(0))
         if part.any():
-            parts.append(Surface(box, part, reference, small, (solid > 0) & (labels == index)))
+            parts.append(Surface(box, part, reference, small, (solid > 0) & (labels == index), light, _noise(crop, part)))
     return parts
+
+
+def light_level(photo: UInt8Array) -> float:
+    """How bright a white surface is in this photo, linear LIGHT_RANGE: a new paint is as bright under the photo's light as its white is.
+
+    Fitted on rendered rooms (see docs/quality.md): the 90th percentile of luminance predicts it better than anything about the surface.
+    """
+    step = max(1, int((photo.shape[0] * photo.shape[1] / 40_000) ** 0.5))
+    bright = float(np.percentile(decode_scene(photo[::step, ::step]) @ LUMINANCE, LIGHT_PERCENTILE))
+    return float(np.clip(bright * LIGHT_FACTOR, *LIGHT_RANGE))
+
+
+def _noise(crop: UInt8Array, alpha: UInt8Array) -> float:
+    """Noise of linear luminance (Immerkaer, "Fast noise variance estimation", 1996), in the calmest quarter of small solid blocks."""
+    height, width = alpha.shape
+    step = max(NOISE_BLOCK, int((height * width / 1500) ** 0.5))
+    found: list[tuple[float, float]] = []
+    for y in range(0, height - NOISE_BLOCK + 1, step):
+        for x in range(0, width - NOISE_BLOCK + 1, step):
+            if alpha[y : y + NOISE_BLOCK, x : x + NOISE_BLOCK].min() >= SOLID_ALPHA:
+                light = decode_scene(crop[y : y + NOISE_BLOCK, x : x + NOISE_BLOCK]) @ LUMINANCE
+                rough = cv2.filter2D(light, -1, NOISE_KERNEL)[1:-1, 1:-1]
+                found.append((float(np.abs(rough).mean()) * (np.pi / 2.0) ** 0.5 / 6.0, float(light.mean())))
+    if not found:
+        return 0.0
+    level = float(np.median([light for _, light in found]))
+    # One 8-bit code is worth this much linear light at that level (slope of the sRGB curve, its linear part below).
+    code = max(2.4 * level ** (1.4 / 2.4) / 1.055, 1.0 / 12.92) / 255.0
+    return min(max(float(np.percentile([spread for spread, _ in found], 25)), LEAST_NOISE_CODES * code), NOISE_CODES * code)
 
 
 def _materials(small: FloatArray, solid: UInt8Array) -> tuple[UInt8Array, list[Reflection]]:
@@ -78,9 +121,10 @@ def _materials(small: FloatArray, solid: UInt8Array) -> tuple[UInt8Array, list[R
     groups: list[list[int]] = []
     references: list[Reflection] = []
     for part in order:
-        colour = fit_reflection(small[parts == part])
+        pixels = small[parts == part]
+        colour = fit_reflection(pixels)
         for index, other in enumerate(references):
-            if _same_material(colour, other):
+            if _same_material(colour, other, pixels):
                 groups[index].append(part)
                 break
         else:
@@ -94,17 +138,18 @@ def _materials(small: FloatArray, solid: UInt8Array) -> tuple[UInt8Array, list[R
     return labels, references
 
 
-def _same_material(one: Reflection, other: Reflection) -> bool:
-    """Whether two parts may be one material under different light and shine."""
+def _same_material(one: Reflection, other: Reflection, pixels: FloatArray) -> bool:
+    """Whether a part (`one`, fitted to linear `pixels` [n,3]) may be the material of `other` under different light and shine."""
     a, b = (item.reference / item.luminance for item in (one, other))
-    if float(np.linalg.norm(a - b)) < SAME_COLOUR:
-        return 1.0 / SAME_MATERIAL_RATIO < one.luminance / other.luminance < SAME_MATERIAL_RATIO
-    strong, weak = (a, b) if chroma_of(a) >= chroma_of(b) else (b, a)
-    if chroma_of(weak) < LEAST_SATURATION * chroma_of(strong):
-        return False
-    # Shine moves a colour towards white: what counts is the distance from the plane of the stronger colour and white.
-    normal = np.cross(strong, np.ones(3))
-    return abs(float(weak @ normal)) < SAME_PLANE * float(np.linalg.norm(normal) * np.linalg.norm(weak))
+    if float(np.linalg.norm(a - b)) >= SAME_COLOUR:
+        strong, weak = (a, b) if chroma_of(a) >= chroma_of(b) else (b, a)
+        if chroma_of(weak) < LEAST_SATURATION * chroma_of(strong):
+            return False
+        # Shine moves a colour towards white: what counts is the distance from the plane of the stronger colour and white.
+        normal = np.cross(strong, np.ones(3))
+        return abs(float(weak @ normal)) < SAME_PLANE * float(np.linalg.norm(normal) * np.linalg.norm(weak))
+    shading, _ = other.parts(pixels[None])
+    return 1.0 / SAME_MATERIAL_RATIO < float(np.median(shading)) < SAME_MATERIAL_RATIO
 
 
 def _spread(labels: UInt8Array, solid: UInt8Array) -> UInt8Array:

@@ -21,6 +21,8 @@ PIVOT = 0.18
 class Toner:
     """`Tone` prepared for use; `paint` may be called from several threads."""
 
+    margin = 0
+
     def __init__(self, rule: Tone) -> None:
         self.rule = rule
         red, blue = 1.0 + WARMTH_GAIN * rule.warmth, 1.0 - WARMTH_GAIN * rule.warmth
@@ -33,7 +35,7 @@ class Toner:
         self._matrix = (saturate @ np.diag(gains)).astype(np.float32)
 
     def paint(self, y0: int, linear: FloatArray) -> FloatArray:
-        """Linear float32 [r,w,3] -> adjusted linear float32 [r,w,3], 0..1."""
+        """Scene-linear float32 [r,w,3] -> adjusted scene-linear float32 [r,w,3]."""
         rule = self.rule
         out = np.maximum(cv2.transform(linear, self._matrix), 0.0)
         if rule.brightness or rule.contrast:
@@ -44,5 +46,5 @@ class Toner:
                 slope = 2.0 ** (CONTRAST_SLOPE * 2.0 * rule.contrast)
                 low, high = PIVOT * (new / PIVOT) ** slope, 1.0 - (1.0 - PIVOT) * ((1.0 - new) / (1.0 - PIVOT)) ** slope
                 new = np.where(new < PIVOT, low, high)
-            out *= (new / light)[..., None]
-        return np.clip(out, 0.0, 1.0).astype(np.float32)
+            out *= (new / np.minimum(light, 1.0))[..., None]
+        return out.astype(np.float32)

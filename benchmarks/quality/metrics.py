@@ -1,0 +1,111 @@
+"""How far an edit is from the truth. Images are uint8 [H,W,3] sRGB, masks bool [H,W]."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from editing.color import LUMINANCE, decode_srgb, delta_e_2000, encode_srgb, srgb8_to_lab
+from imaging.arrays import BoolArray, FloatArray, UInt8Array
+
+# Pixels this close to the mask's edge belong to the halo measure, not to the colour measure.
+HALO_PIXELS = 3
+# Log luminance is meaningless below this linear value (sRGB code 10).
+LOG_FLOOR = 0.003
+
+
+@dataclass(frozen=True)
+class ColourScore:
+    """CIEDE2000 to the truth inside the mask: `mean`/`p95` after one exposure factor per surface, `raw_mean`/`raw_p95` without."""
+
+    mean: float
+    p95: float
+    raw_mean: float
+    raw_p95: float
+    gradient: float
+    halo_p95: float
+
+
+def score(edit: UInt8Array, truth: UInt8Array, mask: BoolArray) -> ColourScore:
+    """Compare an edit with the re-rendered truth. `mask` is the exact mask; edge pixels count only for the halo."""
+    solid = inner(mask, HALO_PIXELS)
+    if solid.sum() < 50:
+        solid = mask
+    factor = exposure_between(edit, truth, solid)
+    scaled = encode_srgb(decode_srgb(edit) * np.float32(factor))
+    truth_lab = srgb8_to_lab(truth)
+    fair = delta_e_2000(srgb8_to_lab(scaled), truth_lab)
+    raw = delta_e_2000(srgb8_to_lab(edit[solid]), truth_lab[solid])
+    rim = band(mask, HALO_PIXELS)
+    return ColourScore(
+        mean=float(fair[solid].mean()),
+        p95=float(np.percentile(fair[solid], 95)),
+        raw_mean=float(raw.mean()),
+        raw_p95=float(np.percentile(raw, 95)),
+        gradient=gradient_correlation(edit, truth, solid),
+        halo_p95=float(np.percentile(fair[rim], 95)) if rim.any() else 0.0,
+    )
+
+
+def exposure_between(edit: UInt8Array, truth: UInt8Array, where: BoolArray) -> float:
+    """The one linear factor per surface that a photo cannot tell: the ratio of median luminances."""
+    ours, theirs = (float(np.median(decode_srgb(image[where]) @ LUMINANCE)) for image in (edit, truth))
+    return float(np.clip(theirs / max(ours, 1e-4), 0.1, 10.0))
+
+
+def gradient_correlation(edit: UInt8Array, truth: UInt8Array, where: BoolArray) -> float:
+    """Pearson correlation of the gradients of log luminance, both directions together."""
+    return float(np.corrcoef(_gradients(edit, where), _gradients(truth, where))[0, 1])
+
+
+def _gradients(image: UInt8Array, where: BoolArray) -> FloatArray:
+    # A light blur (sigma 1 pixel): single-pixel sensor noise is neither light nor texture.
+    light = cv2.GaussianBlur(np.log(np.maximum(decode_srgb(image) @ LUMINANCE, LOG_FLOOR)), (0, 0), 1.0)
+    return np.concatenate([cv2.Sobel(light, cv2.CV_32F, 1, 0)[where], cv2.Sobel(light, cv2.CV_32F, 0, 1)[where]])
+
+
+def inner(mask: BoolArray, pixels: int) -> BoolArray:
+    """The mask without a rim of `pixels`; the picture's border is no edge."""
+    kernel = np.ones((2 * pixels + 1, 2 * pixels + 1), np.uint8)
+    return cv2.erode(mask.astype(np.uint8), kernel, borderValue=1) > 0
+
+
+def band(mask: BoolArray, pixels: int) -> BoolArray:
+    """Pixels within `pixels` of the mask's edge, on both sides."""
+    kernel = np.ones((2 * pixels + 1, 2 * pixels + 1), np.uint8)
+    wide = cv2.dilate(mask.astype(np.uint8), kernel) > 0
+    return wide & ~inner(mask, pixels)
+
+
+def leakage(photo: UInt8Array, edit: UInt8Array, alpha: UInt8Array) -> int:
+    """Number of pixels that changed although the matte (uint8 [H,W]) is zero there."""
+    return int(np.any(photo != edit, axis=-1)[alpha == 0].sum())
+
+
+def matte_error(alpha: UInt8Array, mask: BoolArray, pixels: int = 12) -> float:
+    """Mean absolute error of a matte (uint8 [H,W]) in a band around the true edge, 0..1."""
+    rim = band(mask, pixels)
+    return float(np.abs(alpha[rim] / 255.0 - mask[rim]).mean()) if rim.any() else 0.0
+
+
+def boundary_f(alpha: UInt8Array, mask: BoolArray, tolerance: float = 1.5) -> float:
+    """Boundary F-score at alpha 0.5 with a tolerance in pixels (Martin, Fowlkes, Malik 2004)."""
+    ours, theirs = (_edge(binary) for binary in (alpha >= 128, mask))
+    if not ours.any() or not theirs.any():
+        return 0.0
+    near_theirs, near_ours = (cv2.distanceTransform((~edge).astype(np.uint8), cv2.DIST_L2, 5) <= tolerance for edge in (theirs, ours))
+    precision, recall = float(near_theirs[ours].mean()), float(near_ours[theirs].mean())
+    return 2.0 * precision * recall / max(precision + recall, 1e-9)
+
+
+def _edge(binary: BoolArray) -> BoolArray:
+    grey = binary.astype(np.uint8)
+    return (grey > 0) & (cv2.erode(grey, np.ones((3, 3), np.uint8), borderValue=1) == 0)
+
+
+def psnr(edit: UInt8Array, truth: UInt8Array, where: BoolArray) -> float:
+    """Peak signal-to-noise ratio in dB over `where`."""
+    error = float(np.mean((edit[where].astype(np.float64) - truth[where]) ** 2))
+    return 10.0 * np.log10(255.0**2 / max(error, 1e-9))

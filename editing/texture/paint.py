@@ -1,0 +1,112 @@
+"""A material on a surface, in perspective, under the surface's own light, with the photo's highlights back on top."""
+
+from __future__ import annotations
+
+from functools import cached_property, lru_cache
+
+import numpy as np
+
+from editing.catalog import find_texture, normalise
+from editing.errors import EditError
+from editing.exposure import expose
+from editing.field import upsample_rows
+from editing.request import Texture
+from editing.shading import smooth_shading
+from editing.surface import Surface
+from editing.texture import plane as planes
+from editing.texture.camera import RoomCamera, estimate_camera
+from editing.texture.lines import Segments2D, find_segments
+from editing.texture.plane import Plane
+from editing.texture.sample import Material, make_material, sample
+from imaging.arrays import FloatArray, UInt8Array
+from imaging.decode import decode
+
+USER_SIZE_M = 1.0
+USER_GLOSS = 0.4
+USER_MEGAPIXELS = 50.0
+FLOOR_WORDS = ("floor", "rug", "carpet", "ground", "parquet", "tile floor")
+CEILING_WORDS = ("ceiling",)
+
+
+class PhotoGeometry:
+    """Lines and camera of one photo, found when first needed and shared by all its edits."""
+
+    def __init__(self, photo: UInt8Array) -> None:
+        self._photo = photo
+
+    @cached_property
+    def segments(self) -> Segments2D:
+        return find_segments(self._photo)
+
+    @cached_property
+    def camera(self) -> RoomCamera:
+        height, width = self._photo.shape[:2]
+        return estimate_camera(self.segments, width, height)
+
+    def plane(self, concept: str, surface: Surface, height_m: float) -> Plane:
+        """The plane of a surface: by the concept's name where it says floor or ceiling, else by where the surface lies."""
+        words = normalise(concept)
+        mask = np.zeros(self._photo.shape[:2], bool)
+        x0, y0, x1, y1 = surface.box
+        mask[y0:y1, x0:x1] = surface.alpha >= 128
+        if any(word in words for word in CEILING_WORDS):
+            return planes.floor_or_ceiling(self.camera, True, height_m)
+        if any(word in words for word in FLOOR_WORDS):
+            return planes.floor_or_ceiling(self.camera, False, height_m)
+        return planes.wall(self.camera, mask, self.segments, height_m)
+
+
+class TexturePainter:
+    """`Texture` prepared for one `Surface`; `paint` may be called from several threads."""
+
+    margin = 0
+
+    def __init__(self, surface: Surface, rule: Texture, material: Material, plane: Plane) -> None:
+        self._surface, self._material, self._strength = surface, material, rule.strength
+        self.confidence = plane.confidence
+        self._shading = smooth_shading(surface)
+        peak = float(np.percentile(material.levels[0].max(axis=-1), 95))
+        self._exposure = expose(surface, self._shading, peak)
+        self._to_repeat = _repeat_matrix(rule, material) @ plane.to_plane
+
+    def paint(self, y0: int, linear: FloatArray) -> FloatArray:
+        """New colour of rows from `y0` (counted inside the surface's box): scene-linear float32 [r,w,3] both."""
+        rows, width = linear.shape[:2]
+        left, top, _, bottom = self._surface.box
+        shade = upsample_rows(self._shading, y0, rows, width, bottom - top)
+        out = sample(self._material, self._to_repeat, left, top + y0, rows, width)
+        out *= (shade * np.float32(self._exposure))[..., None]
+        if self._material.gloss:
+            _, shine = self._surface.reflection.parts(linear)
+            out += (shine * np.float32(self._material.gloss * self._surface.reflection.luminance))[..., None]
+        if self._strength < 1.0:
+            out = linear + (out - linear) * np.float32(self._strength)
+        return out
+
+
+def material_of(rule: Texture, attachments: list[bytes]) -> Material:
+    """The rule's material: from the catalogue, or the attached picture. Raises `EditError`, `ImageError`."""
+    if (rule.texture is None) == (rule.attachment is None):
+        raise EditError("texture takes either the id of a catalogue texture or an attached picture, and not both")
+    if rule.texture is not None:
+        return _catalogue_material(rule.texture)
+    index = rule.attachment
+    if index is None or index >= len(attachments):
+        raise EditError(f"the texture refers to attachment {index}, but {len(attachments)} were sent")
+    image = decode(attachments[index], USER_MEGAPIXELS)
+    return make_material(image, (USER_SIZE_M, USER_SIZE_M * image.shape[0] / image.shape[1]), USER_GLOSS)
+
+
+@lru_cache(maxsize=4)
+def _catalogue_material(texture_id: str) -> Material:
+    entry = find_texture(texture_id)
+    return make_material(decode(entry.read()), entry.size_m, entry.gloss)
+
+
+def _repeat_matrix(rule: Texture, material: Material) -> FloatArray:
+    """Metres on the plane -> repeats: size, rotation about the plane's origin, offset. float64 [3,3]."""
+    width = (rule.size_m or material.size_m[0]) * rule.scale
+    height = width * material.size_m[1] / material.size_m[0]
+    turn = np.radians(rule.rotation)
+    rotate = np.array([[np.cos(turn), np.sin(turn), 0.0], [-np.sin(turn), np.cos(turn), 0.0], [0.0, 0.0, 1.0]])
+    return np.array([[1 / width, 0.0, rule.offset[0]], [0.0, 1 / height, rule.offset[1]], [0.0, 0.0, 1.0]]) @ rotate
