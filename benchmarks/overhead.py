@@ -1,0 +1,128 @@
+"""`respray bench overhead`: what Triton and BLS add to the same code and the same graphs called in one process.
+
+Both ways run `serving.pipeline.Pipeline` on the same photo; only the way to the other models differs. Rounds alternate, so that a slower
+minute of the machine hits both. Figures of the JSON file: machine, model, concepts, rounds; in_process_ms and triton_ms, the fastest
+round of each way (on a machine that does other work too, only the fastest rounds compare); overhead_ms, their difference;
+overhead_percent of in_process_ms; median_overhead_ms, the median of the rounds' differences; outside_models_ms, what the counters say:
+a photo's mean time at the client less decoding and the models' own computing, so that queues, copies, gRPC, JSON and the resized square
+are left - an upper bound that does not depend on how two processes share the cores.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import numpy.typing as npt
+import typer
+from rich.console import Console
+
+from benchmarks.pipeline import served
+from benchmarks.work import GRAPHS, PHOTOS, load_photos, machine, make_request
+from segmentation.runner import DECODED, FEATURES, Segmenter
+from serving.applier import Arrays, apply
+from serving.client import PipelineClient
+from serving.packing import from_bytes, pack
+from serving.pipeline import Pipeline
+from serving.statistics import difference
+from serving.targets import target
+
+LEAVES = ("sam3_text_encoder", "sam3_image_encoder", "sam3_concept_decoder", "applier")
+
+
+class InProcess:
+    """Answers the pipeline's calls with the graphs and the applier in this process; texts are kept, as the response cache does."""
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        self.segmenter = segmenter
+        self.texts: dict[bytes, Arrays] = {}
+
+    def __call__(self, model: str, inputs: Mapping[str, npt.NDArray[np.generic]], outputs: Sequence[str]) -> Arrays:
+        """One model's outputs for its inputs."""
+        if model == "applier":
+            return apply(dict(inputs))
+        if model == "sam3_text_encoder":
+            key = inputs["input_ids"].tobytes()
+            if key not in self.texts:
+                self.texts[key] = self.segmenter.text_encoder(dict(inputs))
+            return self.texts[key]
+        if model == "sam3_image_encoder":
+            return self.segmenter.image_encoder(dict(inputs))
+        texts = {name: inputs[name] for name in ("text_features", "text_mask")}
+        features = (
+            self.segmenter.image_encoder({"image": inputs["image"]}) if model == "sam3" else {name: inputs[name] for name in FEATURES}
+        )
+        decoded = self.segmenter.concept_decoder({**features, **texts})
+        return {name: decoded[name] for name in DECODED}
+
+
+def main(
+    *,
+    photos: Annotated[Path, typer.Option(help="Folder of photos; the first one is sent.")] = PHOTOS,
+    graphs: Annotated[Path, typer.Option(help="Exported graphs.")] = GRAPHS,
+    concepts: Annotated[int, typer.Option(help="Concepts per photo, 1 to 8.")] = 3,
+    rounds: Annotated[int, typer.Option(min=1, help="Photos sent each way.")] = 30,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
+) -> None:
+    """Measure what Triton and BLS add to one photo."""
+    photo, request = load_photos(photos)[0], make_request(concepts)
+    segmenter = Segmenter(graphs)
+    chosen = target("embedded", pipeline_instances=1, applier_instances=1)
+    pipeline = Pipeline(InProcess(segmenter), segmenter.tokenizer, segmenter.spec.image_size, chosen.buckets)
+    data, sizes = pack([])
+    body = from_bytes(request.model_dump_json().encode())
+
+    def in_process(photo: bytes) -> None:
+        pipeline.run({"photo": from_bytes(photo), "request": body, "attachments": data, "attachment_sizes": sizes})
+
+    async def measure(url: str) -> tuple[list[float], list[float], float]:
+        inside: list[float] = []
+        outside: list[float] = []
+        decoding = 0.0
+        async with PipelineClient(url) as client:
+            in_process(photo)
+            await client.edit(photo, request)
+            before = await client.statistics()
+            for _ in range(rounds):
+                start = time.perf_counter()
+                in_process(photo)
+                middle = time.perf_counter()
+                result = await client.edit(photo, request)
+                decoding += result.report.timings["decode"]
+                inside.append(middle - start)
+                outside.append(time.perf_counter() - middle)
+            added = difference(await client.statistics(), before)
+        computing = sum(added[name].compute_infer_seconds for name in LEAVES)
+        return inside, outside, (sum(outside) - decoding - computing) / rounds
+
+    with served(None, graphs, chosen) as url:
+        inside, outside, outside_models = asyncio.run(measure(url))
+    added = min(outside) - min(inside)
+    report = {
+        "machine": machine(),
+        "model": segmenter.spec.name,
+        "concepts": concepts,
+        "rounds": rounds,
+        "in_process_ms": 1000 * min(inside),
+        "triton_ms": 1000 * min(outside),
+        "overhead_ms": 1000 * added,
+        "overhead_percent": 100 * added / min(inside),
+        "median_overhead_ms": 1000 * statistics.median(b - a for a, b in zip(inside, outside, strict=True)),
+        "outside_models_ms": 1000 * outside_models,
+    }
+    Console().print(
+        f"in one process {report['in_process_ms']:.1f} ms, through Triton {report['triton_ms']:.1f} ms: "
+        f"Triton and BLS add {report['overhead_ms']:.1f} ms ({report['overhead_percent']:.1f} %); "
+        f"outside the models' own computing {report['outside_models_ms']:.1f} ms",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if json_file:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
