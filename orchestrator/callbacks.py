@@ -19,7 +19,7 @@ from hashlib import sha256
 from typing import Any, Literal
 
 import httpx
-from standardwebhooks.webhooks import Webhook
+from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 
 from orchestrator.addresses import AddressPolicy, PinnedTransport
 from orchestrator.errors import CallbackRefused, SettingsError
@@ -79,7 +79,7 @@ def webhook(secret: str) -> Webhook:
     """The signer of a secret: base64 after `whsec_`, otherwise the secret's own bytes. Raises SettingsError."""
     try:
         return Webhook(secret if secret.startswith("whsec_") else secret.encode())
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, EmptyWebhookSecretError) as error:
         raise SettingsError("GPU_CALLBACK_SECRET begins with whsec_ but is not base64 after it") from error
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from orchestrator.callbacks import CallbackClient, Schedule
+from orchestrator.callbacks import CallbackClient, Delivery, Schedule
 from orchestrator.errors import Conflict, ResprayError
 from orchestrator.metrics import Metrics
 from orchestrator.records import CallbackRecord, ItemRecord, Records, manifest_of, owed_key, record_key
@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 EXPIRES_AFTER = 3 * 86400.0
 """Seconds after which an owed callback is given up: receivers that were away for days have other ways to find out."""
 _MARGIN = 5.0
+_MOST_REMEMBERED = 10_000
 
 
 @dataclass
@@ -44,6 +45,7 @@ class Deliverer:
         schedule = Schedule()
         self.lease = (len(schedule.waits) + 1) * timeout + sum(schedule.waits) * (1 + schedule.jitter) + _MARGIN
         self._down: dict[str, float] = {}
+        self._gone: set[str] = set()
 
     def leased(self, callback: CallbackRecord) -> CallbackRecord:
         """The callback with this worker as the one who delivers it; without a secret it stays owed, and says why."""
@@ -107,14 +109,16 @@ class Deliverer:
         """Take over an owed callback by a conditional write; None when somebody else has it or it is not yet time."""
         callback = tracked.record.callback
         assert callback is not None
-        now = time.time()
-        if callback.leased_until > now:
+        look = 0.25
+        while (left := callback.leased_until - time.time()) > 0:
             if not wait:
                 return None
-            await asyncio.sleep(callback.leased_until - now)
+            # Mostly the holder lives and is done in a moment, so look again long before its lease ends.
+            await asyncio.sleep(min(left, look))
+            look = min(5.0, look * 1.6)
             tracked = await self._reload(prefix, tracked)
             callback = tracked.record.callback
-            if callback is None or callback.state != "owed" or callback.leased_until > time.time():
+            if callback is None or callback.state != "owed":
                 return None
         if callback.not_before > time.time() and not force:
             return None
@@ -129,9 +133,14 @@ class Deliverer:
             return tracked
         # A receiver that has just used up all retries gets one attempt per callback for a while: it is down, not busy.
         down = self._down.get(callback.url, 0.0) > time.time()
-        with self._metrics.callback_seconds.time():
-            result = await self._client.deliver(tracked.record.event(), retries=0 if down else None)
-        if result.outcome == "owed":
+        if callback.url in self._gone:
+            result = Delivery("gone", 0, 410, "the receiver answered 410 Gone to an earlier callback")
+        else:
+            with self._metrics.callback_seconds.time():
+                result = await self._client.deliver(tracked.record.event(), retries=0 if down else None)
+        if result.outcome == "gone" and len(self._gone) < _MOST_REMEMBERED:
+            self._gone.add(callback.url)
+        if result.outcome == "owed" and len(self._down) < _MOST_REMEMBERED:
             self._down[callback.url] = time.time() + 30.0
         else:
             self._down.pop(callback.url, None)

@@ -33,6 +33,7 @@ class BullmqIntake(Intake):
     def __init__(self, url: str, queue: str, jobs: int, *, lock: float = 30.0, stalled_every: float = 15.0) -> None:
         self._url, self._queue, self._jobs = url, queue, jobs
         self._lock, self._stalled_every = lock, stalled_every
+        self._active: set[asyncio.Task[dict[str, Any]]] = set()
 
     @classmethod
     def from_settings(cls, settings: Settings) -> BullmqIntake:
@@ -54,7 +55,10 @@ class BullmqIntake(Intake):
         }
 
         async def process(job: bullmq.Job, token: str) -> dict[str, Any]:
-            return await self._process(worker, stop, job, token)
+            task = asyncio.ensure_future(self._process(worker, stop, job, token))
+            self._active.add(task)
+            task.add_done_callback(self._active.discard)
+            return await task
 
         taker = bullmq.Worker(self._queue, process, options)
         taker.on("error", lambda error, *_: log.warning("BullMQ: %s", error))
@@ -65,8 +69,12 @@ class BullmqIntake(Intake):
         try:
             await stop.wait()
         finally:
-            # Ends when the jobs under way are done or handed back, which the grace period bounds.
-            await asyncio.wait([asyncio.ensure_future(taker.close())], timeout=worker.grace + 10.0)
+            # Fetch nothing more (a closing worker would take what it has just handed back), then let those under way end, which the
+            # grace period bounds, and only then close the connections that they need for it.
+            await taker.pause(do_not_wait_active=True)
+            if self._active:
+                await asyncio.wait(self._active, timeout=worker.grace + 10.0)
+            await asyncio.wait([asyncio.ensure_future(taker.close())], timeout=10.0)
             lag.cancel()
 
     async def _process(self, worker: Worker, stop: asyncio.Event, job: bullmq.Job, token: str) -> dict[str, Any]:

@@ -70,7 +70,12 @@ class CeleryIntake(Intake):
     async def run(self, worker: Worker, stop: asyncio.Event) -> None:
         await check_redis(self._url)
         loop = asyncio.get_running_loop()
-        self._app.task(name=TASK, bind=True, max_retries=None)(lambda task, message: self._process(task, message, worker, stop, loop))
+
+        def process(task: Any, message: Any) -> dict[str, Any]:
+            return self._process(task, message, worker, stop, loop)
+
+        self._app.set_default()  # Celery's threads look for "the" application to store a result
+        self._app.task(name=TASK, bind=True, max_retries=None)(process)
         controller = WorkController(
             app=self._app,
             pool="threads",

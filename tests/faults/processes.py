@@ -158,7 +158,13 @@ def produce(redis: Redis, queue: str, jobs: list[dict[str, Any]], options: dict[
     tls = {"NODE_EXTRA_CA_CERTS": str(redis.tls[2])} if redis.tls else {}
     request = {"url": redis.url.split("?")[0], "queue": queue, "jobs": jobs, "options": options or {}}
     done = subprocess.run(
-        ["node", str(NODE / "produce.mjs")], input=json.dumps(request), text=True, capture_output=True, timeout=120, env={**os.environ, **tls}, check=False
+        ["node", str(NODE / "produce.mjs")],
+        input=json.dumps(request),
+        text=True,
+        capture_output=True,
+        timeout=120,
+        env={**os.environ, **tls},
+        check=False,
     )
     assert done.returncode == 0, done.stderr
 

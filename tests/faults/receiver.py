@@ -98,7 +98,9 @@ class Receiver:
                 prefix = parts[1] if len(parts) == 3 else ""
                 with receiver._lock:
                     status, extra = receiver.plan(len(receiver.calls), body)
-                    receiver.calls.append(Call(self.path, headers, body, status, problem=receiver.verify(headers, raw, prefix, body["idx"])))
+                    receiver.calls.append(
+                        Call(self.path, headers, body, status, problem=receiver.verify(headers, raw, prefix, body["idx"]))
+                    )
                 time.sleep(receiver.delay)
                 self.send_response(status)
                 for name, value in extra.items():

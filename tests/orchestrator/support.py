@@ -176,4 +176,15 @@ async def tiny_worker(
             await client.close()
 
 
-__all__ = ["FAST", "OutOfMemory", "PhotoRefused", "PipelineUnavailable", "TinyPipeline", "palette_job", "photo", "put_photos", "rule_job", "tiny_worker"]
+__all__ = [
+    "FAST",
+    "OutOfMemory",
+    "PhotoRefused",
+    "PipelineUnavailable",
+    "TinyPipeline",
+    "palette_job",
+    "photo",
+    "put_photos",
+    "rule_job",
+    "tiny_worker",
+]

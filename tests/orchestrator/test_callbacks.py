@@ -1,0 +1,259 @@
+"""Callbacks: headers, retry schedule, Retry-After, 410, addresses, pinning, bounded answers."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import ipaddress
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from standardwebhooks.webhooks import Webhook
+
+from orchestrator.addresses import AddressPolicy, PinnedTransport, is_public
+from orchestrator.callbacks import CallbackClient, CallbackEvent, Delivery, Schedule, event_id, idempotency_key
+from orchestrator.errors import CallbackRefused, SettingsError
+from tests.faults.processes import CALLBACK_SECRET
+from tests.faults.receiver import Receiver
+
+
+def event(url: str, idx: int = 0) -> CallbackEvent:
+    body = {"idx": idx, "status": "completed", "output_key": "o.png", "preview_key": None, "error": None}
+    return CallbackEvent(url, event_id("job_1", idx, "completed", "f"), "job_1", idx, body)
+
+
+def send(url: str, allow: str, **options: Any) -> tuple[Delivery, list[float]]:
+    """Deliver once; what came of it, and the waits between attempts."""
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    async def work() -> Delivery:
+        client = CallbackClient(CALLBACK_SECRET, options.pop("timeout", 2.0), AddressPolicy.parse(allow), sleep=sleep, **options)
+        try:
+            return await client.deliver(event(url))
+        finally:
+            await client.close()
+
+    return asyncio.run(work()), waits
+
+
+def test_every_header_of_the_contract(receiver: Receiver) -> None:
+    result, _ = send(f"{receiver.url}/jobs/job_1/callback", receiver.host)
+    call = receiver.calls[0]
+    assert result.outcome == "delivered" and call.problem is None
+    assert call.headers["content-type"] == "application/json" and call.headers["host"] == receiver.host
+    minute = int(call.headers["webhook-timestamp"])
+    assert call.headers["x-idempotency-key"] == idempotency_key("job_1", 0, 1, minute)
+
+
+def test_a_standard_webhooks_secret_signs_with_its_bytes() -> None:
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+    async def headers() -> dict[str, str]:
+        client = CallbackClient(secret, 2.0, AddressPolicy())
+        try:
+            return client.headers(event("https://x.example/"), "{}", int(time.time()))
+        finally:
+            await client.close()
+
+    Webhook(secret).verify("{}", asyncio.run(headers()))
+    with pytest.raises(SettingsError, match="not base64"):
+        CallbackClient("whsec_%%%", 2.0, AddressPolicy())
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_three_retries_with_growing_waits_and_one_id(receiver: Receiver, status: int) -> None:
+    receiver.plan = lambda number, body: (status, {})
+    result, waits = send(f"{receiver.url}/jobs/job_1/callback", receiver.host, schedule=Schedule((1.0, 3.0, 9.0), 0.25))
+    assert (result.outcome, result.attempts, result.status) == ("owed", 4, status)
+    assert [low <= wait <= low * 1.25 for low, wait in zip((1, 3, 9), waits, strict=True)] == [True] * 3
+    assert len({call.headers["webhook-id"] for call in receiver.calls}) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"), [(400, "refused"), (401, "refused"), (404, "refused"), (410, "gone"), (302, "refused"), (308, "refused")]
+)
+def test_final_answers_are_not_repeated(receiver: Receiver, status: int, outcome: str) -> None:
+    receiver.plan = lambda number, body: (status, {"Location": f"{receiver.url}/jobs/elsewhere/callback"})
+    result, waits = send(f"{receiver.url}/jobs/job_1/callback", receiver.host)
+    assert result.outcome == outcome and not waits and len(receiver.calls) == 1
+
+
+def test_retry_after_is_honoured_in_both_forms(receiver: Receiver) -> None:
+    date = (datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=20)).strftime("%a, %d %b %Y %H:%M:%S GMT")
+    answers = [(503, {"Retry-After": "7"}), (429, {"Retry-After": date}), (200, {})]
+    receiver.plan = lambda number, body: answers[number]
+    result, waits = send(f"{receiver.url}/jobs/job_1/callback", receiver.host)
+    assert result.outcome == "delivered" and waits[0] == 7.0 and 15 < waits[1] <= 20
+
+
+def test_a_long_retry_after_leaves_the_callback_owed_until_then(receiver: Receiver) -> None:
+    receiver.plan = lambda number, body: (503, {"Retry-After": "3600"})
+    result, waits = send(f"{receiver.url}/jobs/job_1/callback", receiver.host)
+    assert result.outcome == "owed" and not waits and result.not_before == pytest.approx(time.time() + 3600, abs=10)
+
+
+def test_a_receiver_that_hangs_costs_the_timeout_and_no_more() -> None:
+    slow = Receiver(delay=5.0)
+    began = time.monotonic()
+    result, _ = send(f"{slow.url}/jobs/job_1/callback", slow.host, timeout=0.2)
+    assert result.outcome == "owed" and "no answer within 0.2 s" in (result.error or "") and time.monotonic() - began < 3
+    slow.down()
+
+
+def test_an_endless_answer_is_not_read_to_its_end() -> None:
+    sent = 0
+
+    def flood() -> None:
+        nonlocal sent
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10000000000\r\n\r\n")
+            try:
+                for _ in range(100_000):
+                    connection.sendall(b"x" * 65536)
+                    sent += 65536
+            except OSError:
+                pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        thread = threading.Thread(target=flood, daemon=True)
+        thread.start()
+        result, _ = send(f"http://127.0.0.1:{port}/", f"127.0.0.1:{port}")
+        thread.join(10)
+    assert result.outcome == "delivered" and sent < 32 << 20
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1", "255.255.255.255",
+        "::1", "::", "fe80::1", "fc00::1", "fd00:ec2::254", "ff02::1", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::7f00:1",
+        "2002:7f00:1::", "2001:db8::1", "192.0.2.1", "198.18.0.1", "240.0.0.1", "fe80::1%eth0",
+    ],
+)  # fmt: skip
+def test_addresses_that_are_not_public(address: str) -> None:
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize("address", ["1.1.1.1", "8.8.8.8", "2606:4700:4700::1111", "::ffff:8.8.8.8"])
+def test_addresses_that_are_public(address: str) -> None:
+    assert is_public(address)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.com/", "https://127.0.0.1/", "https://localhost/", "https://[::1]/", "https://2130706433/", "https://0x7f.1/",
+        "https://user:pw@example.com/", "ftp://example.com/", "https://169.254.169.254/latest/meta-data/", "file:///etc/passwd",
+    ],
+)  # fmt: skip
+def test_addresses_that_are_refused_without_a_request(url: str) -> None:
+    result, _ = send(url, "")
+    assert result.outcome == "refused", result
+
+
+def test_a_listed_host_with_a_port_is_allowed_on_that_port_only(receiver: Receiver) -> None:
+    policy = AddressPolicy.parse(f"127.0.0.1:{receiver.port}, api.internal")
+    policy.check_url(httpx.URL(receiver.url))
+    policy.check_addresses("api.internal", 1234, ["10.0.0.1"])
+    with pytest.raises(CallbackRefused, match="https only"):
+        policy.check_url(httpx.URL("http://127.0.0.1:1/"))
+    with pytest.raises(SettingsError, match="is no host"):
+        AddressPolicy.parse("https://api.internal")
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A self-signed certificate for hooks.example.com."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "hooks.example.com")])
+    now = datetime.datetime.now(datetime.UTC)
+    names = x509.SubjectAlternativeName([x509.DNSName("hooks.example.com"), x509.IPAddress(ipaddress.ip_address("192.0.2.1"))])
+    built = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+    built = built.not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1)).add_extension(names, critical=False)
+    signed = built.sign(key, hashes.SHA256())
+    file = tmp_path_factory.mktemp("tls") / "cert.pem"
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    file.write_bytes(private + signed.public_bytes(serialization.Encoding.PEM))
+    return file
+
+
+@pytest.fixture
+def tls_server(certificate: Path) -> Iterator[tuple[int, list[str | None]]]:
+    """A TLS server that notes the SNI name of each connection and the Host of each request."""
+    seen: list[str | None] = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    context.sni_callback = lambda connection, name, _: seen.append(f"sni {name}")  # type: ignore[assignment]
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            try:
+                with context.wrap_socket(connection, server_side=True) as wrapped:
+                    request = wrapped.recv(65536).decode()
+                    seen.extend(line.lower() for line in request.split("\r\n") if line.lower().startswith("host:"))
+                    wrapped.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+            except (OSError, ssl.SSLError):
+                pass
+
+    threading.Thread(target=serve, daemon=True).start()
+    yield listener.getsockname()[1], seen
+    listener.close()
+
+
+def pinned(certificate: Path, answers: list[list[str]], allow: str) -> tuple[PinnedTransport, list[str]]:
+    asked: list[str] = []
+
+    async def resolver(host: str, port: int) -> list[str]:
+        asked.append(host)
+        return answers[min(len(asked), len(answers)) - 1]
+
+    return PinnedTransport(AddressPolicy.parse(allow), resolver, ssl.create_default_context(cafile=str(certificate))), asked
+
+
+def test_the_connection_goes_to_the_checked_address_with_the_name_in_sni_and_host(
+    certificate: Path, tls_server: tuple[int, list[str | None]]
+) -> None:
+    port, seen = tls_server
+    transport, asked = pinned(certificate, [["127.0.0.1"], ["203.0.113.9"]], "hooks.example.com")
+    result, _ = send(f"https://hooks.example.com:{port}/cb", "", transport=transport)
+    assert result.outcome == "delivered", result
+    assert asked == ["hooks.example.com"], "resolved once"
+    assert seen == ["sni hooks.example.com", f"host: hooks.example.com:{port}"]
+
+
+def test_dns_rebinding_gains_nothing(certificate: Path, tls_server: tuple[int, list[str | None]]) -> None:
+    """Public at the first look and private at the second: the second delivery is refused, and none reaches the private server."""
+    port, seen = tls_server
+    transport, asked = pinned(certificate, [["8.8.8.8", "127.0.0.1"], ["127.0.0.1"]], "")
+    for _ in range(2):
+        result, _ = send(f"https://hooks.example.com:{port}/cb", "", transport=transport)
+        assert result.outcome == "refused" and "127.0.0.1, which is not public" in (result.error or "")
+    assert len(asked) == 2 and not seen
+
+
+def test_a_wrong_certificate_is_not_accepted(certificate: Path, tls_server: tuple[int, list[str | None]]) -> None:
+    port, _ = tls_server
+    transport, _ = pinned(certificate, [["127.0.0.1"]], "other.example.com")
+    result, _ = send(f"https://other.example.com:{port}/cb", "", transport=transport, schedule=Schedule(()))
+    assert result.outcome == "owed" and "certificate" in (result.error or "").lower()

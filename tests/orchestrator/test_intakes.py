@@ -1,0 +1,303 @@
+"""Every intake against the real thing, or against a stand-in that the service's own client is tested with too."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import bullmq
+import pytest
+import redis
+from cloudflare import Cloudflare
+
+from orchestrator.errors import IntakeError
+from orchestrator.intake.base import Intake, backoff
+from orchestrator.intake.bullmq import BullmqIntake
+from orchestrator.intake.celery import TASK, make_app
+from orchestrator.intake.local import LocalIntake
+from orchestrator.intake.queue_pull import QueueClient, QueuePullIntake, decode_body
+from tests.faults.processes import Process, Redis, produce, wait_for, worker_environment
+from tests.faults.standins import CloudflareQueue
+from tests.orchestrator.support import PipelineUnavailable, TinyPipeline, palette_job, put_photos, tiny_worker
+
+Check = Callable[[], bool]
+
+
+def take(
+    folder: Path,
+    intake: Intake,
+    until: Check,
+    pipeline: TinyPipeline | None = None,
+    *,
+    seconds: float = 30.0,
+    grace: float = 5.0,
+    **options: Any,
+) -> list[dict[str, Any]]:
+    """Run an intake until a condition holds, then stop it; the events."""
+    events: list[dict[str, Any]] = []
+
+    async def work() -> None:
+        async with tiny_worker(folder, pipeline, events=events, **options) as worker:
+            worker.grace = grace
+            stop = asyncio.Event()
+            running = asyncio.create_task(intake.run(worker, stop))
+            deadline = time.monotonic() + seconds
+            while not until() and not running.done() and time.monotonic() < deadline:
+                await asyncio.sleep(0.02)
+            stop.set()
+            await asyncio.wait_for(running, 20)
+            await worker.drain(5)
+
+    asyncio.run(work())
+    assert until(), f"not within {seconds:g} s; last events: {events[-3:]}"
+    return events
+
+
+def jobs_in(folder: Path, *names: str, count: int = 2) -> list[dict[str, Any]]:
+    for name in names:
+        put_photos(folder, name, count)
+    return [palette_job(name, count) for name in names]
+
+
+def done(folder: Path, *names: str) -> Check:
+    return lambda: all((folder / f"outputs/u_abc/{name}/manifest.json").is_file() for name in names)
+
+
+# Cloudflare Queues
+
+
+@pytest.fixture
+def queue() -> Iterator[CloudflareQueue]:
+    standin = CloudflareQueue()
+    yield standin
+    standin.close()
+
+
+def pull_intake(queue: CloudflareQueue, jobs: int = 2, visibility: float = 60.0) -> QueuePullIntake:
+    url = f"{queue.url}/accounts/{queue.ACCOUNT}/queues/{queue.QUEUE}/messages"
+    return QueuePullIntake(QueueClient(url, queue.TOKEN), jobs, visibility)
+
+
+def test_the_stand_in_speaks_as_the_official_client_expects(queue: CloudflareQueue) -> None:
+    client = Cloudflare(api_token=queue.TOKEN, base_url=queue.url)
+    where = {"queue_id": queue.QUEUE, "account_id": queue.ACCOUNT}
+    client.queues.messages.push(**where, body={"hello": 1}, content_type="json")
+    pulled = client.queues.messages.pull(**where, batch_size=10, visibility_timeout_ms=6000)
+    assert pulled is not None and pulled.messages is not None
+    message = pulled.messages[0]
+    assert decode_body({"body": message.body}) == b'{"hello": 1}' and message.attempts == 1
+    client.queues.messages.ack(**where, acks=[{"lease_id": message.lease_id or ""}])
+    assert len(queue.acked) == 1 and not queue.messages
+
+
+def test_queue_pull_works_off_every_kind_of_body(tmp_path: Path, queue: CloudflareQueue) -> None:
+    messages = jobs_in(tmp_path, "a", "b", "c", "d")
+    queue.push(messages[0], "json")
+    queue.push(messages[1], "text")
+    queue.push(messages[2], "bytes")
+    queue.push(json.dumps(json.dumps(messages[3])), "json")  # serialised twice
+    take(tmp_path, pull_intake(queue), lambda: done(tmp_path, *"abcd")() and len(queue.acked) == 4)
+    assert all(pull["visibility_timeout_ms"] == 60_000 and pull["batch_size"] <= 2 for pull in queue.pulls)
+
+
+def test_queue_pull_acknowledges_what_is_no_job_and_keeps_the_reason(tmp_path: Path, queue: CloudflareQueue) -> None:
+    queue.push("{broken", "text")
+    queue.push(palette_job() | {"preset": "castle"})
+    take(tmp_path, pull_intake(queue), lambda: len(queue.acked) == 2)
+    reasons = [json.loads(f.read_text())["reason"] for f in (tmp_path / "failed/unreadable").iterdir()]
+    assert any("not JSON" in r for r in reasons) and any("unknown preset 'castle'" in r and "interior" in r for r in reasons)
+
+
+def test_queue_pull_returns_with_a_delay_what_may_pass(tmp_path: Path, queue: CloudflareQueue) -> None:
+    queue.push(jobs_in(tmp_path, "a")[0])
+    pipeline = TinyPipeline(fail=lambda n, p: PipelineUnavailable("away"))
+    take(tmp_path, pull_intake(queue), lambda: len(queue.retried) == 1, pipeline, patience=0.05)
+    assert queue.retried[0][1] == backoff(1) and not queue.acked
+
+
+def test_queue_pull_gives_leases_back_on_the_order_to_stop(tmp_path: Path, queue: CloudflareQueue) -> None:
+    queue.push(jobs_in(tmp_path, "a")[0])
+    pipeline = TinyPipeline(seconds=60)
+
+    async def work() -> float:
+        async with tiny_worker(tmp_path, pipeline) as worker:
+            worker.grace = 0.3
+            stop = asyncio.Event()
+            running = asyncio.create_task(pull_intake(queue).run(worker, stop))
+            while not pipeline.running:
+                await asyncio.sleep(0.01)
+            stop.set()
+            began = time.monotonic()
+            await asyncio.wait_for(running, 10)
+            return time.monotonic() - began
+
+    assert asyncio.run(work()) < 3
+    assert [delay for _, delay in queue.retried] == [0] and queue.messages[0].visible_at <= time.time()
+
+
+def test_queue_pull_survives_trouble_and_says_what_is_wrong_with_a_token(tmp_path: Path, queue: CloudflareQueue) -> None:
+    queue.push(jobs_in(tmp_path, "a")[0])
+    queue.trouble = [(429, {}), (500, {}), (503, {})]
+    take(tmp_path, pull_intake(queue), done(tmp_path, "a"))
+    with pytest.raises(IntakeError, match="CF_API_TOKEN"):
+        url = f"{queue.url}/accounts/{queue.ACCOUNT}/queues/{queue.QUEUE}/messages"
+        asyncio.run(QueueClient(url, "wrong").pull(1, 30))
+
+
+def test_an_idle_queue_is_asked_less_and_less(tmp_path: Path, queue: CloudflareQueue) -> None:
+    take(tmp_path, pull_intake(queue), lambda: len(queue.pulls) >= 3, seconds=10)
+    began = time.monotonic()
+    assert len(queue.pulls) < 6 and began
+
+
+# BullMQ
+
+
+async def bull_state(redis: Redis, queue: str) -> dict[str, int]:
+    handle = bullmq.Queue(queue, {"connection": redis.url})
+    try:
+        return await handle.getJobCounts("completed", "failed", "delayed", "active", "waiting")
+    finally:
+        await handle.close()
+
+
+def bull_take(
+    folder: Path, redis: Redis, queue: str, until: Callable[[dict[str, int]], bool], pipeline: TinyPipeline | None = None, **options: Any
+) -> None:
+    async def work() -> None:
+        async with tiny_worker(folder, pipeline, **options) as worker:
+            worker.grace = 2.0
+            stop = asyncio.Event()
+            running = asyncio.create_task(BullmqIntake(redis.url, queue, 2, lock=1.0, stalled_every=1.0).run(worker, stop))
+            try:
+                deadline = time.monotonic() + 30
+                while not until(state := await bull_state(redis, queue)):
+                    assert time.monotonic() < deadline, state
+                    await asyncio.sleep(0.1)
+            finally:
+                stop.set()
+                await asyncio.wait_for(running, 20)
+                await worker.drain(5)
+
+    asyncio.run(work())
+
+
+def test_bullmq_works_off_what_a_node_producer_adds(tmp_path: Path, redis_server: Redis) -> None:
+    messages = jobs_in(tmp_path, "n1", "n2", "n3")
+    produce(redis_server, "node", [*messages, {"nonsense": True}])
+    bull_take(tmp_path, redis_server, "node", lambda s: s["completed"] == 3 and s["failed"] == 1)
+    assert done(tmp_path, "n1", "n2", "n3")()
+
+
+def test_bullmq_renews_its_lock_while_a_job_takes_longer_than_it(tmp_path: Path, redis_server: Redis) -> None:
+    produce(redis_server, "slow", jobs_in(tmp_path, "slow", count=1))
+    pipeline = TinyPipeline(seconds=3.5)  # the lock is 1 s, and stalled jobs are looked for every second
+    bull_take(tmp_path, redis_server, "slow", lambda s: s["completed"] == 1, pipeline)
+    assert pipeline.calls == 1
+
+
+def test_bullmq_delays_what_may_pass_whatever_attempts_the_producer_gave(tmp_path: Path, redis_server: Redis) -> None:
+    produce(redis_server, "again", jobs_in(tmp_path, "again"), {"attempts": 1})
+    pipeline = TinyPipeline(fail=lambda n, p: PipelineUnavailable("away"))
+    bull_take(tmp_path, redis_server, "again", lambda s: s["delayed"] == 1, pipeline, patience=0.05)
+
+
+def test_bullmq_hands_back_what_is_not_done_in_time(tmp_path: Path, redis_server: Redis) -> None:
+    produce(redis_server, "back", jobs_in(tmp_path, "back"))
+    pipeline = TinyPipeline(seconds=60)
+    bull_take(tmp_path, redis_server, "back", lambda s: s["active"] == 1 and pipeline.running > 0, pipeline)
+    state = asyncio.run(bull_state(redis_server, "back"))
+    assert state["failed"] == 0 and state["active"] == 0 and state["delayed"] + state["waiting"] == 1
+    bull_take(tmp_path, redis_server, "back", lambda s: s["completed"] == 1)
+
+
+def test_redis_that_is_not_there_is_one_sentence_without_the_password(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with tiny_worker(tmp_path) as worker:
+            await BullmqIntake("redis://:hunter22@127.0.0.1:1/0", "q", 1).run(worker, asyncio.Event())
+
+    with pytest.raises(IntakeError, match=r"no usable Redis at 127.0.0.1:1/0") as caught:
+        asyncio.run(work())
+    assert "hunter22" not in str(caught.value)
+
+
+# Celery, in a process of its own: its state is global
+
+
+@contextlib.contextmanager
+def celery_worker(folder: Path, redis: Redis, queue: str, seconds: float = 0.0, **settings: str) -> Iterator[Process]:
+    environment = worker_environment(ADAPTER="celery", REDIS_URL=redis.url, QUEUE_NAME=queue, GRACE_PERIOD_SEC="1", **settings)
+    command = [sys.executable, "-m", "tests.orchestrator.tiny_process", str(folder), str(seconds)]
+    process = Process(command, folder / "worker.log", environment, folder / "worker.events")
+    try:
+        yield process
+    finally:
+        process.stop()
+
+
+def test_celery_works_off_tasks_and_keeps_results(tmp_path: Path, redis_server: Redis) -> None:
+    messages = jobs_in(tmp_path, "c1", "c2")
+    app = make_app(redis_server.url, "celery-test", 60)
+    assert app.conf.task_acks_late and app.conf.worker_prefetch_multiplier == 1
+    results = [app.send_task(TASK, [message]) for message in [*messages, {"nonsense": True}]]
+    with celery_worker(tmp_path, redis_server, "celery-test") as process:
+        wait_for("three results", lambda: all(r.ready() for r in results))
+        assert [r.get()["status"] for r in results] == ["completed", "completed", "failed"]
+        assert process.stop() == 0
+    assert done(tmp_path, "c1", "c2")()
+
+
+def test_celery_delivers_again_what_was_handed_back(tmp_path: Path, redis_server: Redis) -> None:
+    result = make_app(redis_server.url, "celery-back", 60).send_task(TASK, [jobs_in(tmp_path, "cb")[0]])
+    with celery_worker(tmp_path, redis_server, "celery-back", seconds=60) as process:
+        wait_for("a job under way", lambda: (tmp_path / "worker.events").read_text().count("ready") and redis_started(redis_server, result.id))
+        process.stop()
+    with celery_worker(tmp_path, redis_server, "celery-back"):
+        wait_for("its result", result.ready)
+    assert result.get()["status"] == "completed"
+
+
+def redis_started(server: Redis, task_id: str) -> bool:
+    return bool(redis.from_url(server.url).exists(f"respray:deliveries:{task_id}"))
+
+
+# Local
+
+
+def test_a_watched_folder(tmp_path: Path) -> None:
+    store, inbox = tmp_path / "store", tmp_path / "inbox"
+    inbox.mkdir()
+    for message in jobs_in(store, "f1", "f2"):
+        (inbox / f"{message['job_id']}.json").write_text(json.dumps(message))
+    (inbox / "bad.json").write_text("{")
+    take(store, LocalIntake(str(inbox), 2, poll=0.05), lambda: len(list(inbox.glob("*/*.json"))) == 3 and not list(inbox.glob("taken/*")))
+    assert sorted(f.name for f in (inbox / "done").iterdir()) == ["f1.json", "f2.json"]
+    assert [f.name for f in (inbox / "failed").iterdir()] == ["bad.json"]
+
+
+def test_a_file_that_a_dead_worker_had_taken_is_taken_again(tmp_path: Path) -> None:
+    store, inbox = tmp_path / "store", tmp_path / "inbox"
+    (inbox / "taken").mkdir(parents=True)
+    (inbox / "taken" / "f1.json").write_text(json.dumps(jobs_in(store, "f1")[0]))
+    take(store, LocalIntake(str(inbox), 1, poll=0.05), lambda: (inbox / "done" / "f1.json").is_file())
+
+
+def test_a_single_file_ends_the_session(tmp_path: Path) -> None:
+    message = tmp_path / "job.json"
+    message.write_text(json.dumps(jobs_in(tmp_path, "one")[0]))
+    take(tmp_path, LocalIntake(str(message), 1), done(tmp_path, "one"))
+
+
+def test_a_path_that_is_nothing(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with tiny_worker(tmp_path) as worker:
+            await LocalIntake(str(tmp_path / "none"), 1).run(worker, asyncio.Event())
+
+    with pytest.raises(IntakeError, match="neither a file nor a folder"):
+        asyncio.run(work())
