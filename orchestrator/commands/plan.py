@@ -1,0 +1,71 @@
+"""`respray plan`: how many pods a load needs, what it costs, how long a photo takes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json as json_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from operations.errors import OperationsError
+from operations.plan import Load, Plan, make_plan
+from operations.stage_times import StageTimes, measured, stated
+from orchestrator.errors import ResprayError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command()
+    def plan(
+        images_per_day: Annotated[float, typer.Option(help="Photos a day.")],
+        concepts: Annotated[int, typer.Option(help="Concepts per photo, protected ones included.")] = 3,
+        rules: Annotated[int, typer.Option(help="Outputs per photo (1 for palette jobs).")] = 1,
+        gpu: Annotated[str, typer.Option(help="a4000, rtx4080, rtx5090, a100 or h100.")] = "a4000",
+        price: Annotated[float | None, typer.Option(min=0.0, help="US dollars per pod and hour [the GPU's stated price].")] = None,
+        peak: Annotated[float, typer.Option(help="The busiest hour over the mean hour.")] = 3.0,
+        job_images: Annotated[int, typer.Option(help="Photos per job.")] = 10,
+        cores: Annotated[int, typer.Option(help="CPU cores of a pod.")] = 8,
+        concurrency: Annotated[int, typer.Option(help="BATCH_CONCURRENCY.")] = 4,
+        events: Annotated[Path | None, typer.Option("--measured", help="A worker's events, for its own stage times.")] = None,
+        json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    ) -> None:
+        """Plan pods, cost and latency from measured or stated stage times, with the seeds' formula beside them."""
+        try:
+            times = stated(gpu) if events is None else measured(events, concepts, rules, stated(gpu).price)
+            if price is not None:
+                times = dataclasses.replace(times, price=price)
+            load = Load(images_per_day, concepts, rules, peak, job_images)
+            answer = make_plan(load, times, cores=cores, concurrency=concurrency)
+        except OperationsError as error:
+            raise ResprayError(str(error)) from None
+        if json:
+            print(
+                json_module.dumps(
+                    {"times": dataclasses.asdict(times), "load": dataclasses.asdict(load), "plan": dataclasses.asdict(answer)}
+                )
+            )
+        else:
+            Console().print(_table(load, times, answer))
+
+
+def _table(load: Load, times: StageTimes, plan: Plan) -> Table:
+    title = f"{load.images_per_day:,.0f} photos a day, {load.concepts} concepts, {load.rules} outputs, on {times.gpu} ({times.source})"
+    table = Table("", "", title=title, title_justify="left", show_header=False)
+    rows = {
+        "one pod": f"{plan.per_pod:.2f} photos a second, limited by {plan.bound}",
+        "load": f"{plan.mean_rate:.2f} a second in the mean, {plan.peak_rate:.2f} at the peak",
+        "pods": f"{plan.pods}, {plan.utilisation_at_peak:.0%} busy at the peak",
+        "a photo takes": f"{plan.photo_latency:.2f} s at the peak, from the queue to the callback",
+        f"a job of {load.job_images} takes": f"{plan.job_latency:.1f} s at the peak",
+        "cost per 1,000 photos": f"${plan.cost_per_1000:.2f} (pods that run all day), ${plan.cost_per_1000_scaled:.2f} (pods that follow the load)",
+        "cost per day": f"${plan.cost_per_day:.2f} with pods that run all day",
+        "the seeds' formula": f"{plan.seed_job:.1f} s per job alone (here {plan.job_alone:.1f} s), {plan.seed_pods} pods",
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    return table
