@@ -124,7 +124,7 @@ def run_export(
         SegmentationError: the sentence for the user; nothing was written.
     """
     with progress_bar() as bar:
-        task = bar.add_task("loading torch", total=STEPS) if bar else None
+        task = bar.add_task("starting", total=STEPS) if bar else None
 
         def step(text: str) -> None:
             if bar and task is not None:
@@ -132,13 +132,20 @@ def run_export(
             else:
                 console.print(text, highlight=False)
 
-        quieten()
         from segmentation.checkpoints import find_checkpoint, load_model
+
+        if bar is None:
+            # Progress of a download belongs on a terminal only.
+            import huggingface_hub.utils
+
+            huggingface_hub.utils.disable_progress_bars()
+        step("finding the checkpoint")
+        found = find_checkpoint(checkpoint, revision)
+        step("loading torch")
         from segmentation.export import export_model
         from segmentation.output_folder import replaced_folder
 
-        step("finding the checkpoint")
-        found = find_checkpoint(checkpoint, revision)
+        quieten()
         step("loading the weights")
         model = load_model(found)
         half_storage = weights is Weights.fp16_storage or (weights is Weights.auto and found.is_demo and precision is Precision.fp32)
@@ -186,15 +193,12 @@ def print_report(report: "list[TensorParity]") -> None:
 def quieten() -> None:
     """Keep the libraries' warnings and their own progress bars off the terminal."""
     warnings.simplefilter("ignore")
-    import huggingface_hub.utils
     import transformers
 
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     logging.getLogger("onnxscript").setLevel(logging.ERROR)
-    if not console.is_terminal:
-        huggingface_hub.utils.disable_progress_bars()
 
 
 def main() -> None:

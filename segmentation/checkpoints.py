@@ -9,9 +9,7 @@ from typing import Any
 
 import httpx
 import huggingface_hub
-import torch
 from huggingface_hub import errors as hub
-from transformers import AutoConfig, AutoModel
 
 from segmentation.errors import CheckpointError
 
@@ -59,6 +57,10 @@ def load_model(checkpoint: Checkpoint) -> Any:
     Raises:
         CheckpointError: not a SAM3 checkpoint, or weights that are missing or damaged.
     """
+    # Only here: what is wrong with a checkpoint should be said before seconds of importing torch.
+    import torch
+    from transformers import AutoConfig, AutoModel
+
     folder = checkpoint.folder
     try:
         config = AutoConfig.from_pretrained(folder)

@@ -32,7 +32,7 @@ class TensorParity:
     ok: bool
 
 
-def test_photo(size: int) -> np.ndarray:
+def drawn_photo(size: int) -> np.ndarray:
     """A square with edges, shading and noise, always the same: uint8 [size, size, 3]."""
     rng = np.random.default_rng(3)
     coarse = rng.integers(0, 256, (9, 9, 3), dtype=np.uint8)
@@ -52,7 +52,7 @@ def check_parity(model: Any, spec: ModelSpec, folder: Path, threads: int | None 
         One entry per tensor; `ok` tells whether it is within tolerance (FP32: 2e-4 of the tensor's scale, one level of the
         uint8 masks; FP16: cosine 0.999).
     """
-    image = test_photo(spec.image_size)[None]
+    image = drawn_photo(spec.image_size)[None]
     ids, mask = PromptTokenizer.from_spec(spec, folder)(PROMPTS)
     run = {
         name: lambda tensors, name=name: GraphRunner(folder / spec.graphs[name].model.file, threads, None)(tensors) for name in spec.graphs

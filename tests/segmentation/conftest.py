@@ -1,0 +1,41 @@
+"""The demo checkpoint as transformers' model and as exported graphs, loaded once per session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from segmentation.checkpoints import find_checkpoint, load_model
+from segmentation.parity import drawn_photo
+from segmentation.prepare import to_square
+from segmentation.runner import Segmenter
+
+PROJECT = Path(__file__).resolve().parents[2]
+CHECKPOINT = PROJECT / "models" / "demo" / "checkpoint"
+GRAPHS = PROJECT / "models" / "demo" / "graphs"
+
+
+@pytest.fixture(scope="session")
+def model() -> Any:
+    """The demo checkpoint in transformers, eager attention."""
+    return load_model(find_checkpoint("demo"))
+
+
+@pytest.fixture(scope="session")
+def segmenter() -> Segmenter:
+    """The committed graphs of the demo checkpoint."""
+    return Segmenter(GRAPHS)
+
+
+@pytest.fixture(scope="session")
+def square(segmenter: Segmenter) -> np.ndarray:
+    """A demo photo, or a drawn one where there is none, as the encoder takes it."""
+    import cv2
+
+    photos = sorted((PROJECT / "demo" / "photos").glob("*.jpg"))
+    if not photos:
+        return drawn_photo(segmenter.spec.image_size)
+    return to_square(np.ascontiguousarray(cv2.imread(str(photos[0]))[..., ::-1]), segmenter.spec.image_size)

@@ -1,0 +1,144 @@
+"""The exported graphs give transformers' answers, post-processed by transformers' own functions, on the demo checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from segmentation.graphs import build_graphs
+from segmentation.reference import reference_outputs
+from segmentation.runner import Segmenter
+from segmentation.select import MASK_LEVEL, binary_masks, boxes_in_pixels
+from segmentation.spec import verify_files
+from tests.segmentation.conftest import CHECKPOINT, GRAPHS
+from tests.segmentation.transformers_postprocessing import instance_segmentation, semantic_segmentation
+
+PROMPTS = ("floor", "wall", "window", "sofa", "ceiling", "a zebra", "rug", "picture frame")
+TWENTY_MEGABYTES = 20_000_000
+# float32 in another order of operations: what is on the threshold may fall on either side of it.
+CLOSE = 1e-4
+
+
+def decode(segmenter: Segmenter, squares: np.ndarray, prompts: tuple[str, ...]) -> Any:
+    text, mask = segmenter.encode_prompts(prompts)
+    batch = len(squares)
+    return segmenter.decode(segmenter.encode_images(squares), np.stack([text] * batch), np.stack([mask] * batch))
+
+
+def reference(segmenter: Segmenter, model: Any, square: np.ndarray, prompts: tuple[str, ...], cls_token: Any = "transformers") -> Any:
+    ids, mask = segmenter.tokenizer(prompts)
+    return reference_outputs(model, torch.from_numpy(square[None]), torch.from_numpy(ids), torch.from_numpy(mask), cls_token)
+
+
+def clear_threshold(scores: np.ndarray) -> float:
+    """A threshold that keeps about half of the queries and has no score next to it."""
+    levels = np.sort(scores.ravel())[::-1]
+    middle = len(levels) // 2
+    gaps = levels[middle - 8 : middle + 7] - levels[middle - 7 : middle + 8]
+    at = middle - 8 + int(gaps.argmax())
+    return float((levels[at] + levels[at + 1]) / 2)
+
+
+@pytest.mark.parametrize("count", [1, 3, 8])
+@pytest.mark.parametrize("size", [None, (300, 421)])
+def test_answers_equal_transformers(segmenter: Segmenter, model: Any, square: np.ndarray, count: int, size: tuple[int, int] | None) -> None:
+    prompts = PROMPTS[:count]
+    decoded = decode(segmenter, square[None], prompts)
+    expected = reference(segmenter, model, square, prompts)
+    threshold = clear_threshold(expected.scores.numpy())
+    for index in range(count):
+        mine = decoded.concept(0, index, threshold)
+        theirs = instance_segmentation(expected.raw[index], threshold, size)
+        order = torch.argsort(theirs["scores"], descending=True, stable=True).numpy()
+        assert len(mine.scores) == len(order)
+        np.testing.assert_allclose(mine.scores, theirs["scores"].numpy()[order], atol=CLOSE)
+        height, width = size or (1, 1)
+        np.testing.assert_allclose(
+            boxes_in_pixels(mine.boxes, height, width), theirs["boxes"].numpy()[order], atol=CLOSE * max(height, width)
+        )
+        if size is None:
+            masks, region = mine.masks >= MASK_LEVEL, mine.region >= MASK_LEVEL
+        else:
+            masks, region = binary_masks(mine.masks, *size), binary_masks(mine.region[None], *size)[0]
+        masks_there = (theirs["masks"].numpy() > 0)[order] if len(order) else np.zeros((0, *region.shape), bool)
+        # Bytes instead of floats: only pixels whose probability lies within 1/510 of one half may differ.
+        assert (masks != masks_there).mean() <= 2e-3 if masks.size else True
+        assert (region != (semantic_segmentation(expected.raw[index], size).numpy() > 0)).mean() <= 2e-3
+
+
+def test_region_and_masks_are_the_rounded_probabilities(segmenter: Segmenter, model: Any, square: np.ndarray) -> None:
+    decoded = decode(segmenter, square[None], PROMPTS[:3])
+    expected = reference(segmenter, model, square, PROMPTS[:3])
+    assert np.abs(decoded.region[0] - expected.region.numpy() * 255).max() <= 0.6
+    best = expected.scores.argsort(dim=1, descending=True)[:, : segmenter.spec.queries].numpy()
+    clear = np.abs(np.diff(np.take_along_axis(expected.scores.numpy(), best, 1), axis=1)).min(axis=1) > CLOSE
+    masks = np.take_along_axis(expected.masks.numpy(), best[..., None, None], 1) * 255
+    for concept in np.flatnonzero(clear):
+        assert np.abs(decoded.masks[0, concept] - masks[concept]).max() <= 0.6
+
+
+def test_batches_of_photos_and_padding_concepts_change_nothing(segmenter: Segmenter, square: np.ndarray) -> None:
+    squares = np.stack([square, square[:, ::-1]])
+    together = decode(segmenter, squares, PROMPTS[:3])
+    for photo in range(2):
+        alone = decode(segmenter, squares[photo : photo + 1], PROMPTS[:3])
+        np.testing.assert_allclose(together.scores[photo], alone.scores[0], atol=CLOSE)
+        assert np.abs(together.region[photo].astype(int) - alone.region[0]).max() <= 1
+    # A bucket's padding: zero features, nothing valid in the mask. It must neither disturb the others nor give NaN.
+    text, mask = segmenter.encode_prompts(PROMPTS[:3])
+    text, mask = np.concatenate([text, np.zeros_like(text[:1])]), np.concatenate([mask, np.zeros_like(mask[:1])])
+    padded = segmenter.decode(segmenter.encode_images(squares[:1]), text[None], mask[None])
+    np.testing.assert_allclose(padded.scores[0, :3], together.scores[0], atol=CLOSE)
+    assert np.isfinite(padded.scores).all() and np.isfinite(padded.boxes).all()
+
+
+def test_meta_cls_token_follows_the_geometry_encoder(segmenter: Segmenter, model: Any, square: np.ndarray) -> None:
+    prompts = PROMPTS[:2]
+    ids, mask = (torch.from_numpy(part) for part in segmenter.tokenizer(prompts))
+    graphs = build_graphs(model, "fp32", "explicit", segmenter.spec.queries, "meta")
+    with torch.no_grad():
+        features = graphs.image_encoder(torch.from_numpy(square[None]))
+        _, scores, _, presence, region = graphs.concept_decoder(*features, graphs.text_encoder(ids, mask)[None], mask[None])
+    meta = reference(segmenter, model, square, prompts, "meta")
+    plain = reference(segmenter, model, square, prompts)
+    best = meta.scores.sort(dim=1, descending=True).values[:, : segmenter.spec.queries]
+    np.testing.assert_allclose(scores[0].numpy(), best.numpy(), atol=CLOSE)
+    np.testing.assert_allclose(presence[0].numpy(), meta.presence.numpy(), atol=CLOSE)
+    assert np.abs(region[0].numpy() - meta.region.numpy() * 255).max() <= 0.6
+    assert not torch.allclose(meta.scores, plain.scores, atol=1e-7), "the CLS token must matter, or this test shows nothing"
+
+
+def test_half_precision_keeps_the_answers(model: Any, segmenter: Segmenter, square: np.ndarray) -> None:
+    ids, mask = (torch.from_numpy(part) for part in segmenter.tokenizer(PROMPTS[:2]))
+    graphs = build_graphs(model, "fp16", "explicit", segmenter.spec.queries, "transformers")
+    with torch.no_grad():
+        features = graphs.image_encoder(torch.from_numpy(square[None]))
+        assert all(feature.dtype == torch.float16 for feature in features)
+        _, scores, boxes, _, region = graphs.concept_decoder(*features, graphs.text_encoder(ids, mask)[None], mask[None])
+    assert scores.dtype == torch.float32 and boxes.dtype == torch.float32
+    expected = reference(segmenter, model, square, PROMPTS[:2])
+    there = (expected.region.numpy() * 255).ravel()
+    here = region[0].numpy().astype(np.float64).ravel()
+    assert here @ there / np.linalg.norm(here) / np.linalg.norm(there) > 0.999
+    assert next(model.parameters()).dtype == torch.float32, "building FP16 graphs must not change the model"
+
+
+def test_graphs_belong_to_the_checkpoint_and_both_are_small() -> None:
+    """Checkpoint and graphs ship twice; neither may exceed 20 MB, and the files must be those that spec.json describes."""
+    for folder in (CHECKPOINT, GRAPHS):
+        assert sum(file.stat().st_size for file in folder.iterdir()) <= TWENTY_MEGABYTES, folder
+    segmenter = Segmenter(GRAPHS)
+    verify_files(segmenter.spec, GRAPHS)
+    assert segmenter.spec.is_demo and segmenter.spec.name == "demo"
+    assert (CHECKPOINT / "tokenizer.json").read_bytes() == (GRAPHS / "tokenizer.json").read_bytes()
+
+
+def test_graph_files_hold_no_paths_of_the_machine_that_made_them() -> None:
+    home = str(Path(__file__).resolve().parents[2]).encode()
+    for file in GRAPHS.iterdir():
+        data = file.read_bytes()
+        assert home not in data and b"site-packages" not in data, file
