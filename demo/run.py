@@ -60,6 +60,8 @@ async def run_demo(
         events.worker("ready", f"{len(jobs)} jobs")
         for job, _ in jobs:
             await LocalIntake(str(job), jobs=1).run(worker, asyncio.Event())
+            # An intake is done with a job when its photos are stored; callbacks and manifest follow.
+            await worker.drain(settings.grace_period)
         events.worker("cleaning_up", "stopping the server")
     manifests = [store / key for _, key in jobs]
     if missing := [str(path) for path in manifests if not path.is_file()]:
