@@ -23,6 +23,9 @@ TABLE = 4096
 LEAST_GAIN = 1.5
 NOISE_RADIUS = 6
 NOISE_STRENGTH = 2.0
+# Contrast above the reference is eased by up to this power when the surface becomes this many times brighter.
+EASE = 0.3
+FULL_EASE_GAIN = 8.0
 # The light's colour is estimated on a grid this fine and blurred by LIGHT_BLUR cells.
 LIGHT_GRID = 64
 LIGHT_BLUR = 3.0
@@ -43,6 +46,9 @@ class Recolorer:
         self._table = paint_table(self.target, steps * np.float32(self.exposure))
         # A dark surface made light brings its noise and JPEG blocks up with it; variation below twice the noise is smoothed away.
         gain = float(self.target @ LUMINANCE) * self.exposure / surface.reflection.luminance
+        # Nor does a photographer let the sunlit part of a floor burn out once the floor is light: brightness above the reference is eased.
+        ease = float(np.clip(np.log2(max(gain, 1e-3)) / np.log2(FULL_EASE_GAIN), 0.0, 1.0))
+        self._glare = np.float32(1.0 - EASE * ease)
         self._epsilon = (NOISE_STRENGTH * surface.noise / surface.reflection.luminance) ** 2 if gain > LEAST_GAIN else 0.0
         self.margin = 2 * NOISE_RADIUS if self._epsilon > 0.0 else 0
         self._height, self._field = surface.box[3] - surface.box[1], _light_colour(surface)
@@ -52,6 +58,8 @@ class Recolorer:
         shading, shine = self._reflection.parts(linear)
         if self._epsilon > 0.0:
             shading = smooth(shading, self.margin // 2, self._epsilon)
+        if self._glare < 1.0:
+            shading = np.where(shading > 1.0, np.power(np.maximum(shading, 1.0), self._glare), shading)
         index = np.minimum(shading * np.float32((TABLE - 1) / SHADING_MAX) + 0.5, TABLE - 1).astype(np.uint16)
         out = self._table[index]
         rows, width = linear.shape[:2]
