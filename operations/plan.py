@@ -23,7 +23,7 @@ class Load:
 
     images_per_day: float
     concepts: int
-    rules: int
+    rules: int = 1
     peak: float = 3.0
     job_images: int = 10
 

@@ -62,8 +62,8 @@ def _table(load: Load, times: StageTimes, plan: Plan) -> Table:
         "pods": f"{plan.pods}, {plan.utilisation_at_peak:.0%} busy at the peak",
         "a photo takes": f"{plan.photo_latency:.2f} s at the peak, from the queue to the callback",
         f"a job of {load.job_images} takes": f"{plan.job_latency:.1f} s at the peak",
-        "cost per 1,000 photos": f"${plan.cost_per_1000:.2f} (pods that run all day), ${plan.cost_per_1000_scaled:.2f} (pods that follow the load)",
-        "cost per day": f"${plan.cost_per_day:.2f} with pods that run all day",
+        "cost per 1,000 photos": f"${plan.cost_per_1000:.2f} all day on, ${plan.cost_per_1000_scaled:.2f} where pods follow the load",
+        "cost per day": f"${plan.cost_per_day:.2f} all day on",
         "the seeds' formula": f"{plan.seed_job:.1f} s per job alone (here {plan.job_alone:.1f} s), {plan.seed_pods} pods",
     }
     for name, value in rows.items():

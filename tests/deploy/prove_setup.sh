@@ -2,7 +2,7 @@
 # Slow proof (needs root, debootstrap and a network; not part of `make test`): sets Respray up on a bare Ubuntu, in a chroot.
 #   tests/deploy/prove_setup.sh [FOLDER] [RELEASE]     default: a temporary folder, noble (24.04)
 # 1. a root file system with nothing in it   2. the check script before anything is installed: it must fail and say why
-# 3. the set-up   4. the set-up again: nothing to do   5. the virtual environment broken: repaired   6. the doctor
+# 3. the set-up   4. the set-up again: nothing to do   5. the virtual environment broken: repaired   6. the doctor   7. the demo
 set -euo pipefail
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 root=${1:-$(mktemp -d)} release=${2:-noble}
@@ -45,3 +45,5 @@ inside /srv/respray/scripts/check_runpod_environment.sh --only python && { echo 
 inside /srv/respray/scripts/setup_runpod_complete.sh --cpu --no-check
 echo "--- doctor"
 inside /srv/respray/scripts/check_runpod_environment.sh
+echo "--- demo: the real pipeline, with the server's binary, on this root file system"
+inside bash -c 'cd /srv/respray && .venv/bin/respray demo' | tail -n 5
