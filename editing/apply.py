@@ -12,10 +12,13 @@ import numpy as np
 
 from editing.composite import Painter, composite
 from editing.errors import ConceptNotFoundError, EditError, UnknownNameError
+from editing.inpaint import Inpainter
+from editing.matte import Matte, unite
 from editing.overlap import resolve
 from editing.recolor import Recolorer
+from editing.remove import Canvas, apply_remove
 from editing.report import measure
-from editing.request import Edit, EditReport, FileReport, OutputReport, PhotoReport, PhotoRequest, Recolor, Texture, Tone
+from editing.request import Edit, EditReport, FileReport, Output, OutputReport, PhotoReport, PhotoRequest, Recolor, Remove, Texture, Tone
 from editing.select import Found, ObjectSource, Segments, find
 from editing.surface import Surface, surfaces
 from editing.texture.paint import PhotoGeometry, TexturePainter, material_of
@@ -53,11 +56,12 @@ def edit_photo(
     request: PhotoRequest,
     attachments: Sequence[bytes],
     object_source: ObjectSource = "instances",
+    network: Inpainter | None = None,
 ) -> EditResult:
     """Carry out `request` on `photo` (uint8 [H,W,3] sRGB).
 
     `segments` answers `editing.select.prompts_of(request.concepts)` in that order; `object_source` as in
-    `editing.select.find`. Files: every output, then one preview per output, then
+    `editing.select.find`; `network` is a learned inpainter where one is mounted. Files: every output, then one preview per output, then
     instance masks where asked for. Pixels outside all mattes and of protected concepts are byte-identical to `photo`.
     Raises `EditError` (or `ImageError` for an attachment) with a message for the user.
     """
@@ -68,25 +72,25 @@ def edit_photo(
         warnings = _missing(request, found)
         whole = {name: item.matte for name, item in found.items() if item.matte is not None}
         visible = resolve(request.concepts, whole, request.protect)
-    geometry = PhotoGeometry(photo)
+    job = _Job(request, visible, _shield(request, whole), PhotoGeometry(photo), list(attachments), network)
     files: list[bytes] = []
     file_reports: list[FileReport] = []
     previews: list[tuple[str, bytes]] = []
     output_reports: list[OutputReport] = []
     for output in request.outputs:
-        image = photo.copy()
+        canvas = Canvas(photo.copy())
         edits: list[EditReport] = []
         with clock.stage("apply"):
             for edit in output.edits:
                 matte = visible.get(edit.concept)
-                parts = surfaces(photo, matte.alpha) if matte is not None else []
-                edits.append(_apply(image, edit, parts, geometry, attachments))
+                parts = surfaces(photo, _extent(matte, edit, job)) if matte is not None else []
+                edits.append(_apply(canvas, edit, parts, job))
         with clock.stage("encode"):
-            files.append(encode(image, output.format, output.quality))
+            files.append(encode(canvas.image, output.format, output.quality))
         file_reports.append(FileReport(kind="output", name=output.name, media_type=MEDIA_TYPES[output.format]))
         if request.preview_size:
             with clock.stage("preview"):
-                previews.append((output.name, preview(image, request.preview_size)))
+                previews.append((output.name, preview(canvas.image, request.preview_size)))
         output_reports.append(OutputReport(name=output.name, edits=edits))
     for name, data in previews:
         files.append(data)
@@ -106,6 +110,12 @@ def edit_photo(
     return EditResult(files, report)
 
 
+def _extent(matte: Matte, edit: Edit, job: _Job) -> UInt8Array:
+    """Where a rule works: its matte, and for a new background also under the shadow that is kept on it."""
+    shadow = job.shadow_of(edit.concept) if isinstance(edit.rule, Remove) and edit.rule.mode == "background" else None
+    return matte.alpha if shadow is None else cv2.add(matte.alpha, shadow)
+
+
 def _check(request: PhotoRequest) -> None:
     names = [concept.name for concept in request.concepts]
     for name in request.protect:
@@ -115,6 +125,15 @@ def _check(request: PhotoRequest) -> None:
         for edit in output.edits:
             if edit.concept not in names:
                 raise UnknownNameError("concept", edit.concept, names)
+            if isinstance(edit.rule, Remove):
+                _check_remove(output, edit.rule)
+
+
+def _check_remove(output: Output, rule: Remove) -> None:
+    if rule.mode == "transparent" and output.format == "jpeg":
+        raise EditError(f"output '{output.name}' is JPEG, which cannot be transparent; write PNG or WebP")
+    if rule.mode == "background" and rule.color is None:
+        raise EditError("remove with a background needs a colour as '#rrggbb'")
 
 
 def _missing(request: PhotoRequest, found: dict[str, Found]) -> list[str]:
@@ -124,29 +143,55 @@ def _missing(request: PhotoRequest, found: dict[str, Found]) -> list[str]:
     return [f"nothing found for '{name}'" for name in missing]
 
 
-def _apply(image: UInt8Array, edit: Edit, parts: list[Surface], geometry: PhotoGeometry, attachments: Sequence[bytes]) -> EditReport:
-    """Apply one edit to `image` in place. Several edits of one concept build on each other."""
+@dataclass(frozen=True)
+class _Job:
+    """What the rules of one photo share. `visible`: resolved mattes by concept; `shield` uint8 [H,W]: protected pixels."""
+
+    request: PhotoRequest
+    visible: dict[str, Matte]
+    shield: UInt8Array | None
+    geometry: PhotoGeometry
+    attachments: list[bytes]
+    network: Inpainter | None
+
+    def shadow_of(self, concept: str) -> UInt8Array | None:
+        """For "everything but product and shadow": the matte of the surfaces left out (the shadow), which stays on a new background."""
+        named = {item.name: item for item in self.request.concepts}
+        left = [self.visible[name].alpha for name in named[concept].complement_of if named[name].kind == "surface" and name in self.visible]
+        return unite([Matte(alpha) for alpha in left]).alpha if left else None
+
+
+def _shield(request: PhotoRequest, whole: dict[str, Matte]) -> UInt8Array | None:
+    protected = [whole[name] for name in request.protect if name in whole]
+    return unite(protected).alpha if protected else None
+
+
+def _apply(canvas: Canvas, edit: Edit, parts: list[Surface], job: _Job) -> EditReport:
+    """Apply one edit to `canvas` in place. Several edits of one concept build on each other."""
     rule = edit.rule
-    before = image.copy()
+    before = canvas.rgb.copy()
     confidence: float | None = None
+    if isinstance(rule, Remove):
+        apply_remove(canvas, rule, parts, shadow=job.shadow_of(edit.concept), protected=job.shield, network=job.network)
+        return measure(edit.concept, rule, parts, before, canvas.rgb)
     for part in parts:
-        painter = _painter(edit, part, geometry, attachments)
-        composite(before, image, part, painter)
+        painter = _painter(edit, part, job)
+        composite(before, canvas.rgb, part, painter)
         if isinstance(painter, TexturePainter):
             confidence = painter.confidence if confidence is None else min(confidence, painter.confidence)
     requested = rule.color.upper() if isinstance(rule, Recolor) else None
-    return measure(edit.concept, rule, parts, before, image, requested=requested, geometry=confidence)
+    return measure(edit.concept, rule, parts, before, canvas.rgb, requested=requested, geometry=confidence)
 
 
-def _painter(edit: Edit, part: Surface, geometry: PhotoGeometry, attachments: Sequence[bytes]) -> Painter:
+def _painter(edit: Edit, part: Surface, job: _Job) -> Painter:
     if isinstance(edit.rule, Recolor):
         return Recolorer(part, edit.rule)
+    if isinstance(edit.rule, Texture):
+        plane = job.geometry.plane(edit.concept, part, edit.rule.camera_height_m)
+        return TexturePainter(part, edit.rule, material_of(edit.rule, job.attachments), plane)
     if isinstance(edit.rule, Tone):
         return Toner(edit.rule)
-    if isinstance(edit.rule, Texture):
-        plane = geometry.plane(edit.concept, part, edit.rule.camera_height_m)
-        return TexturePainter(part, edit.rule, material_of(edit.rule, list(attachments)), plane)
-    raise EditError(f"the rule '{edit.rule.rule}' is not yet available; recolor, tone and texture are")
+    raise EditError(f"the rule '{edit.rule.rule}' cannot be painted")
 
 
 def _write_masks(found: dict[str, Found], files: list[bytes], reports: list[FileReport]) -> None:

@@ -41,7 +41,7 @@ def strips(height: int, width: int, work: Callable[[int, int], None], least: int
 def composite(photo: UInt8Array, target: UInt8Array, surface: Surface, painter: Painter) -> None:
     """Paint `surface` of `photo` (uint8 [H,W,3]) into `target` (same shape, in place). Pixels with alpha 0 are not written."""
     x0, y0, x1, y1 = surface.box
-    inner, outer = _edge_colours(photo, surface)
+    inner, outer = surroundings(surface)
 
     height = y1 - y0
 
@@ -67,7 +67,7 @@ def composite(photo: UInt8Array, target: UInt8Array, surface: Surface, painter: 
     strips(height, x1 - x0, work, 4 * painter.margin or 1)
 
 
-def _edge_colours(photo: UInt8Array, surface: Surface) -> tuple[FloatArray, FloatArray]:
+def surroundings(surface: Surface) -> tuple[FloatArray, FloatArray]:
     """The surface's colour and its surroundings' near the edge, extended over it: float32 [hs,ws,3] scene-linear each."""
     hs, ws = surface.small.shape[:2]
     alpha = cv2.resize(surface.alpha, (ws, hs), interpolation=cv2.INTER_AREA)

@@ -1,0 +1,94 @@
+"""Taking a concept out: transparency, a flat background, or a filling from the surroundings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from editing.color import LUMINANCE, decode_scene, encode_scene, from_display, hex_to_linear
+from editing.composite import strips, surroundings
+from editing.field import upsample_rows
+from editing.inpaint import Inpainter, fill, hole_of
+from editing.request import Remove
+from editing.surface import Surface
+from imaging.arrays import UInt8Array
+
+
+@dataclass
+class Canvas:
+    """One output while it is edited: `rgb` uint8 [H,W,3] sRGB, `alpha` uint8 [H,W] once something is transparent."""
+
+    rgb: UInt8Array
+    alpha: UInt8Array | None = None
+
+    @property
+    def image(self) -> UInt8Array:
+        """What is encoded: [H,W,3], or [H,W,4] with straight alpha."""
+        return self.rgb if self.alpha is None else np.dstack([self.rgb, self.alpha])
+
+
+def apply_remove(
+    canvas: Canvas,
+    rule: Remove,
+    parts: list[Surface],
+    *,
+    shadow: UInt8Array | None = None,
+    protected: UInt8Array | None = None,
+    network: Inpainter | None = None,
+) -> None:
+    """Remove `parts` from `canvas` in place.
+
+    `shadow` (uint8 [H,W]) is where a natural shadow stays on a new background; `protected` (uint8 [H,W]) is never filled over.
+    """
+    if not parts:
+        return
+    before = canvas.rgb.copy()
+    if rule.mode == "inpaint":
+        alpha = np.zeros(before.shape[:2], np.uint8)
+        for part in parts:
+            x0, y0, x1, y1 = part.box
+            alpha[y0:y1, x0:x1] = cv2.max(alpha[y0:y1, x0:x1], part.alpha)
+        canvas.rgb = fill(before, hole_of(alpha, protected), network)
+        return
+    for part in parts:
+        _replace(canvas, before, part, rule, shadow)
+
+
+def _replace(canvas: Canvas, before: UInt8Array, part: Surface, rule: Remove, shadow: UInt8Array | None) -> None:
+    """Transparent: the background's own colour with straight alpha. Background: that colour over a flat one, and over its shadow."""
+    x0, y0, x1, y1 = part.box
+    inner, outer = surroundings(part)
+    flat = None if rule.color is None else from_display(hex_to_linear(rule.color)).astype(np.float32)
+    level = np.float32(part.reflection.luminance)
+
+    def work(top: int, bottom: int) -> None:
+        alpha = part.alpha[top:bottom]
+        touched = alpha > 0
+        if not touched.any():
+            return
+        shape = (top, bottom - top, x1 - x0, y1 - y0)
+        share = alpha.astype(np.float32)[..., None] / np.float32(255)
+        rest = 1.0 - share
+        back, fore = upsample_rows(outer, *shape), upsample_rows(inner, *shape)
+        linear = decode_scene(before[y0 + top : y0 + bottom, x0:x1])
+        # What stays of a mixed pixel, without the colour of what was removed; where nothing stays, its smooth extension.
+        kept = np.maximum(back + rest * (linear - share * fore - rest * back), 0.0)
+        if flat is None:
+            result = kept
+        else:
+            new = np.broadcast_to(flat, linear.shape)
+            if shadow is not None:
+                dark = np.minimum((linear @ LUMINANCE) / level, 1.0)
+                cast = shadow[y0 + top : y0 + bottom, x0:x1].astype(np.float32) / 255.0
+                new = new * (1.0 - cast * (1.0 - dark))[..., None]
+            result = new * share + kept * rest
+        np.copyto(canvas.rgb[y0 + top : y0 + bottom, x0:x1], encode_scene(result), where=touched[..., None])
+
+    strips(y1 - y0, x1 - x0, work)
+    if flat is None:
+        if canvas.alpha is None:
+            canvas.alpha = np.full(before.shape[:2], 255, np.uint8)
+        view = canvas.alpha[y0:y1, x0:x1]
+        view[:] = cv2.multiply(view, cv2.bitwise_not(part.alpha), scale=1.0 / 255.0)
