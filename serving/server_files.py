@@ -63,7 +63,7 @@ def prepare(cache: Path | None = None) -> ServerFiles:
 
     Raises HostError when the wheel, this Python's stub, a shared libpython or any other library is missing.
     """
-    server, libraries = _wheel_folders()
+    server, libraries = wheel_folders()
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     stub = server / "python_backend_stubs" / version / STUB
     if not stub.is_file():
@@ -84,7 +84,7 @@ def prepare(cache: Path | None = None) -> ServerFiles:
     return files
 
 
-def _wheel_folders() -> tuple[Path, Path]:
+def wheel_folders() -> tuple[Path, Path]:
     """The wheel's server folder and library folder, without importing the wheel's Python code (which starts loggers and clients)."""
     found = importlib.util.find_spec("pytriton")
     if found is None or not found.submodule_search_locations:

@@ -36,6 +36,7 @@ class Target:
     text_instances: int = 1
     applier_instances: int = 4
     pipeline_instances: int = 8
+    exact_buckets: bool = False
     warm_up: bool = True
 
     def __post_init__(self) -> None:
@@ -49,10 +50,13 @@ class Target:
 
     @property
     def buckets(self) -> tuple[int, ...]:
-        """Numbers of concepts to which requests are padded: powers of two, and `max_concepts` itself last.
+        """Numbers of concepts to which requests are padded: powers of two, and `max_concepts` itself last; with `exact_buckets` all.
 
-        Triton batches only requests of equal shapes, and TensorRT tunes its kernels per shape: few different shapes serve both.
+        Triton batches only requests of equal shapes, and TensorRT tunes its kernels per shape: few different shapes serve both. On a CPU
+        neither counts, and every concept of padding costs as much as a real one.
         """
+        if self.exact_buckets:
+            return tuple(range(1, self.max_concepts + 1))
         powers = []
         size = 1
         while size < self.max_concepts:
@@ -61,10 +65,11 @@ class Target:
         return (*powers, self.max_concepts)
 
 
-# embedded: two cores, where batches of the encoder gain nothing and hold memory; more pipeline instances than cores so that photos wait
-# for the encoder together. The GPU targets: the batch sizes that keep a 16 GB card under its memory with 16 concepts in FP16.
+# embedded: a few cores, where waiting for a fuller batch gains nothing (batches still form while the encoder is busy) and padding costs;
+# more pipeline instances than cores, so that photos are decoded while others are encoded. The GPU targets' batch sizes bound memory to what
+# a 16 GB card has, by calculation; they have not been measured on a GPU.
 DEFAULTS: dict[TargetName, Target] = {
-    "embedded": Target("embedded", max_photos=4, applier_instances=2, pipeline_instances=4),
+    "embedded": Target("embedded", encoder_delay=0, decoder_delay=0, applier_instances=2, pipeline_instances=4, exact_buckets=True),
     "onnxruntime": Target("onnxruntime"),
     "tensorrt": Target("tensorrt"),
 }

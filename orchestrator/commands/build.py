@@ -39,6 +39,9 @@ def register(app: typer.Typer) -> None:
         applier_instances: Annotated[int | None, typer.Option(min=1, help="Photos edited at the same time.")] = None,
         encoder_delay: Annotated[int | None, typer.Option(min=0, help="Microseconds the encoder waits for a fuller batch.")] = None,
         decoder_delay: Annotated[int | None, typer.Option(min=0, help="Microseconds the decoder waits for a fuller batch.")] = None,
+        exact_buckets: Annotated[
+            bool | None, typer.Option("--exact-buckets/--padded-buckets", help="Decode as many concepts as asked, or pad to 1, 2, 4, 8 ...")
+        ] = None,
         warm_up: Annotated[bool, typer.Option(help="Run every shape once before the server is ready.")] = True,
     ) -> None:
         """Write a model repository: configurations for the target, weights linked, Python models copied."""
@@ -54,6 +57,7 @@ def register(app: typer.Typer) -> None:
                 applier_instances=applier_instances,
                 encoder_delay=encoder_delay,
                 decoder_delay=decoder_delay,
+                exact_buckets=exact_buckets,
                 warm_up=warm_up,
             )
             if checkpoint is not None:

@@ -131,7 +131,8 @@ def test_plans_replace_graphs_in_the_plan_configuration_only(spec: ModelSpec) ->
 
 @pytest.mark.parametrize(("largest", "buckets"), [(1, (1,)), (2, (1, 2)), (16, (1, 2, 4, 8, 16)), (12, (1, 2, 4, 8, 12))])
 def test_buckets(largest: int, buckets: tuple[int, ...]) -> None:
-    assert target("embedded", max_concepts=largest).buckets == buckets
+    assert target("tensorrt", max_concepts=largest).buckets == buckets
+    assert target("embedded", max_concepts=largest).buckets == tuple(range(1, largest + 1))
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_a_missing_libpython(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 def test_a_missing_library(tmp_path: Path) -> None:
     """The wheel's real server with one of its libraries taken away."""
-    server, libraries = server_files._wheel_folders()
+    server, libraries = server_files.wheel_folders()
     fake = tmp_path / "site-packages"
     shutil.copytree(server, fake / "pytriton" / "tritonserver")
     (fake / "pytriton" / "__init__.py").touch()
