@@ -18,6 +18,8 @@ THIN_SHARE = 0.012
 TELEA_RADIUS = 4
 # Patches are searched at this size (longest side of the hole's surroundings); the photo's own grain is added back above it.
 SEARCH_SIDE = 420
+# Grain that is added back, at most (8-bit codes): what is stronger is texture.
+MAX_GRAIN = 1.5
 # Surroundings that are searched, relative to the hole's size.
 SURROUNDINGS = 1.0
 
@@ -83,13 +85,13 @@ def _with_grain(crop: UInt8Array, filled: UInt8Array, gap: BoolArray) -> UInt8Ar
     if not ring.any():
         return filled
     detail = crop.astype(np.float32) - cv2.GaussianBlur(crop, (0, 0), 2.0)
-    deviation = float(np.median(np.abs(detail[ring]))) * 1.4826
+    deviation = min(float(np.median(np.abs(detail[ring]))) * 1.4826, MAX_GRAIN)
     noise = np.random.default_rng(0).normal(0.0, deviation, (*gap.shape, 1)).astype(np.float32)
     return np.clip(np.round(filled + noise), 0, 255).astype(np.uint8)
 
 
 def _join(crop: UInt8Array, filled: UInt8Array, gap: BoolArray) -> UInt8Array:
-    """Remove what is left of a brightness step at the rim: the step is spread smoothly over the hole (a membrane, as in Poisson cloning)."""
+    """Spread what is left of a step at the rim smoothly over the hole (a membrane, as in Poisson cloning)."""
     inside = cv2.erode(gap.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     rim = gap & ~inside
     if not rim.any():

@@ -6,6 +6,8 @@ alternation of search and voting. All hole pixels are updated at once (as in jum
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -17,6 +19,10 @@ SEARCH_ROUNDS = 4
 # Rounds of search and voting at the coarsest level, and how many fewer at each finer one.
 MOST_ROUNDS, FEWEST_ROUNDS = 10, 3
 RANDOM_STEPS = 5
+# Mean squared difference (8-bit codes) that a source one picture side away must make up for.
+DISTANCE_COST = 6000.0
+# Weight of a vote falls by this factor per pixel from the rim.
+RIM_FADE = 1.3
 
 
 def complete(image: UInt8Array, hole: BoolArray, seed: int = 0) -> UInt8Array:
@@ -29,6 +35,7 @@ def complete(image: UInt8Array, hole: BoolArray, seed: int = 0) -> UInt8Array:
     rng = np.random.default_rng(seed)
     field: FloatArray | None = None
     filled: FloatArray | None = None
+    start: FloatArray
     for number, (known, gap) in enumerate(reversed(levels)):
         source = _sources(gap)
         if not source.any():
@@ -83,9 +90,12 @@ def _level(
         coarse = previous[np.minimum(ys // 2, old_h - 1), np.minimum(xs // 2, old_w - 1)] * 2 + np.stack([ys % 2, xs % 2], axis=1)
         coarse = np.clip(coarse, 0, [height - 1, width - 1])
         match = np.where(source[coarse[:, 0], coarse[:, 1]][:, None], coarse, match)
+    # What lies near the rim is known best; further in, a patch's word counts less.
+    trust = RIM_FADE ** -cv2.distanceTransform(gap.astype(np.uint8), cv2.DIST_L2, 3)[ys, xs]
     for _ in range(rounds):
         patches = _patches(picture, ys, xs)
-        cost = _cost(picture, patches, match)
+        search = _Search(picture, patches, source, np.stack([ys, xs], axis=1))
+        cost = search.cost(match, slice(None))
         for step in range(SEARCH_ROUNDS):
             for dy, dx in ((0, 1), (1, 0), (0, -1), (-1, 0)):
                 jump = 1 << (SEARCH_ROUNDS - 1 - step)
@@ -93,13 +103,13 @@ def _level(
                 inside = (near_y >= 0) & (near_y < height) & (near_x >= 0) & (near_x < width)
                 neighbour = np.where(inside, index[np.clip(near_y, 0, height - 1), np.clip(near_x, 0, width - 1)], -1)
                 proposal = match[neighbour] - np.array([dy * jump, dx * jump])
-                match, cost = _improve(picture, patches, match, cost, proposal, source, neighbour >= 0)
+                match, cost = search.improve(match, cost, proposal, neighbour >= 0)
             reach = max(height, width)
             for _ in range(RANDOM_STEPS):
                 proposal = match + np.round(rng.uniform(-reach, reach, match.shape)).astype(int)
-                match, cost = _improve(picture, patches, match, cost, proposal, source, None)
+                match, cost = search.improve(match, cost, proposal, None)
                 reach = max(1, reach // 4)
-        picture = _vote(picture, gap, ys, xs, match, cost)
+        picture = _vote(picture, gap, ys, xs, match, trust * np.exp(-cost / (2.0 * float(np.percentile(cost, 75)) + 1e-3)))
     field = np.zeros((height, width, 2), int)
     field[..., 0], field[..., 1] = np.mgrid[0:height, 0:width]
     field[ys, xs] = match
@@ -114,42 +124,44 @@ def _patches(picture: FloatArray, ys: FloatArray, xs: FloatArray) -> FloatArray:
     return picture[rows[:, :, None], columns[:, None, :]].reshape(len(ys), -1, picture.shape[2])
 
 
-def _cost(picture: FloatArray, patches: FloatArray, match: FloatArray) -> FloatArray:
-    difference = _patches(picture, match[:, 0], match[:, 1]) - patches
-    return np.einsum("npc,npc->n", difference, difference)
+@dataclass(frozen=True)
+class _Search:
+    """One round's question: which source patch is most like each hole patch, and not far away."""
 
+    picture: FloatArray
+    patches: FloatArray
+    source: BoolArray
+    places: FloatArray
 
-def _improve(
-    picture: FloatArray,
-    patches: FloatArray,
-    match: FloatArray,
-    cost: FloatArray,
-    proposal: FloatArray,
-    source: BoolArray,
-    usable: BoolArray | None,
-) -> tuple[FloatArray, FloatArray]:
-    bound = np.array(source.shape)
-    valid = np.all((proposal >= 0) & (proposal < bound), axis=1)
-    if usable is not None:
-        valid &= usable
-    clipped = np.clip(proposal, 0, bound - 1)
-    valid &= source[clipped[:, 0], clipped[:, 1]]
-    chosen = np.flatnonzero(valid)
-    if not len(chosen):
+    def cost(self, match: FloatArray, rows: FloatArray | slice) -> FloatArray:
+        """Squared difference of patches plus a penalty on distance: a floor is filled with floor, not with a like-coloured wall."""
+        difference = _patches(self.picture, match[:, 0], match[:, 1]) - self.patches[rows]
+        away = (match - self.places[rows]) / max(self.source.shape)
+        return np.einsum("npc,npc->n", difference, difference) + DISTANCE_COST * self.patches.shape[1] * (away**2).sum(axis=1)
+
+    def improve(self, match: FloatArray, cost: FloatArray, proposal: FloatArray, usable: BoolArray | None) -> tuple[FloatArray, FloatArray]:
+        """Take each proposal that is a source patch and fits better."""
+        bound = np.array(self.source.shape)
+        valid = np.all((proposal >= 0) & (proposal < bound), axis=1)
+        if usable is not None:
+            valid &= usable
+        clipped = np.clip(proposal, 0, bound - 1)
+        valid &= self.source[clipped[:, 0], clipped[:, 1]]
+        chosen = np.flatnonzero(valid)
+        if not len(chosen):
+            return match, cost
+        new_cost = self.cost(proposal[chosen], chosen)
+        better = new_cost < cost[chosen]
+        rows = chosen[better]
+        match, cost = match.copy(), cost.copy()
+        match[rows], cost[rows] = proposal[rows], new_cost[better]
         return match, cost
-    new_cost = _cost(picture, patches[chosen], proposal[chosen])
-    better = new_cost < cost[chosen]
-    rows = chosen[better]
-    match, cost = match.copy(), cost.copy()
-    match[rows], cost[rows] = proposal[rows], new_cost[better]
-    return match, cost
 
 
-def _vote(picture: FloatArray, gap: BoolArray, ys: FloatArray, xs: FloatArray, match: FloatArray, cost: FloatArray) -> FloatArray:
+def _vote(picture: FloatArray, gap: BoolArray, ys: FloatArray, xs: FloatArray, match: FloatArray, weight: FloatArray) -> FloatArray:
     """Every hole pixel becomes the weighted mean of what the patches that cover it say."""
     height, width = gap.shape
-    scale = float(np.percentile(cost, 75)) + 1e-3
-    weight = np.exp(-cost / (2.0 * scale)).astype(np.float32) + 1e-6
+    weight = weight.astype(np.float32) + 1e-9
     total, mass = np.zeros_like(picture), np.zeros((height, width), np.float32)
     for dy in range(-RADIUS, RADIUS + 1):
         for dx in range(-RADIUS, RADIUS + 1):
@@ -159,5 +171,5 @@ def _vote(picture: FloatArray, gap: BoolArray, ys: FloatArray, xs: FloatArray, m
             source = picture[match[inside, 0] + dy, match[inside, 1] + dx]
             total[y[inside], x[inside]] += source * weight[inside, None]
             mass[y[inside], x[inside]] += weight[inside]
-    voted = total / np.maximum(mass, 1e-6)[..., None]
+    voted = total / np.maximum(mass, 1e-12)[..., None]
     return np.where((gap & (mass > 0))[..., None], voted, picture)
