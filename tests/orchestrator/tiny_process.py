@@ -13,12 +13,14 @@ from orchestrator.commands._setup import command_context
 from orchestrator.intake import open_intake
 from tests.orchestrator.support import TinyPipeline
 
+SECONDS = float(sys.argv[2]) if len(sys.argv) > 2 else 0.0
+
 
 class _Pipeline(TinyPipeline):
-    """In place of `TritonPipeline`; `unavailable` photos per start are answered as a server that is away would."""
+    """In place of `TritonPipeline`."""
 
     def __init__(self, url: str, timeout: float) -> None:
-        super().__init__(float(sys.argv[2]) if len(sys.argv) > 2 else 0.0)
+        super().__init__(SECONDS)
 
 
 def main() -> None:
