@@ -59,6 +59,14 @@ else
 fi
 python=$(find_python) || fail "no Python 3.11 to 3.13 with venv, and apt has none; on Ubuntu 20.04 use a newer image"
 
+# The embedded server links against Python's shared library, which Debian and Ubuntu package on its own.
+library=$("$python" -c 'import sys, sysconfig; v = sys.version_info; print(f"libpython{v.major}.{v.minor}")')
+if [[ $python == /usr/bin/* ]] && ! ldconfig -p | grep -q "$library.so.1.0"; then
+  say "apt: $library"
+  "${sudo[@]}" apt-get update -qq
+  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$library" >/dev/null
+fi
+
 # --- virtual environment -------------------------------------------------------------------------------------------------------------
 if [[ -e .venv || -L .venv ]] && ! works .venv/bin/python; then
   say ".venv: its Python is gone; making it anew"

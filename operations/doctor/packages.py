@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import sys
+import sysconfig
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
@@ -96,6 +98,11 @@ def _runtime(situation: Situation) -> list[Finding]:
     if not installed["nvidia-pytriton"]:
         fix = f"{sys.executable} -m pip install -e '.[embedded]' for the embedded server, or TRITON_URL=host:8001 for a real one"
         return [Finding(WARN, "no embedded server is installed and TRITON_URL is not set", fix)]
+    library = _missing_libpython()
+    if library:
+        package = library.split(".so")[0]
+        fix = f"apt-get install -y {package} (a Python of pyenv: PYTHON_CONFIGURE_OPTS=--enable-shared pyenv install ...)"
+        return [Finding(FAIL, f"the embedded server needs {library}, which is not on this machine", fix)]
     if installed["onnxruntime"] and installed["onnxruntime-gpu"]:
         fix = f"{sys.executable} -m pip uninstall -y onnxruntime onnxruntime-gpu; {sys.executable} -m pip install onnxruntime-gpu"
         return [Finding(FAIL, "onnxruntime and onnxruntime-gpu are both installed and overwrite each other's files", fix)]
@@ -105,6 +112,18 @@ def _runtime(situation: Situation) -> list[Finding]:
         fix = f"{sys.executable} -m pip uninstall -y onnxruntime; {sys.executable} -m pip install 'onnxruntime-gpu[cuda,cudnn]'"
         return [Finding(WARN, "a GPU is here and ONNX Runtime is its CPU build", fix)]
     return []
+
+
+def _missing_libpython() -> str:
+    """Name of Python's shared library where it is missing: Debian and Ubuntu package it on its own; empty where it is there."""
+    name = f"libpython{sys.version_info[0]}.{sys.version_info[1]}.so.1.0"
+    if (Path(sysconfig.get_config_var("LIBDIR") or "/usr/lib") / name).exists():
+        return ""
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        return name
+    return ""
 
 
 def _version(name: str) -> str:
