@@ -51,7 +51,8 @@ def load_message(message: str | bytes | Mapping[str, Any]) -> dict[str, Any]:
     if size > limits.MESSAGE_BYTES:
         raise JobError(f"the message has {size} bytes; at most {limits.MESSAGE_BYTES} are accepted")
     try:
-        fields = json.loads(message, object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
+        text = message.decode("utf-8-sig") if isinstance(message, bytes) else message  # json would also guess UTF-16 and UTF-32
+        fields = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
     except RecursionError:
         raise JobError("the message is nested too deeply") from None
     except UnicodeDecodeError as error:

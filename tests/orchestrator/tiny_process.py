@@ -37,6 +37,5 @@ def main() -> None:
         asyncio.run(session.run_session(c.settings, options, open_intake(c.settings), c.events, c.metrics, redactor=c.redactor))
 
 
-
 if __name__ == "__main__":
     main()

@@ -1,0 +1,97 @@
+# ruff: noqa: E501 (sentences are compared whole)
+"""Settings: both spellings, conflicts, what is missing, and secrets that stay secret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import SettingsError
+from orchestrator.redaction import Redactor
+from orchestrator.settings import load_settings, require
+
+
+def load(**environment: str) -> object:
+    return load_settings(environment, None)
+
+
+@pytest.mark.parametrize(
+    ("names", "field"),
+    [
+        (("STORAGE_ACCESS_KEY", "R2_ACCESS_KEY_ID", "MINIO_ACCESS_KEY"), "access_key"),
+        (("STORAGE_SECRET_KEY", "R2_SECRET_ACCESS_KEY", "MINIO_SECRET_KEY"), "secret_key"),
+        (("STORAGE_BUCKET", "R2_BUCKET_NAME", "MINIO_BUCKET"), "bucket"),
+        (("WORKERS_API_URL", "API_BASE_URL"), "workers_api_url"),
+        (("MODEL_PATH", "MODEL_CACHE_DIR"), "model_path"),
+    ],
+)
+def test_every_spelling_means_the_same_and_two_that_differ_are_named(names: tuple[str, ...], field: str) -> None:
+    values = [getattr(load_settings({name: "https://same"}, None), field) for name in names]
+    assert len({str(v.get_secret_value() if hasattr(v, "get_secret_value") else v) for v in values}) == 1
+    load_settings(dict.fromkeys(names, "same"), None)
+    with pytest.raises(SettingsError, match=f"{names[0]} and {names[1]} are the same setting"):
+        load_settings({names[0]: "one", names[1]: "two"}, None)
+
+
+def test_the_three_ways_to_name_an_endpoint() -> None:
+    assert load_settings({"R2_ACCOUNT_ID": "abc"}, None).endpoint == "https://abc.r2.cloudflarestorage.com"
+    assert load_settings({"MINIO_ENDPOINT": "s3.x.org", "MINIO_SECURE": "false"}, None).endpoint == "http://s3.x.org"
+    assert load_settings({"MINIO_ENDPOINT": "s3.x.org"}, None).endpoint == "https://s3.x.org"
+    load_settings({"R2_ACCOUNT_ID": "abc", "STORAGE_S3_ENDPOINT": "https://abc.r2.cloudflarestorage.com/"}, None)
+    with pytest.raises(SettingsError, match=r"STORAGE_S3_ENDPOINT .* and R2_ACCOUNT_ID .* name different storage"):
+        load(R2_ACCOUNT_ID="abc", STORAGE_S3_ENDPOINT="https://other")
+
+
+def test_defaults_of_the_contract() -> None:
+    settings = load_settings({}, None)
+    assert (settings.bucket, settings.callback_timeout, settings.adapter, settings.batch_concurrency, settings.log_level) == (
+        "s3-images",
+        30.0,
+        "runpod",
+        4,
+        "INFO",
+    )
+    assert settings.require_real_model and not load_settings({"ADAPTER": "local"}, None).require_real_model
+    assert load_settings({"LOG_LEVEL": "debug"}, None).log_level == "DEBUG"
+
+
+def test_empty_values_count_as_not_set_and_env_file_as_environment(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("STORAGE_BUCKET=from-file\nLOG_LEVEL=warning\n")
+    settings = load_settings({"STORAGE_BUCKET": "", "LOG_LEVEL": "error"}, file)
+    assert settings.log_level == "ERROR" and settings.bucket in ("from-file", "s3-images")
+
+
+@pytest.mark.parametrize(
+    ("adapter", "missing"),
+    [
+        ("runpod", ("STORAGE_S3_ENDPOINT (or R2_ACCOUNT_ID, or MINIO_ENDPOINT)", "STORAGE_ACCESS_KEY (or R2_ACCESS_KEY_ID, MINIO_ACCESS_KEY)", "GPU_CALLBACK_SECRET")),
+        ("bullmq", ("REDIS_URL", "QUEUE_NAME")),
+        ("celery", ("REDIS_URL", "QUEUE_NAME")),
+        ("queue_pull", ("CF_ACCOUNT_ID", "CF_QUEUE_ID", "CF_API_TOKEN")),
+    ],
+)  # fmt: skip
+def test_all_that_is_missing_is_named_at_start(adapter: str, missing: tuple[str, ...]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        require(load_settings({"ADAPTER": adapter}, None), storage=True, adapter=True)
+    assert all(name in str(caught.value) for name in missing)
+
+
+def test_wrong_values_are_shown_but_never_a_secret() -> None:
+    with pytest.raises(SettingsError, match=r"BATCH_CONCURRENCY: .*given: 'many'"):
+        load(BATCH_CONCURRENCY="many")
+    settings = load_settings({"GPU_CALLBACK_SECRET": "hunter2hunter2", "REDIS_URL": "rediss://u:pa55word@h:1"}, None)
+    assert "hunter2" not in repr(settings) and "pa55word" not in repr(settings)
+    assert {"hunter2hunter2", "pa55word"} <= set(settings.secrets())
+
+
+def test_redaction_knows_secrets_and_what_looks_like_one() -> None:
+    redactor = Redactor(["hunter2/hunter2"])
+    for text in (
+        "key hunter2/hunter2!", "quoted hunter2%2Fhunter2", "redis://:topsecret@host:1", "Authorization: Bearer abcdef12345",
+        "https://b.s3/x?X-Amz-Signature=deadbeef&x=1", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "hf_abcdefghijklmnopqrstuv",
+    ):  # fmt: skip
+        masked = redactor.text(text)
+        assert "***" in masked and not any(s in masked for s in ("hunter2", "topsecret", "abcdef12345", "deadbeef", "MfKQ", "hf_a"))
+    assert redactor.value({"a": ["hunter2/hunter2", {"b": 1}]}) == {"a": ["***", {"b": 1}]}

@@ -1,0 +1,159 @@
+"""The promises of every store, against a folder and against a real S3 server process; and what S3 alone must stand."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import AccessDenied, Conflict, NotFound, StorageError, TooLarge
+from orchestrator.storage import Expect, Storage
+from orchestrator.storage.folder import FolderStorage
+from orchestrator.storage.retry import Retry
+from orchestrator.storage.s3 import S3Options, S3Storage
+from tests.faults.chaos import ChaosProxy
+from tests.faults.processes import ACCESS, BUCKET, SECRET, S3Server
+
+QUICK = Retry(attempts=12, base=0.005, cap=0.05)
+
+
+def s3(url: str, **options: object) -> S3Storage:
+    base = {"bucket": BUCKET, "endpoint": url, "access_key": ACCESS, "secret_key": SECRET, "retry": QUICK}
+    return S3Storage(S3Options(**{**base, **options}))  # type: ignore[arg-type]
+
+
+@pytest.fixture(params=["folder", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
+    if request.param == "folder":
+        yield FolderStorage(tmp_path)
+    else:
+        storage = s3(request.getfixturevalue("s3_server").url)
+        yield storage
+        storage.close()
+
+
+def test_what_is_written_is_read(store: Storage, request: pytest.FixtureRequest) -> None:
+    key = f"outputs/u/{abs(hash(request.node.name))}/a b+ü.png"
+    stat = store.write(key, b"hello", "image/png")
+    assert store.read(key, 100)[0] == b"hello" and store.stat(key) == stat and stat.size == 5
+    assert list(store.keys(key[:20])) and key in list(store.keys(key.rsplit("/", 1)[0] + "/"))
+    store.delete(key)
+    store.delete(key)
+    assert store.stat(key) is None
+    with pytest.raises(NotFound):
+        store.read(key, 100)
+
+
+def test_too_large_is_refused_before_it_is_read(store: Storage) -> None:
+    store.write("inputs/u/large/0.jpg", b"x" * 1000, "image/jpeg")
+    with pytest.raises(TooLarge, match="1000 bytes; at most 999"):
+        store.read("inputs/u/large/0.jpg", 999)
+
+
+def test_conditional_writes(store: Storage) -> None:
+    key = "outputs/u/conditional/0.png"
+    store.delete(key)
+    first = store.write(key, b"1", "image/png", Expect.NOTHING)
+    assert store.write(key, b"1", "image/png", Expect.NOTHING) == first, "the same bytes are no conflict"
+    with pytest.raises(Conflict):
+        store.write(key, b"2", "image/png", Expect.NOTHING)
+    second = store.write(key, b"2", "image/png", first)
+    with pytest.raises(Conflict):
+        store.write(key, b"3", "image/png", first)
+    assert store.read(key, 10)[0] == b"2" and store.stat(key) == second
+
+
+def test_of_many_racing_writers_one_wins(store: Storage) -> None:
+    key = "outputs/u/race/0.png"
+    store.delete(key)
+    barrier = threading.Barrier(8)
+
+    def write(number: int) -> bool:
+        barrier.wait()
+        try:
+            store.write(key, f"writer {number}".encode(), "image/png", Expect.NOTHING)
+        except Conflict:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(write, range(8)))
+    assert sum(won) == 1 and store.read(key, 100)[0] == f"writer {won.index(True)}".encode()
+
+
+def test_a_store_that_is_not_there(tmp_path: Path, s3_server: S3Server) -> None:
+    with pytest.raises(StorageError, match="does not exist"):
+        FolderStorage(tmp_path / "none").check()
+    with pytest.raises(StorageError, match="no bucket 'none'"):
+        s3(s3_server.url, bucket="none").check()
+    with pytest.raises(StorageError, match=r"no answer from http://127\.0\.0\.1:1"):
+        s3("http://127.0.0.1:1", retry=Retry(1)).check()
+    s3(s3_server.url).check()
+
+
+def test_links_do_not_lead_out_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "store/inputs").mkdir(parents=True)
+    (tmp_path / "secret.jpg").write_bytes(b"secret")
+    (tmp_path / "store/inputs/out").symlink_to(tmp_path)
+    (tmp_path / "store/inputs/file.jpg").symlink_to(tmp_path / "secret.jpg")
+    store = FolderStorage(tmp_path / "store")
+    for key in ("inputs/out/secret.jpg", "inputs/file.jpg"):
+        with pytest.raises(AccessDenied, match="leads out of"):
+            store.read(key, 100)
+
+
+def test_a_folder_never_shows_half_a_file(tmp_path: Path) -> None:
+    store, seen = FolderStorage(tmp_path), set[int]()
+    store.write("a/0.bin", b"0" * 1_000_000, "x")
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.is_set():
+            data = store.read("a/0.bin", 1 << 30)[0]
+            seen.add(len(data) if len(set(data)) == 1 else -1)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    for number in range(30):
+        store.write("a/0.bin", bytes([number]) * 1_000_000, "x")
+    stop.set()
+    thread.join()
+    assert seen == {1_000_000} and list(store.keys("a/")) == ["a/0.bin"]
+
+
+def test_large_files_go_in_parts_and_conditions_hold_for_them_too(s3_server: S3Server) -> None:
+    store = s3(s3_server.url, multipart_above=6 << 20, part_size=5 << 20)
+    data = bytes(range(256)) * (48 << 10)  # 12 MiB
+    store.delete("outputs/u/large/0.png")
+    stat = store.write("outputs/u/large/0.png", data, "image/png", Expect.NOTHING)
+    assert stat.etag.endswith("-3") and store.read("outputs/u/large/0.png", 1 << 30)[0] == data
+    with pytest.raises(Conflict):
+        store.write("outputs/u/large/0.png", data[::-1], "image/png", Expect.NOTHING)
+    assert not s3_server.client().list_multipart_uploads(Bucket=BUCKET).get("Uploads")
+
+
+def test_content_types_and_no_checksum_trailers(s3_server: S3Server) -> None:
+    proxy = ChaosProxy(s3_server.port, share=0.0)
+    s3(proxy.url).write("outputs/u/type/0.webp", b"x", "image/webp")
+    head = s3_server.client().head_object(Bucket=BUCKET, Key="outputs/u/type/0.webp")
+    assert head["ContentType"] == "image/webp"
+    put = next(r for r in proxy.requests if r.startswith("PUT"))
+    assert "content-md5" in put.lower() and "x-amz-trailer" not in put.lower() and "crc32" not in put.lower()
+    proxy.close()
+
+
+@pytest.mark.parametrize("fault", ["500", "503", "slow", "truncated", "reset", "answer lost"])
+def test_three_faults_in_ten_requests_change_nothing(s3_server: S3Server, fault: str) -> None:
+    proxy = ChaosProxy(s3_server.port, share=0.3, kinds=(fault,), seed=7)
+    store = s3(proxy.url, read_timeout=0.3)
+    for number in range(12):
+        key, data = f"outputs/u/chaos-{fault.replace(' ', '_')}/{number}.png", bytes([number]) * 20_000
+        stat = store.write(key, data, "image/png", Expect.NOTHING)
+        assert store.read(key, 1 << 20)[0] == data
+        store.write(key, data[::-1] + b"!", "image/png", stat)
+        assert store.read(key, 1 << 20)[0] == data[::-1] + b"!"
+    assert proxy.injected > 5
+    proxy.close()
