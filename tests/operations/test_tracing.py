@@ -108,15 +108,11 @@ class TracingServer(EmbeddedServer):
         return [*super()._server_command(files), *(f"--trace-config={setting}" for setting in settings)]
 
 
-def _models(spans: list[Any]) -> set[str]:
-    """Names of the models whose requests these spans are."""
-    return {a.value.string_value for span in spans for a in span.attributes if "model_name" in a.key}
-
-
-def _below(spans: list[Any], name: str) -> list[Any]:
-    """The spans whose parent is a span of this name."""
-    parents = {span.span_id for span in spans if span.name == name}
-    return [span for span in spans if span.parent_span_id in parents]
+def _joined(spans: list[Any]) -> bool:
+    """Whether Triton's span of the request hangs below the worker's, and the model's own below that."""
+    requests = {span.span_id for span in spans if span.name == "pipeline"}
+    triton = {span.span_id for span in spans if span.parent_span_id in requests}
+    return any(span.parent_span_id in triton and "pipeline_bls" in {a.value.string_value for a in span.attributes} for span in spans)
 
 
 @pytest.mark.server
@@ -151,13 +147,13 @@ def test_one_photo_is_one_trace_from_download_through_triton_to_callback(collect
         assert done.returncode == 0, done.stderr[-2000:]
         trace = trace_id(job_prefix("u", "traced"), 0)
         deadline = time.monotonic() + 20
-        while time.monotonic() < deadline and "pipeline_bls" not in _models(_below(collector.of(trace), "pipeline")):
+        while time.monotonic() < deadline and not _joined(collector.of(trace)):
             time.sleep(0.1)
     names = [span.name for span in collector.of(trace)]
     assert {"item", "download", "pipeline", "upload", "callback"} <= set(names), names
     assert collector.callbacks == 1
     # Triton's span of the request hangs below ours.
-    assert "pipeline_bls" in _models(_below(collector.of(trace), "pipeline")), names
+    assert _joined(collector.of(trace)), names
     item = next(span for span in collector.of(trace) if span.name == "item")
     assert {a.key: a.value.string_value for a in item.attributes if a.value.HasField("string_value")}["respray.job_id"] == "traced"
 
