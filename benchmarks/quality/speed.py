@@ -1,0 +1,97 @@
+"""How long stage 2 takes and how much memory it needs, beside `cv2.imencode('.png')` on the same picture in the same run."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+import scenes
+from editing.apply import edit_photo
+from editing.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor
+from editing.select import Segments
+from imaging.arrays import UInt8Array
+
+MASK_SIDE = 288
+REPEATS = 3
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds (best of REPEATS): the PNG encoder alone, all of stage 2, and its stages; `bytes_per_pixel` of growth in peak memory."""
+
+    width: int
+    height: int
+    imencode: float
+    total: float
+    stages: dict[str, float]
+    bytes_per_pixel: float
+
+    @property
+    def ratio(self) -> float:
+        """Stage 2 over the encoder alone."""
+        return self.total / self.imencode
+
+
+def room_photo(width: int, height: int, seed: int = 9008) -> tuple[UInt8Array, UInt8Array]:
+    """A rendered room with sensor noise, enlarged to any size (uint8 [H,W,3]), and its wall as probabilities uint8 [288,288]."""
+    scene = scenes.render(scenes.sample_room(seed), 1000, 750)
+    photo = cv2.resize(scene.photo, (width, height), interpolation=cv2.INTER_CUBIC)
+    noise = np.empty(photo.shape, np.int16)
+    cv2.setRNGSeed(1)
+    cv2.randn(noise, 0, 1.5)
+    photo = cv2.add(photo, noise, dtype=cv2.CV_8U)
+    wall = cv2.resize(scene.masks["wall"].astype(np.float32), (MASK_SIDE, MASK_SIDE), interpolation=cv2.INTER_AREA)
+    return np.asarray(photo), np.round(wall * 255).astype(np.uint8)
+
+
+def segments_of(probability: UInt8Array) -> Segments:
+    """A network's answer that has found exactly one concept."""
+    return Segments(
+        region=probability[None],
+        masks=probability[None, None],
+        scores=np.ones((1, 1), np.float32),
+        boxes=np.zeros((1, 1, 4), np.float32),
+        presence=np.ones(1, np.float32),
+    )
+
+
+def wall_request(color: str = "#5E7F8C") -> PhotoRequest:
+    """One rule on one concept, PNG and preview."""
+    edits = [Edit(concept="wall", rule=Recolor(color=color))]
+    return PhotoRequest(concepts=[ConceptQuery(name="wall", prompts=["wall"])], outputs=[Output(name="out", edits=edits)])
+
+
+def measure_speed(width: int, height: int) -> Timing:
+    """Time one recolouring of a wall with everything around it."""
+    photo, probability = room_photo(width, height)
+    segments, request = segments_of(probability), wall_request()
+    encoder = _best(lambda: cv2.imencode(".png", photo))
+    before = _peak()
+    stages: dict[str, float] = {}
+    best = float("inf")
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        result = edit_photo(photo, segments, request, [])
+        seconds = time.perf_counter() - start
+        if seconds < best:
+            best, stages = seconds, result.report.timings
+    grown = (_peak() - before) / (width * height)
+    return Timing(width, height, encoder, best, stages, grown)
+
+
+def _best(work: Callable[[], object]) -> float:
+    times = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
