@@ -6,7 +6,6 @@ python scripts/export_onnx.py --checkpoint facebook/sam3 --precision fp16 --out 
 
 import logging
 import shutil
-import sys
 import time
 import warnings
 from contextlib import nullcontext
@@ -21,9 +20,6 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from segmentation.parity import TensorParity
-
-# Running `python scripts/...` puts scripts/ on the path, not the repository.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from segmentation.errors import ParityError, SegmentationError
 

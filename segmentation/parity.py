@@ -1,5 +1,6 @@
 """Compare exported graphs with PyTorch, tensor by tensor. Needs torch and transformers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,19 +42,21 @@ def drawn_photo(size: int) -> np.ndarray:
     return np.clip(smooth + rng.normal(0, 4, smooth.shape), 0, 255).astype(np.uint8)
 
 
-def check_parity(model: Any, spec: ModelSpec, folder: Path, threads: int | None = None) -> list[TensorParity]:
+def check_parity(
+    model: Any, spec: ModelSpec, folder: Path, *, threads: int | None = None, prompts: Sequence[str] = PROMPTS
+) -> list[TensorParity]:
     """Run the exported files and transformers on the same photo and prompts.
 
     Args:
         model: the float32 checkpoint.
-        spec, folder: the export.
+        spec, folder: the export. threads: of ONNX Runtime. prompts: the concepts to ask for.
 
     Returns:
         One entry per tensor; `ok` tells whether it is within tolerance (FP32: 2e-4 of the tensor's scale, one level of the
         uint8 masks; FP16: cosine 0.999).
     """
     image = drawn_photo(spec.image_size)[None]
-    ids, mask = PromptTokenizer.from_spec(spec, folder)(PROMPTS)
+    ids, mask = PromptTokenizer.from_spec(spec, folder)(prompts)
     run = {
         name: lambda tensors, name=name: GraphRunner(folder / spec.graphs[name].model.file, threads, None)(tensors) for name in spec.graphs
     }
