@@ -28,6 +28,7 @@ from benchmarks.work import GRAPHS, PHOTOS, load_photos, machine, make_request
 from serving.targets import Target, target
 
 VALUES: dict[str, tuple[int | bool, ...]] = {
+    "graph_threads": (0, 1),
     "applier_instances": (1, 2, 3),
     "pipeline_instances": (2, 4, 8),
     "max_photos": (1, 4),

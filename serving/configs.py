@@ -18,6 +18,7 @@ from serving.targets import Target
 
 MODELS = ("sam3_image_encoder", "sam3_text_encoder", "sam3_concept_decoder", "sam3", "applier", "pipeline_bls")
 GRAPH_PARAMETER = "graph"
+THREADS_PARAMETER = "threads"
 BUCKETS_PARAMETER = "concept_buckets"
 PLAN_CONFIG = "plan"
 ANY = -1
@@ -116,6 +117,7 @@ def _graph(spec: ModelSpec, target: Target, signed: dict[str, Signature], name: 
     if target.name == "embedded":
         config.backend = "python"
         config.parameters[GRAPH_PARAMETER].string_value = file
+        config.parameters[THREADS_PARAMETER].string_value = str(target.graph_threads)
     elif plans:
         config.backend = "tensorrt"
         config.default_model_filename = tensorrt.PLAN_FILE

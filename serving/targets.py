@@ -21,7 +21,8 @@ class Target:
     """One place to run. Queue delays are in microseconds: how long the first request of a batch may wait for company.
 
     `max_photos` bounds encoder and decoder batches, `max_concepts` is the largest bucket of concepts; together they bound the GPU memory.
-    `gpus` is how many devices get an instance of encoder and decoder (ignored by `embedded`, which uses what onnxruntime offers).
+    `gpus` is how many devices get an instance of encoder and decoder (ignored by `embedded`, which uses what onnxruntime offers);
+    `graph_threads` is how many cores one run of a graph may use on the CPU (`embedded` only; 0: all).
     """
 
     name: TargetName
@@ -36,6 +37,7 @@ class Target:
     text_instances: int = 1
     applier_instances: int = 4
     pipeline_instances: int = 8
+    graph_threads: int = 0
     exact_buckets: bool = False
     warm_up: bool = True
 
@@ -44,7 +46,7 @@ class Target:
             raise BuildError(f"Unknown target {self.name!r}; there is: {', '.join(TARGETS)}.")
         for entry in dataclasses.fields(self):
             value = getattr(self, entry.name)
-            least = 0 if entry.name.endswith("_delay") else 1
+            least = 0 if entry.name.endswith(("_delay", "_threads")) else 1
             if entry.type == "int" and (not isinstance(value, int) or value < least):
                 raise BuildError(f"{entry.name} is {value!r}; a whole number of at least {least} is accepted.")
 

@@ -39,6 +39,7 @@ def register(app: typer.Typer) -> None:
         applier_instances: Annotated[int | None, typer.Option(min=1, help="Photos edited at the same time.")] = None,
         encoder_delay: Annotated[int | None, typer.Option(min=0, help="Microseconds the encoder waits for a fuller batch.")] = None,
         decoder_delay: Annotated[int | None, typer.Option(min=0, help="Microseconds the decoder waits for a fuller batch.")] = None,
+        graph_threads: Annotated[int | None, typer.Option(min=0, help="Cores per run of a graph (embedded; 0: all).")] = None,
         exact_buckets: Annotated[
             bool | None, typer.Option("--exact-buckets/--padded-buckets", help="Decode as many concepts as asked, or pad to 1, 2, 4, 8 ...")
         ] = None,
@@ -57,6 +58,7 @@ def register(app: typer.Typer) -> None:
                 applier_instances=applier_instances,
                 encoder_delay=encoder_delay,
                 decoder_delay=decoder_delay,
+                graph_threads=graph_threads,
                 exact_buckets=exact_buckets,
                 warm_up=warm_up,
             )
