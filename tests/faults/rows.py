@@ -1,0 +1,185 @@
+"""The rows of the fault table. Each breaks one thing while jobs are under way and returns what a caller would find."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.faults.chaos import ChaosProxy
+from tests.faults.processes import PROJECT, worker_environment
+from tests.faults.stage import Outcome, Stage
+
+LONG = 900.0
+
+
+def undisturbed(stage: Stage, images: int = 30) -> Outcome:
+    """Nothing is broken: what the other rows are compared with."""
+    jobs = [stage.job("calm", images)]
+    began = time.monotonic()
+    stage.push("calm", jobs)
+    stage.worker("calm")
+    stage.wait_done(jobs, LONG)
+    return _end(stage, f"nothing broken, {images} images", jobs, began)
+
+
+def worker_killed(stage: Stage, images: int = 30, kills: int = 20) -> Outcome:
+    """SIGKILL at random points; the queue delivers the job again to the next worker."""
+    jobs, dice = [stage.job("killed", images)], random.Random(20)
+    began, done, count = time.monotonic(), 0, 0
+    stage.push("killed", jobs)
+    worker = stage.worker("killed")
+    while count < kills:
+        worker.wait_ready()
+        before, deadline = stage.records(jobs), time.monotonic() + 15
+        # Somewhere within the next item or two, also before it is taken and after all is done.
+        while time.monotonic() < deadline and stage.records(jobs) == before and _taken(worker) == 0:
+            time.sleep(0.02)
+        time.sleep(dice.uniform(0.0, 0.6))
+        worker.kill()
+        count += 1
+        worker = stage.worker("killed")
+        done = stage.records(jobs)
+    stage.wait_done(jobs, LONG)
+    outcome = _end(stage, f"worker killed with SIGKILL {kills} times in a job of {images} images", jobs, began)
+    outcome.notes += f" {done} items recorded at the last kill"
+    return outcome
+
+
+def triton_killed(stage: Stage, images: int = 30, kills: int = 2) -> Outcome:
+    """tritonserver dies with photos in it, stays away for a few seconds, and comes back on the same port."""
+    jobs, port = [stage.job("triton", images)], int(stage.triton_url.rsplit(":", 1)[1])
+    began = time.monotonic()
+    stage.push("triton", jobs)
+    stage.worker("triton")
+    for kill in range(1, kills + 1):
+        _wait(lambda kill=kill: stage.records(jobs) >= kill * images // (kills + 2))
+        stage.kill_triton()
+        time.sleep(3)
+        stage.start_triton(port)
+    stage.wait_done(jobs, LONG)
+    return _end(stage, f"tritonserver killed and restarted {kills} times, {images} images", jobs, began)
+
+
+def redis_restarted(stage: Stage, jobs_count: int = 3, images: int = 10, restarts: int = 2) -> Outcome:
+    """Redis goes away in the middle and comes back with its append-only file."""
+    jobs = [stage.job(f"redis{n}", images) for n in range(jobs_count)]
+    began = time.monotonic()
+    stage.push("redis", jobs)
+    stage.worker("redis")
+    total = jobs_count * images
+    for restart in range(1, restarts + 1):
+        _wait(lambda restart=restart: stage.records(jobs) >= restart * total // (restarts + 2))
+        stage.redis.kill()
+        time.sleep(2)
+        stage.redis.start()
+        stage.redis.wait()
+    stage.wait_done(jobs, LONG)
+    return _end(stage, f"Redis killed and restarted {restarts} times, {jobs_count} jobs of {images} images", jobs, began)
+
+
+def s3_broken(stage: Stage, images: int = 30, share: float = 0.3) -> Outcome:
+    """500, 503, slow, truncated, reset, answer lost: for three requests in ten."""
+    proxy = ChaosProxy(stage.s3.port, share)
+    jobs = [stage.job("chaos", images)]
+    began = time.monotonic()
+    stage.push("chaos", jobs)
+    stage.worker("chaos", STORAGE_S3_ENDPOINT=proxy.url)
+    stage.wait_done(jobs, LONG)
+    outcome = _end(stage, f"S3 fails {share:.0%} of requests (500, 503, slow, truncated, reset, answer lost), {images} images", jobs, began)
+    outcome.notes += f" {proxy.injected} of {proxy.total} requests broken"
+    proxy.close()
+    return outcome
+
+
+def receiver_down(stage: Stage, images: int = 30) -> Outcome:
+    """The receiver is down for the whole job; afterwards `respray callbacks retry` delivers from the records."""
+    jobs = [stage.job("down", images)]
+    stage.receiver.down()
+    began = time.monotonic()
+    stage.push("down", jobs)
+    worker = stage.worker("down")
+    stage.wait_done(jobs, LONG, callbacks=False)
+    _wait(lambda: any(e["event"] == "finish" and e.get("job_id") == "down" for e in worker.events()))
+    stored = time.monotonic() - began
+    stage.end_workers()
+    stage.receiver.up()
+    environment = worker_environment(STORAGE_S3_ENDPOINT=stage.s3.url, CALLBACK_ALLOW_HOSTS=stage.receiver.host)
+    command = [str(Path(sys.executable).parent / "respray"), "callbacks", "retry"]
+    done = subprocess.run(
+        command, env={"PATH": "/usr/bin:/bin", **environment}, capture_output=True, text=True, cwd=PROJECT, check=False, timeout=300
+    )
+    outcome = _end(stage, f"callback receiver down for a whole job of {images} images, then back", jobs, began)
+    outcome.notes += f" images stored after {stored:.0f} s, callbacks from the records"
+    if done.returncode != 0:
+        outcome.failures.append(f"callbacks retry: {done.stderr[-300:]}")
+    return outcome
+
+
+def delivered_twice(stage: Stage, images: int = 30) -> Outcome:
+    """The same job, twice in the queue, to two workers at the same time."""
+    jobs = [stage.job("twice", images)]
+    began = time.monotonic()
+    workers = [stage.worker("twice"), stage.worker("twice")]
+    for worker in workers:
+        worker.wait_ready()
+    stage.push("twice", jobs * 2)
+    stage.wait_done(jobs, LONG)
+    _wait(lambda: sum(e["event"] == "finish" and e.get("job_id") == "twice" for w in workers for e in w.events()) == 2)
+    return _end(stage, f"duplicate delivery to two workers at once, {images} images", jobs, began)
+
+
+def many_jobs(stage: Stage, jobs_count: int = 1000, workers: int = 4, kills: int = 2) -> Outcome:
+    """A long queue of small jobs, several workers, some of which die on the way."""
+    variety = 50
+    stage.prepare_references(range(variety))
+    jobs = [stage.job(f"many{n}", 1, n % variety) for n in range(jobs_count)]
+    began = time.monotonic()
+    stage.push("many", jobs)
+    crew = [stage.worker("many", JOB_CONCURRENCY="4") for _ in range(workers)]
+    for kill in range(kills):
+        _wait(lambda kill=kill: stage.callbacks(jobs) >= (kill + 1) * jobs_count // (kills + 2))
+        crew[kill].kill()
+    stage.wait_done(jobs, 3600)
+    outcome = _end(
+        stage,
+        f"{jobs_count} jobs drained by {workers} workers, {kills} of them killed on the way",
+        jobs,
+        began,
+        lambda job, idx: int(job["job_id"][4:]) % variety,
+    )
+    outcome.notes += f" {jobs_count / outcome.seconds:.1f} jobs/s"
+    return outcome
+
+
+ROWS: dict[str, Callable[[Stage], Outcome]] = {
+    f.__name__: f
+    for f in (undisturbed, worker_killed, triton_killed, redis_restarted, s3_broken, receiver_down, delivered_twice, many_jobs)
+}
+
+
+def _end(
+    stage: Stage, name: str, jobs: list[dict[str, Any]], began: float, seeds: Callable[[dict[str, Any], int], int] = lambda job, idx: idx
+) -> Outcome:
+    """Stop the workers in the orderly way, so that nothing is still under way, and count."""
+    seconds = time.monotonic() - began
+    stage.end_workers()
+    outcome = stage.judge(name, jobs, seeds, began)
+    outcome.seconds = seconds
+    return outcome
+
+
+def _wait(check: Callable[[], bool], seconds: float = LONG) -> None:
+    deadline = time.monotonic() + seconds
+    while not check():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:g} s")
+        time.sleep(0.1)
+
+
+def _taken(worker: Any) -> int:
+    return sum(e["event"] == "progress" for e in worker.events())
