@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -58,7 +59,7 @@ def encode_table() -> UInt8Array:
 
 def decode_srgb(image: UInt8Array) -> FloatArray:
     """uint8 sRGB -> float32 linear, any shape."""
-    return decode_table()[image]
+    return cv2.LUT(image, decode_table()).reshape(image.shape)
 
 
 def encode_srgb(linear: FloatArray) -> UInt8Array:
@@ -78,6 +79,11 @@ def from_display(linear: FloatArray) -> FloatArray:
     linear = np.asarray(linear, np.float64)
     rest = np.clip((linear - SCENE_KNEE) / (1.0 - SCENE_KNEE), 0.0, LAST_REST)
     return np.where(linear <= SCENE_KNEE, linear, SCENE_KNEE - (1.0 - SCENE_KNEE) * np.log1p(-rest))
+
+
+def scene_to_codes(scene: FloatArray) -> FloatArray:
+    """Scene-linear -> sRGB codes as float64 0..255, not rounded."""
+    return linear_to_srgb(to_display(scene)) * 255.0
 
 
 def to_display(scene: FloatArray) -> FloatArray:
@@ -102,7 +108,7 @@ def _scene_encode_table() -> UInt8Array:
 
 def decode_scene(image: UInt8Array) -> FloatArray:
     """uint8 sRGB -> float32 scene-linear, any shape."""
-    return _scene_decode_table()[image]
+    return cv2.LUT(image, _scene_decode_table()).reshape(image.shape)
 
 
 def encode_scene(scene: FloatArray) -> UInt8Array:
@@ -110,7 +116,7 @@ def encode_scene(scene: FloatArray) -> UInt8Array:
     index = np.multiply(scene, np.float32(ENCODE_BINS / SCENE_TOP))
     np.add(index, np.float32(0.5), out=index)
     np.clip(index, 0, ENCODE_BINS, out=index)
-    return _scene_encode_table()[index.astype(np.uint16)]
+    return np.take(_scene_encode_table(), index.astype(np.uint16))
 
 
 def hex_to_srgb(color: str) -> UInt8Array:

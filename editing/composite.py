@@ -1,4 +1,4 @@
-"""Puts a painted surface back into the photo: in scene-linear light, in strips, on all cores, and only where the matte is above zero."""
+"""Puts a painted surface back into the photo: in scene-linear light, in tiles, on all cores, and only where the matte is above zero."""
 
 from __future__ import annotations
 
@@ -11,60 +11,69 @@ import cv2
 import numpy as np
 
 from editing.color import decode_scene, encode_scene
-from editing.field import upsample_rows
+from editing.field import Tile, upsample
 from editing.surface import Surface
 from imaging.arrays import BoolArray, FloatArray, UInt8Array
 
-STRIP_PIXELS = 1 << 17
+# Small enough that a tile's working arrays stay in the core's cache.
+TILE_SIDE = 192
 
 
 class Painter(Protocol):
-    """A rule prepared for one surface. It is given `margin` more rows above and below than are used of its answer."""
+    """A rule prepared for one surface. It is given `margin` more pixels on every side than are used of its answer."""
 
     margin: int
 
-    def paint(self, y0: int, linear: FloatArray) -> FloatArray:
-        """Rows from `y0` of the surface's box, scene-linear float32 [r,w,3] -> their new colours."""
+    def paint(self, tile: Tile, linear: FloatArray) -> FloatArray:
+        """The surface's own colours in `tile`, scene-linear float32 [h,w,3] -> their new colours."""
+
+    def paint_solid(self, tile: Tile, codes: UInt8Array) -> UInt8Array:
+        """The same for a tile without edges: uint8 sRGB [h,w,3] -> uint8 sRGB."""
 
 
-def strips(height: int, width: int, work: Callable[[int, int], None], least: int = 1) -> None:
-    """Call `work(y0, y1)` for strips of at least `least` rows that cover 0..height, on all cores. Exceptions pass through."""
-    rows = max(least, STRIP_PIXELS // max(1, width))
-    starts = range(0, height, rows)
-    if len(starts) == 1:
-        work(0, height)
-        return
+def for_tiles(width: int, height: int, work: Callable[[Tile], None]) -> None:
+    """Call `work` for tiles that cover a box, on all cores. Exceptions pass through."""
+    starts = [(x, y) for y in range(0, height, TILE_SIDE) for x in range(0, width, TILE_SIDE)]
+    tiles = [Tile(x, y, min(width, x + TILE_SIDE), min(height, y + TILE_SIDE), width, height) for x, y in starts]
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        list(pool.map(lambda y: work(y, min(height, y + rows)), starts))
+        list(pool.map(work, tiles))
 
 
 def composite(photo: UInt8Array, target: UInt8Array, surface: Surface, painter: Painter) -> None:
     """Paint `surface` of `photo` (uint8 [H,W,3]) into `target` (same shape, in place). Pixels with alpha 0 are not written."""
     x0, y0, x1, y1 = surface.box
+    source, result = photo[y0:y1, x0:x1], target[y0:y1, x0:x1]
     inner, outer = surroundings(surface)
 
-    height = y1 - y0
-
-    def work(top: int, bottom: int) -> None:
-        if not surface.alpha[top:bottom].any():
+    def work(tile: Tile) -> None:
+        alpha = surface.alpha[tile.y0 : tile.y1, tile.x0 : tile.x1]
+        least, most = int(alpha.min()), int(alpha.max())
+        if most == 0:
             return
-        first, last = max(0, top - painter.margin), min(height, bottom + painter.margin)
-        alpha = surface.alpha[first:last]
-        linear = decode_scene(photo[y0 + first : y0 + last, x0:x1])
-        own = linear
-        band = (alpha > 0) & (alpha < 255)
-        share: FloatArray | None = None
-        if band.any():
-            share = alpha.astype(np.float32)[..., None] * np.float32(1 / 255)
-            shape = (first, last - first, x1 - x0, height)
-            pure = _foreground(linear, share, upsample_rows(inner, *shape), upsample_rows(outer, *shape))
-            own = np.where(band[..., None], pure, linear)
-        new = painter.paint(first, own)
-        result = new if share is None else linear + (new - own) * share
-        kept = slice(top - first, bottom - first)
-        np.copyto(target[y0 + top : y0 + bottom, x0:x1], encode_scene(result[kept]), where=(alpha[kept] > 0)[..., None])
+        wide = tile.grown(painter.margin)
+        kept = (slice(tile.y0 - wide.y0, tile.y1 - wide.y0), slice(tile.x0 - wide.x0, tile.x1 - wide.x0))
+        codes = source[wide.y0 : wide.y1, wide.x0 : wide.x1]
+        view = result[tile.y0 : tile.y1, tile.x0 : tile.x1]
+        if least == 255:
+            view[:] = painter.paint_solid(wide, codes)[kept]
+            return
+        linear = decode_scene(codes)
+        share = surface.alpha[wide.y0 : wide.y1, wide.x0 : wide.x1].astype(np.float32)[..., None] * np.float32(1 / 255)
+        own = foreground(linear, share, upsample(inner, wide), upsample(outer, wide))
+        new = painter.paint(wide, own)
+        mixed = (linear + (new - own) * share)[kept]
+        np.copyto(view, encode_scene(mixed), where=(alpha > 0)[..., None])
 
-    strips(height, x1 - x0, work, 4 * painter.margin or 1)
+    for_tiles(x1 - x0, y1 - y0, work)
+
+
+def foreground(linear: FloatArray, share: FloatArray, fore: FloatArray, back: FloatArray) -> FloatArray:
+    """The surface's own colour where pixels are mixed (Forte, "Approximate fast foreground colour estimation", 2021), else the pixel.
+
+    All scene-linear float32 [h,w,3], `share` [h,w,1]: matte 0..1; `fore` and `back`: smooth colours of surface and surroundings.
+    """
+    mixed = (share > 0.0) & (share < 1.0)
+    return np.where(mixed, np.maximum(fore + share * (linear - share * fore - (1.0 - share) * back), 0.0), linear)
 
 
 def surroundings(surface: Surface) -> tuple[FloatArray, FloatArray]:
@@ -79,11 +88,6 @@ def _extend(small: FloatArray, known: BoolArray) -> FloatArray:
     total = np.zeros_like(small)
     mass = np.full(weight.shape, 1e-6, np.float32)
     for size, share in ((5, 1.0), (15, 1e-2), (61, 1e-4)):
-        mass += share * cv2.boxFilter(weight, -1, (size, size))
-        total += share * cv2.boxFilter(small * weight[..., None], -1, (size, size))
+        mass += share * cv2.blur(weight, (size, size))
+        total += share * cv2.blur(small * weight[..., None], (size, size))
     return total / mass[..., None]
-
-
-def _foreground(linear: FloatArray, share: FloatArray, fore: FloatArray, back: FloatArray) -> FloatArray:
-    """The surface's own colour in mixed edge pixels (Forte, "Approximate fast foreground colour estimation", 2021)."""
-    return np.maximum(fore + share * (linear - share * fore - (1.0 - share) * back), 0.0)

@@ -9,16 +9,16 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from editing.color import LUMINANCE, from_display, hex_to_linear
+from editing.color import LUMINANCE, decode_scene, encode_scene, from_display, hex_to_linear, scene_to_codes
 from editing.exposure import expose
-from editing.field import smooth, upsample_rows
+from editing.field import Tile, smooth, upsample
 from editing.gamut import paint_table
 from editing.request import Recolor
 from editing.surface import Surface
-from imaging.arrays import FloatArray
+from imaging.arrays import FloatArray, UInt8Array
 
 SHADING_MAX = 8.0
-TABLE = 4096
+TABLE = 16384
 # Noise is smoothed when the surface becomes this much brighter, within this radius (pixels), below this multiple of its deviation.
 LEAST_GAIN = 1.5
 NOISE_RADIUS = 6
@@ -30,44 +30,60 @@ FULL_EASE_GAIN = 8.0
 LIGHT_GRID = 64
 LIGHT_BLUR = 3.0
 LIGHT_RANGE = 0.35
+# Light that differs by less than this is taken as of one colour.
+LIGHT_NEUTRAL = 0.01
+# The sRGB curve is close to this power over most of its range.
+CODE_POWER = 2.3
 
 
 class Recolorer:
-    """`Recolor` prepared for one `Surface`; `paint` may be called from several threads."""
+    """`Recolor` prepared for one `Surface`; may be used from several threads."""
 
     def __init__(self, surface: Surface, rule: Recolor) -> None:
-        self.target = from_display(hex_to_linear(rule.color)).astype(np.float32)
-        self.strength = rule.strength
-        self._reflection = surface.reflection
-        shading, _ = surface.reflection.parts(surface.small)
-        peak = float(self.target.max())
-        self.exposure = expose(surface, shading, peak)
-        steps = np.linspace(0.0, SHADING_MAX, TABLE, dtype=np.float32)[:, None]
-        self._table = paint_table(self.target, steps * np.float32(self.exposure))
+        target = from_display(hex_to_linear(rule.color)).astype(np.float32)
+        self._strength = np.float32(rule.strength)
+        self._reflection = reflection = surface.reflection
+        shading, shine = reflection.parts(surface.small)
+        self.exposure = expose(surface, shading, float(target.max()))
+        gain = float(target @ LUMINANCE) * self.exposure / reflection.luminance
         # A dark surface made light brings its noise and JPEG blocks up with it; variation below twice the noise is smoothed away.
-        gain = float(self.target @ LUMINANCE) * self.exposure / surface.reflection.luminance
-        # Nor does a photographer let the sunlit part of a floor burn out once the floor is light: brightness above the reference is eased.
-        ease = float(np.clip(np.log2(max(gain, 1e-3)) / np.log2(FULL_EASE_GAIN), 0.0, 1.0))
-        self._glare = np.float32(1.0 - EASE * ease)
-        self._epsilon = (NOISE_STRENGTH * surface.noise / surface.reflection.luminance) ** 2 if gain > LEAST_GAIN else 0.0
+        self._epsilon = (NOISE_STRENGTH * surface.noise / reflection.luminance) ** 2 if gain > LEAST_GAIN else 0.0
         self.margin = 2 * NOISE_RADIUS if self._epsilon > 0.0 else 0
-        self._height, self._field = surface.box[3] - surface.box[1], _light_colour(surface)
+        # Nor does a photographer let the sunlit part of a floor burn out once the floor is light: brightness above the reference is eased.
+        ease = EASE * float(np.clip(np.log2(max(gain, 1e-3)) / np.log2(FULL_EASE_GAIN), 0.0, 1.0))
+        steps = np.linspace(0.0, SHADING_MAX, TABLE, dtype=np.float32)[:, None]
+        self._table = paint_table(target, np.where(steps > 1.0, steps ** (1.0 - ease), steps) * np.float32(self.exposure))
+        field = _light_colour(surface)
+        self._field = field if float(np.abs(field - 1.0).max()) > LIGHT_NEUTRAL else None
+        # For tiles without edges the work is done on sRGB codes: there a factor on light is, very nearly, a power of it on codes.
+        self._codes = scene_to_codes(self._table).astype(np.float32)
+        self._code_field = None if self._field is None else self._field ** np.float32(1.0 / CODE_POWER)
+        self._plain = rule.strength == 1.0 and not bool((shine[surface.solid] > 0.0).any())
 
-    def paint(self, y0: int, linear: FloatArray) -> FloatArray:
-        """New colour of rows from `y0` (counted inside the surface's box): scene-linear float32 [r,w,3] both."""
+    def paint(self, tile: Tile, linear: FloatArray) -> FloatArray:
+        """See `editing.composite.Painter`."""
         shading, shine = self._reflection.parts(linear)
-        if self._epsilon > 0.0:
-            shading = smooth(shading, self.margin // 2, self._epsilon)
-        if self._glare < 1.0:
-            shading = np.where(shading > 1.0, np.power(np.maximum(shading, 1.0), self._glare), shading)
-        index = np.minimum(shading * np.float32((TABLE - 1) / SHADING_MAX) + 0.5, TABLE - 1).astype(np.uint16)
-        out = self._table[index]
-        rows, width = linear.shape[:2]
-        out *= upsample_rows(self._field, y0, rows, width, self._height)
+        out = np.take(self._table, self._index(shading), axis=0)
+        if self._field is not None:
+            out *= upsample(self._field, tile)
         out += (shine * np.float32(self._reflection.luminance))[..., None]
-        if self.strength < 1.0:
-            out = linear + (out - linear) * np.float32(self.strength)
-        return out
+        return out if self._strength == 1.0 else linear + (out - linear) * self._strength
+
+    def paint_solid(self, tile: Tile, codes: UInt8Array) -> UInt8Array:
+        """See `editing.composite.Painter`."""
+        if not self._plain:
+            return encode_scene(self.paint(tile, decode_scene(codes)))
+        out = np.take(self._codes, self._index(self._reflection.luminance_of(decode_scene(codes))), axis=0)
+        if self._code_field is not None:
+            out *= upsample(self._code_field, tile)
+        return cv2.convertScaleAbs(out)
+
+    def _index(self, shading: FloatArray) -> FloatArray:
+        """Row of the table for every shading value, float32 [h,w] -> uint16 [h,w]."""
+        if self._epsilon > 0.0:
+            shading = smooth(shading, NOISE_RADIUS, self._epsilon)
+        index = shading * np.float32((TABLE - 1) / SHADING_MAX)
+        return np.minimum(index, np.float32(TABLE - 1), out=index).astype(np.uint16)
 
 
 def _light_colour(surface: Surface) -> FloatArray:

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from editing.color import LUMINANCE, decode_scene, encode_scene, from_display, hex_to_linear
-from editing.composite import strips, surroundings
-from editing.field import upsample_rows
+from editing.composite import for_tiles, surroundings
+from editing.field import Tile, upsample
 from editing.inpaint import Inpainter, fill, hole_of
 from editing.request import Remove
 from editing.surface import Surface
@@ -63,30 +63,31 @@ def _replace(canvas: Canvas, before: UInt8Array, part: Surface, rule: Remove, sh
     flat = None if rule.color is None else from_display(hex_to_linear(rule.color)).astype(np.float32)
     level = np.float32(part.reflection.luminance)
 
-    def work(top: int, bottom: int) -> None:
-        alpha = part.alpha[top:bottom]
+    source, target = before[y0:y1, x0:x1], canvas.rgb[y0:y1, x0:x1]
+    cast = None if shadow is None else shadow[y0:y1, x0:x1]
+
+    def work(tile: Tile) -> None:
+        place = (slice(tile.y0, tile.y1), slice(tile.x0, tile.x1))
+        alpha = part.alpha[place]
         touched = alpha > 0
         if not touched.any():
             return
-        shape = (top, bottom - top, x1 - x0, y1 - y0)
         share = alpha.astype(np.float32)[..., None] / np.float32(255)
         rest = 1.0 - share
-        back, fore = upsample_rows(outer, *shape), upsample_rows(inner, *shape)
-        linear = decode_scene(before[y0 + top : y0 + bottom, x0:x1])
+        back, fore = upsample(outer, tile), upsample(inner, tile)
+        linear = decode_scene(source[place])
         # What stays of a mixed pixel, without the colour of what was removed; where nothing stays, its smooth extension.
         kept = np.maximum(back + rest * (linear - share * fore - rest * back), 0.0)
-        if flat is None:
-            result = kept
-        else:
+        result = kept
+        if flat is not None:
             new = np.broadcast_to(flat, linear.shape)
-            if shadow is not None:
+            if cast is not None:
                 dark = np.minimum((linear @ LUMINANCE) / level, 1.0)
-                cast = shadow[y0 + top : y0 + bottom, x0:x1].astype(np.float32) / 255.0
-                new = new * (1.0 - cast * (1.0 - dark))[..., None]
+                new = new * (1.0 - cast[place].astype(np.float32) / 255.0 * (1.0 - dark))[..., None]
             result = new * share + kept * rest
-        np.copyto(canvas.rgb[y0 + top : y0 + bottom, x0:x1], encode_scene(result), where=touched[..., None])
+        np.copyto(target[place], encode_scene(result), where=touched[..., None])
 
-    strips(y1 - y0, x1 - x0, work)
+    for_tiles(x1 - x0, y1 - y0, work)
     if flat is None:
         if canvas.alpha is None:
             canvas.alpha = np.full(before.shape[:2], 255, np.uint8)

@@ -10,7 +10,7 @@ from editing.surface import Surface
 from imaging.arrays import FloatArray, UInt8Array
 
 # At most this many solid pixels are measured, evenly spread.
-SAMPLES = 200_000
+SAMPLES = 60_000
 SOLID_ALPHA = 250
 DARK_LUMINANCE = 0.01
 SMALL_COVERAGE = 0.002

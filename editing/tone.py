@@ -5,9 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from editing.color import LUMINANCE
+from editing.color import LUMINANCE, decode_scene, encode_scene
+from editing.field import Tile
 from editing.request import Tone
-from imaging.arrays import FloatArray
+from imaging.arrays import FloatArray, UInt8Array
 
 # exposure 1 is two stops; brightness 1 moves mid-grey by about 0.35 of the tone curve; warmth 1 is a strong filter, not a theatre gel.
 EXPOSURE_STOPS = 2.0
@@ -19,7 +20,7 @@ PIVOT = 0.18
 
 
 class Toner:
-    """`Tone` prepared for use; `paint` may be called from several threads."""
+    """`Tone` prepared for use; may be used from several threads."""
 
     margin = 0
 
@@ -34,7 +35,7 @@ class Toner:
         saturate = factor * np.eye(3) + (1.0 - factor) * np.tile(LUMINANCE, (3, 1))
         self._matrix = (saturate @ np.diag(gains)).astype(np.float32)
 
-    def paint(self, y0: int, linear: FloatArray) -> FloatArray:
+    def paint(self, tile: Tile, linear: FloatArray) -> FloatArray:
         """Scene-linear float32 [r,w,3] -> adjusted scene-linear float32 [r,w,3]."""
         rule = self.rule
         out = np.maximum(cv2.transform(linear, self._matrix), 0.0)
@@ -48,3 +49,7 @@ class Toner:
                 new = np.where(new < PIVOT, low, high)
             out *= (new / np.minimum(light, 1.0))[..., None]
         return out.astype(np.float32)
+
+    def paint_solid(self, tile: Tile, codes: UInt8Array) -> UInt8Array:
+        """See `editing.composite.Painter`."""
+        return encode_scene(self.paint(tile, decode_scene(codes)))

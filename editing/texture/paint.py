@@ -7,9 +7,10 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from editing.catalog import find_texture, normalise
+from editing.color import decode_scene, encode_scene
 from editing.errors import EditError
 from editing.exposure import expose
-from editing.field import upsample_rows
+from editing.field import Tile, upsample
 from editing.request import Texture
 from editing.shading import smooth_shading
 from editing.surface import Surface
@@ -57,7 +58,7 @@ class PhotoGeometry:
 
 
 class TexturePainter:
-    """`Texture` prepared for one `Surface`; `paint` may be called from several threads."""
+    """`Texture` prepared for one `Surface`; may be used from several threads."""
 
     margin = 0
 
@@ -69,19 +70,22 @@ class TexturePainter:
         self._exposure = expose(surface, self._shading, peak)
         self._to_repeat = _repeat_matrix(rule, material) @ plane.to_plane
 
-    def paint(self, y0: int, linear: FloatArray) -> FloatArray:
-        """New colour of rows from `y0` (counted inside the surface's box): scene-linear float32 [r,w,3] both."""
+    def paint(self, tile: Tile, linear: FloatArray) -> FloatArray:
+        """See `editing.composite.Painter`."""
         rows, width = linear.shape[:2]
-        left, top, _, bottom = self._surface.box
-        shade = upsample_rows(self._shading, y0, rows, width, bottom - top)
-        out = sample(self._material, self._to_repeat, left, top + y0, rows, width)
-        out *= (shade * np.float32(self._exposure))[..., None]
+        left, top = self._surface.box[:2]
+        out = sample(self._material, self._to_repeat, left + tile.x0, top + tile.y0, rows, width)
+        out *= (upsample(self._shading, tile) * np.float32(self._exposure))[..., None]
         if self._material.gloss:
             _, shine = self._surface.reflection.parts(linear)
             out += (shine * np.float32(self._material.gloss * self._surface.reflection.luminance))[..., None]
         if self._strength < 1.0:
             out = linear + (out - linear) * np.float32(self._strength)
         return out
+
+    def paint_solid(self, tile: Tile, codes: UInt8Array) -> UInt8Array:
+        """See `editing.composite.Painter`."""
+        return encode_scene(self.paint(tile, decode_scene(codes)))
 
 
 def material_of(rule: Texture, attachments: list[bytes]) -> Material:
