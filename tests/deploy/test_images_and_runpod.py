@@ -90,7 +90,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def runpod_api() -> Iterator[Runpod]:
     server = Runpod()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield server
     server.shutdown()
     server.server_close()

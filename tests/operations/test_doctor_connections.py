@@ -10,10 +10,13 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
+from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from operations.doctor import FAIL, PASS, WARN, Finding, Situation, connections
 
@@ -111,11 +114,40 @@ def test_triton_address_that_nobody_answers_fails() -> None:
     assert "embedded" in _look("triton").what
 
 
+@pytest.mark.server
+def test_real_triton_with_the_pipeline_passes(triton_url: str) -> None:
+    finding = _look("triton", TRITON_URL=triton_url)
+    assert finding.status == PASS and "serves pipeline_bls" in finding.what
+    assert _look("triton", TRITON_URL=f"grpc://{triton_url}").status == PASS
+
+
+@pytest.mark.parametrize(
+    ("server_ready", "model_ready", "words"), [(False, False, "is not ready"), (True, False, "does not serve pipeline_bls")]
+)
+def test_triton_that_is_loading_or_serves_something_else_fails(server_ready: bool, model_ready: bool, words: str) -> None:
+    class Loading(service_pb2_grpc.GRPCInferenceServiceServicer):
+        def ServerReady(self, request: Any, context: Any) -> Any:
+            return service_pb2.ServerReadyResponse(ready=server_ready)
+
+        def ModelReady(self, request: Any, context: Any) -> Any:
+            return service_pb2.ModelReadyResponse(ready=model_ready)
+
+    server = grpc.server(ThreadPoolExecutor(2))
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(Loading(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        finding = _look("triton", TRITON_URL=f"127.0.0.1:{port}")
+    finally:
+        server.stop(None)
+    assert finding.status == FAIL and words in finding.what
+
+
 @pytest.fixture
 def receiver() -> Iterator[int]:
     """Somebody's API."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield server.server_port
     server.shutdown()
     server.server_close()
@@ -154,7 +186,7 @@ def test_callback_host_with_a_certificate_that_nobody_trusts_fails(tmp_path: Pat
     context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
         finding = _look("callback host", WORKERS_API_URL=f"https://localhost:{server.server_port}")
     finally:

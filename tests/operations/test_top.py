@@ -58,7 +58,7 @@ def triton() -> Iterator[str]:
     """Answers in Triton's format; every look finds eight requests more."""
     server: Any = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.looks = 0
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()

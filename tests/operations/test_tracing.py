@@ -90,7 +90,7 @@ def _binary_ids(entry: dict[str, Any]) -> dict[str, Any]:
 @pytest.fixture
 def collector() -> Iterator[Collector]:
     server = Collector()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield server
     server.shutdown()
     server.server_close()

@@ -128,7 +128,7 @@ def _git_blob(content: bytes) -> str:
 def hub() -> Iterator[Hub]:
     pytest.importorskip("huggingface_hub")
     server = Hub()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield server
     server.shutdown()
     server.server_close()

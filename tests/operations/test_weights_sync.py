@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from operations.errors import WeightsError
 from operations.manifest import MANIFEST, Manifest, describe
@@ -19,6 +20,7 @@ from operations.model_presets import choose_preset
 from operations.s3_sync import Sync, SyncSource
 from operations.volume_lock import VolumeLock
 from operations.weights import ensure, problems
+from orchestrator.cli import build_app
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SIZE = 3_000_000
@@ -172,3 +174,51 @@ def test_lease_of_a_dead_holder_is_taken_over_and_a_living_one_s_is_not(tmp_path
         with pytest.raises(Exception, match=rf"was held by {os.uname().nodename} pid {os.getpid()} for 1 s"):
             VolumeLock(path, wait=1.0, stale_after=0.5, beat=0.1).__enter__()
     assert not path.exists()
+
+
+def test_commands_push_to_a_private_bucket_and_fetch_verify_from_it(
+    s3_client: Any, s3_endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the weights page tells: one machine pushes, a pod with nothing but the settings fetches and verifies."""
+    s3_client.create_bucket(Bucket="private-weights")
+    source = tmp_path / "builder" / "sam3" / "graphs"
+    source.mkdir(parents=True)
+    (source / "sam3_image_encoder.onnx").write_bytes(random.Random(2).randbytes(100_000))
+    settings = {
+        "MODEL_NAME": "sam3",
+        "MODEL_SYNC_ENABLED": "true",
+        "MODEL_SYNC_MINIO_ENDPOINT": s3_endpoint.removeprefix("http://"),
+        "MODEL_SYNC_MINIO_SECURE": "false",
+        "MODEL_SYNC_MINIO_BUCKET": "private-weights",
+        "MODEL_SYNC_MINIO_ACCESS_KEY": "k",
+        "MODEL_SYNC_MINIO_SECRET_KEY": "s",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    runner, app = CliRunner(), build_app()
+
+    def run(root: str, *arguments: str) -> Any:
+        monkeypatch.setenv("MODEL_PATH", str(tmp_path / root))
+        return runner.invoke(app, ["weights", *arguments])
+
+    assert "1 files of sam3 are in" in run("builder", "push").output
+    assert "sam3 is complete in" in run("pod", "fetch").output
+    assert (tmp_path / "pod" / "sam3" / "graphs" / "sam3_image_encoder.onnx").read_bytes() == (
+        source / "sam3_image_encoder.onnx"
+    ).read_bytes()
+    assert run("pod", "verify").exit_code == 0
+    (tmp_path / "pod" / "sam3" / "graphs" / "sam3_image_encoder.onnx").write_bytes(b"x" * 100_000)
+    damaged = run("pod", "verify")
+    assert damaged.exit_code == 1 and "wrong SHA-256" in damaged.output
+    engines = ("engine-folder", "--gpu", "NVIDIA L4", "--compute-capability", "8.9", "--tensorrt", "10.13.3")
+    assert str(tmp_path / "pod" / "engines" / "nvidia-l4-sm89" / "trt-10.13.3" / "fp16-") in run("pod", *engines).output
+    monkeypatch.setenv("MODEL_SYNC_MINIO_BUCKET", "")
+    assert "MODEL_SYNC_MINIO_BUCKET" in str(run("pod", "fetch").exception)
+
+
+def test_demo_is_refused_by_fetch_where_the_real_model_is_required(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REQUIRE_REAL_MODEL", "true")
+    refused = CliRunner().invoke(build_app(), ["weights", "fetch", "demo"])
+    assert refused.exit_code == 1 and "request access at https://huggingface.co/facebook/sam3" in str(refused.exception)
