@@ -20,7 +20,7 @@ def download(weights: Weights, folder: Path, token: str | None, endpoint: str | 
         from huggingface_hub import HfApi, snapshot_download
         from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
     except ImportError as error:
-        raise WeightsError("downloading from the hub needs huggingface_hub: pip install 'huggingface-hub>=1,<2'") from error
+        raise WeightsError("downloading from the hub needs huggingface_hub: pip install 'respray[hub]'") from error
     repository = weights.repository
     if repository is None:
         raise WeightsError("this model has no `weights.repository` in model_presets.yaml")

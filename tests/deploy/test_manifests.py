@@ -152,6 +152,8 @@ def test_every_setting_that_deployments_use_exists() -> None:
     from orchestrator.settings import Settings, spellings
 
     known = {name for field in Settings.model_fields.values() for name in spellings(field)} | {"OTEL_EXPORTER_OTLP_ENDPOINT"}
+    # What the GPU image's own start script reads beside them.
+    known |= set(re.findall(r'environment\.get\("([A-Z_]+)"', (ROOT / "serving" / "container.py").read_text()))
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
     used = {name for service in ("worker", "worker-cpu", "triton") for name in compose["services"][service]["environment"]}
     kustomization = yaml.safe_load((DEPLOY / "kubernetes" / "base" / "kustomization.yaml").read_text())
@@ -159,6 +161,17 @@ def test_every_setting_that_deployments_use_exists() -> None:
     used |= set(json.loads((DEPLOY / "runpod" / "template.json").read_text())["env"])
     used |= {entry["key"] for entry in json.loads((ROOT / ".runpod" / "hub.json").read_text())["config"]["env"]}
     assert used <= known, used - known
+
+
+def test_containers_are_started_in_roles_that_the_image_has() -> None:
+    text = (ROOT / "serving" / "container.py").read_text()
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    deployment = next(resource for resource in _files() if resource["kind"] == "Deployment")
+    triton = next(c for c in deployment["spec"]["template"]["spec"]["initContainers"] if c["name"] == "triton")
+    for command in (compose["services"]["triton"]["command"], triton["args"]):
+        assert command == ["triton"] and '"triton"' in text
+    for variable in triton["env"]:
+        assert f'"{variable["name"]}"' in text
 
 
 def test_probes_ask_addresses_that_the_worker_serves() -> None:
