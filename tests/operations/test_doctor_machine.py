@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from operations.accelerator import cuda_problem
 from operations.doctor import FAIL, PASS, WARN, Finding, Situation, codecs, cuda, cudnn, gpu
 
 # What nvidia-smi of a real driver prints for the doctor's query.
@@ -128,6 +129,21 @@ def test_cudnn_needs_its_parts_too(situation: Callable[..., Situation], tmp_path
     findings = cudnn.run(whole)
     assert [finding.status for finding in findings] == [PASS, FAIL]
     assert "libcudnn_ops.so.9 does not load" in findings[1].what and "would abort" in findings[1].what
+
+
+def test_worker_learns_before_it_loads_cuda_why_it_takes_the_cpu_path(situation: Callable[..., Situation], tmp_path: Path) -> None:
+    libraries = tmp_path / "lib"
+    environment = dict(situation(LD_LIBRARY_PATH=str(libraries)).environment)
+    _library(libraries, "libcublas.so.12", _CUBLAS)
+    _library(libraries, "libcublasLt.so.12", _CUBLAS_LT)
+    assert "libcudnn does not load" in (cuda_problem(environment) or "")
+    _library(libraries, "libcudnn.so.9", _CUDNN)
+    for part in ("graph", "engines_precompiled"):
+        _library(libraries, f"libcudnn_{part}.so.9", "int here;")
+    _library(libraries, "libcudnn_ops.so.9", _ABORTS)
+    assert "libcudnn_ops.so.9 does not load (SIGABRT)" in (cuda_problem(environment) or "")
+    _library(libraries, "libcudnn_ops.so.9", "int here;")
+    assert cuda_problem(environment) is None
 
 
 def test_only_the_retired_cudnn_8_is_named(situation: Callable[..., Situation], tmp_path: Path) -> None:
