@@ -74,7 +74,7 @@ async def open_worker(settings: Settings, options: Options, events: Events, metr
     url = options.triton_url or settings.triton_url
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(storage.close)
-        await storage.check()
+        await storage.wait_ready()
         if url is None:
             events.worker("loading", "starting the embedded Triton server")
             url = await stack.enter_async_context(_embedded(settings))

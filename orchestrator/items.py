@@ -38,8 +38,9 @@ STAGES = ("download", "decode", "segment", "matte", "apply", "encode", "preview"
 class JobState:
     """What one run of a job knows: what was stored when it began (None: too much to list), and what its items share.
 
-    `attempt` is the queue's delivery count; on the `final` one, errors that could have been tried again become results. `slots` are the
-    job's own places in the pipeline. `refused`: do nothing more of this job, and say why in the records of what is not done.
+    `attempt` is the queue's delivery count; on the `final` one, errors that could have been tried again become results.
+    `slots` are the job's own places in the pipeline; `marked` writes the marker of owed callbacks.
+    `refused`: do nothing more of this job, and say why in the records of what is not done.
     """
 
     job: Job
@@ -48,6 +49,7 @@ class JobState:
     listed: frozenset[str] | None
     slots: asyncio.Semaphore
     several: frozenset[str] = frozenset()
+    marked: asyncio.Task[None] | None = None
     refused: ResprayError | None = None
     shared: dict[str, asyncio.Task[bytes]] = field(default_factory=dict)
 
@@ -87,7 +89,7 @@ class ItemFlow:
         uses = Counter(key for item in job.items for key in set(item.attachment_keys))
         several = frozenset(key for key, count in uses.items() if count > 1)
         listed = frozenset(key for part in found for key in part) if complete else None
-        return JobState(job, attempt, final, listed, asyncio.Semaphore(slots), several, refused)
+        return JobState(job, attempt, final, listed, asyncio.Semaphore(slots), several, refused=refused)
 
     async def run(self, state: JobState, item: Item) -> Tracked:
         """Do one item, or find it done, and return its record as stored.
@@ -228,6 +230,8 @@ class ItemFlow:
         same_news = before and before.callback and record.callback and before.callback.event_id == record.callback.event_id
         if before is not None and same_news:
             record = record.model_copy(update={"callback": before.callback})  # what was told before is not told again
+        if run.state.marked is not None:
+            await asyncio.shield(run.state.marked)
         try:
             return Tracked(record, await self._records.save(run.record_key, record, run.before))
         except Conflict:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 MASK = "***"
 _SHORTEST = 6  # shorter values are no secrets, and masking them would blank out ordinary words and parts of keys
 _PATTERNS = (
-    (re.compile(r"(?P<keep>[a-z][a-z0-9+.-]*://)[^/\s@\"']+@", re.I), r"\g<keep>" + MASK + "@"),
+    (re.compile(r"(?P<keep>://)[^/\s@\"']{1,512}@"), r"\g<keep>" + MASK + "@"),
     (re.compile(r"(?P<keep>\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{4,}", re.I), r"\g<keep>" + MASK),
     (
         re.compile(r"(?P<keep>[?&](?:X-Amz-(?:Signature|Credential|Security-Token)|AWSAccessKeyId|Signature|token|sig)=)[^&\s\"']+", re.I),

@@ -145,6 +145,11 @@ class Worker:
                 if error.retryable and not final:
                     raise JobFailed(f"job {job.job_id}: {error}") from error
                 return await self._give_up(job, message, str(error), attempt)
+            except Exception as error:
+                log.exception("job %s met an unexpected error", job.job_id)
+                if not final:
+                    raise JobFailed(f"job {job.job_id}: an unexpected error in this worker: {error!r:.300}") from error
+                return await self._give_up(job, message, f"an unexpected error in this worker: {error!r:.300}", attempt)
 
     async def _work(
         self, handle: Handle, job: Job, *, message: str | bytes | Mapping[str, Any], attempt: int, final: bool, began: float
@@ -157,7 +162,8 @@ class Worker:
         )
         state = await self._flow.begin(job, attempt, final, slots, beyond)
         if job.callback_url is not None:
-            await self._records.mark_owed(job)
+            # Under way while the first photos are; no record that owes a callback is written before it.
+            state.marked = asyncio.create_task(self._records.mark_owed(job))
         deliveries: list[asyncio.Task[Tracked]] = []
         deliver_now = self._delivering < MOST_DELIVERING
         tracked: dict[int, Tracked] = {}

@@ -18,8 +18,10 @@ _TEMPORARY = ".respray-"
 class FolderStorage(Storage):
     """Atomic by writing beside the file and renaming; conditional writes hold a lock on the file's folder."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, sync: bool = True) -> None:
+        """`sync`: a file is on the disk, not only in its cache, before it counts as stored."""
         self.root = root.resolve()
+        self._sync = sync
 
     def read(self, key: str, limit: int) -> tuple[bytes, Stat]:
         path = self._path(key)
@@ -50,7 +52,8 @@ class FolderStorage(Storage):
                 with os.fdopen(handle, "wb") as file:
                     file.write(data)
                     file.flush()
-                    os.fsync(file.fileno())
+                    if self._sync:
+                        os.fsync(file.fileno())
                 Path(name).chmod(0o644)
                 with _locked(path.parent):
                     if expect is not Expect.ANYTHING:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from orchestrator.storage.base import Expect, Stat, Storage
+from orchestrator.storage.retry import Retry
 
 T = TypeVar("T")
 
@@ -43,6 +44,10 @@ class AsyncStorage:
     async def check(self) -> None:
         """See `Storage.check`."""
         await self._run(self.storage.check)
+
+    async def wait_ready(self) -> None:
+        """Like `check`, but a store that has a bad moment is asked again."""
+        await self._run(lambda: Retry().run("look at the store", self.storage.check))
 
     async def close(self) -> None:
         """Finish what is running and let go of the threads and connections."""

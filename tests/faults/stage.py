@@ -178,6 +178,8 @@ class Stage:
         total = sum(len(job["items"]) for job in jobs)
 
         def done() -> bool:
+            dead = [worker for worker in self.workers if not worker.alive]
+            assert len(dead) < len(self.workers), f"all workers ended: {dead[-1].log.read_text()[-500:]}"
             if callbacks and self.callbacks(jobs) < total:
                 time.sleep(0.2)
                 return False

@@ -147,7 +147,7 @@ async def tiny_worker(
 ) -> AsyncIterator[Worker]:
     """A worker with the tiny pipeline (or another) on a store."""
     hide = redactor or Redactor([secret] if secret else [])
-    store = AsyncStorage(FolderStorage(storage) if isinstance(storage, Path) else storage)
+    store = AsyncStorage(FolderStorage(storage, sync=False) if isinstance(storage, Path) else storage)
     metrics, log = Metrics(), Events(None, hide, listener=events.append if events is not None else None)
     records = Records(store, hide)
     client = CallbackClient(secret, timeout, AddressPolicy.parse(allow), schedule=FAST) if secret else None
