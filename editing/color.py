@@ -195,13 +195,15 @@ def delta_e_2000(lab_1: FloatArray, lab_2: FloatArray) -> FloatArray:
     h2 = np.degrees(np.arctan2(b2, a2p)) % 360.0
     grey = c1 * c2 == 0.0
     dh = h2 - h1
-    dh = np.where(dh > 180.0, dh - 360.0, np.where(dh < -180.0, dh + 360.0, dh))  # (10)
+    # Opposite hues are 180 degrees apart up to rounding, and must count as no more.
+    half = 180.0 + 1e-9
+    dh = np.where(dh > half, dh - 360.0, np.where(dh < -half, dh + 360.0, dh))  # (10)
     dh = np.where(grey, 0.0, dh)
     dhp = 2.0 * np.sqrt(c1 * c2) * np.sin(np.radians(dh / 2.0))  # (11)
     mean_l, mean_c = (l1 + l2) / 2.0, (c1 + c2) / 2.0  # (12), (13)
     total = h1 + h2
     wrapped = np.where(total < 360.0, (total + 360.0) / 2.0, (total - 360.0) / 2.0)
-    mean_h = np.where(np.abs(h1 - h2) <= 180.0, total / 2.0, wrapped)  # (14)
+    mean_h = np.where(np.abs(h1 - h2) <= half, total / 2.0, wrapped)  # (14)
     mean_h = np.where(grey, total, mean_h)
     t = (
         1.0

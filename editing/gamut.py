@@ -29,13 +29,21 @@ def fit(lab: FloatArray) -> FloatArray:
     """OKLab [n,3] -> display-linear [n,3] in 0..1: hue and lightness kept, chroma reduced by bisection."""
     lab = lab.copy()
     lab[..., 0] = np.clip(lab[..., 0], 0.0, 1.0)
-    low, high = np.zeros(lab.shape[:-1]), np.ones(lab.shape[:-1])
-    inside = _inside(lab)
+    factor = np.ones(lab.shape[:-1])
+    outside = ~_inside(lab)
+    if outside.any():
+        factor[outside] = _largest_factor(lab[outside])
+    return np.clip(oklab_to_linear(_reduced(lab, factor)), 0.0, 1.0)
+
+
+def _largest_factor(lab: FloatArray) -> FloatArray:
+    """The largest share of its chroma with which each colour [n,3] fits, by bisection."""
+    low, high = np.zeros(len(lab)), np.ones(len(lab))
     for _ in range(STEPS):
         middle = (low + high) / 2.0
         fits = _inside(_reduced(lab, middle))
         low, high = np.where(fits, middle, low), np.where(fits, high, middle)
-    return np.clip(oklab_to_linear(_reduced(lab, np.where(inside, 1.0, low))), 0.0, 1.0)
+    return low
 
 
 def _reduced(lab: FloatArray, factor: FloatArray) -> FloatArray:

@@ -18,7 +18,7 @@ from editing.surface import Surface
 from imaging.arrays import FloatArray, UInt8Array
 
 SHADING_MAX = 8.0
-TABLE = 16384
+TABLE = 8192
 # Noise is smoothed when the surface becomes this much brighter, within this radius (pixels), below this multiple of its deviation.
 LEAST_GAIN = 1.5
 NOISE_RADIUS = 6

@@ -27,6 +27,8 @@ SHINE_FLOOR = 0.04
 # Shading up to this value is never called shine.
 SHINE_FROM = 1.1
 LEAST = 1e-4
+# Pixels that the fit looks at, evenly spread.
+FIT_PIXELS = 20_000
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Reflection:
 
 def fit_reflection(pixels: FloatArray) -> Reflection:
     """Fit the model to a surface's solid pixels, linear float32 [n,3], n >= 1."""
+    pixels = pixels[:: max(1, len(pixels) // FIT_PIXELS)]
     light = pixels @ LUMINANCE
     low, high = np.percentile(light, MIDDLE)
     middle = pixels[(light >= low) & (light <= high)]

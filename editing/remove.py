@@ -60,7 +60,7 @@ def _replace(canvas: Canvas, before: UInt8Array, part: Surface, rule: Remove, sh
     """Transparent: the background's own colour with straight alpha. Background: that colour over a flat one, and over its shadow."""
     x0, y0, x1, y1 = part.box
     inner, outer = surroundings(part)
-    flat = None if rule.color is None else from_display(hex_to_linear(rule.color)).astype(np.float32)
+    flat = None if rule.color is None else hex_to_linear(rule.color)
     level = np.float32(part.reflection.luminance)
 
     source, target = before[y0:y1, x0:x1], canvas.rgb[y0:y1, x0:x1]
@@ -80,11 +80,12 @@ def _replace(canvas: Canvas, before: UInt8Array, part: Surface, rule: Remove, sh
         kept = np.maximum(back + rest * (linear - share * fore - rest * back), 0.0)
         result = kept
         if flat is not None:
-            new = np.broadcast_to(flat, linear.shape)
+            light = np.ones(alpha.shape, np.float32)
             if cast is not None:
                 dark = np.minimum((linear @ LUMINANCE) / level, 1.0)
-                new = new * (1.0 - cast[place].astype(np.float32) / 255.0 * (1.0 - dark))[..., None]
-            result = new * share + kept * rest
+                light = 1.0 - cast[place].astype(np.float32) / 255.0 * (1.0 - dark)
+            # A flat colour is a colour on the screen, not a paint under the photo's light: shadow scales it there.
+            result = from_display(flat * light[..., None]).astype(np.float32) * share + kept * rest
         np.copyto(target[place], encode_scene(result), where=touched[..., None])
 
     for_tiles(x1 - x0, y1 - y0, work)

@@ -19,12 +19,13 @@ LIGHT_FACTOR = 1.05
 LIGHT_RANGE = (0.6, 1.0)
 # Noise is measured in blocks this large. It is at least rounding to 8 bits, and at most a few codes: what is stronger is texture.
 NOISE_BLOCK = 10
+NOISE_BLOCKS = 400
 NOISE_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 LEAST_NOISE_CODES = 0.3
 NOISE_CODES = 2.5
 
 # Statistics need no more pixels than this; a larger crop is averaged down first.
-WORK_PIXELS = 250_000
+WORK_PIXELS = 120_000
 SOLID_ALPHA = 250
 # Two parts are one material when their colours, at luminance 1, differ by less than this ...
 SAME_COLOUR = 0.15
@@ -96,7 +97,7 @@ def light_level(photo: UInt8Array) -> float:
 def _noise(crop: UInt8Array, alpha: UInt8Array) -> float:
     """Noise of linear luminance (Immerkaer, "Fast noise variance estimation", 1996), in the calmest quarter of small solid blocks."""
     height, width = alpha.shape
-    step = max(NOISE_BLOCK, int((height * width / 1500) ** 0.5))
+    step = max(NOISE_BLOCK, int((height * width / NOISE_BLOCKS) ** 0.5))
     found: list[tuple[float, float]] = []
     for y in range(0, height - NOISE_BLOCK + 1, step):
         for x in range(0, width - NOISE_BLOCK + 1, step):
@@ -132,6 +133,9 @@ def _materials(small: FloatArray, solid: UInt8Array) -> tuple[UInt8Array, list[R
             references.append(colour)
     labels = np.zeros(solid.shape, np.uint8)
     for index, group in enumerate(groups, start=1):
+        if len(group) == 1:
+            labels[parts == group[0]] = index
+            continue
         labels[np.isin(parts, group)] = index
         references[index - 1] = fit_reflection(small[labels == index])
     # Small parts take the label of the nearest large one later; here they only must not be lost.
@@ -143,7 +147,7 @@ def _same_material(one: Reflection, other: Reflection, pixels: FloatArray) -> bo
     a, b = (item.reference / item.luminance for item in (one, other))
     if float(np.linalg.norm(a - b)) >= SAME_COLOUR:
         strong, weak = (a, b) if chroma_of(a) >= chroma_of(b) else (b, a)
-        if chroma_of(weak) < LEAST_SATURATION * chroma_of(strong):
+        if chroma_of(weak) < LEAST_SATURATION * chroma_of(strong) or float((a - 1.0) @ (b - 1.0)) <= 0.0:
             return False
         # Shine moves a colour towards white: what counts is the distance from the plane of the stronger colour and white.
         normal = np.cross(strong, np.ones(3))

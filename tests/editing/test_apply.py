@@ -1,0 +1,125 @@
+"""The applier's contract: what changes, what must not, which files come back, and what the report says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from editing.apply import edit_photo
+from editing.errors import ConceptNotFoundError, EditError, UnknownNameError
+from editing.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor, Remove, Tone
+from editing.select import Segments, prompts_of
+from imaging.decode import decode
+from imaging.encode import encode
+from tests.editing.rooms import request, segments, wall_photo
+
+NAVY = Recolor(color="#22304A")
+
+
+def test_pixels_outside_the_matte_and_protected_ones_are_identical() -> None:
+    photo, mask = wall_photo("#D8CFC0")
+    guard = np.zeros_like(mask)
+    guard[40:80, 60:100] = True
+    result = edit_photo(photo, segments(mask, guard), request({"wall": NAVY}, protect=("picture",)), [])
+    edited = decode(result.files[0])
+    far = np.zeros_like(mask)
+    far[24:-24, 28:-28] = True
+    outside = ~np.pad(mask, 3)[3:-3, 3:-3]
+    outside[16:-16, 20:-20] = False
+    assert np.array_equal(edited[outside], photo[outside])
+    assert np.array_equal(edited[44:76, 64:96], photo[44:76, 64:96])
+    changed = far & ~guard
+    changed[36:84, 56:104] = False
+    assert (edited[changed] != photo[changed]).any(axis=-1).mean() > 0.99
+
+
+def test_files_come_in_the_order_of_the_report() -> None:
+    photo, mask = wall_photo("#D8CFC0")
+    outputs = [
+        Output(name="a", edits=[Edit(concept="wall", rule=NAVY)]),
+        Output(name="b", edits=[Edit(concept="wall", rule=Tone(exposure=0.5))], format="jpeg"),
+    ]
+    job = PhotoRequest(concepts=[ConceptQuery(name="wall", prompts=["wall"])], outputs=outputs, masks=True)
+    result = edit_photo(photo, segments(mask), job, [])
+    assert [(f.kind, f.name, f.media_type) for f in result.report.files] == [
+        ("output", "a", "image/png"),
+        ("output", "b", "image/jpeg"),
+        ("preview", "a", "image/jpeg"),
+        ("preview", "b", "image/jpeg"),
+        ("mask", "wall", "image/png"),
+    ]
+    assert len(result.files) == 5
+    assert [decode(data).shape[:2] for data in result.files[:2]] == [photo.shape[:2]] * 2
+    assert {"matte", "apply", "encode", "preview"} <= set(result.report.timings)
+    assert [e.rule for o in result.report.outputs for e in o.edits] == ["recolor", "tone"]
+
+
+def test_user_mask_replaces_segmentation() -> None:
+    photo, mask = wall_photo("#A8A04A")
+    job = PhotoRequest(
+        concepts=[ConceptQuery(name="wall", prompts=["wall"], mask_attachment=0)],
+        outputs=[Output(name="out", edits=[Edit(concept="wall", rule=NAVY)])],
+    )
+    assert prompts_of(job.concepts) == []
+    result = edit_photo(photo, Segments.empty(), job, [encode(mask.astype(np.uint8) * 255)])
+    assert result.report.concepts[0].source == "user"
+    assert result.report.outputs[0].edits[0].delta_e < 1.5
+    with pytest.raises(EditError, match="attachment 0, but 0 were sent"):
+        edit_photo(photo, Segments.empty(), job, [])
+
+
+def test_missing_concept_is_a_warning_or_by_option_an_error() -> None:
+    photo, mask = wall_photo("#D8CFC0")
+    result = edit_photo(photo, segments(mask, presence=0.1, score=0.1), request({"Grout": NAVY}), [])
+    assert result.report.warnings == ["nothing found for 'Grout'"]
+    assert not result.report.concepts[0].found
+    assert np.array_equal(decode(result.files[0]), photo)
+    with pytest.raises(ConceptNotFoundError, match="'Grout'"):
+        edit_photo(photo, segments(mask, presence=0.1, score=0.1), request({"Grout": NAVY}, missing_is_error=True), [])
+
+
+def test_objects_lie_above_surfaces_whatever_the_order() -> None:
+    photo, wall = wall_photo("#D8CFC0")
+    sofa = np.zeros_like(wall)
+    sofa[60:100, 60:120] = True
+    concepts = [ConceptQuery(name="wall", prompts=["wall"]), ConceptQuery(name="sofa", prompts=["sofa"], kind="object")]
+    edits = [Edit(concept="wall", rule=NAVY), Edit(concept="sofa", rule=Recolor(color="#C99A35"))]
+    for order in (edits, edits[::-1]):
+        job = PhotoRequest(concepts=concepts, outputs=[Output(name="out", edits=order)])
+        edited = decode(edit_photo(photo, segments(wall, sofa), job, []).files[0])
+        red, _, blue = edited[70:90, 75:105].reshape(-1, 3).mean(axis=0)
+        assert red > blue + 40
+        red, _, blue = edited[26:50, 40:120].reshape(-1, 3).mean(axis=0)
+        assert blue > red
+
+
+def test_unknown_names_and_impossible_outputs_are_refused() -> None:
+    photo, mask = wall_photo("#D8CFC0")
+    job = request({"wall": NAVY})
+    bad = job.model_copy(update={"protect": ["door"]})
+    with pytest.raises(UnknownNameError, match="unknown protected concept 'door'; there is: wall"):
+        edit_photo(photo, segments(mask), bad, [])
+    jpeg = Output(name="shop", edits=[Edit(concept="wall", rule=Remove(mode="transparent"))], format="jpeg")
+    with pytest.raises(EditError, match="'shop' is JPEG, which cannot be transparent"):
+        edit_photo(photo, segments(mask), job.model_copy(update={"outputs": [jpeg]}), [])
+    with pytest.raises(EditError, match="1 prompts were asked for, but the segmentation answers 0"):
+        edit_photo(photo, Segments.empty(), job, [])
+
+
+def test_instances_share_the_matte_between_them() -> None:
+    photo, mask = wall_photo("#D8CFC0")
+    left, right = mask.copy(), mask.copy()
+    left[:, 80:], right[:, :80] = False, False
+    both = Segments(
+        region=(mask * 255).astype(np.uint8)[None],
+        masks=np.stack([left, right]).astype(np.uint8)[None] * 255,
+        scores=np.array([[0.9, 0.8]], np.float32),
+        boxes=np.zeros((1, 2, 4), np.float32),
+        presence=np.ones(1, np.float32),
+    )
+    result = edit_photo(photo, both, request({"wall": NAVY}, masks=True), [])
+    masks = [decode(data)[..., 0] for data, info in zip(result.files, result.report.files, strict=True) if info.kind == "mask"]
+    assert [info.instance for info in result.report.files if info.kind == "mask"] == [1, 2]
+    assert masks[0][60, 40] == 255
+    assert masks[0][60, 120] == 0
+    assert masks[1][60, 120] == 255

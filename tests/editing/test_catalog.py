@@ -1,0 +1,90 @@
+"""Presets, palettes and textures: the data is sound, names resolve, and mistakes are answered with what exists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from editing import catalog
+from editing.catalog_html import palette_html, presets_html
+from editing.errors import EditError, UnknownNameError
+from imaging.decode import decode
+
+
+def test_the_palette_is_large_and_has_what_the_contract_names() -> None:
+    palette = catalog.load_palette()
+    assert len(palette.colors) >= 60
+    assert {"oak_a", "offwhite_b"} <= set(palette.hexes)
+    assert {"paint", "wood", "stone", "metal"} == {paint.kind for paint in palette.colors}
+    with pytest.raises(UnknownNameError, match=r"unknown palette colour 'oak_z'; there is: .*oak_a"):
+        palette.find("oak_z")
+
+
+def test_a_users_palette_needs_only_id_and_hex(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(yaml.safe_dump({"name": "own", "colors": [{"id": "brick", "hex": "#A4573D"}]}))
+    paint = catalog.load_palette(path).find("brick")
+    assert paint.lab[0] == pytest.approx(46.0, abs=1.5)
+    assert 10 < paint.lrv < 20
+
+
+@pytest.mark.parametrize(
+    ("colors", "message"),
+    [
+        ([{"id": "a", "hex": "red"}], "colors.0.hex"),
+        ([{"id": "a", "hex": "#A4573D", "lab": [50, 0, 0]}], "leave lab out"),
+        ([{"id": "a", "hex": "#A4573D"}, {"id": "a", "hex": "#000000"}], "given twice: a"),
+        ([], "colors"),
+    ],
+)
+def test_a_broken_palette_says_where(tmp_path: Path, colors: list[object], message: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(yaml.safe_dump({"name": "bad", "colors": colors}))
+    with pytest.raises(EditError, match=message):
+        catalog.load_palette(path)
+
+
+def test_presets_resolve_what_users_write() -> None:
+    interior = catalog.find_preset("interior")
+    assert interior.query("Frame_Molding").prompts == ["baseboard", "molding"]
+    assert interior.query("skirting-board").name == "skirting-board"
+    assert interior.query("skirting-board").prompts == ["baseboard", "molding"]
+    assert interior.query("rubber duck").prompts == ["rubber duck"]
+    assert interior.query("rubber duck").kind == "object"
+    assert "Window" in interior.protect
+    assert interior.queries()["couch"].prompts == ["sofa"]
+    with pytest.raises(UnknownNameError, match="there is: interior, seller"):
+        catalog.find_preset("garden")
+
+
+def test_seller_background_brings_what_it_is_the_complement_of() -> None:
+    queries = catalog.find_preset("seller").queries_for(["Background", "item"])
+    assert [query.name for query in queries] == ["Background", "item", "Shadow"]
+    assert queries[0].complement_of == ["item", "Shadow"]
+
+
+def test_a_new_preset_is_one_new_file(tmp_path: Path) -> None:
+    (tmp_path / "garden.yaml").write_text("name: garden\nconcepts:\n  Lawn: {prompts: [lawn], synonyms: [grass]}\n")
+    assert catalog.load_presets(tmp_path)["garden"].query("Grass").prompts == ["lawn"]
+    (tmp_path / "bad.yaml").write_text("name: bad\nconcepts:\n  Lawn: {prompts: []}\n")
+    with pytest.raises(EditError, match=r"bad.yaml: concepts.Lawn"):
+        catalog.load_presets.__wrapped__(tmp_path)
+
+
+@pytest.mark.parametrize("texture", sorted(catalog.textures()))
+def test_textures_repeat_without_a_seam(texture: str) -> None:
+    image = decode(catalog.find_texture(texture).read()).astype(float)
+    assert min(image.shape[:2]) >= 1024
+    for axis in (0, 1):
+        steps = np.abs(np.diff(image, axis=axis)).mean(axis=(1 - axis, 2))
+        seam = np.abs(np.take(image, 0, axis) - np.take(image, -1, axis)).mean()
+        assert seam <= steps.max() * 1.3 + 1.0
+
+
+def test_swatch_pages_hold_everything() -> None:
+    page = palette_html(catalog.load_palette(), catalog.textures().values())
+    assert page.count("class=swatch") == len(catalog.load_palette().colors) + len(catalog.textures())
+    assert "Frame_Molding" in presets_html(catalog.load_presets().values())

@@ -1,0 +1,88 @@
+"""Mattes: snapped to the photo's edges, never far from the mask, and resolved where concepts overlap."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from benchmarks.quality.metrics import boundary_f, matte_error
+from editing.matte import Matte, complement, feather, from_user_mask, refine, unite
+from editing.overlap import resolve
+from editing.request import ConceptQuery
+
+
+def disc(width: int = 640, height: int = 480) -> tuple[np.ndarray, np.ndarray]:
+    """A photo of a textured disc on a textured ground, and its exact mask."""
+    y, x = np.mgrid[0:height, 0:width]
+    mask = (x - 330) ** 2 + (y - 230) ** 2 < 150**2
+    rng = np.random.default_rng(0)
+    colour = np.where(mask[..., None], (60, 90, 140), (200, 190, 170))
+    return np.clip(colour + rng.normal(0, 5, (height, width, 3)), 0, 255).astype(np.uint8), mask
+
+
+def low(mask: np.ndarray, shift: float = 0.0) -> np.ndarray:
+    """The mask as a network answers: 288 x 288, soft, and moved by `shift` mask pixels."""
+    small = cv2.GaussianBlur(cv2.resize(mask.astype(np.float32), (288, 288), interpolation=cv2.INTER_AREA), (0, 0), 0.8)
+    moved = cv2.warpAffine(small, np.array([[1, 0, shift], [0, 1, shift]]), (288, 288), borderMode=cv2.BORDER_REPLICATE)
+    return np.round(moved * 255).astype(np.uint8)
+
+
+def test_edges_are_sharper_and_truer_than_bilinear() -> None:
+    photo, mask = disc()
+    for shift in (0.0, 0.7):
+        probability = low(mask, shift)
+        bilinear = cv2.resize(probability, (640, 480), interpolation=cv2.INTER_LINEAR)
+        ours = refine(probability, photo).alpha
+        assert matte_error(ours, mask) < 0.5 * matte_error(bilinear, mask)
+        assert boundary_f(ours, mask) > 0.95
+
+
+def test_far_from_the_edge_the_matte_is_exactly_on_or_off() -> None:
+    photo, mask = disc()
+    alpha = refine(low(mask), photo).alpha
+    kernel = np.ones((17, 17), np.uint8)
+    assert (alpha[cv2.erode(mask.astype(np.uint8), kernel) > 0] == 255).all()
+    assert (alpha[cv2.dilate(mask.astype(np.uint8), kernel) == 0] == 0).all()
+    assert not refine(np.zeros((288, 288), np.uint8), photo).alpha.any()
+    assert refine(np.full((288, 288), 255, np.uint8), photo).alpha.min() == 255
+
+
+def test_any_size_of_photo_and_mask() -> None:
+    for height, width in ((8, 9), (63, 65), (200, 37), (1000, 700)):
+        photo = np.zeros((height, width, 3), np.uint8)
+        photo[:, width // 2 :] = 200
+        probability = np.zeros((72, 72), np.uint8)
+        probability[:, 36:] = 255
+        alpha = refine(probability, photo).alpha
+        assert alpha.shape == (height, width)
+        assert alpha[height // 2, -1] == 255
+        assert alpha[height // 2, 0] == 0
+
+
+def test_a_hand_drawn_mask_is_snapped_and_a_soft_one_kept() -> None:
+    photo, mask = disc()
+    drawn = cv2.warpAffine(mask.astype(np.float32), np.array([[1.0, 0, 2], [0, 1.0, 1]]), (640, 480))
+    snapped = from_user_mask(drawn, photo).alpha
+    assert matte_error(snapped, mask) < 0.6 * matte_error((drawn * 255).astype(np.uint8), mask)
+    soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 20)
+    assert np.array_equal(from_user_mask(soft, photo).alpha, np.round(soft * 255).astype(np.uint8))
+
+
+def test_feather_union_and_complement() -> None:
+    _, mask = disc()
+    matte = Matte((mask * 255).astype(np.uint8))
+    assert feather(matte, 0.0) is matte
+    assert np.unique(feather(matte, 4.0).alpha).size > 50
+    assert unite([matte, complement(matte)]).alpha.min() == 255
+    assert matte.box == (181, 81, 480, 380)
+
+
+def test_overlaps_go_to_protected_then_objects_then_priority_then_order() -> None:
+    full = Matte(np.full((4, 4), 255, np.uint8))
+    names = ["wall", "tile", "sofa", "grout"]
+    kinds = [("surface", 0), ("surface", 1), ("object", 0), ("surface", 4)]
+    concepts = [ConceptQuery(name=n, prompts=[n], kind=k, priority=p) for n, (k, p) in zip(names, kinds, strict=True)]
+    present = dict.fromkeys(names, full)
+    assert [n for n, m in resolve(concepts, present, []).items() if m.alpha.any()] == ["sofa"]
+    assert [n for n, m in resolve(concepts[:2], present, []).items() if m.alpha.any()] == ["tile"]
+    assert not any(m.alpha.any() for m in resolve(concepts, present, ["grout"]).values())

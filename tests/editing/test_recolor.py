@@ -1,0 +1,84 @@
+"""Recolouring where the answer is known: plain surfaces under known light, and rendered rooms."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from editing.apply import edit_photo
+from editing.color import LUMINANCE, decode_srgb, encode_srgb, hex_to_linear
+from editing.request import Recolor
+from imaging.decode import decode
+from tests.editing.rooms import request, segments, shading, wall_photo
+
+
+def recolored(source: str, target: str, strength: float = 1.0) -> tuple[np.ndarray, np.ndarray, object]:
+    photo, mask = wall_photo(source)
+    result = edit_photo(photo, segments(mask), request({"wall": Recolor(color=target, strength=strength)}), [])
+    return decode(result.files[0]), photo, result.report.outputs[0].edits[0]
+
+
+@pytest.mark.parametrize("source", ["#F4F1EA", "#22304A", "#808080", "#A8A04A", "#9E3B34", "#2A2A2B"])
+@pytest.mark.parametrize("target", ["#22304A", "#EFE9DD", "#A4573D", "#A3AF94", "#2A2A2B"])
+def test_colour_and_light_are_right_from_any_source_to_any_target(source: str, target: str) -> None:
+    edited, _, report = recolored(source, target)
+    assert report.delta_e < 2.5
+    inside = (slice(26, -26), slice(30, -30))
+    light = decode_srgb(edited)[inside] @ LUMINANCE
+    assert np.corrcoef(np.log(light.ravel()), np.log(shading()[inside].ravel()))[0, 1] > 0.97
+
+
+def test_strength_blends_with_the_photo() -> None:
+    full, photo, _ = recolored("#A8A04A", "#5E7F8C")
+    half, _, _ = recolored("#A8A04A", "#5E7F8C", 0.5)
+    none, _, _ = recolored("#A8A04A", "#5E7F8C", 0.0)
+    middle = (slice(40, 80), slice(50, 110))
+    assert np.abs(none[middle].astype(int) - photo[middle]).max() <= 1
+    between = (decode_srgb(full)[middle] + decode_srgb(photo)[middle]) / 2
+    assert np.abs(decode_srgb(half)[middle] - between).mean() < 0.02
+
+
+def test_a_glint_stays_a_glint() -> None:
+    photo, mask = wall_photo("#9E3B34")
+    linear = decode_srgb(photo)
+    y, x = np.mgrid[0:120, 0:160]
+    glint = 0.7 * np.exp(-(((x - 80) / 6) ** 2 + ((y - 60) / 6) ** 2))[..., None]
+    photo = encode_srgb((linear + glint).astype(np.float32))
+    edited = decode(edit_photo(photo, segments(mask), request({"wall": Recolor(color="#22304A")}), []).files[0])
+    assert edited[60, 80].min() > 140
+    assert np.ptp(edited[60, 80].astype(int)) < 60
+
+
+def test_noise_of_a_dark_surface_is_not_amplified() -> None:
+    photo, mask = wall_photo("#22262E")
+    rng = np.random.default_rng(0)
+    noisy = np.clip(photo + rng.normal(0, 1.2, photo.shape), 0, 255).round().astype(np.uint8)
+    edited = decode(edit_photo(noisy, segments(mask), request({"wall": Recolor(color="#EFE9DD")}), []).files[0])
+    flat = edited[70:90, 100:120].astype(float).mean(axis=-1)
+    assert flat.std() < 5.0
+
+
+def test_no_fringe_at_the_edge() -> None:
+    """Pixels in the mixed band lie between the new wall and the frame, and never beyond either in any channel."""
+    photo, mask = wall_photo("#E2BE63", frame="#F4F4F4")
+    blurred = encode_srgb(cv2.GaussianBlur(decode_srgb(photo), (0, 0), 0.8))
+    edited = decode(edit_photo(blurred, segments(mask), request({"wall": Recolor(color="#22304A")}), []).files[0]).astype(int)
+    row = edited[60]
+    for channel in range(3):
+        low, high = sorted((row[40, channel], row[10, channel]))
+        assert row[15:34, channel].min() >= low - 14
+        assert row[15:34, channel].max() <= high + 14
+
+
+def test_two_walls_of_two_paints_keep_their_own_reference() -> None:
+    photo, mask = wall_photo("#D8CFC0")
+    photo[:, 78:82] = 30
+    mask[:, 78:82] = False
+    right = decode_srgb(photo)[:, 82:] / hex_to_linear("#D8CFC0") * hex_to_linear("#3F5A6B")
+    photo[20:-20, 82:-24] = encode_srgb(right.astype(np.float32))[20:-20, :-24]
+    result = edit_photo(photo, segments(mask), request({"wall": Recolor(color="#A3AF94")}), [])
+    edited = decode(result.files[0])
+    left_light, right_light = (float((decode_srgb(edited[50:70, a:b]) @ LUMINANCE).mean()) for a, b in ((40, 60), (95, 115)))
+    assert 0.5 < right_light / left_light < 1.7
+    assert result.report.outputs[0].edits[0].delta_e < 3.0

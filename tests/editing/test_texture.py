@@ -1,0 +1,124 @@
+"""Textures: the camera from known lines, planes of known size, sampling without aliasing, light kept."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from editing.apply import edit_photo
+from editing.color import decode_srgb
+from editing.errors import EditError, UnknownNameError
+from editing.request import ConceptQuery, Edit, Output, PhotoRequest, Texture
+from editing.texture.camera import RoomCamera, estimate_camera
+from editing.texture.lines import Segments2D, find_segments
+from editing.texture.plane import floor_or_ceiling, wall
+from editing.texture.sample import make_material, sample
+from imaging.decode import decode
+from imaging.encode import encode
+from tests.editing.rooms import segments, wall_photo
+
+WIDTH, HEIGHT = 900, 600
+
+
+def camera(yaw: float = 0.5, pitch: float = 0.12, focal: float = 650.0) -> RoomCamera:
+    """A camera turned by `yaw` and tilted down by `pitch` (radians)."""
+    cy, sy, cp, sp = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch)
+    axes = np.array([[cy, sy * sp, sy * cp], [-sy, cy * sp, cy * cp], [0.0, cp, -sp]])
+    return RoomCamera(axes, focal, (WIDTH / 2, HEIGHT / 2), 1.0)
+
+
+def drawn_lines(true: RoomCamera) -> Segments2D:
+    """Segments along the three directions of a room through random points, with a little noise."""
+    rng = np.random.default_rng(1)
+    ends = []
+    while len(ends) < 90:
+        start = np.array([rng.uniform(-3, 3), rng.uniform(1, 6), rng.uniform(-1.5, 1.5)])
+        stop = start + np.eye(3)[len(ends) % 3] * rng.uniform(0.5, 1.5)
+        points = np.array([start, stop]) @ true.axes
+        if (points[:, 2] < 0.3).any():
+            continue
+        pixels = points @ true.matrix.T
+        pixels = pixels[:, :2] / pixels[:, 2:]
+        if (pixels > 0).all() and (pixels < [WIDTH, HEIGHT]).all():
+            ends.append((pixels + rng.normal(0, 0.2, (2, 2))).ravel())
+    array = np.array(ends)
+    return Segments2D(array, np.hypot(array[:, 2] - array[:, 0], array[:, 3] - array[:, 1]))
+
+
+def angle(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.degrees(np.arccos(np.clip(abs(one @ other), 0.0, 1.0))))
+
+
+@pytest.mark.parametrize(("yaw", "pitch", "focal"), [(0.5, 0.12, 650.0), (0.75, -0.05, 500.0), (0.2, 0.25, 800.0)])
+def test_the_camera_is_found_from_lines(yaw: float, pitch: float, focal: float) -> None:
+    true = camera(yaw, pitch, focal)
+    found = estimate_camera(drawn_lines(true), WIDTH, HEIGHT)
+    assert min(angle(found.axes[0], true.axes[0]), angle(found.axes[0], true.axes[1])) < 1.5
+    assert angle(found.axes[2], true.axes[2]) < 1.0
+    assert found.focal == pytest.approx(focal, rel=0.1)
+    assert found.confidence > 0.8
+
+
+def test_without_lines_a_level_camera_of_no_confidence() -> None:
+    found = estimate_camera(find_segments(np.full((300, 400, 3), 128, np.uint8)), 400, 300)
+    assert found.confidence == 0.0
+    assert found.axes[2] @ [0, 1, 0] == 1.0
+
+
+def test_metres_on_the_floor_and_distance_of_a_wall() -> None:
+    true = camera(0.0, 0.0)
+    plane = floor_or_ceiling(true, False, 1.5)
+    # Two points on the floor, 1 m apart across, 3 m in front of a level camera 1.5 m above it.
+    pixels = np.array([[true.center[0] + 650 * x / 3.0, true.center[1] + 650 * 1.5 / 3.0, 1.0] for x in (0.0, 1.0)])
+    metres = pixels @ plane.to_plane.T
+    metres = metres[:, :2] / metres[:, 2:]
+    assert np.linalg.norm(metres[1] - metres[0]) == pytest.approx(1.0, abs=1e-6)
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[100:544, 200:700] = True
+    across = (
+        np.array([[300.0, 300.0, 1.0], [400.0, 300.0, 1.0]]) @ wall(true, mask, Segments2D(np.zeros((0, 4)), np.zeros(0)), 1.5).to_plane.T
+    )
+    across = across[:, :2] / across[:, 2:]
+    # The foot at row 544 is 1.5 x 650 / 244 = 4.0 m away, where 100 pixels are 0.615 m.
+    assert np.linalg.norm(across[1] - across[0]) == pytest.approx(0.615, abs=0.01)
+
+
+def test_far_away_a_checkerboard_becomes_its_mean() -> None:
+    board = (np.indices((64, 64)).sum(axis=0) // 8 % 2 * 255).astype(np.uint8)
+    material = make_material(np.repeat(board[..., None], 3, axis=2), (1.0, 1.0), 0.0)
+    near = sample(material, np.diag([1 / 64, 1 / 64, 1.0]), 0, 0, 32, 32)
+    far = sample(material, np.diag([1.7, 1.7, 1.0]), 0, 0, 32, 32)
+    assert near.std() > 0.4
+    assert far.std() < 0.02
+    assert far.mean() == pytest.approx(0.5, abs=0.02)
+
+
+def textured(**options: object) -> tuple[np.ndarray, object]:
+    photo, mask = wall_photo("#A8A04A", 240, 320)
+    job = PhotoRequest(
+        concepts=[ConceptQuery(name="floor", prompts=["floor"])],
+        outputs=[Output(name="out", edits=[Edit(concept="floor", rule=Texture.model_validate(options))])],
+    )
+    picture = np.full((64, 64, 3), 180, np.uint8)
+    result = edit_photo(photo, segments(mask), job, [encode(picture)])
+    return decode(result.files[0]), result.report.outputs[0].edits[0]
+
+
+def test_light_is_kept_and_low_confidence_is_reported() -> None:
+    edited, report = textured(attachment=0)
+    assert report.geometry_confidence < 0.4
+    assert any("perspective" in warning for warning in report.warnings)
+    light = decode_srgb(edited)[120, 60:260].mean(axis=1)
+    assert light[10] > light[-10] * 1.1
+
+
+def test_rotation_scale_and_offset_change_the_picture_and_mistakes_are_named() -> None:
+    plain, _ = textured(texture="tile_square")
+    for options in ({"rotation": 30.0}, {"scale": 2.0}, {"offset": (0.5, 0.0)}):
+        assert (textured(texture="tile_square", **options)[0] != plain).any()
+    with pytest.raises(UnknownNameError, match=r"unknown texture 'lava'; there is: carpet"):
+        textured(texture="lava")
+    with pytest.raises(EditError, match="not both"):
+        textured(texture="carpet", attachment=0)
+    with pytest.raises(EditError, match="attachment 5, but 1 were sent"):
+        textured(attachment=5)
