@@ -128,7 +128,7 @@ def door(b: Builder, rng: Rng, wall: int, size, u: float, w: float, h: float, lo
         lw = hw / leaves
         style = look["panels"]
         if style > 0:
-            rows = [(0.06, 0.94)] if style == 1 else [(0.06, 0.42), (0.5, 0.94)] if style == 2 else [(0.05, 0.3), (0.36, 0.62), (0.68, 0.94)]
+            rows = ([(0.06, 0.94)], [(0.06, 0.42), (0.5, 0.94)], [(0.05, 0.3), (0.36, 0.62), (0.68, 0.94)])[style - 1]
             cols = look["cols"]
             for a, e in rows:
                 for k in range(cols):
@@ -164,9 +164,7 @@ def picture(b: Builder, rng: Rng, wall: int, size, u: float, z: float, w: float,
     art = mt.art(rng, w - 2 * t, h - 2 * t)
     frame = b.mat(mt.lacquer(rng, 0.25) if rng.random() < 0.5 else mt.wood(rng))
     b.box((0, 0.012, z), (w / 2, 0.014, h / 2), frame, 0.004)
-    # Box faces have their texture origin in the centre, the picture in its corner: shift by wrapping in the row.
     m = b.mat(art)
-    b.materials[m][tx.P0 + 6] = 1.0
     b.box((0, 0.018, z), (w / 2 - t, 0.0105, h / 2 - t), m)
 
 

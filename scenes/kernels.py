@@ -245,8 +245,8 @@ def gather(low, fi, fj, x, y, z, nx, ny, nz, depth, rad, acc):
     for c in range(6):
         acc[c] = 0.0
     ws = 0.0
-    i0 = int(math.floor(fi))
-    j0 = int(math.floor(fj))
+    i0 = math.floor(fi)
+    j0 = math.floor(fj)
     scale = 40.0 / depth
     for j in range(max(j0 - rad, 0), min(j0 + rad + 1, hl)):
         for i in range(max(i0 - rad, 0), min(i0 + rad + 1, wl)):
@@ -314,16 +314,16 @@ def shade(cam, surf, opening, part, geo, low, step, rad, spp, edge_spp, seed, si
           inv, half, bevel, solid, mat_of, mats, plane_mat, sun, alt):
     """Pass 3. ``alt`` (M,) int maps a material to its override or to itself.
 
-    Returns float32 (h,w,3) each: albedo, override albedo, light (albedo-weighted shading sums), override light, gloss.
+    Returns float32 (h,w,3) each: albedo, light of the original room, light, gloss; and the overridden share (h,w).
     The two light images are ``sum(albedo * shading)`` over the subsamples, so that their quotient by the albedo is
     the effective shading of the pixel.
     """
     h, w = surf.shape
-    alb = np.zeros((h, w, 3), np.float32)
     alb2 = np.zeros((h, w, 3), np.float32)
     lit = np.zeros((h, w, 3), np.float32)
     lit2 = np.zeros((h, w, 3), np.float32)
     spec = np.zeros((h, w, 3), np.float32)
+    cover = np.zeros((h, w), np.float32)
     acc = np.zeros(6)
     pix = 1.0 / cam[3]
     for j in range(h):
@@ -370,7 +370,7 @@ def shade(cam, surf, opening, part, geo, low, step, rad, spp, edge_spp, seed, si
                 z = cam[2] + t * dz + nz * 2e-3
                 if sf >= 6:
                     m = mat_of[sf - 6]
-                elif pt == FRAME or pt == REVEAL:
+                elif pt in (FRAME, REVEAL):
                     m = int(openings[op, O_FRAME_MAT]) + (1 if pt == REVEAL else 0)
                 else:
                     m = plane_mat[sf]
@@ -396,6 +396,7 @@ def shade(cam, surf, opening, part, geo, low, step, rad, spp, edge_spp, seed, si
                 r, g, b, cav = texture(mats[m], u, v, fw)
                 m2 = alt[m]
                 if m2 != m:
+                    cover[j, i] += inv_n
                     r2, g2, b2, cav2 = texture(mats[m2], u, v, fw)
                     # A paint override keeps the relief (joints, folds) that is there; a material brings its own.
                     if mats[m2, 0] == 0:
@@ -403,9 +404,6 @@ def shade(cam, surf, opening, part, geo, low, step, rad, spp, edge_spp, seed, si
                 else:
                     r2, g2, b2, cav2 = r, g, b, cav
                 em = mats[m, EMIT]
-                alb[j, i, 0] += r * inv_n
-                alb[j, i, 1] += g * inv_n
-                alb[j, i, 2] += b * inv_n
                 alb2[j, i, 0] += r2 * inv_n
                 alb2[j, i, 1] += g2 * inv_n
                 alb2[j, i, 2] += b2 * inv_n
@@ -418,7 +416,7 @@ def shade(cam, surf, opening, part, geo, low, step, rad, spp, edge_spp, seed, si
                 spec[j, i, 0] += (acc[3] + em * mats[m, C0]) * inv_n
                 spec[j, i, 1] += (acc[4] + em * mats[m, C0 + 1]) * inv_n
                 spec[j, i, 2] += (acc[5] + em * mats[m, C0 + 2]) * inv_n
-    return alb, alb2, lit, lit2, spec
+    return alb2, lit, lit2, spec, cover
 
 
 __all__ = ["O_WALL", "PLANE", "primary", "ray", "sample_light", "shade"]

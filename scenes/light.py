@@ -51,7 +51,7 @@ def outside(o, dx, dy, dz):
     if el < top:
         n = fbm(az * 26.0, el * 26.0, seed + 7, 4, 0.0)
         if style == 2:
-            tone = 0.25 + 0.4 * hash2(int(math.floor(az * 9.0)), 5, seed)
+            tone = 0.25 + 0.4 * hash2(math.floor(az * 9.0), 5, seed)
             wx = az * 90.0 - math.floor(az * 90.0)
             wz = el * 70.0 - math.floor(el * 70.0)
             if wx > 0.3 and wz > 0.4:

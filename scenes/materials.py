@@ -185,7 +185,7 @@ def rug(rng: Rng, hx: float, hy: float) -> np.ndarray:
 
 
 def art(rng: Rng, w: float, h: float) -> np.ndarray:
-    """A picture of w x h metres; (u, v) start at its lower left corner."""
+    """A picture of w x h metres."""
     return tx.pack(tx.ART, any_colour(rng), any_colour(rng), any_colour(rng),
                    (w, h, int(rng.integers(0, 4)), rng.choice([0.0, rng.uniform(0.05, 0.2)])), 0.4, 0.03, seed=_seed(rng))
 

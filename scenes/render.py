@@ -25,7 +25,9 @@ class Scene:
     shading: float32 linear irradiance (a white sheet lit like this pixel). highlights: float32 linear radiance that is
     not diffuse reflection (gloss, lamps, the view through a window). linear: albedo * shading + highlights, before the
     sensor. exposure: factor the sensor applied to ``linear``. camera, planes, homographies: name of the room plane ->
-    (4,) equation, (3,3) plane metres to pixels. plane_masks: bool mask of each room plane's own visible part.
+    (4,) equation, (3,3) plane metres to pixels. plane_masks: bool mask of each room plane's own visible part. depth: float32
+    metres along the ray. overridden: float32 share of the pixel that shows an overridden surface, the exact soft matte (a
+    bool mask says what the pixel's centre shows; a sliver thinner than a pixel is in here only).
     """
 
     photo: np.ndarray
@@ -41,6 +43,7 @@ class Scene:
     homographies: dict[str, np.ndarray]
     plane_masks: dict[str, np.ndarray]
     depth: np.ndarray
+    overridden: np.ndarray
 
 
 def _mean_albedo(materials: np.ndarray) -> np.ndarray:
@@ -119,16 +122,16 @@ def render(room: RoomSpec, width: int, height: int, overrides: Overrides | None 
                        room.mat_of, materials, mat_mean, room.plane_mat, plane_albedo, room.lamps, grid)
     for spacing in (1, 2):
         low = smooth(low, 12.0, spacing)
-    alb, alb2, lit, lit2, spec = shade(c, surf, opening, part, geo, low, step, 2 if quality == 1 else 3,
+    albedo, original, lit, spec, cover = shade(c, surf, opening, part, geo, low, step, 2 if quality == 1 else 3,
                                        1 if quality == 1 else 4, 4 if quality == 1 else 9, room.seed, *geo_args,
                                        room.solid, room.mat_of, materials, room.plane_mat, room.sun, alt)
     sensor = room.sensor if sensor is None else sensor
-    exposure = exposure_of(lit + spec, sensor)
-    linear = lit2 + spec
+    exposure = exposure_of(original + spec, sensor)
+    linear = lit + spec
     masks, instances, plane_masks = _masks(room, surf, opening, part)
     return Scene(
-        photo=develop(linear, sensor, exposure, room.seed), masks=masks, instances=instances, albedo=alb2,
-        shading=lit2 / np.maximum(alb2, 1e-5), highlights=spec, linear=linear, exposure=exposure, camera=cam,
+        photo=develop(linear, sensor, exposure, room.seed), masks=masks, instances=instances, albedo=albedo,
+        shading=lit / np.maximum(albedo, 1e-5), highlights=spec, linear=linear, exposure=exposure, camera=cam,
         planes={p: plane_equation(p, room.size) for p in PLANE_NAMES},
         homographies={p: plane_homography(cam, p, room.size) for p in PLANE_NAMES},
-        plane_masks=plane_masks, depth=geo[..., 0])
+        plane_masks=plane_masks, depth=geo[..., 0], overridden=cover)

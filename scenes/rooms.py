@@ -121,19 +121,19 @@ def _furnish(b: Builder, plan: Plan, rng: Rng, kind: str, on: float) -> None:
     W, D, H = plan.size
     front, walls = [3, 3, 0, 1], [0, 1, 3]
     if kind in ("living", "empty") and (kind == "living" or rng.random() < 0.3):
-        _living(b, plan, rng, on)
+        _living(b, plan, rng)
     if kind == "bedroom":
         spot = _against_wall(plan, rng, 1.05, 2.15, front, tries=24)
         if spot:
             x, y, yaw = ft.wall_frame(spot[0], plan.size, spot[1])
-            hw, length = fu.bed(b, rng, x, y, yaw)
+            hw, _ = fu.bed(b, rng, x, y, yaw)
             c, s = np.cos(yaw), np.sin(yaw)
             for side in (-1, 1):
                 lx, ly = side * (hw + 0.3), 0.03
                 px, py = x + c * lx - s * ly, y + s * lx + c * ly
                 r = (px - 0.22, px + 0.22, py - 0.22, py + 0.22)
                 if 0.2 < px < W - 0.2 and 0 <= py <= D and rng.random() < 0.75:
-                    th, _ = fu.table(b, rng, px, py, yaw, "side")
+                    fu.table(b, rng, px, py, yaw, "side")
                     plan.floor.append(r)
                     if rng.random() < 0.5:
                         lx2, ly2 = 0.0, 0.2
@@ -191,8 +191,7 @@ def _furnish(b: Builder, plan: Plan, rng: Rng, kind: str, on: float) -> None:
             ft.lamp(b, rng, "floor", px, py, 0, on * rng.choice([0, 0.8]))
 
 
-def _living(b: Builder, plan: Plan, rng: Rng, on: float) -> None:
-    W, D, _ = plan.size
+def _living(b: Builder, plan: Plan, rng: Rng) -> None:
     spot = _against_wall(plan, rng, 1.25, 1.0, [3, 3, 0, 1], tries=24)
     if not spot:
         return

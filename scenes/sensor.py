@@ -80,7 +80,7 @@ def develop(linear: np.ndarray, sensor: Sensor, exposure: float, seed: int) -> n
         t = t + sensor.sharpen * (t - cv2.GaussianBlur(t, (0, 0), 0.9 * max(scale, 0.7)))
     out = np.clip(t * 255 + 0.5, 0, 255).astype(np.uint8)
     if sensor.jpeg:
-        ok, buf = cv2.imencode(".jpg", out[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, sensor.jpeg])
+        _, buf = cv2.imencode(".jpg", out[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, sensor.jpeg])
         out = cv2.imdecode(buf, cv2.IMREAD_COLOR)[..., ::-1].copy()
     return out
 

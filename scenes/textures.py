@@ -145,10 +145,10 @@ def texture(m, u, v, fw):
         tone = hash2(ida, idb, seed)
         g = wood(bu * p0 + tone * 13, bv * p0 + tone * 7, seed, fw)
         k1 = 0.5 + p3 * (tone - 0.5) + p4 * (g - 0.5)
-        d = min(min(bv, 1 - bv), min(bu, n - bu)) * p0
+        d = min(bv, 1 - bv, bu, n - bu) * p0
         k2 = line_cover(d, p2, fw)
         cav = 1.0 - 0.35 * k2
-    elif kind == TILES or kind == BRICK or kind == TERRAZZO:
+    elif kind in (TILES, BRICK, TERRAZZO):
         row = math.floor(v / p1)
         uu = u + p3 * p0 * (row % 2)
         col = math.floor(uu / p0)
@@ -197,7 +197,7 @@ def texture(m, u, v, fw):
             k2 = 1.0 if s1 > p2 else 0.0
             if fw > 0.4 * p1:
                 k2 = 0.25
-    elif kind == BEADBOARD or kind == SHIPLAP:
+    elif kind in (BEADBOARD, SHIPLAP):
         d = edge_dist(u if kind == BEADBOARD else v, p0)
         c = line_cover(d, 0.004, fw)
         hl = line_cover(d - 0.008, 0.003, fw)
@@ -229,8 +229,8 @@ def texture(m, u, v, fw):
             k1 = 0.5
     elif kind == ART:
         style = int(p2)
-        x = u / p0
-        y = v / p1
+        x = u / p0 + 0.5  # Box faces have their origin in the centre.
+        y = v / p1 + 0.5
         if style == 0:
             h = 0.45 + 0.18 * (fbm(x * 2.5, 0.3, seed, 3, 0.0) - 0.5)
             h2 = 0.33 + 0.3 * (fbm(x * 4, 9.3, seed + 2, 3, 0.0) - 0.5)
@@ -264,7 +264,7 @@ def texture(m, u, v, fw):
             s1 = math.sin(u * 14) * math.sin(v * 14)
             k2 = 1.0 if d > 0.3 and s1 > 0.35 else 0.0
         elif style == 2:
-            k1 = float(int(math.floor(v / p3)) % 2)
+            k1 = float(math.floor(v / p3) % 2)
         elif style == 3:
             s1 = abs(edge_dist(u + v, 0.35)) < 0.02 or abs(edge_dist(u - v, 0.35)) < 0.02
             k1 = 1.0 if s1 else 0.0
@@ -282,7 +282,7 @@ def texture(m, u, v, fw):
         fade = 1.0 / (1.0 + (fw / p0 * 1.6) ** 2)
         cav = 1.0 + fade * (p1 * (0.5 * s1 - 0.1) + 0.5 * p1 * math.sin(2.3 * ph + 1.0) * 0.4)
         if p2 > 0:
-            k1 = float(int(math.floor(v / p2)) % 2) if p3 < 0.5 else float(int(math.floor(u / p2)) % 2)
+            k1 = float(math.floor(v / p2) % 2) if p3 < 0.5 else float(math.floor(u / p2) % 2)
         else:
             k1 = 0.3 * fbm(u * 90, v * 90, seed, 2, fw * 90)
     elif kind == BOOKS:

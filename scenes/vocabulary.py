@@ -37,7 +37,23 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
 }
 
 # Nothing of this is ever in a scene (things that may stand there unlabelled, like books or a stove, are left out).
-ABSENT = tuple(["person", "people", "man", "woman", "child", "baby", "dog", "cat", "bird", "horse", "cow", "sheep", "car", "truck", "bus", "bicycle", "motorcycle", "train", "airplane", "boat", "ship", "traffic", "light", "stop", "sign", "bridge", "road", "street", "sidewalk", "grass", "mountain", "river", "beach", "sea", "snow", "rain", "cloud", "sun", "moon", "star", "fire", "smoke", "bathtub", "toilet", "shower", "washing", "machine", "piano", "guitar", "violin", "drum", "television", "laptop", "keyboard", "mouse", "phone", "camera", "printer", "robot", "pizza", "apple", "banana", "orange", "bread", "cheese", "cake", "sandwich", "burger", "soup", "coffee", "cup", "wine", "bottle", "spoon", "fork", "knife", "hat", "shoe", "shirt", "dress", "jacket", "watch", "ring", "necklace", "umbrella", "backpack", "suitcase", "ball", "bat", "racket", "skateboard", "surfboard", "kite", "ski", "helmet", "sword", "gun", "computer", "server", "engine", "wheel", "tire", "airplane", "wing", "rocket", "satellite", "elephant", "lion", "tiger", "bear", "zebra", "giraffe", "monkey", "snake", "fish", "shark", "whale", "spider", "butterfly", "bee", "grout", "product", "shadow", "logo", "text", "letter", "number", "flag", "statue", "fountain", "swimming", "pool", "tent", "castle", "tower", "church", "factory", "stadium", "tractor", "helicopter", "tank", "bicycle", "helmet", "candle", "clock", "mirror", "fireplace", "stairs", "railing", "ladder", "bucket", "broom", "towel", "soap", "toothbrush", "scissors", "hammer", "screwdriver", "drill", "saw", "nail", "rope", "chain", "barrel", "crate", "pallet", "brick", "pile", "fan", "radiator", "air", "conditioner", "curtain", "wall", "street", "door", "car", "window", "radio", "microphone", "speaker", "headphones", "sofa", "bed", "factory"])
+ABSENT = (
+    "person", "people", "man", "woman", "child", "baby", "dog", "cat", "bird", "horse", "cow", "sheep", "car", "truck",
+    "bus", "bicycle", "motorcycle", "train", "airplane", "boat", "ship", "traffic", "stop", "sign", "bridge", "road",
+    "street", "sidewalk", "grass", "mountain", "river", "beach", "sea", "snow", "rain", "cloud", "sun", "moon", "star",
+    "fire", "smoke", "bathtub", "toilet", "shower", "washing", "machine", "piano", "guitar", "violin", "drum",
+    "television", "laptop", "keyboard", "mouse", "phone", "camera", "printer", "robot", "pizza", "apple", "banana",
+    "orange", "bread", "cheese", "cake", "sandwich", "burger", "soup", "coffee", "cup", "wine", "bottle", "spoon",
+    "fork", "knife", "hat", "shoe", "shirt", "dress", "jacket", "watch", "ring", "necklace", "umbrella", "backpack",
+    "suitcase", "ball", "bat", "racket", "skateboard", "surfboard", "kite", "ski", "helmet", "sword", "gun", "computer",
+    "server", "engine", "wheel", "tire", "wing", "rocket", "satellite", "elephant", "lion", "tiger", "bear", "zebra",
+    "giraffe", "monkey", "snake", "fish", "shark", "whale", "spider", "butterfly", "bee", "grout", "product", "shadow",
+    "logo", "text", "letter", "number", "flag", "statue", "fountain", "swimming", "pool", "tent", "castle", "tower",
+    "church", "factory", "stadium", "tractor", "helicopter", "tank", "candle", "clock", "mirror", "fireplace", "stairs",
+    "railing", "ladder", "bucket", "broom", "towel", "soap", "toothbrush", "scissors", "hammer", "screwdriver", "drill",
+    "saw", "nail", "rope", "chain", "barrel", "crate", "pallet", "brick", "pile", "fan", "radiator", "air",
+    "conditioner", "radio", "microphone", "speaker", "headphones",
+)
 
 _ARTICLES = ("", "", "", "", "the ", "a ", "my ", "this ")
 

@@ -13,6 +13,7 @@ import json
 import math
 import multiprocessing
 import queue
+import signal
 import sys
 import threading
 import time
@@ -24,6 +25,7 @@ import torch
 import torch.nn.functional as F
 from transformers import AttentionInterface, AttentionMaskInterface, Sam3Config, Sam3Model
 from transformers.masking_utils import create_bidirectional_mask, eager_mask
+from transformers.models.sam3 import modeling_sam3
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scenes import CONCEPTS
@@ -35,6 +37,7 @@ IMAGE, PATCH, WIDTH, QUERIES = 320, 16, 96, 32
 MASK = IMAGE // PATCH * 4
 COARSE = MASK // 4
 MAX_INSTANCES = 8
+INSTANCE_LOSSES = ("score", "box", "mask_bce", "mask_dice")
 
 
 def demo_config() -> Sam3Config:
@@ -75,6 +78,46 @@ def matmul_attention(module, query, key, value, attention_mask=None, scaling=Non
             scores = scores + attention_mask.to(scores.dtype)
         out = torch.matmul(scores.softmax(-1), value.to(scores.dtype))
     return out.transpose(1, 2).contiguous(), None
+
+
+def rotate(q: torch.Tensor, k: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """``apply_rotary_pos_emb_2d`` in the type of q and k: (a, b) -> (a cos - b sin, b cos + a sin) per pair of channels.
+
+    The library's version works in float32 and through five temporaries, a quarter of the vision encoder's time here.
+    """
+    signed = sin.view(*sin.shape[:-1], -1, 2) * torch.tensor([-1.0, 1.0], device=sin.device)
+    cos, signed = cos.to(q.dtype), signed.flatten(-2).to(q.dtype)
+
+    def turn(x: torch.Tensor) -> torch.Tensor:
+        return x * cos + x.view(*x.shape[:-1], -1, 2).flip(-1).flatten(-2) * signed
+
+    return turn(q), turn(k)
+
+
+class Masters:
+    """float32 copies of bfloat16 parameters for the optimiser; everything else is optimised in place."""
+
+    def __init__(self, model: torch.nn.Module, half: torch.nn.Module) -> None:
+        half.to(torch.bfloat16)
+        self.pairs = [(p, torch.nn.Parameter(p.detach().float())) for p in half.parameters()]
+        lookup = {id(p): m for p, m in self.pairs}
+        self.named = [(n, lookup.get(id(p), p)) for n, p in model.named_parameters()]
+
+    def take_gradients(self) -> None:
+        """Hand the model's gradients to the masters."""
+        for p, m in self.pairs:
+            m.grad = None if p.grad is None else p.grad.float()
+            p.grad = None
+
+    @torch.no_grad()
+    def give_weights(self) -> None:
+        """Round the masters into the model."""
+        for p, m in self.pairs:
+            p.copy_(m)
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """float32 weights of the whole model by name."""
+        return {n: p.detach() for n, p in self.named}
 
 
 AttentionInterface.register("matmul", matmul_attention)
@@ -151,6 +194,7 @@ def make_batch(cache: Cache, tok, rng: np.random.Generator, images: int, prompts
         "index": torch.tensor(index), "region": torch.from_numpy(np.stack(region)), "presence": torch.tensor(presence),
         "inst_masks": torch.from_numpy(np.stack(inst_masks)) if inst_masks else torch.zeros(0, MASK, MASK),
         "inst_boxes": torch.tensor(inst_boxes).reshape(-1, 4), "inst_of": torch.tensor(inst_of, dtype=torch.long),
+        "inst_slot": torch.tensor([inst_of[:i].count(n) for i, n in enumerate(inst_of)], dtype=torch.long),
     }
 
 
@@ -159,7 +203,7 @@ def forward(model: Sam3Model, pixels: torch.Tensor, ids: torch.Tensor, attention
 
     Line by line what ``Sam3Model.forward`` does; tests compare the two.
     """
-    vision = model.vision_encoder(pixels)
+    vision = model.vision_encoder(pixels.to(next(model.vision_encoder.parameters()).dtype))
     levels = [f[index] for f in vision.fpn_hidden_states[:-1]]
     pos = vision.fpn_position_encoding[-2].expand(len(pixels), -1, -1, -1)[index]
     text = model.get_text_features(input_ids=ids, attention_mask=attention, return_dict=True).pooler_output
@@ -175,11 +219,26 @@ def forward(model: Sam3Model, pixels: torch.Tensor, ids: torch.Tensor, attention
     normed = md.prompt_cross_attn_norm(enc.last_hidden_state)
     cross = create_bidirectional_mask(config=md.config, inputs_embeds=normed, encoder_hidden_states=text, attention_mask=mask)
     attended, _ = md.prompt_cross_attn(query=normed, key=text, value=text, attention_mask=cross)
-    pixel = md._embed_pixels(backbone_features=levels, encoder_hidden_states=enc.last_hidden_state + attended)
-    return {"levels": vision.fpn_hidden_states[:-1], "region": md.semantic_projection(pixel)[:, 0].float(),
-            "instance_embeds": md.instance_projection(pixel),
-            "mask_embeds": md.mask_embedder(hidden[-1]), "boxes": boxes, "logits": logits.float(),
+    encoded = enc.last_hidden_state + attended
+    pixel = md._embed_pixels(backbone_features=levels, encoder_hidden_states=encoded)
+    # The 1x1 projections of the two mask heads are linear in the pixel features, so they are applied to the query
+    # embeddings instead: one small matrix product makes the region and every matched mask (see ``masks_of``).
+    weight = md.instance_projection.weight[:, :, 0, 0]
+    embeds = md.mask_embedder(hidden[-1])
+    return {"levels": vision.fpn_hidden_states[:-1], "encoded": encoded, "pixel": pixel, "query": embeds @ weight,
+            "bias": embeds @ md.instance_projection.bias, "region_query": md.semantic_projection.weight.reshape(1, 1, -1),
+            "region_bias": md.semantic_projection.bias, "boxes": boxes, "logits": logits.float(),
             "presence": dec.presence_logits[..., 0].float()}
+
+
+def masks_of(out: dict, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Region logits (N,M,M) and mask logits (N,K,M,M) of the chosen queries (N,K)."""
+    n, c, h, w = out["pixel"].shape
+    query = torch.gather(out["query"], 1, chosen[..., None].expand(-1, -1, c))
+    both = torch.cat([out["region_query"].expand(n, -1, -1).to(query.dtype), query], 1)
+    product = torch.bmm(both, out["pixel"].flatten(2).to(query.dtype)).view(n, -1, h, w).float()
+    bias = torch.gather(out["bias"], 1, chosen).float()
+    return product[:, 0] + out["region_bias"].float(), product[:, 1:] + bias[..., None, None]
 
 
 class DenseHeads(torch.nn.Module):
@@ -191,6 +250,13 @@ class DenseHeads(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.heads = torch.nn.ModuleList(torch.nn.Conv2d(WIDTH, len(CONCEPTS), 1) for _ in range(3))
+        self.asked = torch.nn.Linear(WIDTH, 1)
+
+    def answer(self, encoded: torch.Tensor, region: torch.Tensor) -> torch.Tensor:
+        """Coarse region loss on the text-conditioned features (N, COARSE**2, WIDTH): teaches the words early."""
+        logit = self.asked(encoded).float().view(-1, COARSE, COARSE)
+        target = F.avg_pool2d(region[:, None], 4)[:, 0]
+        return F.binary_cross_entropy_with_logits(logit, target) * 3 + dice(logit, target).mean()
 
     def forward(self, levels, dense: torch.Tensor) -> torch.Tensor:
         """Cross-entropy of the finest level, and of the coarser ones against the most frequent concept of a cell."""
@@ -254,45 +320,52 @@ def xyxy(boxes: torch.Tensor) -> torch.Tensor:
 def losses(out: dict, batch: dict) -> dict[str, torch.Tensor]:
     """Region, presence, score, box and mask losses; instances are matched to queries prompt by prompt."""
     there = batch["presence"] > 0
-    bce = F.binary_cross_entropy_with_logits(out["region"], batch["region"], reduction="none").mean((1, 2))
+    of, slot = batch["inst_of"], batch["inst_slot"]
+    chosen = torch.zeros(len(there), int(slot.max()) + 1 if len(slot) else 1, dtype=torch.long, device=of.device)
+    if len(of):
+        with torch.no_grad():
+            chosen[of, slot] = match(out, batch)
+    region, masks = masks_of(out, chosen)
+    bce = F.binary_cross_entropy_with_logits(region, batch["region"], reduction="none").mean((1, 2))
     result = {
         "region_bce": (bce * torch.where(there, 1.0, 0.3)).mean() * 4,
-        "region_dice": dice(out["region"][there], batch["region"][there]).mean() * 1.5,
+        "region_dice": (dice(region, batch["region"]) * there).sum() / there.sum().clamp(min=1) * 1.5,
         "presence": F.binary_cross_entropy_with_logits(out["presence"], batch["presence"].expand_as(out["presence"])),
     }
-    of = batch["inst_of"]
     if not len(of):
         return result
-    with torch.no_grad():
-        small = F.avg_pool2d(out["instance_embeds"].float(), 4)[of].flatten(2)
-        mask_p = torch.einsum("mqc,mcp->mqp", out["mask_embeds"].float()[of], small).sigmoid()
-        target = F.avg_pool2d(batch["inst_masks"][:, None], 4).flatten(1)
-        inter = torch.einsum("mqp,mp->mq", mask_p, target)
-        cost = -2 * (2 * inter + 1) / (mask_p.sum(-1) + target.sum(-1)[:, None] + 1)
-        pb = xyxy(out["boxes"][-1][of])
-        cost = cost + 3 * (pb - batch["inst_boxes"][:, None]).abs().sum(-1) - 2 * giou(pb, batch["inst_boxes"][:, None])
-        cost = (cost - out["logits"][-1][of].sigmoid()).cpu().numpy()
-        query = np.zeros(len(of), int)
-        of_np = of.cpu().numpy()
-        for n in np.unique(of_np):
-            rows = np.flatnonzero(of_np == n)
-            query[rows] = assign(cost[rows])
-        query_t = torch.from_numpy(query).to(of.device)
-    score_t = torch.zeros_like(out["logits"][-1])
-    score_t[of, query_t] = 1.0
+    query = chosen[of, slot]
+    score = torch.zeros_like(out["logits"][-1])
+    score[of, query] = 1.0
     rows = torch.unique(of)
     logit = out["logits"][:, rows]
-    p = logit.sigmoid()
-    t = score_t[rows].expand_as(logit)
-    focal = F.binary_cross_entropy_with_logits(logit, t, reduction="none") * torch.where(t > 0, 2.0 * (1 - p) ** 1, p ** 2 * 2)
+    p, t = logit.sigmoid(), score[rows].expand_as(logit)
+    focal = F.binary_cross_entropy_with_logits(logit, t, reduction="none") * torch.where(t > 0, 2 * (1 - p), 2 * p ** 2)
     result["score"] = focal.sum() / len(of) / len(logit) * 0.5
-    pb = xyxy(out["boxes"][:, of, query_t])
+    pb = xyxy(out["boxes"][:, of, query])
     result["box"] = (pb - batch["inst_boxes"]).abs().sum(-1).mean() * 1.5 + (1 - giou(pb, batch["inst_boxes"][None])).mean()
-    masks = torch.einsum("mc,mchw->mhw", out["mask_embeds"][of, query_t], out["instance_embeds"][of]).float()
-    weight = 1.5 * torch.ones(len(of), device=of.device)
+    masks = masks[of, slot]
     result["mask_bce"] = F.binary_cross_entropy_with_logits(masks, batch["inst_masks"]) * 3
-    result["mask_dice"] = (dice(masks, batch["inst_masks"]) * weight).mean()
+    result["mask_dice"] = dice(masks, batch["inst_masks"]).mean() * 1.5
     return result
+
+
+def match(out: dict, batch: dict) -> torch.Tensor:
+    """Query of every instance (I,): the assignment of least cost in coarse mask overlap, box and score."""
+    of = batch["inst_of"]
+    small = F.avg_pool2d(out["pixel"].float(), 4)[of].flatten(2)
+    mask = (torch.einsum("mqc,mcp->mqp", out["query"].float()[of], small) + out["bias"].float()[of][..., None]).sigmoid()
+    target = F.avg_pool2d(batch["inst_masks"][:, None], 4).flatten(1)
+    inter = torch.einsum("mqp,mp->mq", mask, target)
+    boxes = xyxy(out["boxes"][-1][of])
+    cost = -2 * (2 * inter + 1) / (mask.sum(-1) + target.sum(-1)[:, None] + 1)
+    cost = cost + 3 * (boxes - batch["inst_boxes"][:, None]).abs().sum(-1) - 2 * giou(boxes, batch["inst_boxes"][:, None])
+    costs = (cost - out["logits"][-1][of].sigmoid()).cpu().numpy()
+    query, of_np = np.zeros(len(of), int), of.cpu().numpy()
+    for n in np.unique(of_np):
+        rows = np.flatnonzero(of_np == n)
+        query[rows] = assign(costs[rows])
+    return torch.from_numpy(query).to(of.device)
 
 
 class Feeder:
@@ -341,6 +414,8 @@ def parse() -> argparse.Namespace:
     p.add_argument("--images", type=int, default=8, help="photos per step")
     p.add_argument("--prompts", type=int, default=14, help="prompts per step")
     p.add_argument("--lr", type=float, default=7e-4)
+    p.add_argument("--dense", type=float, default=2.0, help="weight of the dense training aid")
+    p.add_argument("--instances", type=float, default=0.2, help="weight of the instance losses, noisy while regions are not learnt")
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--export", action="store_true", help="only write the averaged weights of the saved state to --out")
     return p.parse_args()
@@ -355,6 +430,7 @@ def main() -> None:
         print(f"wrote {args.out} (step {state['step']}, {state['minutes']:.1f} minutes)")
         return
     torch.set_num_threads(args.threads)
+    cv2.setNumThreads(1)
     torch.manual_seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     workers = [multiprocessing.get_context("spawn").Process(target=render_shards, daemon=True,
@@ -366,42 +442,51 @@ def main() -> None:
         time.sleep(2)
     model = Sam3Model._from_config(demo_config(), attn_implementation="matmul").to(device).train()
     ema = {k: v.detach().clone().float() for k, v in model.state_dict().items()}
+    saved = torch.load(state_path, map_location=device, weights_only=True) if state_path.exists() else None
+    if saved:
+        model.load_state_dict(saved["model"], strict=False)
+    masters = Masters(model, model.vision_encoder)
+    modeling_sam3.apply_rotary_pos_emb_2d = rotate
     aid = DenseHeads().to(device)
-    everything = [*model.parameters(), *aid.parameters()]
+    everything = [*(p for _, p in masters.named), *aid.parameters()]
     decay = [p for p in everything if p.ndim > 1]
     plain = [p for p in everything if p.ndim <= 1]
     opt = torch.optim.AdamW([{"params": decay, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}], lr=args.lr,
                             betas=(0.9, 0.98), fused=True)
     step, minutes = 0, 0.0
-    if state_path.exists():
-        state = torch.load(state_path, map_location=device, weights_only=True)
-        model.load_state_dict(state["model"])
-        aid.load_state_dict(state["aid"])
-        opt.load_state_dict(state["opt"])
-        ema, step, minutes = state["ema"], state["step"], state["minutes"]
+    if saved:
+        aid.load_state_dict(saved["aid"])
+        if len(saved["opt"]["param_groups"][0]["params"]) == len(decay):
+            opt.load_state_dict(saved["opt"])
+        ema, step, minutes = saved["ema"], saved["step"], saved["minutes"]
     feeder = Feeder(cache, args.images, args.prompts, 1, seed=step)
     log = (args.cache / "log.jsonl").open("a")
     sums: dict[str, float] = {}
     last_save = last = time.time()
     params = [*decay, *plain]
-    while minutes < args.minutes:
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    while minutes < args.minutes and not stop.is_set():
         batch = {k: v.to(device) for k, v in feeder.queue.get().items()}
         lr = learning_rate(minutes / args.minutes, step, args.lr)
         for g in opt.param_groups:
             g["lr"] = lr
         with torch.autocast(device.type, dtype=torch.bfloat16):
             out = forward(model, batch["pixels"], batch["ids"], batch["attention"], batch["index"])
-            dense = aid(out["levels"], batch["dense"])
-        parts = {"dense": dense, **losses(out, batch)}
-        total = sum(parts.values())
+            aids = {"dense": args.dense * aid(out["levels"], batch["dense"]), "answer": aid.answer(out["encoded"], batch["region"])}
+        parts = {**aids, **losses(out, batch)}
+        total = sum(v * args.instances if n in INSTANCE_LOSSES else v for n, v in parts.items())
         opt.zero_grad(set_to_none=True)
         total.backward()
+        masters.take_gradients()
         torch.nn.utils.clip_grad_norm_(params, 1.0)
         opt.step()
+        masters.give_weights()
         step += 1
         k = min(0.998, 1 - 10 / (step + 20))
-        for name, value in model.state_dict().items():
-            ema[name].lerp_(value.detach().float(), 1 - k)
+        for name, value in masters.state().items():
+            ema[name].lerp_(value, 1 - k)
         for name, v in parts.items():
             sums[name] = sums.get(name, 0.0) + float(v.detach())
         minutes += min(time.time() - last, 60) / 60
@@ -412,9 +497,9 @@ def main() -> None:
             log.write(json.dumps(row) + "\n")
             log.flush()
             sums = {}
-        if time.time() - last_save > 180 or minutes >= args.minutes:
+        if time.time() - last_save > 180 or minutes >= args.minutes or stop.is_set():
             tmp = state_path.with_suffix(".tmp")
-            torch.save({"model": model.state_dict(), "aid": aid.state_dict(), "opt": opt.state_dict(), "ema": ema, "step": step,
+            torch.save({"model": masters.state(), "aid": aid.state_dict(), "opt": opt.state_dict(), "ema": ema, "step": step,
                         "minutes": minutes}, tmp)
             tmp.rename(state_path)
             last_save = time.time()

@@ -1,0 +1,99 @@
+"""What the demo model is trained with: cached scenes, prompts, tokens, and a forward pass equal to the library's."""
+
+import itertools
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+
+from scenes import CONCEPTS
+from scenes.dataset import SHARD, Cache, augment, render_example
+from scenes.vocabulary import ABSENT, MAX_TOKENS, SYNONYMS, build_tokenizer, encode, foreign_prompt, positive_prompt
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+
+
+def test_example_and_augmentation_keep_labels_whole():
+    example = render_example(10_920_000, 80)
+    assert example.shape == (80, 80, 5) and example.dtype == np.uint8
+    rng = np.random.default_rng(0)
+    for _ in range(12):
+        out = augment(example, rng)
+        assert out.shape == example.shape and out.dtype == np.uint8
+        pairs = {tuple(p) for p in out[..., 3:].reshape(-1, 2)}
+        assert pairs <= {tuple(p) for p in example[..., 3:].reshape(-1, 2)}
+
+
+def test_cache_finds_new_shards(tmp_path):
+    cache = Cache(tmp_path)
+    assert cache.refresh() == 0
+    np.save(tmp_path / "000000.npy", np.zeros((SHARD, 8, 8, 5), np.uint8))
+    assert cache.refresh() == SHARD and cache.sample(np.random.default_rng(0)).shape == (8, 8, 5)
+
+
+def test_any_text_has_tokens():
+    tok = build_tokenizer()
+    for text in ("Sofa", "größe 壁紙 🙂", "x" * 500, ""):
+        ids, mask = encode(tok, [text])
+        assert ids.shape == mask.shape == (1, MAX_TOKENS)
+        assert ids[0, 0] == 1 and ids.max() < 1024 and 3 not in ids
+    assert np.array_equal(encode(tok, ["SOFA"])[0], encode(tok, [" sofa "])[0])
+
+
+def test_prompts():
+    rng = np.random.default_rng(0)
+    assert set(SYNONYMS) == set(CONCEPTS) - {"other"}
+    words = {w for phrases in SYNONYMS.values() for p in phrases for w in p.split()}
+    for _ in range(300):
+        assert not set(foreign_prompt(rng).split()) & words
+    assert any(w in positive_prompt("door", rng) for w in ("door",))
+    assert len(ABSENT) > 100
+
+
+@pytest.fixture(scope="module")
+def training():
+    pytest.importorskip("transformers")
+    sys.path.insert(0, str(SCRIPTS))
+    try:
+        import train_demo
+    finally:
+        sys.path.remove(str(SCRIPTS))
+    return train_demo
+
+
+def test_training_forward_is_the_models_own(training):
+    import torch
+    from transformers import Sam3Model
+    torch.manual_seed(0)
+    model = Sam3Model._from_config(training.demo_config(), attn_implementation="eager").eval()
+    pixels = torch.rand(1, 3, training.IMAGE, training.IMAGE) * 2 - 1
+    ids, attention = (torch.from_numpy(a) for a in encode(build_tokenizer(), ["floor", "a xyzzy"]))
+    with torch.no_grad():
+        own = model(pixel_values=pixels.repeat(2, 1, 1, 1), input_ids=ids, attention_mask=attention)
+        out = training.forward(model, pixels, ids, attention, torch.zeros(2, dtype=torch.long))
+        region, masks = training.masks_of(out, torch.arange(training.QUERIES)[None].repeat(2, 1))
+    assert torch.allclose(own.semantic_seg[:, 0], region, atol=1e-5)
+    assert torch.allclose(own.pred_masks, masks, atol=1e-5)
+    assert torch.allclose(own.pred_boxes, training.xyxy(out["boxes"][-1]), atol=1e-5)
+    assert torch.allclose(own.pred_logits, out["logits"][-1], atol=1e-5)
+    assert torch.allclose(own.presence_logits[:, 0], out["presence"][-1], atol=1e-5)
+
+
+def test_faster_rotation_is_the_same(training):
+    import torch
+    from transformers.models.sam3.modeling_sam3 import apply_rotary_pos_emb_2d
+    q, k, cos, sin = torch.randn(2, 2, 9, 8), torch.randn(2, 2, 9, 8), torch.randn(9, 8), torch.randn(9, 8)
+    for a, b in zip(training.rotate(q, k, cos, sin), apply_rotary_pos_emb_2d(q, k, cos, sin), strict=True):
+        assert torch.allclose(a, b, atol=1e-6)
+
+
+def test_assignment_is_the_cheapest(training):
+    rng = np.random.default_rng(0)
+    for n in (1, 2, 4):
+        cost = rng.normal(size=(n, 6))
+        best = min(sum(cost[i, q] for i, q in enumerate(p)) for p in itertools.permutations(range(6), n))
+        got = training.assign(cost)
+        assert len(set(got)) == n and np.isclose(cost[np.arange(n), got].sum(), best)
