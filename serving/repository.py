@@ -30,11 +30,12 @@ STUB_MEMORY = 1 << 20  # what the Python backend reserves per instance
 PHOTO_MEMORY = 12_000_000 * 3
 
 
-def build(graphs: Path, target: Target, out: Path, sources: Path = SOURCES) -> Path:
+def build(graphs: Path, target: Target, out: Path, sources: Path = SOURCES, *, symlinks: bool = False) -> Path:
     """Write the model repository to `out` and return it. What is already there for the same graphs and target is reused.
 
     `graphs` is a folder written by `scripts/export_onnx.py`. The repository appears as a whole or not at all. BuildError when the graphs
-    are missing or damaged, when `out` holds something else, or when the disk is full.
+    are missing or damaged, when `out` holds something else, or when the disk is full. `symlinks`: point to the weights where they lie, for
+    a repository that is used on this machine only and may be on another file system than its weights.
     """
     try:
         spec = load_spec(graphs)
@@ -49,7 +50,7 @@ def build(graphs: Path, target: Target, out: Path, sources: Path = SOURCES) -> P
     out.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
-        _write(staging, spec, graphs, target, files)
+        _write(staging, spec, graphs, target, files, symlinks)
         (staging / STAMP).write_text(json.dumps({"stamp": stamp, "shared_memory": shared_memory(spec, target)}))
         staging.chmod(0o755)
         if out.exists():
@@ -116,7 +117,7 @@ def _stamp(spec: ModelSpec, graphs: Path, texts: dict[str, str]) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def _write(folder: Path, spec: ModelSpec, graphs: Path, target: Target, texts: dict[str, str]) -> None:
+def _write(folder: Path, spec: ModelSpec, graphs: Path, target: Target, texts: dict[str, str], symlinks: bool) -> None:
     for path, text in texts.items():
         file = folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -125,15 +126,18 @@ def _write(folder: Path, spec: ModelSpec, graphs: Path, target: Target, texts: d
     for name, graph in spec.graphs.items():
         for stored in (graph.model, graph.data):
             if stored is not None:
-                _link(graphs / stored.file, folder / name / VERSION / stored.file)
-    _link(graphs / spec.tokenizer.file, folder / "pipeline_bls" / VERSION / spec.tokenizer.file)
+                _link(graphs / stored.file, folder / name / VERSION / stored.file, symlinks)
+    _link(graphs / spec.tokenizer.file, folder / "pipeline_bls" / VERSION / spec.tokenizer.file, symlinks)
     if target.name == "tensorrt":
         (folder / ENGINE_SCRIPT).chmod(0o755)
 
 
-def _link(source: Path, destination: Path) -> None:
-    """A hard link where the file system allows, so that gigabytes are not written twice; otherwise a copy."""
+def _link(source: Path, destination: Path, symlink: bool) -> None:
+    """A hard link where the file system allows, so that gigabytes are not written twice; otherwise a copy. Or a symbolic link."""
     destination.parent.mkdir(parents=True, exist_ok=True)
+    if symlink:
+        destination.symlink_to(source.resolve())
+        return
     try:
         os.link(source, destination)
     except OSError:

@@ -66,7 +66,7 @@ def accelerate(config: pb.ModelConfig, spec: ModelSpec, target: Target, name: Gr
 
 
 def engine_script(spec: ModelSpec, target: Target) -> str:
-    """A shell script that builds the encoder's and the decoder's engines for the GPU on which it runs, beside the graphs.
+    """A shell script that builds the encoder's and the decoder's engines for the GPU on which it runs, into $ENGINE_CACHE, once.
 
     The graphs carry their precision themselves, hence `--stronglyTyped`: TensorRT must not lower what was kept in FP32 for accuracy.
     """
@@ -83,16 +83,17 @@ def engine_script(spec: ModelSpec, target: Target) -> str:
     names: tuple[GraphName, ...] = ("sam3_image_encoder", "sam3_concept_decoder")
     for name in names:
         points = profile(spec, target, name)
-        folder = f"{name}/1"
+        graph, plan = f"{name}/1/{spec.graphs[name].model.file}", f'"$cache/{name}.plan"'
         lines += [
             "",
-            f"if [ ! -s {folder}/{PLAN_FILE} ] || [ {folder}/{spec.graphs[name].model.file} -nt {folder}/{PLAN_FILE} ]; then",
-            f'  "$trtexec" --onnx={folder}/{spec.graphs[name].model.file} --saveEngine={folder}/{PLAN_FILE}.part --stronglyTyped \\',
+            f"if [ ! -s {plan} ] || [ {graph} -nt {plan} ]; then",
+            f'  "$trtexec" --onnx={graph} --saveEngine={plan}.part --stronglyTyped \\',
             f'    --memPoolSize=workspace:{WORKSPACE >> 20}M --timingCacheFile="$cache/timing.cache" --skipInference \\',
             f"    --minShapes={points['min']} \\",
             f"    --optShapes={points['opt']} \\",
             f"    --maxShapes={points['max']}",
-            f"  mv {folder}/{PLAN_FILE}.part {folder}/{PLAN_FILE}",
+            f"  mv {plan}.part {plan}",
             "fi",
+            f"ln -sf {plan} {name}/1/{PLAN_FILE}",
         ]
     return "\n".join(lines) + "\n"

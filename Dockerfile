@@ -1,0 +1,45 @@
+# syntax=docker/dockerfile:1
+# The worker on a GPU: Triton with the models, and the orchestrator that feeds it. Build from the repository's root:
+#   docker build -t respray .                                   or deploy/images/triton/build.sh
+#   docker run --gpus all --shm-size 4g -v models:/models --env-file .env respray            Triton and the orchestrator
+#   docker run --gpus all --shm-size 4g -v models:/models --env-file .env respray triton     Triton alone
+# Layers go from what changes least to what changes most: Triton, the user, dependencies (pyproject.toml), the code.
+# See docs/serving.md for sizes, and for what has not been tried on a GPU.
+
+# 26.07 is the first release without the published ways around authentication and into the process (CVE-2026-24206, -24207 and earlier).
+ARG TRITON_VERSION=26.07
+
+FROM python:3.12-slim-bookworm AS wheels
+# `intake` for every queue; `intake,export` also brings torch, to export a checkpoint on the pod (gigabytes).
+ARG EXTRAS=intake
+WORKDIR /build
+COPY pyproject.toml ./
+COPY serving/image/ serving/image/
+RUN serving/image/wheels.sh /wheels "${EXTRAS}"
+
+FROM nvcr.io/nvidia/tritonserver:${TRITON_VERSION}-py3
+# tini passes signals on and reaps what Triton's Python models leave behind. curl is what health probes of other deployments call.
+# hadolint ignore=DL3008
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends curl tini \
+ && rm -rf /var/lib/apt/lists/* \
+ && useradd --uid 10001 --create-home respray \
+ && install -d -o respray -g respray /models
+WORKDIR /srv/respray
+# The wheels are for the Python that Triton's Python backend embeds: another one would find none of them.
+RUN python3 -c 'import sys; assert sys.version_info[:2] == (3, 12), f"this Triton has Python {sys.version}; change the wheels stage"'
+COPY . .
+RUN --mount=type=bind,from=wheels,source=/wheels,target=/wheels \
+    serving/image/install.sh /wheels --break-system-packages
+ENV MODEL_PATH=/models \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    XDG_CACHE_HOME=/tmp/cache
+VOLUME /models
+USER 10001
+EXPOSE 8000 8001 8002
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30m --retries=3 \
+    CMD ["python3", "-m", "serving.container", "health"]
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["tini", "--", "python3", "-m", "serving.container"]
+CMD ["work"]

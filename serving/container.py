@@ -1,0 +1,237 @@
+"""What the GPU image runs: weights, graphs, model repository, engines, Triton, and then the orchestrator.
+
+    python3 -m serving.container work      Triton on loopback and the orchestrator that feeds it (the default)
+    python3 -m serving.container triton    Triton alone, for workers in other containers
+    python3 -m serving.container health    exit code 0 when Triton is ready (the image's HEALTHCHECK)
+
+Environment, beside the orchestrator's own: TRITON_TARGET (onnxruntime or tensorrt), TRITON_ADDRESS and TRITON_METRICS_ADDRESS (loopback for
+`work`, every address for `triton`), TRITON_{HTTP,GRPC,METRICS}_PORT, TRITON_BENCHMARK, START_TIMEOUT_SEC. A step that fails ends the
+container with its message; SIGTERM lets the orchestrator finish what it has in its hands, then Triton.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from operations import weights
+from operations.engine_cache import engine_folder
+from operations.errors import OperationsError
+from operations.model_presets import ModelPreset, choose_preset
+from operations.volume_lock import VolumeLock
+from serving.configs import PLAN_CONFIG
+from serving.errors import HostError, ServerStartError, ServingError
+from serving.preflight import check_shared_memory
+from serving.repository import ENGINE_SCRIPT, build, needed_shared_memory
+from serving.targets import target
+
+PROJECT = Path(__file__).resolve().parents[1]
+# Everything but inference and health answers only to a key that is made at the start and given to no one ...
+RESTRICTED = "metadata,statistics,model-config,shared-memory,model-repository,trace,logging"
+# ... unless TRITON_BENCHMARK is set, for perf_analyzer and `respray bench`.
+RESTRICTED_BENCHMARK = "shared-memory,model-repository,trace,logging"
+DRAIN_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Triton's own defaults, unless TRITON_HTTP_PORT, TRITON_GRPC_PORT or TRITON_METRICS_PORT say otherwise."""
+
+    http: int
+    grpc: int
+    metrics: int
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Ports:
+        """From the environment."""
+        return cls(
+            *(int(environment.get(f"TRITON_{name}_PORT", port)) for name, port in (("HTTP", 8000), ("GRPC", 8001), ("METRICS", 8002)))
+        )
+
+
+def ready(port: int) -> bool:
+    """Whether Triton says that every model is loaded."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/ready", timeout=3.0) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def prepare_graphs(environment: Mapping[str, str]) -> tuple[ModelPreset, Path]:
+    """Bring the model to the volume and export it where its graphs are missing. HostError when a step fails; it has told why itself."""
+    _step(["respray", "weights", "fetch"], "the model's weights could not be fetched")
+    preset = choose_preset(environment.get("MODEL_NAME") or "sam3")
+    folder = weights.model_folder(preset, Path(environment.get("MODEL_PATH", "/models")))
+    graphs = folder / weights.GRAPHS
+    if not (graphs / "spec.json").is_file():
+        command = [sys.executable, str(PROJECT / "scripts" / "export_onnx.py"), "--checkpoint", str(folder / weights.CHECKPOINT)]
+        with VolumeLock(folder / ".export.lock"):
+            if not (graphs / "spec.json").is_file():
+                _step([*command, "--precision", preset.precision, "--out", str(graphs)], f"{preset.name} could not be exported")
+    return preset, graphs
+
+
+def prepare_engines(repository: Path, preset: ModelPreset, graphs: Path, environment: Mapping[str, str]) -> None:
+    """Build TensorRT engines for this GPU where the volume has none, and link them into the repository."""
+    name, capability = _gpus("name,compute_cap")[0].rsplit(", ", 1)
+    version = re.match(r"\d+(\.\d+)*", environment.get("TRT_VERSION", ""))
+    files = sorted(path for path in graphs.glob("*") if path.name.endswith((".onnx", ".data")))
+    root = Path(environment.get("MODEL_PATH", "/models")) / "engines"
+    folder = engine_folder(
+        root, files, gpu=name, compute_capability=capability, tensorrt=version.group() if version else "0.0", precision=preset.precision
+    )
+    with VolumeLock(folder / ".lock"):
+        _step(["sh", str(repository / ENGINE_SCRIPT)], "TensorRT engines could not be built", ENGINE_CACHE=str(folder))
+
+
+def triton_command(repository: Path, role: str, environment: Mapping[str, str], plans: bool) -> list[str]:
+    """tritonserver's command line. Loopback only for `work`; what is not inference, health or metadata needs a key that nobody has."""
+    address = environment.get("TRITON_ADDRESS", "127.0.0.1" if role == "work" else "0.0.0.0")
+    metrics = environment.get("TRITON_METRICS_ADDRESS", address)
+    ports = Ports.of(environment)
+    restricted = RESTRICTED_BENCHMARK if environment.get("TRITON_BENCHMARK", "").lower() in {"1", "true", "yes"} else RESTRICTED
+    key = secrets.token_urlsafe(32)
+    flags = {
+        "model-repository": repository,
+        "model-control-mode": "none",
+        "strict-readiness": "true",
+        "exit-timeout-secs": DRAIN_SECONDS,
+        "cache-config": f"local,size={64 << 20}",
+        "http-address": address,
+        "http-port": ports.http,
+        "grpc-address": address,
+        "grpc-port": ports.grpc,
+        "metrics-address": metrics,
+        "metrics-port": ports.metrics,
+        "grpc-restricted-protocol": f"{restricted}:respray-key={key}",
+        "http-restricted-api": f"{restricted}:respray-key={key}",
+    }
+    if plans:
+        flags["model-config-name"] = PLAN_CONFIG
+    return ["tritonserver", "--disable-auto-complete-config", *(f"--{name}={value}" for name, value in flags.items())]
+
+
+def _gpus(query: str) -> list[str]:
+    """nvidia-smi's answer, one line per GPU. HostError where there is none."""
+    try:
+        answer = subprocess.run(["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise HostError(
+            "no GPU is visible in this container; start it with --gpus all on a host with NVIDIA's container toolkit"
+        ) from error
+    return [line.strip() for line in answer.stdout.splitlines() if line.strip()]
+
+
+def _step(command: list[str], failure: str, **extra: str) -> None:
+    if subprocess.run(command, check=False, env={**os.environ, **extra}, stdout=sys.stderr).returncode != 0:
+        raise HostError(f"{failure}; the reason stands above")
+
+
+class Supervisor:
+    """Triton and, once it is ready, the orchestrator. Ends both in the right order."""
+
+    def __init__(self, ports: Ports) -> None:
+        self.ports = ports
+        self.stopping = False
+        self.triton: subprocess.Popen[bytes] | None = None
+        self.worker: subprocess.Popen[bytes] | None = None
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        """Drain: the worker first, which still needs Triton for what it has in its hands."""
+        self.stopping = True
+        running = self.worker if self.worker is not None else self.triton
+        if running is not None:
+            with contextlib.suppress(ProcessLookupError):
+                running.terminate()
+
+    def run(self, triton: list[str], worker: list[str] | None, start_timeout: float) -> int:
+        """Run until one of them ends or SIGTERM; the exit code for the container."""
+        # Triton's log belongs to stderr: stdout is the orchestrator's, one event a line.
+        self.triton = subprocess.Popen(triton, stdout=sys.stderr)
+        try:
+            self._wait_ready(start_timeout)
+            if worker is not None and not self.stopping:
+                self.worker = subprocess.Popen(worker, env={**os.environ, "TRITON_URL": f"127.0.0.1:{self.ports.grpc}"})
+            while self.triton.poll() is None and (self.worker is None or self.worker.poll() is None):
+                time.sleep(0.2)
+            return self._code()
+        finally:
+            for process in (self.worker, self.triton):
+                _end(process)
+
+    def _wait_ready(self, seconds: float) -> None:
+        assert self.triton is not None
+        deadline = time.monotonic() + seconds
+        while not self.stopping and not ready(self.ports.http):
+            if self.triton.poll() is not None:
+                raise ServerStartError(f"Triton ended while starting (status {self.triton.returncode}); its log stands above")
+            if time.monotonic() > deadline:
+                raise ServerStartError(f"Triton was not ready after {seconds:g} s (START_TIMEOUT_SEC); its log stands above")
+            time.sleep(0.2)
+
+    def _code(self) -> int:
+        if self.worker is not None and self.worker.poll() is not None:
+            return self.worker.returncode
+        # Triton's own end is only wanted when we asked for it.
+        return 0 if self.stopping else 1
+
+
+def _end(process: subprocess.Popen[bytes] | None) -> None:
+    if process is None or process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(DRAIN_SECONDS + 5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def main(arguments: list[str]) -> int:
+    """Run a role; the exit code."""
+    role, *rest = arguments or ["work"]
+    if role == "health":
+        return 0 if ready(Ports.of(os.environ).http) else 1
+    if role not in {"work", "triton"}:
+        # Anything else is a command for the orchestrator: `docker run respray doctor`.
+        os.execvp("respray", ["respray", role, *rest])
+    environment = os.environ
+    supervisor = Supervisor(Ports.of(environment))
+    try:
+        gpus = len(_gpus("name"))
+        preset, graphs = prepare_graphs(environment)
+        chosen = target(environment.get("TRITON_TARGET", "onnxruntime"), gpus=gpus)
+        # The temporary folder is what is writable under a read-only root file system.
+        repository = build(graphs, chosen, Path(tempfile.gettempdir()) / "respray" / "repository", symlinks=True)
+        check_shared_memory(needed_shared_memory(repository))
+        plans = chosen.name == "tensorrt"
+        if plans:
+            prepare_engines(repository, preset, graphs, environment)
+        for folder in [repository, *(path for path in repository.rglob("*") if path.is_dir() and not path.is_symlink())]:
+            folder.chmod(0o555)
+        worker = ["respray", "work", *rest] if role == "work" else None
+        command = triton_command(repository, role, environment, plans)
+        return supervisor.run(command, worker, float(environment.get("START_TIMEOUT_SEC", "3600")))
+    except (ServingError, OperationsError) as error:
+        print(f"respray: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,156 @@
+"""The GPU image's entry point, run for real: the embedded server in place of the image's, scripts in place of the GPU and the worker."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from serving import container, server_files
+
+pytestmark = pytest.mark.server
+WORKER = """
+import asyncio, json, os, signal, sys
+from serving.client import PipelineClient
+from tests.serving.photos import jpeg, request
+if sys.argv[1:] == ["weights", "fetch"]:
+    print("fetched", file=sys.stderr)
+    sys.exit(0)
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+async def work():
+    async with PipelineClient(os.environ["TRITON_URL"]) as client:
+        result = await client.edit(jpeg(), request("floor"))
+        try:
+            await client.statistics()
+            refused = ""
+        except Exception as error:
+            refused = str(error)
+        print(json.dumps({"arguments": sys.argv[1:], "files": len(result.files), "statistics": refused}), flush=True)
+asyncio.run(work())
+signal.sigwait({signal.SIGTERM})
+async def drain():
+    async with PipelineClient(os.environ["TRITON_URL"]) as client:
+        await client.edit(jpeg(), request("floor"))
+        print(json.dumps({"drained": True}), flush=True)
+asyncio.run(drain())
+"""
+
+
+def script(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for entry in sockets:
+            entry.bind(("127.0.0.1", 0))
+        return [entry.getsockname()[1] for entry in sockets]
+    finally:
+        for entry in sockets:
+            entry.close()
+
+
+@pytest.fixture
+def surroundings(tmp_path: Path) -> dict[str, str]:
+    """A PATH on which `tritonserver` is the wheel's real one, and an environment for the entry point."""
+    files = server_files.prepare()
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    libraries = os.pathsep.join(map(str, files.library_path))
+    flags = f'--backend-directory="{files.backends}" --cache-directory="{files.caches}"'
+    script(tools / "tritonserver", f'#!/bin/sh\nLD_LIBRARY_PATH="{libraries}" exec "{files.binary}" {flags} "$@"\n')
+    script(tools / "nvidia-smi", "#!/bin/sh\necho 'NVIDIA L4, 8.9'\n")
+    (tools / "worker.py").write_text(WORKER)
+    script(tools / "respray", f'#!/bin/sh\nexec "{sys.executable}" "{tools / "worker.py"}" "$@"\n')
+    http, grpc, metrics = free_ports(3)
+    (tmp_path / "tmp").mkdir()
+    return {
+        **os.environ,
+        "PATH": os.pathsep.join([str(tools), str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+        "TMPDIR": str(tmp_path / "tmp"),
+        "MODEL_NAME": "demo",
+        "MODEL_PATH": str(tmp_path / "models"),
+        "TRITON_TARGET": "embedded",
+        "TRITON_HTTP_PORT": str(http),
+        "TRITON_GRPC_PORT": str(grpc),
+        "TRITON_METRICS_PORT": str(metrics),
+    }
+
+
+def test_triton_then_the_worker_and_on_sigterm_the_worker_first(surroundings: dict[str, str], demo_graphs: Path) -> None:
+    command = [sys.executable, "-m", "serving.container", "work", "--adapter", "local"]
+    with subprocess.Popen(command, env=surroundings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        first = json.loads(running.stdout.readline() or "{}")
+        health = [sys.executable, "-m", "serving.container", "health"]
+        healthy = subprocess.run(health, env=surroundings, check=False).returncode
+        repository = Path(surroundings["TMPDIR"]) / "respray" / "repository"
+        assert stat.S_IMODE(repository.stat().st_mode) == 0o555
+        running.send_signal(signal.SIGTERM)
+        output, log = running.communicate(timeout=60)
+    assert first["arguments"] == ["work", "--adapter", "local"], log[-2000:]
+    assert first["files"] == 2
+    assert "respray-key" in first["statistics"] or "restricted" in first["statistics"], first
+    assert healthy == 0
+    assert json.loads(output) == {"drained": True}  # and nothing else on stdout: Triton's log is on stderr
+    assert running.returncode == 0
+    assert "fetched" in log
+    assert log.index("Waiting for in-flight requests") > log.index("Started GRPCInferenceService")
+    assert subprocess.run(health, env=surroundings, check=False).returncode == 1
+
+
+def test_a_step_that_fails_ends_the_container_with_its_reason(surroundings: dict[str, str]) -> None:
+    script(
+        Path(surroundings["PATH"].split(os.pathsep)[0]) / "respray",
+        "#!/bin/sh\necho 'access to facebook/sam3 is not granted' >&2\nexit 1\n",
+    )
+    run = subprocess.run([sys.executable, "-m", "serving.container"], env=surroundings, capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert "access to facebook/sam3 is not granted" in run.stderr
+    assert "respray: the model's weights could not be fetched; the reason stands above" in run.stderr
+
+
+def test_a_container_without_a_gpu_says_so(surroundings: dict[str, str]) -> None:
+    script(Path(surroundings["PATH"].split(os.pathsep)[0]) / "nvidia-smi", "#!/bin/sh\nexit 9\n")
+    run = subprocess.run([sys.executable, "-m", "serving.container"], env=surroundings, capture_output=True, text=True, check=False)
+    assert "respray: no GPU is visible in this container; start it with --gpus all" in run.stderr
+
+
+def test_engines_are_built_once_per_gpu_and_tensorrt_version(surroundings: dict[str, str], demo_graphs: Path, tmp_path: Path) -> None:
+    tools = Path(surroundings["PATH"].split(os.pathsep)[0])
+    script(tools / "trtexec", '#!/bin/sh\nfor a in "$@"; do case "$a" in --saveEngine=*) echo plan > "${a#--saveEngine=}";; esac; done\n')
+    script(tools / "tritonserver", '#!/bin/sh\necho "$@" > arguments\nexit 3\n')
+    environment = {**surroundings, "TRITON_TARGET": "tensorrt", "TRT_VERSION": "10.13.3.9+cuda13.0"}
+    start = time.monotonic()
+    run = subprocess.run(
+        [sys.executable, "-m", "serving.container", "triton"], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert time.monotonic() - start < 30
+    assert "Triton ended while starting (status 3)" in run.stderr
+    plans = sorted((tmp_path / "models" / "engines").rglob("*.plan"))
+    assert [path.name for path in plans] == ["sam3_concept_decoder.plan", "sam3_image_encoder.plan"]
+    assert "nvidia-l4-sm89/trt-10.13.3.9" in str(plans[0])
+    arguments = (tmp_path / "arguments").read_text()
+    assert "--model-config-name=plan" in arguments
+    assert "--http-address=0.0.0.0" in arguments
+
+
+def test_work_listens_on_loopback_and_restricts_all_but_inference_and_health() -> None:
+    flags = dict(flag.removeprefix("--").split("=", 1) for flag in container.triton_command(Path("/r"), "work", {}, plans=False)[2:])
+    assert flags["grpc-address"] == flags["http-address"] == flags["metrics-address"] == "127.0.0.1"
+    restricted = flags["grpc-restricted-protocol"].split(":")[0].split(",")
+    assert {"metadata", "statistics", "model-config", "shared-memory", "model-repository", "trace", "logging"} == set(restricted)
+    assert flags["model-control-mode"] == "none"
+    other = container.triton_command(Path("/r"), "work", {}, plans=False)
+    assert flags["http-restricted-api"] not in " ".join(other)  # another start, another key
