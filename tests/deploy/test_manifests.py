@@ -255,6 +255,20 @@ def test_dashboard_alerts_and_autoscaling_ask_for_metrics_that_exist() -> None:
     assert used and used <= known, used - known
 
 
+@pytest.mark.server
+def test_metrics_of_triton_are_those_of_a_real_server(triton_server: Any) -> None:
+    """All but the GPU's own, which a machine without one does not report."""
+    import urllib.request
+
+    from operations.observation import parse, triton_view
+
+    text = urllib.request.urlopen(triton_server.metrics_url, timeout=10).read().decode()
+    missing = [name for name in _TRITON if not name.startswith("nv_gpu") and f"# TYPE {name} " not in text]
+    assert not missing
+    look = parse(text, at=0)
+    assert {"pipeline_bls", "applier", "sam3_image_encoder"} <= {model.name for model in triton_view(look, look)}
+
+
 def test_dashboard_file_is_what_its_script_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import importlib.util
 
