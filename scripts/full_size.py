@@ -73,6 +73,18 @@ def _descendants(root: int) -> list[int]:
     return found
 
 
+def _cpu_seconds() -> float:
+    """User and system time of this process and its living descendants so far."""
+    ticks = 0
+    for pid in _descendants(os.getpid()):
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def _proportional_bytes(pid: int) -> int:
     try:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
@@ -85,13 +97,16 @@ def _proportional_bytes(pid: int) -> int:
 
 @contextmanager
 def timed(report: dict[str, Any], name: str, watch: MemoryWatch) -> Iterator[None]:
-    """Record seconds and peak memory of a step in `report` and print them."""
+    """Record wall and CPU seconds and peak memory of a step in `report` and print them.
+
+    CPU seconds are those of the processes that live through the step: on a busy machine they say more than wall time.
+    """
     watch.reset()
-    started = time.monotonic()
+    started, used = time.monotonic(), _cpu_seconds()
     yield
-    seconds, peak = time.monotonic() - started, watch.peak / 2**30
-    report[name] = {"seconds": round(seconds, 1), "peak_gib": round(peak, 2)}
-    console.print(f"{name}: {seconds:.1f} s, peak {peak:.1f} GiB", highlight=False)
+    seconds, cpu, peak = time.monotonic() - started, _cpu_seconds() - used, watch.peak / 2**30
+    report[name] = {"seconds": round(seconds, 2), "cpu_seconds": round(cpu, 2), "peak_gib": round(peak, 2)}
+    console.print(f"{name}: {seconds:.1f} s, {cpu:.1f} CPU s, peak {peak:.1f} GiB", highlight=False)
 
 
 def export(model: Any, out: Path, precision: str, attention: str, report: dict[str, Any], watch: MemoryWatch) -> None:
@@ -132,6 +147,25 @@ def export(model: Any, out: Path, precision: str, attention: str, report: dict[s
     failed = [tensor.name for tensor in parity if not tensor.ok]
     if failed:
         raise SegmentationError(f"{precision}: {', '.join(failed)} are too far from PyTorch's")
+
+
+def measure_transformers(model: Any, report: dict[str, Any], watch: MemoryWatch) -> None:
+    """Seconds of transformers' image pass and of one concept on reused features (its own faster attention, SDPA)."""
+    import torch
+
+    from segmentation.parity import drawn_photo
+    from segmentation.reference import normalise
+
+    model.set_attn_implementation("sdpa")
+    pixels = normalise(torch.from_numpy(drawn_photo(model.config.image_size)[None]))
+    ids, mask = torch.ones(1, 32, dtype=torch.int64), (torch.arange(32) < 4).long()[None]
+    entry: dict[str, Any] = report.setdefault("transformers", {})
+    with torch.inference_mode():
+        with timed(entry, "image pass", watch):
+            vision = model.get_vision_features(pixels)
+        with timed(entry, "text and decode 1", watch):
+            model(vision_embeds=vision, input_ids=ids, attention_mask=mask)
+    model.set_attn_implementation("eager")
 
 
 def measure_in_process(folder: Path, photo: Path, report: dict[str, Any], watch: MemoryWatch) -> None:
@@ -175,16 +209,14 @@ def serve(folder: Path, out: Path, photo: Path, report: dict[str, Any], watch: M
         command = [sys.executable, "-m", "orchestrator.cli", "run", str(job), "--store", str(store), "--triton-url", server.grpc_url]
         # Random weights find nothing by chance or everything; the job must run either way.
         settings = {**os.environ, "REQUIRE_REAL_MODEL": "false", "ADAPTER": "local"}
-        for name in ("first job", "second job"):
-            with timed(entry, name, watch):
-                run = subprocess.run(command, env=settings, capture_output=True, text=True, cwd=REPOSITORY, check=False, timeout=1800)
-            (out / f"{name.replace(' ', '-')}.jsonl").write_text(run.stdout, encoding="utf-8")
-            events = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
-            items = [event for event in events if event.get("event") == "item"]
-            entry[name]["timings"] = items[0].get("timings") if items else None
-            if run.returncode != 0:
-                raise SegmentationError(f"the job failed with exit code {run.returncode}: {run.stderr.strip().splitlines()[-1:]}")
-            shutil.rmtree(store / "outputs", ignore_errors=True)
+        with timed(entry, "job", watch):
+            run = subprocess.run(command, env=settings, capture_output=True, text=True, cwd=REPOSITORY, check=False, timeout=3600)
+    (out / "events.jsonl").write_text(run.stdout, encoding="utf-8")
+    events = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
+    items = [event for event in events if event.get("event") == "item"]
+    entry["job"]["timings"] = items[0].get("timings") if items else None
+    if run.returncode != 0:
+        raise SegmentationError(f"the job failed with exit code {run.returncode}: {run.stderr.strip().splitlines()[-1:]}")
 
 
 def _job() -> dict[str, Any]:
@@ -251,6 +283,7 @@ def _run(out: Path, seed: int, precisions: dict[str, bool], run_job: bool, repor
 
             model = random_sam3(seed)
         report["parameters"] = sum(parameter.numel() for parameter in model.parameters())
+        measure_transformers(model, report, watch)
         for precision, attention in (("fp32", "ort"), ("fp16", "explicit")):
             if precisions[precision]:
                 export(model, out, precision, attention, report, watch)

@@ -34,7 +34,7 @@ def attend(
     head_dim = query.shape[-1] // heads
     scale = head_dim**-0.5
     if kernel == "ort" and bias is None:
-        attrs = {"num_heads": heads, "scale": scale}
+        attrs: dict[str, Any] = {"num_heads": heads, "scale": scale}
         return torch.onnx.ops.symbolic(
             "com.microsoft::MultiHeadAttention", (query, key, value), attrs, dtype=query.dtype, shape=query.shape, version=1
         )

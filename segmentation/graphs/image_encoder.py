@@ -31,21 +31,32 @@ class Rotation(nn.Module):
 
     cos: Tensor
     sin: Tensor
+    start: Tensor
 
-    def __init__(self, layer: Any, heads: int, order: Tensor | None) -> None:
+    def __init__(self, layer: Any, heads: int, order: Tensor | None, kernel: AttentionKernel) -> None:
         super().__init__()
+        self.kernel = kernel
         # transformers repeats each angle for the two channels of a pair: keep one of them.
         cos, sin = (table[0, :, ::2] for table in layer.rotary_emb(torch.zeros(1), layer.position_ids))
         if order is not None:
             cos, sin = cos[order], sin[order]
         self.heads = heads
-        self.register_buffer("cos", cos.unsqueeze(1).contiguous(), persistent=False)
-        self.register_buffer("sin", sin.unsqueeze(1).contiguous(), persistent=False)
+        self.register_buffer("cos", cos.contiguous(), persistent=False)
+        self.register_buffer("sin", sin.contiguous(), persistent=False)
+        self.register_buffer("start", torch.zeros(1, dtype=torch.int64), persistent=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Rotate [M, L, heads * d]; in float32 like the original, result in the input's dtype."""
+        if self.kernel == "ort":
+            tables = (self.cos.to(tokens.dtype), self.sin.to(tokens.dtype))
+            attrs: dict[str, Any] = {"num_heads": self.heads, "interleaved": 0, "rotary_embedding_dim": 0}
+            inputs = (tokens, self.start, *tables)
+            return torch.onnx.ops.symbolic(
+                "com.microsoft::RotaryEmbedding", inputs, attrs, dtype=tokens.dtype, shape=tokens.shape, version=1
+            )
+        cos, sin = self.cos.unsqueeze(1), self.sin.unsqueeze(1)
         first, second = tokens.unflatten(-1, (self.heads, -1)).float().chunk(2, dim=-1)
-        rotated = torch.cat((first * self.cos - second * self.sin, second * self.cos + first * self.sin), dim=-1)
+        rotated = torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
         return rotated.flatten(-2).to(tokens.dtype)
 
 
@@ -156,7 +167,7 @@ class ImageEncoder(nn.Module):
         for layer in backbone.layers:
             size = layer.window_size
             if size not in rotations:
-                rotations[size] = Rotation(layer, heads, order if size == 0 and self.tiled else None)
+                rotations[size] = Rotation(layer, heads, order if size == 0 and self.tiled else None, kernel)
             windows = (grid // window) ** 2 if size and self.tiled else 1
             mine = ViTLayer(layer, heads, windows, rotations[size], kernel)
             layers.append(PaddedWindows(mine, grid, window) if size and not self.tiled else mine)
