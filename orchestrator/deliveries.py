@@ -28,10 +28,11 @@ _MOST_REMEMBERED = 10_000
 
 @dataclass
 class Tracked:
-    """A record as this worker last saw it stored."""
+    """A record as this worker last saw it stored. `ours`: this very run wrote it, and with it took the lease on its callback."""
 
     record: ItemRecord
     stat: Stat
+    ours: bool = False
 
 
 class Deliverer:
@@ -64,8 +65,8 @@ class Deliverer:
         callback = tracked.record.callback
         if self._client is None or callback is None or callback.state != "owed":
             return tracked
-        mine = callback.holder == self._worker and callback.leased_until > time.time()
-        if not mine:
+        # The holder's name alone does not say so: the sweep of the same worker sees its leases, too.
+        if not tracked.ours or callback.leased_until <= time.time():
             claimed = await self._claim(prefix, tracked, force, wait_for_lease)
             if claimed is None:
                 return await self._reload(prefix, tracked)

@@ -13,6 +13,7 @@ import datetime
 import json
 import os
 import platform
+import signal
 import sys
 import tempfile
 from dataclasses import asdict
@@ -50,6 +51,7 @@ def main() -> int:
     names = arguments.rows.split(",")
     if unknown := sorted(set(names) - set(chosen)):
         parser.error(f"unknown rows: {', '.join(unknown)}; there are: {', '.join(chosen)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # through `finally`, so that no server stays behind
     stage = Stage(arguments.folder or Path(tempfile.mkdtemp(prefix="respray-faults-")))
     print(header(), flush=True)
     outcomes: list[Outcome] = []

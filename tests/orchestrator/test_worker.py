@@ -235,3 +235,19 @@ def test_rule_jobs_tell_one_callback_per_photo_with_all_outputs(tmp_path: Path, 
     assert receiver.calls[0].path == "/jobs/job_r/callback"
     assert receiver.calls[0].body["output_key"] == "outputs/u/job_r/r1/0.jpg"
     assert receiver.calls[0].body["outputs"] == {"r1": "outputs/u/job_r/r1/0.jpg", "r2": "outputs/u/job_r/r2/0.jpg"}
+
+
+def test_the_sweep_keeps_its_hands_off_callbacks_under_way(tmp_path: Path) -> None:
+    slow = Receiver(delay=0.3)
+    put_photos(tmp_path, "job_1", 4)
+
+    async def work() -> None:
+        async with tiny_worker(tmp_path, allow=slow.host) as worker:
+            handle = worker.start(palette_job(count=4, callback_url=f"{slow.url}/jobs/job_1/callback"))
+            await handle.stored()
+            await worker.deliverer.sweep(force=True)
+            assert (await handle.finished()).callbacks == {"delivered": 4, "undelivered": []}
+
+    asyncio.run(work())
+    slow.down()
+    assert len(slow.calls) == 4 and not (tmp_path / "callbacks-owed/u_abc/job_1.json").exists()

@@ -1,0 +1,99 @@
+"""The command line as a user meets it: help, exit codes, one sentence per mistake, events only on stdout."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.orchestrator.support import palette_job, put_photos
+
+RESPRAY = str(Path(sys.executable).parent / "respray")
+
+
+def respray(
+    *arguments: str, folder: Path, environment: dict[str, str] | None = None, stdin: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    clean = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/tmp")}
+    return subprocess.run(
+        [RESPRAY, *arguments],
+        cwd=folder,
+        env=clean | (environment or {}),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def events(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize(
+    "command", [(), ("run",), ("work",), ("serve",), ("palette",), ("presets",), ("callbacks",), ("callbacks", "retry")]
+)
+def test_help_everywhere(tmp_path: Path, command: tuple[str, ...]) -> None:
+    done = respray(*command, "--help", folder=tmp_path)
+    assert done.returncode == 0 and "Usage: respray" in done.stdout
+
+
+def test_palette_and_presets_list_what_jobs_can_name(tmp_path: Path) -> None:
+    assert "oak_a" in respray("palette", folder=tmp_path).stdout
+    shown = respray("presets", folder=tmp_path).stdout
+    assert "interior" in shown and "seller" in shown
+
+
+@pytest.mark.server
+def test_one_job_with_a_good_and_a_bad_photo(tmp_path: Path, triton_url: str) -> None:
+    put_photos(tmp_path / "store", "job_1", 2)
+    (tmp_path / "store/inputs/u_abc/job_1/1.jpg").write_bytes(b"no photo")
+    message = json.dumps(palette_job(count=2))
+    done = respray("run", "-", "--store", "store", "--triton-url", triton_url, folder=tmp_path, stdin=message)
+    assert done.returncode == 1, done.stderr
+    assert [e["status"] for e in events(done) if e["event"] == "item"] in (["completed", "failed"], ["failed", "completed"])
+    put_photos(tmp_path / "store", "job_1", 2)
+    again = respray("run", "-", "--store", "store", "--triton-url", triton_url, folder=tmp_path, stdin=message)
+    assert again.returncode == 0, again.stdout
+    assert events(again)[0]["event"] == "worker" and next(e for e in events(again) if e["event"] == "finish")["completed"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "sentence"),
+    [
+        (("run", "none.json", "--store", "."), {}, "the job file none.json cannot be read"),
+        (("run", "-", "--store", "nowhere"), {}, "does not exist; create it"),
+        (("run", "-", "--store", "ftp://x"), {}, "is no store; accepted is a folder, or s3://BUCKET"),
+        (
+            ("run", "-"),
+            {},
+            "missing settings for ADAPTER=local: STORAGE_S3_ENDPOINT (or R2_ACCOUNT_ID, or MINIO_ENDPOINT), STORAGE_ACCESS_KEY",
+        ),
+        (
+            ("run", "-", "--store", "."),
+            {"STORAGE_BUCKET": "a", "MINIO_BUCKET": "b"},
+            "STORAGE_BUCKET and MINIO_BUCKET are the same setting",
+        ),
+        (("run", "-", "--store", "."), {"LOG_LEVEL": "loud"}, "LOG_LEVEL: "),
+        (("work",), {}, "missing settings for ADAPTER=runpod: STORAGE_S3_ENDPOINT"),
+        (("work", "--adapter", "sqs"), {}, "ADAPTER: input should be 'runpod'"),
+        (("work", "--adapter", "bullmq", "--store", "."), {}, "REDIS_URL, QUEUE_NAME, GPU_CALLBACK_SECRET"),
+        (
+            ("work", "--adapter", "bullmq", "--store", "."),
+            {"REDIS_URL": "redis://h", "QUEUE_NAME": "q", "GPU_CALLBACK_SECRET": "not-so-secret", "MODEL_NAME": "demo"},
+            "demo model and REQUIRE_REAL_MODEL is on",
+        ),
+        (("callbacks", "retry", "--store", "."), {}, "GPU_CALLBACK_SECRET"),
+    ],
+)
+def test_every_mistake_is_one_sentence(tmp_path: Path, arguments: tuple[str, ...], environment: dict[str, str], sentence: str) -> None:
+    done = respray(*arguments, folder=tmp_path, environment=environment, stdin="{}")
+    assert done.returncode == 1 and sentence in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
+    events(done)
