@@ -1,7 +1,7 @@
 """uint8 arrays -> PNG, JPEG and WebP files.
 
-Files carry no orientation (pixels are upright) and no ICC profile: untagged means sRGB to browsers and to the PNG, JPEG and WebP
-specifications' readers, and 8-bit sRGB is what the arrays hold.
+Files carry no orientation (pixels are upright) and no ICC profile: PNG says sRGB in its own chunk, and untagged JPEG and WebP mean sRGB to
+every reader.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 
 from imaging.arrays import UInt8Array
 from imaging.errors import ImageError
+from imaging.png import encode_png
 
 ImageFormat = Literal["png", "jpeg", "webp"]
 MEDIA_TYPES: dict[str, str] = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
@@ -30,6 +31,8 @@ def encode(image: UInt8Array, format: ImageFormat = "png", quality: int = 92) ->
     channels = 1 if image.ndim == 2 else image.shape[2]
     if format == "jpeg" and channels == 4:
         raise ImageError("JPEG cannot hold transparency; write PNG or WebP")
+    if format == "png":
+        return encode_png(image)
     swapped = image if channels == 1 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR if channels == 3 else cv2.COLOR_RGBA2BGRA)
     parameters: list[int] = []
     if format == "jpeg":

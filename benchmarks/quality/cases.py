@@ -83,7 +83,7 @@ def _render(seed: int, width: int, height: int) -> Iterator[Case]:
         color = COLORS[(seed * 5 + number) % len(COLORS)]
         target = hex_to_linear(color)
         if spread < PLAIN_SPREAD:
-            paint = {concept: tuple(float(v) for v in target)}
+            paint = {concept: np.asarray(target)}
             truth = scenes.render(room, width, height, overrides=paint, sensor=sensor, quality=2).photo
         else:
             grain = scene.albedo @ LUMINANCE

@@ -69,7 +69,7 @@ def _gradients(image: UInt8Array, where: BoolArray) -> FloatArray:
 def inner(mask: BoolArray, pixels: int) -> BoolArray:
     """The mask without a rim of `pixels`; the picture's border is no edge."""
     kernel = np.ones((2 * pixels + 1, 2 * pixels + 1), np.uint8)
-    return cv2.erode(mask.astype(np.uint8), kernel, borderValue=1) > 0
+    return cv2.erode(mask.astype(np.uint8), kernel, borderValue=[1]) > 0
 
 
 def band(mask: BoolArray, pixels: int) -> BoolArray:
@@ -102,7 +102,7 @@ def boundary_f(alpha: UInt8Array, mask: BoolArray, tolerance: float = 1.5) -> fl
 
 def _edge(binary: BoolArray) -> BoolArray:
     grey = binary.astype(np.uint8)
-    return (grey > 0) & (cv2.erode(grey, np.ones((3, 3), np.uint8), borderValue=1) == 0)
+    return (grey > 0) & (cv2.erode(grey, np.ones((3, 3), np.uint8), borderValue=[1]) == 0)
 
 
 def psnr(edit: UInt8Array, truth: UInt8Array, where: BoolArray) -> float:

@@ -41,9 +41,7 @@ def room_photo(width: int, height: int, seed: int = 9008) -> tuple[UInt8Array, U
     """A rendered room with sensor noise, enlarged to any size (uint8 [H,W,3]), and its wall as probabilities uint8 [288,288]."""
     scene = scenes.render(scenes.sample_room(seed), 1000, 750)
     photo = cv2.resize(scene.photo, (width, height), interpolation=cv2.INTER_CUBIC)
-    noise = np.empty(photo.shape, np.int16)
-    cv2.setRNGSeed(1)
-    cv2.randn(noise, 0, 1.5)
+    noise = np.random.default_rng(1).normal(0.0, 1.5, photo.shape).astype(np.int16)
     photo = cv2.add(photo, noise, dtype=cv2.CV_8U)
     wall = cv2.resize(scene.masks["wall"].astype(np.float32), (MASK_SIDE, MASK_SIDE), interpolation=cv2.INTER_AREA)
     return np.asarray(photo), np.round(wall * 255).astype(np.uint8)

@@ -1,0 +1,108 @@
+"""Textures' perspective against known cameras, and holes against what was there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+import scenes
+from benchmarks.quality.metrics import psnr
+from editing.inpaint import TELEA_RADIUS, fill
+from editing.texture.camera import RoomCamera, estimate_camera
+from editing.texture.lines import find_segments
+from editing.texture.plane import floor_or_ceiling
+from imaging.arrays import FloatArray
+
+POINTS = 60
+LEAST_FLOOR = 0.02
+HOLE_RADIUS = (15, 50)
+
+
+@dataclass(frozen=True)
+class GeometryRow:
+    """One room's floor: mean error of the grid's directions in the picture (degrees), scale error (ratio - 1), our own confidence."""
+
+    seed: int
+    angle: float
+    scale: float
+    confidence: float
+
+
+@dataclass(frozen=True)
+class HoleRow:
+    """PSNR (dB) inside one hole by method."""
+
+    seed: int
+    concept: str
+    ours: float
+    telea: float
+    navier_stokes: float
+
+
+def textures(seeds: range, width: int = 900, height: int = 600) -> list[GeometryRow]:
+    """Estimate every room's camera from its picture and compare the floor's grid with the true one (camera height given)."""
+    rows = []
+    for seed in seeds:
+        room = scenes.sample_room(seed)
+        scene = scenes.render(room, width, height)
+        if scene.plane_masks["floor"].mean() < LEAST_FLOOR:
+            continue
+        found = estimate_camera(find_segments(scene.photo), width, height)
+        ys, xs = np.nonzero(scene.plane_masks["floor"])
+        chosen = np.random.default_rng(seed).choice(len(xs), POINTS)
+        points = np.stack([xs[chosen] + 0.5, ys[chosen] + 0.5], axis=1)
+        true = _true_camera(scene.camera)
+        angle = min(_angle(found, true, points, order) for order in ((0, 1), (1, 0)))
+        rows.append(GeometryRow(seed, angle, _scale(found, true, points, room.eye[2]), found.confidence))
+    return rows
+
+
+def holes(seeds: range, width: int = 600, height: int = 400) -> list[HoleRow]:
+    """Cut an ellipse out of the middle of walls and floors and fill it."""
+    rows = []
+    for seed in seeds:
+        scene = scenes.render(scenes.sample_room(seed), width, height)
+        for concept in ("wall", "floor"):
+            depth = cv2.distanceTransform(scene.masks[concept].astype(np.uint8), cv2.DIST_L2, 5)
+            y, x = (int(v) for v in np.unravel_index(int(depth.argmax()), depth.shape))
+            radius = int(min(float(depth.max()) * 0.8, HOLE_RADIUS[1]))
+            if radius < HOLE_RADIUS[0]:
+                continue
+            drawn = cv2.ellipse(np.zeros((height, width), np.uint8), (x, y), (radius, int(radius * 0.8)), 20, 0, 360, (1,), -1)
+            hole = np.asarray(drawn) > 0
+            old = [cv2.inpaint(scene.photo, drawn, TELEA_RADIUS, method) for method in (cv2.INPAINT_TELEA, cv2.INPAINT_NS)]
+            ours, telea, stokes = (psnr(np.asarray(image), scene.photo, hole) for image in (fill(scene.photo, hole), *old))
+            rows.append(HoleRow(seed, concept, ours, telea, stokes))
+    return rows
+
+
+def _true_camera(camera: scenes.Camera) -> RoomCamera:
+    """The renderer's camera in our convention: rows of `axes` are the room's x, y and down in camera coordinates."""
+    rotation = camera.rotation
+    return RoomCamera(np.stack([rotation[:, 0], rotation[:, 1], -rotation[:, 2]]), camera.fx, (camera.cx, camera.cy), 1.0)
+
+
+def _angle(found: RoomCamera, true: RoomCamera, points: FloatArray, order: tuple[int, int]) -> float:
+    errors = []
+    for axis, other in enumerate(order):
+        a, b = _toward(true, axis, points), _toward(found, other, points)
+        errors.append(np.degrees(np.arccos(np.clip(np.abs((a * b).sum(axis=1)), 0.0, 1.0))))
+    return float(np.mean(errors))
+
+
+def _toward(camera: RoomCamera, axis: int, points: FloatArray) -> FloatArray:
+    vanishing = camera.matrix @ camera.axes[axis]
+    direction = vanishing[None, :2] - vanishing[2] * points
+    return direction / np.linalg.norm(direction, axis=1, keepdims=True)
+
+
+def _scale(found: RoomCamera, true: RoomCamera, points: FloatArray, height: float) -> float:
+    """Median ratio of metres across one pixel, ours over true, minus 1 (absolute)."""
+    ratios = []
+    for camera in (found, true):
+        matrix = floor_or_ceiling(camera, False, height).to_plane
+        at, beside = (np.column_stack([points + shift, np.ones(len(points))]) @ matrix.T for shift in ((0.0, 0.0), (1.0, 0.0)))
+        ratios.append(np.linalg.norm(beside[:, :2] / beside[:, 2:] - at[:, :2] / at[:, 2:], axis=1))
+    return abs(float(np.median(ratios[0] / ratios[1])) - 1.0)

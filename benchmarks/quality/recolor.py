@@ -1,0 +1,120 @@
+"""Recolouring against the re-rendered truth, beside the three shortcuts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+
+import cv2
+import numpy as np
+
+from benchmarks.quality.baselines import BASELINES
+from benchmarks.quality.cases import Case
+from benchmarks.quality.metrics import ColourScore, boundary_f, leakage, matte_error, score
+from benchmarks.quality.speed import segments_of
+from editing.apply import edit_photo
+from editing.matte import refine
+from editing.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor
+from imaging.arrays import UInt8Array
+from imaging.decode import decode
+
+MASK_SIDE = 288
+# A network's mask is a little soft.
+MASK_BLUR = 0.8
+MASK_SHIFT = 0.7
+
+
+@dataclass(frozen=True)
+class RecolorRow:
+    """One case: scores by method (ours and the shortcuts), our report's own numbers, and what must be exact."""
+
+    name: str
+    concept: str
+    color: str
+    scores: dict[str, ColourScore]
+    measured: str | None
+    delta_e: float | None
+    leaked: int
+    protected_changed: int
+    matte: dict[str, float]
+    pictures: dict[str, UInt8Array] = field(repr=False, compare=False)
+
+    def numbers(self) -> dict[str, object]:
+        """Everything but the pictures, for JSON."""
+        values = {k: v for k, v in asdict(self).items() if k != "pictures"}
+        return values
+
+
+def network_mask(case: Case) -> UInt8Array:
+    """The exact mask as a good network would answer it: probabilities uint8 [288,288]."""
+    small = cv2.resize(case.mask.astype(np.float32), (MASK_SIDE, MASK_SIDE), interpolation=cv2.INTER_AREA)
+    return np.round(cv2.GaussianBlur(small, (0, 0), MASK_BLUR) * 255.0).astype(np.uint8)
+
+
+def run(cases: Iterable[Case]) -> list[RecolorRow]:
+    """Edit every case through the applier's own entry point, from a 288 x 288 mask, and score it."""
+    rows = []
+    for case in cases:
+        probability = network_mask(case)
+        alpha = refine(probability, case.photo).alpha
+        job = PhotoRequest(
+            concepts=[ConceptQuery(name=case.concept, prompts=[case.concept])],
+            outputs=[Output(name="out", edits=[Edit(concept=case.concept, rule=Recolor(color=case.color))])],
+            preview_size=0,
+        )
+        result = edit_photo(case.photo, segments_of(probability), job, [])
+        edited = decode(result.files[0])
+        guarded = decode(edit_photo(case.photo, segments_of(probability), job.model_copy(update={"protect": [case.concept]}), []).files[0])
+        share = alpha.astype(np.float32)[..., None] / 255.0
+        scores = {"ours": score(edited, case.truth, case.mask)}
+        scores |= {name: score(shortcut(case.photo, share, case.color), case.truth, case.mask) for name, shortcut in BASELINES.items()}
+        report = result.report.outputs[0].edits[0]
+        rows.append(
+            RecolorRow(
+                name=case.name,
+                concept=case.concept,
+                color=case.color,
+                scores=scores,
+                measured=report.measured,
+                delta_e=report.delta_e,
+                leaked=leakage(case.photo, edited, alpha),
+                protected_changed=int((guarded != case.photo).any(axis=-1).sum()),
+                matte=_matte_scores(case, alpha, probability),
+                pictures={"photo": case.photo, "ours": edited, "truth": case.truth},
+            )
+        )
+    return rows
+
+
+def _matte_scores(case: Case, alpha: UInt8Array, probability: UInt8Array) -> dict[str, float]:
+    """Our matte beside bilinear enlargement, from the exact mask and from one displaced as a network's is."""
+    size = (case.photo.shape[1], case.photo.shape[0])
+    moved = _displaced(probability)
+    bilinear, moved_bilinear = (cv2.resize(low, size, interpolation=cv2.INTER_LINEAR) for low in (probability, moved))
+    return {
+        "error": matte_error(alpha, case.mask),
+        "error_bilinear": matte_error(bilinear, case.mask),
+        "boundary_f": boundary_f(alpha, case.mask),
+        "boundary_f_bilinear": boundary_f(bilinear, case.mask),
+        "moved_f": boundary_f(refine(moved, case.photo).alpha, case.mask),
+        "moved_f_bilinear": boundary_f(moved_bilinear, case.mask),
+    }
+
+
+def _displaced(probability: UInt8Array) -> UInt8Array:
+    """Edges moved smoothly by MASK_SHIFT mask pixels (standard deviation), as masks of real networks are."""
+    rng = np.random.default_rng(0)
+    shifts = [cv2.GaussianBlur(rng.standard_normal(probability.shape).astype(np.float32), (0, 0), 6.0) for _ in range(2)]
+    y, x = np.mgrid[0 : probability.shape[0], 0 : probability.shape[1]].astype(np.float32)
+    dx, dy = (shift / np.std(shift) * np.float32(MASK_SHIFT) for shift in shifts)
+    return cv2.remap(probability, x + dx, y + dy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def summary(rows: list[RecolorRow]) -> dict[str, dict[str, float]]:
+    """Mean and median of every score by method."""
+    table: dict[str, dict[str, float]] = {}
+    for method in rows[0].scores:
+        values = [asdict(row.scores[method]) for row in rows]
+        table[method] = {key: float(np.mean([v[key] for v in values])) for key in values[0]}
+        table[method] |= {f"{key}_median": float(np.median([v[key] for v in values])) for key in values[0]}
+    return table

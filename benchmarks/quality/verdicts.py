@@ -1,0 +1,96 @@
+"""Every target of the suite beside what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from benchmarks.quality.geometry import GeometryRow, HoleRow
+from benchmarks.quality.recolor import RecolorRow
+from benchmarks.quality.speed import Timing
+
+Summary = dict[str, dict[str, float]]
+MEGAPIXELS_LARGE = 5.0
+# Bytes per pixel that one output may need beyond the photo, and what the output itself takes (RGB).
+MEMORY_TARGET, OUTPUT_BYTES = 12.0, 3.0
+
+
+def verdicts(
+    rows: list[RecolorRow], colours: Summary, grids: list[GeometryRow], holes: list[HoleRow], timings: Sequence[Timing]
+) -> list[list[str]]:
+    """A header and one row for each check: what, measured, target, ok or MISSED."""
+    facts = [["check", "measured", "target", ""], *_colour(colours), *_exact(rows), *_matte(rows), *_texture(grids), *_holes(holes)]
+    for timing in timings:
+        facts += _speed(timing)
+    return facts
+
+
+def _colour(colours: Summary) -> list[list[str]]:
+    ours = colours["ours"]
+    facts = [
+        _at_most("CIEDE2000, one exposure factor per surface, mean", ours["mean"], 3.0),
+        _at_most("... 95th percentile", ours["p95"], 8.0),
+        _at_most("CIEDE2000 without that factor, mean", ours["raw_mean"], 3.0),
+        _at_most("... 95th percentile", ours["raw_p95"], 8.0),
+    ]
+    for key, name in (
+        ("mean", "better than every shortcut"),
+        ("raw_mean", "... without the factor"),
+        ("halo_p95", "halo in a 3-pixel band, p95"),
+    ):
+        best = min(values[key] for method, values in colours.items() if method != "ours")
+        facts.append(_at_most(name, ours[key], best, "best shortcut "))
+    facts.append(_at_least("gradient correlation of log luminance, mean", ours["gradient"], 0.95))
+    facts.append(_at_least("... median", ours["gradient_median"], 0.95))
+    return facts
+
+
+def _exact(rows: list[RecolorRow]) -> list[list[str]]:
+    leaked, changed = sum(row.leaked for row in rows), sum(row.protected_changed for row in rows)
+    return [_at_most("pixels changed outside the matte", leaked, 0), _at_most("protected pixels changed", changed, 0)]
+
+
+def _matte(rows: list[RecolorRow]) -> list[list[str]]:
+    mean = {key: float(np.mean([row.matte[key] for row in rows])) for key in rows[0].matte}
+    return [
+        _at_most("matte error in a 12-pixel band", mean["error"], mean["error_bilinear"], "bilinear ", digits=4),
+        _at_least("boundary F-score (1.5 pixels), exact masks", mean["boundary_f"], mean["boundary_f_bilinear"], "bilinear ", digits=4),
+        _at_least("... masks displaced by 0.7 mask pixels", mean["moved_f"], mean["moved_f_bilinear"], "bilinear ", digits=4),
+    ]
+
+
+def _texture(grids: list[GeometryRow]) -> list[list[str]]:
+    if not grids:
+        return []
+    angles, scales = np.array([row.angle for row in grids]), np.array([row.scale for row in grids])
+    return [
+        _at_most("texture grid angle, median (degrees)", float(np.median(angles)), 1.5),
+        _at_least("... share of rooms under 1.5 degrees", float(np.mean(angles < 1.5)), 1.0),
+        _at_most("texture scale error, median", float(np.median(scales)), 0.10, digits=3),
+    ]
+
+
+def _holes(holes: list[HoleRow]) -> list[list[str]]:
+    if not holes:
+        return []
+    mean = {name: float(np.mean([getattr(row, name) for row in holes])) for name in ("ours", "telea", "navier_stokes")}
+    return [_at_least("hole PSNR (dB)", mean["ours"], max(mean["telea"], mean["navier_stokes"]), "best cv2.inpaint ")]
+
+
+def _speed(t: Timing) -> list[list[str]]:
+    stages = ", ".join(f"{name} {seconds:.3f}" for name, seconds in t.stages.items())
+    if t.width * t.height < MEGAPIXELS_LARGE * 1e6:
+        return [_at_most(f"one rule at {t.width} x {t.height}, ms ({stages})", t.stages["apply"] * 1e3, 50.0)]
+    return [
+        _at_most(f"stage 2 at {t.width} x {t.height} over imencode {t.imencode:.2f} s ({stages})", t.ratio, 3.0),
+        _at_most("growth of peak memory, bytes per pixel with the output", t.bytes_per_pixel, MEMORY_TARGET + OUTPUT_BYTES),
+    ]
+
+
+def _at_most(name: str, value: float, target: float, what: str = "", digits: int = 2) -> list[str]:
+    return [name, f"{value:.{digits}f}", f"<= {what}{target:.{digits}f}", "ok" if value <= target else "MISSED"]
+
+
+def _at_least(name: str, value: float, target: float, what: str = "", digits: int = 2) -> list[str]:
+    return [name, f"{value:.{digits}f}", f">= {what}{target:.{digits}f}", "ok" if value >= target else "MISSED"]
