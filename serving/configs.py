@@ -13,13 +13,10 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
 from segmentation.spec import GraphName, ModelSpec
-from serving import tensorrt
+from serving import parameters, tensorrt
 from serving.targets import Target
 
 MODELS = ("sam3_image_encoder", "sam3_text_encoder", "sam3_concept_decoder", "sam3", "applier", "pipeline_bls")
-GRAPH_PARAMETER = "graph"
-THREADS_PARAMETER = "threads"
-BUCKETS_PARAMETER = "concept_buckets"
 PLAN_CONFIG = "plan"
 ANY = -1
 
@@ -84,7 +81,7 @@ def configs(spec: ModelSpec, target: Target, plans: bool = False) -> dict[str, p
         "applier": _python("applier", signed["applier"], target.applier_instances),
         "pipeline_bls": _python("pipeline_bls", signed["pipeline_bls"], target.pipeline_instances),
     }
-    built["pipeline_bls"].parameters[BUCKETS_PARAMETER].string_value = ",".join(map(str, target.buckets))
+    built["pipeline_bls"].parameters[parameters.BUCKETS].string_value = ",".join(map(str, target.buckets))
     return {name: built[name] for name in MODELS}
 
 
@@ -116,8 +113,8 @@ def _graph(spec: ModelSpec, target: Target, signed: dict[str, Signature], name: 
     file = spec.graphs[name].model.file
     if target.name == "embedded":
         config.backend = "python"
-        config.parameters[GRAPH_PARAMETER].string_value = file
-        config.parameters[THREADS_PARAMETER].string_value = str(target.graph_threads)
+        config.parameters[parameters.GRAPH].string_value = file
+        config.parameters[parameters.THREADS].string_value = str(target.graph_threads)
     elif plans:
         config.backend = "tensorrt"
         config.default_model_filename = tensorrt.PLAN_FILE

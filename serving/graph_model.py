@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from segmentation.runner import GraphRunner
-from serving import bls
-from serving.configs import GRAPH_PARAMETER, THREADS_PARAMETER
+from serving import bls, parameters
 
 
 class GraphModel:
@@ -19,11 +18,11 @@ class GraphModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Load the graph that the configuration's `graph` parameter names, from the model's version folder."""
         config: dict[str, Any] = json.loads(args["model_config"])
-        parameters = {name: entry["string_value"] for name, entry in config["parameters"].items()}
+        given = {name: entry["string_value"] for name, entry in config["parameters"].items()}
         device = int(args["model_instance_device_id"]) if args["model_instance_kind"] == "GPU" else None
         folder = Path(args["model_repository"]) / args["model_version"]
-        threads = int(parameters[THREADS_PARAMETER]) or None
-        self.runner = GraphRunner(folder / parameters[GRAPH_PARAMETER], threads, device)
+        threads = int(given[parameters.THREADS]) or None
+        self.runner = GraphRunner(folder / given[parameters.GRAPH], threads, device)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Run the requests as one batch. Triton's scheduler has seen to it that their shapes are equal."""

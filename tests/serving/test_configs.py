@@ -14,6 +14,8 @@ from segmentation.spec import GRAPH_NAMES, ModelSpec, load_spec
 from serving import tensorrt
 from serving.configs import MODELS, configs, signatures, to_text
 from serving.errors import BuildError
+from serving.reference import committed
+from serving.repository import SOURCES
 from serving.targets import DEFAULTS, TARGETS, Target, target
 
 ONNX_TYPES = {
@@ -152,3 +154,8 @@ def test_wrong_settings_are_named(name: str, settings: dict[str, int], says: str
 def test_defaults_are_named_as_their_keys() -> None:
     assert {name: chosen.name for name, chosen in DEFAULTS.items()} == {name: name for name in TARGETS}
     assert re.match(r"Target\(name='embedded'", repr(Target("embedded")))
+
+
+def test_the_committed_configurations_are_what_the_description_gives() -> None:
+    for path, text in committed().items():
+        assert (SOURCES / path).read_text() == text, f"model_repository/{path} is stale: run python -m serving.reference"

@@ -159,7 +159,6 @@ def test_eight_photos_overlap_while_the_encoder_is_slow(slow_url: str) -> None:
     assert encoder.executions <= 4  # the first one leaves alone or with few, the others gather meanwhile
     under_way = (pipeline.total_seconds - pipeline.queue_seconds) / wall
     assert under_way >= 4.0, f"{under_way:.1f} photos were under way at a time"
-    assert wall < 8 * ENCODER_SECONDS
 
 
 def test_a_cancelled_photo_ends_at_its_next_stage(slow_url: str) -> None:

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from segmentation.spec import SPEC_FILE, ModelSpec
 from segmentation.tokenizer import PromptTokenizer
-from serving import bls
-from serving.configs import BUCKETS_PARAMETER
+from serving import bls, parameters
 from serving.pipeline import Pipeline
 
 
@@ -17,7 +16,7 @@ class TritonPythonModel:
         """Read the graphs' spec and tokenizer, which lie beside this file, and the buckets of this target."""
         folder = Path(args["model_repository"]) / args["model_version"]
         spec = ModelSpec.model_validate_json((folder / SPEC_FILE).read_text())
-        buckets = json.loads(args["model_config"])["parameters"][BUCKETS_PARAMETER]["string_value"]
+        buckets = json.loads(args["model_config"])["parameters"][parameters.BUCKETS]["string_value"]
         self.pipeline = Pipeline(
             infer=bls.infer,
             tokenizer=PromptTokenizer.from_spec(spec, folder),

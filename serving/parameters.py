@@ -1,0 +1,11 @@
+"""Names of the configuration parameters through which a built repository speaks to its Python models.
+
+Apart from `serving.configs`, whose imports (gRPC, protobuf) every instance of every model would otherwise pay for at its start.
+"""
+
+GRAPH = "graph"
+"""File of the exported graph in the model's version folder."""
+THREADS = "threads"
+"""Cores that one run of the graph may use; 0 for all."""
+BUCKETS = "concept_buckets"
+"""Ascending numbers of concepts to which requests are padded, comma-separated."""
