@@ -10,6 +10,8 @@ import typer
 
 from orchestrator import commands
 from orchestrator.errors import ResprayError
+from orchestrator.redaction import Redactor
+from orchestrator.settings import load_settings
 
 
 def build_app() -> typer.Typer:
@@ -33,8 +35,17 @@ def main() -> None:
     try:
         build_app()()
     except ResprayError as error:
-        print(f"respray: {error}", file=sys.stderr)
+        print(f"respray: {_redactor().text(str(error))}", file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _redactor() -> Redactor:
+    try:
+        return Redactor(load_settings().secrets())
+    except ResprayError:
+        return Redactor()
 
 
 if __name__ == "__main__":

@@ -233,8 +233,8 @@ class ItemFlow:
         if run.state.marked is not None:
             await asyncio.shield(run.state.marked)
         try:
-            stat = await self._records.save(run.record_key, record, run.before)
-            return Tracked(record, stat, ours=not same_news)
+            saved = await self._records.save(run.record_key, record, run.before)
+            return Tracked(record, saved, ours=not same_news)
         except Conflict:
             stored, stat = await self._records.load(run.record_key)
             if stored is not None and stat is not None and stored.fingerprint == record.fingerprint:

@@ -28,6 +28,7 @@ async def run_session(
     settings: Settings, options: Options, intake: Intake, events: Events, metrics: Metrics, *, redactor: Redactor
 ) -> None:
     """Work until the intake ends or a signal comes."""
+    events.connection("connected")
     events.worker("initializing", f"intake {settings.adapter}")
     stop, health = asyncio.Event(), Health()
     with stopping_on_signals(stop, events, health):
@@ -37,7 +38,6 @@ async def run_session(
             sweeping(worker, settings.owed_interval),
         ):
             health.worker = worker
-            events.connection("connected")
             events.worker("ready", f"taking jobs; probes on port {port}")
             try:
                 await intake.run(worker, stop)

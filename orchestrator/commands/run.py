@@ -57,9 +57,9 @@ def _read(path: Path) -> bytes:
 async def _run(context: Context, message: bytes, options: Options) -> JobResult:
     events = context.events
     require(context.settings, storage=options.store is None or options.store.startswith("s3://"), adapter=False)
+    events.connection("connected")
     events.worker("initializing", "reading settings")
     async with open_worker(context.settings, options, events, context.metrics, context.redactor) as worker:
-        events.connection("connected")
         events.worker("ready", "working on one job")
         result = await worker.start(message, attempt=1, final=True).finished()
         events.worker("cleaning_up", "the job is done")

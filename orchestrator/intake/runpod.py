@@ -50,6 +50,7 @@ class RunpodIntake:
         except ModuleNotFoundError as error:
             raise SettingsError(f"ADAPTER=runpod needs the package {error.name}: pip install 'respray[intake]'") from None
         self._runpod = runpod
+        self._events.connection("connected")
         self._events.worker("initializing", "intake runpod")
         runpod.serverless.register_fitness_check(self.check_fitness)
         runpod.serverless.start({"handler": self.handle, "concurrency_modifier": self.concurrency})
@@ -98,7 +99,6 @@ class RunpodIntake:
         worker = await stack.enter_async_context(open_worker(settings, self._options, self._events, self._metrics, self._redactor))
         await stack.enter_async_context(sweeping(worker, settings.owed_interval))
         self._health.worker = worker
-        self._events.connection("connected")
         self._events.worker("ready", "taking jobs from Runpod")
         return worker
 

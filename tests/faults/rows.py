@@ -135,7 +135,7 @@ def delivered_twice(stage: Stage, images: int = 30) -> Outcome:
 
 def many_jobs(stage: Stage, jobs_count: int = 1000, workers: int = 4, kills: int = 2) -> Outcome:
     """A long queue of small jobs, several workers, some of which die on the way."""
-    variety = 50
+    variety = min(50, jobs_count)
     stage.prepare_references(range(variety))
     jobs = [stage.job(f"many{n}", 1, n % variety) for n in range(jobs_count)]
     began = time.monotonic()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 
 from orchestrator.errors import SettingsError
 from orchestrator.redaction import Redactor
-from orchestrator.settings import load_settings, require
+from orchestrator.settings import Settings, load_settings, require, spellings
+from tests.faults.processes import PROJECT
 
 
 def load(**environment: str) -> object:
@@ -103,3 +105,16 @@ def test_redaction_knows_secrets_and_what_looks_like_one() -> None:
         masked = redactor.text(text)
         assert "***" in masked and not any(s in masked for s in ("hunter2", "topsecret", "abcdef12345", "deadbeef", "MfKQ", "hf_a"))
     assert redactor.value({"a": ["hunter2/hunter2", {"b": 1}]}) == {"a": ["***", {"b": 1}]}
+
+
+def test_the_example_file_names_every_setting_and_its_default() -> None:
+    text = (PROJECT / ".env.example").read_text()
+    named = set(re.findall(r"^(?:# )?([A-Z][A-Z0-9_]+)=", text, re.MULTILINE))
+    for field in Settings.model_fields.values():
+        for name in spellings(field):
+            assert name in text, name
+    known = {name for field in Settings.model_fields.values() for name in spellings(field)}
+    assert named <= known, named - known
+    shown = dict(re.findall(r"^# ([A-Z][A-Z0-9_]+)=(.+)$", text, re.MULTILINE))
+    defaults, examples = load_settings({}, None), load_settings({k: v for k, v in shown.items() if k not in ("REDIS_URL", "MODEL_NAME")}, None)
+    assert examples.model_dump(exclude={"require_real_model_setting"}) == defaults.model_dump(exclude={"require_real_model_setting"})
