@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13; do \
   $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS_TEST := embedded,export,scenes,intake,test
+EXTRAS_TEST := embedded,export,scenes,intake,tracing,top,docs,test
 
 .PHONY: help demo test lint types quality eval-demo train-demo faults full-size bench docs clean
 
