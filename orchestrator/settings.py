@@ -73,7 +73,7 @@ class Settings(BaseSettings):
     pipeline_timeout: float = _spelled("PIPELINE_TIMEOUT_SEC", default=300.0, gt=0, le=3600)
 
     job_concurrency: int = _spelled("JOB_CONCURRENCY", default=2, ge=1, le=64)
-    job_attempts: int = _spelled("JOB_ATTEMPTS", default=3, ge=1, le=100)
+    job_attempts: int = _spelled("JOB_ATTEMPTS", default=5, ge=1, le=100)
     lock_seconds: float = _spelled("JOB_LOCK_SEC", default=30.0, ge=1, le=3600)
     longest_job: float = _spelled("LONGEST_JOB_SEC", default=1800.0, ge=5, le=43200)
     grace_period: float = _spelled("GRACE_PERIOD_SEC", default=25.0, ge=0, le=3600)

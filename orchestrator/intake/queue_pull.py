@@ -26,6 +26,7 @@ from orchestrator.worker import Worker
 log = logging.getLogger(__name__)
 
 IDLE_LEAST, IDLE_MOST = 0.5, 20.0
+LAST_PULL = 5.0
 LONGEST_LEASE = 12 * 3600.0
 """Cloudflare's own limit on a visibility timeout, in seconds; a delay may be as long."""
 _ATTEMPTS = 6
@@ -115,8 +116,7 @@ class QueuePullIntake(Intake):
                 await until(stop, asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED))
                 continue
             try:
-                # Not cancelled by `stop`: messages of an answer that nobody reads would be stuck until their lease ends.
-                leases, backlog = await self._client.pull(room, self._visibility)
+                leases, backlog = await self._pull(room, stop)
             except _Final:
                 raise
             except IntakeError as error:
@@ -124,6 +124,9 @@ class QueuePullIntake(Intake):
                 leases, backlog = [], None
             if backlog is not None:
                 worker.queue_lag(backlog)
+            if stop.is_set() and leases:
+                await self._settle([], [(lease.lease_id, 0.0) for lease in leases])
+                break
             for lease in leases:
                 task = asyncio.create_task(self._work(worker, lease, stop))
                 self._running.add(task)
@@ -150,10 +153,25 @@ class QueuePullIntake(Intake):
         except Exception:
             log.exception("a job met an unexpected error; returned to the queue")
             acks, retries = [], [(lease.lease_id, backoff(lease.attempts))]
+        await self._settle(acks, retries)
+
+    async def _pull(self, room: int, stop: asyncio.Event) -> tuple[list[Lease], int | None]:
+        """Pull; a pull that is under way at the order to stop gets a moment more, since messages of an unread answer stay leased."""
+        pull, stopped = asyncio.ensure_future(self._client.pull(room, self._visibility)), asyncio.ensure_future(stop.wait())
+        await asyncio.wait({pull, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if not pull.done():
+            await asyncio.wait({pull}, timeout=LAST_PULL)
+        if not pull.done():
+            pull.cancel()
+            return [], None
+        return pull.result()
+
+    async def _settle(self, acks: list[str], retries: list[tuple[str, float]]) -> None:
         try:
             await self._client.settle(acks, retries)
         except IntakeError as error:
-            log.error("a message could not be settled and will be delivered again: %s", error)
+            log.error("%d message(s) could not be settled and will be delivered again: %s", len(acks) + len(retries), error)
 
 
 def decode_body(message: dict[str, Any]) -> str | bytes:

@@ -61,7 +61,8 @@ def test_one_job_with_a_good_and_a_bad_photo(tmp_path: Path, triton_url: str) ->
     put_photos(tmp_path / "store", "job_1", 2)
     again = respray("run", "-", "--store", "store", "--triton-url", triton_url, folder=tmp_path, stdin=message)
     assert again.returncode == 0, again.stdout
-    assert events(again)[0] == {"event": "connection", "status": "connected"} and next(e for e in events(again) if e["event"] == "finish")["completed"] == 2
+    assert events(again)[0] == {"event": "connection", "status": "connected"}
+    assert next(e for e in events(again) if e["event"] == "finish")["completed"] == 2
 
 
 @pytest.mark.parametrize(

@@ -116,5 +116,8 @@ def test_the_example_file_names_every_setting_and_its_default() -> None:
     known = {name for field in Settings.model_fields.values() for name in spellings(field)}
     assert named <= known, named - known
     shown = dict(re.findall(r"^# ([A-Z][A-Z0-9_]+)=(.+)$", text, re.MULTILINE))
-    defaults, examples = load_settings({}, None), load_settings({k: v for k, v in shown.items() if k not in ("REDIS_URL", "MODEL_NAME")}, None)
+    defaults, examples = (
+        load_settings({}, None),
+        load_settings({k: v for k, v in shown.items() if k not in ("REDIS_URL", "MODEL_NAME")}, None),
+    )
     assert examples.model_dump(exclude={"require_real_model_setting"}) == defaults.model_dump(exclude={"require_real_model_setting"})
