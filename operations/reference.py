@@ -1,4 +1,4 @@
-"""Reference pages written from the code itself, so that they cannot say anything else: `python -m operations.reference [--env-example]`."""
+"""Reference pages written from the code itself, so that they cannot say anything else: `python -m operations.reference [--check]`."""
 
 from __future__ import annotations
 
@@ -22,14 +22,22 @@ ROOT = PRESETS_FILE.parent
 FOLDER = ROOT / "docs" / "reference"
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Write the pages, or with `--env-example` the file `.env.example`."""
-    if "--env-example" in (sys.argv[1:] if arguments is None else arguments):
-        (ROOT / ".env.example").write_text(env_example(), encoding="utf-8")
-        return
+def main(arguments: list[str] | None = None) -> int:
+    """Write the pages; with `--check` write nothing, and return 1 where one is not what the code says."""
+    check = "--check" in (sys.argv[1:] if arguments is None else arguments)
+    pages = {"jobs": jobs(), "settings": settings(), "commands": commands(), "models": models(), "metrics": metrics()}
+    stale = [
+        name for name, page in pages.items() if not (path := FOLDER / f"{name}.md").is_file() or path.read_text(encoding="utf-8") != page
+    ]
+    if check:
+        if stale:
+            names = ", ".join(f"docs/reference/{name}.md" for name in stale)
+            print(f"{names} no longer say what the code says; run: python -m operations.reference", file=sys.stderr)
+        return int(bool(stale))
     FOLDER.mkdir(exist_ok=True)
-    for name, page in {"jobs": jobs(), "settings": settings(), "commands": commands(), "models": models(), "metrics": metrics()}.items():
-        (FOLDER / f"{name}.md").write_text(page, encoding="utf-8")
+    for name in stale:
+        (FOLDER / f"{name}.md").write_text(pages[name], encoding="utf-8")
+    return 0
 
 
 def jobs() -> str:
@@ -72,20 +80,6 @@ def settings() -> str:
     for field in Settings.model_fields.values():
         first, *others = spellings(field)
         lines.append(f"| `{first}` | {', '.join(f'`{name}`' for name in others)} | {_accepted(field)} | {_default(field)} |")
-    return "\n".join([*lines, ""])
-
-
-def env_example() -> str:
-    """A `.env` with every setting: required ones empty, the others commented out at their defaults."""
-    lines = [
-        "# Copy to .env and fill in; what is commented out shows its default. docs/reference/settings.md says what each accepts.",
-        "# One spelling of each setting is enough; the others are named behind it.",
-    ]
-    for field in Settings.model_fields.values():
-        first, *others = spellings(field)
-        also = f"  # or {', '.join(others)}" if others else ""
-        value = "" if field.default is None else str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
-        lines.append(f"#{first}={value}{also}")
     return "\n".join([*lines, ""])
 
 
@@ -214,4 +208,4 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -7,6 +7,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python=.venv/bin/python
 [[ -x $python ]] || python=$(command -v python3)
 "$python" -c 'import mkdocs, material' 2>/dev/null || "$python" -m pip install --quiet --disable-pip-version-check -e '.[docs]'
-# The generated pages first, so that what is published is what the code says.
-PYTHONPATH=. "$python" -m operations.reference
+# What is published must be what the code says.
+PYTHONPATH=. "$python" -m operations.reference --check
 NO_MKDOCS_2_WARNING=1 exec "$python" -m mkdocs build --strict --quiet --config-file mkdocs.yaml --site-dir "$PWD/build/site" "$@"

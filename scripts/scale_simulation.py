@@ -273,6 +273,18 @@ def plot(runs: list[Run], gpu_seconds: float) -> str:
     return "\n".join([*parts, "</svg>", ""])
 
 
+def table(runs: list[Run]) -> str:
+    """The results as the Markdown of docs/planning.md."""
+    lines = [
+        "| workers | photos a second | of linear | Redis commands a photo | worker CPU a photo | machine busy |",
+        "|---|---|---|---|---|---|",
+    ]
+    for r in runs:
+        cells = [r.workers, f"{r.per_second:.1f}", f"{r.efficiency:.0%}", f"{r.redis_commands_per_image:.1f}"]
+        lines.append(f"| {' | '.join(map(str, cells))} | {r.worker_cpu_ms_per_image:.1f} ms | {r.machine_busy:.0%} |")
+    return "\n".join(lines)
+
+
 async def main() -> None:
     """Measure every number of workers and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -281,17 +293,22 @@ async def main() -> None:
     parser.add_argument("--gpu-seconds", type=float, default=0.1)
     parser.add_argument("--out", type=Path, default=ROOT / "docs")
     options = parser.parse_args()
-    runs: list[Run] = []
+    file = options.out / "scale.json"
+    conditions = {"gpu_seconds": options.gpu_seconds, "cores": os.cpu_count()}
+    # What an earlier, interrupted call measured under the same conditions is kept.
+    before = json.loads(file.read_text()) if file.is_file() else {}
+    kept = before.get("runs", []) if {name: before.get(name) for name in conditions} == conditions else []
+    runs = {run["workers"]: Run(**run) for run in kept if run["images"] == options.images and run["workers"] not in options.workers}
     with tempfile.TemporaryDirectory(prefix="respray-scale-") as scratch:
         for workers in options.workers:
-            run = await measure(workers, options.images, options.gpu_seconds, Path(scratch))
-            first = runs[0] if runs else run
-            efficiency = (run.per_second / run.workers) / (first.per_second / first.workers)
-            runs.append(Run(**{**asdict(run), "efficiency": round(efficiency, 3)}))
-            print(runs[-1], flush=True)
-    document = {"gpu_seconds": options.gpu_seconds, "cores": os.cpu_count(), "runs": [asdict(run) for run in runs]}
-    (options.out / "scale.json").write_text(json.dumps(document, indent=1) + "\n")
-    (options.out / "scale.svg").write_text(plot(runs, options.gpu_seconds))
+            runs[workers] = await measure(workers, options.images, options.gpu_seconds, Path(scratch))
+            print(runs[workers], flush=True)
+            ordered = [runs[number] for number in sorted(runs)]
+            single = ordered[0].per_second / ordered[0].workers
+            ordered = [Run(**{**asdict(run), "efficiency": round(run.per_second / run.workers / single, 3)}) for run in ordered]
+            file.write_text(json.dumps({**conditions, "runs": [asdict(run) for run in ordered]}, indent=1) + "\n")
+            (options.out / "scale.svg").write_text(plot(ordered, options.gpu_seconds))
+    print(table(ordered))
 
 
 if __name__ == "__main__":

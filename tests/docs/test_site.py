@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -53,7 +54,7 @@ def test_every_setting_is_in_the_reference_and_in_the_example(site: Path) -> Non
     for field in Settings.model_fields.values():
         first, *others = spellings(field)
         for name in (first, *others):
-            assert f"`{name}`" in page and re.search(rf"\b{name}\b", example), f"{name}: run python -m operations.reference --env-example"
+            assert f"`{name}`" in page and re.search(rf"\b{name}\b", example), name
     unknown = set(re.findall(r"^#?([A-Z0-9_]+)=", example, re.MULTILINE)) - {
         name for field in Settings.model_fields.values() for name in spellings(field)
     }
@@ -111,3 +112,14 @@ def test_troubleshooting_has_the_seeds_entries() -> None:
     titles = re.findall(r"^## (.+)$", (ROOT / "docs" / "troubleshooting.md").read_text(), re.MULTILINE)
     for word in ("403", "Out of memory", "timeout on storage", "Callback failed", "every start", "cuDNN", "Redis", "codecs", "stdout"):
         assert any(word in title for title in titles), word
+
+
+def test_planning_page_shows_what_was_measured() -> None:
+    """The table and the picture come from one run of the simulation."""
+    measured = json.loads((ROOT / "docs" / "scale.json").read_text())
+    page = (ROOT / "docs" / "planning.md").read_text()
+    picture = (ROOT / "docs" / "scale.svg").read_text()
+    for run in measured["runs"]:
+        assert f"| {run['workers']} | {run['per_second']:.1f} | {run['efficiency']:.0%} | {run['redis_commands_per_image']:.1f} |" in page
+        assert f">{run['per_second']:g}<" in picture
+    assert {run["images"] for run in measured["runs"]} == {10_000}
