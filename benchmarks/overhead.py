@@ -5,7 +5,8 @@ minute of the machine hits both. Figures of the JSON file: machine, model, conce
 round of each way (on a machine that does other work too, only the fastest rounds compare); overhead_ms, their difference;
 overhead_percent of in_process_ms; median_overhead_ms, the median of the rounds' differences; outside_models_ms, what the counters say:
 a photo's mean time at the client less decoding and the models' own computing, so that queues, copies, gRPC, JSON and the resized square
-are left - an upper bound that does not depend on how two processes share the cores.
+are left; in_process_cpu_ms, triton_cpu_ms and cpu_overhead_ms, processor time per photo, client and all server processes together -
+which other work on the machine changes least.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ import numpy.typing as npt
 import typer
 from rich.console import Console
 
-from benchmarks.pipeline import served
+from benchmarks.pipeline import embedded
 from benchmarks.work import GRAPHS, PHOTOS, load_photos, machine, make_request
 from segmentation.runner import DECODED, FEATURES, Segmenter
 from serving.applier import Arrays, apply
 from serving.client import PipelineClient
+from serving.embedded import EmbeddedServer
 from serving.packing import from_bytes, pack
 from serving.pipeline import Pipeline
 from serving.statistics import difference
@@ -81,28 +83,30 @@ def main(
     def in_process(photo: bytes) -> None:
         pipeline.run({"photo": from_bytes(photo), "request": body, "attachments": data, "attachment_sizes": sizes})
 
-    async def measure(url: str) -> tuple[list[float], list[float], float]:
+    async def measure(server: EmbeddedServer) -> tuple[list[float], list[float], float, float, float]:
         inside: list[float] = []
         outside: list[float] = []
-        decoding = 0.0
-        async with PipelineClient(url) as client:
+        decoding = inside_cpu = 0.0
+        async with PipelineClient(server.grpc_url) as client:
             in_process(photo)
             await client.edit(photo, request)
-            before = await client.statistics()
+            before, server_cpu, own_cpu = await client.statistics(), server.cpu_seconds(), time.process_time()
             for _ in range(rounds):
-                start = time.perf_counter()
+                cpu, start = time.process_time(), time.perf_counter()
                 in_process(photo)
                 middle = time.perf_counter()
+                inside_cpu += time.process_time() - cpu
                 result = await client.edit(photo, request)
                 decoding += result.report.timings["decode"]
                 inside.append(middle - start)
                 outside.append(time.perf_counter() - middle)
             added = difference(await client.statistics(), before)
+            outside_cpu = server.cpu_seconds() - server_cpu + time.process_time() - own_cpu - inside_cpu
         computing = sum(added[name].compute_infer_seconds for name in LEAVES)
-        return inside, outside, (sum(outside) - decoding - computing) / rounds
+        return inside, outside, (sum(outside) - decoding - computing) / rounds, inside_cpu / rounds, outside_cpu / rounds
 
-    with served(None, graphs, chosen) as url:
-        inside, outside, outside_models = asyncio.run(measure(url))
+    with embedded(graphs, chosen) as server:
+        inside, outside, outside_models, inside_cpu, outside_cpu = asyncio.run(measure(server))
     added = min(outside) - min(inside)
     report = {
         "machine": machine(),
@@ -115,11 +119,15 @@ def main(
         "overhead_percent": 100 * added / min(inside),
         "median_overhead_ms": 1000 * statistics.median(b - a for a, b in zip(inside, outside, strict=True)),
         "outside_models_ms": 1000 * outside_models,
+        "in_process_cpu_ms": 1000 * inside_cpu,
+        "triton_cpu_ms": 1000 * outside_cpu,
+        "cpu_overhead_ms": 1000 * (outside_cpu - inside_cpu),
     }
     Console().print(
         f"in one process {report['in_process_ms']:.1f} ms, through Triton {report['triton_ms']:.1f} ms: "
         f"Triton and BLS add {report['overhead_ms']:.1f} ms ({report['overhead_percent']:.1f} %); "
-        f"outside the models' own computing {report['outside_models_ms']:.1f} ms",
+        f"outside the models' own computing {report['outside_models_ms']:.1f} ms; "
+        f"processor time {report['in_process_cpu_ms']:.0f} and {report['triton_cpu_ms']:.0f} ms",
         highlight=False,
         soft_wrap=True,
     )

@@ -43,12 +43,19 @@ def served(url: str | None, graphs: Path, chosen: Target) -> Iterator[str]:
     if url:
         yield url
         return
+    with embedded(graphs, chosen) as server:
+        yield server.grpc_url
+
+
+@contextlib.contextmanager
+def embedded(graphs: Path, chosen: Target) -> Iterator[EmbeddedServer]:
+    """An embedded server over a new repository. BenchmarkError when it cannot be started."""
     with tempfile.TemporaryDirectory(prefix="respray-bench-") as folder:
         try:
             repository = build(graphs, chosen, Path(folder) / "repository")
             with EmbeddedServer(repository) as server:
                 console.print(f"embedded server ready after {server.start_seconds:.1f} s", highlight=False)
-                yield server.grpc_url
+                yield server
         except ServingError as error:
             raise BenchmarkError(str(error)) from error
 

@@ -89,6 +89,15 @@ class EmbeddedServer:
         """Whether the server process is there (not whether it is ready)."""
         return self._process is not None and self._process.poll() is None
 
+    def cpu_seconds(self) -> float:
+        """Processor time that the server and its Python models have used so far."""
+        ticks = 0
+        for process in _family(self._process.pid) if self._process is not None else []:
+            with contextlib.suppress(OSError):
+                fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+                ticks += int(fields[11]) + int(fields[12])  # utime and stime, proc(5)
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def __enter__(self) -> EmbeddedServer:
         return self.start()
 
@@ -203,6 +212,15 @@ class EmbeddedServer:
         errors = [line for line in lines if ERROR_LINE.match(line) and not any(noise in line for noise in HARMLESS)]
         chosen = dict.fromkeys(line.split("\\n")[0].strip()[:LINE_LIMIT] for line in errors or lines[-count:])
         return "\n".join(f"  {line}" for line in list(chosen)[-count:]) + f"\nThe whole log: {self.log_file}"
+
+
+def _family(process: int) -> list[int]:
+    """A process and all that descend from it."""
+    found = [process]
+    for task in Path(f"/proc/{process}/task").glob("*/children"):
+        for child in task.read_text().split():
+            found += _family(int(child))
+    return found
 
 
 def _new_log_file() -> Path:
