@@ -47,10 +47,6 @@ class MemoryWatch(threading.Thread):
         while not self._end.wait(self.seconds):
             self.peak = max(self.peak, sum(_proportional_bytes(pid) for pid in _descendants(os.getpid())))
 
-    def reset(self) -> None:
-        """Start a new peak."""
-        self.peak = 0
-
     def stop(self) -> None:
         """End the thread."""
         self._end.set()
@@ -101,10 +97,12 @@ def timed(report: dict[str, Any], name: str, watch: MemoryWatch) -> Iterator[Non
 
     CPU seconds are those of the processes that live through the step: on a busy machine they say more than wall time.
     """
-    watch.reset()
+    before = watch.peak
+    watch.peak = 0
     started, used = time.monotonic(), _cpu_seconds()
     yield
     seconds, cpu, peak = time.monotonic() - started, _cpu_seconds() - used, watch.peak / 2**30
+    watch.peak = max(before, watch.peak)
     report[name] = {"seconds": round(seconds, 2), "cpu_seconds": round(cpu, 2), "peak_gib": round(peak, 2)}
     console.print(f"{name}: {seconds:.1f} s, {cpu:.1f} CPU s, peak {peak:.1f} GiB", highlight=False)
 
@@ -138,7 +136,7 @@ def export(model: Any, out: Path, precision: str, attention: str, report: dict[s
         )
     entry["files"] = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
     with timed(entry, "parity", watch):
-        parity = check_parity(model, load_spec(folder), folder, prompts=PROMPTS)
+        parity = check_parity(model, load_spec(folder), folder, prompts=PROMPTS, clock=lambda name: timed(entry, name, watch))
     entry["tensors"] = {tensor.name: {"max_error": tensor.error, "scale": tensor.scale, "cosine": tensor.cosine} for tensor in parity}
     table = Table(f"{precision} ({attention} attention)", "max error", "largest value", "cosine")
     for tensor in parity:
@@ -147,44 +145,6 @@ def export(model: Any, out: Path, precision: str, attention: str, report: dict[s
     failed = [tensor.name for tensor in parity if not tensor.ok]
     if failed:
         raise SegmentationError(f"{precision}: {', '.join(failed)} are too far from PyTorch's")
-
-
-def measure_transformers(model: Any, report: dict[str, Any], watch: MemoryWatch) -> None:
-    """Seconds of transformers' image pass and of one concept on reused features (its own faster attention, SDPA)."""
-    import torch
-
-    from segmentation.parity import drawn_photo
-    from segmentation.reference import normalise
-
-    model.set_attn_implementation("sdpa")
-    pixels = normalise(torch.from_numpy(drawn_photo(model.config.image_size)[None]))
-    ids, mask = torch.ones(1, 32, dtype=torch.int64), (torch.arange(32) < 4).long()[None]
-    entry: dict[str, Any] = report.setdefault("transformers", {})
-    with torch.inference_mode():
-        with timed(entry, "image pass", watch):
-            vision = model.get_vision_features(pixels)
-        with timed(entry, "text and decode 1", watch):
-            model(vision_embeds=vision, input_ids=ids, attention_mask=mask)
-    model.set_attn_implementation("eager")
-
-
-def measure_in_process(folder: Path, photo: Path, report: dict[str, Any], watch: MemoryWatch) -> None:
-    """Seconds of an image pass and of one and two concepts, without Triton."""
-    import cv2
-    import numpy as np
-
-    from segmentation.prepare import to_square
-    from segmentation.runner import Segmenter
-
-    segmenter = Segmenter(folder)
-    square = to_square(np.ascontiguousarray(cv2.imread(str(photo))[..., ::-1]), segmenter.spec.image_size)
-    text, mask = segmenter.encode_prompts(PROMPTS)
-    entry: dict[str, Any] = report.setdefault("in_process", {})
-    with timed(entry, "image pass", watch):
-        features = segmenter.encode_images(square[None])
-    for count in (1, 2):
-        with timed(entry, f"decode {count}", watch):
-            segmenter.decode(features, text[None, :count], mask[None, :count])
 
 
 def serve(folder: Path, out: Path, photo: Path, report: dict[str, Any], watch: MemoryWatch) -> None:
@@ -283,7 +243,6 @@ def _run(out: Path, seed: int, precisions: dict[str, bool], run_job: bool, repor
 
             model = random_sam3(seed)
         report["parameters"] = sum(parameter.numel() for parameter in model.parameters())
-        measure_transformers(model, report, watch)
         for precision, attention in (("fp32", "ort"), ("fp16", "explicit")):
             if precisions[precision]:
                 export(model, out, precision, attention, report, watch)
@@ -292,8 +251,6 @@ def _run(out: Path, seed: int, precisions: dict[str, bool], run_job: bool, repor
     if run_job:
         photo = out / "photo.jpg"
         draw_photo(photo)
-        measure_in_process(out / "fp32", photo, report, watch)
-        gc.collect()
         serve(out / "fp32", out, photo, report, watch)
 
 

@@ -1,6 +1,7 @@
 """Compare exported graphs with PyTorch, tensor by tensor. Needs torch and transformers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ import torch
 
 from segmentation.reference import reference_outputs
 from segmentation.runner import FEATURES, GraphRunner
-from segmentation.spec import ModelSpec
+from segmentation.spec import GraphName, ModelSpec
 from segmentation.tokenizer import PromptTokenizer
 
+Clock = Callable[[str], AbstractContextManager[None]]
 PROMPTS = ("floor", "wall", "window")
 
 
@@ -43,13 +45,20 @@ def drawn_photo(size: int) -> np.ndarray:
 
 
 def check_parity(
-    model: Any, spec: ModelSpec, folder: Path, *, threads: int | None = None, prompts: Sequence[str] = PROMPTS
+    model: Any,
+    spec: ModelSpec,
+    folder: Path,
+    *,
+    threads: int | None = None,
+    prompts: Sequence[str] = PROMPTS,
+    clock: Clock = lambda _name: nullcontext(),
 ) -> list[TensorParity]:
     """Run the exported files and transformers on the same photo and prompts.
 
     Args:
         model: the float32 checkpoint.
         spec, folder: the export. threads: of ONNX Runtime. prompts: the concepts to ask for.
+        clock: entered around each timed piece of work with its name.
 
     Returns:
         One entry per tensor; `ok` tells whether it is within tolerance (FP32: 2e-4 of the tensor's scale, one level of the
@@ -57,20 +66,20 @@ def check_parity(
     """
     image = drawn_photo(spec.image_size)[None]
     ids, mask = PromptTokenizer.from_spec(spec, folder)(prompts)
-    run = {
-        name: lambda tensors, name=name: GraphRunner(folder / spec.graphs[name].model.file, threads, None)(tensors) for name in spec.graphs
-    }
     half = spec.precision == "fp16"
     report: list[TensorParity] = []
 
     with torch.no_grad():
-        features = run["sam3_image_encoder"]({"image": image})
-        text = run["sam3_text_encoder"]({"input_ids": ids, "attention_mask": mask})["text_features"]
+        features = _run(spec, folder, "sam3_image_encoder", {"image": image}, threads, clock)
+        tokens = {"input_ids": ids, "attention_mask": mask}
+        text = _run(spec, folder, "sam3_text_encoder", tokens, threads, clock)["text_features"]
         embeds = model.get_text_features(torch.from_numpy(ids).long(), torch.from_numpy(mask).long(), return_dict=True).pooler_output
         valid = mask.astype(bool)
         report.append(_compare("text_features", text[valid], embeds.numpy()[valid], half))
-        decoded = run["sam3_concept_decoder"]({**features, "text_features": text[None], "text_mask": mask[None]})
-        reference = reference_outputs(model, torch.from_numpy(image), torch.from_numpy(ids), torch.from_numpy(mask), spec.cls_token)
+        prompt = {"text_features": text[None], "text_mask": mask[None]}
+        decoded = _run(spec, folder, "sam3_concept_decoder", {**features, **prompt}, threads, clock)
+        with clock("transformers"):
+            reference = reference_outputs(model, torch.from_numpy(image), torch.from_numpy(ids), torch.from_numpy(mask), spec.cls_token)
 
     for name, expected in zip(FEATURES, reference.features, strict=True):
         report.append(_compare(name, features[name], expected.numpy(), half))
@@ -87,6 +96,14 @@ def check_parity(
     masks = reference.masks.numpy()[rows, same] * 255
     report.append(_compare("masks", decoded["masks"][0].astype(np.float32), masks, half, levels=True))
     return report
+
+
+def _run(
+    spec: ModelSpec, folder: Path, name: GraphName, inputs: dict[str, np.ndarray], threads: int | None, clock: Clock
+) -> dict[str, np.ndarray]:
+    runner = GraphRunner(folder / spec.graphs[name].model.file, threads, None)
+    with clock(name):
+        return runner(inputs)
 
 
 def _matching_queries(boxes: np.ndarray, scores: np.ndarray, all_boxes: np.ndarray, all_scores: np.ndarray) -> np.ndarray:
