@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from editing.color import LUMINANCE, decode_scene, delta_e_2000, hex_to_lab, linear_to_hex, linear_to_lab, to_display
-from editing.request import EditReport, Rule
+from editing.request import EditReport, Remove, Rule
 from editing.surface import Surface
 from imaging.arrays import FloatArray, UInt8Array
 
@@ -15,6 +15,8 @@ SOLID_ALPHA = 250
 DARK_LUMINANCE = 0.01
 SMALL_COVERAGE = 0.002
 LEAST_CONFIDENCE = 0.4
+# Holes larger than this share of the photo are filled, with a warning.
+LARGE_HOLE = 0.03
 
 
 def measure(
@@ -58,6 +60,11 @@ def measure(
         warnings.append(
             f"the photo shows too few straight lines to be sure of the perspective of '{concept}'; check the texture's direction"
         )
+    if isinstance(rule, Remove):
+        if rule.mode == "inpaint" and coverage > LARGE_HOLE:
+            warnings.append(f"{coverage:.0%} of the photo was filled in for '{concept}': look at it, such a hole is guesswork")
+        # A background's or a filling's whites and blacks say nothing about the edit.
+        clipped = crushed = 0.0
     if clipped > 0.02:
         warnings.append(f"{clipped:.0%} of '{concept}' reached pure white in a channel: a darker colour or exposure keeps more detail")
     return EditReport(
