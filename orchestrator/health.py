@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -24,11 +25,19 @@ class Health:
 
     def __init__(self) -> None:
         self.worker: Worker | None = None
-        self.stopping = False
+        self._stopped_at: float | None = None
+
+    def stop(self) -> None:
+        """Not ready from now on; the grace period begins with the first call."""
+        self._stopped_at = self._stopped_at or time.monotonic()
+
+    def grace_left(self, grace: float) -> float:
+        """What is left of the grace period, in seconds, and at least one."""
+        return max(1.0, grace - (time.monotonic() - (self._stopped_at or time.monotonic())))
 
     async def problem(self) -> str | None:
         """Ask Triton and the store now."""
-        if self.stopping:
+        if self._stopped_at is not None:
             return "the worker is shutting down"
         if self.worker is None:
             return "the worker is starting"

@@ -21,7 +21,7 @@ from orchestrator.explain import explain
 from orchestrator.messages import PaletteMessage, RuleMessage
 from orchestrator.model import Item, Job, Target
 
-__all__ = ["Item", "Job", "Target", "load_message", "parse_job"]
+__all__ = ["Item", "Job", "Target", "claimed_id", "load_message", "parse_job"]
 
 PALETTE_FIELDS = frozenset({"job_id", "user_id", "callback_url", "idempotency_prefix", "batch_concurrency"})
 RULE_FIELDS = frozenset({"jobId", "userId", "rules", "imageCount"})
@@ -64,6 +64,15 @@ def load_message(message: str | bytes | Mapping[str, Any]) -> dict[str, Any]:
     if _depth(fields) > limits.NESTING:
         raise JobError(f"the message is nested more than {limits.NESTING} levels deep")
     return fields
+
+
+def claimed_id(message: str | bytes | Mapping[str, Any]) -> str:
+    """What a refused message calls itself, for the event that says so; it proves nothing."""
+    try:
+        fields = load_message(message)
+    except JobError:
+        return ""
+    return next((str(fields[n])[: limits.ID_CHARACTERS] for n in ("job_id", "jobId") if isinstance(fields.get(n), str)), "")
 
 
 def _is_rule_message(fields: dict[str, Any]) -> bool:

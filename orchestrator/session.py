@@ -42,9 +42,9 @@ async def run_session(
             try:
                 await intake.run(worker, stop)
             finally:
-                health.stopping = True
+                health.stop()
                 events.worker("cleaning_up", f"{worker.busy} job(s) under way")
-                returned = await worker.drain(settings.grace_period)
+                returned = await worker.drain(health.grace_left(settings.grace_period))
                 if returned:
                     log.warning("%d job(s) were not done within the grace period and will be delivered again", returned)
     events.connection("disconnected")
@@ -61,7 +61,7 @@ def stopping_on_signals(stop: asyncio.Event, events: Events, health: Health) -> 
             log.warning("second signal: ending at once")
             os._exit(1)
         log.info("stopping: no more jobs are taken")
-        health.stopping = True
+        health.stop()
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):

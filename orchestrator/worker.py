@@ -19,7 +19,7 @@ from orchestrator.errors import InternalError, JobError, OutOfMemory, PipelineUn
 from orchestrator.events import Events
 from orchestrator.handle import HandedBack, Handle, JobFailed, JobResult
 from orchestrator.items import ItemFlow, JobState
-from orchestrator.job import load_message, parse_job
+from orchestrator.job import claimed_id, parse_job
 from orchestrator.metrics import Metrics
 from orchestrator.model import Item, Job
 from orchestrator.pipeline import PipelineGate
@@ -278,7 +278,7 @@ class Worker:
     async def _refuse(self, message: str | bytes | Mapping[str, Any], reason: str, attempt: int) -> JobResult:
         """A message that is no job: repeating will not help, so it is recorded and done with."""
         text = message if isinstance(message, bytes) else str(message).encode("utf-8", "replace")
-        job_id = _claimed_id(message)
+        job_id = claimed_id(message)
         name = f"unreadable/{hashlib.sha256(text).hexdigest()[:32]}"
         await self._record_failure(name, message, reason, attempt)
         self._metrics.jobs.labels("refused").inc()
@@ -301,13 +301,5 @@ class Worker:
         try:
             await self._records.write_failed(name, shown, reason, attempt)
         except ResprayError as error:
-            log.error("the failure record could not be written: %s", error)
-
-
-def _claimed_id(message: str | bytes | Mapping[str, Any]) -> str:
-    """What a refused message calls itself, for the event; it proves nothing."""
-    try:
-        fields = load_message(message)
-    except JobError:
-        return ""
-    return next((str(fields[n])[:128] for n in ("job_id", "jobId") if isinstance(fields.get(n), str)), "")
+            # Without its dead letter the message must not be acknowledged: the queue is the only place that still has it.
+            raise JobFailed(f"{reason}; and the record of it could not be written: {error}") from error

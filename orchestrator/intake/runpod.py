@@ -115,7 +115,7 @@ class RunpodIntake:
         self._signals += 1
         if self._signals > 1:
             os._exit(1)
-        self._health.stopping = True
+        self._health.stop()
         self._events.worker("cleaning_up", "no more jobs are taken")
         if callable(self._before):
             self._before(number, frame)

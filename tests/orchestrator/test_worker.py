@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from orchestrator.errors import StorageError
 from orchestrator.handle import JobFailed
+from orchestrator.storage.folder import FolderStorage
 from tests.faults.receiver import Receiver
 from tests.orchestrator.support import (
     OutOfMemory,
@@ -251,3 +253,22 @@ def test_the_sweep_keeps_its_hands_off_callbacks_under_way(tmp_path: Path) -> No
     asyncio.run(work())
     slow.down()
     assert len(slow.calls) == 4 and not (tmp_path / "callbacks-owed/u_abc/job_1.json").exists()
+
+
+class ReadOnly(FolderStorage):
+    """A store that takes nothing."""
+
+    def write(self, key: str, data: bytes, media_type: str, expect: Any = None) -> Any:
+        raise StorageError("read-only today")
+
+
+def test_a_job_whose_dead_letter_cannot_be_written_stays_in_the_queue(tmp_path: Path) -> None:
+    put_photos(tmp_path, "job_1", 1)
+
+    async def work() -> None:
+        async with tiny_worker(ReadOnly(tmp_path)) as worker:
+            for message, attempt in (("{broken", 1), (palette_job(count=1), 3)):
+                with pytest.raises(JobFailed, match="read-only today"):
+                    await worker.start(message, attempt).stored()
+
+    asyncio.run(work())
