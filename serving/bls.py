@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import traceback
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -72,6 +73,9 @@ def tensor(name: str, array: npt.NDArray[np.generic]) -> pb_utils.Tensor:
 def failure(error: BaseException) -> pb_utils.InferenceResponse:
     """An answer that says what went wrong: the caller's fault as INVALID_ARG, a cancelled request as CANCELLED, else INTERNAL."""
     code = pb_utils.TritonError.INTERNAL
+    if not isinstance(error, PhotoError | InterruptedError | ModelCallError):
+        # Nobody expected it: the server's log keeps where it came from.
+        pb_utils.Logger.log_error("".join(traceback.format_exception(error)))
     if isinstance(error, PhotoError):
         code = pb_utils.TritonError.INVALID_ARG
     elif isinstance(error, InterruptedError):

@@ -88,7 +88,9 @@ def wheel_folders() -> tuple[Path, Path]:
     """The wheel's server folder and library folder, without importing the wheel's Python code (which starts loggers and clients)."""
     found = importlib.util.find_spec("pytriton")
     if found is None or not found.submodule_search_locations:
-        raise HostError(f"The embedded server is not installed: {WHEEL} is missing. Install it with: pip install 'respray[embedded]'")
+        # Its metadata asks for NumPy 1, which has no wheel for Python 3.13; its server needs none of its dependencies.
+        install = f"pip install --no-deps {WHEEL}==0.7.0" if sys.version_info >= (3, 13) else "pip install 'respray[embedded]'"
+        raise HostError(f"The embedded server is not installed: {WHEEL} is missing. Install it with: {install}")
     package = Path(next(iter(found.submodule_search_locations)))
     server, libraries = package / "tritonserver", package.parent / "nvidia_pytriton.libs"
     for needed in (server / "bin" / "tritonserver", server / "backends" / "python", server / "caches", libraries):
