@@ -28,9 +28,11 @@ RUN apt-get update \
 WORKDIR /srv/respray
 # The wheels are for the Python that Triton's Python backend embeds: another one would find none of them.
 RUN python3 -c 'import sys; assert sys.version_info[:2] == (3, 12), f"this Triton has Python {sys.version}; change the wheels stage"'
-COPY . .
 RUN --mount=type=bind,from=wheels,source=/wheels,target=/wheels \
-    serving/image/install.sh /wheels --break-system-packages
+    --mount=type=bind,source=serving/image/install.sh,target=/install.sh \
+    sh /install.sh dependencies /wheels --break-system-packages
+COPY . .
+RUN serving/image/install.sh checkout --break-system-packages
 ENV MODEL_PATH=/models \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -143,7 +143,7 @@ class EmbeddedServer:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            guard.remove_segments(self._prefix)
+        guard.remove_segments(self._prefix)  # the guard has done it, unless it was killed
 
     def _launch(self, files: ServerFiles) -> None:
         options = self.options

@@ -1,11 +1,27 @@
 #!/bin/sh
-# Install the wheels of wheels.sh and the checkout in which this runs: install.sh FOLDER [pip options]. No network.
+# Install without a network: install.sh dependencies FOLDER [pip options], the wheels of wheels.sh, and then
+#                            install.sh checkout [pip options], the repository in whose root this runs.
+# Two steps, so that the image's layer of dependencies outlives changes of the code.
 set -eu
-folder="$1"
+what="$1"
 shift
 python="${PYTHON:-python3}"
-"$python" -m pip install --disable-pip-version-check --no-cache-dir --quiet --no-index --find-links "$folder" "$@" \
-  --requirement "$folder/requirements.txt" 'setuptools>=77'
-# In place: presets, the demo model and the Triton models' Python files are data beside the packages.
-"$python" -m pip install --disable-pip-version-check --no-cache-dir --quiet --no-index --no-deps --no-build-isolation "$@" --editable .
-"$python" -m compileall -q editing imaging operations orchestrator segmentation serving
+pip() {
+  "$python" -m pip install --disable-pip-version-check --no-cache-dir --quiet --no-index "$@"
+}
+case "$what" in
+  dependencies)
+    folder="$1"
+    shift
+    pip --find-links "$folder" "$@" --requirement "$folder/requirements.txt" 'setuptools>=77'
+    ;;
+  checkout)
+    # In place: presets, the demo model and the Triton models' Python files are data beside the packages.
+    pip --no-deps --no-build-isolation "$@" --editable .
+    "$python" -m compileall -q editing imaging operations orchestrator segmentation serving
+    ;;
+  *)
+    echo "install.sh: '$what' is neither 'dependencies' nor 'checkout'" >&2
+    exit 2
+    ;;
+esac

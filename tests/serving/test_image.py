@@ -64,7 +64,7 @@ def test_requirements_are_pyprojects_own() -> None:
 @pytest.mark.skipif(not os.environ.get("RESPRAY_TEST_IMAGE"), reason="downloads 200 MB: set RESPRAY_TEST_IMAGE=1")
 @pytest.mark.timeout(900)
 def test_the_install_scripts_make_a_complete_environment(tmp_path: Path) -> None:
-    """The Dockerfile's two RUN lines, on a copy of what its build context would hold, in a clean virtual environment."""
+    """The Dockerfile's three RUN lines, on a copy of what its build context would hold, in a clean virtual environment."""
     patterns = [line for line in (PROJECT / ".dockerignore").read_text().splitlines() if line and not line.startswith(("#", "!"))]
     context = tmp_path / "srv"
     shutil.copytree(PROJECT, context, ignore=shutil.ignore_patterns(*(pattern.removeprefix("**/") for pattern in patterns)))
@@ -73,7 +73,8 @@ def test_the_install_scripts_make_a_complete_environment(tmp_path: Path) -> None
     environment = {**{key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}, "PYTHON": str(python)}
     wheels = tmp_path / "wheels"
     subprocess.run(["serving/image/wheels.sh", wheels, "intake"], cwd=context, env=environment, check=True)
-    subprocess.run(["serving/image/install.sh", wheels], cwd=context, env={**environment, "PIP_NO_INDEX": "1"}, check=True)
+    for step in (["dependencies", wheels], ["checkout"]):
+        subprocess.run(["serving/image/install.sh", *step], cwd=context, env=environment, check=True)
     check = subprocess.run([python, "-c", CHECK], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert check.stdout == "complete\n", check.stderr
     run = subprocess.run(
