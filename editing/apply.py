@@ -68,7 +68,9 @@ def edit_photo(
     _check(request)
     clock = Clock()
     with clock.stage("matte"):
-        found = find(photo, request.concepts, segments, attachments, feather=request.feather, object_source=object_source)
+        found = find(
+            photo, request.concepts, segments, attachments, feather=request.feather, object_source=object_source, protect=request.protect
+        )
         warnings = _missing(request, found)
         whole = {name: item.matte for name, item in found.items() if item.matte is not None}
         visible = resolve(request.concepts, whole, request.protect)

@@ -43,8 +43,11 @@ def refine(probability: UInt8Array, photo: UInt8Array) -> Matte:
     return Matte(snap(probability, photo, BAND_MASK_PIXELS))
 
 
-def from_user_mask(mask: FloatArray, photo: UInt8Array) -> Matte:
-    """A user's mask float32 [H,W] 0..1 -> `Matte`. A hard mask is snapped to the photo's edges within a few pixels; a soft one is kept."""
+def from_user_mask(mask: FloatArray, photo: UInt8Array, *, keep: bool = False) -> Matte:
+    """A user's mask float32 [H,W] 0..1 -> `Matte`. A hard mask is snapped to the photo's edges within a few pixels; a soft one is kept.
+
+    `keep`: snapping may add pixels but never gives up a selected one, as whoever protects something by hand expects.
+    """
     soft = float(np.mean((mask > 0.02) & (mask < 0.98)))
     perimeter = 4.0 * (mask.shape[0] + mask.shape[1]) / mask.size
     codes = np.round(mask * 255.0).astype(np.uint8)
@@ -52,7 +55,8 @@ def from_user_mask(mask: FloatArray, photo: UInt8Array) -> Matte:
         return Matte(codes)
     scale = min(1.0, USER_SIDE / max(mask.shape))
     low = cv2.resize(codes, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1.0 else codes
-    return Matte(snap(low, photo, max(1.0, USER_BAND * max(low.shape))))
+    snapped = snap(low, photo, max(1.0, USER_BAND * max(low.shape)))
+    return Matte(np.where(mask >= 0.5, np.uint8(255), snapped) if keep else snapped)
 
 
 def feather(matte: Matte, radius: float) -> Matte:

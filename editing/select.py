@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -70,8 +70,11 @@ def find(
     *,
     feather: float = 0.0,
     object_source: ObjectSource = "instances",
+    protect: Collection[str] = (),
 ) -> dict[str, Found]:
     """One `Found` per concept name. Raises `EditError` when `segments` or `attachments` do not fit the request.
+
+    User masks of the concepts in `protect` are kept to the pixel.
 
     A surface takes the semantic region where the prompt's presence reaches the threshold. An object takes the union of the instances that
     reach it, and falls back to the region when no instance does but the presence does (`object_source` "region": always the region).
@@ -83,7 +86,7 @@ def find(
     row = 0
     for concept in concepts:
         if concept.mask_attachment is not None:
-            found[concept.name] = _from_attachment(photo, concept, attachments, feather)
+            found[concept.name] = _from_attachment(photo, concept, attachments, feather, keep=concept.name in protect)
         elif not concept.complement_of:
             rows = range(row, row + len(concept.prompts))
             from_region = concept.kind == "surface" or object_source == "region"
@@ -118,12 +121,13 @@ def _from_network(photo: UInt8Array, concept: ConceptQuery, segments: Segments, 
     return _found(concept, matte, instances, best, "sam3")
 
 
-def _from_attachment(photo: UInt8Array, concept: ConceptQuery, attachments: Sequence[bytes], feather: float) -> Found:
+def _from_attachment(photo: UInt8Array, concept: ConceptQuery, attachments: Sequence[bytes], feather: float, *, keep: bool) -> Found:
     index = concept.mask_attachment
     if index is None or index >= len(attachments):
         raise EditError(f"concept '{concept.name}' refers to attachment {index}, but {len(attachments)} were sent")
     mask = decode_mask(attachments[index], photo.shape[1], photo.shape[0])
-    return _found(concept, mattes.feather(mattes.from_user_mask(mask, photo), feather), [], 1.0, "user")
+    matte = mattes.from_user_mask(mask, photo, keep=keep)
+    return _found(concept, matte if keep else mattes.feather(matte, feather), [], 1.0, "user")
 
 
 def _complement(photo: UInt8Array, concept: ConceptQuery, found: dict[str, Found]) -> Found:

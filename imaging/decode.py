@@ -7,6 +7,7 @@ formats that it may touch. See `docs/quality.md` for what the choice costs.
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -121,8 +122,11 @@ def _open(data: bytes) -> Image.Image:
             return Image.open(io.BytesIO(data), formats=FORMATS)
         except UnidentifiedImageError:
             raise
-        except DecompressionBombError:
-            raise ImageError(f"the image has more than {MAX_MEGAPIXELS:.0f} megapixels, the most that is ever accepted") from None
+        except DecompressionBombError as error:
+            # Pillow gives up before it has a size to show, but says the number of pixels.
+            pixels = re.search(r"\d+", str(error))
+            given = f"{int(pixels.group()) / 1e6:.0f}" if pixels else "too many"
+            raise ImageError(f"the image has {given} megapixels; at most {MAX_MEGAPIXELS:.0f} are ever accepted") from None
         except Exception as error:  # Pillow's readers raise many types (struct.error, SyntaxError, OSError) on a broken header
             raise ImageError(f"the image's header is corrupt ({error}); accepted are {ACCEPTED} files") from error
 

@@ -77,7 +77,7 @@ BAD: dict[str, tuple[Callable[[], bytes] | None, str]] = {
     "empty.jpg": (lambda: b"", "empty"),
     "cut.jpg": (lambda: encoded(room(), "JPEG", quality=95)[:900], ""),
     "text.jpg": (lambda: b"<html>404 not found</html>" * 40, "JPEG"),
-    "huge.png": (bomb_png, "40000"),
+    "huge.png": (bomb_png, "1600 megapixels"),
     "animated.gif": (animated_gif, ""),
 }
 NAMES = [*GOOD, *BAD]
