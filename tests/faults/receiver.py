@@ -93,6 +93,8 @@ class Receiver:
             def do_POST(self) -> None:
                 raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 headers = {k.lower(): v for k, v in self.headers.items()}
+                if len(raw) < int(self.headers.get("Content-Length", 0)) or not raw:
+                    return  # the sender died in the middle
                 body = json.loads(raw)
                 parts = self.path.strip("/").split("/")
                 prefix = parts[1] if len(parts) == 3 else ""
