@@ -15,7 +15,7 @@ from torch import nn
 from segmentation.checkpoints import Checkpoint, pad_token_id
 from segmentation.graphs import Graphs, build_graphs
 from segmentation.graphs.attention import AttentionKernel
-from segmentation.graphs.build import ClsToken, Precision
+from segmentation.graphs.build import ClsToken, Precision, prompt_length
 from segmentation.onnx_passes import clear_metadata, store_as_half
 from segmentation.parity import TensorParity, check_parity
 from segmentation.spec import GRAPH_NAMES, GraphFiles, GraphName, ModelSpec, stored_file, write_spec
@@ -138,7 +138,7 @@ def export_model(
     """
     graphs = build_graphs(model, precision, attention, queries, cls_token)
     text = model.config.text_config
-    files = export_graphs(graphs, text.max_position_embeddings, folder, half_storage and precision == "fp32", step)
+    files = export_graphs(graphs, prompt_length(model), folder, half_storage and precision == "fp32", step)
     tokenizer = Path(shutil.copyfile(checkpoint.folder / "tokenizer.json", folder / "tokenizer.json"))
     backbone = model.config.vision_config.backbone_config
     grid = backbone.image_size // backbone.patch_size
@@ -150,7 +150,7 @@ def export_model(
         grid=grid,
         mask_size=4 * grid,
         channels=model.config.vision_config.fpn_hidden_size,
-        text_length=text.max_position_embeddings,
+        text_length=prompt_length(model),
         text_width=model.config.detr_encoder_config.hidden_size,
         vocabulary=text.vocab_size,
         pad_id=pad_token_id(checkpoint.folder, text.vocab_size),

@@ -12,6 +12,7 @@ from segmentation.graphs.text_encoder import TextEncoder
 
 Precision = Literal["fp32", "fp16"]
 ClsToken = Literal["transformers", "meta"]
+PROMPT_TOKENS = 32
 
 
 @dataclass(frozen=True)
@@ -34,16 +35,20 @@ def build_graphs(model: Any, precision: Precision, kernel: AttentionKernel, quer
         model = copy.deepcopy(model)
     model = model.eval().requires_grad_(False)
     meta = cls_token == "meta"
-    text_length = model.config.text_config.max_position_embeddings
     kept = min(queries, model.config.detr_decoder_config.num_queries)
     graphs = Graphs(
         ImageEncoder(model, kernel, prompt_free_layer=not meta).eval(),
-        TextEncoder(model, text_length).eval(),
+        TextEncoder(model, prompt_length(model)).eval(),
         ConceptDecoder(model, kernel, kept, cls_token=meta).eval(),
     )
     if precision == "fp16":
         _to_half(graphs)
     return graphs
+
+
+def prompt_length(model: Any) -> int:
+    """Tokens per prompt: 32, as SAM3's processor pads (`sam3_lite_text` can take more), or what the model can take."""
+    return min(PROMPT_TOKENS, int(model.config.text_config.max_position_embeddings))
 
 
 def check_supported(model: Any) -> None:
