@@ -10,8 +10,10 @@ from typing import Annotated
 import typer
 
 from orchestrator.app import Options, open_worker
+from orchestrator.catalog import load_catalog
 from orchestrator.commands._setup import Context, command_context
 from orchestrator.errors import ResprayError, SettingsError
+from orchestrator.job import parse_job
 from orchestrator.handle import JobResult
 from orchestrator.settings import require
 
@@ -57,6 +59,8 @@ def _read(path: Path) -> bytes:
 async def _run(context: Context, message: bytes, options: Options) -> JobResult:
     events = context.events
     require(context.settings, storage=options.store is None or options.store.startswith("s3://"), adapter=False)
+    # A job that is no job is said at once, not after a server has started.
+    parse_job(message, load_catalog(options.palette), context.settings.workers_api_url)
     events.connection("connected")
     events.worker("initializing", "reading settings")
     async with open_worker(context.settings, options, events, context.metrics, context.redactor) as worker:

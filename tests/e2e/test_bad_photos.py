@@ -169,9 +169,23 @@ def test_the_exit_code_and_finish_event_count_the_failures(mixed: tuple[Run, Pat
     assert (finish["status"], finish["completed"], finish["failed"]) == ("failed", len(GOOD), len(BAD))
 
 
-def test_a_job_that_cannot_be_read_ends_with_one_sentence(tmp_path: Path) -> None:
-    (tmp_path / "job.json").write_text('{"job_id": "x", "user_id": "u", "preset": "garden"}')
-    run = respray("run", "job.json", "--store", tmp_path, "--triton-url", "127.0.0.1:1", cwd=tmp_path, PIPELINE_TIMEOUT_SEC="5")
+def test_a_job_that_is_no_job_ends_at_once_and_lists_what_exists(tmp_path: Path) -> None:
+    (tmp_path / "job.json").write_text(
+        json.dumps(
+            {
+                "job_id": "x",
+                "user_id": "u",
+                "preset": "garden",
+                "concepts": {"Wall": {"action": "recolor", "value": "#FFFFFF"}},
+                "items": [{"idx": 0, "input_key": "inputs/u/x/0.jpg", "output_key": "outputs/u/x/0.png", "preview_key": "previews/u/x/0.jpg"}],
+                "callback_url": "https://example.com/callback",
+            }
+        )
+    )
+    # Nothing listens there: had the command asked for the server first, the error would be about the server.
+    run = respray("run", "job.json", "--store", tmp_path, "--triton-url", "127.0.0.1:1", cwd=tmp_path, timeout=60)
     assert run.code == 1
+    (finish,) = run.of("finish")
+    assert finish["status"] == "failed"
+    assert "garden" in finish["error"] and "interior" in finish["error"] and "seller" in finish["error"]
     assert "Traceback" not in run.logs
-    assert run.events[-1]["event"] == "finish" and run.events[-1]["status"] == "failed"
