@@ -82,20 +82,23 @@ class Cache:
         return np.asarray(shard[int(rng.integers(SHARD))])
 
 
-def augment(example: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Mirror, crop and zoom, then colour, blur, noise and JPEG as photos from anywhere have them."""
+def augment(example: np.ndarray, rng: np.random.Generator, strength: float = 1.0) -> np.ndarray:
+    """Mirror, crop and zoom, then colour, blur, noise and JPEG as photos from anywhere have them.
+
+    ``strength`` scales how often: 1 in a long training, less in a short one that has no time for hard examples.
+    """
     size = example.shape[0]
     if rng.random() < 0.5:
         example = example[:, ::-1]
     photo, labels = np.ascontiguousarray(example[..., :3]), np.ascontiguousarray(example[..., 3:])
-    if rng.random() < 0.55:
+    if rng.random() < 0.55 * strength:
         s = rng.uniform(0.55, 1.0)
         a = np.exp(rng.normal(0, 0.12))
         w, h = int(min(size, size * s * a)), int(min(size, size * s / a))
         x, y = int(rng.integers(0, size - w + 1)), int(rng.integers(0, size - h + 1))
         photo = cv2.resize(photo[y:y + h, x:x + w], (size, size), interpolation=cv2.INTER_LINEAR)
         labels = cv2.resize(labels[y:y + h, x:x + w], (size, size), interpolation=cv2.INTER_NEAREST)
-    if rng.random() < 0.8:
+    if rng.random() < 0.8 * strength:
         # Tone curve and white balance as one look-up table per channel, saturation as a colour matrix.
         x = (np.arange(256) / 255.0) ** np.exp(rng.normal(0, 0.18))
         mid = rng.uniform(0.35, 0.6)
@@ -104,13 +107,13 @@ def augment(example: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         photo = cv2.LUT(photo, table[:, None])
         sat = rng.uniform(0.5, 1.35) if rng.random() > 0.04 else 0.0
         photo = cv2.transform(photo, np.eye(3) * sat + (1 - sat) / 3)
-    if rng.random() < 0.2:
+    if rng.random() < 0.2 * strength:
         photo = cv2.GaussianBlur(photo, (0, 0), rng.uniform(0.4, 1.3))
-    if rng.random() < 0.2:
+    if rng.random() < 0.2 * strength:
         noise = np.empty(photo.shape, np.int8)
         cv2.randn(noise, 0, rng.uniform(2, 10))
         photo = cv2.add(photo, noise, dtype=cv2.CV_8U)
-    if rng.random() < 0.3:
+    if rng.random() < 0.3 * strength:
         _, buf = cv2.imencode(".jpg", photo, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 90))])
         photo = cv2.imdecode(buf, cv2.IMREAD_COLOR)
     return np.concatenate([photo, labels], axis=2)

@@ -6,7 +6,7 @@ import numpy as np
 
 from . import materials as mt
 from . import textures as tx
-from .light import O_COLS
+from .openings import O_COLS
 from .spec import Builder, rotation_x, rotation_z
 
 Rng = np.random.Generator

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from .camera import PLANE_NAMES, Camera, make_camera, plane_equation, plane_homography
-from .kernels import primary, sample_light, shade, smooth
-from .light import FRAME, GLASS, light_grid
+from .gather import smooth
+from .kernels import primary, sample_light, shade
+from .light import light_grid
+from .openings import FRAME, GLASS, O_FRAME_MAT
 from .sensor import develop, exposure_of
 from .spec import CONCEPTS, RoomSpec, Sensor
 from .textures import PAINT, pack, texture
@@ -63,7 +65,9 @@ def concept_materials(room: RoomSpec, concept: str) -> list[int]:
     planes = {"floor": [4], "ceiling": [5], "wall": [0, 1, 2, 3]}.get(concept, [])
     ids.update(int(room.plane_mat[p]) for p in planes)
     if concept == "window":
-        ids.update(int(m) for m in room.openings[:, 17])
+        ids.update(int(m) for m in room.openings[:, O_FRAME_MAT])
+    if concept == "wall":  # A window's reveal is wall; its material follows the frame's.
+        ids.update(int(m) + 1 for m in room.openings[:, O_FRAME_MAT])
     return sorted(ids)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .intersect import BOX, ELLIPSOID, FRUSTUM
-from .light import O_COLS
+from .openings import O_COLS
 from .textures import ROW
 
 CONCEPTS = ("other", "floor", "wall", "ceiling", "window", "door", "curtain", "sofa", "bed", "rug", "table", "chair",
@@ -38,7 +38,7 @@ class RoomSpec:
 
     size: width (x), depth (y), height (z) in metres. materials (M,24): packed rows, see ``textures``. plane_mat (6,):
     material of each room plane in the order of ``camera.PLANE_NAMES``. Primitive arrays are described in ``intersect``;
-    concept and instance number every primitive. openings and lamps are described in ``light``; sun (6,) is the
+    concept and instance number every primitive. openings and lamps are described in ``openings`` and ``light``; sun (6,) is the
     direction to the sun and its linear irradiance.
     """
 

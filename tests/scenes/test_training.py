@@ -1,8 +1,6 @@
 """What the demo model is trained with: cached scenes, prompts, tokens, and a forward pass equal to the library's."""
 
 import itertools
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +10,6 @@ pytest.importorskip("numba")
 from scenes import CONCEPTS
 from scenes.dataset import SHARD, Cache, augment, render_example
 from scenes.vocabulary import ABSENT, MAX_TOKENS, SYNONYMS, build_tokenizer, encode, foreign_prompt, positive_prompt
-
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 
 def test_example_and_augmentation_keep_labels_whole():
@@ -54,46 +50,45 @@ def test_prompts():
 
 
 @pytest.fixture(scope="module")
-def training():
+def model():
     pytest.importorskip("transformers")
-    sys.path.insert(0, str(SCRIPTS))
-    try:
-        import train_demo
-    finally:
-        sys.path.remove(str(SCRIPTS))
-    return train_demo
+    from scenes import model
+    return model
 
 
-def test_training_forward_is_the_models_own(training):
+def test_training_forward_is_the_models_own(model):
     import torch
     from transformers import Sam3Model
+
+    from scenes.objective import xyxy
     torch.manual_seed(0)
-    model = Sam3Model._from_config(training.demo_config(), attn_implementation="eager").eval()
-    pixels = torch.rand(1, 3, training.IMAGE, training.IMAGE) * 2 - 1
+    net = Sam3Model._from_config(model.demo_config(), attn_implementation="eager").eval()
+    pixels = torch.rand(1, 3, model.IMAGE, model.IMAGE) * 2 - 1
     ids, attention = (torch.from_numpy(a) for a in encode(build_tokenizer(), ["floor", "a xyzzy"]))
     with torch.no_grad():
-        own = model(pixel_values=pixels.repeat(2, 1, 1, 1), input_ids=ids, attention_mask=attention)
-        out = training.forward(model, pixels, ids, attention, torch.zeros(2, dtype=torch.long))
-        region, masks = training.masks_of(out, torch.arange(training.QUERIES)[None].repeat(2, 1))
+        own = net(pixel_values=pixels.repeat(2, 1, 1, 1), input_ids=ids, attention_mask=attention)
+        out = model.forward(net, pixels, ids, attention, torch.zeros(2, dtype=torch.long))
+        region, masks = model.masks_of(out, torch.arange(model.QUERIES)[None].repeat(2, 1))
     assert torch.allclose(own.semantic_seg[:, 0], region, atol=1e-5)
     assert torch.allclose(own.pred_masks, masks, atol=1e-5)
-    assert torch.allclose(own.pred_boxes, training.xyxy(out["boxes"][-1]), atol=1e-5)
+    assert torch.allclose(own.pred_boxes, xyxy(out["boxes"][-1]), atol=1e-5)
     assert torch.allclose(own.pred_logits, out["logits"][-1], atol=1e-5)
     assert torch.allclose(own.presence_logits[:, 0], out["presence"][-1], atol=1e-5)
 
 
-def test_faster_rotation_is_the_same(training):
+def test_faster_rotation_is_the_same(model):
     import torch
     from transformers.models.sam3.modeling_sam3 import apply_rotary_pos_emb_2d
     q, k, cos, sin = torch.randn(2, 2, 9, 8), torch.randn(2, 2, 9, 8), torch.randn(9, 8), torch.randn(9, 8)
-    for a, b in zip(training.rotate(q, k, cos, sin), apply_rotary_pos_emb_2d(q, k, cos, sin), strict=True):
+    for a, b in zip(model.rotate(q, k, cos, sin), apply_rotary_pos_emb_2d(q, k, cos, sin), strict=True):
         assert torch.allclose(a, b, atol=1e-6)
 
 
-def test_assignment_is_the_cheapest(training):
+def test_assignment_is_the_cheapest(model):
+    from scenes.objective import assign
     rng = np.random.default_rng(0)
     for n in (1, 2, 4):
         cost = rng.normal(size=(n, 6))
         best = min(sum(cost[i, q] for i, q in enumerate(p)) for p in itertools.permutations(range(6), n))
-        got = training.assign(cost)
+        got = assign(cost)
         assert len(set(got)) == n and np.isclose(cost[np.arange(n), got].sum(), best)

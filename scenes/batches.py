@@ -1,0 +1,102 @@
+"""Training batches: cached scenes, augmented, with prompts and the targets they ask for."""
+
+from __future__ import annotations
+
+import queue
+import threading
+
+import cv2
+import numpy as np
+import torch
+
+from .dataset import REGIONS, Cache, augment
+from .model import IMAGE, MASK, PATCH, normalise
+from .spec import CONCEPTS
+from .vocabulary import build_tokenizer, encode, foreign_prompt, positive_prompt
+
+MAX_INSTANCES = 8
+# How eagerly a concept that is in the photo is asked for; the ones people edit most come first.
+EAGERNESS = {"floor": 1.2, "wall": 1.2, "ceiling": 1.1, "window": 1.6, "door": 1.6, "curtain": 1.6, "sofa": 1.5, "bed": 1.5,
+             "rug": 1.5, "picture": 0.8, "plant": 0.6, "lamp": 0.6, "baseboard": 0.7}
+
+
+def shrink(mask: np.ndarray) -> np.ndarray:
+    """Bool (S,S) to the share of each mask cell that it covers, float32 (MASK, MASK)."""
+    return cv2.resize(mask.astype(np.float32), (MASK, MASK), interpolation=cv2.INTER_AREA)
+
+
+def make_batch(cache: Cache, tok, rng: np.random.Generator, images: int, prompts: int, strength: float = 1.0) -> dict:
+    """One training step's data: photos, prompts with the photo they ask about, region and instance targets.
+
+    Every photo gets at least one prompt; about a third of all prompts ask for something that is not there.
+    """
+    photos, dense, ids, index, region, presence = [], [], [], [], [], []
+    inst_masks, inst_boxes, inst_of = [], [], []
+    step = PATCH // 4
+    for b in range(images):
+        ex = augment(cache.sample(rng), rng, strength)
+        photos.append(ex[..., :3])
+        concept, inst = ex[..., 3], ex[..., 4]
+        dense.append(concept[step // 2::step, step // 2::step].astype(np.int64))
+        counts = np.bincount(concept.ravel(), minlength=len(CONCEPTS))
+        there = [c for c in range(1, len(CONCEPTS)) if counts[c] >= 60]
+        gone = [c for c in range(1, len(CONCEPTS)) if counts[c] == 0]
+        total = (prompts * (b + 1)) // images - (prompts * b) // images
+        n_neg = int(rng.binomial(total, 0.32))
+        weight = np.array([EAGERNESS.get(CONCEPTS[c], 1.0) for c in there])
+        n_pos = min(total - n_neg, len(there))
+        chosen = rng.choice(there, n_pos, replace=False, p=weight / weight.sum()) if n_pos else []
+        asked: list[tuple[int, str]] = [(int(c), positive_prompt(CONCEPTS[c], rng)) for c in chosen]
+        while len(asked) < total:
+            if gone and rng.random() < 0.75:
+                asked.append((0, positive_prompt(CONCEPTS[int(rng.choice(gone))], rng)))
+            else:
+                asked.append((0, foreign_prompt(rng)))
+        for c, text in asked:
+            n = len(ids)
+            ids.append(text)
+            index.append(b)
+            presence.append(float(c > 0))
+            if not c:
+                region.append(np.zeros((MASK, MASK), np.float32))
+                continue
+            mask = concept == c
+            region.append(shrink(mask))
+            numbers, sizes = np.unique(inst[mask], return_counts=True)
+            for i in np.argsort(-sizes)[:MAX_INSTANCES]:
+                if sizes[i] < 40:
+                    continue
+                m = mask & (inst == numbers[i]) if CONCEPTS[c] not in REGIONS else mask
+                ys, xs = np.flatnonzero(m.any(1)), np.flatnonzero(m.any(0))
+                inst_boxes.append([xs[0] / IMAGE, ys[0] / IMAGE, (xs[-1] + 1) / IMAGE, (ys[-1] + 1) / IMAGE])
+                inst_masks.append(shrink(m))
+                inst_of.append(n)
+                if CONCEPTS[c] in REGIONS:
+                    break
+    token_ids, attention = encode(tok, ids)
+    phrases = [positive_prompt(c, rng) for c in CONCEPTS[1:]] + [foreign_prompt(rng) for _ in range(8)]
+    phrase_ids, phrase_attention = encode(tok, phrases)
+    return {
+        "phrases": torch.from_numpy(phrase_ids), "phrase_attention": torch.from_numpy(phrase_attention),
+        "kinds": torch.tensor([*range(1, len(CONCEPTS)), *[0] * 8]),
+        "pixels": normalise(np.stack(photos)), "dense": torch.from_numpy(np.stack(dense)),
+        "ids": torch.from_numpy(token_ids), "attention": torch.from_numpy(attention),
+        "index": torch.tensor(index), "region": torch.from_numpy(np.stack(region)), "presence": torch.tensor(presence),
+        "inst_masks": torch.from_numpy(np.stack(inst_masks)) if inst_masks else torch.zeros(0, MASK, MASK),
+        "inst_boxes": torch.tensor(inst_boxes).reshape(-1, 4), "inst_of": torch.tensor(inst_of, dtype=torch.long),
+        "inst_slot": torch.tensor([inst_of[:i].count(n) for i, n in enumerate(inst_of)], dtype=torch.long),
+    }
+
+
+class Feeder:
+    """Prepares batches in a thread (OpenCV and NumPy release the interpreter lock)."""
+
+    def __init__(self, cache: Cache, images: int, prompts: int, strength: float, seed: int) -> None:
+        self.queue: queue.Queue = queue.Queue(maxsize=4)
+        tok = build_tokenizer()
+        rng = np.random.default_rng(seed)
+        threading.Thread(target=self._run, args=(cache, tok, rng, images, prompts, strength), daemon=True).start()
+
+    def _run(self, *what) -> None:
+        while True:
+            self.queue.put(make_batch(*what))

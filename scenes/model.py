@@ -1,0 +1,148 @@
+"""The demo model: configuration, a forward pass that shares the photo between prompts, initial and stored weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import AttentionInterface, AttentionMaskInterface, Sam3Config, Sam3Model
+from transformers.masking_utils import create_bidirectional_mask, eager_mask
+
+from .vocabulary import build_tokenizer, save_tokenizer
+
+IMAGE, PATCH, WIDTH, QUERIES = 320, 16, 96, 32
+MASK = IMAGE // PATCH * 4
+
+
+def demo_config() -> Sam3Config:
+    """Sam3Config of the demo model: about 8 M parameters, 320 x 320 input, 80 x 80 masks."""
+    grid = IMAGE // PATCH
+    layers = 9
+    return Sam3Config(
+        vision_config={
+            "model_type": "sam3_vision_model", "fpn_hidden_size": WIDTH,
+            "backbone_feature_sizes": [[grid * 4] * 2, [grid * 2] * 2, [grid] * 2],
+            "backbone_config": {
+                "model_type": "sam3_vit_model", "hidden_size": 256, "intermediate_size": 768, "num_hidden_layers": layers,
+                "num_attention_heads": 8, "image_size": IMAGE, "pretrain_image_size": IMAGE, "patch_size": PATCH,
+                "window_size": grid // 2, "global_attn_indexes": list(range(2, layers, 3)),
+            },
+        },
+        text_config={
+            "model_type": "clip_text_model", "vocab_size": 1024, "hidden_size": 128, "intermediate_size": 256,
+            "projection_dim": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 32,
+            "hidden_act": "gelu", "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0,
+        },
+        geometry_encoder_config={"hidden_size": WIDTH, "num_layers": 1, "num_attention_heads": 4, "intermediate_size": WIDTH,
+                                 "roi_size": 1, "dropout": 0.0},
+        detr_encoder_config={"hidden_size": WIDTH, "num_layers": 2, "num_attention_heads": 4, "intermediate_size": 384,
+                             "dropout": 0.0},
+        detr_decoder_config={"hidden_size": WIDTH, "num_layers": 2, "num_queries": QUERIES, "num_attention_heads": 4,
+                             "intermediate_size": 384, "dropout": 0.0},
+        mask_decoder_config={"hidden_size": WIDTH, "num_upsampling_stages": 2, "num_attention_heads": 4},
+    )
+
+
+def matmul_attention(module, query, key, value, attention_mask=None, scaling=None, dropout=0.0, **kwargs):
+    """Attention as two plain matrix products. torch's fused CPU kernel takes a third of a training step in its backward
+    pass and does not use AMX; these products do, and the softmax stays in the autocast type instead of float32."""
+    with torch.autocast(query.device.type, enabled=False):
+        scores = torch.matmul(query * (scaling or query.shape[-1] ** -0.5), key.transpose(-1, -2))
+        if attention_mask is not None:
+            scores = scores + attention_mask.to(scores.dtype)
+        out = torch.matmul(scores.softmax(-1), value.to(scores.dtype))
+    return out.transpose(1, 2).contiguous(), None
+
+
+AttentionInterface.register("matmul", matmul_attention)
+AttentionMaskInterface.register("matmul", eager_mask)
+
+
+def rotate(q: torch.Tensor, k: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """``apply_rotary_pos_emb_2d`` in the type of q and k: (a, b) -> (a cos - b sin, b cos + a sin) per pair of channels.
+
+    The library's version works in float32 and through five temporaries, a quarter of the vision encoder's time here.
+    """
+    signed = sin.view(*sin.shape[:-1], -1, 2) * torch.tensor([-1.0, 1.0], device=sin.device)
+    cos, signed = cos.to(q.dtype), signed.flatten(-2).to(q.dtype)
+
+    def turn(x: torch.Tensor) -> torch.Tensor:
+        return x * cos + x.view(*x.shape[:-1], -1, 2).flip(-1).flatten(-2) * signed
+
+    return turn(q), turn(k)
+
+
+def normalise(photos: np.ndarray) -> torch.Tensor:
+    """uint8 (B,S,S,3) to float (B,3,S,S) in [-1, 1], as facebook/sam3's processor does."""
+    return torch.from_numpy(np.ascontiguousarray(photos.transpose(0, 3, 1, 2))).float() / 127.5 - 1.0
+
+
+# How eagerly a concept that is in the photo is asked for; the ones people edit most come first.
+EAGERNESS = {"floor": 1.2, "wall": 1.2, "ceiling": 1.1, "window": 1.6, "door": 1.6, "curtain": 1.6, "sofa": 1.5, "bed": 1.5,
+             "rug": 1.5, "picture": 0.8, "plant": 0.6, "lamp": 0.6, "baseboard": 0.7}
+
+
+def forward(model: Sam3Model, pixels: torch.Tensor, ids: torch.Tensor, attention: torch.Tensor, index: torch.Tensor) -> dict:
+    """Sam3Model.forward with one vision pass per photo for all its prompts, and masks left as embeddings.
+
+    Line by line what ``Sam3Model.forward`` does; tests compare the two.
+    """
+    vision = model.vision_encoder(pixels.to(next(model.vision_encoder.parameters()).dtype))
+    levels = [f[index] for f in vision.fpn_hidden_states[:-1]]
+    pos = vision.fpn_position_encoding[-2].expand(len(pixels), -1, -1, -1)[index]
+    text = model.get_text_features(input_ids=ids, attention_mask=attention, return_dict=True).pooler_output
+    mask = attention.bool()
+    enc = model.detr_encoder(vision_features=[levels[-1]], text_features=text, vision_pos_embeds=[pos], text_mask=mask)
+    dec = model.detr_decoder(vision_features=enc.last_hidden_state, text_features=enc.text_features,
+                             vision_pos_encoding=enc.pos_embeds_flattened, text_mask=mask, spatial_shapes=enc.spatial_shapes)
+    hidden = dec.intermediate_hidden_states
+    ref = dec.reference_boxes.clamp(1e-3, 1 - 1e-3)
+    boxes = (torch.logit(ref.float()) + model.detr_decoder.box_head(hidden).float()).sigmoid()
+    logits = model.dot_product_scoring(decoder_hidden_states=hidden, text_features=enc.text_features, text_mask=mask).squeeze(-1)
+    md = model.mask_decoder
+    normed = md.prompt_cross_attn_norm(enc.last_hidden_state)
+    cross = create_bidirectional_mask(config=md.config, inputs_embeds=normed, encoder_hidden_states=text, attention_mask=mask)
+    attended, _ = md.prompt_cross_attn(query=normed, key=text, value=text, attention_mask=cross)
+    encoded = enc.last_hidden_state + attended
+    pixel = md._embed_pixels(backbone_features=levels, encoder_hidden_states=encoded)
+    # The 1x1 projections of the two mask heads are linear in the pixel features, so they are applied to the query
+    # embeddings instead: one small matrix product makes the region and every matched mask (see ``masks_of``).
+    weight = md.instance_projection.weight[:, :, 0, 0]
+    embeds = md.mask_embedder(hidden[-1])
+    return {"vision": vision, "levels": vision.fpn_hidden_states[:-1], "encoded": encoded, "pixel": pixel, "query": embeds @ weight,
+            "bias": embeds @ md.instance_projection.bias, "region_query": md.semantic_projection.weight.reshape(1, 1, -1),
+            "region_bias": md.semantic_projection.bias, "boxes": boxes, "logits": logits.float(),
+            "presence": dec.presence_logits[..., 0].float()}
+
+
+def masks_of(out: dict, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Region logits (N,M,M) and mask logits (N,K,M,M) of the chosen queries (N,K)."""
+    n, c, h, w = out["pixel"].shape
+    query = torch.gather(out["query"], 1, chosen[..., None].expand(-1, -1, c))
+    both = torch.cat([out["region_query"].expand(n, -1, -1).to(query.dtype), query], 1)
+    product = torch.bmm(both, out["pixel"].flatten(2).to(query.dtype)).view(n, -1, h, w).float()
+    bias = torch.gather(out["bias"], 1, chosen).float()
+    return product[:, 0] + out["region_bias"].float(), product[:, 1:] + bias[..., None, None]
+
+
+def initialise(model: torch.nn.Module) -> None:
+    """Glorot's scale for every matrix: the library's fixed 0.02 leaves layers this narrow almost silent."""
+    for module in model.modules():
+        if isinstance(module, (torch.nn.Linear, torch.nn.Conv2d)):
+            torch.nn.init.xavier_normal_(module.weight)
+
+
+def save_checkpoint(weights: dict[str, torch.Tensor], folder: Path) -> None:
+    """Write a transformers checkpoint with float16 weights, and its tokenizer."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model = Sam3Model._from_config(demo_config(), attn_implementation="eager")
+    model.load_state_dict(weights)
+    model.half().save_pretrained(folder)
+    # Stored in half precision, meant to run in full: without this transformers would load it as float16.
+    config = json.loads((folder / "config.json").read_text())
+    config["dtype"] = "float32"
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    (folder / "model.safetensors").chmod(0o644)
+    save_tokenizer(build_tokenizer(), folder)
