@@ -13,8 +13,8 @@ from orchestrator.app import Options, open_worker
 from orchestrator.catalog import load_catalog
 from orchestrator.commands._setup import Context, command_context
 from orchestrator.errors import ResprayError, SettingsError
-from orchestrator.job import parse_job
 from orchestrator.handle import JobResult
+from orchestrator.job import parse_job
 from orchestrator.settings import require
 
 

@@ -177,7 +177,9 @@ def test_a_job_that_is_no_job_ends_at_once_and_lists_what_exists(tmp_path: Path)
                 "user_id": "u",
                 "preset": "garden",
                 "concepts": {"Wall": {"action": "recolor", "value": "#FFFFFF"}},
-                "items": [{"idx": 0, "input_key": "inputs/u/x/0.jpg", "output_key": "outputs/u/x/0.png", "preview_key": "previews/u/x/0.jpg"}],
+                "items": [
+                    {"idx": 0, "input_key": "inputs/u/x/0.jpg", "output_key": "outputs/u/x/0.png", "preview_key": "previews/u/x/0.jpg"}
+                ],
                 "callback_url": "https://example.com/callback",
             }
         )

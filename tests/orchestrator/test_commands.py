@@ -94,7 +94,7 @@ def test_one_job_with_a_good_and_a_bad_photo(tmp_path: Path, triton_url: str) ->
     ],
 )
 def test_every_mistake_is_one_sentence(tmp_path: Path, arguments: tuple[str, ...], environment: dict[str, str], sentence: str) -> None:
-    done = respray(*arguments, folder=tmp_path, environment=environment, stdin="{}")
+    done = respray(*arguments, folder=tmp_path, environment=environment, stdin=json.dumps(palette_job(count=1)))
     assert done.returncode == 1 and sentence in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
     events(done)
