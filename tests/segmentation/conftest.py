@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from segmentation.checkpoints import find_checkpoint, load_model
 from segmentation.parity import drawn_photo
@@ -18,6 +19,10 @@ CHECKPOINT = PROJECT / "models" / "demo" / "checkpoint"
 GRAPHS = PROJECT / "models" / "demo" / "graphs"
 
 
+# These models are small: several threads that wait for each other cost more than they bring, most of all on a busy machine.
+torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def model() -> Any:
     """The demo checkpoint in transformers, eager attention."""
@@ -27,7 +32,7 @@ def model() -> Any:
 @pytest.fixture(scope="session")
 def segmenter() -> Segmenter:
     """The committed graphs of the demo checkpoint."""
-    return Segmenter(GRAPHS)
+    return Segmenter(GRAPHS, threads=1)
 
 
 @pytest.fixture(scope="session")
