@@ -30,8 +30,15 @@ def make_batch(cache: Cache, tok, rng: np.random.Generator, images: int, prompts
 
     Every photo gets at least one prompt; about a third of all prompts ask for something that is not there.
     """
-    photos, dense, ids, index, region, presence = [], [], [], [], [], []
-    inst_masks, inst_boxes, inst_of = [], [], []
+    photos: list[np.ndarray] = []
+    dense: list[np.ndarray] = []
+    region: list[np.ndarray] = []
+    inst_masks: list[np.ndarray] = []
+    ids: list[str] = []
+    index: list[int] = []
+    presence: list[float] = []
+    inst_boxes: list[list[float]] = []
+    inst_of: list[int] = []
     step = PATCH // 4
     for b in range(images):
         ex = augment(cache.sample(rng), rng, strength)
@@ -45,8 +52,8 @@ def make_batch(cache: Cache, tok, rng: np.random.Generator, images: int, prompts
         n_neg = int(rng.binomial(total, 0.32))
         weight = np.array([EAGERNESS.get(CONCEPTS[c], 1.0) for c in there])
         n_pos = min(total - n_neg, len(there))
-        chosen = rng.choice(there, n_pos, replace=False, p=weight / weight.sum()) if n_pos else []
-        asked: list[tuple[int, str]] = [(int(c), positive_prompt(CONCEPTS[c], rng)) for c in chosen]
+        chosen = rng.choice(there, n_pos, replace=False, p=weight / weight.sum()).tolist() if n_pos else []
+        asked: list[tuple[int, str]] = [(c, positive_prompt(CONCEPTS[c], rng)) for c in chosen]
         while len(asked) < total:
             if gone and rng.random() < 0.75:
                 asked.append((0, positive_prompt(CONCEPTS[int(rng.choice(gone))], rng)))

@@ -62,7 +62,8 @@ def make_camera(position, yaw: float, pitch: float, roll: float, focal: float, w
     down = np.cross(forward, right)
     cr, sr = np.cos(roll), np.sin(roll)
     rotation = np.stack([cr * right + sr * down, cr * down - sr * right, forward])
-    return Camera(tuple(float(v) for v in position), rotation, focal / np.sqrt(a) * width, focal * np.sqrt(a) * height,
+    x, y, z = (float(v) for v in position)
+    return Camera((x, y, z), rotation, focal / np.sqrt(a) * width, focal * np.sqrt(a) * height,
                   width / 2, height / 2 + shift * height)
 
 

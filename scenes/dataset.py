@@ -1,7 +1,7 @@
 """A folder of rendered rooms for training: written by background workers in shards, read with augmentation.
 
-A shard is one ``.npz``-free pair of files: ``<first seed>.npy``, uint8 (N, S, S, 5) with planes R, G, B, concept number,
-instance number (0 none), and nothing else; everything a training step needs follows from it.
+A shard is one file, ``<number>.npy``: uint8 (SHARD, S, S, 5) with planes R, G, B, concept number and instance number (0 none).
+Scene i of shard n has seed n * SHARD + i.
 """
 
 from __future__ import annotations
@@ -110,8 +110,7 @@ def augment(example: np.ndarray, rng: np.random.Generator, strength: float = 1.0
     if rng.random() < 0.2 * strength:
         photo = cv2.GaussianBlur(photo, (0, 0), rng.uniform(0.4, 1.3))
     if rng.random() < 0.2 * strength:
-        noise = np.empty(photo.shape, np.int8)
-        cv2.randn(noise, 0, rng.uniform(2, 10))
+        noise = np.rint(rng.standard_normal(photo.shape, dtype=np.float32) * rng.uniform(2, 10)).astype(np.int8)
         photo = cv2.add(photo, noise, dtype=cv2.CV_8U)
     if rng.random() < 0.3 * strength:
         _, buf = cv2.imencode(".jpg", photo, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 90))])

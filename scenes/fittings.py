@@ -195,7 +195,7 @@ def plant(b: Builder, rng: Rng, x: float, y: float, scale: float = 1.0) -> None:
     r, h = rng.uniform(0.12, 0.2) * scale, rng.uniform(0.12, 0.22) * scale
     b.cone((0, 0, h), r * rng.uniform(0.65, 1.0), r, h, pot)
     g0 = mt.jitter(rng, mt.lin(str(rng.choice(("2f4f27", "3f6a35", "56803f", "2a4a38", "6f8f4a")))))
-    leaf = b.mat(tx.pack(tx.FOLIAGE, g0, g0 * rng.uniform(1.2, 2.0), gloss=0.5, rough=0.2, seed=int(rng.integers(1e5))))
+    leaf = b.mat(tx.pack(tx.FOLIAGE, g0, g0 * rng.uniform(1.2, 2.0), gloss=0.5, rough=0.2, seed=int(rng.integers(100000))))
     top, n = rng.uniform(0.5, 1.3) * scale, int(rng.integers(14, 34))
     style = int(rng.integers(0, 3))
     lw, ll = ((0.03, 0.28), (0.05, 0.10), (0.11, 0.17))[style]

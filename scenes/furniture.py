@@ -59,9 +59,9 @@ def sofa(b: Builder, rng: Rng, x: float, y: float, yaw: float, wide: float | Non
     for _ in range(int(rng.integers(0, 5 if w > 1.2 else 2))):
         pm = b.mat(mt.fabric(rng, 0.5))
         px = rng.uniform(-hw + arm + 0.2, hw - arm - 0.2) if hw - arm > 0.25 else 0.0
-        s = rng.uniform(0.17, 0.25)
+        ph = rng.uniform(0.17, 0.25)
         r = rotation_z(rng.uniform(-0.4, 0.4)) @ rotation_x(rng.uniform(0.2, 0.5))
-        b.box((px, bt + 0.24, seat + s * 0.92), (s, 0.06, s), pm, 0.06, rot=r)
+        b.box((px, bt + 0.24, seat + ph * 0.92), (ph, 0.06, ph), pm, 0.06, rot=r)
     if rng.random() < 0.12:
         tm = b.mat(mt.fabric(rng, 0.6))
         px = rng.uniform(-hw + 0.3, hw - 0.3) if hw > 0.4 else 0.0
@@ -225,7 +225,7 @@ def cabinet(b: Builder, rng: Rng, x: float, y: float, yaw: float, w: float, d: f
                         bw, bh = rng.uniform(0.08, 0.3), gap * rng.uniform(0.5, 0.85)
                         bw = min(bw, hw - 0.03 - px)
                         bm = b.mat(tx.pack(tx.BOOKS, mt.any_colour(rng), mt.any_colour(rng), mt.any_colour(rng),
-                                           (rng.uniform(0.02, 0.045),), seed=int(rng.integers(1e5))))
+                                           (rng.uniform(0.02, 0.045),), seed=int(rng.integers(100000))))
                         b.box((px + bw / 2, d / 2, zz + t + bh / 2), (bw / 2, d * 0.35, bh / 2), bm, concept="other")
                         px += bw + 0.02
                     elif k < 0.6:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -37,7 +39,7 @@ class DenseHeads(torch.nn.Module):
         inner.scatter_(1, attention.sum(1, keepdim=True) - 1, 0)
         weight = inner[..., None] / inner.sum(1).clamp(min=1)[:, None, None]
         loss = F.cross_entropy(self.word((text * weight).sum(1)).float(), kinds)
-        layer = model.detr_encoder.layers[0]
+        layer: Any = model.detr_encoder.layers[0]
         x = vision.fpn_hidden_states[2].flatten(2).transpose(1, 2)
         pos = vision.fpn_position_encoding[2].flatten(2).transpose(1, 2)
         normed = layer.layer_norm1(x)

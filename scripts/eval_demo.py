@@ -119,7 +119,7 @@ def evaluate_photos(predictor: Predictor, folder: Path) -> dict | None:
         probs, presence = predictor(np.ascontiguousarray(bgr[..., ::-1]), ["wall" if c == "accent wall" else c for c in known])
         for k, c in enumerate(known):
             truth = np.zeros(bgr.shape[:2], np.uint8)
-            cv2.fillPoly(truth, [np.array(p, np.int32) for p in polygons[c]], 1)
+            cv2.fillPoly(truth, [np.array(p, np.int32) for p in polygons[c]], (1,))
             t = truth > 0
             mask = (probs[k] > 0.5) & (presence[k] > 0.5)
             score = (mask & t).sum() / (t.sum() if c == "accent wall" else (mask | t).sum())
