@@ -35,7 +35,6 @@ from editing.request import FileReport, OutputReport, PhotoReport, PhotoRequest
 ROOT = Path(__file__).resolve().parents[1]
 USER = "scale"
 QUEUE = "scale"
-JOB_IMAGES = 20
 
 
 @dataclass(frozen=True)
@@ -168,14 +167,14 @@ def message(job: str, images: int) -> dict[str, Any]:
     return {"job_id": job, "user_id": USER, "concepts": concepts, "items": items}
 
 
-def write_inputs(folder: Path, jobs: int) -> None:
+def write_inputs(folder: Path, jobs: int, job_images: int) -> None:
     """The photos of all jobs: one small JPEG, linked."""
     first = folder / "photo.jpg"
     Image.new("RGB", (32, 24), (90, 100, 110)).save(first, "JPEG")
     for job in range(jobs):
         place = folder / "inputs" / USER / f"job{job}"
         place.mkdir(parents=True)
-        for index in range(JOB_IMAGES):
+        for index in range(job_images):
             os.link(first, place / f"{index}.jpg")
 
 
@@ -185,11 +184,11 @@ def machine() -> tuple[float, float]:
     return sum(fields) - fields[3] - fields[4], float(sum(fields))
 
 
-async def measure(workers: int, images: int, gpu_seconds: float, scratch: Path) -> Run:
+async def measure(workers: int, images: int, job_images: int, gpu_seconds: float, scratch: Path) -> Run:
     """Start everything, work through `images` photos, take everything down."""
     folder = Path(tempfile.mkdtemp(prefix=f"scale-{workers}-", dir=scratch))
-    jobs = images // JOB_IMAGES
-    write_inputs(folder, jobs)
+    jobs = images // job_images
+    write_inputs(folder, jobs, job_images)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -215,8 +214,8 @@ async def measure(workers: int, images: int, gpu_seconds: float, scratch: Path) 
         cpu, (busy, total) = sum(worker.cpu_seconds() for worker in processes), machine()
         began = time.monotonic()
         for job in range(jobs):
-            await queue.add("job", message(f"job{job}", JOB_IMAGES))
-        while sum(worker.items for worker in processes) < jobs * JOB_IMAGES:
+            await queue.add("job", message(f"job{job}", job_images))
+        while sum(worker.items for worker in processes) < jobs * job_images:
             await asyncio.sleep(0.05)
             failed = [error for worker in processes for error in worker.failed]
             gone = [worker.process.returncode for worker in processes if worker.process.returncode is not None]
@@ -235,7 +234,7 @@ async def measure(workers: int, images: int, gpu_seconds: float, scratch: Path) 
         broker.terminate()
         await broker.wait()
         shutil.rmtree(folder)
-    count = jobs * JOB_IMAGES
+    count = jobs * job_images
     return Run(
         workers=workers,
         images=count,
@@ -291,23 +290,27 @@ async def main() -> None:
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--gpu-seconds", type=float, default=0.1)
+    parser.add_argument("--per-worker", action="store_true", help="--images for each worker instead of altogether")
+    parser.add_argument("--job-images", type=int, default=20, help="photos per job")
+    parser.add_argument("--name", default="scale", help="name of the two files")
     parser.add_argument("--out", type=Path, default=ROOT / "docs")
     options = parser.parse_args()
-    file = options.out / "scale.json"
-    conditions = {"gpu_seconds": options.gpu_seconds, "cores": os.cpu_count()}
+    file = options.out / f"{options.name}.json"
+    conditions = {"gpu_seconds": options.gpu_seconds, "cores": os.cpu_count(), "images": options.images, "per_worker": options.per_worker}
     # What an earlier, interrupted call measured under the same conditions is kept.
     before = json.loads(file.read_text()) if file.is_file() else {}
     kept = before.get("runs", []) if {name: before.get(name) for name in conditions} == conditions else []
-    runs = {run["workers"]: Run(**run) for run in kept if run["images"] == options.images and run["workers"] not in options.workers}
+    runs = {run["workers"]: Run(**run) for run in kept if run["workers"] not in options.workers}
     with tempfile.TemporaryDirectory(prefix="respray-scale-") as scratch:
         for workers in options.workers:
-            runs[workers] = await measure(workers, options.images, options.gpu_seconds, Path(scratch))
+            images = options.images * (workers if options.per_worker else 1)
+            runs[workers] = await measure(workers, images, options.job_images, options.gpu_seconds, Path(scratch))
             print(runs[workers], flush=True)
             ordered = [runs[number] for number in sorted(runs)]
             single = ordered[0].per_second / ordered[0].workers
             ordered = [Run(**{**asdict(run), "efficiency": round(run.per_second / run.workers / single, 3)}) for run in ordered]
             file.write_text(json.dumps({**conditions, "runs": [asdict(run) for run in ordered]}, indent=1) + "\n")
-            (options.out / "scale.svg").write_text(plot(ordered, options.gpu_seconds))
+            (options.out / f"{options.name}.svg").write_text(plot(ordered, options.gpu_seconds))
     print(table(ordered))
 
 
