@@ -9,6 +9,9 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13; do \
 VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS_TEST := embedded,export,scenes,intake,tracing,top,docs,test
+# On Python 3.13 the wheel that holds tritonserver comes without its dependencies (see pyproject.toml): only its files are used.
+TRITON_ALONE := $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 13))' && \
+  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps nvidia-pytriton==0.7.0 || true
 
 .PHONY: help demo test lint types quality eval-demo train-demo faults full-size bench docs clean
 
@@ -22,10 +25,12 @@ $(BIN)/python:
 # Stamps: installing again only when the dependencies change.
 $(VENV)/.demo: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[embedded]'
+	@$(TRITON_ALONE)
 	@touch $@
 
 $(VENV)/.test: pyproject.toml scripts/setup_test_tools.sh | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$(EXTRAS_TEST)]'
+	@$(TRITON_ALONE)
 	scripts/setup_test_tools.sh
 	@touch $@ $(VENV)/.demo
 
@@ -55,6 +60,17 @@ faults: $(VENV)/.test  ## the fault table: kill, restart and break everything un
 
 full-size: $(VENV)/.test  ## export, serve and run the 848M architecture with random weights
 	$(BIN)/python scripts/full_size.py
+
+bench: $(VENV)/.test  ## the benchmarks: pipeline, overhead, sweep, perf_analyzer, and one HTML report in build/bench
+	@mkdir -p build/bench
+	$(BIN)/respray bench pipeline --json build/bench/pipeline.json
+	$(BIN)/respray bench overhead --json build/bench/overhead.json
+	$(BIN)/respray bench sweep --json build/bench/sweep.json
+	scripts/perf_analyzer.sh build/bench/perf
+	$(BIN)/respray bench report
+
+docs: $(VENV)/.test  ## the documentation site, warnings as errors
+	scripts/build_docs.sh
 
 clean:  ## remove what was built (not the virtual environment)
 	rm -rf build out .pytest_cache .mypy_cache .ruff_cache

@@ -108,6 +108,8 @@ def _scene_encode_table() -> UInt8Array:
 
 def decode_scene(image: UInt8Array) -> FloatArray:
     """uint8 sRGB -> float32 scene-linear, any shape."""
+    if image.size == 0:  # cv2.LUT answers None
+        return np.zeros(image.shape, np.float32)
     return cv2.LUT(image, _scene_decode_table()).reshape(image.shape)
 
 

@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from editing.apply import edit_photo
 from editing.errors import EditError
+from editing.inpaint import Inpainter
 from editing.request import PhotoRequest
-from editing.select import Segments
+from editing.select import ObjectSource, Segments
 from imaging.errors import ImageError
 from serving.errors import PhotoError
 from serving.packing import from_bytes, pack, unpack
@@ -30,16 +31,17 @@ def parse_request(data: bytes) -> PhotoRequest:
         raise PhotoError(f"The request is not a valid PhotoRequest ({where}: {first['msg']}).") from error
 
 
-def apply(inputs: Arrays) -> Arrays:
+def apply(inputs: Arrays, object_source: ObjectSource = "instances", network: Inpainter | None = None) -> Arrays:
     """Edit one photo. Inputs and outputs are the `applier` model's tensors (`docs/architecture.md`), the segments all or none.
 
-    PhotoError for whatever is wrong with the request or an attachment.
+    `object_source` and `network` as in `editing.apply.edit_photo`. PhotoError for whatever is wrong with the request or an attachment.
     """
     request = parse_request(inputs["request"].tobytes())
     attachments = unpack(cast(npt.NDArray[np.uint8], inputs["attachments"]), cast(npt.NDArray[np.int64], inputs["attachment_sizes"]))
     segments = Segments(**{name: inputs[name] for name in SEGMENTS}) if "region" in inputs else Segments.empty()  # type: ignore[arg-type]
     try:
-        result = edit_photo(cast(npt.NDArray[np.uint8], inputs["photo"]), segments, request, attachments)
+        photo = cast(npt.NDArray[np.uint8], inputs["photo"])
+        result = edit_photo(photo, segments, request, attachments, object_source=object_source, network=network)
     except (EditError, ImageError) as error:
         raise PhotoError(str(error)) from error
     files, sizes = pack(result.files)

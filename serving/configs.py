@@ -82,6 +82,7 @@ def configs(spec: ModelSpec, target: Target, plans: bool = False) -> dict[str, p
         "pipeline_bls": _python("pipeline_bls", signed["pipeline_bls"], target.pipeline_instances),
     }
     built["pipeline_bls"].parameters[parameters.BUCKETS].string_value = ",".join(map(str, target.buckets))
+    built["applier"].parameters[parameters.OBJECTS].string_value = "region" if spec.is_demo else "instances"
     return {name: built[name] for name in MODELS}
 
 

@@ -68,3 +68,7 @@ def test_a_paint_keeps_its_hue_under_any_light_and_gets_brighter() -> None:
     coloured = np.hypot(lab[:, 1], lab[:, 2]) > 0.02
     assert np.ptp(hue[coloured]) < 3.0
     assert np.all(np.diff(lab[:, 0]) > -1e-6)
+
+
+def test_no_pixels_decode_to_no_pixels() -> None:
+    assert color.decode_scene(np.zeros((0, 3), np.uint8)).shape == (0, 3)

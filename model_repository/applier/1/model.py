@@ -1,11 +1,21 @@
 """Photo at full resolution, low-resolution masks and a request in; encoded files and a report out. The work is `editing`'s."""
 
-from serving import bls
+import json
+import os
+from pathlib import Path
+
+from editing.inpaint_onnx import find_inpainter
+from serving import bls, parameters
 from serving.applier import apply
 
 
 class TritonPythonModel:
     """Edits one photo per request."""
+
+    def initialize(self, args):
+        """Read where objects' masks come from, and load an inpainting network where the volume of models has one."""
+        self.object_source = json.loads(args["model_config"])["parameters"][parameters.OBJECTS]["string_value"]
+        self.network = find_inpainter(Path(os.environ.get("MODEL_PATH") or os.environ.get("MODEL_CACHE_DIR") or "/models"))
 
     def execute(self, requests):
         """One answer per request; an error is the answer of its own request only."""
@@ -13,6 +23,6 @@ class TritonPythonModel:
 
     def _answer(self, request):
         try:
-            return bls.response(apply(bls.arrays(request)))
+            return bls.response(apply(bls.arrays(request), self.object_source, self.network))
         except Exception as error:
             return bls.failure(error)
