@@ -236,7 +236,7 @@ def test_the_connection_goes_to_the_checked_address_with_the_name_in_sni_and_hos
 ) -> None:
     port, seen = tls_server
     transport, asked = pinned(certificate, [["127.0.0.1"], ["203.0.113.9"]], "hooks.example.com")
-    result, _ = send(f"https://hooks.example.com:{port}/cb", "", transport=transport)
+    result, _ = send(f"https://hooks.example.com:{port}/cb", "", transport=transport, timeout=20.0)
     assert result.outcome == "delivered", result
     assert asked == ["hooks.example.com"], "resolved once"
     assert seen == ["sni hooks.example.com", f"host: hooks.example.com:{port}"]
