@@ -82,6 +82,7 @@ def parse() -> argparse.Namespace:
     p.add_argument("--dense", type=float, default=2.0, help="weight of the dense training aid")
     p.add_argument("--instances", type=float, default=0.3, help="weight of the instance losses, noisy while regions are not learnt")
     p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--start", type=Path, help="checkpoint to begin from where there is no saved state, for instance the committed one")
     p.add_argument("--export", action="store_true", help="only write the averaged weights of the saved state to --out")
     return p.parse_args()
 
@@ -107,6 +108,8 @@ def main() -> None:
         time.sleep(2)
     model = Sam3Model._from_config(demo_config(), attn_implementation="matmul").to(device).train()
     initialise(model)
+    if args.start:
+        model.load_state_dict(Sam3Model.from_pretrained(args.start).state_dict())
     ema = {k: v.detach().clone().float() for k, v in model.state_dict().items()}
     saved = torch.load(state_path, map_location=device, weights_only=True) if state_path.exists() else None
     if saved:
