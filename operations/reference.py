@@ -119,8 +119,9 @@ def metrics() -> str:
 def _help(name: str, command: Any) -> list[str]:
     context = command.make_context(name, [], resilient_parsing=True)
     lines = [f"{command.help or ''}\n"]
-    rows = [(parameter, parameter.get_help_record(context)) for parameter in command.params]
-    shown = [(record[0], record[1]) for _, record in rows if record is not None]
+    records = [record for parameter in command.params if (record := parameter.get_help_record(context)) is not None]
+    # Defaults that lie in the checkout are shown as seen from it: the page must not say whose machine made it.
+    shown = [(option, text.replace(f"{ROOT}/", "")) for option, text in records]
     if shown:
         lines += ["| option | what |", "|---|---|", *(f"| `{_cell(option)}` | {_cell(text)} |" for option, text in shown), ""]
     return lines
