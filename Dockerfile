@@ -11,7 +11,7 @@ ARG TRITON_VERSION=26.07
 
 FROM python:3.12-slim-bookworm AS wheels
 # `intake` for every queue; `intake,export` also brings torch, to export a checkpoint on the pod (gigabytes).
-ARG EXTRAS=intake
+ARG EXTRAS=intake,hub
 WORKDIR /build
 COPY pyproject.toml ./
 COPY serving/image/ serving/image/
