@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
@@ -17,16 +18,17 @@ MOST_BYTES = 1 << 20
 class CallbackReceiver:
     """Accepts callbacks whose signature is right; `received` has their JSON bodies in the order of arrival.
 
-    `host` is `127.0.0.1:port`, `secret` what the sender must sign with.
+    `host` is `127.0.0.1:port`, `secret` what the sender must sign with, `delay` the seconds that every answer takes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, delay: float = 0.0) -> None:
         self.secret = secrets.token_urlsafe(24)
         self.received: list[dict[str, Any]] = []
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
+                time.sleep(delay)
                 body = self.rfile.read(min(int(self.headers.get("Content-Length") or 0), MOST_BYTES))
                 try:
                     Webhook(receiver.secret.encode()).verify(body, {name.lower(): value for name, value in self.headers.items()})

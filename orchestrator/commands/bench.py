@@ -11,7 +11,7 @@ import typer
 
 from orchestrator.errors import ResprayError
 
-BENCHMARKS = ("stage1", "pipeline", "overhead", "sweep", "report")
+BENCHMARKS = ("stage1", "pipeline", "overhead", "flow", "sweep", "report")
 
 
 def register(app: typer.Typer) -> None:
