@@ -5,13 +5,25 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
 
 from orchestrator.events import Events, claim_stdout
 from orchestrator.logs import set_up_logging
 from orchestrator.metrics import Metrics
 from orchestrator.redaction import Redactor
 from orchestrator.settings import Settings, load_settings
+
+# Options that several commands share.
+StoreOption = Annotated[
+    str | None, typer.Option("--store", help="Folder whose paths are the job's keys, or s3://BUCKET; default: the settings' bucket.")
+]
+TritonOption = Annotated[
+    str | None, typer.Option("--triton-url", help="host:port of a running Triton (gRPC); default: TRITON_URL, else a server is started.")
+]
+PaletteOption = Annotated[Path | None, typer.Option("--palette", help="Palette file of your own in place of the built-in one.")]
 
 
 @dataclass(frozen=True)

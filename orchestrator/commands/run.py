@@ -11,7 +11,7 @@ import typer
 
 from orchestrator.app import Options, open_worker
 from orchestrator.catalog import load_catalog
-from orchestrator.commands._setup import Context, command_context
+from orchestrator.commands._setup import Context, PaletteOption, StoreOption, TritonOption, command_context
 from orchestrator.errors import ResprayError, SettingsError
 from orchestrator.handle import JobResult
 from orchestrator.job import parse_job
@@ -26,13 +26,9 @@ def register(app: typer.Typer) -> None:
         job: Annotated[
             Path, typer.Argument(metavar="JOB.json", help="Job message of either format; '-' reads it from stdin.", allow_dash=True)
         ],
-        store: Annotated[
-            str | None, typer.Option(help="Folder whose paths are the job's keys, or s3://BUCKET; default: the settings' bucket.")
-        ] = None,
-        triton_url: Annotated[
-            str | None, typer.Option(help="host:port of a running Triton (gRPC); default: TRITON_URL, else a server is started.")
-        ] = None,
-        palette: Annotated[Path | None, typer.Option(help="Palette file of your own in place of the built-in one.")] = None,
+        store: StoreOption = None,
+        triton_url: TritonOption = None,
+        palette: PaletteOption = None,
         concurrency: Annotated[
             int | None, typer.Option(min=1, max=64, help="Photos in the pipeline at the same time (BATCH_CONCURRENCY).")
         ] = None,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from orchestrator.app import Options
-from orchestrator.commands._setup import command_context
+from orchestrator.commands._setup import PaletteOption, StoreOption, TritonOption, command_context
 from orchestrator.embedded import check_model
 from orchestrator.errors import ResprayError
 from orchestrator.intake import open_intake
@@ -29,13 +28,9 @@ def register(app: typer.Typer) -> None:
         path: Annotated[
             str | None, typer.Option(help="For local: a file, a folder to watch, or - for lines on stdin (LOCAL_PATH).")
         ] = None,
-        store: Annotated[
-            str | None, typer.Option(help="Folder whose paths are the job's keys, or s3://BUCKET; default: the settings' bucket.")
-        ] = None,
-        triton_url: Annotated[
-            str | None, typer.Option(help="host:port of a running Triton (gRPC); default: TRITON_URL, else a server is started.")
-        ] = None,
-        palette: Annotated[Path | None, typer.Option(help="Palette file of your own in place of the built-in one.")] = None,
+        store: StoreOption = None,
+        triton_url: TritonOption = None,
+        palette: PaletteOption = None,
     ) -> None:
         """Take jobs until SIGTERM. Events go to stdout, logs to stderr; /healthz, /readyz and /metrics on HEALTH_PORT."""
         with command_context(adapter=adapter, local_path=path) as c:
