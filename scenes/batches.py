@@ -15,6 +15,8 @@ from .spec import CONCEPTS
 from .vocabulary import build_tokenizer, encode, foreign_prompt, positive_prompt
 
 MAX_INSTANCES = 8
+# Share of prompts that ask for something else: near how often a concept is missing in a room, or presence learns to say yes.
+ABSENT = 0.45
 # How eagerly a concept that is in the photo is asked for; the ones people edit most come first.
 EAGERNESS = {"floor": 1.2, "wall": 1.2, "ceiling": 1.1, "window": 1.6, "door": 1.6, "curtain": 1.6, "sofa": 1.5, "bed": 1.5,
              "rug": 1.5, "picture": 0.8, "plant": 0.6, "lamp": 0.6, "baseboard": 0.7}
@@ -28,7 +30,7 @@ def shrink(mask: np.ndarray) -> np.ndarray:
 def make_batch(cache: Cache, tok, rng: np.random.Generator, images: int, prompts: int, strength: float = 1.0) -> dict:
     """One training step's data: photos, prompts with the photo they ask about, region and instance targets.
 
-    Every photo gets at least one prompt; about a third of all prompts ask for something that is not there.
+    Every photo gets at least one prompt; ``ABSENT`` of all prompts ask for something that is not there.
     """
     photos: list[np.ndarray] = []
     dense: list[np.ndarray] = []
@@ -49,7 +51,7 @@ def make_batch(cache: Cache, tok, rng: np.random.Generator, images: int, prompts
         there = [c for c in range(1, len(CONCEPTS)) if counts[c] >= 60]
         gone = [c for c in range(1, len(CONCEPTS)) if counts[c] == 0]
         total = (prompts * (b + 1)) // images - (prompts * b) // images
-        n_neg = int(rng.binomial(total, 0.32))
+        n_neg = int(rng.binomial(total, ABSENT))
         weight = np.array([EAGERNESS.get(CONCEPTS[c], 1.0) for c in there])
         n_pos = min(total - n_neg, len(there))
         chosen = rng.choice(there, n_pos, replace=False, p=weight / weight.sum()).tolist() if n_pos else []

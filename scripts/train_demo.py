@@ -3,7 +3,8 @@
     python scripts/train_demo.py --minutes 100 --workers 1
 
 Stops and resumes at any time: scenes are cached, the training state is written every few minutes, and the learning rate
-follows the minutes really trained. Made for CPUs with AMX (bf16 autocast); uses a GPU where there is one.
+follows the minutes really trained. Uses a GPU where there is one, else a CPU with AMX; both in bfloat16. A CPU without AMX has
+no fast bfloat16 (measured: 13 s a step against 4.5 s in float32), so it trains in float32.
 
 On a shared machine one thread beats two (measured: 1.2 s a step against 1.6 s), and glibc must not hand large blocks back
 after every step: MALLOC_TRIM_THRESHOLD_=16000000000 MALLOC_TOP_PAD_=268435456.
@@ -36,10 +37,13 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class Masters:
-    """float32 copies of bfloat16 parameters for the optimiser; everything else is optimised in place."""
+    """float32 copies of the parameters of ``half`` for the optimiser; everything else is optimised in place.
 
-    def __init__(self, model: torch.nn.Module, half: torch.nn.Module) -> None:
-        half.to(torch.bfloat16)
+    ``half`` becomes ``dtype``: bfloat16 where the hardware multiplies it faster, else float32.
+    """
+
+    def __init__(self, model: torch.nn.Module, half: torch.nn.Module, dtype: torch.dtype) -> None:
+        half.to(dtype)
         self.pairs = [(p, torch.nn.Parameter(p.detach().float())) for p in half.parameters()]
         lookup = {id(p): m for p, m in self.pairs}
         self.named = [(n, lookup.get(id(p), p)) for n, p in model.named_parameters()]
@@ -59,6 +63,14 @@ class Masters:
     def state(self) -> dict[str, torch.Tensor]:
         """float32 weights of the whole model by name."""
         return {n: p.detach() for n, p in self.named}
+
+
+def fast_type(device: torch.device) -> torch.dtype:
+    """The type that matrix products are fastest in: bfloat16 on a GPU or a CPU with AMX, float32 on other CPUs."""
+    if device.type == "cuda":
+        return torch.bfloat16
+    cpu = Path("/proc/cpuinfo")
+    return torch.bfloat16 if cpu.exists() and "amx_bf16" in cpu.read_text() else torch.float32
 
 
 def learning_rate(progress: float, step: int, peak: float) -> float:
@@ -114,7 +126,8 @@ def main() -> None:
     saved = torch.load(state_path, map_location=device, weights_only=True) if state_path.exists() else None
     if saved:
         model.load_state_dict(saved["model"], strict=False)
-    masters = Masters(model, model.vision_encoder)
+    fast = fast_type(device)
+    masters = Masters(model, model.vision_encoder, fast)
     modeling_sam3.apply_rotary_pos_emb_2d = rotate
     aid = DenseHeads().to(device)
     everything = [*(p for _, p in masters.named), *aid.parameters()]
@@ -143,7 +156,7 @@ def main() -> None:
         lr = learning_rate(minutes / args.minutes, step - first, args.lr)
         for g in opt.param_groups:
             g["lr"] = lr * g["rate"]
-        with torch.autocast(device.type, dtype=torch.bfloat16):
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=fast == torch.bfloat16):
             out = forward(model, batch["pixels"], batch["ids"], batch["attention"], batch["index"])
             aids = {"dense": args.dense * aid(out["levels"], batch["dense"]), "answer": aid.answer(out["encoded"], batch["region"]),
                     "align": aid.align(model, out["vision"], batch["phrases"], batch["phrase_attention"], batch["kinds"],
