@@ -24,6 +24,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.process_memory import descendants, proportional_bytes
 from segmentation.errors import SegmentationError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -45,50 +46,23 @@ class MemoryWatch(threading.Thread):
     def run(self) -> None:
         """Sample until `stop`."""
         while not self._end.wait(self.seconds):
-            self.peak = max(self.peak, sum(_proportional_bytes(pid) for pid in _descendants(os.getpid())))
+            self.peak = max(self.peak, sum(proportional_bytes(pid) for pid in descendants(os.getpid())))
 
     def stop(self) -> None:
         """End the thread."""
         self._end.set()
 
 
-def _descendants(root: int) -> list[int]:
-    parents: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            parents.setdefault(int(fields[1]), []).append(int(entry.name))
-    found, todo = [], [root]
-    while todo:
-        pid = todo.pop()
-        found.append(pid)
-        todo.extend(parents.get(pid, []))
-    return found
-
-
 def _cpu_seconds() -> float:
     """User and system time of this process and its living descendants so far."""
     ticks = 0
-    for pid in _descendants(os.getpid()):
+    for pid in descendants(os.getpid()):
         try:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:
             continue
         ticks += int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def _proportional_bytes(pid: int) -> int:
-    try:
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
-    except (OSError, ValueError):
-        pass
-    return 0
 
 
 @contextmanager

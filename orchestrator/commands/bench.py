@@ -11,12 +11,12 @@ import typer
 
 from orchestrator.errors import ResprayError
 
-BENCHMARKS = ("stage1", "pipeline", "overhead", "flow", "sweep", "report")
+BENCHMARKS = ("stage1", "pipeline", "overhead", "flow", "soak", "sweep", "report")
 
 
 def register(app: typer.Typer) -> None:
     """Add the group. A benchmark is a module of `benchmarks` with a `main` whose options typer reads."""
-    group = typer.Typer(help="Measure: segmentation, the whole pipeline, Triton's overhead, settings; and one report of it all.")
+    group = typer.Typer(help="Measure: segmentation, the whole pipeline, Triton's overhead, memory, settings; and one report of it all.")
     for name in BENCHMARKS:
         try:
             module = importlib.import_module(f"benchmarks.{name}")
