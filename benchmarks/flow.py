@@ -20,20 +20,17 @@ import typer
 from benchmarks.pipeline import embedded
 from benchmarks.work import GRAPHS, PHOTOS, machine
 from demo.callback_receiver import CallbackReceiver
-from orchestrator.addresses import AddressPolicy
-from orchestrator.callbacks import CallbackClient
+from orchestrator.assembly import Parts, callback_client, make_worker
 from orchestrator.catalog import load_catalog
-from orchestrator.deliveries import Deliverer
 from orchestrator.events import Events
 from orchestrator.job import parse_job
 from orchestrator.metrics import Metrics
-from orchestrator.pipeline import PipelineGate, TritonPipeline
-from orchestrator.records import Records
+from orchestrator.pipeline import TritonPipeline
 from orchestrator.redaction import Redactor
+from orchestrator.settings import Settings
 from orchestrator.storage.base import Expect, Stat
 from orchestrator.storage.folder import FolderStorage
 from orchestrator.storage.threads import AsyncStorage
-from orchestrator.worker import Worker
 from serving.client import PipelineClient
 from serving.targets import target
 
@@ -91,33 +88,23 @@ async def in_triton(url: str, message: dict[str, Any], store: Path, concurrency:
 
 async def as_job(url: str, message: dict[str, Any], store: SlowFolder, receiver: CallbackReceiver, concurrency: int) -> float:
     """Seconds until the job's last callback is delivered."""
-    redactor, metrics = Redactor([receiver.secret]), Metrics()
-    events, storage = Events(None, redactor), AsyncStorage(store)
-    records = Records(storage, redactor)
-    client = CallbackClient(receiver.secret, 30.0, AddressPolicy.parse(receiver.host))
-    deliverer = Deliverer(client, records, worker="bench", metrics=metrics, timeout=30.0)
-    gate = PipelineGate(TritonPipeline(url, 300.0), concurrency, metrics, events)
-    worker = Worker(
-        catalog=load_catalog(),
-        storage=storage,
-        records=records,
-        gate=gate,
-        deliverer=deliverer,
-        events=events,
-        metrics=metrics,
-        name="bench",
-        concurrency=concurrency,
-    )
-    try:
-        began = time.monotonic()
-        result = await worker.start(message, attempt=1, final=True).finished()
-        seconds = time.monotonic() - began
-        if not result.ok or result.callbacks != {"delivered": result.total, "undelivered": []}:
-            raise typer.BadParameter(f"the job did not complete: {result.error or result.callbacks}")
-        return seconds
-    finally:
-        await worker.close()
-        await client.close()
+    settings = Settings.model_validate({**receiver.settings(), "batch_concurrency": concurrency})
+    metrics, redactor = Metrics(), Redactor([receiver.secret])
+    callbacks, pipeline = callback_client(settings, metrics), TritonPipeline(url, settings.pipeline_timeout)
+    assert callbacks is not None  # the receiver's settings have a secret
+    async with AsyncStorage(store) as storage:
+        try:
+            events = Events(None, redactor)
+            parts = Parts(storage=storage, pipeline=pipeline, callbacks=callbacks, events=events, metrics=metrics, redactor=redactor)
+            began = time.monotonic()
+            result = await make_worker(settings, parts).start(message, attempt=1, final=True).finished()
+            seconds = time.monotonic() - began
+        finally:
+            await callbacks.close()
+            await pipeline.close()
+    if not result.ok or result.callbacks != {"delivered": result.total, "undelivered": []}:
+        raise typer.BadParameter(f"the job did not complete: {result.error or result.callbacks}")
+    return seconds
 
 
 def main(

@@ -11,7 +11,7 @@ from operations.stage_times import StageTimes
 _DAY = 86_400.0
 # From the seed: 300 ms per concept and photo (A4000), 50 ms per rule and photo, 2 s of overhead per job.
 _SEED_CONCEPT, _SEED_RULE, _SEED_OVERHEAD = 0.300, 0.050, 2.0
-# Photos that a worker downloads and uploads beside those in its pipeline (orchestrator.worker.AHEAD).
+# Photos that a worker downloads and uploads beside those in its pipeline (orchestrator.jobs.AHEAD).
 _AHEAD = 10
 # Above this share of their capacity, queues grow out of proportion to the work.
 UTILISATION = 0.7

@@ -11,8 +11,9 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from orchestrator.callbacks import CallbackClient, Delivery, Schedule
+from orchestrator.callbacks import CallbackClient, CallbackEvent, Delivery, Schedule
 from orchestrator.errors import Conflict, ResprayError
 from orchestrator.metrics import Metrics
 from orchestrator.records import CallbackRecord, ItemRecord, Records, manifest_of, owed_key, record_key
@@ -74,6 +75,16 @@ class Deliverer:
         async with self._slots:
             return await self._send(prefix, tracked)
 
+    async def tell_once(self, event: CallbackEvent) -> dict[str, Any] | None:
+        """Deliver an event that no record remembers, with all retries, and sum up as for jobs. None where no secret is set."""
+        if self._client is None:
+            return None
+        async with self._slots:
+            result = await self._tell(self._client, event)
+        delivered = result.outcome == "delivered"
+        undelivered = [] if delivered else [{"idx": event.idx, "state": result.outcome, "error": result.error}]
+        return {"delivered": int(delivered), "undelivered": undelivered}
+
     async def sweep(self, *, force: bool = False, on_job: Callable[[str, list[ItemRecord]], None] = lambda job, records: None) -> int:
         """Deliver what is owed anywhere in the store. Returns how many callbacks are still owed afterwards."""
         owed = 0
@@ -132,22 +143,7 @@ class Deliverer:
         assert callback is not None and self._client is not None
         if callback.state != "owed":
             return tracked
-        # A receiver that has just used up all retries gets one attempt per callback for a while: it is down, not busy.
-        down = self._down.get(callback.url, 0.0) > time.time()
-        if callback.url in self._gone:
-            result = Delivery("gone", 0, 410, "the receiver answered 410 Gone to an earlier callback")
-        else:
-            with self._metrics.callback_seconds.time():
-                result = await self._client.deliver(tracked.record.event(), retries=0 if down else None)
-        if result.outcome == "gone" and len(self._gone) < _MOST_REMEMBERED:
-            self._gone.add(callback.url)
-        if result.outcome == "owed" and len(self._down) < _MOST_REMEMBERED:
-            self._down[callback.url] = time.time() + 30.0
-        else:
-            self._down.pop(callback.url, None)
-        self._metrics.callbacks.labels(result.outcome).inc()
-        if result.outcome != "delivered":
-            log.warning("callback of item %d to %s: %s (%s)", tracked.record.idx, callback.url.split("?")[0], result.outcome, result.error)
+        result = await self._tell(self._client, tracked.record.event())
         attempts = callback.attempts + result.attempts
         wait = min(3600.0, 30.0 * 2 ** min(attempts // 4, 10)) if result.outcome == "owed" else 0.0
         changed = callback.model_copy(
@@ -162,10 +158,29 @@ class Deliverer:
         )
         return await self._save(prefix, tracked, changed) or tracked
 
+    async def _tell(self, client: CallbackClient, event: CallbackEvent) -> Delivery:
+        # A receiver that has just used up all retries gets one attempt per callback for a while: it is down, not busy.
+        down = self._down.get(event.url, 0.0) > time.time()
+        if event.url in self._gone:
+            result = Delivery("gone", 0, 410, "the receiver answered 410 Gone to an earlier callback")
+        else:
+            with self._metrics.callback_seconds.time():
+                result = await client.deliver(event, retries=0 if down else None)
+        if result.outcome == "gone" and len(self._gone) < _MOST_REMEMBERED:
+            self._gone.add(event.url)
+        if result.outcome == "owed" and len(self._down) < _MOST_REMEMBERED:
+            self._down[event.url] = time.time() + 30.0
+        else:
+            self._down.pop(event.url, None)
+        self._metrics.callbacks.labels(result.outcome).inc()
+        if result.outcome != "delivered":
+            log.warning("callback of item %d to %s: %s (%s)", event.idx, event.url.split("?")[0], result.outcome, result.error)
+        return result
+
     async def _save(self, prefix: str, tracked: Tracked, callback: CallbackRecord) -> Tracked | None:
         record = tracked.record.model_copy(update={"callback": callback})
         try:
-            return Tracked(record, await self._records.save(record_key(prefix, record.idx), record, tracked.stat))
+            return Tracked(*await self._records.save(record_key(prefix, record.idx), record, tracked.stat))
         except Conflict:
             return None
         except ResprayError as error:

@@ -21,7 +21,8 @@ WorkerStatus = Literal["initializing", "loading", "ready", "cleaning_up"]
 def claim_stdout() -> TextIO:
     """Return a line-buffered stream on the real stdout and send everything else that is written to stdout to stderr."""
     sys.stdout.flush()
-    stream = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    # Half a surrogate pair, out of a hostile message, has no UTF-8: its escape is JSON as well, and an error here would end the stream.
+    stream = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="backslashreplace", buffering=1)
     os.dup2(2, 1)
     return stream
 

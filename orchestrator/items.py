@@ -233,12 +233,12 @@ class ItemFlow:
         if run.state.marked is not None:
             await asyncio.shield(run.state.marked)
         try:
-            saved = await self._records.save(run.record_key, record, run.before)
-            return Tracked(record, saved, ours=not same_news)
+            saved, stat = await self._records.save(run.record_key, record, run.before)
+            return Tracked(saved, stat, ours=not same_news)
         except Conflict:
-            stored, stat = await self._records.load(run.record_key)
-            if stored is not None and stat is not None and stored.fingerprint == record.fingerprint:
-                return Tracked(stored, stat)  # a twin was faster; its record is as good as ours
+            stored, found = await self._records.load(run.record_key)
+            if stored is not None and found is not None and stored.fingerprint == record.fingerprint:
+                return Tracked(stored, found)  # a twin was faster; its record is as good as ours
             raise Superseded(_newer(run)) from None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from pydantic import ValidationError
 
@@ -21,7 +21,10 @@ from orchestrator.explain import explain
 from orchestrator.messages import PaletteMessage, RuleMessage
 from orchestrator.model import Item, Job, Target
 
-__all__ = ["Item", "Job", "Target", "claimed_id", "load_message", "parse_job"]
+__all__ = ["Item", "Job", "Message", "Target", "claimed_id", "load_message", "parse_job"]
+
+Message: TypeAlias = str | bytes | Mapping[str, Any]
+"""A job as an intake hands it over: text, or JSON that its client has read already."""
 
 PALETTE_FIELDS = frozenset({"job_id", "user_id", "callback_url", "idempotency_prefix", "batch_concurrency"})
 RULE_FIELDS = frozenset({"jobId", "userId", "rules", "imageCount"})
@@ -29,7 +32,7 @@ RULE_FIELDS = frozenset({"jobId", "userId", "rules", "imageCount"})
 M = TypeVar("M", PaletteMessage, RuleMessage)
 
 
-def parse_job(message: str | bytes | Mapping[str, Any], catalog: Catalog, workers_api_url: str | None = None) -> Job:
+def parse_job(message: Message, catalog: Catalog, workers_api_url: str | None = None) -> Job:
     """Parse either format. `workers_api_url` is where callbacks of rule jobs go (None: they have none).
 
     Raises JobError with one sentence per problem.
@@ -40,9 +43,9 @@ def parse_job(message: str | bytes | Mapping[str, Any], catalog: Catalog, worker
     return build_palette_job(_validate(PaletteMessage, fields), catalog)
 
 
-def load_message(message: str | bytes | Mapping[str, Any]) -> dict[str, Any]:
+def load_message(message: Message) -> dict[str, Any]:
     """A message as a dict with string keys: valid JSON, an object, not too large or deep, no field twice. Raises JobError."""
-    if isinstance(message, Mapping):
+    if not isinstance(message, str | bytes):  # an intake's client has read it already, and it may be anything that JSON has
         try:
             message = json.dumps(message, allow_nan=False)  # so that size, depth and number rules are the same for every intake
         except (TypeError, ValueError, RecursionError) as error:
@@ -61,12 +64,12 @@ def load_message(message: str | bytes | Mapping[str, Any]) -> dict[str, Any]:
         raise JobError(f"the message is not JSON: {error}") from None
     if not isinstance(fields, dict):
         raise JobError(f"the message must be a JSON object, not {type(fields).__name__}")
-    if _depth(fields) > limits.NESTING:
+    if depth(fields) > limits.NESTING:
         raise JobError(f"the message is nested more than {limits.NESTING} levels deep")
     return fields
 
 
-def claimed_id(message: str | bytes | Mapping[str, Any]) -> str:
+def claimed_id(message: Message) -> str:
     """What a refused message calls itself, for the event that says so; it proves nothing."""
     try:
         fields = load_message(message)
@@ -96,10 +99,11 @@ def _validate(model: type[M], fields: dict[str, Any]) -> M:
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"field {next(n for n in names if names.count(n) > 1)[:80]!r} stands twice in one object")
+    result: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in result:
+            raise ValueError(f"field {name[:80]!r} stands twice in one object")
+        result[name] = value
     return result
 
 
@@ -107,11 +111,12 @@ def _no_constants(name: str) -> Any:
     raise ValueError(f"{name} is not a JSON number")
 
 
-def _depth(value: Any) -> int:
-    depth, level = 0, [value]
+def depth(value: Any) -> int:
+    """How many objects and arrays lie inside each other."""
+    levels, level = 0, [value]
     while level:
-        depth += 1
+        levels += 1
         level = [
             inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer) if isinstance(inner, dict | list)
         ]
-    return depth
+    return levels

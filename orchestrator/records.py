@@ -125,14 +125,16 @@ class Records:
         except ValidationError:
             return None, stat
 
-    async def save(self, key: str, record: ItemRecord, expect: Stat | None) -> Stat:
-        """Write a record where `expect` (None: nothing) is what is stored. Raises Conflict when it is not."""
-        data = record.model_copy(update={"error": self._redactor.text(record.error) if record.error else None})
+    def redacted(self, text: str) -> str:
+        """A text without secrets, as it may leave the process."""
+        return self._redactor.text(text)
+
+    async def save(self, key: str, record: ItemRecord, expect: Stat | None) -> tuple[ItemRecord, Stat]:
+        """Write a record where `expect` (None: nothing) is what is stored; what was written, without secrets. Raises Conflict."""
+        data = record.model_copy(update={"error": self.redacted(record.error) if record.error else None})
         if data.callback is not None and data.callback.error:
-            data = data.model_copy(
-                update={"callback": data.callback.model_copy(update={"error": self._redactor.text(data.callback.error)})}
-            )
-        return await self._storage.write(key, data.model_dump_json().encode(), JSON, Expect.NOTHING if expect is None else expect)
+            data = data.model_copy(update={"callback": data.callback.model_copy(update={"error": self.redacted(data.callback.error)})})
+        return data, await self._storage.write(key, data.model_dump_json().encode(), JSON, Expect.NOTHING if expect is None else expect)
 
     async def item_keys(self, prefix: str, most: int) -> list[str]:
         """Keys of a job's item records."""
@@ -161,16 +163,20 @@ class Records:
     async def write_manifest(self, prefix: str, manifest: dict[str, Any]) -> str:
         """Write the whole job's manifest and return its key."""
         key = f"{prefix}manifest.json"
-        data = json.dumps(self._redactor.value(manifest), ensure_ascii=False, indent=1).encode()
-        await self._storage.write(key, data, JSON)
+        await self._storage.write(key, _json(self._redactor.value(manifest), indent=1), JSON)
         return key
 
     async def write_failed(self, name: str, message: Any, reason: str, attempts: int) -> str:
         """Record a job that was given up, and return the record's key."""
         key = f"{FAILED_PREFIX}{name}.json"
         content = {"reason": reason, "attempts": attempts, "failed_at": time.time(), "message": message}
-        await self._storage.write(key, json.dumps(self._redactor.value(content), ensure_ascii=False, default=repr).encode(), JSON)
+        await self._storage.write(key, _json(self._redactor.value(content)), JSON)
         return key
+
+
+def _json(value: Any, indent: int | None = None) -> bytes:
+    """Readable JSON. Half a surrogate pair, which a hostile message may hold, has no UTF-8 but an escape that JSON knows too."""
+    return json.dumps(value, ensure_ascii=False, indent=indent, default=repr).encode("utf-8", "backslashreplace")
 
 
 def record_key(prefix: str, idx: int) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.app import open_callbacks, worker_name
+from orchestrator.assembly import callback_client, make_deliverer, worker_name
 from orchestrator.commands._setup import Context, command_context
 from orchestrator.errors import SettingsError
 from orchestrator.records import ItemRecord, Records, callback_summary
@@ -40,16 +40,17 @@ def register(app: typer.Typer) -> None:
 
 
 async def _retry(context: Context, store: str | None) -> int:
-    storage = AsyncStorage(open_storage(context.settings, store))
-    try:
-        await storage.check()
-        records = Records(storage, context.redactor)
+    def report(job: str, items: list[ItemRecord]) -> None:
+        print(f"{job}: {callback_summary(items)}", file=sys.stderr)
+        context.events.emit("callbacks", job=job, **callback_summary(items))
 
-        def report(job: str, items: list[ItemRecord]) -> None:
-            print(f"{job}: {callback_summary(items)}", file=sys.stderr)
-            context.events.emit("callbacks", job=job, **callback_summary(items))
-
-        async with open_callbacks(context.settings, records, context.metrics, worker_name()) as deliverer:
+    client = callback_client(context.settings, context.metrics)
+    assert client is not None  # the secret was asked for above
+    async with AsyncStorage(open_storage(context.settings, store)) as storage:
+        try:
+            await storage.check()
+            records = Records(storage, context.redactor)
+            deliverer = make_deliverer(context.settings, client, records, context.metrics, worker_name())
             return await deliverer.sweep(force=True, on_job=report)
-    finally:
-        await storage.close()
+        finally:
+            await client.close()

@@ -56,11 +56,11 @@ async def _run(context: Context, message: bytes, options: Options) -> JobResult:
     events = context.events
     require(context.settings, storage=options.store is None or options.store.startswith("s3://"), adapter=False)
     # A job that is no job is said at once, not after a server has started.
-    parse_job(message, load_catalog(options.palette), context.settings.workers_api_url)
+    job = parse_job(message, load_catalog(options.palette), context.settings.workers_api_url)
     events.connection("connected")
     events.worker("initializing", "reading settings")
     async with open_worker(context.settings, options, events, context.metrics, context.redactor) as worker:
         events.worker("ready", "working on one job")
-        result = await worker.start(message, attempt=1, final=True).finished()
+        result = await worker.start(message, attempt=1, final=True, job=job).finished()
         events.worker("cleaning_up", "the job is done")
         return result

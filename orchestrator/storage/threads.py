@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from types import TracebackType
 from typing import Any, TypeVar
 
 from orchestrator.storage.base import Expect, Stat, Storage
@@ -20,6 +21,12 @@ class AsyncStorage:
     def __init__(self, storage: Storage, threads: int = 32) -> None:
         self.storage = storage
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="storage")
+
+    async def __aenter__(self) -> AsyncStorage:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.close()
 
     async def read(self, key: str, limit: int) -> tuple[bytes, Stat]:
         """See `Storage.read`."""

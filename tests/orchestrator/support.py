@@ -13,16 +13,13 @@ from typing import Any
 from PIL import Image
 
 from editing.request import FileReport, PhotoReport, PhotoRequest
-from orchestrator.addresses import AddressPolicy
-from orchestrator.callbacks import CallbackClient, Schedule
-from orchestrator.catalog import load_catalog
-from orchestrator.deliveries import Deliverer
+from orchestrator.assembly import Parts, callback_client, make_worker
+from orchestrator.callbacks import Schedule
 from orchestrator.errors import OutOfMemory, PhotoRefused, PipelineUnavailable
 from orchestrator.events import Events
 from orchestrator.metrics import Metrics
-from orchestrator.pipeline import PipelineGate
-from orchestrator.records import Records
 from orchestrator.redaction import Redactor
+from orchestrator.settings import Settings
 from orchestrator.storage.base import Storage
 from orchestrator.storage.folder import FolderStorage
 from orchestrator.storage.threads import AsyncStorage
@@ -146,34 +143,36 @@ async def tiny_worker(
     lease: float | None = None,
 ) -> AsyncIterator[Worker]:
     """A worker with the tiny pipeline (or another) on a store."""
-    hide = redactor or Redactor([secret] if secret else [])
-    store = AsyncStorage(FolderStorage(storage, sync=False) if isinstance(storage, Path) else storage)
-    metrics, log = Metrics(), Events(None, hide, listener=events.append if events is not None else None)
-    records = Records(store, hide)
-    client = CallbackClient(secret, timeout, AddressPolicy.parse(allow), schedule=FAST) if secret else None
-    deliverer = Deliverer(client, records, worker=name, metrics=metrics, timeout=timeout)
-    if lease is not None:
-        deliverer.lease = lease
-    gate = PipelineGate(pipeline or TinyPipeline(), concurrency, metrics, log, patience)
-    worker = Worker(
-        catalog=load_catalog(),
-        storage=store,
-        records=records,
-        gate=gate,
-        deliverer=deliverer,
-        events=log,
-        metrics=metrics,
-        name=name,
+    hide, metrics = redactor or Redactor([secret] if secret else []), Metrics()
+    settings = Settings(
+        adapter="local",
+        callback_secret=secret,
+        callback_allow_hosts=allow,
+        callback_timeout=timeout,
         workers_api_url=workers_api_url,
-        concurrency=concurrency,
-        attempts=attempts,
+        batch_concurrency=concurrency,
+        job_attempts=attempts,
     )
-    try:
-        yield worker
-    finally:
-        await worker.close()
-        if client is not None:
-            await client.close()
+    callbacks = callback_client(settings, metrics, FAST)
+    async with AsyncStorage(FolderStorage(storage, sync=False) if isinstance(storage, Path) else storage) as store:
+        parts = Parts(
+            storage=store,
+            pipeline=pipeline or TinyPipeline(),
+            callbacks=callbacks,
+            events=Events(None, hide, listener=events.append if events is not None else None),
+            metrics=metrics,
+            redactor=hide,
+            name=name,
+            patience=patience,
+        )
+        worker = make_worker(settings, parts)
+        if lease is not None:
+            worker.deliverer.lease = lease
+        try:
+            yield worker
+        finally:
+            if callbacks is not None:
+                await callbacks.close()
 
 
 __all__ = [

@@ -101,8 +101,9 @@ def test_two_workers_with_the_same_job_tell_each_item_once(tmp_path: Path, recei
 
     async def work() -> list[Any]:
         async with (
-            tiny_worker(tmp_path, TinyPipeline(0.05), allow=receiver.host, name="one") as one,
-            tiny_worker(tmp_path, TinyPipeline(0.05), allow=receiver.host, name="two") as two,
+            # A timeout that a busy machine does not reach: an answer that comes too late is told again.
+            tiny_worker(tmp_path, TinyPipeline(0.05), allow=receiver.host, name="one", timeout=60.0) as one,
+            tiny_worker(tmp_path, TinyPipeline(0.05), allow=receiver.host, name="two", timeout=60.0) as two,
         ):
             return await asyncio.gather(one.start(message).finished(), two.start(message).finished())
 
