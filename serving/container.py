@@ -32,6 +32,7 @@ from operations.engine_cache import engine_folder
 from operations.errors import OperationsError
 from operations.model_presets import ModelPreset, choose_preset
 from operations.volume_lock import VolumeLock
+from serving import allocator, guard
 from serving.configs import PLAN_CONFIG
 from serving.errors import HostError, ServerStartError, ServingError
 from serving.preflight import check_shared_memory
@@ -44,6 +45,12 @@ RESTRICTED = "metadata,statistics,model-config,shared-memory,model-repository,tr
 # ... unless TRITON_BENCHMARK is set, for perf_analyzer and `respray bench`.
 RESTRICTED_BENCHMARK = "shared-memory,model-repository,trace,logging"
 DRAIN_SECONDS = 30
+# Python models' shared memory: named, so that what a crashed Triton leaves behind can be told from other programs' and removed.
+SEGMENT_PREFIX = "respray_triton_"
+# A Triton that dies is started again under the worker, which waits for it; one that keeps dying ends the container, for its host to
+# restart or to give up on. Triton's Python backend is known to abort now and then on a starved machine (server issue 8882).
+RESTARTS = 3
+RESTART_WINDOW_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -122,7 +129,12 @@ def triton_command(repository: Path, role: str, environment: Mapping[str, str], 
     }
     if plans:
         flags["model-config-name"] = PLAN_CONFIG
-    return ["tritonserver", "--disable-auto-complete-config", *(f"--{name}={value}" for name, value in flags.items())]
+    return [
+        "tritonserver",
+        "--disable-auto-complete-config",
+        *(f"--{name}={value}" for name, value in flags.items()),
+        f"--backend-config=python,shm-region-prefix-name={SEGMENT_PREFIX}",
+    ]
 
 
 def _gpus(query: str) -> list[str]:
@@ -142,11 +154,12 @@ def _step(command: list[str], failure: str, **extra: str) -> None:
 
 
 class Supervisor:
-    """Triton and, once it is ready, the orchestrator. Ends both in the right order."""
+    """Triton and, once it is ready, the orchestrator. Starts a Triton that died again; ends both in the right order."""
 
     def __init__(self, ports: Ports) -> None:
         self.ports = ports
         self.stopping = False
+        self.deaths: list[float] = []
         self.triton: subprocess.Popen[bytes] | None = None
         self.worker: subprocess.Popen[bytes] | None = None
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -161,19 +174,39 @@ class Supervisor:
                 running.terminate()
 
     def run(self, triton: list[str], worker: list[str] | None, start_timeout: float) -> int:
-        """Run until one of them ends or SIGTERM; the exit code for the container."""
-        # Triton's log belongs to stderr: stdout is the orchestrator's, one event a line.
-        self.triton = subprocess.Popen(triton, stdout=sys.stderr)
+        """Run until the worker ends, Triton ends for good, or SIGTERM; the exit code for the container."""
         try:
-            self._wait_ready(start_timeout)
+            self._start(triton, start_timeout)
             if worker is not None and not self.stopping:
                 self.worker = subprocess.Popen(worker, env={**os.environ, "TRITON_URL": f"127.0.0.1:{self.ports.grpc}"})
-            while self.triton.poll() is None and (self.worker is None or self.worker.poll() is None):
+            while self.worker is None or self.worker.poll() is None:
+                if self.triton is None or self.triton.poll() is not None:
+                    if not self._may_restart():
+                        break
+                    self._start(triton, start_timeout)
                 time.sleep(0.2)
             return self._code()
         finally:
             for process in (self.worker, self.triton):
                 _end(process)
+
+    def _start(self, triton: list[str], seconds: float) -> None:
+        """Start Triton and wait until it is ready."""
+        # Triton's log belongs to stderr: stdout is the orchestrator's, one event a line.
+        self.triton = subprocess.Popen(triton, stdout=sys.stderr, env={**allocator.environment(), **os.environ})
+        self._wait_ready(seconds)
+
+    def _may_restart(self) -> bool:
+        """Whether a Triton that has just ended is to be started again; clears what it left in shared memory."""
+        guard.remove_segments(SEGMENT_PREFIX)
+        now = time.monotonic()
+        self.deaths = [*(at for at in self.deaths if now - at < RESTART_WINDOW_SECONDS), now]
+        if self.stopping or self.triton is None:
+            return False
+        again = len(self.deaths) <= RESTARTS
+        plan = "starting it again" if again else f"it did so {len(self.deaths)} times in {RESTART_WINDOW_SECONDS:.0f} s: giving up"
+        print(f"respray: Triton ended by itself (status {self.triton.returncode}); {plan}", file=sys.stderr, flush=True)
+        return again
 
     def _wait_ready(self, seconds: float) -> None:
         assert self.triton is not None

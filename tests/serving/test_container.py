@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,60 @@ def test_triton_then_the_worker_and_on_sigterm_the_worker_first(surroundings: di
     assert "fetched" in log
     assert log.index("Waiting for in-flight requests") > log.index("Started GRPCInferenceService")
     assert subprocess.run(health, env=surroundings, check=False).returncode == 1
+
+
+def _triton(supervisor: int) -> int:
+    """Process id of the tritonserver that a supervisor runs, 0 where it runs none."""
+    children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
+    return next((int(child) for child in children if Path(f"/proc/{child}/comm").read_text().strip() == "tritonserver"), 0)
+
+
+def _wait_until(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.1)
+
+
+def test_a_triton_that_dies_is_started_again_under_the_worker(surroundings: dict[str, str], demo_graphs: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "serving.container", "work", "--adapter", "local"]
+    with (
+        (tmp_path / "log").open("w+") as log,
+        subprocess.Popen(command, env=surroundings, stdout=subprocess.PIPE, stderr=log, text=True) as running,
+    ):
+        assert running.stdout is not None
+        running.stdout.readline()
+        first = _triton(running.pid)
+        os.kill(first, signal.SIGKILL)
+        _wait_until(lambda: _triton(running.pid) not in (0, first), 30)
+        _wait_until(lambda: container.ready(int(surroundings["TRITON_HTTP_PORT"])), 60)
+        running.send_signal(signal.SIGTERM)
+        output, _ = running.communicate(timeout=60)
+        log.seek(0)
+        told = log.read()
+    assert json.loads(output) == {"drained": True}  # the worker lived on and edits again
+    assert running.returncode == 0
+    assert "Triton ended by itself (status -9); starting it again" in told
+    assert not list(Path("/dev/shm").glob(f"{container.SEGMENT_PREFIX}*"))
+
+
+def test_a_triton_that_keeps_dying_ends_the_container(tmp_path: Path) -> None:
+    supervisor = container.Supervisor(container.Ports(*free_ports(3)))
+    starts = tmp_path / "starts"
+    # Ready at once, by a web server of its own, and dead a moment later.
+    script(
+        tmp_path / "tritonserver",
+        f"""#!{sys.executable}
+import http.server, threading, time
+open({str(starts)!r}, "a").write("x")
+handler = type("H", (http.server.BaseHTTPRequestHandler,), {{"do_GET": lambda self: (self.send_response(200), self.end_headers())}})
+threading.Thread(target=http.server.HTTPServer(("127.0.0.1", {supervisor.ports.http}), handler).serve_forever, daemon=True).start()
+time.sleep(1.0)
+raise SystemExit(6)
+""",
+    )
+    assert supervisor.run([str(tmp_path / "tritonserver")], None, 20.0) == 1
+    assert len(starts.read_text()) == 1 + container.RESTARTS
 
 
 def test_a_step_that_fails_ends_the_container_with_its_reason(surroundings: dict[str, str]) -> None:
