@@ -98,13 +98,14 @@ def make_batch(cache: Cache, tok, rng: np.random.Generator, images: int, prompts
 
 
 class Feeder:
-    """Prepares batches in a thread (OpenCV and NumPy release the interpreter lock)."""
+    """Prepares batches in threads (OpenCV and NumPy release the interpreter lock): one keeps up with a CPU, a GPU wants more."""
 
-    def __init__(self, cache: Cache, images: int, prompts: int, strength: float, seed: int) -> None:
-        self.queue: queue.Queue = queue.Queue(maxsize=4)
+    def __init__(self, cache: Cache, images: int, prompts: int, strength: float, seed: int, threads: int = 1) -> None:
+        self.queue: queue.Queue = queue.Queue(maxsize=4 * threads)
         tok = build_tokenizer()
-        rng = np.random.default_rng(seed)
-        threading.Thread(target=self._run, args=(cache, tok, rng, images, prompts, strength), daemon=True).start()
+        for thread in range(threads):
+            rng = np.random.default_rng([seed, thread])
+            threading.Thread(target=self._run, args=(cache, tok, rng, images, prompts, strength), daemon=True).start()
 
     def _run(self, *what) -> None:
         while True:
