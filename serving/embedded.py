@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-from serving import guard
+from serving import allocator, guard
 from serving.errors import HostError, ServerStartError
 from serving.preflight import LOOPBACK, SEGMENT_PREFIX, check_platform, check_shared_memory, claim_port, sweep_segments
 from serving.repository import needed_shared_memory
@@ -149,7 +149,7 @@ class EmbeddedServer:
         options = self.options
         wanted = {"gRPC": options.grpc_port, "HTTP": options.http_port, "metrics": options.metrics_port}
         self._ports = {purpose: claim_port(port, purpose) for purpose, port in wanted.items()}
-        environment = {**files.environment(), **options.extra_environment}
+        environment = {**allocator.environment(), **files.environment(), **options.extra_environment}
         command = [sys.executable, "-I", "-S", guard.__file__, self._prefix, str(options.exit_timeout + 5.0), "--"]
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("wb") as log:
