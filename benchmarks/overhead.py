@@ -1,12 +1,14 @@
 """`respray bench overhead`: what Triton and BLS add to the same code and the same graphs called in one process.
 
-Both ways run `serving.pipeline.Pipeline` on the same photo; only the way to the other models differs. Rounds alternate, so that a slower
-minute of the machine hits both. Figures of the JSON file: machine, model, concepts, rounds; in_process_ms and triton_ms, the fastest
-round of each way (on a machine that does other work too, only the fastest rounds compare); overhead_ms, their difference;
-overhead_percent of in_process_ms; median_overhead_ms, the median of the rounds' differences; outside_models_ms, what the counters say:
-a photo's mean time at the client less decoding and the models' own computing, so that queues, copies, gRPC, JSON and the resized square
-are left; in_process_cpu_ms, triton_cpu_ms and cpu_overhead_ms, processor time per photo, client and all server processes together -
-which other work on the machine changes least.
+Both ways run `serving.pipeline.Pipeline` on the same photo, with the same allocator settings and the same choice of objects' masks;
+only the way to the other models differs. Rounds alternate, so that a slower minute of the machine hits both. Figures of the JSON file:
+machine, model, concepts, rounds; in_process_ms and triton_ms, the fastest round of each way (on a machine that does other work too, only
+the fastest rounds compare); overhead_ms, their difference; overhead_percent of in_process_ms; median_overhead_ms, the median of the
+rounds' differences; outside_models_ms, what the counters say: a photo's mean time at the client less decoding and the models' own
+computing, so that queues, copies, gRPC, JSON and the resized square are left; in_process_cpu_ms, triton_cpu_ms and cpu_overhead_ms,
+processor time per photo, client and all server processes together - which other work on the machine changes least.
+
+On a machine that does other work, run it as `chrt -r 1 respray bench overhead` (as root): the server inherits the priority.
 """
 
 from __future__ import annotations
@@ -27,8 +29,10 @@ from rich.console import Console
 from benchmarks.pipeline import embedded
 from benchmarks.work import GRAPHS, PHOTOS, load_photos, machine, make_request
 from segmentation.runner import DECODED, FEATURES, Segmenter
+from serving import allocator
 from serving.applier import Arrays, apply
 from serving.client import PipelineClient
+from serving.configs import object_source
 from serving.embedded import EmbeddedServer
 from serving.packing import from_bytes, pack
 from serving.pipeline import Pipeline
@@ -43,12 +47,13 @@ class InProcess:
 
     def __init__(self, segmenter: Segmenter) -> None:
         self.segmenter = segmenter
+        self.object_source = object_source(segmenter.spec)
         self.texts: dict[bytes, Arrays] = {}
 
     def __call__(self, model: str, inputs: Mapping[str, npt.NDArray[np.generic]], outputs: Sequence[str]) -> Arrays:
         """One model's outputs for its inputs."""
         if model == "applier":
-            return apply(dict(inputs))
+            return apply(dict(inputs), self.object_source)
         if model == "sam3_text_encoder":
             key = inputs["input_ids"].tobytes()
             if key not in self.texts:
@@ -73,6 +78,7 @@ def main(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
 ) -> None:
     """Measure what Triton and BLS add to one photo."""
+    allocator.adopt()
     photo, request = load_photos(photos)[0], make_request(concepts)
     segmenter = Segmenter(graphs)
     chosen = target("embedded", pipeline_instances=1, applier_instances=1)

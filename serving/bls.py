@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import traceback
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,13 +25,24 @@ class ModelCallError(ServingError):
     """A model that this one called failed."""
 
 
-def infer(model: str, inputs: Mapping[str, npt.NDArray[np.generic]], outputs: Sequence[str]) -> Arrays:
+class Held(np.ndarray[Any, np.dtype[np.generic]]):
+    """An array over a tensor that Triton already holds in shared memory, so that it can be passed on as it is: no copy, no allocation.
+
+    Views, slices and results of arithmetic are other bytes or shapes: they hold no tensor.
+    """
+
+    held: pb_utils.Tensor | None = None
+
+
+def infer(trace: pb_utils.InferenceTrace, model: str, inputs: Mapping[str, npt.NDArray[np.generic]], outputs: Sequence[str]) -> Arrays:
     """Run another model of this server and return the named outputs in CPU memory.
 
+    `trace` is the calling request's own (`request.trace()`): where Triton traces that request, this call becomes a child of it.
     PhotoError when that model says that the photo or request is at fault, ModelCallError when it failed otherwise.
     """
     request = pb_utils.InferenceRequest(
         model_name=model,
+        trace=trace,
         requested_output_names=list(outputs),
         inputs=[tensor(name, array) for name, array in inputs.items()],
         # The answers go to Python code: asking for CPU memory lets Triton do the one copy that is needed.
@@ -42,7 +54,7 @@ def infer(model: str, inputs: Mapping[str, npt.NDArray[np.generic]], outputs: Se
         if PhotoError.MARK in error.message():
             raise PhotoError(error.message().partition(PhotoError.MARK)[2])
         raise ModelCallError(f"{model}: {error.message()}")
-    return {name: _array(pb_utils.get_output_tensor_by_name(response, name)) for name in outputs}
+    return {name: _held(pb_utils.get_output_tensor_by_name(response, name)) for name in outputs}
 
 
 def arrays(request: pb_utils.InferenceRequest) -> Arrays:
@@ -50,8 +62,19 @@ def arrays(request: pb_utils.InferenceRequest) -> Arrays:
     return {given.name(): _array(given) for given in request.inputs()}
 
 
+def held_arrays(request: pb_utils.InferenceRequest) -> Arrays:
+    """The same for a model that passes some of them on to others (`Held`)."""
+    return {given.name(): _held(given) for given in request.inputs()}
+
+
 def _array(given: pb_utils.Tensor) -> npt.NDArray[np.generic]:
     return given.as_numpy() if BACKEND_KNOWS_NUMPY else np.from_dlpack(given)
+
+
+def _held(given: pb_utils.Tensor) -> Held:
+    array = _array(given).view(Held)
+    array.held = given
+    return array
 
 
 def response(outputs: Mapping[str, npt.NDArray[np.generic]]) -> pb_utils.InferenceResponse:
@@ -60,7 +83,13 @@ def response(outputs: Mapping[str, npt.NDArray[np.generic]]) -> pb_utils.Inferen
 
 
 def tensor(name: str, array: npt.NDArray[np.generic]) -> pb_utils.Tensor:
-    """A tensor over the array's memory (a copy where the array is not contiguous, or read-only under NumPy 2)."""
+    """A tensor over the array's memory (a copy where the array is not contiguous, or read-only under NumPy 2).
+
+    An array that came from Triton under this name goes back as the very tensor that it came as.
+    """
+    held = array.held if isinstance(array, Held) else None
+    if held is not None and held.name() == name:
+        return held
     if BACKEND_KNOWS_NUMPY:
         return pb_utils.Tensor(name, np.ascontiguousarray(array))
     # Through DLPack. The backend renames the capsule to `used_dlpack` where the protocol says `used_dltensor`, at which NumPy's destructor

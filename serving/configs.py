@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
+from editing.select import ObjectSource
 from segmentation.spec import GraphName, ModelSpec
 from serving import parameters, tensorrt
 from serving.targets import Target
@@ -82,8 +83,13 @@ def configs(spec: ModelSpec, target: Target, plans: bool = False) -> dict[str, p
         "pipeline_bls": _python("pipeline_bls", signed["pipeline_bls"], target.pipeline_instances),
     }
     built["pipeline_bls"].parameters[parameters.BUCKETS].string_value = ",".join(map(str, target.buckets))
-    built["applier"].parameters[parameters.OBJECTS].string_value = "region" if spec.is_demo else "instances"
+    built["applier"].parameters[parameters.OBJECTS].string_value = object_source(spec)
     return {name: built[name] for name in MODELS}
+
+
+def object_source(spec: ModelSpec) -> ObjectSource:
+    """Where the applier takes objects' masks from (`editing.select.find`)."""
+    return "region" if spec.is_demo else "instances"
 
 
 def to_text(config: pb.ModelConfig) -> str:

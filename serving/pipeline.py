@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
@@ -23,8 +23,8 @@ from segmentation.tokenizer import PromptTokenizer
 from serving.applier import SEGMENTS, Arrays, parse_request
 from serving.errors import PhotoError
 from serving.packing import from_bytes
+from serving.texts import Array, TextMemory
 
-Array = npt.NDArray[np.generic]
 Infer = Callable[[str, Mapping[str, Array], Sequence[str]], Arrays]
 Cancelled = Callable[[], bool]
 FEATURES = ("features_high", "features_mid", "features_low")
@@ -33,12 +33,16 @@ RESULTS = ("files", "file_sizes", "report")
 
 @dataclass(frozen=True)
 class Pipeline:
-    """One photo's way through the other models. `image_size` is the side of the encoder's square; `buckets` ascend."""
+    """One photo's way through the other models. `image_size` is the side of the encoder's square; `buckets` ascend.
+
+    One photo at a time: `texts` is what one instance remembers.
+    """
 
     infer: Infer
     tokenizer: PromptTokenizer
     image_size: int
     buckets: Sequence[int]
+    texts: TextMemory = field(default_factory=TextMemory)
 
     def run(self, inputs: Arrays, cancelled: Cancelled = lambda: False) -> Arrays:
         """`pipeline_bls`'s inputs to its outputs (`docs/architecture.md`).
@@ -93,7 +97,8 @@ class Pipeline:
         return segments
 
     def _text(self, ids: Array, mask: Array) -> Array:
-        return self.infer("sam3_text_encoder", {"input_ids": ids, "attention_mask": mask}, ("text_features",))["text_features"][0]
+        tokens = {"input_ids": ids, "attention_mask": mask}
+        return self.texts.get(ids, lambda: self.infer("sam3_text_encoder", tokens, ("text_features",))["text_features"][0])
 
     def _bucket(self, texts: Sequence[Array], mask: Array) -> Arrays:
         """`text_features` [1,N,T,D] and `text_mask` [1,N,T], N filled up to a bucket by repeating the last prompt."""

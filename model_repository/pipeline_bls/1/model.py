@@ -1,6 +1,8 @@
 """Encoded photo and request in; encoded results and a report out. Calls the other models through BLS."""
 
 import json
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from segmentation.spec import SPEC_FILE, ModelSpec
@@ -18,7 +20,7 @@ class TritonPythonModel:
         spec = ModelSpec.model_validate_json((folder / SPEC_FILE).read_text())
         buckets = json.loads(args["model_config"])["parameters"][parameters.BUCKETS]["string_value"]
         self.pipeline = Pipeline(
-            infer=bls.infer,
+            infer=partial(bls.infer, None),
             tokenizer=PromptTokenizer.from_spec(spec, folder),
             image_size=spec.image_size,
             buckets=[int(size) for size in buckets.split(",")],
@@ -30,6 +32,8 @@ class TritonPythonModel:
 
     def _answer(self, request):
         try:
-            return bls.response(self.pipeline.run(bls.arrays(request), request.is_cancelled))
+            # Each photo's calls join its own trace.
+            pipeline = replace(self.pipeline, infer=partial(bls.infer, request.trace()))
+            return bls.response(pipeline.run(bls.held_arrays(request), request.is_cancelled))
         except Exception as error:
             return bls.failure(error)
