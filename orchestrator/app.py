@@ -17,6 +17,7 @@ from orchestrator.events import Events
 from orchestrator.metrics import Metrics
 from orchestrator.pipeline import TritonPipeline
 from orchestrator.redaction import Redactor
+from orchestrator.served_model import refuse_served_demo
 from orchestrator.settings import Settings
 from orchestrator.storage import open_storage
 from orchestrator.storage.threads import AsyncStorage
@@ -39,7 +40,7 @@ class Options:
 async def open_worker(settings: Settings, options: Options, events: Events, metrics: Metrics, redactor: Redactor) -> AsyncIterator[Worker]:
     """A worker that is ready: its store answers and Triton has its models loaded.
 
-    Raises SettingsError, StorageError, PipelineUnavailable.
+    Raises SettingsError (also where a real model is required and the server has the demo), StorageError, PipelineUnavailable.
     """
     catalog = load_catalog(options.palette)
     url = options.triton_url or settings.triton_url
@@ -68,6 +69,8 @@ async def open_worker(settings: Settings, options: Options, events: Events, metr
         worker = make_worker(settings, parts)
         events.worker("loading", f"waiting for Triton at {url}")
         await worker.gate.wait_until_ready()
+        if settings.require_real_model:
+            await refuse_served_demo(url)
         yield worker
 
 
