@@ -38,7 +38,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Plan:
-    """The answer. Rates are photos a second, times seconds, costs US dollars. `bound` is what limits a pod."""
+    """The answer. Rates are photos a second, times seconds, costs US dollars (None: no price is known). `bound` is what limits a pod."""
 
     per_pod: float
     bound: str
@@ -48,9 +48,9 @@ class Plan:
     utilisation_at_peak: float
     photo_latency: float
     job_latency: float
-    cost_per_1000: float
-    cost_per_1000_scaled: float
-    cost_per_day: float
+    cost_per_1000: float | None
+    cost_per_1000_scaled: float | None
+    cost_per_day: float | None
     seed_job: float
     job_alone: float
     seed_pods: int
@@ -64,7 +64,7 @@ def make_plan(load: Load, times: StageTimes, *, cores: int = 8, concurrency: int
     # GPU, cores and network work on different photos at the same time: the slowest of them is a pod's speed.
     rates = {
         "the GPU": 1 / gpu,
-        "CPU cores": cores / cpu,
+        "CPU cores": cores / cpu if cpu else math.inf,  # measured events may name no stage on the CPU
         "BATCH_CONCURRENCY": concurrency / (gpu + cpu),
         "photos in flight": (concurrency + _AHEAD) / (gpu + cpu + wait),
     }
@@ -78,8 +78,9 @@ def make_plan(load: Load, times: StageTimes, *, cores: int = 8, concurrency: int
     photo_latency = alone + _wait_in_queue(used, pods, 1 / per_pod)
     job_latency = photo_latency + (load.job_images - 1) / per_pod
     # Pods that run all day, and pods that follow the load (scale to zero, at the same utilisation).
-    cost_per_day = pods * 24 * times.price
-    scaled = 1000 / (per_pod * UTILISATION) / 3600 * times.price
+    price = times.price
+    cost_per_day = None if price.active is None else pods * 24 * price.active
+    scaled = None if price.flex is None else 1000 / (per_pod * UTILISATION) / 3600 * price.flex
     seed_job = load.job_images * (load.concepts * _SEED_CONCEPT + load.rules * _SEED_RULE) + _SEED_OVERHEAD
     seed_rate = load.job_images / seed_job
     return Plan(
@@ -91,7 +92,7 @@ def make_plan(load: Load, times: StageTimes, *, cores: int = 8, concurrency: int
         utilisation_at_peak=used,
         photo_latency=photo_latency,
         job_latency=job_latency,
-        cost_per_1000=cost_per_day / load.images_per_day * 1000,
+        cost_per_1000=None if cost_per_day is None else cost_per_day / load.images_per_day * 1000,
         cost_per_1000_scaled=scaled,
         cost_per_day=cost_per_day,
         seed_job=seed_job,

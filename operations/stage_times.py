@@ -19,6 +19,15 @@ _ON_CPU_PER_OUTPUT = ("apply", "encode", "preview")
 
 
 @dataclass(frozen=True)
+class Price:
+    """US dollars an hour of a pod that runs all day (`active`) and of one that scales to zero (`flex`); None where it is not known."""
+
+    active: float | None
+    flex: float | None
+    source: str
+
+
+@dataclass(frozen=True)
 class StageTimes:
     """Seconds. `encode` per photo and `decode` per concept occupy the GPU; `cpu_*` occupy a core; `wait_*` occupy nothing of ours."""
 
@@ -29,7 +38,7 @@ class StageTimes:
     cpu_output: float
     wait_photo: float
     wait_output: float
-    price: float
+    price: Price
     source: str
 
     def on_gpu(self, concepts: int) -> float:
@@ -45,11 +54,25 @@ class StageTimes:
         return self.wait_photo + self.wait_output
 
 
+def price_of(gpu: str) -> Price:
+    """What the file knows of a GPU's price; unknown is an answer, and names the list in which the GPU is missing."""
+    prices = yaml.safe_load(FILE.read_text(encoding="utf-8"))["prices"]
+    entry = prices["per_second"].get(_key(gpu))
+    source = f"{prices['source']}, read {prices['read']}"
+    if entry is None:
+        return Price(None, None, f"no price of {gpu} in {source}")
+    return Price(active=entry["active"] * 3600, flex=entry["flex"] * 3600, source=source)
+
+
+def _key(gpu: str) -> str:
+    return gpu.lower().replace(" ", "")
+
+
 def stated(gpu: str) -> StageTimes:
     """The figures of the file for one GPU. PlanError lists which there are."""
     document = yaml.safe_load(FILE.read_text(encoding="utf-8"))
     gpus = document["gpus"]
-    key = gpu.lower().replace(" ", "")
+    key = _key(gpu)
     if key not in gpus:
         raise PlanError(f"there are no figures for the GPU {gpu!r}; there are some for {', '.join(sorted(gpus))}; or give --measured")
     entry: dict[str, Any] = gpus[key]
@@ -61,12 +84,12 @@ def stated(gpu: str) -> StageTimes:
         cpu_output=sum(document["cpu"]["output"].values()),
         wait_photo=sum(document["waiting"]["photo"].values()),
         wait_output=sum(document["waiting"]["output"].values()),
-        price=entry["price"],
+        price=price_of(key),
         source=entry["source"],
     )
 
 
-def measured(events: Path, concepts: int, outputs: int, price: float) -> StageTimes:
+def measured(events: Path, concepts: int, outputs: int, price: Price) -> StageTimes:
     """Medians of the `timings` in a worker's item events (`respray work > events.jsonl`), of jobs with so many concepts and outputs.
 
     A worker measures segmentation as a whole; it is split between photo and concepts as the stated figures are (28 % per concept).
@@ -89,6 +112,8 @@ def measured(events: Path, concepts: int, outputs: int, price: float) -> StageTi
         raise PlanError(f"{events} has no completed item with timings; accepted are the events of respray work or respray run")
     typical = {stage: median(values) for stage, values in seconds.items()}
     segment = typical["segment"]
+    if not 0 < segment < float("inf"):
+        raise PlanError(f"{events} says that segmentation takes {segment:g} s; accepted is more than 0")
     encode = segment / (1 + 0.28 * concepts)
     per_output = sum(typical.get(stage, 0.0) for stage in _ON_CPU_PER_OUTPUT) / max(outputs, 1)
     return StageTimes(

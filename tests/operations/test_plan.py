@@ -11,11 +11,12 @@ from typer.testing import CliRunner
 
 from operations.errors import PlanError
 from operations.plan import UTILISATION, Load, make_plan
-from operations.stage_times import StageTimes, measured, stated
+from operations.stage_times import Price, StageTimes, measured, price_of, stated
 from orchestrator.cli import build_app
 
+_DOLLAR = Price(active=1.0, flex=1.0, source="test")
 _TIMES = StageTimes(
-    "test", encode=0.2, decode=0.05, cpu_photo=0.1, cpu_output=0.1, wait_photo=0.2, wait_output=0.1, price=1.0, source="test"
+    "test", encode=0.2, decode=0.05, cpu_photo=0.1, cpu_output=0.1, wait_photo=0.2, wait_output=0.1, price=_DOLLAR, source="test"
 )
 
 
@@ -44,7 +45,9 @@ def test_more_load_needs_more_pods_in_proportion() -> None:
 
 @pytest.mark.parametrize(("cores", "concurrency", "bound"), [(8, 8, "the GPU"), (1, 64, "CPU cores"), (64, 1, "BATCH_CONCURRENCY")])
 def test_slowest_part_bounds_a_pod(cores: int, concurrency: int, bound: str) -> None:
-    times = StageTimes("t", encode=0.05, decode=0.01, cpu_photo=0.3, cpu_output=0.1, wait_photo=0.1, wait_output=0.1, price=1, source="t")
+    times = StageTimes(
+        "t", encode=0.05, decode=0.01, cpu_photo=0.3, cpu_output=0.1, wait_photo=0.1, wait_output=0.1, price=_DOLLAR, source="t"
+    )
     assert make_plan(Load(1000, concepts=1), times, cores=cores, concurrency=concurrency).bound == bound
 
 
@@ -61,7 +64,7 @@ def test_measured_times_are_medians_of_a_worker_s_events(tmp_path: Path) -> None
         lines.append({"event": "item", "status": "completed", "timings": timings})
     lines.append({"event": "item", "status": "failed", "timings": {"segment": 100}})
     events.write_text("\n".join(map(json.dumps, lines)))
-    times = measured(events, concepts=2, outputs=2, price=1.0)
+    times = measured(events, concepts=2, outputs=2, price=_DOLLAR)
     assert times.on_gpu(2) == pytest.approx(0.5)
     assert (times.cpu_photo, times.cpu_output, times.wait_photo) == (pytest.approx(0.15), pytest.approx(0.2), 0.2)
     assert "medians of 3 photos" in times.source
@@ -75,10 +78,10 @@ def test_what_cannot_be_planned_is_refused_in_words(tmp_path: Path) -> None:
         stated("tpu")
     (tmp_path / "log").write_text("not json\n")
     with pytest.raises(PlanError, match="line 1 is not JSON"):
-        measured(tmp_path / "log", 1, 1, 1.0)
+        measured(tmp_path / "log", 1, 1, _DOLLAR)
     (tmp_path / "log").write_text("{}\n")
     with pytest.raises(PlanError, match="no completed item"):
-        measured(tmp_path / "log", 1, 1, 1.0)
+        measured(tmp_path / "log", 1, 1, _DOLLAR)
 
 
 def test_every_stated_gpu_has_a_source_and_a_plan() -> None:
@@ -93,4 +96,30 @@ def test_command_prints_a_table_and_json() -> None:
     shown = runner.invoke(app, ["plan", "--images-per-day", "100000", "--gpu", "a100"])
     assert shown.exit_code == 0 and "cost per 1,000 photos" in shown.output and "the seeds' formula" in shown.output
     document = json.loads(runner.invoke(app, ["plan", "--images-per-day", "100000", "--price", "2", "--json"]).output)
-    assert document["times"]["price"] == 2 and document["plan"]["pods"] >= 1
+    assert document["times"]["price"] == {"active": 2.0, "flex": 2.0, "source": "--price"} and document["plan"]["pods"] >= 1
+
+
+def test_prices_are_the_published_ones_and_say_where_from() -> None:
+    price = price_of("L40S")
+    assert (price.active, price.flex) == (pytest.approx(0.00037 * 3600), pytest.approx(0.00053 * 3600))
+    assert "docs.runpod.io" in price.source and "read 2026-" in price.source
+    plan = make_plan(Load(86_400, concepts=3), stated("a100"))
+    assert plan.cost_per_day == pytest.approx(plan.pods * 24 * 2.16), "all day on is what active workers cost"
+
+
+def test_a_price_that_is_not_published_is_unknown_and_never_invented() -> None:
+    runner, app = CliRunner(), build_app()
+    shown = runner.invoke(app, ["plan", "--images-per-day", "1000", "--gpu", "rtx4080"], env={"COLUMNS": "200"})
+    assert shown.exit_code == 0 and "unknown: no price of rtx4080" in shown.output and "$" not in shown.output and "--price" in shown.output
+    document = json.loads(runner.invoke(app, ["plan", "--images-per-day", "1000", "--gpu", "rtx4080", "--json"]).output)
+    assert document["plan"]["cost_per_day"] is None and document["times"]["price"]["flex"] is None
+    priced = json.loads(runner.invoke(app, ["plan", "--images-per-day", "1000", "--gpu", "rtx4080", "--price", "1", "--json"]).output)
+    assert priced["plan"]["cost_per_day"] == 24
+
+
+def test_measured_times_take_the_price_of_any_gpu_that_is_listed(tmp_path: Path) -> None:
+    events = tmp_path / "events.jsonl"
+    events.write_text(json.dumps({"event": "item", "status": "completed", "timings": {"segment": 0.1}}))
+    arguments = ["plan", "--images-per-day", "1000", "--gpu", "l4", "--measured", str(events), "--json"]
+    document = json.loads(CliRunner().invoke(build_app(), arguments).output)
+    assert document["times"]["price"]["flex"] == pytest.approx(0.684)
