@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Tools that tests use and pip cannot bring: a real Redis, and Node with the BullMQ producer.
-# Installs only what is missing; says what to install by hand where it may not.
+# Tools that tests use and pip cannot bring: a real Redis, Node with the BullMQ producer, promtool and shellcheck.
+# Installs only what is missing; says what to install by hand where it may not. Without the last two, their tests are skipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+sudo=""
 missing=()
 command -v redis-server >/dev/null || missing+=(redis-server)
 command -v npm >/dev/null || missing+=(nodejs npm)
 if ((${#missing[@]})); then
-  sudo=""
   if [[ $(id -u) != 0 ]]; then
     sudo="sudo -n"
     $sudo true 2>/dev/null || { echo "tests need ${missing[*]}: run 'sudo apt-get install ${missing[*]}' and try again" >&2; exit 1; }
@@ -24,3 +24,25 @@ fi
 # writes one and then misses where it reads one.
 npm install --silent --no-audit --no-fund --no-package-lock --prefix tests/orchestrator/node >&2 \
   || { echo "npm could not install tests/orchestrator/node: run it there without --silent to see why" >&2; exit 1; }
+
+# The Debian packages' programs go into the virtual environment: nothing is installed, so no Prometheus service starts, and no root is
+# needed. One that does not run here (a library missing) is taken away again.
+fetch_program() {  # PACKAGE PROGRAM
+  command -v "$2" >/dev/null && return
+  [[ -x .venv/bin/$2 ]] && return
+  local folder; folder=$(mktemp -d)
+  if command -v apt-get dpkg-deb >/dev/null \
+      && (cd "$folder" && apt-get download -qq "$1" 2>/dev/null && dpkg-deb -x "$1"_*.deb .) \
+      && install -D "$folder/usr/bin/$2" ".venv/bin/$2" && ".venv/bin/$2" --version >/dev/null 2>&1; then
+    echo "fetched $2" >&2
+  else
+    rm -f ".venv/bin/$2"
+    echo "no $2: its tests are skipped; 'apt-get install $1' brings it" >&2
+  fi
+  rm -rf "$folder"
+}
+if command -v apt-get >/dev/null && ! apt-cache show prometheus >/dev/null 2>&1; then
+  ${sudo:-} apt-get update -qq >&2 2>/dev/null || true  # a fresh machine has no lists
+fi
+fetch_program prometheus promtool
+fetch_program shellcheck shellcheck

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -185,11 +186,14 @@ def test_probes_ask_addresses_that_the_worker_serves() -> None:
         assert (ROOT / "orchestrator" / "commands" / f"{command}.py").is_file()
 
 
-needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed: apt-get install prometheus")
+# scripts/setup_test_tools.sh puts it beside Python.
+PROMTOOL = shutil.which("promtool", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="no promtool: scripts/setup_test_tools.sh, or apt-get install prometheus")
 
 
 def _promtool(*arguments: str) -> str:
-    done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False)
+    assert PROMTOOL is not None
+    done = subprocess.run([PROMTOOL, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
