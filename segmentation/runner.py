@@ -1,5 +1,6 @@
 """The three graphs in this process, on ONNX Runtime. Used by the embedded server's models, the parity check and the benchmark."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
+from segmentation.accelerator import cuda_problem
 from segmentation.errors import TensorError
 from segmentation.prepare import to_square
 from segmentation.select import ConceptMasks, select_concept
 from segmentation.spec import GraphName, ModelSpec, load_spec
 from segmentation.tokenizer import PromptTokenizer
 
+_log = logging.getLogger(__name__)
 FEATURES = ("features_high", "features_mid", "features_low")
 DECODED = ("masks", "scores", "boxes", "presence", "region")
 
@@ -40,8 +43,13 @@ class Decoded:
 
 
 def providers(device: int | None) -> list[str | tuple[str, dict[str, str]]]:
-    """ONNX Runtime's execution providers: CUDA device `device` where this build has it, the CPU otherwise (`None`: always)."""
+    """ONNX Runtime's execution providers: CUDA device `device` where this build has it and it loads, the CPU otherwise (`None`: always)."""
     if device is not None and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        problem = cuda_problem()
+        if problem:
+            # Asked first because ONNX Runtime would not raise: cuDNN ends the process when one of its parts is missing.
+            _log.warning("CUDA is not used: %s", problem)
+            return ["CPUExecutionProvider"]
         return [("CUDAExecutionProvider", {"device_id": str(device)}), "CPUExecutionProvider"]
     return ["CPUExecutionProvider"]
 

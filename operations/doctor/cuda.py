@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from operations.doctor.cuda_needs import CUDA_MAJORS, accepted_majors, site_packages
 from operations.doctor.finding import FAIL, PASS, WARN, Finding, Status
-from operations.doctor.library_probe import Probe, probe, wheel_folders
 from operations.doctor.situation import Situation
+from segmentation.accelerator import CUBLAS
+from segmentation.cuda_needs import CUDA_MAJORS, accepted_majors, site_packages
+from segmentation.library_probe import Probe, probe, wheel_folders
 
 NAME = "cuda"
 TITLE = "CUDA core libraries (libcublas, libcublasLt)"
 
-_LIBRARIES = {
-    "libcublasLt": (("cublasLtGetVersion", "number"),),
-    "libcublas": (("cublasGetProperty", "property"),),
-}
 _INSTALL = ".venv/bin/pip install 'onnxruntime-gpu[cuda,cudnn]'; or run inside the image of the Dockerfile, which brings them"
 
 
@@ -23,7 +20,7 @@ def run(situation: Situation) -> list[Finding]:
     majors = accepted_majors("libcublas", CUDA_MAJORS, sites)
     folders = wheel_folders(sites, "cublas", "cuda_runtime", "cu13", "cu12")
     findings = []
-    for library, functions in _LIBRARIES.items():
+    for library, functions in CUBLAS.items():
         probes = [probe(f"{library}.so.{major}", situation.environment, functions, folders) for major in majors]
         findings.append(judge(library, probes, _severity(situation), _INSTALL))
     return findings

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from operations.doctor.cuda import judge
-from operations.doctor.cuda_needs import CUDNN_MAJORS, accepted_majors, site_packages
 from operations.doctor.finding import FAIL, PASS, WARN, Finding
-from operations.doctor.library_probe import probe, wheel_folders
 from operations.doctor.situation import Situation
+from segmentation.accelerator import CUDNN, CUDNN_PARTS
+from segmentation.cuda_needs import CUDNN_MAJORS, accepted_majors, site_packages
+from segmentation.library_probe import probe, wheel_folders
 
 NAME = "cudnn"
 TITLE = "cuDNN"
 
 _INSTALL = ".venv/bin/pip install 'onnxruntime-gpu[cuda,cudnn]'; on Ubuntu with NVIDIA's repository: apt-get install -y libcudnn9-cuda-13"
-# Opened with dlopen on first use: their absence is what ends a worker with SIGABRT although libcudnn itself loads.
-_PARTS = ("libcudnn_ops", "libcudnn_graph", "libcudnn_engines_precompiled")
 _OLD = "libcudnn_ops_infer.so.8"
 
 
@@ -23,12 +22,12 @@ def run(situation: Situation) -> list[Finding]:
     majors = accepted_majors("libcudnn", CUDNN_MAJORS, sites)
     folders = wheel_folders(sites, "cudnn", "cublas", "cuda_runtime", "cuda_nvrtc", "cu13", "cu12")
     severity = FAIL if situation.gpu_required else WARN
-    main = [probe(f"libcudnn.so.{major}", situation.environment, (("cudnnGetVersion", "number"),), folders) for major in majors]
+    main = [probe(f"libcudnn.so.{major}", situation.environment, CUDNN["libcudnn"], folders) for major in majors]
     finding = judge("libcudnn", main, severity, _INSTALL)
     findings = [finding]
     if finding.status == PASS:
         major = next(attempt.library.rsplit(".", 1)[1] for attempt in main if attempt.loaded)
-        for part in _PARTS:
+        for part in CUDNN_PARTS:
             attempt = probe(f"{part}.so.{major}", situation.environment, (), folders)
             if not attempt.loaded:
                 # A whole libcudnn with a part missing is worse than none: it passes every start-up test and aborts later.

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from operations.accelerator import cuda_problem
 from operations.doctor import FAIL, PASS, WARN, Finding, Situation, codecs, cuda, cudnn, gpu
+from segmentation.accelerator import cuda_problem
 
 # What nvidia-smi of a real driver prints for the doctor's query.
 _SMI = "#!/bin/sh\necho '0, NVIDIA L4, 580.95.05, 23034'\n"
@@ -136,7 +136,7 @@ def test_worker_learns_before_it_loads_cuda_why_it_takes_the_cpu_path(situation:
     environment = dict(situation(LD_LIBRARY_PATH=str(libraries)).environment)
     _library(libraries, "libcublas.so.12", _CUBLAS)
     _library(libraries, "libcublasLt.so.12", _CUBLAS_LT)
-    assert "libcudnn does not load" in (cuda_problem(environment) or "")
+    assert "libcudnn.so.9 does not load" in (cuda_problem(environment) or "")
     _library(libraries, "libcudnn.so.9", _CUDNN)
     for part in ("graph", "engines_precompiled"):
         _library(libraries, f"libcudnn_{part}.so.9", "int here;")

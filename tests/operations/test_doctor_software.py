@@ -168,7 +168,8 @@ def test_dotenv_completes_the_environment_and_does_not_override_it(tmp_path: Pat
 
 def test_script_runs_before_anything_is_installed(tmp_path: Path, empty_environment: Path) -> None:
     """A copy of the repository without its environment, on a PATH whose only Python has no packages."""
-    shutil.copytree(REPOSITORY / "operations", tmp_path / "operations", ignore=shutil.ignore_patterns("__pycache__"))
+    for package in ("operations", "segmentation"):
+        shutil.copytree(REPOSITORY / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "scripts").mkdir()
     shutil.copy(SCRIPT, tmp_path / "scripts")
     shutil.copy(REPOSITORY / "pyproject.toml", tmp_path)

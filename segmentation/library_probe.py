@@ -2,6 +2,8 @@
 
 A broken CUDA installation does not raise, it aborts: cuDNN calls abort() when one of its sub-libraries is missing, and takes the
 worker along. Loading it in a child first turns that SIGABRT into a sentence.
+
+The doctor uses this module, `cuda_needs` and `accelerator` before anything is installed, with whatever Python there is (3.8 or later).
 """
 
 from __future__ import annotations
