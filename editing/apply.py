@@ -71,7 +71,7 @@ def edit_photo(
         found = find(
             photo, request.concepts, segments, attachments, feather=request.feather, object_source=object_source, protect=request.protect
         )
-        warnings = _missing(request, found)
+        warnings = _warnings(request, found)
         whole = {name: item.matte for name, item in found.items() if item.matte is not None}
         visible = resolve(request.concepts, whole, request.protect)
     job = _Job(request, visible, _shield(request, whole), PhotoGeometry(photo), list(attachments), network)
@@ -138,11 +138,15 @@ def _check_remove(output: Output, rule: Remove) -> None:
         raise EditError("remove with a background needs a colour as '#rrggbb'")
 
 
-def _missing(request: PhotoRequest, found: dict[str, Found]) -> list[str]:
+def _warnings(request: PhotoRequest, found: dict[str, Found]) -> list[str]:
     missing = [name for name, item in found.items() if item.matte is None]
     if missing and request.missing_is_error:
         raise ConceptNotFoundError("nothing found for " + ", ".join(f"'{name}'" for name in missing))
-    return [f"nothing found for '{name}'" for name in missing]
+    return [f"nothing found for '{name}'" for name in missing] + [
+        f"the mask of '{name}' is undecided over much of the photo: its edge was found at {item.matte.detail:.0%} of the photo's size"
+        for name, item in found.items()
+        if item.matte is not None and item.matte.detail < 1.0
+    ]
 
 
 @dataclass(frozen=True)

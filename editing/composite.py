@@ -11,14 +11,15 @@ import cv2
 import numpy as np
 
 from editing.color import decode_scene, encode_scene
-from editing.field import Tile, upsample
+from editing.field import Tile
+from editing.fringe import edge_of, repaint
 from editing.surface import Surface
-from imaging.arrays import BoolArray, FloatArray, UInt8Array
+from imaging.arrays import BoolArray, FloatArray, IntArray, UInt8Array
 
 # Small enough that a tile's working arrays stay in the core's cache.
 TILE_SIDE = 192
-# A small photo has more edge for its area: smaller tiles leave more of them without one.
-SMALL_BOX, SMALL_TILE_SIDE = 1_500_000, 80
+# A small photo has more edge for its area, and needs tiles for all cores: smaller ones, but not so small that their number costs more.
+SMALL_BOX, SMALL_TILE_SIDE = 1_500_000, 128
 
 
 class Painter(Protocol):
@@ -60,23 +61,44 @@ def composite(photo: UInt8Array, target: UInt8Array, surface: Surface, painter: 
         if least == 255:
             view[:] = painter.paint_solid(wide, codes)[kept]
             return
+        cover = surface.alpha[wide.y0 : wide.y1, wide.x0 : wide.x1]
         linear = decode_scene(codes)
-        share = surface.alpha[wide.y0 : wide.y1, wide.x0 : wide.x1].astype(np.float32)[..., None] * np.float32(1 / 255)
-        own = foreground(linear, share, upsample(inner, wide), upsample(outer, wide))
-        new = painter.paint(wide, own)
-        mixed = (linear + (new - own) * share)[kept]
-        np.copyto(view, encode_scene(mixed), where=(alpha > 0)[..., None])
+        # Everything about mixed pixels is done on lists of them: they are a tenth of the tile.
+        rows, columns = np.nonzero(edge_of(cover))
+        share = cover[rows, columns].astype(np.float32)[:, None] * np.float32(1 / 255)
+        old, around = (sample(field, wide, rows, columns) for field in (inner, outer))
+        was = linear[rows, columns]
+        own = foreground(was, share, old, around)
+        linear[rows, columns] = own
+        new = painter.paint(wide, linear)
+        mixed = encode_scene(new)
+        painted = new[rows, columns]
+        edge = encode_scene(was + (painted - own) * share)
+        mixed[rows, columns] = repaint(edge, cover[rows, columns], codes[rows, columns], (old, around, painted))
+        np.copyto(view, mixed[kept], where=(alpha > 0)[..., None])
 
     for_tiles(x1 - x0, y1 - y0, work)
 
 
 def foreground(linear: FloatArray, share: FloatArray, fore: FloatArray, back: FloatArray) -> FloatArray:
-    """The surface's own colour where pixels are mixed (Forte, "Approximate fast foreground colour estimation", 2021), else the pixel.
+    """The surface's own colour in mixed pixels (Forte, "Approximate fast foreground colour estimation", 2021).
 
-    All scene-linear float32 [h,w,3], `share` [h,w,1]: matte 0..1; `fore` and `back`: smooth colours of surface and surroundings.
+    All scene-linear float32 [n,3], `share` [n,1]: matte 0..1; `fore` and `back`: smooth colours of surface and surroundings.
     """
-    mixed = (share > 0.0) & (share < 1.0)
-    return np.where(mixed, np.maximum(fore + share * (linear - share * fore - (1.0 - share) * back), 0.0), linear)
+    return np.maximum(fore + share * (linear - share * fore - (1.0 - share) * back), 0.0)
+
+
+def sample(field: FloatArray, tile: Tile, rows: IntArray, columns: IntArray) -> FloatArray:
+    """What `editing.field.upsample` answers at some pixels of the tile: a small field [hs,ws,c] -> [n,c], bilinear."""
+    height, width = field.shape[:2]
+    y = np.clip((rows + (tile.y0 + 0.5)) * (height / tile.height) - 0.5, 0.0, height - 1.0)
+    x = np.clip((columns + (tile.x0 + 0.5)) * (width / tile.width) - 0.5, 0.0, width - 1.0)
+    top, left = y.astype(int), x.astype(int)
+    bottom, right = np.minimum(top + 1, height - 1), np.minimum(left + 1, width - 1)
+    down, over = (y - top).astype(np.float32)[:, None], (x - left).astype(np.float32)[:, None]
+    upper = field[top, left] + (field[top, right] - field[top, left]) * over
+    lower = field[bottom, left] + (field[bottom, right] - field[bottom, left]) * over
+    return upper + (lower - upper) * down
 
 
 def surroundings(surface: Surface) -> tuple[FloatArray, FloatArray]:
@@ -86,7 +108,8 @@ def surroundings(surface: Surface) -> tuple[FloatArray, FloatArray]:
     size = (max(1, ws // 2), max(1, hs // 2))
     small = cv2.resize(surface.small, size, interpolation=cv2.INTER_AREA)
     alpha = cv2.resize(surface.alpha, size, interpolation=cv2.INTER_AREA)
-    return _extend(small, alpha >= 250), _extend(small, alpha <= 5)
+    # Outside the matte's tail: the fringe has the surface's colour in it.
+    return _extend(small, alpha >= 250), _extend(small, alpha == 0)
 
 
 def _extend(small: FloatArray, known: BoolArray) -> FloatArray:

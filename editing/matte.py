@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
+from editing.fringe import with_tail, without_tail
 from editing.snap import snap
 from imaging.arrays import FloatArray, UInt8Array
 
@@ -22,9 +23,12 @@ SOFT_MASK = 2.0
 
 @dataclass(frozen=True)
 class Matte:
-    """Soft selection of one concept: `alpha` uint8 [H,W] over the whole photo (0 = untouched, 255 = fully selected)."""
+    """Soft selection of one concept: `alpha` uint8 [H,W] over the whole photo (0 = untouched, 255 = fully selected; up to 3: the tail of
+    `editing.fringe`). `detail` 0..1 is the size at which its edge was found, over the photo's: below 1 where the mask was all edge.
+    """
 
     alpha: UInt8Array
+    detail: float = 1.0
 
     @property
     def box(self) -> tuple[int, int, int, int]:
@@ -40,7 +44,8 @@ class Matte:
 
 def refine(probability: UInt8Array, photo: UInt8Array) -> Matte:
     """Probabilities uint8 [h,w] (255 = certainly the concept) + photo uint8 [H,W,3] sRGB -> `Matte` at the photo's size."""
-    return Matte(snap(probability, photo, BAND_MASK_PIXELS))
+    snapped = snap(probability, photo, BAND_MASK_PIXELS)
+    return Matte(with_tail(snapped.alpha), snapped.detail)
 
 
 def from_user_mask(mask: FloatArray, photo: UInt8Array, *, keep: bool = False) -> Matte:
@@ -56,14 +61,16 @@ def from_user_mask(mask: FloatArray, photo: UInt8Array, *, keep: bool = False) -
     scale = min(1.0, USER_SIDE / max(mask.shape))
     low = cv2.resize(codes, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1.0 else codes
     snapped = snap(low, photo, max(1.0, USER_BAND * max(low.shape)))
-    return Matte(np.where(mask >= 0.5, np.uint8(255), snapped) if keep else snapped)
+    if keep:
+        return Matte(np.where(mask >= 0.5, np.uint8(255), snapped.alpha), snapped.detail)
+    return Matte(with_tail(snapped.alpha), snapped.detail)
 
 
 def feather(matte: Matte, radius: float) -> Matte:
     """Soften the edge by a Gaussian of `radius` pixels (0 changes nothing)."""
     if radius <= 0.0:
         return matte
-    return Matte(cv2.GaussianBlur(matte.alpha, (0, 0), radius))
+    return replace(matte, alpha=cv2.GaussianBlur(matte.alpha, (0, 0), radius))
 
 
 def unite(mattes: list[Matte]) -> Matte:
@@ -75,10 +82,10 @@ def unite(mattes: list[Matte]) -> Matte:
 
 
 def complement(matte: Matte) -> Matte:
-    """Everything but `matte`."""
-    return Matte(cv2.bitwise_not(matte.alpha))
+    """Everything but `matte` (without tails: its edge is the other's)."""
+    return Matte(cv2.bitwise_not(without_tail(matte.alpha)), matte.detail)
 
 
 def without(matte: Matte, above: UInt8Array) -> Matte:
     """`matte` where `above` (uint8 alpha [H,W] of what lies in front of it) leaves it visible."""
-    return Matte(cv2.multiply(matte.alpha, cv2.bitwise_not(above), scale=1.0 / 255.0))
+    return replace(matte, alpha=cv2.multiply(matte.alpha, cv2.bitwise_not(without_tail(above)), scale=1.0 / 255.0))

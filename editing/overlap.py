@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -34,7 +35,7 @@ def resolve(concepts: Sequence[ConceptQuery], mattes: Mapping[str, Matte], prote
         if front is not None:
             matte = without(matte, front)
         if shield is not None:
-            matte = Matte(np.where(shield >= PROTECT_ALPHA, np.uint8(0), matte.alpha))
+            matte = replace(matte, alpha=np.where(shield >= PROTECT_ALPHA, np.uint8(0), matte.alpha))
         result[concept.name] = matte
         front = mattes[concept.name].alpha if front is None else cv2.max(front, mattes[concept.name].alpha)
     return result

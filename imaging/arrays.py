@@ -12,3 +12,5 @@ UInt8Array: TypeAlias = npt.NDArray[Any]
 FloatArray: TypeAlias = npt.NDArray[Any]
 # bool.
 BoolArray: TypeAlias = npt.NDArray[Any]
+# Indices into another array.
+IntArray: TypeAlias = npt.NDArray[Any]

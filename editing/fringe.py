@@ -1,0 +1,77 @@
+"""The surface's colour just outside its edge: JPEG stores colour at half the resolution of light, and smears it over the edge.
+
+A matte ends in a tail of values that mean nothing as opacity (at most 3 of 255) but let an edit reach that fringe. There only chroma is
+touched, by as much of the surface's chroma as the pixel shows; its luma (ITU-R BT.601, as in JPEG) stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from editing.color import encode_scene
+from imaging.arrays import BoolArray, FloatArray, UInt8Array
+
+# Alpha one, two and three pixels outside the edge: the reach of a 2 x 2 chroma sample that is enlarged linearly.
+TAIL = (3, 2, 1)
+# The largest share of the surface's chroma at each tail value (index), and on the soft edge itself (last), beyond the pixel's own alpha.
+MOST = np.array([0.0, 0.25, 0.5, 0.75], np.float32)
+# Chroma of surface and surroundings (8-bit codes) that is too alike to tell the one in the other, and that is surely different enough.
+ALIKE, DIFFERENT = 8.0, 24.0
+# A pixel further from the line between both colours than this share of their distance is a third thing.
+OFF_LINE = 0.5
+# Less than this is noise and stays untouched.
+LEAST_SHARE = 0.06
+# RGB -> Cb, Cr and their part of RGB (BT.601, JPEG File Interchange Format 1.02).
+TO_CHROMA = np.array([[-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32)
+FROM_CHROMA = np.array([[0.0, 1.402], [-0.344136, -0.714136], [1.772, 0.0]], np.float32)
+
+
+def with_tail(alpha: UInt8Array) -> UInt8Array:
+    """A matte uint8 [H,W] with its soft edge extended over the fringe."""
+    x, y, width, height = cv2.boundingRect(alpha)
+    if width == 0:
+        return alpha
+    reach = len(TAIL)
+    x0, y0, x1, y1 = max(0, x - reach), max(0, y - reach), x + width + reach, y + height + reach
+    result = alpha.copy()
+    view = result[y0:y1, x0:x1]
+    grown = cv2.threshold(view, 0, 255, cv2.THRESH_BINARY)[1]
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    for value in TAIL:
+        grown = cv2.dilate(grown, cross)
+        np.maximum(view, np.minimum(grown, np.uint8(value)), out=view)
+    return result
+
+
+def without_tail(alpha: UInt8Array) -> UInt8Array:
+    """The part of a matte uint8 [H,W] that means opacity."""
+    return cv2.threshold(alpha, max(TAIL), 255, cv2.THRESH_TOZERO)[1]
+
+
+def repaint(codes: UInt8Array, alpha: UInt8Array, photo: UInt8Array, colours: Sequence[FloatArray]) -> UInt8Array:
+    """Edge pixels of an edit with the surface's old chroma replaced by its new one; all arrays list the same n pixels.
+
+    `codes` uint8 [n,3]: what the edit made of them by `alpha` uint8 [n] (0..254); `photo` uint8 [n,3]: what they were; `colours`: three
+    float32 [n,3] scene-linear: the surface's old colour, its surroundings', and the surface's new colour.
+    """
+    fields = encode_scene(np.stack(colours))
+    was, fore, back, now = np.concatenate([photo[None], fields]).astype(np.float32) @ TO_CHROMA.T
+    axis, here = fore - back, was - back
+    square = np.maximum(axis[:, 0] ** 2 + axis[:, 1] ** 2, 1e-6)
+    length = np.sqrt(square)
+    shown = (here[:, 0] * axis[:, 0] + here[:, 1] * axis[:, 1]) / square
+    off = np.abs(here[:, 0] * axis[:, 1] - here[:, 1] * axis[:, 0]) / square
+    trust = np.clip((length - ALIKE) / (DIFFERENT - ALIKE), 0.0, 1.0) * np.clip(2.0 - off * (2.0 / OFF_LINE), 0.0, 1.0)
+    painted = alpha.astype(np.float32) / np.float32(255)
+    excess = np.clip((shown - painted) * trust, 0.0, MOST[np.minimum(alpha, len(MOST) - 1)])
+    excess[excess < LEAST_SHARE] = 0.0
+    shift = (excess[:, None] * (now - fore)) @ FROM_CHROMA.T
+    return np.clip(np.round(codes + shift), 0, 255).astype(np.uint8)
+
+
+def edge_of(alpha: UInt8Array) -> BoolArray:
+    """Pixels of a matte uint8 [h,w] that are neither untouched nor fully the surface."""
+    return (alpha > 0) & (alpha < 255)
