@@ -42,14 +42,15 @@ def upsample(field: FloatArray, tile: Tile) -> FloatArray:
     return cv2.warpAffine(field, matrix, (tile.x1 - tile.x0, tile.y1 - tile.y0), flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
-def smooth(values: FloatArray, radius: int, epsilon: float) -> FloatArray:
+def smooth(values: FloatArray, radius: int, epsilon: float | FloatArray) -> FloatArray:
     """Edge-preserving smoothing of float32 [h,w] by itself: variation with a variance well below `epsilon` goes, well above stays
-    (guided filter with itself as guide; He, Sun, Tang 2013). Rows and columns within 2 x `radius` of the border see less than they need.
+    (guided filter with itself as guide; He, Sun, Tang 2013). `epsilon` may differ from pixel to pixel. Rows and columns within 2 x `radius`
+    of the border see less than they need.
     """
     box = (2 * radius + 1, 2 * radius + 1)
     mean: FloatArray = cv2.boxFilter(values, -1, box)
     squares: FloatArray = np.multiply(values, values)
     variance: FloatArray = np.maximum(cv2.boxFilter(squares, -1, box) - mean * mean, 0.0)
-    slope: FloatArray = np.divide(variance, variance + np.float32(epsilon))
+    slope: FloatArray = np.divide(variance, variance + np.asarray(epsilon, np.float32))
     offset: FloatArray = mean - slope * mean
     return cv2.boxFilter(slope, -1, box) * values + cv2.boxFilter(offset, -1, box)

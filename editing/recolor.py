@@ -23,6 +23,19 @@ TABLE = 8192
 LEAST_GAIN = 1.5
 NOISE_RADIUS = 6
 NOISE_STRENGTH = 2.0
+# Near white a camera presses much light into few codes, so that steps and JPEG blocks there are large once the shoulder is undone. From
+# this code on they are smoothed, whatever the new colour; JPEG errors are this many codes (standard deviation).
+STEEP_CODE = 232
+STEEP_NOISE_CODES = 1.0
+LEAST_EPSILON = 1e-9
+# Where all channels are burnt out the light was stronger than the picture says: by up to this factor in the middle of a burnt patch,
+# rising from its edge at these scales (shares of the work picture's longest side): a lamp's glow is wide, a sunlit patch is not.
+BURNT_GAIN = 2.0
+BURNT_SOFT = (0.015, 0.06, 0.15)
+# A patch's edge is sharp where pixels this close (width of the window in work pixels) are not burnt out.
+BURNT_RING = 9
+# Scene-linear values between which a pixel's darkest channel counts as burnt out.
+BURNT_FROM, BURNT_TO = 1.0, 1.45
 # Contrast above the reference is eased by up to this power when the surface becomes this many times brighter.
 EASE = 0.3
 FULL_EASE_GAIN = 8.0
@@ -48,13 +61,17 @@ class Recolorer:
         gain = float(target @ LUMINANCE) * self.exposure / reflection.luminance
         # A dark surface made light brings its noise and JPEG blocks up with it; variation below twice the noise is smoothed away.
         self._epsilon = (NOISE_STRENGTH * surface.noise / reflection.luminance) ** 2 if gain > LEAST_GAIN else 0.0
-        self.margin = 2 * NOISE_RADIUS if self._epsilon > 0.0 else 0
+        bright = bool((surface.small[surface.solid] > decode_table_at(STEEP_CODE)).any())
+        self._steep = self._epsilon + _steep_epsilon(reflection.luminance) if bright else None
+        self.margin = 2 * NOISE_RADIUS if bright or self._epsilon > 0.0 else 0
         # Nor does a photographer let the sunlit part of a floor burn out once the floor is light: brightness above the reference is eased.
         ease = EASE * float(np.clip(np.log2(max(gain, 1e-3)) / np.log2(FULL_EASE_GAIN), 0.0, 1.0))
         steps = np.linspace(0.0, SHADING_MAX, TABLE, dtype=np.float32)[:, None]
-        self._table = paint_table(target, np.where(steps > 1.0, steps ** (1.0 - ease), steps) * np.float32(self.exposure))
+        lit = (target * surface.tint).astype(np.float32)
+        self._table = paint_table(lit, np.where(steps > 1.0, steps ** (1.0 - ease), steps) * np.float32(self.exposure))
         field = _light_colour(surface)
         self._field = field if float(np.abs(field - 1.0).max()) > LIGHT_NEUTRAL else None
+        self._burnt = _burnt_patches(surface)
         # For tiles without edges the work is done on sRGB codes: there a factor on light is, very nearly, a power of it on codes.
         self._codes = scene_to_codes(self._table).astype(np.float32)
         self._code_field = None if self._field is None else self._field ** np.float32(1.0 / CODE_POWER)
@@ -63,7 +80,12 @@ class Recolorer:
     def paint(self, tile: Tile, linear: FloatArray) -> FloatArray:
         """See `editing.composite.Painter`."""
         shading, shine = self._reflection.parts(linear)
-        out = np.take(self._table, self._index(shading), axis=0)
+        steep = self._steep is not None and linear.size > 0 and float(linear.max()) > decode_table_at(STEEP_CODE)
+        if steep and self._burnt is not None:
+            darkest = linear.min(axis=-1)
+            share = np.clip((darkest - BURNT_FROM) / (BURNT_TO - BURNT_FROM), 0.0, 1.0)
+            shading = shading * (1.0 + np.float32(BURNT_GAIN) * share * upsample(self._burnt, tile))
+        out = np.take(self._table, self._index(shading, steep), axis=0)
         if self._field is not None:
             out *= upsample(self._field, tile)
         out += (shine * np.float32(self._reflection.luminance))[..., None]
@@ -71,19 +93,67 @@ class Recolorer:
 
     def paint_solid(self, tile: Tile, codes: UInt8Array) -> UInt8Array:
         """See `editing.composite.Painter`."""
-        if not self._plain:
+        if not self._plain or (self._steep is not None and int(codes.max()) > STEEP_CODE):
             return encode_scene(self.paint(tile, decode_scene(codes)))
-        out = np.take(self._codes, self._index(self._reflection.luminance_of(decode_scene(codes))), axis=0)
+        out = np.take(self._codes, self._index(self._reflection.luminance_of(decode_scene(codes)), False), axis=0)
         if self._code_field is not None:
             out *= upsample(self._code_field, tile)
         return cv2.convertScaleAbs(out)
 
-    def _index(self, shading: FloatArray) -> FloatArray:
-        """Row of the table for every shading value, float32 [h,w] -> uint16 [h,w]."""
-        if self._epsilon > 0.0:
+    def _index(self, shading: FloatArray, steep: bool) -> FloatArray:
+        """Row of the table for every shading value, float32 [h,w] -> uint16 [h,w]; `steep`: some of it lies on the camera's shoulder."""
+        if steep and self._steep is not None:
+            local = cv2.blur(shading, (2 * NOISE_RADIUS + 1, 2 * NOISE_RADIUS + 1))
+            shading = smooth(shading, NOISE_RADIUS, np.take(self._steep, _row(local)))
+        elif self._epsilon > 0.0:
             shading = smooth(shading, NOISE_RADIUS, self._epsilon)
-        index = shading * np.float32((TABLE - 1) / SHADING_MAX)
-        return np.minimum(index, np.float32(TABLE - 1), out=index).astype(np.uint16)
+        return _row(shading)
+
+
+def decode_table_at(code: int) -> float:
+    """Scene-linear value of one sRGB code."""
+    return float(decode_scene(np.array([[[code]]], np.uint8))[0, 0, 0])
+
+
+def _row(shading: FloatArray) -> FloatArray:
+    """Shading -> row of a table over 0..SHADING_MAX, uint16."""
+    index = shading * np.float32((TABLE - 1) / SHADING_MAX)
+    return np.clip(index, np.float32(0.0), np.float32(TABLE - 1), out=index).astype(np.uint16)
+
+
+def _steep_epsilon(luminance: float) -> FloatArray:
+    """Variance of shading below which variation is JPEG's and rounding's, for every row of the table: float32 [TABLE].
+
+    Zero up to STEEP_CODE; then it grows with the light that one code is worth. `luminance` is that of shading 1.
+    """
+    scene = decode_scene(np.arange(256, dtype=np.uint8)[None, :, None]).ravel()
+    worth = np.maximum(np.gradient(scene) - float(scene[STEEP_CODE] - scene[STEEP_CODE - 1]), 0.0)
+    worth[:STEEP_CODE] = 0.0
+    shading = np.linspace(0.0, SHADING_MAX, TABLE)
+    noise = NOISE_STRENGTH * STEEP_NOISE_CODES * np.interp(shading * luminance, scene, worth) / luminance
+    return np.maximum(noise**2, LEAST_EPSILON).astype(np.float32)
+
+
+def _burnt_patches(surface: Surface) -> FloatArray | None:
+    """How much more light fell on every pixel than a burnt-out picture says, 0..1 float32 [hs,ws]; None where nothing is burnt out.
+
+    A glow grows from the edge of its patch to the middle. Sun on a floor or a window behind a curtain is as strong at its edge: such a
+    patch is known by the dark right beside it.
+    """
+    darkest = surface.small.min(axis=-1)
+    if not ((darkest > BURNT_TO) & surface.solid).any():
+        return None
+    # The lamp or window beside the surface belongs to the patch.
+    burnt = (darkest > BURNT_TO).astype(np.float32)
+    side = max(burnt.shape)
+    inside = np.mean([cv2.GaussianBlur(burnt, (0, 0), max(1.0, soft * side)) for soft in BURNT_SOFT], axis=0)
+    glow = np.clip(2.0 * inside - 1.0, 0.0, 1.0)
+    near, beside = (cv2.dilate(burnt, np.ones((size, size), np.uint8)) for size in (3, BURNT_RING))
+    ring = (beside - near) * surface.solid
+    window = (2 * round(BURNT_SOFT[1] * side) + 1,) * 2
+    sharp = cv2.blur(ring * (darkest < BURNT_FROM).astype(np.float32), window) / np.maximum(cv2.blur(ring, window), 1e-3)
+    patch = cv2.blur(burnt, (3, 3))
+    return (glow + np.clip(sharp, 0.0, 1.0) * np.maximum(patch - glow, 0.0)).astype(np.float32)
 
 
 def _light_colour(surface: Surface) -> FloatArray:

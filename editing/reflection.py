@@ -27,6 +27,10 @@ SHINE_FLOOR = 0.04
 # Shading up to this value is never called shine.
 SHINE_FROM = 1.1
 LEAST = 1e-4
+# From the first of these scene-linear values on (code 236) a channel burns out; from the second (250) it says only "at least this".
+BURNT, BURNT_OUT = 0.85, 1.1
+# Light up to this many times the reference's explains a burnt pixel without any shine; at twice that, it is all shine.
+MOST_LIGHT = 4.0
 # Pixels that the fit looks at, evenly spread.
 FIT_PIXELS = 20_000
 
@@ -51,11 +55,30 @@ class Reflection:
         return cv2.transform(linear, self.split[:1])
 
     def parts(self, linear: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Linear [h,w,3] -> shading [h,w] and shine [h,w], both over the reference luminance; together they are the pixel's luminance."""
+        """Linear [h,w,3] -> shading [h,w] and shine [h,w], both over the reference luminance; together they are the pixel's luminance,
+        or more where the pixel is burnt out.
+        """
         light, shine = cv2.split(cv2.transform(linear, self.split))
         # Shine lies on top of the surface's own light: what is no brighter than the lit surface is pattern, grain or a pale plank.
         shine = np.clip(shine - np.float32(SHINE_FLOOR), 0.0, np.maximum(light - np.float32(SHINE_FROM), 0.0))
-        return light - shine, shine
+        shading = light - shine
+        if linear.size and float(linear.max()) > BURNT:
+            self._burnt(linear, shading, shine)
+        return shading, shine
+
+    def _burnt(self, linear: FloatArray, shading: FloatArray, shine: FloatArray) -> None:
+        """Where channels are burnt out, explain the pixel by strong light rather than by shine, as far as that is plausible; in place.
+
+        Burning out makes any colour paler: oak in the sun is no mirror. What the light was, the channel that burns out last tells best.
+        """
+        most = linear.max(axis=-1)
+        where = np.nonzero(most > BURNT)
+        weakest = int(self.reference.argmin())
+        needed = linear[..., weakest][where] / max(float(self.reference[weakest]), LEAST)
+        share = np.clip((most[where] - BURNT) / (BURNT_OUT - BURNT), 0.0, 1.0) * np.clip(2.0 - needed / MOST_LIGHT, 0.0, 1.0)
+        own = shading[where]
+        shading[where] = own + share * (np.maximum(np.minimum(needed, MOST_LIGHT), own) - own)
+        shine[where] *= 1.0 - share
 
 
 def fit_reflection(pixels: FloatArray) -> Reflection:

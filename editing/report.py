@@ -32,8 +32,8 @@ def measure(
     """Measure one edit. `before` and `after` are uint8 [H,W,3]; `parts` the surfaces that were painted, in photo coordinates.
 
     `measured` divides every edited pixel by the light that fell on it, read from the photo before the edit (luminance over the surface's
-    reference luminance, times the photo's light level), and takes the median. `clipped` and `out_of_gamut` count edited pixels whose
-    channels touch 255 or 0.
+    reference luminance, times the level and tint of the photo's light), and takes the median. `clipped` and `out_of_gamut` count edited
+    pixels whose channels touch 255 or 0.
     """
     height, width = before.shape[:2]
     coverage = sum(float(p.alpha.sum(dtype=np.int64)) for p in parts) / 255.0 / (height * width)
@@ -47,8 +47,8 @@ def measure(
     crushed = float(np.mean(np.any(new == 0, axis=-1) & ~np.any(old == 0, axis=-1)))
     measured = delta = None
     if requested is not None:
-        lit = shade > 0.05
-        albedo = np.median(decode_scene(new[lit]) / shade[lit][:, None], axis=0) if lit.any() else np.median(decode_scene(new), axis=0)
+        lit = shade.min(axis=1) > 0.05
+        albedo = np.median(decode_scene(new[lit]) / shade[lit], axis=0) if lit.any() else np.median(decode_scene(new), axis=0)
         albedo = to_display(albedo)
         measured = linear_to_hex(albedo)
         delta = float(delta_e_2000(linear_to_lab(albedo), hex_to_lab(requested)))
@@ -92,9 +92,10 @@ def _samples(parts: list[Surface], before: UInt8Array, after: UInt8Array) -> tup
         source = before[y0:y1:step, x0:x1:step][chosen]
         old.append(source)
         new.append(after[y0:y1:step, x0:x1:step][chosen])
-        shade.append((decode_scene(source) @ LUMINANCE) * np.float32(part.light / part.reflection.luminance))
+        light = (decode_scene(source) @ LUMINANCE) * np.float32(part.light / part.reflection.luminance)
+        shade.append(light[:, None] * part.tint)
     if not old:
-        return np.zeros((0, 3), np.uint8), np.zeros((0, 3), np.uint8), np.zeros(0, np.float32)
+        return np.zeros((0, 3), np.uint8), np.zeros((0, 3), np.uint8), np.zeros((0, 3), np.float32)
     return np.concatenate(old), np.concatenate(new), np.concatenate(shade)
 
 

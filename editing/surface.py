@@ -8,15 +8,12 @@ import cv2
 import numpy as np
 
 from editing.color import LUMINANCE, decode_scene
+from editing.light import photo_light
 from editing.reflection import Reflection, chroma_of, fit_reflection
 from imaging.arrays import BoolArray, FloatArray, UInt8Array
 
 Box = tuple[int, int, int, int]
 
-# The photo's white: this percentile of luminance times a factor, within limits.
-LIGHT_PERCENTILE = 90.0
-LIGHT_FACTOR = 1.05
-LIGHT_RANGE = (0.6, 1.0)
 # Noise is measured in blocks this large. It is at least rounding to 8 bits, and at most a few codes: what is stronger is texture.
 NOISE_BLOCK = 10
 NOISE_BLOCKS = 400
@@ -43,8 +40,8 @@ class Surface:
     """One material of one concept.
 
     `alpha` uint8 [h,w] is its matte inside `box` (x0, y0, x1, y1) of the photo. `small` float32 [hs,ws,3] scene-linear and `solid` bool
-    [hs,ws] are the box at work resolution. `light` is the photo's light level (see `light_level`); `noise` the standard deviation of
-    its luminance noise on this surface, linear.
+    [hs,ws] are the box at work resolution. `light` and `tint` (float32 [3], luminance 1) are the level and the colour of the light on it
+    (see `editing.light`); `noise` is the standard deviation of its luminance noise on this surface, linear.
     """
 
     box: Box
@@ -52,8 +49,9 @@ class Surface:
     reflection: Reflection
     small: FloatArray
     solid: BoolArray
-    light: float = 1.0
-    noise: float = 0.0
+    light: float
+    tint: FloatArray
+    noise: float
 
 
 def surfaces(photo: UInt8Array, alpha: UInt8Array) -> list[Surface]:
@@ -71,27 +69,22 @@ def surfaces(photo: UInt8Array, alpha: UInt8Array) -> list[Surface]:
     if solid.sum() < 16:
         solid = (small_alpha >= max(1, int(small_alpha.max() * 0.6))).astype(np.uint8)
     labels, references = _materials(small, solid)
-    light = light_level(photo)
+    light = photo_light(photo)
+
+    def part_of(part: UInt8Array, reflection: Reflection, where: BoolArray) -> Surface:
+        colour = reflection.reference
+        return Surface(box, part, reflection, small, where, light.level_on(colour), light.tint_on(colour), _noise(crop, part))
+
     if len(references) == 1:
-        return [Surface(box, crop_alpha, references[0], small, solid.astype(bool), light, _noise(crop, crop_alpha))]
+        return [part_of(crop_alpha, references[0], solid.astype(bool))]
     owner = _spread(labels, solid)
     full_owner = cv2.resize(owner, (width, height), interpolation=cv2.INTER_NEAREST)
     parts = []
     for index, reference in enumerate(references, start=1):
         part = np.where(full_owner == index, crop_alpha, np.uint8(0))
         if part.any():
-            parts.append(Surface(box, part, reference, small, (solid > 0) & (labels == index), light, _noise(crop, part)))
+            parts.append(part_of(part, reference, (solid > 0) & (labels == index)))
     return parts
-
-
-def light_level(photo: UInt8Array) -> float:
-    """How bright a white surface is in this photo, linear LIGHT_RANGE: a new paint is as bright under the photo's light as its white is.
-
-    Fitted on rendered rooms (see docs/quality.md): the 90th percentile of luminance predicts it better than anything about the surface.
-    """
-    step = max(1, int((photo.shape[0] * photo.shape[1] / 40_000) ** 0.5))
-    bright = float(np.percentile(decode_scene(photo[::step, ::step]) @ LUMINANCE, LIGHT_PERCENTILE))
-    return float(np.clip(bright * LIGHT_FACTOR, *LIGHT_RANGE))
 
 
 def _noise(crop: UInt8Array, alpha: UInt8Array) -> float:
