@@ -1,17 +1,20 @@
 """Segmentation of one photo by 1, 2, 4 and 8 concepts: transformers twice, our graphs in this process, our graphs behind Triton.
 
     python -m benchmarks.stage1 --json build/stage1.json --png build/stage1.png
-    TRITON_URL=127.0.0.1:8001 python -m benchmarks.stage1
+    respray bench stage1 --embedded                          # with the embedded server over the same graphs
+    TRITON_URL=127.0.0.1:8001 respray bench stage1           # with a server that runs over the same graphs
 
 Figures of the JSON file, all medians in seconds, by number of concepts:
     reencode    transformers, image encoded again for every concept (what the seeds and most public servers do)
     reuse       transformers, image encoded once, its features reused
     graphs      the exported graphs on ONNX Runtime in this process
-    triton      the same graphs behind Triton through gRPC (only with a Triton URL)
+    triton      the same graphs behind Triton through gRPC (only with --embedded or a Triton URL); unlike `pipeline_bls`, which
+                leaves them in the server, this client also receives all masks (2.7 MB per concept at full size)
 plus `speedup_reencode` and `speedup_reuse` (baseline over graphs), `marginal_share` (one more concept over one image pass, in percent,
 for graphs and for reuse) and `triton_overhead_ms`.
 """
 
+import contextlib
 import functools
 import json
 import os
@@ -19,7 +22,7 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,9 +31,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.pipeline import served
 from benchmarks.plot import grouped_bars
+from benchmarks.work import BenchmarkError
 from segmentation.errors import SegmentationError
 from segmentation.runner import Segmenter
+from serving.targets import target
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CONCEPTS = ("floor", "wall", "ceiling", "window", "door", "sofa", "bed", "rug")
@@ -44,16 +50,17 @@ LABELS = {
 console = Console(stderr=True)
 
 
-def median_seconds(work: Callable[[], object], repeat: int, warm_up: bool = True) -> float:
-    """Median wall time of `work`, after one call that does not count."""
-    if warm_up:
+def median_seconds(ways: Mapping[str, Callable[[], object]], repeat: int, warm_up: bool = True) -> dict[str, float]:
+    """Median wall time of each way. The ways take turns, so that a slower minute of the machine hits all of them."""
+    for work in ways.values() if warm_up else ():
         work()
-    times = []
+    times: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(repeat):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+        for way, work in ways.items():
+            start = time.perf_counter()
+            work()
+            times[way].append(time.perf_counter() - start)
+    return {way: statistics.median(values) for way, values in times.items()}
 
 
 class TransformersBaseline:
@@ -112,7 +119,8 @@ class GraphsInTriton:
         from tritonclient import grpc
 
         self.grpc, self.square, self.tokenizer = grpc, square, segmenter.tokenizer
-        self.client = grpc.InferenceServerClient(url.removeprefix("grpc://"))
+        self.url = url.removeprefix("grpc://")
+        self.client = grpc.InferenceServerClient(self.url)
 
     def __call__(self, prompts: Sequence[str]) -> None:
         ids, mask = self.tokenizer(prompts)
@@ -124,14 +132,19 @@ class GraphsInTriton:
         self._infer("sam3", tensors, ["masks", "scores", "boxes", "presence", "region"])
 
     def _infer(self, model: str, tensors: dict[str, np.ndarray], outputs: list[str]) -> dict[str, np.ndarray]:
-        from tritonclient.utils import np_to_triton_dtype
+        from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
         inputs = []
         for name, value in tensors.items():
             tensor = self.grpc.InferInput(name, list(value.shape), np_to_triton_dtype(value.dtype))
             tensor.set_data_from_numpy(np.ascontiguousarray(value))
             inputs.append(tensor)
-        answer = self.client.infer(model, inputs, outputs=[self.grpc.InferRequestedOutput(name) for name in outputs])
+        try:
+            answer = self.client.infer(model, inputs, outputs=[self.grpc.InferRequestedOutput(name) for name in outputs])
+        except InferenceServerException as error:
+            raise BenchmarkError(
+                f"{model} on the Triton server at {self.url} does not answer for these graphs: {error.message()}"
+            ) from error
         return {name: answer.as_numpy(name) for name in outputs}
 
 
@@ -145,7 +158,7 @@ def measure(
     repeat: int,
     batch: int,
 ) -> dict[str, Any]:
-    """All ways, all counts. The ways alternate within each count, so that a slower minute of the machine hits all of them."""
+    """All ways, all counts."""
     graphs = GraphsInProcess(segmenter, square, batch)
     ways: dict[str, Callable[[Sequence[str]], None]] = {"graphs": graphs}
     if baseline is not None:
@@ -155,10 +168,11 @@ def measure(
     seconds: dict[str, dict[str, float]] = {way: {} for way in ways}
     for count in counts:
         prompts = [CONCEPTS[i % len(CONCEPTS)] for i in range(count)]
-        for way, work in ways.items():
-            console.print(f"{LABELS[way]}: {count} concepts", highlight=False)
-            seconds[way][str(count)] = median_seconds(functools.partial(work, prompts), repeat, warm_up=repeat > 1)
-    image_pass = median_seconds(functools.partial(segmenter.encode_images, square[None]), repeat, warm_up=False)
+        console.print(f"{count} concepts: {', '.join(LABELS[way] for way in ways)}", highlight=False)
+        turns = {way: functools.partial(work, prompts) for way, work in ways.items()}
+        for way, value in median_seconds(turns, repeat, warm_up=repeat > 1).items():
+            seconds[way][str(count)] = value
+    image_pass = median_seconds({"image": functools.partial(segmenter.encode_images, square[None])}, repeat, warm_up=False)["image"]
     return {"seconds": seconds, "image_pass_seconds": image_pass, **derive(seconds, image_pass)}
 
 
@@ -203,6 +217,9 @@ def main(
     batch: Annotated[int, typer.Option(min=1, help="Concepts per decoder call in this process.")] = 16,
     threads: Annotated[int | None, typer.Option(min=1, help="For PyTorch and ONNX Runtime alike [every core].")] = None,
     triton_url: Annotated[str | None, typer.Option(envvar="TRITON_URL", help="host:port of a running Triton (gRPC).")] = None,
+    embedded: Annotated[
+        bool, typer.Option("--embedded", help="Start an embedded server over the graphs, where no Triton is given.")
+    ] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
     png: Annotated[Path, typer.Option(help="Write the picture here.")] = Path("build/stage1.png"),
 ) -> None:
@@ -215,8 +232,9 @@ def main(
         segmenter = Segmenter(graphs, threads)
         square = _photo(photo, segmenter.spec.image_size)
         baseline = _baseline(checkpoint, segmenter, square, threads)
-        report = measure(segmenter, baseline, square, url=triton_url, counts=counts, repeat=repeat, batch=batch)
-    except SegmentationError as error:
+        with _server(triton_url, graphs if embedded else None, max(counts), threads) as url:
+            report = measure(segmenter, baseline, square, url=url, counts=counts, repeat=repeat, batch=batch)
+    except (BenchmarkError, SegmentationError) as error:
         sys.exit(f"error: {error}")
     except ModuleNotFoundError as error:
         sys.exit(f"error: {error.name} is not installed; the baselines need: pip install -e '.[export]' (or give --checkpoint none)")
@@ -232,6 +250,16 @@ def main(
     if json_file:
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _server(url: str | None, graphs: Path | None, concepts: int, threads: int | None) -> Iterator[str | None]:
+    """The URL of the Triton to measure: the given one, that of an embedded server over `graphs`, or None."""
+    if url or graphs is None:
+        yield url
+        return
+    with served(None, graphs, target("embedded", max_concepts=max(concepts, 16), graph_threads=threads)) as started:
+        yield started
 
 
 def _baseline(checkpoint: str, segmenter: Segmenter, square: np.ndarray, threads: int | None) -> TransformersBaseline | None:

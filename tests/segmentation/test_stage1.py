@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.plot import grouped_bars
-from benchmarks.stage1 import derive
+from benchmarks.stage1 import derive, median_seconds
 from tests.segmentation.conftest import PROJECT
 
 
@@ -23,6 +23,13 @@ def test_ratios() -> None:
     assert derived["marginal_seconds"] == {"graphs": 2.0, "reuse": 4.0}
     assert derived["marginal_share"]["graphs"] == pytest.approx(100 * 2 / 30)
     assert derived["triton_overhead_ms"]["8"] == pytest.approx(100)
+
+
+def test_ways_take_turns() -> None:
+    order: list[str] = []
+    ways = {name: (lambda name=name: order.append(name)) for name in ("a", "b")}
+    assert set(median_seconds(ways, 2)) == {"a", "b"}
+    assert order == ["a", "b"] * 3  # the first time to warm up
 
 
 def test_picture(tmp_path: Path) -> None:
@@ -41,3 +48,17 @@ def test_command_line(tmp_path: Path) -> None:
     assert set(figures["seconds"]) == {"graphs"} and figures["seconds"]["graphs"]["2"] > 0 and "marginal_share" in figures
     wrong = subprocess.run([*command[:-4], "--concepts", "one"], cwd=PROJECT, capture_output=True, text=True, check=False)
     assert wrong.returncode == 1 and "--concepts 'one'" in wrong.stderr and "Traceback" not in wrong.stderr
+
+
+@pytest.mark.server
+def test_the_same_graphs_in_triton(tmp_path: Path) -> None:
+    """Through the embedded server, and what is said where no server answers."""
+    command = [sys.executable, "-m", "benchmarks.stage1", "--checkpoint", "none", "--concepts", "1,3", "--repeat", "1"]
+    files = ["--json", str(tmp_path / "figures.json"), "--png", str(tmp_path / "chart.png")]
+    run = subprocess.run([*command, *files, "--embedded"], cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert set(figures["seconds"]) == {"graphs", "triton"} and set(figures["triton_overhead_ms"]) == {"1", "3"}
+    assert "Triton adds" in run.stdout
+    away = subprocess.run([*command, "--triton-url", "127.0.0.1:9"], cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert away.returncode == 1 and "the Triton server at 127.0.0.1:9 does not answer" in away.stderr and "Traceback" not in away.stderr
