@@ -157,6 +157,9 @@ class CallbackClient:
             return Delivery("refused", number, error=f"the callback URL cannot be used: {error}"), None
         except (httpx.HTTPError, OSError) as error:
             return Delivery("owed", number, error=f"{type(error).__name__}: {error}"), None
+        except Exception as error:  # whatever a receiver can bring out in a library is its callback's matter, not the job's
+            log.exception("a callback met an unexpected error")
+            return Delivery("owed", number, error=f"an unexpected error: {type(error).__name__}"), None
         status = answer.status_code
         if 200 <= status < 300:
             return Delivery("delivered", number, status), None
@@ -181,9 +184,9 @@ def _retry_after(answer: httpx.Response, now: float) -> float | None:
     value = answer.headers.get("Retry-After", "").strip()
     if not value:
         return None
-    if value.isdigit():
+    if value.isascii() and value.isdigit():  # superscripts are digits, too, and no numbers
         return float(value[:9])
     try:
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, OSError):
         return None

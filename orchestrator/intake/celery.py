@@ -1,6 +1,7 @@
 """Celery on Redis: messages as tasks named `respray.process` whose first argument is the job.
 
-Late acknowledgement, prefetch 1, and a visibility timeout above the longest job: what a dead worker held is delivered again after it.
+Late acknowledgement, prefetch 1, and a short visibility timeout that is renewed while this worker holds a message, be it in work or
+waiting for its next attempt: what a dead worker held is delivered again after it, however long jobs take.
 Celery runs in threads and Respray's worker on its event loop; a task waits for its job there.
 """
 
@@ -10,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import threading
+import time
 from concurrent.futures import CancelledError as FutureCancelled
 from typing import Any
 
@@ -38,7 +40,16 @@ def make_app(url: str, queue: str, visibility: float) -> celery.Celery:
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
-        broker_transport_options={"visibility_timeout": visibility},
+        broker_transport_options={
+            "visibility_timeout": visibility,
+            # Of our own: the short timeout must not return what other applications on this Redis are working on.
+            "unacked_key": f"respray:{queue}:unacked",
+            "unacked_index_key": unacked_index(queue),
+            "unacked_mutex_key": f"respray:{queue}:unacked_mutex",
+            "unacked_mutex_expire": max(5, round(visibility)),
+            "unacked_restore_interval": max(1.0, visibility / 4),
+            "unacked_restore_throttle": 1,
+        },
         result_backend_transport_options={"visibility_timeout": visibility},
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
@@ -52,12 +63,17 @@ def make_app(url: str, queue: str, visibility: float) -> celery.Celery:
     return app
 
 
+def unacked_index(queue: str) -> str:
+    """Redis' key of the messages that workers hold, by the time when they got them."""
+    return f"respray:{queue}:unacked_index"
+
+
 class CeleryIntake(Intake):
-    """`jobs` may be under way at the same time; `visibility` in seconds."""
+    """`jobs` may be under way at the same time; `visibility` in seconds, renewed four times as often."""
 
     def __init__(self, url: str, queue: str, jobs: int, visibility: float) -> None:
         self._url, self._jobs = url, jobs
-        self._queue = queue
+        self._queue, self._visibility = queue, visibility
         self._app = make_app(url, queue, visibility)
         self._counter: Any = redis.from_url(url)
 
@@ -65,13 +81,15 @@ class CeleryIntake(Intake):
     def from_settings(cls, settings: Settings) -> CeleryIntake:
         """From REDIS_URL and QUEUE_NAME."""
         assert settings.redis_url is not None and settings.queue_name is not None  # `require` has checked them
-        return cls(settings.redis_url.get_secret_value(), settings.queue_name, settings.job_concurrency, settings.longest_job + 60.0)
+        return cls(settings.redis_url.get_secret_value(), settings.queue_name, settings.job_concurrency, 2 * settings.lock_seconds)
 
     async def run(self, worker: Worker, stop: asyncio.Event) -> None:
         await check_redis(self._url)
         loop = asyncio.get_running_loop()
 
-        def process(task: Any, message: Any) -> dict[str, Any]:
+        def process(task: Any, *arguments: Any, **named: Any) -> dict[str, Any]:
+            # A sender that gave none, or several, gets a dead letter like any other that sent no job.
+            message = arguments[0] if len(arguments) == 1 and not named else {"args": arguments, "kwargs": named}
             return self._process(task, message, worker, stop, loop)
 
         self._app.set_default()  # Celery's threads look for "the" application to store a result
@@ -88,11 +106,31 @@ class CeleryIntake(Intake):
         thread = threading.Thread(target=_start, args=(controller,), daemon=True, name="celery")
         thread.start()
         ended = asyncio.ensure_future(asyncio.to_thread(thread.join))
+        renewing = asyncio.create_task(self._keep(controller))
         await asyncio.wait({ended, asyncio.ensure_future(stop.wait())}, return_when=asyncio.FIRST_COMPLETED)
         # Celery notices this in its own loop, waits for its threads, and gives back what it had fetched and not begun.
         state.should_stop = 0
         await asyncio.wait({ended}, timeout=worker.grace + 15.0)
         state.should_stop = None
+        renewing.cancel()
+
+    async def _keep(self, controller: Any) -> None:
+        """Renew what this worker holds for as long as it lives."""
+        while True:
+            await asyncio.sleep(self._visibility / 4)
+            try:
+                await asyncio.to_thread(self._renew, controller)
+            except (redis.RedisError, OSError) as error:
+                log.warning("held messages could not be renewed; another worker may take them: %s", error)
+
+    def _renew(self, controller: Any) -> None:
+        consumer = getattr(getattr(controller, "consumer", None), "task_consumer", None)
+        if consumer is None:
+            return  # between two connections: what was held is given back by then
+        # Kombu's record of what was delivered on this channel. Only members that are still in the index are touched.
+        tags = list(consumer.channel.qos._delivered)
+        if tags:
+            self._counter.zadd(unacked_index(self._queue), dict.fromkeys(tags, time.time()), xx=True)
 
     def _process(self, task: Any, message: Any, worker: Worker, stop: asyncio.Event, loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
         """One delivery, in one of Celery's threads."""

@@ -1,7 +1,8 @@
 """Cloudflare Queues by HTTP pull.
 
-A lease cannot be extended, so it is asked for longer than the longest job; no more is pulled than there is room for; on SIGTERM what
-is not done is returned without delay. An idle queue is asked less and less often, up to every `IDLE_MOST` seconds.
+A lease cannot be extended, so it is asked for longer than the longest job; a dead worker's leases are returned by its neighbours
+(`held_leases.py`). No more is pulled than there is room for; on SIGTERM what is not done is returned without delay. An idle queue is asked
+less and less often, up to every `IDLE_MOST` seconds.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 import json
 import logging
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +23,7 @@ import httpx
 from orchestrator.errors import IntakeError
 from orchestrator.handle import HandedBack, JobFailed
 from orchestrator.intake.base import Intake, backoff, pause, until
+from orchestrator.intake.held_leases import HeldLeases
 from orchestrator.settings import Settings
 from orchestrator.worker import Worker
 
@@ -52,10 +56,11 @@ class QueueClient:
         """Up to `count` messages (100 at most), and how many are waiting, where the queue says."""
         body = {"batch_size": min(count, 100), "visibility_timeout_ms": round(min(visibility, LONGEST_LEASE) * 1000)}
         result = await self._post("pull", body)
-        leases = [Lease(str(m["lease_id"]), decode_body(m), max(1, int(m.get("attempts") or 1))) for m in result.get("messages") or ()]
-        return leases, result.get("message_backlog_count")
+        messages, backlog = result.get("messages"), result.get("message_backlog_count")
+        leases = [lease for message in (messages if isinstance(messages, list) else ()) if (lease := _lease(message)) is not None]
+        return leases, backlog if isinstance(backlog, int) and backlog >= 0 else None
 
-    async def settle(self, acks: list[str], retries: list[tuple[str, float]]) -> None:
+    async def settle(self, acks: Sequence[str], retries: Sequence[tuple[str, float]]) -> None:
         """Acknowledge messages, and return others to be delivered again after so many seconds."""
         returned = [{"lease_id": lease, "delay_seconds": round(min(delay, LONGEST_LEASE))} for lease, delay in retries]
         await self._post("ack", {"acks": [{"lease_id": lease} for lease in acks], "retries": returned})
@@ -72,8 +77,7 @@ class QueueClient:
                 problem, wait = f"no answer ({type(error).__name__})", 0.0
             else:
                 if answer.is_success:
-                    content = answer.json()
-                    return content.get("result") or {} if isinstance(content, dict) else {}
+                    return _result(answer, operation)
                 if answer.status_code in (401, 403, 404):
                     raise _Final(
                         f"Cloudflare Queues answered {answer.status_code}: check CF_ACCOUNT_ID and CF_QUEUE_ID, "
@@ -82,7 +86,7 @@ class QueueClient:
                 if answer.status_code != 429 and answer.status_code < 500:
                     raise _Final(f"Cloudflare Queues refused {operation}: {answer.status_code} {answer.text[:200]}")
                 problem, after = f"answered {answer.status_code}", answer.headers.get("Retry-After", "")
-                wait = float(after[:4]) if after.isdigit() else 0.0
+                wait = float(after[:4]) if after.isascii() and after.isdigit() else 0.0
             if attempt < _ATTEMPTS:
                 await asyncio.sleep(min(60.0, max(wait, random.uniform(0, 0.5 * 2**attempt))))
         raise IntakeError(f"Cloudflare Queues at {self._url}: {operation} {problem}, {_ATTEMPTS} times")
@@ -94,11 +98,35 @@ class _Final(IntakeError):
     retryable = False
 
 
-class QueuePullIntake(Intake):
-    """Pulls while there is room. `jobs` may be under way at the same time; `visibility` is the lease in seconds."""
+def _result(answer: httpx.Response, operation: str) -> dict[str, Any]:
+    """The result in an answer of 200. Something between here and Cloudflare may have answered in its place."""
+    try:
+        content = answer.json()
+    except (ValueError, RecursionError):
+        raise IntakeError(f"Cloudflare Queues answered {operation} with {answer.status_code} and something that is not JSON") from None
+    result = content.get("result") if isinstance(content, dict) else None
+    return result if isinstance(result, dict) else {}
 
-    def __init__(self, client: QueueClient, jobs: int, visibility: float) -> None:
+
+def _lease(message: Any) -> Lease | None:
+    """A message of an answer; None, and a log line, for one that nobody could acknowledge."""
+    identity = message.get("lease_id") if isinstance(message, dict) else None
+    if not isinstance(identity, str) or not identity:
+        log.error("the queue delivered a message without a lease; it is left alone: %.200r", message)
+        return None
+    attempts = message.get("attempts")
+    return Lease(identity, decode_body(message), attempts if isinstance(attempts, int) and attempts > 0 else 1)
+
+
+class QueuePullIntake(Intake):
+    """Pulls while there is room. `jobs` may be under way at the same time; `visibility` is the lease in seconds.
+
+    `queue` names the queue in the store's records of held leases, which are renewed every `beat` seconds.
+    """
+
+    def __init__(self, client: QueueClient, jobs: int, visibility: float, *, queue: str = "queue", beat: float = 15.0) -> None:
         self._client, self._jobs, self._visibility = client, jobs, visibility
+        self._queue, self._beat = queue, beat
         self._running: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -106,9 +134,26 @@ class QueuePullIntake(Intake):
         """From CF_ACCOUNT_ID, CF_QUEUE_ID, CF_API_TOKEN."""
         assert settings.cf_api_token is not None  # `require` has checked it
         url = f"{settings.cf_api_url}/accounts/{settings.cf_account_id}/queues/{settings.cf_queue_id}/messages"
-        return cls(QueueClient(url, settings.cf_api_token.get_secret_value()), settings.job_concurrency, settings.longest_job + 60.0)
+        client = QueueClient(url, settings.cf_api_token.get_secret_value())
+        visibility, beat = settings.longest_job + 60.0, settings.lock_seconds / 2
+        return cls(client, settings.job_concurrency, visibility, queue=settings.cf_queue_id or "queue", beat=beat)
 
     async def run(self, worker: Worker, stop: asyncio.Event) -> None:
+        held = HeldLeases(worker.storage, self._queue, worker.name, self._beat, self._give_back)
+        keeping = asyncio.create_task(held.run())
+        try:
+            await self._take(worker, stop, held)
+        finally:
+            # Also where the queue said no for good: what is under way is finished and settled first.
+            if self._running:
+                await asyncio.wait(self._running)
+            keeping.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await keeping
+            await held.close()
+            await self._client.close()
+
+    async def _take(self, worker: Worker, stop: asyncio.Event, held: HeldLeases) -> None:
         idle = IDLE_LEAST
         while not stop.is_set():
             room = self._jobs - len(self._running)
@@ -128,17 +173,18 @@ class QueuePullIntake(Intake):
                 await self._settle([], [(lease.lease_id, 0.0) for lease in leases])
                 break
             for lease in leases:
-                task = asyncio.create_task(self._work(worker, lease, stop))
+                held.take(lease.lease_id)
+                task = asyncio.create_task(self._work(worker, lease, stop, held))
                 self._running.add(task)
                 task.add_done_callback(self._running.discard)
             idle = IDLE_LEAST if leases else min(IDLE_MOST, idle * 1.6)
             if not leases:
                 await pause(stop, idle * random.uniform(0.75, 1.25))
-        if self._running:
-            await asyncio.wait(self._running)
-        await self._client.close()
 
-    async def _work(self, worker: Worker, lease: Lease, stop: asyncio.Event) -> None:
+    async def _give_back(self, leases: Sequence[str]) -> None:
+        await self._client.settle([], [(lease, 0.0) for lease in leases])
+
+    async def _work(self, worker: Worker, lease: Lease, stop: asyncio.Event, held: HeldLeases) -> None:
         handle = worker.start(lease.body, lease.attempts)
         try:
             result = await worker.within_grace(handle, stop)
@@ -154,6 +200,7 @@ class QueuePullIntake(Intake):
             log.exception("a job met an unexpected error; returned to the queue")
             acks, retries = [], [(lease.lease_id, backoff(lease.attempts))]
         await self._settle(acks, retries)
+        held.release(lease.lease_id)
 
     async def _pull(self, room: int, stop: asyncio.Event) -> tuple[list[Lease], int | None]:
         """Pull; a pull that is under way at the order to stop gets a moment more, since messages of an unread answer stay leased."""

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from standardwebhooks.webhooks import Webhook
 
 from orchestrator.addresses import AddressPolicy, PinnedTransport, is_public
-from orchestrator.callbacks import CallbackClient, CallbackEvent, Delivery, Schedule, event_id, idempotency_key
+from orchestrator.callbacks import CallbackClient, CallbackEvent, Delivery, Schedule, _retry_after, event_id, idempotency_key
 from orchestrator.errors import CallbackRefused, SettingsError
 from tests.faults.processes import CALLBACK_SECRET
 from tests.faults.receiver import Receiver
@@ -257,3 +257,21 @@ def test_a_wrong_certificate_is_not_accepted(certificate: Path, tls_server: tupl
     transport, _ = pinned(certificate, [["127.0.0.1"]], "other.example.com")
     result, _ = send(f"https://other.example.com:{port}/cb", "", transport=transport, schedule=Schedule(()))
     assert result.outcome == "owed" and "certificate" in (result.error or "").lower()
+
+
+@pytest.mark.parametrize(
+    "value", ["\u00b2", "-1", "1e9999", "Mon, 01 Jan 99999 00:00:00 GMT", "Mon, 01 Jan 0001 00:00:00 +2359", "9" * 4000]
+)
+def test_a_retry_after_of_any_kind_never_raises(value: str) -> None:
+    answer = httpx.Response(503, headers=[(b"Retry-After", value.encode("latin-1"))])
+    seconds = _retry_after(answer, time.time())
+    assert seconds is None or 0 <= seconds < 1e12
+
+
+def test_what_a_receiver_brings_out_in_a_library_stays_its_own_matter() -> None:
+    class Odd(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            raise LookupError("unknown encoding")
+
+    result, _ = send("https://x.example/", "", transport=Odd())
+    assert result.outcome == "owed" and "LookupError" in (result.error or "")
