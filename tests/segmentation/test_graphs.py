@@ -18,15 +18,21 @@ from segmentation.reference import reference_outputs
 SMALL = {"hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 4}
 
 
-def parts(window: int, grid: int, scales: tuple[float, ...] = (4.0, 2.0, 1.0, 0.5)) -> dict[str, Any]:
-    """Configurations of everything but the text tower."""
-    vit = {"num_hidden_layers": 3, "global_attn_indexes": [1], "window_size": window, "image_size": 14 * grid, "pretrain_image_size": 56}
+def parts(window: int, grid: int, scales: tuple[float, ...] = (4.0, 2.0, 1.0, 0.5), layers: int = 3) -> dict[str, Any]:
+    """Configurations of everything but the text tower, each transformer of so many layers."""
+    vit = {
+        "num_hidden_layers": layers,
+        "global_attn_indexes": [1],
+        "window_size": window,
+        "image_size": 14 * grid,
+        "pretrain_image_size": 56,
+    }
     backbone = {"model_type": "sam3_vit_model", **SMALL, "hidden_size": 48, **vit}
     return {
         "vision_config": {"backbone_config": backbone, "fpn_hidden_size": 32, "scale_factors": list(scales)},
         "geometry_encoder_config": {**SMALL, "num_layers": 2},
-        "detr_encoder_config": {**SMALL, "num_layers": 3},
-        "detr_decoder_config": {**SMALL, "num_layers": 3, "num_queries": 20},
+        "detr_encoder_config": {**SMALL, "num_layers": layers},
+        "detr_decoder_config": {**SMALL, "num_layers": layers, "num_queries": 20},
         "mask_decoder_config": {"hidden_size": 32, "num_attention_heads": 4},
     }
 
@@ -45,10 +51,10 @@ def sam3(window: int, grid: int, **changes: Any) -> Any:
     )
 
 
-def lite(window: int, grid: int) -> Any:
-    text = {**SMALL, "num_hidden_layers": 3, "vocab_size": 99, "projection_dim": 32, "max_position_embeddings": 77}
+def lite(window: int, grid: int, layers: int = 3) -> Any:
+    text = {**SMALL, "num_hidden_layers": layers, "vocab_size": 99, "projection_dim": 32, "max_position_embeddings": 77}
     torch.manual_seed(0)
-    config = Sam3LiteTextConfig(text_config={"model_type": "sam3_lite_text_text_model", **text}, **parts(window, grid))
+    config = Sam3LiteTextConfig(text_config={"model_type": "sam3_lite_text_text_model", **text}, **parts(window, grid, layers=layers))
     return stirred(Sam3LiteTextModel._from_config(config, attn_implementation="eager").eval().requires_grad_(False))
 
 
