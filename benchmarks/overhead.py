@@ -5,7 +5,9 @@ only the way to the other models differs. Rounds alternate, so that a slower min
 machine, model, concepts, rounds; in_process_ms and triton_ms, the fastest round of each way (on a machine that does other work too, only
 the fastest rounds compare); overhead_ms, their difference; overhead_percent of in_process_ms; median_overhead_ms, the median of the
 rounds' differences; outside_models_ms, what the counters say: a photo's mean time at the client less decoding and the models' own
-computing, so that queues, copies, gRPC, JSON and the resized square are left; in_process_cpu_ms, triton_cpu_ms and cpu_overhead_ms,
+computing, so that queues, copies, gRPC, JSON and the resized square are left; in_process_outside_ms, the same of the other way, and
+between_models_ms, their difference: what Triton and BLS add where other work on the machine makes the models themselves now slower, now
+faster, by more than that; in_process_cpu_ms, triton_cpu_ms and cpu_overhead_ms,
 processor time per photo, client and all server processes together - which other work on the machine changes least.
 
 On a machine that does other work, run it as `chrt -r 1 respray bench overhead` (as root): the server inherits the priority.
@@ -18,6 +20,7 @@ import json
 import statistics
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -42,6 +45,18 @@ from serving.targets import target
 LEAVES = ("sam3_text_encoder", "sam3_image_encoder", "sam3_concept_decoder", "applier")
 
 
+@dataclass(frozen=True)
+class Measured:
+    """Seconds of every round each way; then means per photo: outside decoding and models, and processor time, each way."""
+
+    inside: list[float]
+    outside: list[float]
+    inside_rest: float
+    outside_rest: float
+    inside_cpu: float
+    outside_cpu: float
+
+
 class InProcess:
     """Answers the pipeline's calls with the graphs and the applier in this process; texts are kept, as the response cache does."""
 
@@ -49,9 +64,16 @@ class InProcess:
         self.segmenter = segmenter
         self.object_source = object_source(segmenter.spec)
         self.texts: dict[bytes, Arrays] = {}
+        self.seconds = 0.0  # in graphs and applier so far
 
     def __call__(self, model: str, inputs: Mapping[str, npt.NDArray[np.generic]], outputs: Sequence[str]) -> Arrays:
         """One model's outputs for its inputs."""
+        start = time.perf_counter()
+        answer = self._answer(model, inputs)
+        self.seconds += time.perf_counter() - start
+        return answer
+
+    def _answer(self, model: str, inputs: Mapping[str, npt.NDArray[np.generic]]) -> Arrays:
         if model == "applier":
             return apply(dict(inputs), self.object_source)
         if model == "sam3_text_encoder":
@@ -82,24 +104,29 @@ def main(
     photo, request = load_photos(photos)[0], make_request(concepts)
     segmenter = Segmenter(graphs)
     chosen = target("embedded", pipeline_instances=1, applier_instances=1)
-    pipeline = Pipeline(InProcess(segmenter), segmenter.tokenizer, segmenter.spec.image_size, chosen.buckets)
+    models = InProcess(segmenter)
+    pipeline = Pipeline(models, segmenter.tokenizer, segmenter.spec.image_size, chosen.buckets)
     data, sizes = pack([])
     body = from_bytes(request.model_dump_json().encode())
 
-    def in_process(photo: bytes) -> None:
-        pipeline.run({"photo": from_bytes(photo), "request": body, "attachments": data, "attachment_sizes": sizes})
+    def in_process(photo: bytes) -> float:
+        """Seconds outside decoding and models."""
+        start, before = time.perf_counter(), models.seconds
+        result = pipeline.run({"photo": from_bytes(photo), "request": body, "attachments": data, "attachment_sizes": sizes})
+        decoding = json.loads(result["report"].tobytes())["timings"]["decode"]
+        return time.perf_counter() - start - decoding - (models.seconds - before)
 
-    async def measure(server: EmbeddedServer) -> tuple[list[float], list[float], float, float, float]:
+    async def measure(server: EmbeddedServer) -> Measured:
         inside: list[float] = []
         outside: list[float] = []
-        decoding = inside_cpu = 0.0
+        decoding = inside_cpu = inside_rest = 0.0
         async with PipelineClient(server.grpc_url) as client:
             in_process(photo)
             await client.edit(photo, request)
             before, server_cpu, own_cpu = await client.statistics(), server.cpu_seconds(), time.process_time()
             for _ in range(rounds):
                 cpu, start = time.process_time(), time.perf_counter()
-                in_process(photo)
+                inside_rest += in_process(photo)
                 middle = time.perf_counter()
                 inside_cpu += time.process_time() - cpu
                 result = await client.edit(photo, request)
@@ -109,10 +136,12 @@ def main(
             added = difference(await client.statistics(), before)
             outside_cpu = server.cpu_seconds() - server_cpu + time.process_time() - own_cpu - inside_cpu
         computing = sum(added[name].compute_infer_seconds for name in LEAVES)
-        return inside, outside, (sum(outside) - decoding - computing) / rounds, inside_cpu / rounds, outside_cpu / rounds
+        rest = (sum(outside) - decoding - computing) / rounds
+        return Measured(inside, outside, inside_rest / rounds, rest, inside_cpu / rounds, outside_cpu / rounds)
 
     with embedded(graphs, chosen) as server:
-        inside, outside, outside_models, inside_cpu, outside_cpu = asyncio.run(measure(server))
+        result = asyncio.run(measure(server))
+    inside, outside = result.inside, result.outside
     added = min(outside) - min(inside)
     report = {
         "machine": machine(),
@@ -124,15 +153,17 @@ def main(
         "overhead_ms": 1000 * added,
         "overhead_percent": 100 * added / min(inside),
         "median_overhead_ms": 1000 * statistics.median(b - a for a, b in zip(inside, outside, strict=True)),
-        "outside_models_ms": 1000 * outside_models,
-        "in_process_cpu_ms": 1000 * inside_cpu,
-        "triton_cpu_ms": 1000 * outside_cpu,
-        "cpu_overhead_ms": 1000 * (outside_cpu - inside_cpu),
+        "outside_models_ms": 1000 * result.outside_rest,
+        "in_process_outside_ms": 1000 * result.inside_rest,
+        "between_models_ms": 1000 * (result.outside_rest - result.inside_rest),
+        "in_process_cpu_ms": 1000 * result.inside_cpu,
+        "triton_cpu_ms": 1000 * result.outside_cpu,
+        "cpu_overhead_ms": 1000 * (result.outside_cpu - result.inside_cpu),
     }
     Console().print(
         f"in one process {report['in_process_ms']:.1f} ms, through Triton {report['triton_ms']:.1f} ms: "
         f"Triton and BLS add {report['overhead_ms']:.1f} ms ({report['overhead_percent']:.1f} %); "
-        f"outside the models' own computing {report['outside_models_ms']:.1f} ms; "
+        f"between the models {report['between_models_ms']:.1f} ms more; "
         f"processor time {report['in_process_cpu_ms']:.0f} and {report['triton_cpu_ms']:.0f} ms",
         highlight=False,
         soft_wrap=True,
