@@ -113,7 +113,7 @@ class Deliverer:
             await self._records.write_manifest(prefix, manifest_of(marker.user_id, marker.job_id, records, marker.expected))
         abandoned = len(records) < marker.expected and time.time() - marker.since > EXPIRES_AFTER
         if owed == 0 and (len(records) >= marker.expected or abandoned):
-            await self._records.clear_owed(marker.user_id, marker.job_id)
+            await self._records.clear_owed(marker)
         on_job(f"{marker.user_id}/{marker.job_id}", records)
         return owed
 
@@ -132,10 +132,11 @@ class Deliverer:
             callback = tracked.record.callback
             if callback is None or callback.state != "owed":
                 return None
-        if callback.not_before > time.time() and not force:
-            return None
+        # First: a receiver may ask to be left alone for longer than anything is owed.
         if callback.owed_since and time.time() - callback.owed_since > EXPIRES_AFTER and not force:
             return await self._save(prefix, tracked, callback.model_copy(update={"state": "expired"}))
+        if callback.not_before > time.time() and not force:
+            return None
         return await self._save(prefix, tracked, self.leased(callback))
 
     async def _send(self, prefix: str, tracked: Tracked) -> Tracked:

@@ -74,6 +74,8 @@ def _handler(
     class Handler(BaseHTTPRequestHandler):
         """Three addresses, GET only."""
 
+        timeout = PATIENCE  # a connection that says nothing does not keep its thread
+
         def do_GET(self) -> None:
             if self.path == "/healthz":
                 self._answer(200, {"status": "alive"})

@@ -22,13 +22,15 @@ from orchestrator.errors import AccessDenied, Conflict, InternalError, NotFound,
 from orchestrator.metrics import Metrics
 from orchestrator.model import Item, Job
 from orchestrator.pipeline import PipelineGate
-from orchestrator.records import CallbackRecord, ItemRecord, Records, StoredFile, record_key
+from orchestrator.records import CallbackRecord, ItemRecord, Marker, Records, StoredFile, record_key
 from orchestrator.storage.base import Expect, Stat
 from orchestrator.storage.threads import AsyncStorage
 
 log = logging.getLogger(__name__)
 
 MOST_LISTED = 50_000
+MOST_SHARED = 16
+"""Attachments that are kept for several items of a job, the most used ones; others are fetched each time. Bounds a job's memory."""
 TWIN_PATIENCE = 15.0
 """Seconds that an item waits for the record of a twin that has stored one of its files."""
 STAGES = ("download", "decode", "segment", "matte", "apply", "encode", "preview", "upload", "total")
@@ -49,7 +51,7 @@ class JobState:
     listed: frozenset[str] | None
     slots: asyncio.Semaphore
     several: frozenset[str] = frozenset()
-    marked: asyncio.Task[None] | None = None
+    marked: asyncio.Task[Marker] | None = None
     refused: ResprayError | None = None
     shared: dict[str, asyncio.Task[bytes]] = field(default_factory=dict)
 
@@ -87,7 +89,7 @@ class ItemFlow:
         found = await asyncio.gather(*(self._storage.keys(prefix, MOST_LISTED) for prefix in prefixes))
         complete = all(len(part) < MOST_LISTED for part in found)
         uses = Counter(key for item in job.items for key in set(item.attachment_keys))
-        several = frozenset(key for key, count in uses.items() if count > 1)
+        several = frozenset(key for key, count in uses.most_common(MOST_SHARED) if count > 1)
         listed = frozenset(key for part in found for key in part) if complete else None
         return JobState(job, attempt, final, listed, asyncio.Semaphore(slots), several, refused=refused)
 

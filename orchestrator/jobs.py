@@ -134,7 +134,7 @@ class JobFlow:
             handle.set_stored(result)
             for done in await asyncio.gather(*deliveries):
                 tracked[done.record.idx] = done
-            return await self._finish(job, [t.record for t in tracked.values()], troubles, began)
+            return await self._finish(state, [t.record for t in tracked.values()], troubles, began)
         except JobFailed:
             # What is stored is told now; the rest follows when the job is delivered again.
             self._leftover.update(deliveries)
@@ -190,8 +190,9 @@ class JobFlow:
         log.warning("item %d of job %s: %s", item.idx, job.job_id, error)
         self._events.progress(job.job_id, item.idx, "superseded" if isinstance(error, Superseded) else "retry", done, total)
 
-    async def _finish(self, job: Job, records: list[ItemRecord], troubles: Mapping[int, ResprayError], began: float) -> JobResult:
+    async def _finish(self, state: JobState, records: list[ItemRecord], troubles: Mapping[int, ResprayError], began: float) -> JobResult:
         """Write the manifest, keep or clear the marker of owed callbacks, emit `finish`."""
+        job, marked = state.job, state.marked
         result = _result(job, records, troubles, began)
         result.callbacks = callback_summary(records)
         owed = any(r.callback is not None and r.callback.state == "owed" for r in records)
@@ -199,10 +200,10 @@ class JobFlow:
             if not troubles:  # a superseded job must not write over the newer one's manifest
                 manifest = manifest_of(job.user_id, job.job_id, records, len(job.items), result.seconds)
                 result.manifest = await self._records.write_manifest(job.prefix, manifest)
-                if job.callback_url is not None and owed:
+                if marked is not None and owed:
                     await self._records.mark_owed(job)
-                elif job.callback_url is not None:
-                    await self._records.clear_owed(job.user_id, job.job_id)
+                elif marked is not None:
+                    await self._records.clear_owed(await marked)
         except ResprayError as error:
             log.error("the manifest of job %s could not be written: %s", job.job_id, error)
         self._metrics.jobs.labels(result.status).inc()

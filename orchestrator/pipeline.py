@@ -51,33 +51,34 @@ class AdaptiveLimit:
         self.most = self.size = size
         self._used = 0
         self._successes = 0
-        self._changed = asyncio.Condition()
+        self._changed = asyncio.Event()
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
         """Hold one of the places."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._used < self.size)
-            self._used += 1
+        while self._used >= self.size:
+            self._changed.clear()
+            await self._changed.wait()
+        self._used += 1
         try:
             yield
         finally:
-            async with self._changed:
-                self._used -= 1
-                self._changed.notify_all()
+            # Nothing is awaited here: a place must come back also where the task is cancelled a second time.
+            self._used -= 1
+            self._changed.set()
 
     def halve(self) -> int:
         """Fewer at the same time from now on; returns the new size."""
         self.size, self._successes = max(1, self.size // 2), 0
         return self.size
 
-    async def succeeded(self) -> None:
-        """Count a success towards growing back."""
+    def succeeded(self) -> int:
+        """Count a success towards growing back; returns the size."""
         self._successes += 1
         if self.size < self.most and self._successes >= self.GROW_AFTER:
-            async with self._changed:
-                self.size, self._successes = self.size + 1, 0
-                self._changed.notify_all()
+            self.size, self._successes = self.size + 1, 0
+            self._changed.set()
+        return self.size
 
 
 class PipelineGate:
@@ -95,7 +96,7 @@ class PipelineGate:
             try:
                 async with self.limit.slot():
                     result = await self.pipeline.infer(photo, request, attachments)
-                await self.limit.succeeded()
+                self._metrics.pipeline_limit.set(self.limit.succeeded())
                 return result
             except OutOfMemory as error:
                 size = self.limit.halve()

@@ -140,14 +140,17 @@ class Records:
         """Keys of a job's item records."""
         return await self._storage.keys(f"{prefix}manifest/", most)
 
-    async def mark_owed(self, job: Job) -> None:
+    async def mark_owed(self, job: Job) -> Marker:
         """Leave a marker before the first callback of a job can be owed."""
         marker = Marker(user_id=job.user_id, job_id=job.job_id, expected=len(job.items), since=time.time())
         await self._storage.write(owed_key(job.user_id, job.job_id), marker.model_dump_json().encode(), JSON)
+        return marker
 
-    async def clear_owed(self, user_id: str, job_id: str) -> None:
-        """Remove the marker: nothing is owed any more."""
-        await self._storage.delete(owed_key(user_id, job_id))
+    async def clear_owed(self, marker: Marker) -> None:
+        """Remove the marker: nothing is owed any more. One that another run of the job has left since then stays: it is that run's."""
+        key = owed_key(marker.user_id, marker.job_id)
+        if await self.marker(key) == marker:
+            await self._storage.delete(key)
 
     async def markers(self) -> list[str]:
         """Keys of the jobs that may owe callbacks."""

@@ -7,11 +7,16 @@ again), and to `done/` or `failed/` afterwards. Files appear whole when they are
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import logging
 import os
+import shutil
+import stat
 import sys
+import threading
 from pathlib import Path
+from typing import IO
 
 from orchestrator.errors import IntakeError, ResprayError
 from orchestrator.handle import HandedBack
@@ -20,6 +25,9 @@ from orchestrator.limits import MESSAGE_BYTES
 from orchestrator.worker import Worker
 
 log = logging.getLogger(__name__)
+
+MOST_LEFT = 1000
+"""Entries of a folder that cannot be taken and are remembered, so that each is said once."""
 
 
 class LocalIntake(Intake):
@@ -35,7 +43,8 @@ class LocalIntake(Intake):
         elif Path(self._path).is_dir():
             await _Folder(Path(self._path), self._poll).watch(worker, stop, slots)
         elif Path(self._path).is_file():
-            await _finish(worker, Path(self._path).read_bytes(), self._path, stop)
+            with Path(self._path).open("rb") as file:
+                await _finish(worker, file.read(MESSAGE_BYTES + 1), self._path, stop)
         else:
             raise IntakeError(
                 f"LOCAL_PATH={self._path!r} is neither a file nor a folder; accepted is one of them, or '-' for lines on stdin"
@@ -43,8 +52,7 @@ class LocalIntake(Intake):
 
     async def _lines(self, worker: Worker, stop: asyncio.Event, slots: asyncio.Semaphore) -> None:
         """One message per line until the end of stdin; no line is read before there is room for its job."""
-        reader = asyncio.StreamReader(limit=MESSAGE_BYTES + 2)
-        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        reader = await _stdin()
         async with asyncio.TaskGroup() as group:
             while not stop.is_set():
                 await slots.acquire()
@@ -59,6 +67,25 @@ class LocalIntake(Intake):
                     group.create_task(_finish(worker, line, "stdin", stop)).add_done_callback(lambda _: slots.release())
                 else:
                     slots.release()
+
+
+async def _stdin() -> asyncio.StreamReader:
+    """Stdin on the event loop; a file or device on it (`< jobs.jsonl`), which event loops cannot watch, goes through a pipe."""
+    reader, source = asyncio.StreamReader(limit=MESSAGE_BYTES + 2), sys.stdin.buffer
+    kind = os.fstat(source.fileno()).st_mode
+    watched: IO[bytes] = source
+    if not (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind) or source.isatty()):
+        out, into = os.pipe()
+        watched = os.fdopen(out, "rb")
+
+        def copy() -> None:
+            # Ends with the file, or when nobody reads any more. It waits while the pipe is full, so no line is read ahead of its time.
+            with contextlib.suppress(BrokenPipeError), os.fdopen(into, "wb") as pipe:
+                shutil.copyfileobj(source, pipe)
+
+        threading.Thread(target=copy, daemon=True, name="stdin").start()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), watched)
+    return reader
 
 
 async def _finish(worker: Worker, message: bytes, source: str, stop: asyncio.Event) -> bool | None:
@@ -81,6 +108,7 @@ class _Folder:
     def __init__(self, folder: Path, poll: float) -> None:
         self._folder, self._poll = folder, poll
         self._taken, self._done, self._failed = (folder / name for name in ("taken", "done", "failed"))
+        self._left: set[Path] = set()
 
     async def watch(self, worker: Worker, stop: asyncio.Event, slots: asyncio.Semaphore) -> None:
         for folder in (self._taken, self._done, self._failed):
@@ -100,9 +128,17 @@ class _Folder:
         for path in [*sorted(self._taken.glob("*.json")), *sorted(self._folder.glob("*.json"))]:
             target = self._taken / path.name
             try:
-                handle = os.open(path, os.O_RDONLY)
+                # Not blocking: a named pipe would wait for its writer, and everything with it.
+                handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
             except FileNotFoundError:
                 continue  # another worker was faster
+            except OSError as error:
+                self._leave(path, error.strerror or str(error))
+                continue
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                os.close(handle)
+                self._leave(path, "it is no file")
+                continue
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if path.parent != self._taken:
@@ -113,6 +149,12 @@ class _Folder:
                 pass
             os.close(handle)
         return None
+
+    def _leave(self, path: Path, why: str) -> None:
+        """Say once that something in the folder cannot be taken."""
+        if path not in self._left and len(self._left) < MOST_LEFT:
+            self._left.add(path)
+            log.error("%s is left alone: %s", path, why)
 
     async def _work(self, worker: Worker, path: Path, handle: int, stop: asyncio.Event) -> None:
         with os.fdopen(handle, "rb") as file:

@@ -68,7 +68,10 @@ class RunpodIntake:
 
     async def handle(self, job: dict[str, Any]) -> dict[str, Any]:
         """One job. An `error` in the answer makes it FAILED at Runpod; cancellation stops the work and is passed on."""
-        worker = await self._opened()
+        try:
+            worker = await self._opened()
+        except ResprayError as error:
+            return {"status": "failed", "error": str(error)}
         progress = Throttle(PROGRESS_EVERY, lambda done, total: self._progress(job, done, total))
         # Runpod does not deliver a job again that a handler has answered, so this attempt is the last.
         handle = worker.start(_message(job), attempt=1, final=True, on_progress=progress)
@@ -89,15 +92,18 @@ class RunpodIntake:
 
     async def _opened(self) -> Worker:
         """The worker, made once, on the loop that uses it."""
-        if self._worker is None:
+        # An opening that failed, because the store had a bad minute, must not fail every job from then on.
+        if self._worker is None or (self._worker.done() and (self._worker.cancelled() or self._worker.exception() is not None)):
             self._worker = asyncio.create_task(self._open())
         return await asyncio.shield(self._worker)
 
     async def _open(self) -> Worker:
-        settings, stack = self._settings, self._stack
-        await stack.enter_async_context(serve_health(settings.health_host, settings.health_port, self._health, self._metrics))
-        worker = await stack.enter_async_context(open_worker(settings, self._options, self._events, self._metrics, self._redactor))
-        await stack.enter_async_context(sweeping(worker, settings.owed_interval))
+        settings = self._settings
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(serve_health(settings.health_host, settings.health_port, self._health, self._metrics))
+            worker = await stack.enter_async_context(open_worker(settings, self._options, self._events, self._metrics, self._redactor))
+            await stack.enter_async_context(sweeping(worker, settings.owed_interval))
+            self._stack = stack.pop_all()  # all of it is there; what was opened before a failure is closed again
         self._health.worker = worker
         self._events.worker("ready", "taking jobs from Runpod")
         return worker
