@@ -143,7 +143,7 @@ def _warnings(request: PhotoRequest, found: dict[str, Found]) -> list[str]:
     if missing and request.missing_is_error:
         raise ConceptNotFoundError("nothing found for " + ", ".join(f"'{name}'" for name in missing))
     return [f"nothing found for '{name}'" for name in missing] + [
-        f"the mask of '{name}' is undecided over much of the photo: its edge was found at {item.matte.detail:.0%} of the photo's size"
+        f"the edge of '{name}' is too long or too undecided to be followed at full size: it was found at {item.matte.detail:.0%} of it"
         for name, item in found.items()
         if item.matte is not None and item.matte.detail < 1.0
     ]

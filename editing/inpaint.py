@@ -20,6 +20,8 @@ TELEA_RADIUS = 4
 SEARCH_SIDE = 420
 # Grain that is added back, at most (8-bit codes): what is stronger is texture.
 MAX_GRAIN = 1.5
+# A hole larger than this share of the photo has more than one surface behind it: it is filled in layers (see `editing.patchmatch`).
+LAYERED_SHARE = 0.03
 # Surroundings that are searched, relative to the hole's size.
 SURROUNDINGS = 1.0
 
@@ -57,24 +59,24 @@ def fill(image: UInt8Array, hole: BoolArray, network: Inpainter | None = None) -
     margin = round(SURROUNDINGS * max(w, h)) + 16
     x0, y0, x1, y1 = max(0, x - margin), max(0, y - margin), min(width, x + w + margin), min(height, y + h + margin)
     crop, gap = image[y0:y1, x0:x1], hole[y0:y1, x0:x1]
-    filled = network.fill(crop, gap) if network is not None else _patched(crop, gap)
+    filled = network.fill(crop, gap) if network is not None else _patched(crop, gap, float(hole.mean()) > LAYERED_SHARE)
     result = image.copy()
     result[y0:y1, x0:x1] = np.where(gap[..., None], filled, crop)
     return result
 
 
-def _patched(crop: UInt8Array, gap: BoolArray) -> UInt8Array:
+def _patched(crop: UInt8Array, gap: BoolArray, layered: bool) -> UInt8Array:
     """PatchMatch at search size; above it, the fill is enlarged and its brightness is matched to the rim."""
     height, width = gap.shape
     scale = min(1.0, SEARCH_SIDE / max(height, width))
     if scale == 1.0:
-        return _join(crop, complete(crop, gap), gap)
+        return _join(crop, complete(crop, gap, layered=layered), gap)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small_gap = cv2.resize(gap.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.0
     known = (~gap).astype(np.float32)
     mass = np.maximum(cv2.resize(known, size, interpolation=cv2.INTER_AREA), 1e-3)
     small = cv2.resize(crop.astype(np.float32) * known[..., None], size, interpolation=cv2.INTER_AREA) / mass[..., None]
-    filled = complete(np.clip(np.round(small), 0, 255).astype(np.uint8), small_gap)
+    filled = complete(np.clip(np.round(small), 0, 255).astype(np.uint8), small_gap, layered=layered)
     large = cv2.resize(filled, (width, height), interpolation=cv2.INTER_CUBIC)
     return _join(crop, _with_grain(crop, large, gap), gap)
 

@@ -19,17 +19,20 @@ SEARCH_ROUNDS = 4
 # Rounds of search and voting at the coarsest level, and how many fewer at each finer one.
 MOST_ROUNDS, FEWEST_ROUNDS = 10, 3
 RANDOM_STEPS = 5
-# Mean squared difference (8-bit codes) that a source one picture side away must make up for.
-DISTANCE_COST = 6000.0
+# Mean squared difference (8-bit codes) that a source one picture side away must make up for, down and across. In a hole that is large or
+# spans several surfaces, `LAYERED` holds: rooms are layered, floor goes on beside floor, and what lies above or below is something else.
+DISTANCE_COST = np.array([6_000.0, 6_000.0])
+LAYERED = np.array([400_000.0, 20_000.0])
 # Weight of a vote falls by this factor per pixel from the rim.
 RIM_FADE = 1.3
 
 
-def complete(image: UInt8Array, hole: BoolArray, seed: int = 0) -> UInt8Array:
+def complete(image: UInt8Array, hole: BoolArray, seed: int = 0, *, layered: bool = False) -> UInt8Array:
     """Fill `hole` (bool [H,W]) of an image (uint8 [H,W,3]) from the rest; pixels outside the hole are returned unchanged.
 
-    Time grows with the hole: meant for pictures of at most about 600 pixels on the longest side. A picture without enough known patches
-    is returned filled by diffusion.
+    `layered`: look for sources across rather than up and down, and start from a guess from rim to rim (see LAYERED). Time grows with the
+    hole: meant for pictures of at most about 600 pixels on the longest side. A picture without enough known patches is returned filled by
+    diffusion.
     """
     levels = _pyramid(image, hole)
     rng = np.random.default_rng(seed)
@@ -41,15 +44,28 @@ def complete(image: UInt8Array, hole: BoolArray, seed: int = 0) -> UInt8Array:
         if not source.any():
             return cv2.inpaint(image, hole.astype(np.uint8), 5, cv2.INPAINT_TELEA)
         if filled is None:
-            start = cv2.inpaint(np.round(known).astype(np.uint8), gap.astype(np.uint8), 3, cv2.INPAINT_TELEA).astype(np.float32)
+            start = _start(known, gap, across=layered)
         else:
             start = cv2.resize(filled, (known.shape[1], known.shape[0]), interpolation=cv2.INTER_CUBIC)
         filled = np.where(gap[..., None], start, known).astype(np.float32)
         rounds = max(FEWEST_ROUNDS, MOST_ROUNDS - 2 * number)
-        filled, field = _level(filled, gap, source, field, rng, rounds)
+        filled, field = _level(filled, gap, source, field, rng, rounds, LAYERED if layered else DISTANCE_COST)
     if filled is None:
         return image
     return np.where(hole[..., None], np.clip(np.round(filled), 0, 255), image).astype(np.uint8)
+
+
+def _start(picture: FloatArray, gap: BoolArray, *, across: bool) -> FloatArray:
+    """A first guess for the hole of float32 [h,w,3] by diffusion (Telea); `across`: every row from one rim to the other instead."""
+    codes = np.clip(np.round(picture), 0, 255).astype(np.uint8)
+    guess = cv2.inpaint(codes, gap.astype(np.uint8), 3, cv2.INPAINT_TELEA).astype(np.float32)
+    if not across:
+        return guess
+    for y in np.flatnonzero(gap.any(axis=1) & ~gap.all(axis=1)):
+        hidden, known = np.flatnonzero(gap[y]), np.flatnonzero(~gap[y])
+        for channel in range(picture.shape[2]):
+            guess[y, hidden, channel] = np.interp(hidden, known, picture[y, known, channel])
+    return guess
 
 
 def _pyramid(image: UInt8Array, hole: BoolArray) -> list[tuple[FloatArray, BoolArray]]:
@@ -73,7 +89,13 @@ def _sources(gap: BoolArray) -> BoolArray:
 
 
 def _level(
-    picture: FloatArray, gap: BoolArray, source: BoolArray, previous: FloatArray | None, rng: np.random.Generator, rounds: int
+    picture: FloatArray,
+    gap: BoolArray,
+    source: BoolArray,
+    previous: FloatArray | None,
+    rng: np.random.Generator,
+    rounds: int,
+    distance_cost: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
     """Alternate search and voting at one size. Returns the filled picture and, for every pixel, its source (y, x) int [h,w,2]."""
     height, width = gap.shape
@@ -94,7 +116,7 @@ def _level(
     trust = RIM_FADE ** -cv2.distanceTransform(gap.astype(np.uint8), cv2.DIST_L2, 3)[ys, xs]
     for _ in range(rounds):
         patches = _patches(picture, ys, xs)
-        search = _Search(picture, patches, source, np.stack([ys, xs], axis=1))
+        search = _Search(picture, patches, source, np.stack([ys, xs], axis=1), distance_cost)
         cost = search.cost(match, slice(None))
         for step in range(SEARCH_ROUNDS):
             for dy, dx in ((0, 1), (1, 0), (0, -1), (-1, 0)):
@@ -132,12 +154,13 @@ class _Search:
     patches: FloatArray
     source: BoolArray
     places: FloatArray
+    distance_cost: FloatArray
 
     def cost(self, match: FloatArray, rows: FloatArray | slice) -> FloatArray:
         """Squared difference of patches plus a penalty on distance: a floor is filled with floor, not with a like-coloured wall."""
         difference = _patches(self.picture, match[:, 0], match[:, 1]) - self.patches[rows]
         away = (match - self.places[rows]) / max(self.source.shape)
-        return np.einsum("npc,npc->n", difference, difference) + DISTANCE_COST * self.patches.shape[1] * (away**2).sum(axis=1)
+        return np.einsum("npc,npc->n", difference, difference) + self.patches.shape[1] * (away**2 @ self.distance_cost)
 
     def improve(self, match: FloatArray, cost: FloatArray, proposal: FloatArray, usable: BoolArray | None) -> tuple[FloatArray, FloatArray]:
         """Take each proposal that is a source patch and fits better."""
