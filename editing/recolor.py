@@ -26,14 +26,17 @@ NOISE_STRENGTH = 2.0
 # Near white a camera presses much light into few codes, so that steps and JPEG blocks there are large once the shoulder is undone. From
 # this code on they are smoothed, whatever the new colour; JPEG errors are this many codes (standard deviation).
 STEEP_CODE = 232
-STEEP_NOISE_CODES = 1.0
+STEEP_NOISE_CODES = 2.0
 LEAST_EPSILON = 1e-9
 # Where all channels are burnt out the light was stronger than the picture says: by up to this factor in the middle of a burnt patch,
 # rising from its edge at these scales (shares of the work picture's longest side): a lamp's glow is wide, a sunlit patch is not.
 BURNT_GAIN = 2.0
 BURNT_SOFT = (0.015, 0.06, 0.15)
-# A patch's edge is sharp where pixels this close (width of the window in work pixels) are not burnt out.
-BURNT_RING = 9
+# Found on a picture this large (longest side). A patch's edge is sharp where pixels between these distances (width of the window) from it
+# mostly lie below BURNT_DARK.
+BURNT_SIDE = 140
+BURNT_RING = (3, 7)
+BURNT_DARK = 0.75
 # Scene-linear values between which a pixel's darkest channel counts as burnt out.
 BURNT_FROM, BURNT_TO = 1.0, 1.45
 # Contrast above the reference is eased by up to this power when the surface becomes this many times brighter.
@@ -135,7 +138,7 @@ def _steep_epsilon(luminance: float) -> FloatArray:
 
 
 def _burnt_patches(surface: Surface) -> FloatArray | None:
-    """How much more light fell on every pixel than a burnt-out picture says, 0..1 float32 [hs,ws]; None where nothing is burnt out.
+    """How much more light fell on every pixel than a burnt-out picture says, 0..1 float32 [h,w] (small); None where nothing is burnt out.
 
     A glow grows from the edge of its patch to the middle. Sun on a floor or a window behind a curtain is as strong at its edge: such a
     patch is known by the dark right beside it.
@@ -143,23 +146,27 @@ def _burnt_patches(surface: Surface) -> FloatArray | None:
     darkest = surface.small.min(axis=-1)
     if not ((darkest > BURNT_TO) & surface.solid).any():
         return None
+    scale = min(1.0, BURNT_SIDE / max(darkest.shape))
     # The lamp or window beside the surface belongs to the patch.
-    burnt = (darkest > BURNT_TO).astype(np.float32)
+    burnt, dark, solid = (
+        cv2.resize(plane.astype(np.float32), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        for plane in (darkest > BURNT_TO, darkest < BURNT_DARK, surface.solid)
+    )
     side = max(burnt.shape)
-    inside = np.mean([cv2.GaussianBlur(burnt, (0, 0), max(1.0, soft * side)) for soft in BURNT_SOFT], axis=0)
+    inside = np.mean([cv2.GaussianBlur(burnt, (0, 0), soft * side) for soft in BURNT_SOFT], axis=0)
     glow = np.clip(2.0 * inside - 1.0, 0.0, 1.0)
-    near, beside = (cv2.dilate(burnt, np.ones((size, size), np.uint8)) for size in (3, BURNT_RING))
-    ring = (beside - near) * surface.solid
-    window = (2 * round(BURNT_SOFT[1] * side) + 1,) * 2
-    sharp = cv2.blur(ring * (darkest < BURNT_FROM).astype(np.float32), window) / np.maximum(cv2.blur(ring, window), 1e-3)
-    patch = cv2.blur(burnt, (3, 3))
-    return (glow + np.clip(sharp, 0.0, 1.0) * np.maximum(patch - glow, 0.0)).astype(np.float32)
+    near, beside = (cv2.dilate(burnt, np.ones((size, size), np.uint8)) for size in BURNT_RING)
+    ring = (beside - near) * solid
+    sharp, around = (cv2.GaussianBlur(plane, (0, 0), BURNT_SOFT[-1] * side) for plane in (ring * dark, ring))
+    sharp = np.clip(2.0 * sharp / np.maximum(around, 1e-6) - 1.0, 0.0, 1.0)
+    return (glow + sharp * np.maximum(near - glow, 0.0)).astype(np.float32)
 
 
 def _light_colour(surface: Surface) -> FloatArray:
     """Smooth colour of the light relative to the surface's average, float32 [g,g,3], luminance-neutral, clipped to plausible lamps."""
     reflection = surface.reflection
-    weight = surface.solid.astype(np.float32)
+    # Burnt-out pixels are white under any light.
+    weight = (surface.solid & (surface.small.max(axis=-1) < BURNT_FROM)).astype(np.float32)
     _, shine = reflection.parts(surface.small)
     matt = surface.small - (shine * np.float32(reflection.luminance))[..., None]
     size = (LIGHT_GRID, LIGHT_GRID)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -19,16 +19,20 @@ COLORS = ("#22304A", "#EFE9DD", "#A3AF94", "#A4573D", "#9A9D9C", "#E2BE63", "#5E
 LEAST_COVERAGE = 0.03
 # A surface that is burnt out or black in the photo holds nothing to measure.
 LEAST_USABLE = 0.6
-# Albedo inside the mask: below this spread of log luminance it is one plain paint and the room is re-rendered with another; above, the
-# new colour keeps the grain; above the last value, or with colours of several hues, it is a pattern, for which there is no right answer.
-PLAIN_SPREAD, GRAIN_SPREAD, CHROMA_SPREAD = 0.06, 0.5, 0.35
+# Albedo inside the mask: above this spread of log luminance, or with colours of several hues, it is a pattern, for which there is no right
+# answer. Below it the surface's grain (planks, joints, a door's handle) stays, since a new colour does not sand a floor.
+GRAIN_SPREAD, CHROMA_SPREAD = 0.5, 0.35
+# No paint reflects more.
+MOST_ALBEDO = 0.95
+# Pixels that show the surface and nothing else; grain is laid on these only.
+WHOLE = 0.999
 # A camera's automatic white balance takes most of the light's mean colour away, not all of it.
 WHITE_BALANCE = 0.85
 
 
 @dataclass(frozen=True)
 class Case:
-    """One room, one surface, one new colour. Images uint8 [H,W,3], mask bool [H,W]."""
+    """One room, one surface, one new colour. Images uint8 [H,W,3], mask bool [H,W]. `calm` is `truth` without sensor noise and JPEG."""
 
     seed: int
     concept: str
@@ -36,6 +40,7 @@ class Case:
     photo: UInt8Array
     mask: BoolArray
     truth: UInt8Array
+    calm: UInt8Array
 
     @property
     def name(self) -> str:
@@ -72,6 +77,7 @@ def camera(scene: scenes.Scene, ev: float = 0.0) -> scenes.Sensor:
 def _render(seed: int, width: int, height: int) -> Iterator[Case]:
     room = scenes.sample_room(seed)
     sensor = camera(scenes.render(room, 96, 64))
+    noiseless = replace(sensor, noise=0.0, jpeg=0)
     scene = scenes.render(room, width, height, sensor=sensor, quality=2)
     for number, concept in enumerate(CONCEPTS):
         mask = scene.masks.get(concept)
@@ -81,16 +87,14 @@ def _render(seed: int, width: int, height: int) -> Iterator[Case]:
         if spread > GRAIN_SPREAD or colours > CHROMA_SPREAD:
             continue
         color = COLORS[(seed * 5 + number) % len(COLORS)]
-        target = hex_to_linear(color)
-        if spread < PLAIN_SPREAD:
-            paint = {concept: np.asarray(target)}
-            truth = scenes.render(room, width, height, overrides=paint, sensor=sensor, quality=2).photo
-        else:
-            grain = scene.albedo @ LUMINANCE
-            grain = grain / max(float(np.median(grain[mask])), 1e-4)
-            albedo = np.where(mask[..., None], np.minimum(grain[..., None] * target, 0.95), scene.albedo)
-            truth = scenes.develop(albedo * scene.shading + scene.highlights, sensor, scene.exposure, room.seed)
-        yield Case(seed, concept, color, scene.photo, mask, truth)
+        target = np.asarray(hex_to_linear(color))
+        painted = scenes.render(room, width, height, overrides={concept: target}, sensor=sensor, quality=2)
+        grain = scene.albedo @ LUMINANCE
+        grain = np.minimum(grain / max(float(np.median(grain[mask])), 1e-4), MOST_ALBEDO / float(target.max()))
+        grain = np.where(mask & (painted.overridden > WHOLE), grain, 1.0).astype(np.float32)
+        linear = painted.albedo * painted.shading * grain[..., None] + painted.highlights
+        truth, calm = (scenes.develop(linear, camera, scene.exposure, room.seed) for camera in (sensor, noiseless))
+        yield Case(seed, concept, color, scene.photo, mask, truth, calm)
 
 
 def _albedo_spread(albedo: FloatArray) -> tuple[float, float]:
@@ -106,16 +110,16 @@ def _usable(photo: UInt8Array, mask: BoolArray) -> bool:
 
 
 def _code_version() -> str:
-    """Changes when the renderer's code does."""
+    """Changes when the renderer's code or this file does."""
     folder = Path(scenes.__file__).parent
-    return "".join(f"{p.name}{p.stat().st_size}" for p in sorted(folder.glob("*.py")))
+    return "".join(f"{p.name}{p.stat().st_size}" for p in [*sorted(folder.glob("*.py")), Path(__file__)])
 
 
 def _save(folder: Path, cases: list[Case]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for case in cases:
         stem = f"{case.concept}_{case.color[1:]}"
-        for name, image in (("photo", case.photo), ("truth", case.truth), ("mask", case.mask.astype(np.uint8) * 255)):
+        for name, image in (("photo", case.photo), ("truth", case.truth), ("calm", case.calm), ("mask", case.mask.astype(np.uint8) * 255)):
             cv2.imwrite(str(folder / f"{stem}_{name}.png"), image[..., ::-1] if image.ndim == 3 else image)
     (folder / "done").touch()
 
@@ -123,6 +127,7 @@ def _save(folder: Path, cases: list[Case]) -> None:
 def _load(folder: Path, seed: int) -> Iterator[Case]:
     for path in sorted(folder.glob("*_photo.png")):
         concept, color, _ = path.stem.split("_")
-        photo, truth = (cv2.imread(str(folder / f"{concept}_{color}_{name}.png"))[..., ::-1].copy() for name in ("photo", "truth"))
+        names = ("photo", "truth", "calm")
+        photo, truth, calm = (cv2.imread(str(folder / f"{concept}_{color}_{name}.png"))[..., ::-1].copy() for name in names)
         mask = cv2.imread(str(folder / f"{concept}_{color}_mask.png"), cv2.IMREAD_GRAYSCALE) > 0
-        yield Case(seed, concept, "#" + color, photo, mask, truth)
+        yield Case(seed, concept, "#" + color, photo, mask, truth, calm)

@@ -14,11 +14,19 @@ from imaging.arrays import BoolArray, FloatArray, UInt8Array
 HALO_PIXELS = 3
 # Log luminance is meaningless below this linear value (sRGB code 10).
 LOG_FLOOR = 0.003
+# A gradient is seen when it is this many times the noise's (standard deviation), and a surface has relief when so many pixels show one.
+RELIEF_OVER_NOISE = 2.0
+LEAST_RELIEF = 200
 
 
 @dataclass(frozen=True)
 class ColourScore:
-    """CIEDE2000 to the truth inside the mask: `mean`/`p95` after one exposure factor per surface, `raw_mean`/`raw_p95` without."""
+    """CIEDE2000 to the truth inside the mask: `mean`/`p95` after one exposure factor per surface, `raw_mean`/`raw_p95` without.
+
+    Correlations of the gradients of log luminance with the truth's: `gradient` over the whole surface, sensor noise and all; `relief` where
+    the noiseless truth's gradient stands above that noise (NaN on a surface without such places), which a picture with the camera's
+    noise reaches to `relief_limit` (the truth itself against the noiseless truth).
+    """
 
     mean: float
     p95: float
@@ -26,10 +34,14 @@ class ColourScore:
     raw_p95: float
     gradient: float
     halo_p95: float
+    relief: float
+    relief_limit: float
 
 
-def score(edit: UInt8Array, truth: UInt8Array, mask: BoolArray) -> ColourScore:
-    """Compare an edit with the re-rendered truth. `mask` is the exact mask; edge pixels count only for the halo."""
+def score(edit: UInt8Array, truth: UInt8Array, calm: UInt8Array, mask: BoolArray) -> ColourScore:
+    """Compare an edit with the re-rendered truth, and with `calm`, the same without noise and JPEG. `mask` is the exact mask; edge pixels
+    count only for the halo.
+    """
     solid = inner(mask, HALO_PIXELS)
     if solid.sum() < 50:
         solid = mask
@@ -39,6 +51,7 @@ def score(edit: UInt8Array, truth: UInt8Array, mask: BoolArray) -> ColourScore:
     fair = delta_e_2000(srgb8_to_lab(scaled), truth_lab)
     raw = delta_e_2000(srgb8_to_lab(edit[solid]), truth_lab[solid])
     rim = band(mask, HALO_PIXELS)
+    relief, limit = relief_correlation(edit, truth, calm, solid)
     return ColourScore(
         mean=float(fair[solid].mean()),
         p95=float(np.percentile(fair[solid], 95)),
@@ -46,6 +59,8 @@ def score(edit: UInt8Array, truth: UInt8Array, mask: BoolArray) -> ColourScore:
         raw_p95=float(np.percentile(raw, 95)),
         gradient=gradient_correlation(edit, truth, solid),
         halo_p95=float(np.percentile(fair[rim], 95)) if rim.any() else 0.0,
+        relief=relief,
+        relief_limit=limit,
     )
 
 
@@ -58,6 +73,17 @@ def exposure_between(edit: UInt8Array, truth: UInt8Array, where: BoolArray) -> f
 def gradient_correlation(edit: UInt8Array, truth: UInt8Array, where: BoolArray) -> float:
     """Pearson correlation of the gradients of log luminance, both directions together."""
     return float(np.corrcoef(_gradients(edit, where), _gradients(truth, where))[0, 1])
+
+
+def relief_correlation(edit: UInt8Array, truth: UInt8Array, calm: UInt8Array, where: BoolArray) -> tuple[float, float]:
+    """`ColourScore.relief` and `relief_limit`: like `gradient_correlation`, with `calm`, where its gradient exceeds the noise's."""
+    ours, theirs, true = (_gradients(image, where).reshape(2, -1) for image in (edit, truth, calm))
+    noise = float((theirs - true).std())
+    seen = np.hypot(*true) > RELIEF_OVER_NOISE * 2.0**0.5 * noise
+    if int(seen.sum()) < LEAST_RELIEF:
+        return float("nan"), float("nan")
+    reached, limit = (float(np.corrcoef(picture[:, seen].ravel(), true[:, seen].ravel())[0, 1]) for picture in (ours, theirs))
+    return reached, limit
 
 
 def _gradients(image: UInt8Array, where: BoolArray) -> FloatArray:

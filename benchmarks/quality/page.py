@@ -17,6 +17,7 @@ COLUMNS = (
     ("raw_mean", "dE00 raw"),
     ("raw_p95", "p95 raw"),
     ("gradient", "gradient r"),
+    ("relief", "... above noise"),
     ("halo_p95", "halo p95"),
 )
 STYLE = (
@@ -57,7 +58,8 @@ def write(out: Path, facts: list[list[str]], rows: list[RecolorRow], colours: li
     parts.append("<h2>Rooms: photo, ours, truth</h2>")
     for row in sorted(rows, key=lambda row: -row.scores["ours"].mean):
         ours = row.scores["ours"]
-        caption = f"{row.name}: dE {ours.mean:.1f}, p95 {ours.p95:.1f}, raw {ours.raw_mean:.1f}, gradient {ours.gradient:.2f}"
+        relief = f"gradient {ours.gradient:.2f}, above noise {ours.relief:.2f}"
+        caption = f"{row.name}: dE {ours.mean:.1f}, p95 {ours.p95:.1f}, raw {ours.raw_mean:.1f}, {relief}"
         parts.append(f"<h3>{escape(caption)}</h3>")
         for kind, image in row.pictures.items():
             _save(out / f"{row.name}-{kind}.jpg", encode(np.ascontiguousarray(image), "jpeg", 88))

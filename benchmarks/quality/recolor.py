@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
@@ -40,8 +42,10 @@ class RecolorRow:
     pictures: dict[str, UInt8Array] = field(repr=False, compare=False)
 
     def numbers(self) -> dict[str, object]:
-        """Everything but the pictures, for JSON."""
-        values = {k: v for k, v in asdict(self).items() if k != "pictures"}
+        """Everything but the pictures, for JSON; what a surface does not have is None."""
+        values: dict[str, Any] = {k: v for k, v in asdict(self).items() if k != "pictures"}
+        for method, found in self.scores.items():
+            values["scores"][method] = {k: None if math.isnan(v) else v for k, v in asdict(found).items()}
         return values
 
 
@@ -66,8 +70,10 @@ def run(cases: Iterable[Case]) -> list[RecolorRow]:
         edited = decode(result.files[0])
         guarded = decode(edit_photo(case.photo, segments_of(probability), job.model_copy(update={"protect": [case.concept]}), []).files[0])
         share = alpha.astype(np.float32)[..., None] / 255.0
-        scores = {"ours": score(edited, case.truth, case.mask)}
-        scores |= {name: score(shortcut(case.photo, share, case.color), case.truth, case.mask) for name, shortcut in BASELINES.items()}
+        scores = {"ours": score(edited, case.truth, case.calm, case.mask)}
+        scores |= {
+            name: score(shortcut(case.photo, share, case.color), case.truth, case.calm, case.mask) for name, shortcut in BASELINES.items()
+        }
         report = result.report.outputs[0].edits[0]
         rows.append(
             RecolorRow(
@@ -111,10 +117,10 @@ def _displaced(probability: UInt8Array) -> UInt8Array:
 
 
 def summary(rows: list[RecolorRow]) -> dict[str, dict[str, float]]:
-    """Mean and median of every score by method."""
+    """Mean and median of every score by method, over the surfaces that have it."""
     table: dict[str, dict[str, float]] = {}
     for method in rows[0].scores:
         values = [asdict(row.scores[method]) for row in rows]
-        table[method] = {key: float(np.mean([v[key] for v in values])) for key in values[0]}
-        table[method] |= {f"{key}_median": float(np.median([v[key] for v in values])) for key in values[0]}
+        table[method] = {key: float(np.nanmean([v[key] for v in values])) for key in values[0]}
+        table[method] |= {f"{key}_median": float(np.nanmedian([v[key] for v in values])) for key in values[0]}
     return table

@@ -43,6 +43,11 @@ def _colour(colours: Summary) -> list[list[str]]:
         facts.append(_at_most(name, ours[key], best, "best shortcut "))
     facts.append(_at_least("gradient correlation of log luminance, mean", ours["gradient"], 0.95))
     facts.append(_at_least("... median", ours["gradient_median"], 0.95))
+    limit = ours["relief_limit"]
+    facts.append(
+        _at_least(f"... where it stands above sensor noise (a perfect edit with that noise: {limit:.2f}), mean", ours["relief"], 0.95)
+    )
+    facts.append(_at_least("... median", ours["relief_median"], 0.95))
     return facts
 
 
