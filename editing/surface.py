@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from editing.color import LUMINANCE, decode_scene
 from editing.light import photo_light
@@ -17,7 +18,6 @@ Box = tuple[int, int, int, int]
 # Noise is measured in blocks this large. It is at least rounding to 8 bits, and at most a few codes: what is stronger is texture.
 NOISE_BLOCK = 10
 NOISE_BLOCKS = 400
-NOISE_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 LEAST_NOISE_CODES = 0.3
 NOISE_CODES = 2.5
 
@@ -90,20 +90,26 @@ def surfaces(photo: UInt8Array, alpha: UInt8Array) -> list[Surface]:
 def _noise(crop: UInt8Array, alpha: UInt8Array) -> float:
     """Noise of linear luminance (Immerkaer, "Fast noise variance estimation", 1996), in the calmest quarter of small solid blocks."""
     height, width = alpha.shape
-    step = max(NOISE_BLOCK, int((height * width / NOISE_BLOCKS) ** 0.5))
-    found: list[tuple[float, float]] = []
-    for y in range(0, height - NOISE_BLOCK + 1, step):
-        for x in range(0, width - NOISE_BLOCK + 1, step):
-            if alpha[y : y + NOISE_BLOCK, x : x + NOISE_BLOCK].min() >= SOLID_ALPHA:
-                light = decode_scene(crop[y : y + NOISE_BLOCK, x : x + NOISE_BLOCK]) @ LUMINANCE
-                rough = cv2.filter2D(light, -1, NOISE_KERNEL)[1:-1, 1:-1]
-                found.append((float(np.abs(rough).mean()) * (np.pi / 2.0) ** 0.5 / 6.0, float(light.mean())))
-    if not found:
+    if min(height, width) < NOISE_BLOCK:
         return 0.0
-    level = float(np.median([light for _, light in found]))
+    step = max(NOISE_BLOCK, int((height * width / NOISE_BLOCKS) ** 0.5))
+
+    def blocks(image: UInt8Array) -> UInt8Array:
+        """Views of every block, their two axes last: one look-up and one filter then serve all of them."""
+        windows: UInt8Array = sliding_window_view(image, (NOISE_BLOCK, NOISE_BLOCK), (0, 1))  # type: ignore[call-overload]
+        return windows[::step, ::step]
+
+    solid = blocks(alpha).min(axis=(-1, -2)) >= SOLID_ALPHA
+    if not solid.any():
+        return 0.0
+    light = np.einsum("ncyx,c->nyx", decode_scene(np.ascontiguousarray(blocks(crop)[solid])), LUMINANCE)
+    # Immerkaer's kernel is the second difference down times the second difference across.
+    rough = np.diff(np.diff(light, n=2, axis=1), n=2, axis=2)
+    spread = np.abs(rough).mean(axis=(1, 2)) * (np.pi / 2.0) ** 0.5 / 6.0
+    level = float(np.median(light.mean(axis=(1, 2))))
     # One 8-bit code is worth this much linear light at that level (slope of the sRGB curve, its linear part below).
     code = max(2.4 * level ** (1.4 / 2.4) / 1.055, 1.0 / 12.92) / 255.0
-    return min(max(float(np.percentile([spread for spread, _ in found], 25)), LEAST_NOISE_CODES * code), NOISE_CODES * code)
+    return min(max(float(np.percentile(spread, 25)), LEAST_NOISE_CODES * code), NOISE_CODES * code)
 
 
 def _materials(small: FloatArray, solid: UInt8Array) -> tuple[UInt8Array, list[Reflection]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from editing import color
@@ -46,6 +46,7 @@ def test_every_code_survives_both_linear_spaces() -> None:
     assert np.array_equal(color.encode_scene(color.decode_scene(codes)), codes)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0.0, 1.0), min_size=3, max_size=3))
 def test_lab_and_oklab_round_trips(values: list[float]) -> None:
     linear = np.array(values)
