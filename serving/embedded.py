@@ -197,7 +197,10 @@ class EmbeddedServer:
                 raise ServerStartError(f"The embedded server ended while starting (status {process.returncode}).\n{self.error_lines()}")
             try:
                 with urllib.request.urlopen(f"{self.http_url}/v2/health/ready", timeout=1.0) as answer:
-                    if answer.status == 200:
+                    ready = answer.status == 200
+                # The metrics' port opens a moment after the others.
+                with urllib.request.urlopen(self.metrics_url, timeout=1.0):
+                    if ready:
                         return
             except (urllib.error.URLError, OSError):
                 pass
