@@ -58,12 +58,11 @@ class Measured:
 
 
 class InProcess:
-    """Answers the pipeline's calls with the graphs and the applier in this process; texts are kept, as the response cache does."""
+    """Answers the pipeline's calls with the graphs and the applier in this process."""
 
     def __init__(self, segmenter: Segmenter) -> None:
         self.segmenter = segmenter
         self.object_source = object_source(segmenter.spec)
-        self.texts: dict[bytes, Arrays] = {}
         self.seconds = 0.0  # in graphs and applier so far
 
     def __call__(self, model: str, inputs: Mapping[str, npt.NDArray[np.generic]], outputs: Sequence[str]) -> Arrays:
@@ -77,10 +76,7 @@ class InProcess:
         if model == "applier":
             return apply(dict(inputs), self.object_source)
         if model == "sam3_text_encoder":
-            key = inputs["input_ids"].tobytes()
-            if key not in self.texts:
-                self.texts[key] = self.segmenter.text_encoder(dict(inputs))
-            return self.texts[key]
+            return self.segmenter.text_encoder(dict(inputs))
         if model == "sam3_image_encoder":
             return self.segmenter.image_encoder(dict(inputs))
         texts = {name: inputs[name] for name in ("text_features", "text_mask")}

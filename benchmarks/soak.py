@@ -27,8 +27,8 @@ import typer
 
 from benchmarks.curves import Panel, curves
 from benchmarks.pipeline import embedded
-from benchmarks.process_memory import descendants, proportional_bytes
 from benchmarks.work import GRAPHS, PHOTOS, BenchmarkError, machine
+from serving.processes import family, proportional_bytes
 from serving.targets import target
 
 MIB = 2**20
@@ -53,8 +53,8 @@ class Sampler(threading.Thread):
     def run(self) -> None:
         """Sample until `stop`."""
         while not self._end.wait(0.5):
-            ours = set(descendants(self.worker))
-            others = set(descendants(os.getpid())) - ours - {os.getpid()}
+            ours = set(family(self.worker))
+            others = set(family(os.getpid())) - ours - {os.getpid()}
             sizes = [sum(map(proportional_bytes, pids)) / MIB for pids in (ours, others)]
             if sizes[0]:
                 self.samples.append(Sample(self.done, *sizes))

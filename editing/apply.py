@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from editing.composite import Painter, composite
 from editing.errors import ConceptNotFoundError, EditError, UnknownNameError
 from editing.inpaint import Inpainter
+from editing.light import Light, photo_light
 from editing.matte import Matte, unite
 from editing.overlap import resolve
 from editing.recolor import Recolorer
@@ -74,19 +75,15 @@ def edit_photo(
         warnings = _warnings(request, found)
         whole = {name: item.matte for name, item in found.items() if item.matte is not None}
         visible = resolve(request.concepts, whole, request.protect)
-    job = _Job(request, visible, _shield(request, whole), PhotoGeometry(photo), list(attachments), network)
+    job = _Job(photo, request, visible, _shield(request, whole), PhotoGeometry(photo), photo_light(photo), list(attachments), network)
     files: list[bytes] = []
     file_reports: list[FileReport] = []
     previews: list[tuple[str, bytes]] = []
     output_reports: list[OutputReport] = []
     for output in request.outputs:
         canvas = Canvas(photo.copy())
-        edits: list[EditReport] = []
         with clock.stage("apply"):
-            for edit in output.edits:
-                matte = visible.get(edit.concept)
-                parts = surfaces(photo, _extent(matte, edit, job)) if matte is not None else []
-                edits.append(_apply(canvas, edit, parts, job))
+            edits = [_apply(canvas, edit, job) for edit in output.edits]
         with clock.stage("encode"):
             files.append(encode(canvas.image, output.format, output.quality))
         file_reports.append(FileReport(kind="output", name=output.name, media_type=MEDIA_TYPES[output.format]))
@@ -110,12 +107,6 @@ def edit_photo(
         warnings=warnings,
     )
     return EditResult(files, report)
-
-
-def _extent(matte: Matte, edit: Edit, job: _Job) -> UInt8Array:
-    """Where a rule works: its matte, and for a new background also under the shadow that is kept on it."""
-    shadow = job.shadow_of(edit.concept) if isinstance(edit.rule, Remove) and edit.rule.mode == "background" else None
-    return matte.alpha if shadow is None else cv2.add(matte.alpha, shadow)
 
 
 def _check(request: PhotoRequest) -> None:
@@ -153,12 +144,29 @@ def _warnings(request: PhotoRequest, found: dict[str, Found]) -> list[str]:
 class _Job:
     """What the rules of one photo share. `visible`: resolved mattes by concept; `shield` uint8 [H,W]: protected pixels."""
 
+    photo: UInt8Array
     request: PhotoRequest
     visible: dict[str, Matte]
     shield: UInt8Array | None
     geometry: PhotoGeometry
+    light: Light
     attachments: list[bytes]
     network: Inpainter | None
+    _parts: dict[tuple[str, bool], list[Surface]] = field(default_factory=dict)
+
+    def parts_of(self, edit: Edit) -> list[Surface]:
+        """The surfaces that an edit works on, found once for all outputs; none where the concept was not found."""
+        matte = self.visible.get(edit.concept)
+        if matte is None:
+            return []
+        background = isinstance(edit.rule, Remove) and edit.rule.mode == "background"
+        key = (edit.concept, background)
+        if key not in self._parts:
+            # A new background also goes under the shadow that is kept on it.
+            shadow = self.shadow_of(edit.concept) if background else None
+            extent = matte.alpha if shadow is None else cv2.add(matte.alpha, shadow)
+            self._parts[key] = surfaces(self.photo, extent, self.light)
+        return self._parts[key]
 
     def shadow_of(self, concept: str) -> UInt8Array | None:
         """For "everything but product and shadow": the matte of the surfaces left out (the shadow), which stays on a new background."""
@@ -172,9 +180,9 @@ def _shield(request: PhotoRequest, whole: dict[str, Matte]) -> UInt8Array | None
     return unite(protected).alpha if protected else None
 
 
-def _apply(canvas: Canvas, edit: Edit, parts: list[Surface], job: _Job) -> EditReport:
+def _apply(canvas: Canvas, edit: Edit, job: _Job) -> EditReport:
     """Apply one edit to `canvas` in place. Several edits of one concept build on each other."""
-    rule = edit.rule
+    rule, parts = edit.rule, job.parts_of(edit)
     before = canvas.rgb.copy()
     confidence: float | None = None
     if isinstance(rule, Remove):

@@ -27,6 +27,7 @@ NOISE_STRENGTH = 2.0
 # this code on they are smoothed, whatever the new colour; JPEG errors are this many codes (standard deviation).
 STEEP_CODE = 232
 STEEP_NOISE_CODES = 2.0
+STEEP_LIGHT = float(decode_scene(np.array([[[STEEP_CODE]]], np.uint8))[0, 0, 0])  # scene-linear
 LEAST_EPSILON = 1e-9
 # Where all channels are burnt out the light was stronger than the picture says: by up to this factor in the middle of a burnt patch,
 # rising from its edge at these scales (shares of the work picture's longest side): a lamp's glow is wide, a sunlit patch is not.
@@ -64,7 +65,7 @@ class Recolorer:
         gain = float(target @ LUMINANCE) * self.exposure / reflection.luminance
         # A dark surface made light brings its noise and JPEG blocks up with it; variation below twice the noise is smoothed away.
         self._epsilon = (NOISE_STRENGTH * surface.noise / reflection.luminance) ** 2 if gain > LEAST_GAIN else 0.0
-        bright = bool((surface.small[surface.solid] > decode_table_at(STEEP_CODE)).any())
+        bright = bool((surface.small[surface.solid] > STEEP_LIGHT).any())
         self._steep = self._epsilon + _steep_epsilon(reflection.luminance) if bright else None
         self.margin = 2 * NOISE_RADIUS if bright or self._epsilon > 0.0 else 0
         # Nor does a photographer let the sunlit part of a floor burn out once the floor is light: brightness above the reference is eased.
@@ -83,7 +84,7 @@ class Recolorer:
     def paint(self, tile: Tile, linear: FloatArray) -> FloatArray:
         """See `editing.composite.Painter`."""
         shading, shine = self._reflection.parts(linear)
-        steep = self._steep is not None and linear.size > 0 and float(linear.max()) > decode_table_at(STEEP_CODE)
+        steep = self._steep is not None and linear.size > 0 and float(linear.max()) > STEEP_LIGHT
         if steep and self._burnt is not None:
             darkest = linear.min(axis=-1)
             share = np.clip((darkest - BURNT_FROM) / (BURNT_TO - BURNT_FROM), 0.0, 1.0)
@@ -111,11 +112,6 @@ class Recolorer:
         elif self._epsilon > 0.0:
             shading = smooth(shading, NOISE_RADIUS, self._epsilon)
         return _row(shading)
-
-
-def decode_table_at(code: int) -> float:
-    """Scene-linear value of one sRGB code."""
-    return float(decode_scene(np.array([[[code]]], np.uint8))[0, 0, 0])
 
 
 def _row(shading: FloatArray) -> FloatArray:

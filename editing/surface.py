@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from editing.color import LUMINANCE, decode_scene
-from editing.light import photo_light
+from editing.light import Light
 from editing.reflection import Reflection, chroma_of, fit_reflection
 from imaging.arrays import BoolArray, FloatArray, UInt8Array
 
@@ -54,8 +54,8 @@ class Surface:
     noise: float
 
 
-def surfaces(photo: UInt8Array, alpha: UInt8Array) -> list[Surface]:
-    """Split a matte (uint8 [H,W]) on a photo (uint8 [H,W,3]) into materials; an empty list where nothing is selected."""
+def surfaces(photo: UInt8Array, alpha: UInt8Array, light: Light) -> list[Surface]:
+    """Split a matte (uint8 [H,W]) on a photo (uint8 [H,W,3]) in `light` into materials; an empty list where nothing is selected."""
     x, y, width, height = cv2.boundingRect(alpha)
     if width == 0 or height == 0:
         return []
@@ -69,7 +69,6 @@ def surfaces(photo: UInt8Array, alpha: UInt8Array) -> list[Surface]:
     if solid.sum() < 16:
         solid = (small_alpha >= max(1, int(small_alpha.max() * 0.6))).astype(np.uint8)
     labels, references = _materials(small, solid)
-    light = photo_light(photo)
 
     def part_of(part: UInt8Array, reflection: Reflection, where: BoolArray) -> Surface:
         colour = reflection.reference

@@ -24,8 +24,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.process_memory import descendants, proportional_bytes
 from segmentation.errors import SegmentationError
+from serving.processes import cpu_seconds, family, proportional_bytes
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 FOLDER = REPOSITORY / "build" / "full-size"
@@ -46,23 +46,11 @@ class MemoryWatch(threading.Thread):
     def run(self) -> None:
         """Sample until `stop`."""
         while not self._end.wait(self.seconds):
-            self.peak = max(self.peak, sum(proportional_bytes(pid) for pid in descendants(os.getpid())))
+            self.peak = max(self.peak, sum(proportional_bytes(pid) for pid in family(os.getpid())))
 
     def stop(self) -> None:
         """End the thread."""
         self._end.set()
-
-
-def _cpu_seconds() -> float:
-    """User and system time of this process and its living descendants so far."""
-    ticks = 0
-    for pid in descendants(os.getpid()):
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
@@ -73,9 +61,9 @@ def timed(report: dict[str, Any], name: str, watch: MemoryWatch) -> Iterator[Non
     """
     before = watch.peak
     watch.peak = 0
-    started, used = time.monotonic(), _cpu_seconds()
+    started, used = time.monotonic(), cpu_seconds(os.getpid())
     yield
-    seconds, cpu, peak = time.monotonic() - started, _cpu_seconds() - used, watch.peak / 2**30
+    seconds, cpu, peak = time.monotonic() - started, cpu_seconds(os.getpid()) - used, watch.peak / 2**30
     watch.peak = max(before, watch.peak)
     report[name] = {"seconds": round(seconds, 2), "cpu_seconds": round(cpu, 2), "peak_gib": round(peak, 2)}
     console.print(f"{name}: {seconds:.1f} s, {cpu:.1f} CPU s, peak {peak:.1f} GiB", highlight=False)

@@ -35,7 +35,7 @@ from operations.volume_lock import VolumeLock
 from serving import allocator, guard
 from serving.configs import PLAN_CONFIG
 from serving.errors import HostError, ServerStartError, ServingError
-from serving.preflight import check_shared_memory
+from serving.preflight import SEGMENT_PREFIX, check_shared_memory
 from serving.repository import ENGINE_SCRIPT, build, needed_shared_memory
 from serving.targets import target
 
@@ -46,7 +46,7 @@ RESTRICTED = "metadata,statistics,model-config,shared-memory,model-repository,tr
 RESTRICTED_BENCHMARK = "shared-memory,model-repository,trace,logging"
 DRAIN_SECONDS = 30
 # Python models' shared memory: named, so that what a crashed Triton leaves behind can be told from other programs' and removed.
-SEGMENT_PREFIX = "respray_triton_"
+TRITON_SEGMENTS = f"{SEGMENT_PREFIX}triton_"
 # A Triton that dies is started again under the worker, which waits for it; one that keeps dying ends the container, for its host to
 # restart or to give up on. Triton's Python backend is known to abort now and then on a starved machine (server issue 8882).
 RESTARTS = 3
@@ -133,7 +133,7 @@ def triton_command(repository: Path, role: str, environment: Mapping[str, str], 
         "tritonserver",
         "--disable-auto-complete-config",
         *(f"--{name}={value}" for name, value in flags.items()),
-        f"--backend-config=python,shm-region-prefix-name={SEGMENT_PREFIX}",
+        f"--backend-config=python,shm-region-prefix-name={TRITON_SEGMENTS}",
     ]
 
 
@@ -176,44 +176,44 @@ class Supervisor:
     def run(self, triton: list[str], worker: list[str] | None, start_timeout: float) -> int:
         """Run until the worker ends, Triton ends for good, or SIGTERM; the exit code for the container."""
         try:
-            self._start(triton, start_timeout)
+            running = self._start(triton, start_timeout)
             if worker is not None and not self.stopping:
                 self.worker = subprocess.Popen(worker, env={**os.environ, "TRITON_URL": f"127.0.0.1:{self.ports.grpc}"})
             while self.worker is None or self.worker.poll() is None:
-                if self.triton is None or self.triton.poll() is not None:
-                    if not self._may_restart():
+                if running.poll() is not None:
+                    if not self._may_restart(running.returncode):
                         break
-                    self._start(triton, start_timeout)
+                    running = self._start(triton, start_timeout)
                 time.sleep(0.2)
             return self._code()
         finally:
             for process in (self.worker, self.triton):
                 _end(process)
 
-    def _start(self, triton: list[str], seconds: float) -> None:
+    def _start(self, triton: list[str], seconds: float) -> subprocess.Popen[bytes]:
         """Start Triton and wait until it is ready."""
         # Triton's log belongs to stderr: stdout is the orchestrator's, one event a line.
         self.triton = subprocess.Popen(triton, stdout=sys.stderr, env={**allocator.environment(), **os.environ})
-        self._wait_ready(seconds)
+        self._wait_ready(self.triton, seconds)
+        return self.triton
 
-    def _may_restart(self) -> bool:
+    def _may_restart(self, status: int) -> bool:
         """Whether a Triton that has just ended is to be started again; clears what it left in shared memory."""
-        guard.remove_segments(SEGMENT_PREFIX)
+        guard.remove_segments(TRITON_SEGMENTS)
         now = time.monotonic()
         self.deaths = [*(at for at in self.deaths if now - at < RESTART_WINDOW_SECONDS), now]
-        if self.stopping or self.triton is None:
+        if self.stopping:
             return False
         again = len(self.deaths) <= RESTARTS
         plan = "starting it again" if again else f"it did so {len(self.deaths)} times in {RESTART_WINDOW_SECONDS:.0f} s: giving up"
-        print(f"respray: Triton ended by itself (status {self.triton.returncode}); {plan}", file=sys.stderr, flush=True)
+        print(f"respray: Triton ended by itself (status {status}); {plan}", file=sys.stderr, flush=True)
         return again
 
-    def _wait_ready(self, seconds: float) -> None:
-        assert self.triton is not None
+    def _wait_ready(self, triton: subprocess.Popen[bytes], seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while not self.stopping and not ready(self.ports.http):
-            if self.triton.poll() is not None:
-                raise ServerStartError(f"Triton ended while starting (status {self.triton.returncode}); its log stands above")
+            if triton.poll() is not None:
+                raise ServerStartError(f"Triton ended while starting (status {triton.returncode}); its log stands above")
             if time.monotonic() > deadline:
                 raise ServerStartError(f"Triton was not ready after {seconds:g} s (START_TIMEOUT_SEC); its log stands above")
             time.sleep(0.2)

@@ -15,7 +15,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 import uuid
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from types import TracebackType
 from serving import allocator, guard
 from serving.errors import HostError, ServerStartError
 from serving.preflight import LOOPBACK, SEGMENT_PREFIX, check_platform, check_shared_memory, claim_port, sweep_segments
+from serving.processes import cpu_seconds
 from serving.repository import needed_shared_memory
 from serving.server_files import ServerFiles, cache_folder, prepare
 
@@ -91,12 +91,7 @@ class EmbeddedServer:
 
     def cpu_seconds(self) -> float:
         """Processor time that the server and its Python models have used so far."""
-        ticks = 0
-        for process in _family(self._process.pid) if self._process is not None else []:
-            with contextlib.suppress(OSError):
-                fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-                ticks += int(fields[11]) + int(fields[12])  # utime and stime, proc(5)
-        return ticks / os.sysconf("SC_CLK_TCK")
+        return cpu_seconds(self._process.pid) if self._process is not None else 0.0
 
     def __enter__(self) -> EmbeddedServer:
         return self.start()
@@ -195,15 +190,9 @@ class EmbeddedServer:
         while time.monotonic() < deadline:
             if process.poll() is not None:
                 raise ServerStartError(f"The embedded server ended while starting (status {process.returncode}).\n{self.error_lines()}")
-            try:
-                with urllib.request.urlopen(f"{self.http_url}/v2/health/ready", timeout=1.0) as answer:
-                    ready = answer.status == 200
-                # The metrics' port opens a moment after the others.
-                with urllib.request.urlopen(self.metrics_url, timeout=1.0):
-                    if ready:
-                        return
-            except (urllib.error.URLError, OSError):
-                pass
+            # The metrics' port opens a moment after the others.
+            if _answers(f"{self.http_url}/v2/health/ready") and _answers(self.metrics_url):
+                return
             time.sleep(0.05)
         raise ServerStartError(
             f"The embedded server was not ready after {self.options.start_timeout:g} s; give it longer, or see why:\n{self.error_lines()}"
@@ -217,13 +206,12 @@ class EmbeddedServer:
         return "\n".join(f"  {line}" for line in list(chosen)[-count:]) + f"\nThe whole log: {self.log_file}"
 
 
-def _family(process: int) -> list[int]:
-    """A process and all that descend from it."""
-    found = [process]
-    for task in Path(f"/proc/{process}/task").glob("*/children"):
-        for child in task.read_text().split():
-            found += _family(int(child))
-    return found
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1.0) as answer:
+            return bool(answer.status == 200)
+    except OSError:  # URLError is one
+        return False
 
 
 def _new_log_file() -> Path:

@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -267,18 +266,10 @@ def test_metrics_of_triton_are_those_of_a_real_server(triton_server: Any) -> Non
 
     from operations.observation import parse, triton_view
 
-    models = {"pipeline_bls", "applier", "sam3_image_encoder"}
-    # A server that has just become ready reports some of them only after a look or two of its own.
-    deadline = time.monotonic() + 30
-    while True:
-        text = urllib.request.urlopen(triton_server.metrics_url, timeout=10).read().decode()
-        missing = {name for name in _TRITON if not name.startswith("nv_gpu") and f"# TYPE {name} " not in text}
-        look = parse(text, at=0)
-        missing |= models - {model.name for model in triton_view(look, look)}
-        if not missing or time.monotonic() > deadline:
-            break
-        time.sleep(0.2)
-    assert not missing
+    text = urllib.request.urlopen(triton_server.metrics_url, timeout=10).read().decode()
+    assert not {name for name in _TRITON if not name.startswith("nv_gpu") and f"# TYPE {name} " not in text}
+    look = parse(text, at=0)
+    assert {"pipeline_bls", "applier", "sam3_image_encoder"} <= {model.name for model in triton_view(look, look)}
 
 
 def test_dashboard_file_is_what_its_script_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

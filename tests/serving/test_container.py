@@ -143,7 +143,7 @@ def test_a_triton_that_dies_is_started_again_under_the_worker(surroundings: dict
     assert json.loads(output) == {"drained": True}  # the worker lived on and edits again
     assert running.returncode == 0
     assert "Triton ended by itself (status -9); starting it again" in told
-    assert not list(Path("/dev/shm").glob(f"{container.SEGMENT_PREFIX}*"))
+    assert not list(Path("/dev/shm").glob(f"{container.TRITON_SEGMENTS}*"))
 
 
 def test_a_triton_that_keeps_dying_ends_the_container(tmp_path: Path) -> None:

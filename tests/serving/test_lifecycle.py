@@ -17,6 +17,7 @@ import pytest
 from serving.client import PipelineClient
 from serving.embedded import EmbeddedServer, ServerOptions
 from serving.errors import ServerStartError
+from serving.processes import family
 from serving.repository import SOURCES, build
 from serving.statistics import difference
 from serving.targets import target
@@ -41,15 +42,6 @@ server = EmbeddedServer(Path(sys.argv[1]), ServerOptions(log_file=Path(sys.argv[
 print("ready", flush=True)
 time.sleep(600)
 """
-
-
-def family(pid: int) -> list[int]:
-    """A process and all that descend from it."""
-    found = [pid]
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in task.read_text().split():
-            found += family(int(child))
-    return found
 
 
 def segments(pid: int) -> list[str]:
