@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,20 +15,24 @@ from .vocabulary import build_tokenizer, save_tokenizer
 
 IMAGE, PATCH, WIDTH, QUERIES = 320, 16, 96, 32
 MASK = IMAGE // PATCH * 4
+# Where the heads of the vision encoder look at first, one offset (x, y) in patches each, and how firmly (logit that falls off per patch).
+NEIGHBOURS = ((-1, -1), (0, -1), (1, -1), (-1, 0), (1, 0), (-1, 1))
+FIRMNESS = 4.0
+# Layers that see the whole photo look farther; content counts less than place at first.
+GLOBAL_REACH, GLOBAL_SHARE, CONTENT = 3, 0.5, 0.3
 
 
 def demo_config() -> Sam3Config:
-    """Sam3Config of the demo model: about 8 M parameters, 320 x 320 input, 80 x 80 masks."""
+    """Sam3Config of the demo model: about 5 M parameters, 320 x 320 input, 80 x 80 masks."""
     grid = IMAGE // PATCH
-    layers = 9
     return Sam3Config(
         vision_config={
             "model_type": "sam3_vision_model", "fpn_hidden_size": WIDTH,
             "backbone_feature_sizes": [[grid * 4] * 2, [grid * 2] * 2, [grid] * 2],
             "backbone_config": {
-                "model_type": "sam3_vit_model", "hidden_size": 256, "intermediate_size": 768, "num_hidden_layers": layers,
-                "num_attention_heads": 8, "image_size": IMAGE, "pretrain_image_size": IMAGE, "patch_size": PATCH,
-                "window_size": grid // 2, "global_attn_indexes": list(range(2, layers, 3)),
+                "model_type": "sam3_vit_model", "hidden_size": 192, "intermediate_size": 576, "num_hidden_layers": 8,
+                "num_attention_heads": len(NEIGHBOURS), "image_size": IMAGE, "pretrain_image_size": IMAGE, "patch_size": PATCH,
+                "window_size": grid // 2, "global_attn_indexes": [2, 5],
             },
         },
         text_config={
@@ -132,6 +137,49 @@ def initialise(model: torch.nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, (torch.nn.Linear, torch.nn.Conv2d)):
             torch.nn.init.xavier_normal_(module.weight)
+        elif isinstance(module, torch.nn.ConvTranspose2d):  # of stride 2 and size 2: every output has in_channels inputs
+            torch.nn.init.normal_(module.weight, std=module.in_channels ** -0.5)
+
+
+def look_around(backbone: Any) -> None:
+    """Let every head of a fresh vision encoder attend to one neighbour of each patch, as a convolution does.
+
+    After d'Ascoli et al., "ConViT" (2021): a transformer that starts as a convolution learns from far fewer photos. The place is
+    written into the biases of queries and keys: their product turns with the distance, by the rotary position encoding.
+    """
+    config = backbone.config
+    size = config.hidden_size // config.num_attention_heads
+    pairs = size // 4  # per axis; a pair of channels turns with one frequency, and the two fastest tell places apart
+    frequency = 10_000.0 ** (-torch.arange(pairs) / pairs)
+    falls = float((1 - frequency[:2].cos()).sum())
+    with torch.no_grad():
+        for number, layer in enumerate(backbone.layers):
+            whole = number in config.global_attn_indexes
+            # The library squeezes the positions of layers that see the whole photo into a window's range.
+            squeeze = config.window_size / (config.image_size // config.patch_size)
+            reach = GLOBAL_REACH * squeeze if whole else 1.0
+            amplitude = ((GLOBAL_SHARE if whole else 1.0) * FIRMNESS / falls * size ** 0.5) ** 0.5
+            query, key = layer.attention.q_proj, layer.attention.k_proj
+            query.weight *= CONTENT
+            key.weight *= CONTENT
+            for head, offset in enumerate(NEIGHBOURS):
+                for axis, distance in enumerate(offset):
+                    for pair in range(2):
+                        at = head * size + 2 * (axis * pairs + pair)
+                        angle = torch.tensor(-float(frequency[pair]) * distance * reach)
+                        query.bias[at:at + 2] = amplitude * torch.tensor([1.0, 0.0])
+                        key.bias[at:at + 2] = amplitude * torch.stack([angle.cos(), angle.sin()])
+
+
+def take_eyes(model: Any, weights: dict[str, torch.Tensor], pixels: torch.Tensor) -> None:
+    """Put a trained backbone into a fresh model. The neck's first layers are divided by the size of its features on ``pixels``."""
+    backbone = model.vision_encoder.backbone
+    backbone.load_state_dict({n.removeprefix("backbone."): w for n, w in weights.items() if n.startswith("backbone.")}, strict=False)
+    with torch.no_grad():
+        size = backbone(pixels).last_hidden_state.std()
+        for level in model.vision_encoder.neck.fpn_layers:
+            first = level.scale_layers[0] if len(level.scale_layers) > 1 or level.scale_factor == 2.0 else level.proj1
+            first.weight /= size
 
 
 def save_checkpoint(weights: dict[str, torch.Tensor], folder: Path) -> None:

@@ -1,6 +1,7 @@
-"""Train the demo checkpoint: a small transformers Sam3Model, on rooms rendered by ``scenes``.
+"""Train the demo checkpoint, second part: a small transformers Sam3Model, on rooms rendered by ``scenes``.
 
-    python scripts/train_demo.py --minutes 100 --workers 1
+    python scripts/train_vision.py
+    python scripts/train_demo.py --vision .cache/demo-train/vision.pt --minutes 100
 
 Stops and resumes at any time: scenes are cached, the training state is written every few minutes, and the learning rate
 follows the minutes of this thread's processor time, so that a busy machine costs no part of the schedule. Uses a GPU where there
@@ -15,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import multiprocessing
 import signal
 import sys
@@ -24,6 +24,7 @@ import time
 from pathlib import Path
 
 import cv2
+import numpy as np
 import torch
 from transformers import Sam3Model
 from transformers.models.sam3 import modeling_sam3
@@ -31,52 +32,17 @@ from transformers.models.sam3 import modeling_sam3
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scenes.batches import Feeder
 from scenes.dataset import Cache, render_shards
-from scenes.model import IMAGE, demo_config, forward, initialise, rotate, save_checkpoint
+from scenes.model import IMAGE, demo_config, forward, initialise, look_around, normalise, rotate, save_checkpoint, take_eyes
 from scenes.objective import INSTANCE_LOSSES, DenseHeads, losses
+from scenes.optimise import Average, Masters, Optimisers, fast_type, schedule
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-class Masters:
-    """float32 copies of the parameters of ``half`` for the optimiser; everything else is optimised in place.
-
-    ``half`` becomes ``dtype``: bfloat16 where the hardware multiplies it faster, else float32.
-    """
-
-    def __init__(self, model: torch.nn.Module, half: torch.nn.Module, dtype: torch.dtype) -> None:
-        half.to(dtype)
-        self.pairs = [(p, torch.nn.Parameter(p.detach().float())) for p in half.parameters()]
-        lookup = {id(p): m for p, m in self.pairs}
-        self.named = [(n, lookup.get(id(p), p)) for n, p in model.named_parameters()]
-
-    def take_gradients(self) -> None:
-        """Hand the model's gradients to the masters."""
-        for p, m in self.pairs:
-            m.grad = None if p.grad is None else p.grad.float()
-            p.grad = None
-
-    @torch.no_grad()
-    def give_weights(self) -> None:
-        """Round the masters into the model."""
-        for p, m in self.pairs:
-            p.copy_(m)
-
-    def state(self) -> dict[str, torch.Tensor]:
-        """float32 weights of the whole model by name."""
-        return {n: p.detach() for n, p in self.named}
-
-
-def fast_type(device: torch.device) -> torch.dtype:
-    """The type that matrix products are fastest in: bfloat16 on a GPU or a CPU with AMX, float32 on other CPUs."""
-    if device.type == "cuda":
-        return torch.bfloat16
-    cpu = Path("/proc/cpuinfo")
-    return torch.bfloat16 if cpu.exists() and "amx_bf16" in cpu.read_text() else torch.float32
-
-
-def learning_rate(progress: float, step: int, peak: float) -> float:
-    """Linear warm-up over 150 steps, then a cosine to 1 % of the peak."""
-    return peak * min(1.0, (step + 1) / 150) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
+def load_matching(model: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    """Take over the weights that have the same name and shape; the others stay as they are."""
+    own = model.state_dict()
+    model.load_state_dict({n: w for n, w in weights.items() if n in own and own[n].shape == w.shape}, strict=False)
 
 
 def parse() -> argparse.Namespace:
@@ -89,13 +55,15 @@ def parse() -> argparse.Namespace:
     p.add_argument("--first", type=int, default=512, help="wait for this many scenes before the first step")
     p.add_argument("--images", type=int, default=8, help="photos per step")
     p.add_argument("--prompts", type=int, default=14, help="prompts per step")
-    p.add_argument("--lr", type=float, default=1e-3, help="peak learning rate of the vision encoder")
+    p.add_argument("--lr", type=float, default=2e-3, help="peak rate of AdamW")
+    p.add_argument("--muon", type=float, default=0.02, help="peak rate of Muon")
+    p.add_argument("--seeing", type=float, default=0.25, help="rates of the vision encoder's backbone over those")
     p.add_argument("--augment", type=float, default=0.5, help="how often photos are distorted")
-    p.add_argument("--heads", type=float, default=2.5, help="learning rate of everything but the vision encoder, over --lr")
     p.add_argument("--dense", type=float, default=2.0, help="weight of the dense training aid")
     p.add_argument("--instances", type=float, default=0.3, help="weight of the instance losses, noisy while regions are not learnt")
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--feeders", type=int, default=1, help="threads that prepare batches; a GPU needs about 8")
+    p.add_argument("--vision", type=Path, help="what scripts/train_vision.py saved, to begin from")
     p.add_argument("--start", type=Path, help="checkpoint to begin from where there is no saved state, for instance the committed one")
     p.add_argument("--export", action="store_true", help="only write the averaged weights of the saved state to --out")
     return p.parse_args()
@@ -120,44 +88,43 @@ def main() -> None:
     cache = Cache(args.cache / str(IMAGE))
     while cache.refresh() < args.first:
         time.sleep(2)
-    model = Sam3Model._from_config(demo_config(), attn_implementation="matmul").to(device).train()
+    fast = fast_type(device)
+    # torch's own attention is the faster one in float32, and slow in bfloat16 on a CPU: see ``scenes.model.matmul_attention``.
+    attention = "sdpa" if fast == torch.float32 else "matmul"
+    model = Sam3Model._from_config(demo_config(), attn_implementation=attention).to(device).train()
     initialise(model)
+    look_around(model.vision_encoder.backbone)
     if args.start:
-        model.load_state_dict(Sam3Model.from_pretrained(args.start).state_dict())
-    ema = {k: v.detach().clone().float() for k, v in model.state_dict().items()}
+        load_matching(model, Sam3Model.from_pretrained(args.start).float().state_dict())
+    if args.vision:
+        seen = torch.load(args.vision, map_location="cpu", weights_only=True)["average"]
+        take_eyes(model, seen, normalise(np.stack([cache.sample(np.random.default_rng(i))[..., :3] for i in range(8)])).to(device))
     saved = torch.load(state_path, map_location=device, weights_only=True) if state_path.exists() else None
     if saved:
         model.load_state_dict(saved["model"], strict=False)
-    fast = fast_type(device)
     masters = Masters(model, model.vision_encoder, fast)
     modeling_sam3.apply_rotary_pos_emb_2d = rotate
     aid = DenseHeads().to(device)
+    backbone = [(n, p) for n, p in masters.named if ".backbone." in n]
+    rest = [(n, p) for n, p in masters.named if ".backbone." not in n]
     everything = [*(p for _, p in masters.named), *aid.parameters()]
-    seeing = {id(m) for _, m in masters.pairs}
-    groups = []
-    for rate, members in ((1.0, [p for p in everything if id(p) in seeing]), (args.heads, [p for p in everything if id(p) not in seeing])):
-        groups += [{"params": [p for p in members if p.ndim > 1], "weight_decay": 0.05, "rate": rate},
-                   {"params": [p for p in members if p.ndim <= 1], "weight_decay": 0.0, "rate": rate}]
-    opt = torch.optim.AdamW(groups, lr=args.lr, betas=(0.9, 0.98), fused=True)
+    opt = Optimisers([(args.seeing, backbone), (1.0, [*rest, *(("aid." + n, p) for n, p in aid.named_parameters())])], args.lr, args.muon)
+    average = Average(masters.state())
+    model.vision_encoder.backbone.compile()
     step, minutes = 0, 0.0
     if saved:
         aid.load_state_dict(saved["aid"], strict=False)
-        if saved["opt"]:
-            opt.load_state_dict(saved["opt"])
-        ema, step, minutes = saved["ema"], saved["step"], saved["minutes"]
+        opt.load_state_dict(saved["opt"])
+        average.weights, step, minutes = saved["ema"], saved["step"], saved["minutes"]
     feeder = Feeder(cache, args.images, args.prompts, args.augment, seed=step, threads=args.feeders)
     log = (args.cache / "log.jsonl").open("a")
     sums: dict[str, float] = {}
     last_save, used = time.time(), time.thread_time()
-    first = step - 150 if saved and saved["opt"] else step  # Warm up anew where the optimiser starts anew.
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, lambda *_: stop.set())
     while minutes < args.minutes and not stop.is_set():
         batch = {k: v.to(device) for k, v in feeder.queue.get().items()}
-        lr = learning_rate(minutes / args.minutes, step - first, args.lr)
-        for g in opt.param_groups:
-            g["lr"] = lr * g["rate"]
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=fast == torch.bfloat16):
             out = forward(model, batch["pixels"], batch["ids"], batch["attention"], batch["index"])
             aids = {"dense": args.dense * aid(out["levels"], batch["dense"]), "answer": aid.answer(out["encoded"], batch["region"]),
@@ -165,29 +132,28 @@ def main() -> None:
                                        batch["dense"])}
         parts = {**aids, **losses(out, batch)}
         total = sum(v * args.instances if n in INSTANCE_LOSSES else v for n, v in parts.items())
-        opt.zero_grad(set_to_none=True)
+        opt.zero_grad()
         total.backward()
         masters.take_gradients()
         torch.nn.utils.clip_grad_norm_(everything, 1.0)
-        opt.step()
+        scale = schedule(minutes / args.minutes, step)
+        opt.step(scale)
         masters.give_weights()
         step += 1
-        k = min(0.998, 1 - 10 / (step + 20))
-        for name, value in masters.state().items():
-            ema[name].lerp_(value, 1 - k)
+        average.update(masters.state(), step)
         for name, v in parts.items():
             sums[name] = sums.get(name, 0.0) + float(v.detach())
         minutes += (time.thread_time() - used) / 60
         used = time.thread_time()
         if step % 20 == 0:
-            row = {"step": step, "minutes": round(minutes, 2), "lr": round(lr, 6), "scenes": cache.refresh(),
+            row = {"step": step, "minutes": round(minutes, 2), "rate": round(scale, 4), "scenes": cache.refresh(),
                    **{n: round(v / 20, 4) for n, v in sums.items()}}
             log.write(json.dumps(row) + "\n")
             log.flush()
             sums = {}
         if time.time() - last_save > 180 or minutes >= args.minutes or stop.is_set():
             tmp = state_path.with_suffix(".tmp")
-            torch.save({"model": masters.state(), "aid": aid.state_dict(), "opt": opt.state_dict(), "ema": ema, "step": step,
+            torch.save({"model": masters.state(), "aid": aid.state_dict(), "opt": opt.state_dict(), "ema": average.weights, "step": step,
                         "minutes": minutes}, tmp)
             tmp.rename(state_path)
             last_save = time.time()

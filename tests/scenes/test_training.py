@@ -92,3 +92,37 @@ def test_assignment_is_the_cheapest(model):
         best = min(sum(cost[i, q] for i, q in enumerate(p)) for p in itertools.permutations(range(6), n))
         got = assign(cost)
         assert len(set(got)) == n and np.isclose(cost[np.arange(n), got].sum(), best)
+
+
+def test_fresh_heads_look_at_their_neighbours(model):
+    import torch
+    from transformers import Sam3Model
+    backbone = Sam3Model._from_config(model.demo_config(), attn_implementation="eager").vision_encoder.backbone.eval()
+    model.initialise(backbone)
+    model.look_around(backbone)
+    seen = []
+    backbone.layers[0].attention.register_forward_hook(lambda module, given, out: seen.append(out[1]))
+    with torch.no_grad():
+        backbone(torch.rand(1, 3, model.IMAGE, model.IMAGE) * 2 - 1)
+    grid = backbone.config.window_size
+    middle = grid // 2 * grid + grid // 2
+    places = [divmod(int(seen[0][0, head, middle].argmax()), grid) for head in range(len(model.NEIGHBOURS))]
+    assert [(x - grid // 2, y - grid // 2) for y, x in places] == list(model.NEIGHBOURS)
+
+
+@pytest.mark.parametrize("shape", [(24, 40), (40, 24)])
+def test_muon_steps_as_torchs_does(model, shape):
+    import torch
+
+    from scenes.optimise import Muon
+    torch.manual_seed(0)
+    start = torch.randn(shape)
+    ours, theirs = torch.nn.Parameter(start.clone()), torch.nn.Parameter(start.clone())
+    both = [Muon([{"params": [ours]}], lr=0.1), torch.optim.Muon([theirs], lr=0.1, weight_decay=0.05)]
+    for _ in range(3):
+        gradient = torch.randn(shape)
+        for p, optimiser in zip((ours, theirs), both, strict=True):
+            p.grad = gradient.clone()
+            optimiser.step()
+    assert torch.allclose(ours, theirs, atol=0.02)  # that one multiplies in bfloat16
+    assert float((ours - start).abs().max()) > 0.05

@@ -1,0 +1,144 @@
+"""How the demo model's weights are moved: the optimisers, their rates, and full-precision copies of rounded weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+
+WARM_UP = 100
+# A matrix with a smaller side is a head, not a hidden layer.
+LEAST_SIDE = 32
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose steps are made orthogonal for matrices (Jordan 2024, "Muon: an optimizer for hidden layers").
+
+    What ``torch.optim.Muon`` does, in float32: that one multiplies in bfloat16, which CPUs without AMX emulate (measured: three
+    times as long).
+    """
+
+    def __init__(self, groups: list[dict], lr: float, momentum: float = 0.95, weight_decay: float = 0.05, iterations: int = 5) -> None:
+        super().__init__(groups, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "iterations": iterations})
+
+    @torch.no_grad()
+    def step(self, closure=None) -> None:  # type: ignore[override]
+        """Move every matrix that has a gradient."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                mean = self.state[p].setdefault("momentum_buffer", torch.zeros_like(p))
+                mean.mul_(group["momentum"]).add_(p.grad)
+                direction = orthogonal(p.grad.add(mean, alpha=group["momentum"]), group["iterations"])
+                p.mul_(1 - group["lr"] * group["weight_decay"])
+                p.add_(direction, alpha=-group["lr"] * max(1.0, p.shape[0] / p.shape[1]) ** 0.5)
+
+
+def orthogonal(matrix: torch.Tensor, iterations: int) -> torch.Tensor:
+    """The nearest (semi-)orthogonal matrix, roughly: Newton-Schulz iterations with Jordan's coefficients."""
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = matrix.T if tall else matrix
+    x = x / (x.norm() + 1e-7)
+    for _ in range(iterations):
+        square = x @ x.T
+        x = 3.4445 * x + (-4.7750 * square + 2.0315 * (square @ square)) @ x
+    return x.T if tall else x
+
+
+class Optimisers:
+    """Muon for hidden matrices, AdamW for everything else; ``rates`` scales both for parts of the model."""
+
+    def __init__(self, parts: Iterable[tuple[float, list[tuple[str, torch.nn.Parameter]]]], lr: float, muon: float) -> None:
+        hidden, rest = [], []
+        for rate, members in parts:
+            matrices = [p for n, p in members if is_hidden(n, p)]
+            others = [p for n, p in members if not is_hidden(n, p)]
+            hidden.append({"params": matrices, "rate": rate})
+            rest += [{"params": [p for p in others if p.ndim > 1], "weight_decay": 0.05, "rate": rate},
+                     {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0, "rate": rate}]
+        self.peaks = (muon, lr)
+        self.each = (Muon(hidden, muon), torch.optim.AdamW(rest, lr=lr, betas=(0.9, 0.98), fused=True))
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for optimiser in self.each:
+            optimiser.zero_grad(set_to_none=True)
+
+    def step(self, scale: float) -> None:
+        """Move everything, at ``scale`` of the peak rates."""
+        for optimiser, peak in zip(self.each, self.peaks, strict=True):
+            for group in optimiser.param_groups:
+                group["lr"] = peak * scale * group["rate"]
+            optimiser.step()
+
+    def state_dict(self) -> list[dict]:
+        """Of both, in order."""
+        return [optimiser.state_dict() for optimiser in self.each]
+
+    def load_state_dict(self, states: list[dict]) -> None:
+        """What ``state_dict`` returned."""
+        for optimiser, state in zip(self.each, states, strict=True):
+            optimiser.load_state_dict(state)
+
+
+def is_hidden(name: str, p: torch.Tensor) -> bool:
+    """Whether a parameter is a layer's matrix, and no table of tokens, queries or positions."""
+    return p.ndim == 2 and min(p.shape) >= LEAST_SIDE and "embed" not in name.rsplit(".", 2)[-2] and name.endswith("weight")
+
+
+def schedule(progress: float, step: int) -> float:
+    """Share of the peak rate: a linear warm-up, then all of it up to half of the training, then a straight line down to 1 %."""
+    return min(1.0, (step + 1) / WARM_UP) * min(1.0, 2.0 * (1.0 - min(progress, 1.0)) + 0.01)
+
+
+class Masters:
+    """float32 copies of the parameters of ``half`` for the optimiser; everything else is optimised in place.
+
+    ``half`` becomes ``dtype``: bfloat16 where the hardware multiplies it faster, else float32.
+    """
+
+    def __init__(self, model: torch.nn.Module, half: torch.nn.Module, dtype: torch.dtype) -> None:
+        half.to(dtype)
+        self.pairs = [(p, torch.nn.Parameter(p.detach().float())) for p in half.parameters()]
+        lookup = {id(p): m for p, m in self.pairs}
+        self.named = [(n, lookup.get(id(p), p)) for n, p in model.named_parameters()]
+
+    def take_gradients(self) -> None:
+        """Hand the model's gradients to the masters."""
+        for p, m in self.pairs:
+            m.grad = None if p.grad is None else p.grad.float()
+            p.grad = None
+
+    @torch.no_grad()
+    def give_weights(self) -> None:
+        """Round the masters into the model."""
+        for p, m in self.pairs:
+            p.copy_(m)
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """float32 weights of the whole model by name."""
+        return {n: p.detach() for n, p in self.named}
+
+
+class Average:
+    """Exponential moving average of weights by name: what is exported."""
+
+    def __init__(self, weights: dict[str, torch.Tensor]) -> None:
+        self.weights = {n: p.clone().float() for n, p in weights.items()}
+
+    @torch.no_grad()
+    def update(self, weights: dict[str, torch.Tensor], step: int) -> None:
+        """Take in the weights after a step; early ones are forgotten sooner."""
+        keep = min(0.996, 1 - 10 / (step + 20))
+        for name, value in weights.items():
+            self.weights[name].lerp_(value.float(), 1 - keep)
+
+
+def fast_type(device: torch.device) -> torch.dtype:
+    """The type that matrix products are fastest in: bfloat16 on a GPU or a CPU with AMX, float32 on other CPUs."""
+    if device.type == "cuda":
+        return torch.bfloat16
+    cpu = Path("/proc/cpuinfo")
+    return torch.bfloat16 if cpu.exists() and "amx_bf16" in cpu.read_text() else torch.float32
