@@ -12,7 +12,7 @@ import numpy as np
 
 from editing.color import decode_scene, encode_scene
 from editing.field import Tile
-from editing.fringe import edge_of, repaint
+from editing.fringe import repaint
 from editing.surface import Surface
 from imaging.arrays import BoolArray, FloatArray, IntArray, UInt8Array
 
@@ -20,6 +20,11 @@ from imaging.arrays import BoolArray, FloatArray, IntArray, UInt8Array
 TILE_SIDE = 192
 # A small photo has more edge for its area, and needs tiles for all cores: smaller ones, but not so small that their number costs more.
 SMALL_BOX, SMALL_TILE_SIDE = 1_500_000, 128
+
+# Colours of surface and surroundings that differ by less than this (distance over the brighter one) cannot tell the one's share in a
+# pixel, and that surely can; a pixel further from the line between both than this share of their distance is a third thing.
+ALIKE, DIFFERENT = 0.1, 0.35
+OFF_LINE = 0.25
 
 
 class Painter(Protocol):
@@ -51,30 +56,31 @@ def composite(photo: UInt8Array, target: UInt8Array, surface: Surface, painter: 
 
     def work(tile: Tile) -> None:
         alpha = surface.alpha[tile.y0 : tile.y1, tile.x0 : tile.x1]
-        least, most = int(alpha.min()), int(alpha.max())
-        if most == 0:
+        if not alpha.any():
             return
         wide = tile.grown(painter.margin)
         kept = (slice(tile.y0 - wide.y0, tile.y1 - wide.y0), slice(tile.x0 - wide.x0, tile.x1 - wide.x0))
         codes = source[wide.y0 : wide.y1, wide.x0 : wide.x1]
         view = result[tile.y0 : tile.y1, tile.x0 : tile.x1]
-        if least == 255:
+        beside = tile.grown(1)
+        if int(surface.alpha[beside.y0 : beside.y1, beside.x0 : beside.x1].min()) == 255:
             view[:] = painter.paint_solid(wide, codes)[kept]
             return
         cover = surface.alpha[wide.y0 : wide.y1, wide.x0 : wide.x1]
         linear = decode_scene(codes)
         # Everything about mixed pixels is done on lists of them: they are a tenth of the tile.
-        rows, columns = np.nonzero(edge_of(cover))
+        rows, columns = np.nonzero(rim_of(surface.alpha, wide))
         share = cover[rows, columns].astype(np.float32)[:, None] * np.float32(1 / 255)
         old, around = (sample(field, wide, rows, columns) for field in (inner, outer))
         was = linear[rows, columns]
+        share = believable(was, share, old, around)
         own = foreground(was, share, old, around)
         linear[rows, columns] = own
         new = painter.paint(wide, linear)
         mixed = encode_scene(new)
         painted = new[rows, columns]
-        edge = encode_scene(was + (painted - own) * share)
-        mixed[rows, columns] = repaint(edge, cover[rows, columns], codes[rows, columns], (old, around, painted))
+        edge = encode_scene(exchange(was, share, (old, around), own, painted))
+        mixed[rows, columns] = repaint(edge, share[:, 0], cover[rows, columns], codes[rows, columns], (old, around, painted))
         np.copyto(view, mixed[kept], where=(alpha > 0)[..., None])
 
     for_tiles(x1 - x0, y1 - y0, work)
@@ -86,6 +92,47 @@ def foreground(linear: FloatArray, share: FloatArray, fore: FloatArray, back: Fl
     All scene-linear float32 [n,3], `share` [n,1]: matte 0..1; `fore` and `back`: smooth colours of surface and surroundings.
     """
     return np.maximum(fore + share * (linear - share * fore - (1.0 - share) * back), 0.0)
+
+
+def exchange(
+    linear: FloatArray, share: FloatArray, colours: tuple[FloatArray, FloatArray], own: FloatArray, painted: FloatArray
+) -> FloatArray:
+    """Mixed pixels with the surface's `own` colour exchanged for the `painted` one; arrays as for `foreground`, `colours` are `fore` and
+    `back`.
+
+    What the two colours do not explain of a pixel is partly the surface's (in `own`), partly what lies behind it, and partly the mask's
+    error: that last part goes as far as the edit makes the surface darker, or a white surface's error would outshine a black one's.
+    """
+    fore, back = colours
+    rest = linear - share * fore - (1.0 - share) * back
+    behind = np.maximum(back + (1.0 - share) * rest, 0.0)
+    kept = np.clip(painted / np.maximum(own, 1e-4), 0.0, 1.0)
+    return np.maximum(share * painted + (1.0 - share) * behind + 2.0 * share * (1.0 - share) * kept * rest, 0.0)
+
+
+def rim_of(alpha: UInt8Array, tile: Tile) -> BoolArray:
+    """Pixels of a tile of a matte (uint8 [H,W]) that may be mixed: neither untouched nor surrounded by the surface, bool [h,w]."""
+    near = tile.grown(1)
+    least = cv2.erode(alpha[near.y0 : near.y1, near.x0 : near.x1], np.ones((3, 3), np.uint8))
+    inside = least[tile.y0 - near.y0 :, tile.x0 - near.x0 :][: tile.y1 - tile.y0, : tile.x1 - tile.x0]
+    return (inside < 255) & (alpha[tile.y0 : tile.y1, tile.x0 : tile.x1] > 0)
+
+
+def believable(linear: FloatArray, share: FloatArray, fore: FloatArray, back: FloatArray) -> FloatArray:
+    """The matte's share in mixed pixels, no larger than what the photo shows of the surface there; arrays as for `foreground`.
+
+    Where a mask claims more of a bright surface than a pixel holds, taking that much of it out would leave less than no light.
+    """
+    axis, here = fore - back, linear - back
+    square = np.maximum(np.einsum("nc,nc->n", axis, axis), 1e-8)
+    shown = np.einsum("nc,nc->n", here, axis) / square
+    rest = here - shown[:, None] * axis
+    off = np.sqrt(np.einsum("nc,nc->n", rest, rest) / square)
+    bright = np.maximum(np.einsum("nc,nc->n", fore, fore), np.einsum("nc,nc->n", back, back))
+    contrast = np.sqrt(square / np.maximum(bright, 1e-8))
+    trust = np.clip((contrast - ALIKE) / (DIFFERENT - ALIKE), 0.0, 1.0) * np.clip(2.0 - off / OFF_LINE, 0.0, 1.0)
+    excess = np.maximum(share - np.clip(shown, 0.0, 1.0)[:, None], 0.0)
+    return share - trust[:, None] * excess
 
 
 def sample(field: FloatArray, tile: Tile, rows: IntArray, columns: IntArray) -> FloatArray:
@@ -114,8 +161,9 @@ def surroundings(surface: Surface) -> tuple[FloatArray, FloatArray]:
 
 def _extend(small: FloatArray, known: BoolArray) -> FloatArray:
     weight = known.astype(np.float32)
-    total = np.zeros_like(small)
-    mass = np.full(weight.shape, 1e-6, np.float32)
+    # Far from all that is known, its mean.
+    total = np.full_like(small, 1e-9) * (small[known].mean(axis=0) if known.any() else small.mean(axis=(0, 1)))
+    mass = np.full(weight.shape, 1e-9, np.float32)
     for size, share in ((3, 1.0), (9, 1e-2), (31, 1e-4)):
         mass += share * cv2.blur(weight, (size, size))
         total += share * cv2.blur(small * weight[..., None], (size, size))

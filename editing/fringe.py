@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from editing.color import encode_scene
-from imaging.arrays import BoolArray, FloatArray, UInt8Array
+from imaging.arrays import FloatArray, UInt8Array
 
 # Alpha one, two and three pixels outside the edge: the reach of a 2 x 2 chroma sample that is enlarged linearly.
 TAIL = (3, 2, 1)
@@ -51,11 +51,12 @@ def without_tail(alpha: UInt8Array) -> UInt8Array:
     return cv2.threshold(alpha, max(TAIL), 255, cv2.THRESH_TOZERO)[1]
 
 
-def repaint(codes: UInt8Array, alpha: UInt8Array, photo: UInt8Array, colours: Sequence[FloatArray]) -> UInt8Array:
+def repaint(codes: UInt8Array, painted: FloatArray, alpha: UInt8Array, photo: UInt8Array, colours: Sequence[FloatArray]) -> UInt8Array:
     """Edge pixels of an edit with the surface's old chroma replaced by its new one; all arrays list the same n pixels.
 
-    `codes` uint8 [n,3]: what the edit made of them by `alpha` uint8 [n] (0..254); `photo` uint8 [n,3]: what they were; `colours`: three
-    float32 [n,3] scene-linear: the surface's old colour, its surroundings', and the surface's new colour.
+    `codes` uint8 [n,3]: what the edit made of them when it painted the share `painted` float32 [n] of each; `alpha` uint8 [n]: the matte;
+    `photo` uint8 [n,3]: what they were; `colours`: three float32 [n,3] scene-linear: the surface's old colour, its surroundings', and the
+    surface's new colour.
     """
     fields = encode_scene(np.stack(colours))
     was, fore, back, now = np.concatenate([photo[None], fields]).astype(np.float32) @ TO_CHROMA.T
@@ -65,13 +66,7 @@ def repaint(codes: UInt8Array, alpha: UInt8Array, photo: UInt8Array, colours: Se
     shown = (here[:, 0] * axis[:, 0] + here[:, 1] * axis[:, 1]) / square
     off = np.abs(here[:, 0] * axis[:, 1] - here[:, 1] * axis[:, 0]) / square
     trust = np.clip((length - ALIKE) / (DIFFERENT - ALIKE), 0.0, 1.0) * np.clip(2.0 - off * (2.0 / OFF_LINE), 0.0, 1.0)
-    painted = alpha.astype(np.float32) / np.float32(255)
     excess = np.clip((shown - painted) * trust, 0.0, MOST[np.minimum(alpha, len(MOST) - 1)])
     excess[excess < LEAST_SHARE] = 0.0
     shift = (excess[:, None] * (now - fore)) @ FROM_CHROMA.T
     return np.clip(np.round(codes + shift), 0, 255).astype(np.uint8)
-
-
-def edge_of(alpha: UInt8Array) -> BoolArray:
-    """Pixels of a matte uint8 [h,w] that are neither untouched nor fully the surface."""
-    return (alpha > 0) & (alpha < 255)

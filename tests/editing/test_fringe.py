@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from editing.apply import edit_photo
-from editing.color import hex_to_srgb
+from editing.color import decode_srgb, encode_srgb, hex_to_srgb
 from editing.fringe import TAIL, TO_CHROMA, with_tail, without_tail
 from editing.matte import refine
 from editing.request import Recolor
@@ -68,6 +68,20 @@ def test_something_else_at_the_edge_keeps_its_colour() -> None:
     edited, _ = recolored(clean, mask)
     inner = rail & (cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0)
     assert np.abs(edited[inner].astype(int) - clean[inner]).mean() < 1.0
+
+
+def test_a_mask_that_claims_too_much_leaves_no_black_edge() -> None:
+    """A white door beside rust, its mask wrong by a pixel: what is painted navy is never darker than navy and rust are."""
+    y, x = np.mgrid[0:240, 0:320]
+    door = np.clip((x - 60 - 0.08 * y) * 0.8 + 0.5, 0.0, 1.0)[..., None]
+    light = door * decode_srgb(hex_to_srgb(WHITE)[None, None]) + (1.0 - door) * decode_srgb(hex_to_srgb("#9C4F30")[None, None])
+    photo = encode_srgb(light.astype(np.float32))
+    navy = "#22304A"
+    result = edit_photo(photo, segments(door[..., 0] > 0.02), request({"wall": Recolor(color=navy)}), [])
+    edited = decode(result.files[0]).astype(int)
+    solid = edited[:, 200:].min(axis=(0, 1))
+    assert (solid < 80).any()  # it was painted
+    assert (edited >= np.minimum(solid, hex_to_srgb("#9C4F30")) - 6).all()
 
 
 def test_the_tail_reaches_as_far_as_a_chroma_sample_and_comes_off_again() -> None:
