@@ -100,9 +100,11 @@ async def sweeping(worker: Worker, interval: float) -> AsyncIterator[None]:
 async def _embedded(settings: Settings) -> AsyncIterator[str]:
     """The embedded server over the demo model (or MODEL_NAME), for as long as the worker lives. Yields its gRPC address."""
     from orchestrator.embedded import start_embedded  # needs the embedded extra
+    from serving.keeper import Keeper
 
     server = await asyncio.to_thread(start_embedded, settings)
+    keeper = Keeper(server)
     try:
         yield server.grpc_url
     finally:
-        await asyncio.to_thread(server.stop)
+        await asyncio.to_thread(keeper.stop)

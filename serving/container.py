@@ -35,6 +35,7 @@ from operations.volume_lock import VolumeLock
 from serving import allocator, guard
 from serving.configs import PLAN_CONFIG
 from serving.errors import HostError, ServerStartError, ServingError
+from serving.keeper import Restarts
 from serving.preflight import SEGMENT_PREFIX, check_shared_memory
 from serving.repository import ENGINE_SCRIPT, build, needed_shared_memory
 from serving.targets import target
@@ -47,10 +48,6 @@ RESTRICTED_BENCHMARK = "shared-memory,model-repository,trace,logging"
 DRAIN_SECONDS = 30
 # Python models' shared memory: named, so that what a crashed Triton leaves behind can be told from other programs' and removed.
 TRITON_SEGMENTS = f"{SEGMENT_PREFIX}triton_"
-# A Triton that dies is started again under the worker, which waits for it; one that keeps dying ends the container, for its host to
-# restart or to give up on. Triton's Python backend is known to abort now and then on a starved machine (server issue 8882).
-RESTARTS = 3
-RESTART_WINDOW_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -154,12 +151,15 @@ def _step(command: list[str], failure: str, **extra: str) -> None:
 
 
 class Supervisor:
-    """Triton and, once it is ready, the orchestrator. Starts a Triton that died again; ends both in the right order."""
+    """Triton and, once it is ready, the orchestrator; ends both in the right order.
+
+    A Triton that dies is started again under the worker, which waits for it; one that keeps dying ends the container.
+    """
 
     def __init__(self, ports: Ports) -> None:
         self.ports = ports
         self.stopping = False
-        self.deaths: list[float] = []
+        self.restarts = Restarts()
         self.triton: subprocess.Popen[bytes] | None = None
         self.worker: subprocess.Popen[bytes] | None = None
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -200,13 +200,10 @@ class Supervisor:
     def _may_restart(self, status: int) -> bool:
         """Whether a Triton that has just ended is to be started again; clears what it left in shared memory."""
         guard.remove_segments(TRITON_SEGMENTS)
-        now = time.monotonic()
-        self.deaths = [*(at for at in self.deaths if now - at < RESTART_WINDOW_SECONDS), now]
         if self.stopping:
             return False
-        again = len(self.deaths) <= RESTARTS
-        plan = "starting it again" if again else f"it did so {len(self.deaths)} times in {RESTART_WINDOW_SECONDS:.0f} s: giving up"
-        print(f"respray: Triton ended by itself (status {status}); {plan}", file=sys.stderr, flush=True)
+        again, sentence = self.restarts.allow(status)
+        print(f"respray: {sentence}", file=sys.stderr, flush=True)
         return again
 
     def _wait_ready(self, triton: subprocess.Popen[bytes], seconds: float) -> None:

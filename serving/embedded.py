@@ -17,7 +17,7 @@ import sys
 import time
 import urllib.request
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -63,7 +63,8 @@ class EmbeddedServer:
             raise HostError(f"{repository} is no model repository; build one with: respray build --target embedded --out {repository}")
         self.repository = repository.resolve()
         self.options = options or ServerOptions()
-        self.log_file = self.options.log_file or _new_log_file()
+        self.log_file = self._first_log = self.options.log_file or _new_log_file()
+        self._revived = 0
         self.start_seconds = 0.0
         self._ports: dict[str, int] = {}
         self._process: subprocess.Popen[bytes] | None = None
@@ -88,6 +89,11 @@ class EmbeddedServer:
     def running(self) -> bool:
         """Whether the server process is there (not whether it is ready)."""
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def exit_status(self) -> int | None:
+        """With what status a server that is not running any more has ended; None before the start and after `stop`."""
+        return self._process.poll() if self._process is not None else None
 
     def cpu_seconds(self) -> float:
         """Processor time that the server and its Python models have used so far."""
@@ -124,6 +130,15 @@ class EmbeddedServer:
                     raise
         self.start_seconds = time.monotonic() - began
         return self
+
+    def revive(self) -> EmbeddedServer:
+        """Start a server that has died again, on the same ports and with a log of its own. Errors as `start`."""
+        self.stop()
+        grpc, http, metrics = (self._ports[purpose] for purpose in ("gRPC", "HTTP", "metrics"))
+        self.options = replace(self.options, grpc_port=grpc, http_port=http, metrics_port=metrics)
+        self._revived += 1
+        self.log_file = self._first_log.with_stem(f"{self._first_log.stem}-{self._revived}")
+        return self.start()
 
     def stop(self) -> None:
         """Let requests in flight finish (up to `exit_timeout`), then end the server. Leaves no process and no shared memory."""

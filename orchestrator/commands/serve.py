@@ -11,6 +11,7 @@ import typer
 from orchestrator.commands._setup import command_context
 from orchestrator.embedded import start_embedded
 from serving.embedded import ServerOptions
+from serving.keeper import Keeper
 
 
 def register(app: typer.Typer) -> None:
@@ -28,10 +29,11 @@ def register(app: typer.Typer) -> None:
             # Blocked before the start, so that a signal in between is not lost.
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
             server = start_embedded(context.settings, ServerOptions(grpc_port=grpc_port, http_port=http_port, metrics_port=metrics_port))
+            keeper = Keeper(server)
             try:
                 context.events.worker("ready", f"TRITON_URL={server.grpc_url}")
                 print(f"Use it with: export TRITON_URL={server.grpc_url}", file=sys.stderr)
                 signal.sigwait({signal.SIGTERM, signal.SIGINT})
                 context.events.worker("cleaning_up", "stopping the server")
             finally:
-                server.stop()
+                keeper.stop()

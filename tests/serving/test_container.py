@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from serving import container, server_files
+from serving import container, keeper, server_files
 
 pytestmark = pytest.mark.server
 WORKER = """
@@ -162,7 +162,7 @@ raise SystemExit(6)
 """,
     )
     assert supervisor.run([str(tmp_path / "tritonserver")], None, 20.0) == 1
-    assert len(starts.read_text()) == 1 + container.RESTARTS
+    assert len(starts.read_text()) == 1 + keeper.LIMIT
 
 
 def test_a_step_that_fails_ends_the_container_with_its_reason(surroundings: dict[str, str]) -> None:

@@ -17,6 +17,7 @@ import pytest
 from serving.client import PipelineClient
 from serving.embedded import EmbeddedServer, ServerOptions
 from serving.errors import ServerStartError
+from serving.keeper import Keeper
 from serving.processes import family
 from serving.repository import SOURCES, build
 from serving.statistics import difference
@@ -100,6 +101,27 @@ def test_nothing_outlives_a_guard_that_is_killed(small: Path, tmp_path: Path) ->
     os.kill(server._process.pid, signal.SIGKILL)
     server.stop()
     assert eventually(lambda: not [pid for pid in processes if Path(f"/proc/{pid}").exists()])
+
+
+def test_a_server_that_dies_is_kept_up_on_the_same_ports(small: Path, tmp_path: Path) -> None:
+    server = EmbeddedServer(small, ServerOptions(log_file=tmp_path / "triton.log")).start()
+    keeper = Keeper(server)
+    try:
+        url, first = server.grpc_url, family(server._process.pid)  # type: ignore[union-attr]
+        os.kill(first[1], signal.SIGKILL)  # tritonserver, the guard's child
+        assert eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in first))
+        asyncio.run(_ready(url))
+        assert server.grpc_url == url
+        assert sorted(path.name for path in tmp_path.glob("*.log")) == ["triton-1.log", "triton.log"]
+    finally:
+        keeper.stop()
+    assert not server.running
+    assert segments(os.getpid()) == []
+
+
+async def _ready(url: str) -> None:
+    async with PipelineClient(url) as client:
+        await client.wait_ready(60)
 
 
 def test_a_model_that_does_not_load_is_told_in_the_servers_words(small: Path, tmp_path: Path) -> None:
