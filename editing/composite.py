@@ -12,7 +12,7 @@ import numpy as np
 
 from editing.color import decode_scene, encode_scene
 from editing.field import Tile
-from editing.fringe import repaint
+from editing.fringe import MOST, repaint
 from editing.surface import Surface
 from imaging.arrays import BoolArray, FloatArray, IntArray, UInt8Array
 
@@ -25,6 +25,8 @@ SMALL_BOX, SMALL_TILE_SIDE = 1_500_000, 128
 # pixel, and that surely can; a pixel further from the line between both than this share of their distance is a third thing.
 ALIKE, DIFFERENT = 0.1, 0.35
 OFF_LINE = 0.25
+# Less than this of the surface is noise.
+FAINT = 0.02
 
 
 class Painter(Protocol):
@@ -52,7 +54,7 @@ def composite(photo: UInt8Array, target: UInt8Array, surface: Surface, painter: 
     """Paint `surface` of `photo` (uint8 [H,W,3]) into `target` (same shape, in place). Pixels with alpha 0 are not written."""
     x0, y0, x1, y1 = surface.box
     source, result = photo[y0:y1, x0:x1], target[y0:y1, x0:x1]
-    inner, outer = surroundings(surface)
+    around = np.concatenate(surroundings(surface), axis=2)
 
     def work(tile: Tile) -> None:
         alpha = surface.alpha[tile.y0 : tile.y1, tile.x0 : tile.x1]
@@ -70,17 +72,16 @@ def composite(photo: UInt8Array, target: UInt8Array, surface: Surface, painter: 
         linear = decode_scene(codes)
         # Everything about mixed pixels is done on lists of them: they are a tenth of the tile.
         rows, columns = np.nonzero(rim_of(surface.alpha, wide))
-        share = cover[rows, columns].astype(np.float32)[:, None] * np.float32(1 / 255)
-        old, around = (sample(field, wide, rows, columns) for field in (inner, outer))
+        fore, back = np.split(sample(around, wide, rows, columns), 2, axis=1)
         was = linear[rows, columns]
-        share = believable(was, share, old, around)
-        own = foreground(was, share, old, around)
+        share = shown(was, cover[rows, columns], fore, back)
+        own = foreground(was, share, fore, back)
         linear[rows, columns] = own
         new = painter.paint(wide, linear)
         mixed = encode_scene(new)
         painted = new[rows, columns]
-        edge = encode_scene(exchange(was, share, (old, around), own, painted))
-        mixed[rows, columns] = repaint(edge, share[:, 0], cover[rows, columns], codes[rows, columns], (old, around, painted))
+        edge = encode_scene(exchange(was, share, (fore, back), own, painted))
+        mixed[rows, columns] = repaint(edge, share[:, 0], cover[rows, columns], codes[rows, columns], (fore, back, painted))
         np.copyto(view, mixed[kept], where=(alpha > 0)[..., None])
 
     for_tiles(x1 - x0, y1 - y0, work)
@@ -118,21 +119,27 @@ def rim_of(alpha: UInt8Array, tile: Tile) -> BoolArray:
     return (inside < 255) & (alpha[tile.y0 : tile.y1, tile.x0 : tile.x1] > 0)
 
 
-def believable(linear: FloatArray, share: FloatArray, fore: FloatArray, back: FloatArray) -> FloatArray:
-    """The matte's share in mixed pixels, no larger than what the photo shows of the surface there; arrays as for `foreground`.
+def shown(linear: FloatArray, alpha: UInt8Array, fore: FloatArray, back: FloatArray, *, more: bool = False) -> FloatArray:
+    """The surface's share of mixed pixels, float32 [n,1]: the matte's (`alpha` uint8 [n]), corrected by what the photo shows there.
 
-    Where a mask claims more of a bright surface than a pixel holds, taking that much of it out would leave less than no light.
+    A mask is off by a pixel here and there. Where it claims more of a bright surface than a pixel holds, taking that much out would leave
+    less than no light. `more`: also where it claims less, for a cut-out, in which the old colour would stay as a seam. (A new colour must
+    not spread so: what looks like the surface right beside it may be another thing.) Colours as for `foreground`.
     """
+    tail = alpha < len(MOST)
+    share = np.where(tail, np.float32(0), alpha * np.float32(1 / 255))
     axis, here = fore - back, linear - back
     square = np.maximum(np.einsum("nc,nc->n", axis, axis), 1e-8)
-    shown = np.einsum("nc,nc->n", here, axis) / square
-    rest = here - shown[:, None] * axis
+    seen = np.einsum("nc,nc->n", here, axis) / square
+    rest = here - seen[:, None] * axis
     off = np.sqrt(np.einsum("nc,nc->n", rest, rest) / square)
     bright = np.maximum(np.einsum("nc,nc->n", fore, fore), np.einsum("nc,nc->n", back, back))
     contrast = np.sqrt(square / np.maximum(bright, 1e-8))
     trust = np.clip((contrast - ALIKE) / (DIFFERENT - ALIKE), 0.0, 1.0) * np.clip(2.0 - off / OFF_LINE, 0.0, 1.0)
-    excess = np.maximum(share - np.clip(shown, 0.0, 1.0)[:, None], 0.0)
-    return share - trust[:, None] * excess
+    limit = np.where(tail, MOST[np.where(tail, alpha, 0)], np.float32(1)) if more else share
+    share = share + trust * (np.clip(seen, 0.0, limit) - share)
+    share[share < FAINT] = 0.0
+    return share[:, None].astype(np.float32)
 
 
 def sample(field: FloatArray, tile: Tile, rows: IntArray, columns: IntArray) -> FloatArray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from editing.color import LUMINANCE, decode_scene, encode_scene, from_display, hex_to_linear, scene_to_codes
+from editing.color import LUMINANCE, decode_scene, encode_scene, from_display, hex_to_linear, least, most, scene_to_codes
 from editing.exposure import expose
 from editing.field import Tile, smooth, upsample
 from editing.gamut import paint_table
@@ -86,7 +86,7 @@ class Recolorer:
         shading, shine = self._reflection.parts(linear)
         steep = self._steep is not None and linear.size > 0 and float(linear.max()) > STEEP_LIGHT
         if steep and self._burnt is not None:
-            darkest = linear.min(axis=-1)
+            darkest = least(linear)
             share = np.clip((darkest - BURNT_FROM) / (BURNT_TO - BURNT_FROM), 0.0, 1.0)
             shading = shading * (1.0 + np.float32(BURNT_GAIN) * share * upsample(self._burnt, tile))
         out = np.take(self._table, self._index(shading, steep), axis=0)
@@ -139,7 +139,7 @@ def _burnt_patches(surface: Surface) -> FloatArray | None:
     A glow grows from the edge of its patch to the middle. Sun on a floor or a window behind a curtain is as strong at its edge: such a
     patch is known by the dark right beside it.
     """
-    darkest = surface.small.min(axis=-1)
+    darkest = least(surface.small)
     if not ((darkest > BURNT_TO) & surface.solid).any():
         return None
     scale = min(1.0, BURNT_SIDE / max(darkest.shape))
@@ -162,7 +162,7 @@ def _light_colour(surface: Surface) -> FloatArray:
     """Smooth colour of the light relative to the surface's average, float32 [g,g,3], luminance-neutral, clipped to plausible lamps."""
     reflection = surface.reflection
     # Burnt-out pixels are white under any light.
-    weight = (surface.solid & (surface.small.max(axis=-1) < BURNT_FROM)).astype(np.float32)
+    weight = (surface.solid & (most(surface.small) < BURNT_FROM)).astype(np.float32)
     _, shine = reflection.parts(surface.small)
     matt = surface.small - (shine * np.float32(reflection.luminance))[..., None]
     size = (LIGHT_GRID, LIGHT_GRID)

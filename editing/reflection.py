@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from editing.color import LUMINANCE
+from editing.color import LUMINANCE, most
 from imaging.arrays import FloatArray
 
 # The reference colour comes from pixels between these luminance percentiles: the lit, matt middle of the surface.
@@ -71,11 +71,11 @@ class Reflection:
 
         Burning out makes any colour paler: oak in the sun is no mirror. What the light was, the channel that burns out last tells best.
         """
-        most = linear.max(axis=-1)
-        where = np.nonzero(most > BURNT)
+        brightest = most(linear)
+        where = np.nonzero(brightest > BURNT)
         weakest = int(self.reference.argmin())
         needed = linear[..., weakest][where] / max(float(self.reference[weakest]), LEAST)
-        share = np.clip((most[where] - BURNT) / (BURNT_OUT - BURNT), 0.0, 1.0) * np.clip(2.0 - needed / MOST_LIGHT, 0.0, 1.0)
+        share = np.clip((brightest[where] - BURNT) / (BURNT_OUT - BURNT), 0.0, 1.0) * np.clip(2.0 - needed / MOST_LIGHT, 0.0, 1.0)
         own = shading[where]
         shading[where] = own + share * (np.maximum(np.minimum(needed, MOST_LIGHT), own) - own)
         shine[where] *= 1.0 - share

@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 
 from editing.color import LUMINANCE, decode_scene, encode_scene, from_display, hex_to_linear
-from editing.composite import for_tiles, surroundings
+from editing.composite import for_tiles, rim_of, shown, surroundings
 from editing.field import Tile, upsample
+from editing.fringe import without_tail
 from editing.inpaint import Inpainter, fill, hole_of
 from editing.request import Remove
 from editing.surface import Surface
@@ -65,6 +66,9 @@ def _replace(canvas: Canvas, before: UInt8Array, part: Surface, rule: Remove, sh
 
     source, target = before[y0:y1, x0:x1], canvas.rgb[y0:y1, x0:x1]
     cast = None if shadow is None else shadow[y0:y1, x0:x1]
+    if flat is None and canvas.alpha is None:
+        canvas.alpha = np.full(before.shape[:2], 255, np.uint8)
+    opacity = None if canvas.alpha is None else canvas.alpha[y0:y1, x0:x1]
 
     def work(tile: Tile) -> None:
         place = (slice(tile.y0, tile.y1), slice(tile.x0, tile.x1))
@@ -72,10 +76,12 @@ def _replace(canvas: Canvas, before: UInt8Array, part: Surface, rule: Remove, sh
         touched = alpha > 0
         if not touched.any():
             return
-        share = alpha.astype(np.float32)[..., None] / np.float32(255)
-        rest = 1.0 - share
-        back, fore = upsample(outer, tile), upsample(inner, tile)
         linear = decode_scene(source[place])
+        back, fore = upsample(outer, tile), upsample(inner, tile)
+        share = without_tail(alpha).astype(np.float32)[..., None] / np.float32(255)
+        rim = rim_of(part.alpha, tile)
+        share[rim] = shown(linear[rim], alpha[rim], fore[rim], back[rim], more=True)
+        rest = 1.0 - share
         # What stays of a mixed pixel, without the colour of what was removed; where nothing stays, its smooth extension.
         kept = np.maximum(back + rest * (linear - share * fore - rest * back), 0.0)
         result = kept
@@ -86,11 +92,8 @@ def _replace(canvas: Canvas, before: UInt8Array, part: Surface, rule: Remove, sh
                 light = 1.0 - cast[place].astype(np.float32) / 255.0 * (1.0 - dark)
             # A flat colour is a colour on the screen, not a paint under the photo's light: shadow scales it there.
             result = from_display(flat * light[..., None]).astype(np.float32) * share + kept * rest
+        elif opacity is not None:
+            opacity[place] = np.round(opacity[place] * rest[..., 0])
         np.copyto(target[place], encode_scene(result), where=touched[..., None])
 
     for_tiles(x1 - x0, y1 - y0, work)
-    if flat is None:
-        if canvas.alpha is None:
-            canvas.alpha = np.full(before.shape[:2], 255, np.uint8)
-        view = canvas.alpha[y0:y1, x0:x1]
-        view[:] = cv2.multiply(view, cv2.bitwise_not(part.alpha), scale=1.0 / 255.0)
