@@ -53,7 +53,8 @@ eval-demo: $(VENV)/.test  ## IoU of the demo model on 200 rooms that training ne
 	$(BIN)/python scripts/eval_demo.py
 
 train-demo: $(VENV)/.test  ## train the demo model (hours; resumes where it stopped)
-	$(BIN)/python scripts/train_demo.py
+	$(BIN)/python scripts/train_vision.py
+	$(BIN)/python scripts/train_demo.py --vision .cache/demo-train/vision.pt
 
 faults: $(VENV)/.test  ## the fault table: kill, restart and break everything under load
 	$(BIN)/python scripts/faults.py
