@@ -20,7 +20,6 @@ from imaging.arrays import BoolArray, FloatArray, IntArray, UInt8Array
 TILE_SIDE = 192
 # A small photo has more edge for its area, and needs tiles for all cores: smaller ones, but not so small that their number costs more.
 SMALL_BOX, SMALL_TILE_SIDE = 1_500_000, 128
-
 # Colours of surface and surroundings that differ by less than this (distance over the brighter one) cannot tell the one's share in a
 # pixel, and that surely can; a pixel further from the line between both than this share of their distance is a third thing.
 ALIKE, DIFFERENT = 0.1, 0.35
@@ -65,13 +64,13 @@ def composite(photo: UInt8Array, target: UInt8Array, surface: Surface, painter: 
         codes = source[wide.y0 : wide.y1, wide.x0 : wide.x1]
         view = result[tile.y0 : tile.y1, tile.x0 : tile.x1]
         beside = tile.grown(1)
-        if int(surface.alpha[beside.y0 : beside.y1, beside.x0 : beside.x1].min()) == 255:
+        if int(alpha.min()) == 255 and int(surface.whole[beside.y0 : beside.y1, beside.x0 : beside.x1].min()) == 255:
             view[:] = painter.paint_solid(wide, codes)[kept]
             return
         cover = surface.alpha[wide.y0 : wide.y1, wide.x0 : wide.x1]
         linear = decode_scene(codes)
         # Everything about mixed pixels is done on lists of them: they are a tenth of the tile.
-        rows, columns = np.nonzero(rim_of(surface.alpha, wide))
+        rows, columns = np.nonzero(rim_of(surface, wide))
         fore, back = np.split(sample(around, wide, rows, columns), 2, axis=1)
         was = linear[rows, columns]
         share = shown(was, cover[rows, columns], fore, back)
@@ -111,12 +110,12 @@ def exchange(
     return np.maximum(share * painted + (1.0 - share) * behind + 2.0 * share * (1.0 - share) * kept * rest, 0.0)
 
 
-def rim_of(alpha: UInt8Array, tile: Tile) -> BoolArray:
-    """Pixels of a tile of a matte (uint8 [H,W]) that may be mixed: neither untouched nor surrounded by the surface, bool [h,w]."""
+def rim_of(surface: Surface, tile: Tile) -> BoolArray:
+    """Pixels of a tile of a surface that may be mixed with what lies around the concept: touched, and not deep in it; bool [h,w]."""
     near = tile.grown(1)
-    least = cv2.erode(alpha[near.y0 : near.y1, near.x0 : near.x1], np.ones((3, 3), np.uint8))
+    least = cv2.erode(surface.whole[near.y0 : near.y1, near.x0 : near.x1], np.ones((3, 3), np.uint8))
     inside = least[tile.y0 - near.y0 :, tile.x0 - near.x0 :][: tile.y1 - tile.y0, : tile.x1 - tile.x0]
-    return (inside < 255) & (alpha[tile.y0 : tile.y1, tile.x0 : tile.x1] > 0)
+    return (inside < 255) & (surface.alpha[tile.y0 : tile.y1, tile.x0 : tile.x1] > 0)
 
 
 def shown(linear: FloatArray, alpha: UInt8Array, fore: FloatArray, back: FloatArray, *, more: bool = False) -> FloatArray:
@@ -161,9 +160,9 @@ def surroundings(surface: Surface) -> tuple[FloatArray, FloatArray]:
     # These fields are smooth, so half the work resolution is enough.
     size = (max(1, ws // 2), max(1, hs // 2))
     small = cv2.resize(surface.small, size, interpolation=cv2.INTER_AREA)
-    alpha = cv2.resize(surface.alpha, size, interpolation=cv2.INTER_AREA)
+    alpha, whole = (cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in (surface.alpha, surface.whole))
     # Outside the matte's tail: the fringe has the surface's colour in it.
-    return _extend(small, alpha >= 250), _extend(small, alpha == 0)
+    return _extend(small, alpha >= 250), _extend(small, whole == 0)
 
 
 def _extend(small: FloatArray, known: BoolArray) -> FloatArray:

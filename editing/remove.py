@@ -79,7 +79,7 @@ def _replace(canvas: Canvas, before: UInt8Array, part: Surface, rule: Remove, sh
         linear = decode_scene(source[place])
         back, fore = upsample(outer, tile), upsample(inner, tile)
         share = without_tail(alpha).astype(np.float32)[..., None] / np.float32(255)
-        rim = rim_of(part.alpha, tile)
+        rim = rim_of(part, tile)
         share[rim] = shown(linear[rim], alpha[rim], fore[rim], back[rim], more=True)
         rest = 1.0 - share
         # What stays of a mixed pixel, without the colour of what was removed; where nothing stays, its smooth extension.

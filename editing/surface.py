@@ -39,13 +39,14 @@ SMALL_PART = 0.03
 class Surface:
     """One material of one concept.
 
-    `alpha` uint8 [h,w] is its matte inside `box` (x0, y0, x1, y1) of the photo. `small` float32 [hs,ws,3] scene-linear and `solid` bool
-    [hs,ws] are the box at work resolution. `light` and `tint` (float32 [3], luminance 1) are the level and the colour of the light on it
-    (see `editing.light`); `noise` is the standard deviation of its luminance noise on this surface, linear.
+    `alpha` uint8 [h,w] is its matte inside `box` (x0, y0, x1, y1) of the photo, `whole` that of the concept. `small` float32 [hs,ws,3]
+    scene-linear and `solid` bool [hs,ws] are the box at work resolution. `light` and `tint` (float32 [3], luminance 1) are the level and
+    the colour of the light on it (see `editing.light`); `noise` is the standard deviation of its luminance noise on this surface, linear.
     """
 
     box: Box
     alpha: UInt8Array
+    whole: UInt8Array
     reflection: Reflection
     small: FloatArray
     solid: BoolArray
@@ -72,7 +73,7 @@ def surfaces(photo: UInt8Array, alpha: UInt8Array, light: Light) -> list[Surface
 
     def part_of(part: UInt8Array, reflection: Reflection, where: BoolArray) -> Surface:
         colour = reflection.reference
-        return Surface(box, part, reflection, small, where, light.level_on(colour), light.tint_on(colour), _noise(crop, part))
+        return Surface(box, part, crop_alpha, reflection, small, where, light.level_on(colour), light.tint_on(colour), _noise(crop, part))
 
     if len(references) == 1:
         return [part_of(crop_alpha, references[0], solid.astype(bool))]
