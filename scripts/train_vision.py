@@ -90,6 +90,7 @@ def parse() -> argparse.Namespace:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--cache", type=Path, default=ROOT / ".cache/demo-train", help="folder for scenes and training state")
     p.add_argument("--minutes", type=float, default=40, help="processor time of the whole schedule, over all runs")
+    p.add_argument("--start", type=Path, help="checkpoint whose backbone to begin from, for instance the committed one")
     p.add_argument("--scenes", type=int, default=2560, help="scenes to have before the first step")
     p.add_argument("--lr", type=float, default=2e-3, help="peak rate of AdamW")
     p.add_argument("--muon", type=float, default=0.02, help="peak rate of Muon")
@@ -109,6 +110,8 @@ def main() -> None:
     cache.names = cache.names[HELD_BACK:]
     modeling_sam3.apply_rotary_pos_emb_2d = rotate
     model = Namer()
+    if args.start:
+        model.backbone.load_state_dict(Sam3Model.from_pretrained(args.start).float().vision_encoder.backbone.state_dict())
     named = list(model.named_parameters())
     weights = {n: p.detach() for n, p in named}
     optimisers, average = Optimisers([(1.0, named)], args.lr, args.muon), Average(weights)
