@@ -192,7 +192,9 @@ def test_stdin_may_be_a_file(tmp_path: Path, source: str) -> None:
         done = subprocess.run(command, stdin=stdin, capture_output=True, text=True, env=environment, cwd=PROJECT, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     finished = [json.loads(line).get("job_id") for line in done.stdout.splitlines() if '"finish"' in line]
-    assert finished == (["one", "two", None] if source == "file" else [None])
+    # Two jobs may be in hand at once, so that either may end first.
+    assert sorted(finished[:-1]) == (["one", "two"] if source == "file" else [])
+    assert finished[-1] is None
 
 
 def test_a_runpod_worker_that_could_not_open_tries_again_with_the_next_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
