@@ -12,6 +12,7 @@ import numpy as np
 
 from editing.composite import Painter, composite
 from editing.errors import ConceptNotFoundError, EditError, UnknownNameError
+from editing.ground import is_ground
 from editing.inpaint import Inpainter
 from editing.light import Light, photo_light
 from editing.matte import Matte, unite
@@ -21,10 +22,10 @@ from editing.remove import Canvas, apply_remove
 from editing.report import measure
 from editing.request import Edit, EditReport, FileReport, Output, OutputReport, PhotoReport, PhotoRequest, Recolor, Remove, Texture, Tone
 from editing.select import Found, ObjectSource, Segments, find
-from editing.surface import Surface, surfaces
+from editing.surface import SOLID_ALPHA, Surface, surfaces
 from editing.texture.paint import PhotoGeometry, TexturePainter, material_of
 from editing.tone import Toner
-from imaging.arrays import UInt8Array
+from imaging.arrays import BoolArray, UInt8Array
 from imaging.encode import MEDIA_TYPES, encode, preview
 
 
@@ -75,7 +76,19 @@ def edit_photo(
         warnings = _warnings(request, found)
         whole = {name: item.matte for name, item in found.items() if item.matte is not None}
         visible = resolve(request.concepts, whole, request.protect)
-    job = _Job(photo, request, visible, _shield(request, whole), PhotoGeometry(photo), photo_light(photo), list(attachments), network)
+    asked = [item for concept, item in zip(request.concepts, found.values(), strict=True) if not concept.aid]
+    ground = [whole[name] for name in whole if is_ground(name)]
+    job = _Job(
+        photo=photo,
+        request=request,
+        visible=visible,
+        shield=_shield(request, whole),
+        floor=unite(ground).alpha >= SOLID_ALPHA if ground else None,
+        geometry=PhotoGeometry(photo),
+        light=photo_light(photo),
+        attachments=list(attachments),
+        network=network,
+    )
     files: list[bytes] = []
     file_reports: list[FileReport] = []
     previews: list[tuple[str, bytes]] = []
@@ -96,11 +109,11 @@ def edit_photo(
         file_reports.append(FileReport(kind="preview", name=name, media_type=MEDIA_TYPES["jpeg"]))
     if request.masks:
         with clock.stage("encode"):
-            _write_masks(found, files, file_reports)
+            _write_masks(asked, files, file_reports)
     report = PhotoReport(
         width=photo.shape[1],
         height=photo.shape[0],
-        concepts=[item.report for item in found.values()],
+        concepts=[item.report for item in asked],
         outputs=output_reports,
         files=file_reports,
         timings={name: round(seconds, 6) for name, seconds in clock.seconds.items()},
@@ -130,24 +143,27 @@ def _check_remove(output: Output, rule: Remove) -> None:
 
 
 def _warnings(request: PhotoRequest, found: dict[str, Found]) -> list[str]:
-    missing = [name for name, item in found.items() if item.matte is None]
+    aids = {concept.name for concept in request.concepts if concept.aid}
+    missing = [name for name, item in found.items() if item.matte is None and name not in aids]
     if missing and request.missing_is_error:
         raise ConceptNotFoundError("nothing found for " + ", ".join(f"'{name}'" for name in missing))
     return [f"nothing found for '{name}'" for name in missing] + [
         f"the edge of '{name}' is too long or too undecided to be followed at full size: it was found at {item.matte.detail:.0%} of it"
         for name, item in found.items()
-        if item.matte is not None and item.matte.detail < 1.0
+        if item.matte is not None and item.matte.detail < 1.0 and name not in aids
     ]
 
 
 @dataclass(frozen=True)
 class _Job:
-    """What the rules of one photo share. `visible`: resolved mattes by concept; `shield` uint8 [H,W]: protected pixels."""
+    """What the rules of one photo share. `visible`: resolved mattes by concept; `shield` uint8 [H,W]: protected pixels;
+    `floor` bool [H,W], where it is known."""
 
     photo: UInt8Array
     request: PhotoRequest
     visible: dict[str, Matte]
     shield: UInt8Array | None
+    floor: BoolArray | None
     geometry: PhotoGeometry
     light: Light
     attachments: list[bytes]
@@ -186,7 +202,7 @@ def _apply(canvas: Canvas, edit: Edit, job: _Job) -> EditReport:
     before = canvas.rgb.copy()
     confidence: float | None = None
     if isinstance(rule, Remove):
-        apply_remove(canvas, rule, parts, shadow=job.shadow_of(edit.concept), protected=job.shield, network=job.network)
+        apply_remove(canvas, rule, parts, shadow=job.shadow_of(edit.concept), protected=job.shield, floor=job.floor, network=job.network)
         return measure(edit.concept, rule, parts, before, canvas.rgb)
     for part in parts:
         painter = _painter(edit, part, job)
@@ -208,13 +224,13 @@ def _painter(edit: Edit, part: Surface, job: _Job) -> Painter:
     raise EditError(f"the rule '{edit.rule.rule}' cannot be painted")
 
 
-def _write_masks(found: dict[str, Found], files: list[bytes], reports: list[FileReport]) -> None:
-    for name, item in found.items():
+def _write_masks(found: list[Found], files: list[bytes], reports: list[FileReport]) -> None:
+    for item in found:
         if item.matte is None:
             continue
         for number, mask in enumerate(instance_masks(item), start=1):
             files.append(encode(mask, "png"))
-            reports.append(FileReport(kind="mask", name=name, instance=number, media_type=MEDIA_TYPES["png"]))
+            reports.append(FileReport(kind="mask", name=item.report.name, instance=number, media_type=MEDIA_TYPES["png"]))
 
 
 def instance_masks(item: Found) -> list[UInt8Array]:

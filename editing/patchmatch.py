@@ -7,11 +7,12 @@ alternation of search and voting. All hole pixels are updated at once (as in jum
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
 
-from imaging.arrays import BoolArray, FloatArray, UInt8Array
+from imaging.arrays import BoolArray, FloatArray, IntArray, UInt8Array
 
 RADIUS = 3
 COARSEST_SIDE = 40
@@ -19,71 +20,95 @@ SEARCH_ROUNDS = 4
 # Rounds of search and voting at the coarsest level, and how many fewer at each finer one.
 MOST_ROUNDS, FEWEST_ROUNDS = 10, 3
 RANDOM_STEPS = 5
+# How a hole is first guessed: by diffusion, from rim to rim in every row, or carried straight down as the corners and edges of walls run.
+Guess = Literal["diffused", "across", "down"]
 # Mean squared difference (8-bit codes) that a source one picture side away must make up for, down and across. In a hole that is large or
-# spans several surfaces, `LAYERED` holds: rooms are layered, floor goes on beside floor, and what lies above or below is something else.
-DISTANCE_COST = np.array([6_000.0, 6_000.0])
-LAYERED = np.array([400_000.0, 20_000.0])
+# spans several surfaces: rooms are layered, floor goes on beside floor, and what lies above or below is something else.
+DISTANCE_COST: dict[Guess, FloatArray] = {
+    "diffused": np.array([6_000.0, 6_000.0]),
+    "across": np.array([400_000.0, 20_000.0]),
+    "down": np.array([60_000.0, 20_000.0]),
+}
 # Weight of a vote falls by this factor per pixel from the rim.
 RIM_FADE = 1.3
 
 
-def complete(image: UInt8Array, hole: BoolArray, seed: int = 0, *, layered: bool = False) -> UInt8Array:
+@dataclass(frozen=True)
+class Completed:
+    """`image` uint8 [H,W,3]; `source` int [H,W,2]: row and column of the pixel that every hole pixel is most like, others their own."""
+
+    image: UInt8Array
+    source: IntArray
+
+
+def complete(image: UInt8Array, hole: BoolArray, seed: int = 0, *, guess: Guess = "diffused", among: BoolArray | None = None) -> Completed:
     """Fill `hole` (bool [H,W]) of an image (uint8 [H,W,3]) from the rest; pixels outside the hole are returned unchanged.
 
-    `layered`: look for sources across rather than up and down, and start from a guess from rim to rim (see LAYERED). Time grows with the
-    hole: meant for pictures of at most about 600 pixels on the longest side. A picture without enough known patches is returned filled by
-    diffusion.
+    `among` (bool [H,W]): what may be copied. Time grows with the hole: meant for pictures of at most about 600 pixels on the longest side.
+    A picture without enough known patches is returned filled by diffusion.
     """
-    levels = _pyramid(image, hole)
+    levels = _pyramid(image, hole, ~hole if among is None else among & ~hole)
     rng = np.random.default_rng(seed)
-    field: FloatArray | None = None
+    field: IntArray | None = None
     filled: FloatArray | None = None
     start: FloatArray
-    for number, (known, gap) in enumerate(reversed(levels)):
-        source = _sources(gap)
+    for number, (known, gap, usable) in enumerate(reversed(levels)):
+        source = _sources(usable)
         if not source.any():
-            return cv2.inpaint(image, hole.astype(np.uint8), 5, cv2.INPAINT_TELEA)
+            source = _sources(~gap)
+        if not source.any():
+            return Completed(cv2.inpaint(image, hole.astype(np.uint8), 5, cv2.INPAINT_TELEA), _own_places(hole))
         if filled is None:
-            start = _start(known, gap, across=layered)
+            start = _start(known, gap, usable, guess)
         else:
             start = cv2.resize(filled, (known.shape[1], known.shape[0]), interpolation=cv2.INTER_CUBIC)
         filled = np.where(gap[..., None], start, known).astype(np.float32)
         rounds = max(FEWEST_ROUNDS, MOST_ROUNDS - 2 * number)
-        filled, field = _level(filled, gap, source, field, rng, rounds, LAYERED if layered else DISTANCE_COST)
-    if filled is None:
-        return image
-    return np.where(hole[..., None], np.clip(np.round(filled), 0, 255), image).astype(np.uint8)
+        filled, field = _level(filled, gap, source, field, rng, rounds, DISTANCE_COST[guess])
+    assert filled is not None
+    assert field is not None  # there is at least one level
+    return Completed(np.where(hole[..., None], np.clip(np.round(filled), 0, 255), image).astype(np.uint8), field)
 
 
-def _start(picture: FloatArray, gap: BoolArray, *, across: bool) -> FloatArray:
-    """A first guess for the hole of float32 [h,w,3] by diffusion (Telea); `across`: every row from one rim to the other instead."""
+def _start(picture: FloatArray, gap: BoolArray, usable: BoolArray, guess: Guess) -> FloatArray:
+    """A first guess for the hole of float32 [h,w,3]; `usable`: the pixels to guess from."""
     codes = np.clip(np.round(picture), 0, 255).astype(np.uint8)
-    guess = cv2.inpaint(codes, gap.astype(np.uint8), 3, cv2.INPAINT_TELEA).astype(np.float32)
-    if not across:
-        return guess
-    for y in np.flatnonzero(gap.any(axis=1) & ~gap.all(axis=1)):
-        hidden, known = np.flatnonzero(gap[y]), np.flatnonzero(~gap[y])
-        for channel in range(picture.shape[2]):
-            guess[y, hidden, channel] = np.interp(hidden, known, picture[y, known, channel])
-    return guess
+    unknown = ~usable if usable.any() else gap
+    filled = np.where(gap[..., None], cv2.inpaint(codes, unknown.astype(np.uint8), 3, cv2.INPAINT_TELEA), picture)
+    if guess == "down":
+        above = np.maximum.accumulate(np.where(unknown, -1, np.arange(len(gap))[:, None]), axis=0)
+        reached = gap & (above >= 0)
+        filled[reached] = np.take_along_axis(picture, np.maximum(above, 0)[..., None], axis=0)[reached]
+    elif guess == "across":
+        for y in np.flatnonzero(gap.any(axis=1) & ~unknown.all(axis=1)):
+            hidden, known = np.flatnonzero(gap[y]), np.flatnonzero(~unknown[y])
+            for channel in range(picture.shape[2]):
+                filled[y, hidden, channel] = np.interp(hidden, known, picture[y, known, channel])
+    return filled
 
 
-def _pyramid(image: UInt8Array, hole: BoolArray) -> list[tuple[FloatArray, BoolArray]]:
-    levels = [(image.astype(np.float32), hole)]
+def _pyramid(image: UInt8Array, hole: BoolArray, usable: BoolArray) -> list[tuple[FloatArray, BoolArray, BoolArray]]:
+    levels = [(image.astype(np.float32), hole, usable)]
     while max(levels[-1][1].shape) > 2 * COARSEST_SIDE and min(levels[-1][1].shape) > 4 * RADIUS + 8:
-        picture, gap = levels[-1]
+        picture, gap, good = levels[-1]
         size = ((gap.shape[1] + 1) // 2, (gap.shape[0] + 1) // 2)
         known = (~gap).astype(np.float32)
         mass = cv2.resize(known, size, interpolation=cv2.INTER_AREA)
         total = cv2.resize(picture * known[..., None], size, interpolation=cv2.INTER_AREA)
-        levels.append((total / np.maximum(mass, 1e-3)[..., None], mass < 0.5))
+        smaller = mass < 0.5
+        usable = (cv2.resize(good.astype(np.float32), size, interpolation=cv2.INTER_AREA) >= 0.5) & ~smaller
+        levels.append((total / np.maximum(mass, 1e-3)[..., None], smaller, usable))
     return levels
 
 
-def _sources(gap: BoolArray) -> BoolArray:
-    """Centres of patches that lie inside the picture and touch no hole."""
+def _own_places(hole: BoolArray) -> IntArray:
+    return np.moveaxis(np.indices(hole.shape), 0, -1)
+
+
+def _sources(usable: BoolArray) -> BoolArray:
+    """Centres of patches that lie inside the picture and are usable all over."""
     size = 2 * RADIUS + 1
-    clear = cv2.dilate(gap.astype(np.uint8), np.ones((size, size), np.uint8)) == 0
+    clear = cv2.erode(usable.astype(np.uint8), np.ones((size, size), np.uint8)) > 0
     clear[:RADIUS], clear[-RADIUS:], clear[:, :RADIUS], clear[:, -RADIUS:] = False, False, False, False
     return clear
 
@@ -92,11 +117,11 @@ def _level(
     picture: FloatArray,
     gap: BoolArray,
     source: BoolArray,
-    previous: FloatArray | None,
+    previous: IntArray | None,
     rng: np.random.Generator,
     rounds: int,
     distance_cost: FloatArray,
-) -> tuple[FloatArray, FloatArray]:
+) -> tuple[FloatArray, IntArray]:
     """Alternate search and voting at one size. Returns the filled picture and, for every pixel, its source (y, x) int [h,w,2]."""
     height, width = gap.shape
     # Every pixel whose patch reaches into the hole needs a source.
@@ -132,8 +157,7 @@ def _level(
                 match, cost = search.improve(match, cost, proposal, None)
                 reach = max(1, reach // 4)
         picture = _vote(picture, gap, ys, xs, match, trust * np.exp(-cost / (2.0 * float(np.percentile(cost, 75)) + 1e-3)))
-    field = np.zeros((height, width, 2), int)
-    field[..., 0], field[..., 1] = np.mgrid[0:height, 0:width]
+    field = _own_places(gap)
     field[ys, xs] = match
     return picture, field
 

@@ -14,7 +14,7 @@ from editing.fringe import without_tail
 from editing.inpaint import Inpainter, fill, hole_of
 from editing.request import Remove
 from editing.surface import Surface
-from imaging.arrays import UInt8Array
+from imaging.arrays import BoolArray, UInt8Array
 
 
 @dataclass
@@ -37,11 +37,13 @@ def apply_remove(
     *,
     shadow: UInt8Array | None = None,
     protected: UInt8Array | None = None,
+    floor: BoolArray | None = None,
     network: Inpainter | None = None,
 ) -> None:
     """Remove `parts` from `canvas` in place.
 
-    `shadow` (uint8 [H,W]) is where a natural shadow stays on a new background; `protected` (uint8 [H,W]) is never filled over.
+    `shadow` (uint8 [H,W]) is where a natural shadow stays on a new background; `protected` (uint8 [H,W]) is never filled over;
+    `floor` (bool [H,W]) is what of the photo is floor, where that is known.
     """
     if not parts:
         return
@@ -51,7 +53,7 @@ def apply_remove(
         for part in parts:
             x0, y0, x1, y1 = part.box
             alpha[y0:y1, x0:x1] = cv2.max(alpha[y0:y1, x0:x1], part.alpha)
-        canvas.rgb = fill(before, hole_of(alpha, protected), network)
+        canvas.rgb = fill(before, hole_of(alpha, protected), network, floor)
         return
     for part in parts:
         _replace(canvas, before, part, rule, shadow)

@@ -75,6 +75,7 @@ class ConceptQuery(Strict):
 
     `prompts` are the words SAM3 is asked for (their regions are united); `kind` says how overlaps are resolved (objects lie above
     surfaces, higher `priority` above lower); `mask_attachment` replaces segmentation; `complement_of` means "everything but these".
+    `aid`: nobody asked for it, it only tells the other concepts' edits more; it is neither reported nor missed.
     """
 
     name: str
@@ -84,6 +85,7 @@ class ConceptQuery(Strict):
     threshold: float = Field(default=0.5, ge=0.0, le=1.0)
     mask_attachment: int | None = Field(default=None, ge=0)
     complement_of: list[str] = []
+    aid: bool = False
 
 
 class Edit(Strict):

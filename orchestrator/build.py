@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from editing.catalog import Preset, free_text, normalise
 from editing.errors import EditError
+from editing.ground import is_ground
 from editing.request import ConceptQuery, Edit, Output, PhotoRequest, Remove
 from orchestrator import keys
 from orchestrator.catalog import Catalog, known
@@ -18,6 +19,8 @@ from orchestrator.explain import MOST
 from orchestrator.messages import Options, PaletteItem, PaletteMessage, RuleFields, RuleMessage
 from orchestrator.model import Item, Job, Target
 from orchestrator.rules import AnyRule, RuleProblem, build_rule
+
+FLOOR = "floor"
 
 
 @dataclass
@@ -112,6 +115,13 @@ class _Build:
                 queries[normalise(name)] = by_name[normalise(name)].model_copy(update={"mask_attachment": len(attachments) - 1})
         return list(queries.values()), tuple(attachments)
 
+    def with_floor(self, concepts: list[ConceptQuery]) -> list[ConceptQuery]:
+        """What is behind a removed thing is filled far better where the floor is known, so it is looked for too (in rooms)."""
+        if any(is_ground(query.name) for query in concepts) or (self.preset is not None and self.preset.lookup(FLOOR) is None):
+            return concepts
+        query = self.preset.query(FLOOR) if self.preset else free_text(FLOOR)
+        return [*concepts, query.model_copy(update={"aid": True})]
+
     def check_alpha(self, place: str, rules: Iterable[AnyRule | None], fmt: keys.Format, hint: str) -> None:
         if fmt not in keys.ALPHA_FORMATS and any(isinstance(r, Remove) and r.mode == "transparent" for r in rules):
             self.problem(place, f"'remove transparent' needs a format with transparency and JPEG has none; {hint}")
@@ -129,6 +139,8 @@ class _Build:
         write_masks: bool,
     ) -> Item:
         concepts, attachments = self.with_masks(place, masks)
+        if any(isinstance(edit.rule, Remove) and edit.rule.mode == "inpaint" for some in edits for edit in some):
+            concepts = self.with_floor(concepts)
         outputs = [Output(name=t.name, edits=e, format=t.format, quality=self.options.quality) for t, e in zip(targets, edits, strict=True)]
         preview_size = self.options.preview_size if preview else 0
         request = PhotoRequest(

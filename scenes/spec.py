@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from .textures import ROW
 
 CONCEPTS = ("other", "floor", "wall", "ceiling", "window", "door", "curtain", "sofa", "bed", "rug", "table", "chair",
             "picture", "plant", "lamp", "baseboard", "cabinet")
+
+# Arrays of a RoomSpec with one row for every primitive.
+PER_PRIMITIVE = ("ptype", "inv", "half", "bevel", "solid", "mat_of", "concept_of", "instance_of")
 
 
 @dataclass
@@ -69,6 +72,15 @@ class RoomSpec:
     shift: float
     aspect: float
     sensor: Sensor = field(default_factory=Sensor)
+
+
+def without(room: RoomSpec, instance: int) -> RoomSpec:
+    """The room without one object (a number of ``instance_of``)."""
+    keep = room.instance_of != instance
+    group = np.repeat(np.arange(len(room.gstart) - 1), np.diff(room.gstart))[keep]
+    first = np.flatnonzero(np.diff(group, prepend=-1))
+    rest = {name: getattr(room, name)[keep] for name in PER_PRIMITIVE}
+    return replace(room, **rest, groups=room.groups[group[first]], gstart=np.append(first, len(group)).astype(np.int64))
 
 
 def rotation_z(a: float) -> np.ndarray:

@@ -15,10 +15,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.quality import geometry, page, photos, recolor
+from benchmarks.quality import filling, geometry, page, photos, recolor
 from benchmarks.quality.cases import recolor_cases
 from benchmarks.quality.speed import measure_speed
-from benchmarks.quality.verdicts import verdicts
+from benchmarks.quality.verdicts import Findings, verdicts
 
 # Rooms that neither training nor tuning of constants has seen.
 FIRST_SEED = 9500
@@ -44,15 +44,17 @@ def main() -> None:
         raise SystemExit(f"none of {options.rooms} rooms has a surface to measure; give more with --rooms")
     colours = recolor.summary(rows)
     grids = geometry.textures(seeds)
-    filled = geometry.holes(seeds)
+    filled = filling.holes(seeds)
+    removed = filling.removals(seeds)
     looks = list(photos.looks(options.photos)) if (options.photos / "masks.json").exists() else []
 
-    facts = verdicts(rows, colours, grids, filled, timings)
-    index = page.write(out, facts, rows, page.table(colours), looks)
+    facts = verdicts(Findings(rows, colours, grids, filled, removed, timings))
+    index = page.write(out, facts, rows, page.table(colours), looks, removed)
     result = {
         "recolor": {"summary": colours, "cases": [row.numbers() for row in rows]},
         "texture": [asdict(row) for row in grids],
         "holes": [asdict(row) for row in filled],
+        "removals": [row.numbers() for row in removed],
         "speed": [asdict(timing) | {"ratio": timing.ratio} for timing in timings],
         "photos": [{"photo": look.photo, "name": look.name, "report": look.report.model_dump()} for look in looks],
     }

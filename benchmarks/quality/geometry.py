@@ -1,15 +1,12 @@
-"""Textures' perspective against known cameras, and holes against what was there."""
+"""Textures' perspective against known cameras."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 import scenes
-from benchmarks.quality.metrics import psnr
-from editing.inpaint import TELEA_RADIUS, fill
 from editing.texture.camera import RoomCamera, estimate_camera
 from editing.texture.lines import find_segments
 from editing.texture.plane import floor_or_ceiling
@@ -17,7 +14,6 @@ from imaging.arrays import FloatArray
 
 POINTS = 60
 LEAST_FLOOR = 0.02
-HOLE_RADIUS = (15, 50)
 
 
 @dataclass(frozen=True)
@@ -28,17 +24,6 @@ class GeometryRow:
     angle: float
     scale: float
     confidence: float
-
-
-@dataclass(frozen=True)
-class HoleRow:
-    """PSNR (dB) inside one hole by method."""
-
-    seed: int
-    concept: str
-    ours: float
-    telea: float
-    navier_stokes: float
 
 
 def textures(seeds: range, width: int = 900, height: int = 600) -> list[GeometryRow]:
@@ -56,25 +41,6 @@ def textures(seeds: range, width: int = 900, height: int = 600) -> list[Geometry
         true = _true_camera(scene.camera)
         angle = min(_angle(found, true, points, order) for order in ((0, 1), (1, 0)))
         rows.append(GeometryRow(seed, angle, _scale(found, true, points, room.eye[2]), found.confidence))
-    return rows
-
-
-def holes(seeds: range, width: int = 600, height: int = 400) -> list[HoleRow]:
-    """Cut an ellipse out of the middle of walls and floors and fill it."""
-    rows = []
-    for seed in seeds:
-        scene = scenes.render(scenes.sample_room(seed), width, height)
-        for concept in ("wall", "floor"):
-            depth = cv2.distanceTransform(scene.masks[concept].astype(np.uint8), cv2.DIST_L2, 5)
-            y, x = (int(v) for v in np.unravel_index(int(depth.argmax()), depth.shape))
-            radius = int(min(float(depth.max()) * 0.8, HOLE_RADIUS[1]))
-            if radius < HOLE_RADIUS[0]:
-                continue
-            drawn = cv2.ellipse(np.zeros((height, width), np.uint8), (x, y), (radius, int(radius * 0.8)), 20, 0, 360, (1,), -1)
-            hole = np.asarray(drawn) > 0
-            old = [cv2.inpaint(scene.photo, drawn, TELEA_RADIUS, method) for method in (cv2.INPAINT_TELEA, cv2.INPAINT_NS)]
-            ours, telea, stokes = (psnr(np.asarray(image), scene.photo, hole) for image in (fill(scene.photo, hole), *old))
-            rows.append(HoleRow(seed, concept, ours, telea, stokes))
     return rows
 
 

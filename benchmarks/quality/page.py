@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.quality.filling import RemovalRow
 from benchmarks.quality.photos import Look
 from benchmarks.quality.recolor import RecolorRow
+from imaging.arrays import UInt8Array
 from imaging.encode import encode
 
 COLUMNS = (
@@ -41,7 +44,14 @@ def text(rows: list[list[str]]) -> str:
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
 
 
-def write(out: Path, facts: list[list[str]], rows: list[RecolorRow], colours: list[list[str]], pictures: list[Look]) -> Path:
+def write(
+    out: Path,
+    facts: list[list[str]],
+    rows: list[RecolorRow],
+    colours: list[list[str]],
+    pictures: Sequence[Look] = (),
+    removals: Sequence[RemovalRow] = (),
+) -> Path:
     """Write index.html and its pictures below `out`; the worst cases come first."""
     parts = ["<h1>Quality of edits</h1>", _table(facts), "<h2>Recolouring against the truth</h2>", _table(colours)]
     for look in pictures:
@@ -60,13 +70,23 @@ def write(out: Path, facts: list[list[str]], rows: list[RecolorRow], colours: li
         ours = row.scores["ours"]
         relief = f"gradient {ours.gradient:.2f}, above noise {ours.relief:.2f}"
         caption = f"{row.name}: dE {ours.mean:.1f}, p95 {ours.p95:.1f}, raw {ours.raw_mean:.1f}, {relief}"
-        parts.append(f"<h3>{escape(caption)}</h3>")
-        for kind, image in row.pictures.items():
-            _save(out / f"{row.name}-{kind}.jpg", encode(np.ascontiguousarray(image), "jpeg", 88))
-            parts.append(f'<img src="{row.name}-{kind}.jpg" loading=lazy title="{kind}">')
+        parts += _pictures(out, row.name, caption, row.pictures)
+    parts.append("<h2>Furniture removed: photo, ours, truth</h2>")
+    for item in sorted(removals, key=lambda item: item.ours):
+        caption = f"{item.seed} {item.concept}: {item.ours:.1f} dB, without knowing the floor {item.unaided:.1f}, Telea {item.telea:.1f}"
+        parts += _pictures(out, f"removed-{item.seed}-{item.concept}", caption, item.pictures)
     page = out / "index.html"
     page.write_text(f"<!doctype html><meta charset=utf-8><title>Quality of edits</title><style>{STYLE}</style>{''.join(parts)}\n")
     return page
+
+
+def _pictures(out: Path, stem: str, caption: str, pictures: Mapping[str, UInt8Array]) -> list[str]:
+    """Pictures side by side under a caption, saved below `out`."""
+    parts = [f"<h3>{escape(caption)}</h3>"]
+    for kind, image in pictures.items():
+        _save(out / f"{stem}-{kind}.jpg", encode(np.ascontiguousarray(image), "jpeg", 88))
+        parts.append(f'<img src="{stem}-{kind}.jpg" loading=lazy title="{kind}">')
+    return parts
 
 
 def _table(rows: list[list[str]]) -> str:

@@ -34,6 +34,8 @@ LOOKS: dict[str, dict[str, tuple[dict[str, Rule], tuple[str, ...]]]] = {
         "dishwasher removed": ({"dishwasher": Remove(mode="inpaint")}, ()),
     },
 }
+# Known in every room: it helps to fill what is removed.
+FLOOR = "floor"
 OBJECTS = ("bed", "table", "dishwasher")
 
 
@@ -56,11 +58,17 @@ def looks(folder: Path) -> Iterator[Look]:
             continue
         photo = decode((folder / file).read_bytes())
         for name, (rules, protect) in edits_by_name.items():
-            concepts = list(dict.fromkeys([*rules, *protect]))
+            concepts = list(dict.fromkeys([*rules, *protect, FLOOR]))
             request = PhotoRequest(
                 concepts=[
-                    ConceptQuery(name=c, prompts=[c], kind="object" if c in OBJECTS else "surface", mask_attachment=i)
-                    for i, c in enumerate(concepts)
+                    ConceptQuery(
+                        name=concept,
+                        prompts=[concept],
+                        kind="object" if concept in OBJECTS else "surface",
+                        mask_attachment=number,
+                        aid=concept not in rules and concept not in protect,
+                    )
+                    for number, concept in enumerate(concepts)
                 ],
                 protect=list(protect),
                 outputs=[Output(name=name, edits=[Edit(concept=c, rule=rule) for c, rule in rules.items()])],

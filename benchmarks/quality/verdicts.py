@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.quality.geometry import GeometryRow, HoleRow
+from benchmarks.quality.filling import HoleRow, RemovalRow
+from benchmarks.quality.geometry import GeometryRow
 from benchmarks.quality.recolor import RecolorRow
 from benchmarks.quality.speed import Timing
 
@@ -16,12 +18,23 @@ MEGAPIXELS_LARGE = 5.0
 MEMORY_TARGET, OUTPUT_BYTES = 12.0, 3.0
 
 
-def verdicts(
-    rows: list[RecolorRow], colours: Summary, grids: list[GeometryRow], holes: list[HoleRow], timings: Sequence[Timing]
-) -> list[list[str]]:
+@dataclass(frozen=True)
+class Findings:
+    """What the suite has measured; a part that was left out is empty."""
+
+    rows: list[RecolorRow]
+    colours: Summary
+    grids: Sequence[GeometryRow] = ()
+    holes: Sequence[HoleRow] = ()
+    removals: Sequence[RemovalRow] = ()
+    timings: Sequence[Timing] = ()
+
+
+def verdicts(found: Findings) -> list[list[str]]:
     """A header and one row for each check: what, measured, target, ok or MISSED."""
-    facts = [["check", "measured", "target", ""], *_colour(colours), *_exact(rows), *_matte(rows), *_texture(grids), *_holes(holes)]
-    for timing in timings:
+    facts = [["check", "measured", "target", ""], *_colour(found.colours), *_exact(found.rows), *_matte(found.rows)]
+    facts += [*_texture(found.grids), *_holes(found.holes), *_removals(found.removals)]
+    for timing in found.timings:
         facts += _speed(timing)
     return facts
 
@@ -65,7 +78,7 @@ def _matte(rows: list[RecolorRow]) -> list[list[str]]:
     ]
 
 
-def _texture(grids: list[GeometryRow]) -> list[list[str]]:
+def _texture(grids: Sequence[GeometryRow]) -> list[list[str]]:
     if not grids:
         return []
     angles, scales = np.array([row.angle for row in grids]), np.array([row.scale for row in grids])
@@ -76,11 +89,19 @@ def _texture(grids: list[GeometryRow]) -> list[list[str]]:
     ]
 
 
-def _holes(holes: list[HoleRow]) -> list[list[str]]:
+def _holes(holes: Sequence[HoleRow]) -> list[list[str]]:
     if not holes:
         return []
     mean = {name: float(np.mean([getattr(row, name) for row in holes])) for name in ("ours", "telea", "navier_stokes")}
     return [_at_least("hole PSNR (dB)", mean["ours"], max(mean["telea"], mean["navier_stokes"]), "best cv2.inpaint ")]
+
+
+def _removals(rows: Sequence[RemovalRow]) -> list[list[str]]:
+    if not rows:
+        return []
+    mean = {name: float(np.mean([getattr(row, name) for row in rows])) for name in ("ours", "unaided", "telea", "navier_stokes")}
+    name = f"{len(rows)} pieces of furniture removed, PSNR (dB); {mean['unaided']:.2f} without knowing the floor"
+    return [_at_least(name, mean["ours"], max(mean["telea"], mean["navier_stokes"]), "best cv2.inpaint ")]
 
 
 def _speed(t: Timing) -> list[list[str]]:

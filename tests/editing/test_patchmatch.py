@@ -16,7 +16,7 @@ def test_wall_and_floor_meet_again_behind_what_stood_there() -> None:
     colour = np.where((floor | picture)[..., None], (120, 70, 40), (200, 196, 188))
     room = np.clip(colour + np.random.default_rng(0).normal(0, 3, (120, 180, 3)), 0, 255).astype(np.uint8)
     hole = (x >= 70) & (x < 110) & (y >= 50) & (y < 95)
-    filled = complete(room, hole, layered=True)
+    filled = complete(room, hole, guess="across").image
     assert np.array_equal(filled[~hole], room[~hole])
     # 30 dB is a mean error of 8 codes, noise included.
     assert psnr(filled, room, hole) > 30.0

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("numba", reason="rendering rooms needs the scenes extra")
 
-from benchmarks.quality import geometry, page, recolor, verdicts
+from benchmarks.quality import filling, geometry, page, recolor, verdicts
 from benchmarks.quality.cases import recolor_cases
 
 SEEDS = range(9013, 9015)
@@ -43,8 +43,9 @@ def test_nothing_leaks_and_mattes_beat_bilinear(rows: list[recolor.RecolorRow]) 
 
 def test_the_page_and_the_table_are_written(rows: list[recolor.RecolorRow], tmp_path: Path) -> None:
     colours = recolor.summary(rows)
-    facts = verdicts.verdicts(rows, colours, [geometry.GeometryRow(1, 0.5, 0.02, 0.9)], [geometry.HoleRow(1, "wall", 30.0, 29.0, 28.0)], [])
-    index = page.write(tmp_path, facts, rows, page.table(colours), [])
+    grids, holes = [geometry.GeometryRow(1, 0.5, 0.02, 0.9)], [filling.HoleRow(1, "wall", 30.0, 29.0, 28.0)]
+    facts = verdicts.verdicts(verdicts.Findings(rows, colours, grids, holes))
+    index = page.write(tmp_path, facts, rows, page.table(colours))
     assert index.read_text().count("<img") == 3 * len(rows)
     assert len(list(tmp_path.glob("*.jpg"))) == 3 * len(rows)
     assert "Lab L-keep" in page.text(page.table(colours))
