@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from editing.catalog import is_ground
 from editing.composite import Painter, composite
 from editing.errors import ConceptNotFoundError, EditError, UnknownNameError
-from editing.ground import is_ground
 from editing.inpaint import Inpainter
 from editing.light import Light, photo_light
 from editing.matte import Matte, unite

@@ -24,6 +24,7 @@ LAB_TOLERANCE = 0.5
 LRV_TOLERANCE = 0.6
 T = TypeVar("T", bound=BaseModel)
 HEX_PATTERN = r"^#[0-9A-Fa-f]{6}$"
+GROUND_WORDS = ("floor", "floors", "flooring", "floorboards", "parquet", "carpet", "ground")
 ID_PATTERN = r"^[a-z0-9][a-z0-9_\-.]*$"
 
 
@@ -201,6 +202,11 @@ class TextureCatalogue(Data):
 def normalise(name: str) -> str:
     """Names compare without case, and with underscores, hyphens and runs of spaces all the same."""
     return " ".join(name.replace("_", " ").replace("-", " ").split()).casefold()
+
+
+def is_ground(name: str) -> bool:
+    """Whether a concept is what furniture stands on, by the last word of its name ("wood floor", but no "floor lamp")."""
+    return normalise(name).rpartition(" ")[2] in GROUND_WORDS
 
 
 def free_text(name: str) -> ConceptQuery:

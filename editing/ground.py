@@ -7,11 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from editing.catalog import normalise
 from imaging.arrays import BoolArray, FloatArray
 
-# Concepts whose last word is one of these are what furniture stands on ("wood floor", but no "floor lamp").
-WORDS = ("floor", "floors", "flooring", "floorboards", "parquet", "carpet", "ground")
 # A line is fitted to at most this many border points next to the hole, and to the nearest ones: within this share of the longest side.
 POINTS, REACH = 60, 0.3
 # Points this near to a line (share of the longest side, at least one pixel) lie on it, and a line needs this many, over this width.
@@ -21,11 +18,6 @@ FADE = 0.4
 # What the lines say must agree with what is seen around the hole, in this share of its rim.
 LEAST_AGREEMENT = 0.75
 RIM = 2
-
-
-def is_ground(name: str) -> bool:
-    """Whether a concept is what furniture stands on, by its name."""
-    return normalise(name).rpartition(" ")[2] in WORDS
 
 
 @dataclass(frozen=True)

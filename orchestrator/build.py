@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from editing.catalog import Preset, free_text, normalise
+from editing.catalog import Preset, free_text, is_ground, normalise
 from editing.errors import EditError
-from editing.ground import is_ground
 from editing.request import ConceptQuery, Edit, Output, PhotoRequest, Remove
 from orchestrator import keys
 from orchestrator.catalog import Catalog, known

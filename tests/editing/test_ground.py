@@ -7,7 +7,8 @@ import pytest
 
 from benchmarks.quality.metrics import psnr
 from editing.apply import edit_photo
-from editing.ground import far_border, is_ground
+from editing.catalog import is_ground
+from editing.ground import far_border
 from editing.inpaint import fill, hole_of
 from editing.request import ConceptQuery, Edit, Output, PhotoRequest, Remove
 from editing.select import Segments
