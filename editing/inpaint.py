@@ -7,9 +7,8 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from editing.layers import patched
+from editing.layers import membrane, patched, reduced, searched_size
 from editing.patchmatch import Guess
-from editing.shading import extend
 from imaging.arrays import BoolArray, UInt8Array
 
 # The hole is the matte plus this share of the longest side all around (soft edge), and again as much below (contact shadow).
@@ -19,6 +18,9 @@ THIN_SHARE = 0.012
 TELEA_RADIUS = 4
 # A hole larger than this share of the photo has more than one surface behind it: see `editing.patchmatch.Guess`.
 LAYERED_SHARE = 0.03
+# Steps at the rim are averaged along it over this many reduced pixels.
+RIM_BLUR = 1.5
+LEAST_SEEN = 0.2
 # Surroundings that are searched, relative to the hole's size.
 SURROUNDINGS = 1.0
 
@@ -71,18 +73,19 @@ def fill(image: UInt8Array, hole: BoolArray, network: Inpainter | None = None, f
 
 
 def _join(crop: UInt8Array, filled: UInt8Array, gap: BoolArray) -> UInt8Array:
-    """Spread what is left of a step at the rim smoothly over the hole (a membrane, as in Poisson cloning)."""
-    inside = cv2.erode(gap.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    rim = gap & ~inside
-    if not rim.any():
-        return filled
-    outside = extend_channels(crop, ~gap)
-    step = np.where(rim[..., None], outside - filled.astype(np.float32), 0.0)
-    smooth = np.stack([extend(np.ascontiguousarray(step[..., c]), rim) for c in range(3)], axis=-1)
-    smooth = cv2.GaussianBlur(smooth, (0, 0), 3.0)
-    return np.clip(np.round(filled + smooth), 0, 255).astype(np.uint8)
-
-
-def extend_channels(image: UInt8Array, known: BoolArray) -> UInt8Array:
-    """Every channel of an image extended from `known` over the rest, float32 [h,w,3]."""
-    return np.stack([extend(image[..., c].astype(np.float32), known) for c in range(image.shape[2])], axis=-1)
+    """Spread what is left of a step at the rim smoothly over the hole (a membrane, as in Perez et al., "Poisson Image Editing", 2003)."""
+    height, width = gap.shape
+    size = searched_size(height, width)
+    hidden = reduced(gap, size)[..., None]
+    outside = cv2.resize(crop * (~gap)[..., None], size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    inside = cv2.resize(filled * gap[..., None], size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    # What is known at the rim, and one reduced pixel into the hole.
+    near = (3, 3)
+    seen = cv2.blur(1.0 - hidden, near)[..., None]
+    # Sums of a few pixels only are too coarse.
+    rim = (hidden > LEAST_SEEN) & (seen > LEAST_SEEN)
+    step = np.where(rim, cv2.blur(outside, near) / np.maximum(seen, 1e-4) - inside / np.maximum(hidden, 1e-4), 0.0).astype(np.float32)
+    mass = cv2.GaussianBlur(rim.astype(np.float32), (0, 0), RIM_BLUR)[..., None]
+    even = cv2.GaussianBlur(step, (0, 0), RIM_BLUR) / np.maximum(mass, 1e-4)
+    smooth = cv2.resize(np.round(membrane(even, rim[..., 0])).astype(np.int16), (width, height), interpolation=cv2.INTER_LINEAR)
+    return cv2.add(filled, smooth, dtype=cv2.CV_8U)

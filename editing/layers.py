@@ -31,12 +31,11 @@ MEMBRANE_SIDE = 24
 def patched(crop: UInt8Array, gap: BoolArray, floor: BoolArray | None, guess: Guess) -> UInt8Array:
     """The filling of the gap, uint8 [h,w,3]; floor and the rest each from itself where the border between them is seen."""
     height, width = gap.shape
-    scale = min(1.0, SEARCH_SIDE / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small_gap = _reduced(~gap, size) < WHOLE
+    size = searched_size(height, width)
+    small_gap = reduced(~gap, size) < WHOLE
     x, y, w, h = cv2.boundingRect(gap.astype(np.uint8))
     layers = _Layers(crop.astype(np.int16), gap, size, (x, y, w, h))
-    border = None if floor is None else far_border(_reduced(floor, size) >= 0.5, small_gap)
+    border = None if floor is None else far_border(reduced(floor, size) >= 0.5, small_gap)
     if floor is None or border is None:
         return layers.result(layers.fill(layers.picture, small_gap, ~gap, guess))
     known, standing = floor & ~gap, ~floor & ~gap
@@ -80,10 +79,10 @@ class _Layers:
         `hole` (bool) is at the searched size; `among` (bool [h,w]) may be copied.
         """
         full = (picture.shape[1], picture.shape[0])
-        known = _reduced(~self.gap, self.size)
+        known = reduced(~self.gap, self.size)
         small = cv2.resize(picture * (~self.gap)[..., None], self.size, interpolation=cv2.INTER_AREA) / np.maximum(known, 1e-3)[..., None]
         codes = np.clip(np.round(small), 0, 255).astype(np.uint8)
-        found = complete(codes, hole, guess=guess, among=_reduced(among, self.size) > WHOLE)
+        found = complete(codes, hole, guess=guess, among=reduced(among, self.size) > WHOLE)
         large = self.cut(cv2.resize(found.image, full, interpolation=cv2.INTER_CUBIC)).astype(np.float32)
         if full == self.size:
             return large
@@ -96,7 +95,13 @@ class _Layers:
         return large + lost[rows, columns]
 
 
-def _reduced(mask: BoolArray, size: tuple[int, int]) -> FloatArray:
+def searched_size(height: int, width: int) -> tuple[int, int]:
+    """Width and height at which a picture is searched for patches."""
+    scale = min(1.0, SEARCH_SIDE / max(height, width))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def reduced(mask: BoolArray, size: tuple[int, int]) -> FloatArray:
     """The share of every pixel of a smaller picture that is in `mask`, float32."""
     return cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
 
@@ -107,7 +112,7 @@ def _light(picture: UInt8Array, known: BoolArray, size: tuple[int, int]) -> IntA
     Light does not repeat as planks do: copied with them, a sunlit patch would end in the middle of the floor. A sum and no factor,
     because what is bright on a floor is mostly a gleam on top of its colour.
     """
-    share = _reduced(known, size)
+    share = reduced(known, size)
     small = cv2.resize(picture * known[..., None], size, interpolation=cv2.INTER_AREA).astype(np.float32)
     sigma = LIGHT_SHARE * max(size)
     mass = cv2.GaussianBlur(share, (0, 0), sigma)
@@ -127,7 +132,7 @@ def membrane(values: FloatArray, known: BoolArray) -> FloatArray:
     height, width = known.shape
     if min(height, width) > MEMBRANE_SIDE:
         size = ((width + 1) // 2, (height + 1) // 2)
-        share = _reduced(known, size)
+        share = reduced(known, size)
         half = cv2.resize(values * known[..., None], size, interpolation=cv2.INTER_AREA) / np.maximum(share, 1e-4)[..., None]
         start = cv2.resize(membrane(half, share > 0.0), (width, height), interpolation=cv2.INTER_LINEAR)
         rounds = 16

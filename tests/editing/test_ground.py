@@ -94,6 +94,17 @@ def test_floor_is_filled_from_floor_and_wall_from_wall() -> None:
     assert psnr(aided, truth, hole) > psnr(alone, truth, hole) + 1.0
 
 
+def test_a_photo_larger_than_is_searched_is_filled_as_well() -> None:
+    def filled(times: int) -> float:
+        truth, floor, hidden = (image.repeat(times, axis=0).repeat(times, axis=1) for image in (*room(), furniture()))
+        photo = truth.copy()
+        photo[hidden] = (40, 90, 160)
+        hole = hole_of(hidden.astype(np.uint8) * 255)
+        return psnr(fill(photo, hole, floor=floor & ~hidden), truth, hole)
+
+    assert filled(4) > filled(1) - 3.0
+
+
 def test_a_removal_uses_the_floor_that_was_looked_for_and_does_not_report_it() -> None:
     truth, floor = room()
     hidden = furniture()
