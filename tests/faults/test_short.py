@@ -21,6 +21,9 @@ SHORT: dict[str, Callable[[Stage], Outcome]] = {
     "worker killed": partial(rows.worker_killed, images=8, kills=3),
     "many jobs": partial(rows.many_jobs, jobs_count=30, workers=2, kills=1),
 }
+# Workers that die in a row, and the photos that each may have been telling of just then.
+DEATHS = {"worker killed": 3, "many jobs": 1}
+IN_HAND = 2
 
 
 @pytest.fixture(scope="module")
@@ -39,4 +42,5 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 def test_everything_comes_out_right(stage: Stage, row: str) -> None:
     outcome = SHORT[row](stage)
     assert outcome.right, outcome
-    assert outcome.repeats <= 2, "the same event again only where a worker died between telling and writing it down"
+    deaths = DEATHS.get(row, 0)
+    assert outcome.repeats <= max(2, deaths * IN_HAND), "the same event again only where a worker died between telling and writing it down"

@@ -84,11 +84,11 @@ def test_a_living_workers_leases_are_left_alone_whatever_their_age(tmp_path: Pat
 
     async def work() -> None:
         async with AsyncStorage(FolderStorage(tmp_path, sync=False)) as storage:
-            workers = [HeldLeases(storage, "q", f"w{number}", 0.3, give_back) for number in range(6)]
+            workers = [HeldLeases(storage, "q", f"w{number}", 1.0, give_back) for number in range(6)]
             for number, worker in enumerate(workers):
                 worker.take(f"lease-{number}")
             keeping = [asyncio.create_task(worker.run()) for worker in workers]
-            await asyncio.sleep(4)
+            await asyncio.sleep(6)
             assert not returned
             keeping[0].cancel()
             keeping[1].cancel()
