@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -73,17 +73,16 @@ def edit_photo(
         found = find(
             photo, request.concepts, segments, attachments, feather=request.feather, object_source=object_source, protect=request.protect
         )
-        warnings = _warnings(request, found)
+        asked = {concept.name: found[concept.name] for concept in request.concepts if not concept.aid}
+        warnings = _warnings(request, asked)
         whole = {name: item.matte for name, item in found.items() if item.matte is not None}
         visible = resolve(request.concepts, whole, request.protect)
-    asked = [item for concept, item in zip(request.concepts, found.values(), strict=True) if not concept.aid]
-    ground = [whole[name] for name in whole if is_ground(name)]
     job = _Job(
         photo=photo,
         request=request,
         visible=visible,
         shield=_shield(request, whole),
-        floor=unite(ground).alpha >= SOLID_ALPHA if ground else None,
+        ground=[matte for name, matte in whole.items() if is_ground(name)],
         geometry=PhotoGeometry(photo),
         light=photo_light(photo),
         attachments=list(attachments),
@@ -109,11 +108,11 @@ def edit_photo(
         file_reports.append(FileReport(kind="preview", name=name, media_type=MEDIA_TYPES["jpeg"]))
     if request.masks:
         with clock.stage("encode"):
-            _write_masks(asked, files, file_reports)
+            _write_masks(asked.values(), files, file_reports)
     report = PhotoReport(
         width=photo.shape[1],
         height=photo.shape[0],
-        concepts=[item.report for item in asked],
+        concepts=[item.report for item in asked.values()],
         outputs=output_reports,
         files=file_reports,
         timings={name: round(seconds, 6) for name, seconds in clock.seconds.items()},
@@ -143,27 +142,26 @@ def _check_remove(output: Output, rule: Remove) -> None:
 
 
 def _warnings(request: PhotoRequest, found: dict[str, Found]) -> list[str]:
-    aids = {concept.name for concept in request.concepts if concept.aid}
-    missing = [name for name, item in found.items() if item.matte is None and name not in aids]
+    missing = [name for name, item in found.items() if item.matte is None]
     if missing and request.missing_is_error:
         raise ConceptNotFoundError("nothing found for " + ", ".join(f"'{name}'" for name in missing))
     return [f"nothing found for '{name}'" for name in missing] + [
         f"the edge of '{name}' is too long or too undecided to be followed at full size: it was found at {item.matte.detail:.0%} of it"
         for name, item in found.items()
-        if item.matte is not None and item.matte.detail < 1.0 and name not in aids
+        if item.matte is not None and item.matte.detail < 1.0
     ]
 
 
 @dataclass(frozen=True)
 class _Job:
     """What the rules of one photo share. `visible`: resolved mattes by concept; `shield` uint8 [H,W]: protected pixels;
-    `floor` bool [H,W], where it is known."""
+    `ground`: the mattes of what furniture stands on."""
 
     photo: UInt8Array
     request: PhotoRequest
     visible: dict[str, Matte]
     shield: UInt8Array | None
-    floor: BoolArray | None
+    ground: list[Matte]
     geometry: PhotoGeometry
     light: Light
     attachments: list[bytes]
@@ -184,6 +182,10 @@ class _Job:
             self._parts[key] = surfaces(self.photo, extent, self.light)
         return self._parts[key]
 
+    def floor(self) -> BoolArray | None:
+        """What of the photo is floor, bool [H,W], where that is known."""
+        return unite(self.ground).alpha >= SOLID_ALPHA if self.ground else None
+
     def shadow_of(self, concept: str) -> UInt8Array | None:
         """For "everything but product and shadow": the matte of the surfaces left out (the shadow), which stays on a new background."""
         named = {item.name: item for item in self.request.concepts}
@@ -202,7 +204,7 @@ def _apply(canvas: Canvas, edit: Edit, job: _Job) -> EditReport:
     before = canvas.rgb.copy()
     confidence: float | None = None
     if isinstance(rule, Remove):
-        apply_remove(canvas, rule, parts, shadow=job.shadow_of(edit.concept), protected=job.shield, floor=job.floor, network=job.network)
+        apply_remove(canvas, rule, parts, shadow=job.shadow_of(edit.concept), protected=job.shield, floor=job.floor(), network=job.network)
         return measure(edit.concept, rule, parts, before, canvas.rgb)
     for part in parts:
         painter = _painter(edit, part, job)
@@ -224,7 +226,7 @@ def _painter(edit: Edit, part: Surface, job: _Job) -> Painter:
     raise EditError(f"the rule '{edit.rule.rule}' cannot be painted")
 
 
-def _write_masks(found: list[Found], files: list[bytes], reports: list[FileReport]) -> None:
+def _write_masks(found: Iterable[Found], files: list[bytes], reports: list[FileReport]) -> None:
     for item in found:
         if item.matte is None:
             continue

@@ -87,7 +87,7 @@ class _Layers:
         if full == self.size:
             return large
         lost = picture - cv2.resize(cv2.resize(picture, self.size, interpolation=cv2.INTER_AREA), full, interpolation=cv2.INTER_CUBIC)
-        moved = (found.source - np.moveaxis(np.indices(hole.shape), 0, -1)) * (np.array(full[::-1]) / self.size[::-1])
+        moved = found.offset * (np.array(full[::-1]) / self.size[::-1])
         down, across = cv2.split(self.cut(cv2.resize(np.round(moved).astype(np.float32), full, interpolation=cv2.INTER_NEAREST)))
         x, y, width, height = self.box
         rows = np.clip(np.arange(y, y + height)[:, None] + down.astype(int), 0, full[1] - 1)

@@ -35,10 +35,10 @@ RIM_FADE = 1.3
 
 @dataclass(frozen=True)
 class Completed:
-    """`image` uint8 [H,W,3]; `source` int [H,W,2]: row and column of the pixel that every hole pixel is most like, others their own."""
+    """`image` uint8 [H,W,3]; `offset` int [H,W,2]: rows and columns from every hole pixel to the one it is most like, 0 elsewhere."""
 
     image: UInt8Array
-    source: IntArray
+    offset: IntArray
 
 
 def complete(image: UInt8Array, hole: BoolArray, seed: int = 0, *, guess: Guess = "diffused", among: BoolArray | None = None) -> Completed:
@@ -57,7 +57,7 @@ def complete(image: UInt8Array, hole: BoolArray, seed: int = 0, *, guess: Guess 
         if not source.any():
             source = _sources(~gap)
         if not source.any():
-            return Completed(cv2.inpaint(image, hole.astype(np.uint8), 5, cv2.INPAINT_TELEA), _own_places(hole))
+            return Completed(cv2.inpaint(image, hole.astype(np.uint8), 5, cv2.INPAINT_TELEA), np.zeros((*hole.shape, 2), int))
         if filled is None:
             start = _start(known, gap, usable, guess)
         else:
@@ -67,7 +67,7 @@ def complete(image: UInt8Array, hole: BoolArray, seed: int = 0, *, guess: Guess 
         filled, field = _level(filled, gap, source, field, rng, rounds, DISTANCE_COST[guess])
     assert filled is not None
     assert field is not None  # there is at least one level
-    return Completed(np.where(hole[..., None], np.clip(np.round(filled), 0, 255), image).astype(np.uint8), field)
+    return Completed(np.where(hole[..., None], np.clip(np.round(filled), 0, 255), image).astype(np.uint8), field - _own_places(hole))
 
 
 def _start(picture: FloatArray, gap: BoolArray, usable: BoolArray, guess: Guess) -> FloatArray:
