@@ -6,6 +6,7 @@ Scene i of shard n has seed n * SHARD + i.
 
 from __future__ import annotations
 
+import colorsys
 import os
 from pathlib import Path
 
@@ -14,10 +15,12 @@ import numpy as np
 
 from .render import render
 from .rooms import sample_room
+from .sensor import srgb_decode, srgb_encode
 from .spec import CONCEPTS
 
 SHARD = 64
 # Surfaces are one region each: a wall's corner is no border between two things that people name.
+REPAINTED = tuple(CONCEPTS.index(c) for c in ("wall", "sofa", "bed", "curtain", "rug", "door", "cabinet", "chair"))
 REGIONS = frozenset(("floor", "wall", "ceiling", "baseboard"))
 # Training uses seeds below this, everything else (evaluation, demo photos, tests) above.
 FIRST_HELD_OUT_SEED = 10_000_000
@@ -82,6 +85,26 @@ class Cache:
         return np.asarray(shard[int(rng.integers(SHARD))])
 
 
+def repaint(photo: np.ndarray, concept: np.ndarray, rng: np.random.Generator) -> None:
+    """Give walls or a kind of furniture in the photo, in place, another albedo: their linear light times a factor per channel.
+
+    Light, shadow and pattern stay. Teaches that these may have any colour, an olive accent wall above all, for the price of a
+    table instead of a rendering. Floors and ceilings keep theirs: a green floor is no help in telling floors apart.
+    """
+    there = [c for c in REPAINTED if (concept == c).any()]
+    if not there:
+        return
+    # Mostly it is the wall: nothing else in real homes varies so much.
+    c = there[0] if rng.random() < 0.5 else there[int(rng.integers(len(there)))]
+    mask = (concept == c).astype(np.uint8)
+    light = srgb_decode(np.arange(256) / 255.0)
+    mean = srgb_decode(np.array(cv2.mean(photo, mask)[:3]) / 255.0)
+    hue = srgb_decode(np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.1, 0.75), 1.0)))
+    wanted = hue * mean.mean() * np.exp(rng.uniform(-1.4, 0.4)) / hue.mean()
+    table = srgb_encode(np.clip(light[:, None] * (wanted / np.maximum(mean, 0.005)), 0, 1)) * 255 + 0.5
+    cv2.copyTo(cv2.LUT(photo, table.astype(np.uint8)[:, None]), mask, photo)
+
+
 def augment(example: np.ndarray, rng: np.random.Generator, strength: float = 1.0) -> np.ndarray:
     """Mirror, crop and zoom, then colour, blur, noise and JPEG as photos from anywhere have them.
 
@@ -98,6 +121,8 @@ def augment(example: np.ndarray, rng: np.random.Generator, strength: float = 1.0
         x, y = int(rng.integers(0, size - w + 1)), int(rng.integers(0, size - h + 1))
         photo = cv2.resize(photo[y:y + h, x:x + w], (size, size), interpolation=cv2.INTER_LINEAR)
         labels = cv2.resize(labels[y:y + h, x:x + w], (size, size), interpolation=cv2.INTER_NEAREST)
+    if rng.random() < 0.4 * strength:
+        repaint(photo, labels[..., 0], rng)
     if rng.random() < 0.8 * strength:
         # Tone curve and white balance as one look-up table per channel, saturation as a colour matrix.
         x = (np.arange(256) / 255.0) ** np.exp(rng.normal(0, 0.18))
