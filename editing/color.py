@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from editing.compiled import compiled
 from imaging.arrays import FloatArray, UInt8Array
 
 # Relative luminance of linear sRGB (Rec. 709 primaries).
@@ -127,10 +128,21 @@ def least(linear: FloatArray) -> FloatArray:
 
 def encode_scene(scene: FloatArray) -> UInt8Array:
     """float32 scene-linear -> uint8 sRGB, rounded to the nearest code."""
-    index = np.multiply(scene, np.float32(ENCODE_BINS / SCENE_TOP))
-    np.add(index, np.float32(0.5), out=index)
-    np.clip(index, 0, ENCODE_BINS, out=index)
-    return np.take(_scene_encode_table(), index.astype(np.uint16))
+    codes = np.empty(scene.shape, np.uint8)
+    _look_up(np.ascontiguousarray(scene).ravel(), _scene_encode_table(), np.float32(ENCODE_BINS / SCENE_TOP), codes.ravel())
+    return codes
+
+
+@compiled
+def _look_up(values: FloatArray, table: UInt8Array, scale: np.float32, codes: UInt8Array) -> None:
+    """`table` at `values` x `scale`, rounded and clipped to its ends, into `codes`; what is no number counts as 0."""
+    last = len(table) - 1
+    for i in range(len(values)):
+        place = values[i] * scale + np.float32(0.5)
+        if place >= last:
+            codes[i] = table[last]
+        else:
+            codes[i] = table[int(place)] if place > 0 else table[0]
 
 
 def hex_to_srgb(color: str) -> UInt8Array:

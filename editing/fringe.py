@@ -6,12 +6,14 @@ touched, by as much of the surface's chroma as the pixel shows; its luma (ITU-R 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
 from editing.color import encode_scene
+from editing.compiled import compiled
 from imaging.arrays import FloatArray, UInt8Array
 
 # Alpha one, two and three pixels outside the edge: the reach of a 2 x 2 chroma sample that is enlarged linearly.
@@ -59,14 +61,39 @@ def repaint(codes: UInt8Array, painted: FloatArray, alpha: UInt8Array, photo: UI
     surface's new colour.
     """
     fields = encode_scene(np.stack(colours))
-    was, fore, back, now = np.concatenate([photo[None], fields]).astype(np.float32) @ TO_CHROMA.T
-    axis, here = fore - back, was - back
-    square = np.maximum(axis[:, 0] ** 2 + axis[:, 1] ** 2, 1e-6)
-    length = np.sqrt(square)
-    shown = (here[:, 0] * axis[:, 0] + here[:, 1] * axis[:, 1]) / square
-    off = np.abs(here[:, 0] * axis[:, 1] - here[:, 1] * axis[:, 0]) / square
-    trust = np.clip((length - ALIKE) / (DIFFERENT - ALIKE), 0.0, 1.0) * np.clip(2.0 - off * (2.0 / OFF_LINE), 0.0, 1.0)
-    excess = np.clip((shown - painted) * trust, 0.0, MOST[np.minimum(alpha, len(MOST) - 1)])
-    excess[excess < LEAST_SHARE] = 0.0
-    shift = (excess[:, None] * (now - fore)) @ FROM_CHROMA.T
-    return np.clip(np.round(codes + shift), 0, 255).astype(np.uint8)
+    result = np.empty_like(codes)
+    _repaint(codes, painted, alpha, photo, fields, result)
+    return result
+
+
+@compiled
+def _repaint(
+    codes: UInt8Array, painted: FloatArray, alpha: UInt8Array, photo: UInt8Array, fields: UInt8Array, result: UInt8Array
+) -> None:
+    """`fields` uint8 [3,n,3]: the three colours in codes."""
+    for i in range(len(codes)):
+        # Chroma (Cb, Cr) of the pixel and of the surface as seen from the surroundings, and from the old colour to the new one.
+        here_b, here_r = _chroma(photo[i], fields[1, i])
+        axis_b, axis_r = _chroma(fields[0, i], fields[1, i])
+        new_b, new_r = _chroma(fields[2, i], fields[0, i])
+        square = max(axis_b**2 + axis_r**2, 1e-6)
+        shown = (here_b * axis_b + here_r * axis_r) / square
+        off = abs(here_b * axis_r - here_r * axis_b) / square
+        trust = min(max((math.sqrt(square) - ALIKE) / (DIFFERENT - ALIKE), 0.0), 1.0) * min(max(2.0 - off * (2.0 / OFF_LINE), 0.0), 1.0)
+        excess = min(max((shown - painted[i]) * trust, 0.0), MOST[min(alpha[i], len(MOST) - 1)])
+        if excess < LEAST_SHARE:
+            excess = 0.0
+        for c in range(3):
+            shift = excess * (FROM_CHROMA[c, 0] * new_b + FROM_CHROMA[c, 1] * new_r)
+            result[i, c] = int(min(max(codes[i, c] + shift, 0.0), 255.0) + 0.5)
+
+
+@compiled
+def _chroma(one: UInt8Array, other: UInt8Array) -> tuple[float, float]:
+    """Cb and Cr by which two colours (uint8 [3]) differ."""
+    blue = red = 0.0
+    for c in range(3):
+        difference = float(one[c]) - float(other[c])
+        blue += TO_CHROMA[0, c] * difference
+        red += TO_CHROMA[1, c] * difference
+    return blue, red

@@ -1,4 +1,4 @@
-"""Filling a hole with pieces of the picture itself: PatchMatch completion, coarse to fine, vectorised.
+"""Filling a hole with pieces of the picture itself: PatchMatch completion, coarse to fine.
 
 Sources: Barnes et al., "PatchMatch" (2009) for the search, Wexler, Shechtman, Irani, "Space-Time Completion of Video" (2007) for the
 alternation of search and voting. All hole pixels are updated at once (as in jump flooding) instead of in scan order.
@@ -6,12 +6,15 @@ alternation of search and voting. All hole pixels are updated at once (as in jum
 
 from __future__ import annotations
 
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import cv2
 import numpy as np
 
+from editing.compiled import CORES, compiled, shared
 from imaging.arrays import BoolArray, FloatArray, IntArray, UInt8Array
 
 RADIUS = 3
@@ -127,96 +130,138 @@ def _level(
     # Every pixel whose patch reaches into the hole needs a source.
     size = 2 * RADIUS + 1
     need = cv2.dilate(gap.astype(np.uint8), np.ones((size, size), np.uint8)) > 0
-    ys, xs = np.nonzero(need)
+    places = np.argwhere(need)
     index = np.full((height, width), -1)
-    index[ys, xs] = np.arange(len(ys))
+    index[need] = np.arange(len(places))
     candidates = np.argwhere(source)
-    match = candidates[rng.integers(len(candidates), size=len(ys))]
+    match = candidates[rng.integers(len(candidates), size=len(places))]
     if previous is not None:
         old_h, old_w = previous.shape[:2]
-        coarse = previous[np.minimum(ys // 2, old_h - 1), np.minimum(xs // 2, old_w - 1)] * 2 + np.stack([ys % 2, xs % 2], axis=1)
+        ys, xs = places.T
+        coarse = previous[np.minimum(ys // 2, old_h - 1), np.minimum(xs // 2, old_w - 1)] * 2 + places % 2
         coarse = np.clip(coarse, 0, [height - 1, width - 1])
         match = np.where(source[coarse[:, 0], coarse[:, 1]][:, None], coarse, match)
     # What lies near the rim is known best; further in, a patch's word counts less.
-    trust = RIM_FADE ** -cv2.distanceTransform(gap.astype(np.uint8), cv2.DIST_L2, 3)[ys, xs]
-    for _ in range(rounds):
-        patches = _patches(picture, ys, xs)
-        search = _Search(picture, patches, source, np.stack([ys, xs], axis=1), distance_cost)
-        cost = search.cost(match, slice(None))
-        for step in range(SEARCH_ROUNDS):
-            for dy, dx in ((0, 1), (1, 0), (0, -1), (-1, 0)):
+    trust = RIM_FADE ** -cv2.distanceTransform(gap.astype(np.uint8), cv2.DIST_L2, 3)[need]
+    # In squared codes over a whole patch, for a way of one pixel.
+    penalty = size**2 * distance_cost / max(gap.shape) ** 2
+    hidden = np.argwhere(gap)
+    with ThreadPoolExecutor(CORES) as pool:
+        for _ in range(rounds):
+            search = _Search(picture, source, places, index, penalty, match, pool)
+            for step in range(SEARCH_ROUNDS):
                 jump = 1 << (SEARCH_ROUNDS - 1 - step)
-                near_y, near_x = ys + dy * jump, xs + dx * jump
-                inside = (near_y >= 0) & (near_y < height) & (near_x >= 0) & (near_x < width)
-                neighbour = np.where(inside, index[np.clip(near_y, 0, height - 1), np.clip(near_x, 0, width - 1)], -1)
-                proposal = match[neighbour] - np.array([dy * jump, dx * jump])
-                match, cost = search.improve(match, cost, proposal, neighbour >= 0)
-            reach = max(height, width)
-            for _ in range(RANDOM_STEPS):
-                proposal = match + np.round(rng.uniform(-reach, reach, match.shape)).astype(int)
-                match, cost = search.improve(match, cost, proposal, None)
-                reach = max(1, reach // 4)
-        picture = _vote(picture, gap, ys, xs, match, trust * np.exp(-cost / (2.0 * float(np.percentile(cost, 75)) + 1e-3)))
+                for way in ((0, jump), (jump, 0), (0, -jump), (-jump, 0)):
+                    search.ask_neighbours(way)
+                reach = max(height, width)
+                for _ in range(RANDOM_STEPS):
+                    search.ask_around(np.round(rng.uniform(-reach, reach, match.shape)).astype(int))
+                    reach = max(1, reach // 4)
+            match, cost = search.match, search.cost
+            weight = trust * np.exp(-cost / (2.0 * float(np.percentile(cost, 75)) + 1e-3)) + 1e-9
+            voted = picture.copy()
+            shared(pool, len(hidden), partial(_vote, picture, hidden, index, match, weight, voted))
+            picture = voted
     field = _own_places(gap)
-    field[ys, xs] = match
+    field[need] = match
     return picture, field
 
 
-def _patches(picture: FloatArray, ys: FloatArray, xs: FloatArray) -> FloatArray:
-    """Patches around pixels, edge pixels repeated: float32 [n, size*size, 3]."""
-    offsets = np.arange(-RADIUS, RADIUS + 1)
-    rows = np.clip(ys[:, None] + offsets, 0, picture.shape[0] - 1)
-    columns = np.clip(xs[:, None] + offsets, 0, picture.shape[1] - 1)
-    return picture[rows[:, :, None], columns[:, None, :]].reshape(len(ys), -1, picture.shape[2])
-
-
-@dataclass(frozen=True)
 class _Search:
-    """One round's question: which source patch is most like each hole patch, and not far away."""
+    """One round's search for the source patch that is most like each hole patch, and not far away: a floor is filled with floor, not with
+    a like-coloured wall. `match` int [n,2] is the best so far for every place, `cost` float64 [n] what it costs.
+    """
 
-    picture: FloatArray
-    patches: FloatArray
-    source: BoolArray
-    places: FloatArray
-    distance_cost: FloatArray
+    def __init__(
+        self,
+        picture: FloatArray,
+        source: BoolArray,
+        places: IntArray,
+        index: IntArray,
+        penalty: FloatArray,
+        match: IntArray,
+        pool: Executor,
+    ) -> None:
+        self._picture, self._source, self._places, self._index, self._penalty = picture, source, places, index, penalty
+        self._pool = pool
+        self.match, self.cost = match, np.full(len(places), np.inf)
+        self.ask_around(np.zeros_like(match))
 
-    def cost(self, match: FloatArray, rows: FloatArray | slice) -> FloatArray:
-        """Squared difference of patches plus a penalty on distance: a floor is filled with floor, not with a like-coloured wall."""
-        difference = _patches(self.picture, match[:, 0], match[:, 1]) - self.patches[rows]
-        away = (match - self.places[rows]) / max(self.source.shape)
-        return np.einsum("npc,npc->n", difference, difference) + self.patches.shape[1] * (away**2 @ self.distance_cost)
+    def ask_around(self, away: IntArray) -> None:
+        """Try for each place what lies `away` (int [n,2]) from its match."""
+        self._ask(np.arange(len(self.match)), away)
 
-    def improve(self, match: FloatArray, cost: FloatArray, proposal: FloatArray, usable: BoolArray | None) -> tuple[FloatArray, FloatArray]:
-        """Take each proposal that is a source patch and fits better."""
-        bound = np.array(self.source.shape)
-        valid = np.all((proposal >= 0) & (proposal < bound), axis=1)
-        if usable is not None:
-            valid &= usable
-        clipped = np.clip(proposal, 0, bound - 1)
-        valid &= self.source[clipped[:, 0], clipped[:, 1]]
-        chosen = np.flatnonzero(valid)
-        if not len(chosen):
-            return match, cost
-        new_cost = self.cost(proposal[chosen], chosen)
-        better = new_cost < cost[chosen]
-        rows = chosen[better]
-        match, cost = match.copy(), cost.copy()
-        match[rows], cost[rows] = proposal[rows], new_cost[better]
-        return match, cost
+    def ask_neighbours(self, way: tuple[int, int]) -> None:
+        """Try for each place the match of the place one `way` (rows, columns) off, less that way."""
+        near = self._places + way
+        inside = np.all((near >= 0) & (near < self._index.shape), axis=1)
+        neighbour = np.full(len(near), -1)
+        neighbour[inside] = self._index[near[inside, 0], near[inside, 1]]
+        self._ask(neighbour, np.broadcast_to(np.negative(way), near.shape))
+
+    def _ask(self, whom: IntArray, away: IntArray) -> None:
+        match, cost = self.match.copy(), self.cost.copy()
+        what = (self._picture, self._source, self._places, self._penalty, self.match, whom, away, match, cost)
+        shared(self._pool, len(match), partial(_improve, *what))
+        self.match, self.cost = match, cost
 
 
-def _vote(picture: FloatArray, gap: BoolArray, ys: FloatArray, xs: FloatArray, match: FloatArray, weight: FloatArray) -> FloatArray:
-    """Every hole pixel becomes the weighted mean of what the patches that cover it say."""
-    height, width = gap.shape
-    weight = weight.astype(np.float32) + 1e-9
-    total, mass = np.zeros_like(picture), np.zeros((height, width), np.float32)
-    for dy in range(-RADIUS, RADIUS + 1):
-        for dx in range(-RADIUS, RADIUS + 1):
-            y, x = ys + dy, xs + dx
-            inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-            # Pixels are unique within one offset, so plain indexed addition is safe.
-            source = picture[match[inside, 0] + dy, match[inside, 1] + dx]
-            total[y[inside], x[inside]] += source * weight[inside, None]
-            mass[y[inside], x[inside]] += weight[inside]
-    voted = total / np.maximum(mass, 1e-12)[..., None]
-    return np.where((gap & (mass > 0))[..., None], voted, picture)
+@compiled
+def _improve(
+    picture: FloatArray,
+    source: BoolArray,
+    places: IntArray,
+    penalty: FloatArray,
+    match: IntArray,
+    whom: IntArray,
+    away: IntArray,
+    better: IntArray,
+    cost: FloatArray,
+    first: int,
+    last: int,
+) -> None:
+    """For places `first` to `last`: where the proposal, `match[whom] + away`, is a source patch and fits better, take it into `better` and
+    `cost` in place. Nobody is asked where `whom` is negative. Patches at the picture's edge repeat its pixels."""
+    height, width = source.shape
+    for i in range(first, last):
+        if whom[i] < 0:
+            continue
+        v, u = match[whom[i], 0] + away[i, 0], match[whom[i], 1] + away[i, 1]
+        if v < 0 or u < 0 or v >= height or u >= width or not source[v, u]:
+            continue
+        y, x = places[i]
+        total = penalty[0] * (v - y) ** 2 + penalty[1] * (u - x) ** 2
+        for dy in range(-RADIUS, RADIUS + 1):
+            if total >= cost[i]:
+                break
+            row = min(max(y + dy, 0), height - 1)
+            for dx in range(-RADIUS, RADIUS + 1):
+                column = min(max(x + dx, 0), width - 1)
+                for channel in range(3):
+                    difference = picture[row, column, channel] - picture[v + dy, u + dx, channel]
+                    total += difference * difference
+        if total < cost[i]:
+            better[i, 0], better[i, 1], cost[i] = v, u, total
+
+
+@compiled
+def _vote(
+    picture: FloatArray, hidden: IntArray, index: IntArray, match: IntArray, weight: FloatArray, voted: FloatArray, first: int, last: int
+) -> None:
+    """Hole pixels `first` to `last` of `hidden` become, in `voted`, the weighted mean of what the patches that cover them say."""
+    height, width = index.shape
+    for i in range(first, last):
+        y, x = hidden[i]
+        red = green = blue = mass = 0.0
+        for dy in range(-RADIUS, RADIUS + 1):
+            for dx in range(-RADIUS, RADIUS + 1):
+                row, column = y - dy, x - dx
+                if row < 0 or column < 0 or row >= height or column >= width:
+                    continue
+                centre = index[row, column]
+                v, u, share = match[centre, 0] + dy, match[centre, 1] + dx, weight[centre]
+                red += share * picture[v, u, 0]
+                green += share * picture[v, u, 1]
+                blue += share * picture[v, u, 2]
+                mass += share
+        voted[y, x, 0], voted[y, x, 1], voted[y, x, 2] = red / mass, green / mass, blue / mass

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from editing.color import LUMINANCE, decode_scene, encode_scene, from_display, hex_to_linear, least, most, scene_to_codes
+from editing.compiled import compiled
 from editing.exposure import expose
 from editing.field import Tile, smooth, upsample
 from editing.gamut import paint_table
@@ -74,44 +75,110 @@ class Recolorer:
         lit = (target * surface.tint).astype(np.float32)
         self._table = paint_table(lit, np.where(steps > 1.0, steps ** (1.0 - ease), steps) * np.float32(self.exposure))
         field = _light_colour(surface)
-        self._field = field if float(np.abs(field - 1.0).max()) > LIGHT_NEUTRAL else None
+        self._field = field if float(np.abs(field - 1.0).max()) > LIGHT_NEUTRAL else np.ones((1, 1, 3), np.float32)
         self._burnt = _burnt_patches(surface)
         # For tiles without edges the work is done on sRGB codes: there a factor on light is, very nearly, a power of it on codes.
         self._codes = scene_to_codes(self._table).astype(np.float32)
-        self._code_field = None if self._field is None else self._field ** np.float32(1.0 / CODE_POWER)
-        self._plain = rule.strength == 1.0 and not bool((shine[surface.solid] > 0.0).any())
+        self._code_field = self._field ** np.float32(1.0 / CODE_POWER)
+        self._light_of_code = reflection.split[:1].T * decode_scene(np.arange(256, dtype=np.uint8)[None])
+        self._plain = rule.strength == 1.0 and self._epsilon == 0.0 and not bool((shine[surface.solid] > 0.0).any())
 
     def paint(self, tile: Tile, linear: FloatArray) -> FloatArray:
         """See `editing.composite.Painter`."""
         shading, shine = self._reflection.parts(linear)
-        steep = self._steep is not None and linear.size > 0 and float(linear.max()) > STEEP_LIGHT
-        if steep and self._burnt is not None:
-            darkest = least(linear)
-            share = np.clip((darkest - BURNT_FROM) / (BURNT_TO - BURNT_FROM), 0.0, 1.0)
+        brightest = float(linear.max()) if linear.size else 0.0
+        if brightest > BURNT_FROM and self._burnt is not None:
+            share = np.clip((least(linear) - BURNT_FROM) / (BURNT_TO - BURNT_FROM), 0.0, 1.0)
             shading = shading * (1.0 + np.float32(BURNT_GAIN) * share * upsample(self._burnt, tile))
-        out = np.take(self._table, self._index(shading, steep), axis=0)
-        if self._field is not None:
-            out *= upsample(self._field, tile)
-        out += (shine * np.float32(self._reflection.luminance))[..., None]
+        if brightest > STEEP_LIGHT and self._steep is not None:
+            local = cv2.blur(shading, (2 * NOISE_RADIUS + 1, 2 * NOISE_RADIUS + 1))
+            shading = smooth(shading, NOISE_RADIUS, np.take(self._steep, _row(local)))
+        elif self._epsilon > 0.0:
+            shading = smooth(shading, NOISE_RADIUS, self._epsilon)
+        out = np.empty_like(linear)
+        window = (tile.y0, tile.x0, tile.height, tile.width)
+        _light_up(shading, shine, np.float32(self._reflection.luminance), self._table, self._field, window, out)
         return out if self._strength == 1.0 else linear + (out - linear) * self._strength
 
     def paint_solid(self, tile: Tile, codes: UInt8Array) -> UInt8Array:
         """See `editing.composite.Painter`."""
         if not self._plain or (self._steep is not None and int(codes.max()) > STEEP_CODE):
             return encode_scene(self.paint(tile, decode_scene(codes)))
-        out = np.take(self._codes, self._index(self._reflection.luminance_of(decode_scene(codes)), False), axis=0)
-        if self._code_field is not None:
-            out *= upsample(self._code_field, tile)
-        return cv2.convertScaleAbs(out)
+        out = np.empty_like(codes)
+        _exchange_codes(codes, self._light_of_code, self._codes, self._code_field, (tile.y0, tile.x0, tile.height, tile.width), out)
+        return out
 
-    def _index(self, shading: FloatArray, steep: bool) -> FloatArray:
-        """Row of the table for every shading value, float32 [h,w] -> uint16 [h,w]; `steep`: some of it lies on the camera's shoulder."""
-        if steep and self._steep is not None:
-            local = cv2.blur(shading, (2 * NOISE_RADIUS + 1, 2 * NOISE_RADIUS + 1))
-            shading = smooth(shading, NOISE_RADIUS, np.take(self._steep, _row(local)))
-        elif self._epsilon > 0.0:
-            shading = smooth(shading, NOISE_RADIUS, self._epsilon)
-        return _row(shading)
+
+@compiled
+def _light_up(
+    shading: FloatArray,
+    shine: FloatArray,
+    luminance: np.float32,
+    table: FloatArray,
+    field: FloatArray,
+    window: tuple[int, int, int, int],
+    out: FloatArray,
+) -> None:
+    """`table` (float32 [TABLE,3] over shading) at `shading` float32 [h,w], times `field`, plus `shine` x `luminance`, into `out` [h,w,3].
+
+    `field` float32 [hs,ws,3] is stretched bilinearly over a box; `window`: the tile's first row and column in it, its height and width.
+    """
+    scale, last = np.float32((TABLE - 1) / SHADING_MAX), np.float32(TABLE - 1)
+    top, left, height, width = window
+    line = np.empty(field.shape[1:], np.float32)
+    for y in range(shading.shape[0]):
+        _row_of(field, y + top, height, line)
+        for x in range(shading.shape[1]):
+            row = table[int(min(max(shading[y, x] * scale, np.float32(0)), last))]
+            column, over = _between(x + left, width, len(line))
+            gleam = shine[y, x] * luminance
+            for c in range(3):
+                tint = line[column, c]
+                if over > 0:
+                    tint += (line[column + 1, c] - tint) * over
+                out[y, x, c] = row[c] * tint + gleam
+
+
+@compiled
+def _exchange_codes(
+    codes: UInt8Array, light: FloatArray, table: FloatArray, field: FloatArray, window: tuple[int, int, int, int], out: UInt8Array
+) -> None:
+    """The same from sRGB codes to sRGB codes, without shine: `light` float32 [3,256] is what a code adds to shading, `table` float32
+    [TABLE,3] holds codes."""
+    scale, last = np.float32((TABLE - 1) / SHADING_MAX), np.float32(TABLE - 1)
+    top, left, height, width = window
+    line = np.empty(field.shape[1:], np.float32)
+    for y in range(codes.shape[0]):
+        _row_of(field, y + top, height, line)
+        for x in range(codes.shape[1]):
+            shading = light[0, codes[y, x, 0]] + light[1, codes[y, x, 1]] + light[2, codes[y, x, 2]]
+            row = table[int(min(max(shading * scale, np.float32(0)), last))]
+            column, over = _between(x + left, width, len(line))
+            for c in range(3):
+                tint = line[column, c]
+                if over > 0:
+                    tint += (line[column + 1, c] - tint) * over
+                out[y, x, c] = int(min(row[c] * tint + np.float32(0.5), np.float32(255)))
+
+
+@compiled
+def _between(pixel: int, pixels: int, cells: int) -> tuple[int, np.float32]:
+    """Where a pixel's centre lies among the centres of cells that cover the same length: the cell before, and the way to the next."""
+    place = (np.float32(pixel) + np.float32(0.5)) * np.float32(cells / pixels) - np.float32(0.5)
+    place = min(max(place, np.float32(0)), np.float32(cells - 1))
+    cell = int(place)
+    return cell, place - np.float32(cell)
+
+
+@compiled
+def _row_of(field: FloatArray, pixel: int, pixels: int, line: FloatArray) -> None:
+    """A field [hs,ws,3] in the middle of a row of pixels, into `line` [ws,3]."""
+    row, down = _between(pixel, pixels, field.shape[0])
+    for x in range(len(line)):
+        for c in range(3):
+            line[x, c] = field[row, x, c]
+            if down > 0:
+                line[x, c] += (field[row + 1, x, c] - line[x, c]) * down
 
 
 def _row(shading: FloatArray) -> FloatArray:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from editing.color import LUMINANCE, most
+from editing.color import LUMINANCE
+from editing.compiled import compiled
 from imaging.arrays import FloatArray
 
 # The reference colour comes from pixels between these luminance percentiles: the lit, matt middle of the surface.
@@ -58,27 +59,36 @@ class Reflection:
         """Linear [h,w,3] -> shading [h,w] and shine [h,w], both over the reference luminance; together they are the pixel's luminance,
         or more where the pixel is burnt out.
         """
-        light, shine = cv2.split(cv2.transform(linear, self.split))
-        # Shine lies on top of the surface's own light: what is no brighter than the lit surface is pattern, grain or a pale plank.
-        shine = np.clip(shine - np.float32(SHINE_FLOOR), 0.0, np.maximum(light - np.float32(SHINE_FROM), 0.0))
-        shading = light - shine
-        if linear.size and float(linear.max()) > BURNT:
-            self._burnt(linear, shading, shine)
+        shading, shine = np.empty((2, *linear.shape[:2]), np.float32)
+        weakest = int(self.reference.argmin())
+        _part(np.ascontiguousarray(linear), self.split, weakest, np.float32(max(float(self.reference[weakest]), LEAST)), shading, shine)
         return shading, shine
 
-    def _burnt(self, linear: FloatArray, shading: FloatArray, shine: FloatArray) -> None:
-        """Where channels are burnt out, explain the pixel by strong light rather than by shine, as far as that is plausible; in place.
 
-        Burning out makes any colour paler: oak in the sun is no mirror. What the light was, the channel that burns out last tells best.
-        """
-        brightest = most(linear)
-        where = np.nonzero(brightest > BURNT)
-        weakest = int(self.reference.argmin())
-        needed = linear[..., weakest][where] / max(float(self.reference[weakest]), LEAST)
-        share = np.clip((brightest[where] - BURNT) / (BURNT_OUT - BURNT), 0.0, 1.0) * np.clip(2.0 - needed / MOST_LIGHT, 0.0, 1.0)
-        own = shading[where]
-        shading[where] = own + share * (np.maximum(np.minimum(needed, MOST_LIGHT), own) - own)
-        shine[where] *= 1.0 - share
+@compiled
+def _part(linear: FloatArray, split: FloatArray, weakest: int, reference: np.float32, shading: FloatArray, shine: FloatArray) -> None:
+    """Fill `shading` and `shine` as `Reflection.parts` says; `weakest` is the reference's lowest channel and `reference` its value.
+
+    Where channels are burnt out, the pixel is explained by strong light rather than by shine, as far as that is plausible: burning out
+    makes any colour paler, and oak in the sun is no mirror. What the light was, the channel that burns out last tells best.
+    """
+    floor, start, one, two = np.float32(SHINE_FLOOR), np.float32(SHINE_FROM), np.float32(1), np.float32(2)
+    burnt, burnt_range, most_light = np.float32(BURNT), np.float32(1 / (BURNT_OUT - BURNT)), np.float32(MOST_LIGHT)
+    for y in range(linear.shape[0]):
+        for x in range(linear.shape[1]):
+            red, green, blue = linear[y, x]
+            light = split[0, 0] * red + split[0, 1] * green + split[0, 2] * blue
+            # Shine lies on top of the surface's own light: what is no brighter than the lit surface is pattern, grain or a pale plank.
+            gleam = split[1, 0] * red + split[1, 1] * green + split[1, 2] * blue - floor
+            gleam = max(min(gleam, light - start), np.float32(0))
+            own = light - gleam
+            brightest = max(red, green, blue)
+            if brightest > burnt:
+                needed = linear[y, x, weakest] / reference
+                share = min((brightest - burnt) * burnt_range, one) * min(max(two - needed / most_light, np.float32(0)), one)
+                own += share * (max(min(needed, most_light), own) - own)
+                gleam *= one - share
+            shading[y, x], shine[y, x] = own, gleam
 
 
 def fit_reflection(pixels: FloatArray) -> Reflection:

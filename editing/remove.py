@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 
 from editing.color import LUMINANCE, decode_scene, encode_scene, from_display, hex_to_linear
-from editing.composite import for_tiles, rim_of, shown, surroundings
+from editing.composite import for_tiles
+from editing.edges import rim_of, shown, surroundings
 from editing.field import Tile, upsample
 from editing.fringe import without_tail
 from editing.inpaint import Inpainter, fill, hole_of
@@ -82,7 +83,7 @@ def _replace(canvas: Canvas, before: UInt8Array, part: Surface, rule: Remove, sh
         back, fore = upsample(outer, tile), upsample(inner, tile)
         share = without_tail(alpha).astype(np.float32)[..., None] / np.float32(255)
         rim = rim_of(part, tile)
-        share[rim] = shown(linear[rim], alpha[rim], fore[rim], back[rim], more=True)
+        share[rim, 0] = shown(linear[rim], alpha[rim], fore[rim], back[rim], more=True)
         rest = 1.0 - share
         # What stays of a mixed pixel, without the colour of what was removed; where nothing stays, its smooth extension.
         kept = np.maximum(back + rest * (linear - share * fore - rest * back), 0.0)
