@@ -6,11 +6,10 @@ of the windows that it lies in. Where colour does not separate the two sides, su
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 
+from editing.compiled import compiled
 from imaging.arrays import FloatArray
 
 # Regularisation: colour differences below its root (in 0..1) do not move the edge.
@@ -24,70 +23,103 @@ EDGE_SLOPE = 3.0
 FLAT = 1e-3
 
 
-@dataclass(frozen=True)
-class _Windows:
-    """The photo's colour statistics in every window. Planes float32 [h,w]: `colours` and their means `means` (red, green, blue), `inverse`:
-    the six different entries of the inverse covariance (rr, rg, rb, gg, gb, bb); `box` and `near`: sizes of window and of averaging.
-    """
-
-    colours: tuple[FloatArray, ...]
-    means: tuple[FloatArray, ...]
-    inverse: tuple[FloatArray, ...]
-    box: tuple[int, int]
-    near: tuple[int, int]
-
-    def fit(self, mask: FloatArray) -> tuple[list[FloatArray], FloatArray, FloatArray]:
-        """Fit a mask float32 [h,w]: planes of the model in each window (three weights, offset), and the variances explained and there."""
-        mean = cv2.blur(mask, self.box)
-        products: list[FloatArray] = [np.multiply(colour, mask) for colour in self.colours]
-        red, green, blue = (cv2.blur(both, self.box) - own * mean for both, own in zip(products, self.means, strict=True))
-        rr, rg, rb, gg, gb, bb = self.inverse
-        weights = [rr * red + rg * green + rb * blue, rg * red + gg * green + gb * blue, rb * red + gb * green + bb * blue]
-        offset = mean - sum(weight * own for weight, own in zip(weights, self.means, strict=True))
-        explained = np.maximum(weights[0] * red + weights[1] * green + weights[2] * blue, 0.0)
-        squares: FloatArray = np.multiply(mask, mask)
-        variance = np.maximum(cv2.blur(squares, self.box) - mean * mean, 0.0)
-        return [*weights, offset], explained, variance
-
-
 def coefficients(guide: FloatArray, mask: FloatArray, radius: int) -> FloatArray:
     """Linear model per pixel, float32 [h,w,4] (three colour weights, offset), of a mask float32 [h,w] on a photo float32 [h,w,3].
 
     Both are in 0..1; `radius` is the window's, in pixels. Where the photo gives no evidence of an edge the model answers the mask itself.
     """
-    windows = _windows(guide, radius)
-    model, _, _ = windows.fit(mask)
-    near = [cv2.blur(plane, windows.near) for plane in model]
-    answer = near[3] + sum(weight * colour for weight, colour in zip(near[:3], windows.colours, strict=True))
-    # The question is how well colour separates the two sides of the *new* edge: a displaced mask's own edge never fits the colours.
-    _, explained, variance = windows.fit(np.clip((answer - 0.5) * np.float32(EDGE_SLOPE) + 0.5, 0.0, 1.0))
-    share = cv2.blur(explained, windows.near) / (cv2.blur(variance, windows.near) + np.float32(FLAT))
-    trust = np.clip((share - NO_EVIDENCE) * np.float32(1.0 / (EVIDENCE - NO_EVIDENCE)), 0.0, 1.0)
-    planes = [plane * trust for plane in near]
-    planes[3] += (1.0 - trust) * mask
-    return cv2.merge([plane.astype(np.float32) for plane in planes])
-
-
-def _windows(guide: FloatArray, radius: int) -> _Windows:
-    box = (2 * radius + 1, 2 * radius + 1)
     half = max(1, radius // 2)
-    red, green, blue = cv2.split(guide)
-    mr, mg, mb = (cv2.blur(plane, box) for plane in (red, green, blue))
-    rr = cv2.blur(red * red, box) - mr * mr + np.float32(EPSILON)
-    gg = cv2.blur(green * green, box) - mg * mg + np.float32(EPSILON)
-    bb = cv2.blur(blue * blue, box) - mb * mb + np.float32(EPSILON)
-    rg: FloatArray = cv2.blur(red * green, box) - mr * mg
-    rb: FloatArray = cv2.blur(red * blue, box) - mr * mb
-    gb: FloatArray = cv2.blur(green * blue, box) - mg * mb
-    # Cofactors over the determinant: the inverse of a symmetric 3 x 3 matrix.
-    cofactors: list[FloatArray] = [
-        gg * bb - gb * gb,
-        gb * rb - rg * bb,
-        rg * gb - gg * rb,
-        rr * bb - rb * rb,
-        rb * rg - rr * gb,
-        rr * gg - rg * rg,
-    ]
-    scale: FloatArray = 1.0 / (cofactors[0] * rr + cofactors[1] * rg + cofactors[2] * rb)
-    inverse = tuple(plane * scale for plane in cofactors)
-    return _Windows((red, green, blue), (mr, mg, mb), inverse, box, (2 * half + 1, 2 * half + 1))
+    window, near = (2 * radius + 1, 2 * radius + 1), (2 * half + 1, 2 * half + 1)
+    colours = np.empty((9, *mask.shape), np.float32)
+    _multiply_colours(guide, colours)
+    averages = _averages(colours, window)
+    model = _averages(_fitted(guide, mask, averages, window)[:4], near)
+    edge = np.empty_like(mask)
+    _answer(guide, model, edge)
+    # The question is how well colour separates the two sides of the *new* edge: a displaced mask's own edge never fits the colours.
+    explained, variance = _averages(_fitted(guide, edge, averages, window)[4:], near)
+    share = explained / (variance + np.float32(FLAT))
+    trust = np.clip((share - NO_EVIDENCE) * np.float32(1.0 / (EVIDENCE - NO_EVIDENCE)), 0.0, 1.0)
+    model *= trust
+    model[3] += (1.0 - trust) * mask
+    return cv2.merge([*model])
+
+
+def _averages(planes: FloatArray, window: tuple[int, int]) -> FloatArray:
+    """Planes float32 [n,h,w], each averaged over windows."""
+    result = np.empty_like(planes)
+    for plane, average in zip(planes, result, strict=True):
+        cv2.blur(plane, window, dst=average)
+    return result
+
+
+def _fitted(guide: FloatArray, mask: FloatArray, averages: FloatArray, window: tuple[int, int]) -> FloatArray:
+    """The model of a mask float32 [h,w] in every window, and how good it is: float32 [6,h,w], three colour weights, offset, the variance
+    that they explain and the variance that there is. `averages`: of `_multiply_colours`' planes."""
+    products = np.empty((5, *mask.shape), np.float32)
+    _multiply_mask(guide, mask, products)
+    model = np.empty((6, *mask.shape), np.float32)
+    _fit(averages, _averages(products, window), model)
+    return model
+
+
+@compiled
+def _multiply_colours(guide: FloatArray, planes: FloatArray) -> None:
+    """Red, green, blue and their products rr, rg, rb, gg, gb, bb of a photo float32 [h,w,3] into planes [9,h,w]."""
+    for y in range(guide.shape[0]):
+        for x in range(guide.shape[1]):
+            red, green, blue = guide[y, x]
+            planes[0, y, x], planes[1, y, x], planes[2, y, x] = red, green, blue
+            planes[3, y, x], planes[4, y, x], planes[5, y, x] = red * red, red * green, red * blue
+            planes[6, y, x], planes[7, y, x], planes[8, y, x] = green * green, green * blue, blue * blue
+
+
+@compiled
+def _multiply_mask(guide: FloatArray, mask: FloatArray, planes: FloatArray) -> None:
+    """A mask float32 [h,w], its products with red, green and blue, and its square into planes [5,h,w]."""
+    for y in range(mask.shape[0]):
+        for x in range(mask.shape[1]):
+            value = mask[y, x]
+            planes[0, y, x], planes[4, y, x] = value, value * value
+            for c in range(3):
+                planes[1 + c, y, x] = value * guide[y, x, c]
+
+
+@compiled
+def _fit(colours: FloatArray, masks: FloatArray, model: FloatArray) -> None:
+    """Least squares in every window, from averages of both functions above, into `model` as `_fitted` says."""
+    epsilon, none = np.float32(EPSILON), np.float32(0)
+    for y in range(colours.shape[1]):
+        for x in range(colours.shape[2]):
+            red, green, blue = colours[0, y, x], colours[1, y, x], colours[2, y, x]
+            rr = colours[3, y, x] - red * red + epsilon
+            rg = colours[4, y, x] - red * green
+            rb = colours[5, y, x] - red * blue
+            gg = colours[6, y, x] - green * green + epsilon
+            gb = colours[7, y, x] - green * blue
+            bb = colours[8, y, x] - blue * blue + epsilon
+            mean = masks[0, y, x]
+            mr, mg, mb = masks[1, y, x] - red * mean, masks[2, y, x] - green * mean, masks[3, y, x] - blue * mean
+            # Cofactors over the determinant: the inverse of a symmetric 3 x 3 matrix.
+            crr, crg, crb = gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb
+            cgg, cgb, cbb = rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg
+            scale = np.float32(1) / (crr * rr + crg * rg + crb * rb)
+            wr = (crr * mr + crg * mg + crb * mb) * scale
+            wg = (crg * mr + cgg * mg + cgb * mb) * scale
+            wb = (crb * mr + cgb * mg + cbb * mb) * scale
+            model[0, y, x], model[1, y, x], model[2, y, x] = wr, wg, wb
+            model[3, y, x] = mean - wr * red - wg * green - wb * blue
+            model[4, y, x] = max(wr * mr + wg * mg + wb * mb, none)
+            model[5, y, x] = max(masks[4, y, x] - mean * mean, none)
+
+
+@compiled
+def _answer(guide: FloatArray, model: FloatArray, edge: FloatArray) -> None:
+    """What a model float32 [4,h,w] says of a photo, made steeper: into `edge` float32 [h,w], 0..1."""
+    half, slope = np.float32(0.5), np.float32(EDGE_SLOPE)
+    for y in range(edge.shape[0]):
+        for x in range(edge.shape[1]):
+            value = model[3, y, x]
+            for c in range(3):
+                value += model[c, y, x] * guide[y, x, c]
+            edge[y, x] = min(max((value - half) * slope + half, np.float32(0)), np.float32(1))

@@ -15,14 +15,16 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
+from editing.compiled import compiled
 from editing.guided import coefficients
-from imaging.arrays import UInt8Array
+from imaging.arrays import FloatArray, UInt8Array
 
 # The filter is solved at the size where the band is about this many pixels wide on each side.
 WORK_RADIUS = 5.0
 # Its windows are wider than the band, so that they see both sides of an edge that is off.
 WINDOW = 2.2
 TILE = 64
+LONGEST = 4
 # The filter's answer is steeper than a box-filtered one: a photo's edge is one or two pixels wide.
 STEEPNESS = 3.0
 # Alpha this close to 0 or 255 is rounded to it, so that "outside" means untouched.
@@ -103,9 +105,22 @@ def _plan(low: UInt8Array, sides: tuple[UInt8Array, UInt8Array], photo: UInt8Arr
     small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA) if factor > 1.0 else photo
     coarse = cv2.resize(low, size, interpolation=cv2.INTER_LINEAR)
     limits = cv2.resize(cv2.merge(sides) * np.uint8(255), size, interpolation=cv2.INTER_LINEAR)
-    columns, rows = pairwise(_bounds(size[0])), list(pairwise(_bounds(size[1])))
-    tiles = [(x0, y0, x1, y1) for x0, x1 in columns for y0, y1 in rows if _mixed(limits[y0:y1, x0:x1])]
-    return _Plan(photo, small, coarse, limits, max(1, round(WINDOW * reach / factor)), tiles)
+    return _Plan(photo, small, coarse, limits, max(1, round(WINDOW * reach / factor)), _tiles(limits))
+
+
+def _tiles(limits: UInt8Array) -> list[tuple[int, int, int, int]]:
+    """Tiles that the edge may lie in, (x0, y0, x1, y1); up to LONGEST side by side are one, which spares the margins between them."""
+    height, width = limits.shape[:2]
+    tiles: list[tuple[int, int, int, int]] = []
+    for y0, y1 in pairwise(_bounds(height)):
+        for x0, x1 in pairwise(_bounds(width)):
+            if not _mixed(limits[y0:y1, x0:x1]):
+                continue
+            if tiles and tiles[-1][1:3] == (y0, x0) and x0 - tiles[-1][0] < LONGEST * TILE:
+                tiles[-1] = (tiles[-1][0], y0, x1, y1)
+            else:
+                tiles.append((x0, y0, x1, y1))
+    return tiles
 
 
 def _bounds(length: int) -> list[int]:
@@ -139,20 +154,57 @@ def _tile(plan: _Plan, tile: tuple[int, int, int, int], alpha: UInt8Array) -> No
     guide = plan.small[top:bottom, left:right].astype(np.float32) * np.float32(1 / 255)
     values = plan.coarse[top:bottom, left:right].astype(np.float32) * np.float32(1 / 255)
     model = coefficients(guide, values, plan.radius)
-    fx0, fy0, fx1, fy1 = plan.full(tile)
-    size = (fx1 - fx0, fy1 - fy0)
-    scale_x, scale_y = work_w / width, work_h / height
-    matrix = np.array([[scale_x, 0.0, (fx0 + 0.5) * scale_x - 0.5 - left], [0.0, scale_y, (fy0 + 0.5) * scale_y - 0.5 - top]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    fine = cv2.warpAffine(model, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    bounds = cv2.warpAffine(plan.limits[top:bottom, left:right], matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    *weights, offset = cv2.split(fine)
-    for weight, colour in zip(weights, cv2.split(plan.photo[fy0:fy1, fx0:fx1]), strict=True):
-        offset += cv2.multiply(weight, colour, scale=1 / 255, dtype=cv2.CV_32F)
-    answer = (offset - np.float32(0.5)) * np.float32(255 * STEEPNESS) + np.float32(127.5)
-    answer[answer < DUST] = 0
-    answer[answer > 255 - DUST] = 255
-    result = np.clip(answer, 0, 255).astype(np.uint8)
-    result[bounds[..., 0] > 127] = 255
-    result[bounds[..., 1] <= 127] = 0
-    alpha[fy0:fy1, fx0:fx1] = result
+    fields = np.concatenate([model, plan.limits[top:bottom, left:right].astype(np.float32)], axis=2)
+    scales = (work_h / height, work_w / width)
+    _enlarge(fields, (top, left), scales, plan.photo, plan.full(tile), alpha)
+
+
+@compiled
+def _enlarge(
+    fields: FloatArray,
+    corner: tuple[int, int],
+    scales: tuple[float, float],
+    photo: UInt8Array,
+    tile: tuple[int, int, int, int],
+    alpha: UInt8Array,
+) -> None:
+    """Apply a model at full size: alpha of `tile` (in pixels of the photo uint8 [H,W,3]) into `alpha` uint8 [H,W].
+
+    `fields` float32 [h,w,6]: three colour weights, offset and the two limits (0..255) at work size, `corner` (row, column) their place
+    there, `scales` (down, across) the work size over the photo's. They are stretched bilinearly.
+    """
+    rows, columns = fields.shape[:2]
+    x0, y0, x1, y1 = tile
+    first = int(min(max((x0 + 0.5) * scales[1] - 0.5 - corner[1], 0.0), columns - 1.0))
+    last = min(int(max((x1 - 0.5) * scales[1] - 0.5 - corner[1], 0.0)) + 1, columns - 1)
+    line = np.empty((last - first + 1, fields.shape[2]), np.float32)
+    for y in range(y0, y1):
+        v = min(max((y + 0.5) * scales[0] - 0.5 - corner[0], 0.0), rows - 1.0)
+        upper = int(v)
+        lower, down = min(upper + 1, rows - 1), np.float32(v - upper)
+        for i in range(len(line)):
+            for k in range(fields.shape[2]):
+                value = fields[upper, first + i, k]
+                line[i, k] = value + (fields[lower, first + i, k] - value) * down
+        for x in range(x0, x1):
+            u = min(max((x + 0.5) * scales[1] - 0.5 - corner[1], 0.0), columns - 1.0)
+            before = min(int(u), last)
+            after, over = min(before + 1, last) - first, np.float32(u - before)
+            before -= first
+            if line[before, 4] + (line[after, 4] - line[before, 4]) * over >= np.float32(127.5):
+                alpha[y, x] = 255
+                continue
+            if line[before, 5] + (line[after, 5] - line[before, 5]) * over < np.float32(127.5):
+                alpha[y, x] = 0
+                continue
+            answer = line[before, 3] + (line[after, 3] - line[before, 3]) * over
+            for c in range(3):
+                weight = line[before, c] + (line[after, c] - line[before, c]) * over
+                answer += weight * (photo[y, x, c] * np.float32(1 / 255))
+            answer = (answer - np.float32(0.5)) * np.float32(255 * STEEPNESS) + np.float32(127.5)
+            if answer < DUST:
+                alpha[y, x] = 0
+            elif answer > 255 - DUST:
+                alpha[y, x] = 255
+            else:
+                alpha[y, x] = int(answer)
