@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
+import cv2
 import numpy as np
 
 from editing.color import decode_scene, encode_scene
@@ -61,20 +62,23 @@ def composite(photo: UInt8Array, target: UInt8Array, surface: Surface, painter: 
         if int(alpha.min()) == 255 and int(surface.whole[beside.y0 : beside.y1, beside.x0 : beside.x1].min()) == 255:
             view[:] = painter.paint_solid(wide, codes)[kept]
             return
-        cover = surface.alpha[wide.y0 : wide.y1, wide.x0 : wide.x1]
         linear = decode_scene(codes)
         # Everything about mixed pixels is done on lists of them: they are a tenth of the tile.
-        rows, columns = np.nonzero(rim_of(surface, wide))
+        rim = rim_of(surface, wide)
+        at = np.flatnonzero(rim)
+        rows, columns = np.divmod(at, rim.shape[1])
+        cover = np.take(surface.alpha[wide.y0 : wide.y1, wide.x0 : wide.x1], at)
         fore, back = (sample(colour, wide, rows, columns) for colour in around)
-        was = linear[rows, columns]
-        share = shown(was, cover[rows, columns], fore, back)
+        pixels = linear.reshape(-1, 3)
+        was = np.take(pixels, at, axis=0)
+        share = shown(was, cover, fore, back)
         own = foreground(was, share, fore, back)
-        linear[rows, columns] = own
+        pixels[at] = own
         new = painter.paint(wide, linear)
         mixed = encode_scene(new)
-        painted = new[rows, columns]
+        painted = np.take(new.reshape(-1, 3), at, axis=0)
         edge = encode_scene(exchange(was, share, (fore, back), own, painted))
-        mixed[rows, columns] = repaint(edge, share, cover[rows, columns], codes[rows, columns], (fore, back, painted))
-        np.copyto(view, mixed[kept], where=(alpha > 0)[..., None])
+        mixed.reshape(-1, 3)[at] = repaint(edge, share, cover, np.take(codes.reshape(-1, 3), at, axis=0), (fore, back, painted))
+        cv2.copyTo(mixed[kept], alpha, view)
 
     for_tiles(x1 - x0, y1 - y0, work)

@@ -7,7 +7,7 @@ import numpy as np
 from editing.color import LUMINANCE, decode_scene, delta_e_2000, hex_to_lab, linear_to_hex, linear_to_lab, to_display
 from editing.request import EditReport, Remove, Rule
 from editing.surface import Surface
-from imaging.arrays import FloatArray, UInt8Array
+from imaging.arrays import BoolArray, FloatArray, UInt8Array
 
 # At most this many solid pixels are measured, evenly spread.
 SAMPLES = 60_000
@@ -43,8 +43,8 @@ def measure(
         nothing = [f"nothing of '{concept}' to edit"]
         return EditReport(concept=concept, rule=rule.rule, requested=requested, coverage=coverage, warnings=nothing)
     old_light, new_light = decode_scene(old) @ LUMINANCE, decode_scene(new) @ LUMINANCE
-    clipped = float(np.mean(np.any(new == 255, axis=-1) & ~np.any(old == 255, axis=-1)))
-    crushed = float(np.mean(np.any(new == 0, axis=-1) & ~np.any(old == 0, axis=-1)))
+    clipped = float(np.mean(_touches(new, 255) & ~_touches(old, 255)))
+    crushed = float(np.mean(_touches(new, 0) & ~_touches(old, 0)))
     measured = delta = None
     if requested is not None:
         lit = shade.min(axis=1) > 0.05
@@ -97,6 +97,12 @@ def _samples(parts: list[Surface], before: UInt8Array, after: UInt8Array) -> tup
     if not old:
         return np.zeros((0, 3), np.uint8), np.zeros((0, 3), np.uint8), np.zeros((0, 3), np.float32)
     return np.concatenate(old), np.concatenate(new), np.concatenate(shade)
+
+
+def _touches(codes: UInt8Array, value: int) -> BoolArray:
+    """Which pixels [n,3] have a channel of this value. (NumPy's `any` along so short an axis takes ten times as long.)"""
+    red, green, blue = codes.T
+    return (red == value) | (green == value) | (blue == value)
 
 
 def _correlation(old: FloatArray, new: FloatArray) -> float | None:
