@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from editing.apply import edit_photo
 from editing.errors import EditError
 from editing.inpaint import Inpainter
-from editing.request import PhotoRequest
+from editing.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor, Remove
 from editing.select import ObjectSource, Segments
 from imaging.errors import ImageError
 from serving.errors import PhotoError
@@ -46,3 +46,16 @@ def apply(inputs: Arrays, object_source: ObjectSource = "instances", network: In
         raise PhotoError(str(error)) from error
     files, sizes = pack(result.files)
     return {"files": files, "file_sizes": sizes, "report": from_bytes(result.report.model_dump_json().encode())}
+
+
+def warm_up() -> None:
+    """Edit a small picture: loads what edits need compiled, and compiles it where that was never done, before a photo waits for it."""
+    side = 96
+    photo = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
+    region = np.zeros((1, side, side), np.uint8)
+    region[:, side // 3 : -side // 3, side // 3 : -side // 3] = 255
+    one = np.ones((1, 1), np.float32)
+    segments = Segments(masks=region[None], scores=one, boxes=np.zeros((1, 1, 4), np.float32), presence=one[0], region=region)
+    edits = [Edit(concept="patch", rule=Recolor(color="#808080")), Edit(concept="patch", rule=Remove(mode="inpaint"))]
+    request = PhotoRequest(concepts=[ConceptQuery(name="patch", prompts=["patch"])], outputs=[Output(name="patch", edits=edits)])
+    edit_photo(photo, segments, request, [])

@@ -6,16 +6,17 @@ from pathlib import Path
 
 from editing.inpaint_onnx import find_inpainter
 from serving import bls, parameters
-from serving.applier import apply
+from serving.applier import apply, warm_up
 
 
 class TritonPythonModel:
     """Edits one photo per request."""
 
     def initialize(self, args):
-        """Read where objects' masks come from, and load an inpainting network where the volume of models has one."""
+        """Read where objects' masks come from, load an inpainting network where the volume of models has one, and warm up."""
         self.object_source = json.loads(args["model_config"])["parameters"][parameters.OBJECTS]["string_value"]
         self.network = find_inpainter(Path(os.environ.get("MODEL_PATH") or os.environ.get("MODEL_CACHE_DIR") or "/models"))
+        warm_up()
 
     def execute(self, requests):
         """One answer per request; an error is the answer of its own request only."""
