@@ -50,7 +50,10 @@ def complete(image: UInt8Array, hole: BoolArray, seed: int = 0, *, guess: Guess 
     `among` (bool [H,W]): what may be copied. Time grows with the hole: meant for pictures of at most about 600 pixels on the longest side.
     A picture without enough known patches is returned filled by diffusion.
     """
-    levels = _pyramid(image, hole, ~hole if among is None else among & ~hole)
+    if not hole.any():
+        return Completed(image, np.zeros((*hole.shape, 2), int))
+    # A thin hole is gone in the smallest pictures.
+    levels = [level for level in _pyramid(image, hole, ~hole if among is None else among & ~hole) if level[1].any()]
     rng = np.random.default_rng(seed)
     field: IntArray | None = None
     filled: FloatArray | None = None
@@ -70,7 +73,8 @@ def complete(image: UInt8Array, hole: BoolArray, seed: int = 0, *, guess: Guess 
         filled, field = _level(filled, gap, source, field, rng, rounds, DISTANCE_COST[guess])
     assert filled is not None
     assert field is not None  # there is at least one level
-    return Completed(np.where(hole[..., None], np.clip(np.round(filled), 0, 255), image).astype(np.uint8), field - _own_places(hole))
+    inside = hole[..., None]
+    return Completed(np.where(inside, np.clip(np.round(filled), 0, 255), image).astype(np.uint8), inside * (field - _own_places(hole)))
 
 
 def _start(picture: FloatArray, gap: BoolArray, usable: BoolArray, guess: Guess) -> FloatArray:

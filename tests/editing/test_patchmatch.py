@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from benchmarks.quality.metrics import psnr
 from editing.patchmatch import complete
@@ -22,3 +23,16 @@ def test_wall_and_floor_meet_again_behind_what_stood_there() -> None:
     assert psnr(filled, room, hole) > 30.0
     assert filled[55:66, 75:105, 2].min() > 150
     assert filled[74:90, 75:105, 2].max() < 80
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2])
+def test_a_hole_that_is_gone_in_smaller_pictures(rows: int) -> None:
+    image = np.random.default_rng(0).integers(90, 110, (200, 300, 3), np.uint8)
+    hole = np.zeros((200, 300), bool)
+    hole[80 : 80 + rows, 50:250] = True
+    image[hole] = 255
+    found = complete(image, hole)
+    assert np.array_equal(found.image[~hole], image[~hole])
+    assert rows == 0 or found.image[hole].max() < 115
+    assert found.offset[hole].any(axis=-1).all()
+    assert not found.offset[~hole].any()
