@@ -142,7 +142,7 @@ def _look_up(values: FloatArray, table: UInt8Array, scale: np.float32, codes: UI
         if place >= last:
             codes[i] = table[last]
         else:
-            codes[i] = table[int(place)] if place > 0 else table[0]
+            codes[i] = table[np.uint32(place)] if place > 0 else table[0]
 
 
 def hex_to_srgb(color: str) -> UInt8Array:

@@ -17,10 +17,8 @@ from editing.fringe import repaint
 from editing.surface import Surface
 from imaging.arrays import FloatArray, UInt8Array
 
-# Small enough that a tile's working arrays stay in the core's cache.
-TILE_SIDE = 192
-# A small photo has more edge for its area, and needs tiles for all cores: smaller ones, but not so small that their number costs more.
-SMALL_BOX, SMALL_TILE_SIDE = 1_500_000, 128
+# Large enough that the margins around tiles cost little, small enough that all cores have some.
+TILE_SIDE = 256
 
 
 class Painter(Protocol):
@@ -37,9 +35,8 @@ class Painter(Protocol):
 
 def for_tiles(width: int, height: int, work: Callable[[Tile], None]) -> None:
     """Call `work` for tiles that cover a box, on all cores. Exceptions pass through."""
-    side = SMALL_TILE_SIDE if width * height < SMALL_BOX else TILE_SIDE
-    starts = [(x, y) for y in range(0, height, side) for x in range(0, width, side)]
-    tiles = [Tile(x, y, min(width, x + side), min(height, y + side), width, height) for x, y in starts]
+    starts = [(x, y) for y in range(0, height, TILE_SIDE) for x in range(0, width, TILE_SIDE)]
+    tiles = [Tile(x, y, min(width, x + TILE_SIDE), min(height, y + TILE_SIDE), width, height) for x, y in starts]
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         list(pool.map(work, tiles))
 

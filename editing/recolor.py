@@ -16,7 +16,7 @@ from editing.field import Tile, smooth, upsample
 from editing.gamut import paint_table
 from editing.request import Recolor
 from editing.surface import Surface
-from imaging.arrays import FloatArray, UInt8Array
+from imaging.arrays import FloatArray, IntArray, UInt8Array
 
 SHADING_MAX = 8.0
 TABLE = 8192
@@ -125,18 +125,15 @@ def _light_up(
     """
     scale, last = np.float32((TABLE - 1) / SHADING_MAX), np.float32(TABLE - 1)
     top, left, height, width = window
-    line = np.empty(field.shape[1:], np.float32)
+    before, over, line = _across(field, left, width, shading.shape[1])
     for y in range(shading.shape[0]):
         _row_of(field, y + top, height, line)
         for x in range(shading.shape[1]):
-            row = table[int(min(max(shading[y, x] * scale, np.float32(0)), last))]
-            column, over = _between(x + left, width, len(line))
-            gleam = shine[y, x] * luminance
+            row = np.uint32(min(max(shading[y, x] * scale, np.float32(0)), last))
+            gleam, column, after = shine[y, x] * luminance, before[x], before[x] + np.uint32(1)
             for c in range(3):
-                tint = line[column, c]
-                if over > 0:
-                    tint += (line[column + 1, c] - tint) * over
-                out[y, x, c] = row[c] * tint + gleam
+                tint = line[column, c] + (line[after, c] - line[column, c]) * over[x]
+                out[y, x, c] = table[row, c] * tint + gleam
 
 
 @compiled
@@ -147,18 +144,16 @@ def _exchange_codes(
     [TABLE,3] holds codes."""
     scale, last = np.float32((TABLE - 1) / SHADING_MAX), np.float32(TABLE - 1)
     top, left, height, width = window
-    line = np.empty(field.shape[1:], np.float32)
+    before, over, line = _across(field, left, width, codes.shape[1])
     for y in range(codes.shape[0]):
         _row_of(field, y + top, height, line)
         for x in range(codes.shape[1]):
             shading = light[0, codes[y, x, 0]] + light[1, codes[y, x, 1]] + light[2, codes[y, x, 2]]
-            row = table[int(min(max(shading * scale, np.float32(0)), last))]
-            column, over = _between(x + left, width, len(line))
+            row = np.uint32(min(max(shading * scale, np.float32(0)), last))
+            column, after = before[x], before[x] + np.uint32(1)
             for c in range(3):
-                tint = line[column, c]
-                if over > 0:
-                    tint += (line[column + 1, c] - tint) * over
-                out[y, x, c] = int(min(row[c] * tint + np.float32(0.5), np.float32(255)))
+                tint = line[column, c] + (line[after, c] - line[column, c]) * over[x]
+                out[y, x, c] = np.uint8(min(table[row, c] * tint + np.float32(0.5), np.float32(255)))
 
 
 @compiled
@@ -171,14 +166,25 @@ def _between(pixel: int, pixels: int, cells: int) -> tuple[int, np.float32]:
 
 
 @compiled
+def _across(field: FloatArray, left: int, width: int, count: int) -> tuple[IntArray, FloatArray, FloatArray]:
+    """For `count` pixels from `left` on: the field's column before each, and the way to the next; and room for a line of the field. (The
+    indexes are unsigned: signed ones are checked for being negative, which takes as long as the rest.)"""
+    before, over = np.empty(count, np.uint32), np.empty(count, np.float32)
+    for x in range(count):
+        column, way = _between(x + left, width, field.shape[1])
+        before[x], over[x] = column, way
+    return before, over, np.empty((field.shape[1] + 1, 3), np.float32)
+
+
+@compiled
 def _row_of(field: FloatArray, pixel: int, pixels: int, line: FloatArray) -> None:
-    """A field [hs,ws,3] in the middle of a row of pixels, into `line` [ws,3]."""
+    """A field [hs,ws,3] in the middle of a row of pixels, into `line` [ws+1,3]; its last column once more at the end."""
     row, down = _between(pixel, pixels, field.shape[0])
+    after = min(row + 1, field.shape[0] - 1)
     for x in range(len(line)):
+        column = min(x, len(line) - 2)
         for c in range(3):
-            line[x, c] = field[row, x, c]
-            if down > 0:
-                line[x, c] += (field[row + 1, x, c] - line[x, c]) * down
+            line[x, c] = field[row, column, c] + (field[after, column, c] - field[row, column, c]) * down
 
 
 def _row(shading: FloatArray) -> FloatArray:
