@@ -82,11 +82,6 @@ def from_display(linear: FloatArray) -> FloatArray:
     return np.where(linear <= SCENE_KNEE, linear, SCENE_KNEE - (1.0 - SCENE_KNEE) * np.log1p(-rest))
 
 
-def scene_to_codes(scene: FloatArray) -> FloatArray:
-    """Scene-linear -> sRGB codes as float64 0..255, not rounded."""
-    return linear_to_srgb(to_display(scene)) * 255.0
-
-
 def to_display(scene: FloatArray) -> FloatArray:
     """Scene-linear -> display-linear 0..1: the inverse of `from_display`, a smooth shoulder above SCENE_KNEE."""
     scene = np.maximum(np.asarray(scene, np.float64), 0.0)

@@ -29,9 +29,6 @@ class Painter(Protocol):
     def paint(self, tile: Tile, linear: FloatArray) -> FloatArray:
         """The surface's own colours in `tile`, scene-linear float32 [h,w,3] -> their new colours."""
 
-    def paint_solid(self, tile: Tile, codes: UInt8Array) -> UInt8Array:
-        """The same for a tile without edges: uint8 sRGB [h,w,3] -> uint8 sRGB."""
-
 
 def for_tiles(width: int, height: int, work: Callable[[Tile], None]) -> None:
     """Call `work` for tiles that cover a box, on all cores. Exceptions pass through."""
@@ -55,10 +52,6 @@ def composite(photo: UInt8Array, target: UInt8Array, surface: Surface, painter: 
         kept = (slice(tile.y0 - wide.y0, tile.y1 - wide.y0), slice(tile.x0 - wide.x0, tile.x1 - wide.x0))
         codes = source[wide.y0 : wide.y1, wide.x0 : wide.x1]
         view = result[tile.y0 : tile.y1, tile.x0 : tile.x1]
-        beside = tile.grown(1)
-        if int(alpha.min()) == 255 and int(surface.whole[beside.y0 : beside.y1, beside.x0 : beside.x1].min()) == 255:
-            view[:] = painter.paint_solid(wide, codes)[kept]
-            return
         linear = decode_scene(codes)
         # Everything about mixed pixels is done on lists of them: they are a tenth of the tile.
         rim = rim_of(surface, wide)

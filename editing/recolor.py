@@ -9,14 +9,14 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from editing.color import LUMINANCE, decode_scene, encode_scene, from_display, hex_to_linear, least, most, scene_to_codes
+from editing.color import LUMINANCE, decode_scene, from_display, hex_to_linear, least, most
 from editing.compiled import compiled
 from editing.exposure import expose
 from editing.field import Tile, smooth, upsample
 from editing.gamut import paint_table
 from editing.request import Recolor
 from editing.surface import Surface
-from imaging.arrays import FloatArray, IntArray, UInt8Array
+from imaging.arrays import FloatArray, IntArray
 
 SHADING_MAX = 8.0
 TABLE = 8192
@@ -50,8 +50,6 @@ LIGHT_BLUR = 3.0
 LIGHT_RANGE = 0.35
 # Light that differs by less than this is taken as of one colour.
 LIGHT_NEUTRAL = 0.01
-# The sRGB curve is close to this power over most of its range.
-CODE_POWER = 2.3
 
 
 class Recolorer:
@@ -61,7 +59,7 @@ class Recolorer:
         target = from_display(hex_to_linear(rule.color)).astype(np.float32)
         self._strength = np.float32(rule.strength)
         self._reflection = reflection = surface.reflection
-        shading, shine = reflection.parts(surface.small)
+        shading, _ = reflection.parts(surface.small)
         self.exposure = expose(surface, shading, float(target.max()))
         gain = float(target @ LUMINANCE) * self.exposure / reflection.luminance
         # A dark surface made light brings its noise and JPEG blocks up with it; variation below twice the noise is smoothed away.
@@ -77,11 +75,6 @@ class Recolorer:
         field = _light_colour(surface)
         self._field = field if float(np.abs(field - 1.0).max()) > LIGHT_NEUTRAL else np.ones((1, 1, 3), np.float32)
         self._burnt = _burnt_patches(surface)
-        # For tiles without edges the work is done on sRGB codes: there a factor on light is, very nearly, a power of it on codes.
-        self._codes = scene_to_codes(self._table).astype(np.float32)
-        self._code_field = self._field ** np.float32(1.0 / CODE_POWER)
-        self._light_of_code = reflection.split[:1].T * decode_scene(np.arange(256, dtype=np.uint8)[None])
-        self._plain = rule.strength == 1.0 and self._epsilon == 0.0 and not bool((shine[surface.solid] > 0.0).any())
 
     def paint(self, tile: Tile, linear: FloatArray) -> FloatArray:
         """See `editing.composite.Painter`."""
@@ -99,14 +92,6 @@ class Recolorer:
         window = (tile.y0, tile.x0, tile.height, tile.width)
         _light_up(shading, shine, np.float32(self._reflection.luminance), self._table, self._field, window, out)
         return out if self._strength == 1.0 else linear + (out - linear) * self._strength
-
-    def paint_solid(self, tile: Tile, codes: UInt8Array) -> UInt8Array:
-        """See `editing.composite.Painter`."""
-        if not self._plain or (self._steep is not None and int(codes.max()) > STEEP_CODE):
-            return encode_scene(self.paint(tile, decode_scene(codes)))
-        out = np.empty_like(codes)
-        _exchange_codes(codes, self._light_of_code, self._codes, self._code_field, (tile.y0, tile.x0, tile.height, tile.width), out)
-        return out
 
 
 @compiled
@@ -134,26 +119,6 @@ def _light_up(
             for c in range(3):
                 tint = line[column, c] + (line[after, c] - line[column, c]) * over[x]
                 out[y, x, c] = table[row, c] * tint + gleam
-
-
-@compiled
-def _exchange_codes(
-    codes: UInt8Array, light: FloatArray, table: FloatArray, field: FloatArray, window: tuple[int, int, int, int], out: UInt8Array
-) -> None:
-    """The same from sRGB codes to sRGB codes, without shine: `light` float32 [3,256] is what a code adds to shading, `table` float32
-    [TABLE,3] holds codes."""
-    scale, last = np.float32((TABLE - 1) / SHADING_MAX), np.float32(TABLE - 1)
-    top, left, height, width = window
-    before, over, line = _across(field, left, width, codes.shape[1])
-    for y in range(codes.shape[0]):
-        _row_of(field, y + top, height, line)
-        for x in range(codes.shape[1]):
-            shading = light[0, codes[y, x, 0]] + light[1, codes[y, x, 1]] + light[2, codes[y, x, 2]]
-            row = np.uint32(min(max(shading * scale, np.float32(0)), last))
-            column, after = before[x], before[x] + np.uint32(1)
-            for c in range(3):
-                tint = line[column, c] + (line[after, c] - line[column, c]) * over[x]
-                out[y, x, c] = np.uint8(min(table[row, c] * tint + np.float32(0.5), np.float32(255)))
 
 
 @compiled

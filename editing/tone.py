@@ -5,10 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from editing.color import LUMINANCE, decode_scene, encode_scene
+from editing.color import LUMINANCE
 from editing.field import Tile
 from editing.request import Tone
-from imaging.arrays import FloatArray, UInt8Array
+from imaging.arrays import FloatArray
 
 # exposure 1 is two stops; brightness 1 moves mid-grey by about 0.35 of the tone curve; warmth 1 is a strong filter, not a theatre gel.
 EXPOSURE_STOPS = 2.0
@@ -49,7 +49,3 @@ class Toner:
                 new = np.where(new < PIVOT, low, high)
             out *= (new / np.minimum(light, 1.0))[..., None]
         return out.astype(np.float32)
-
-    def paint_solid(self, tile: Tile, codes: UInt8Array) -> UInt8Array:
-        """See `editing.composite.Painter`."""
-        return encode_scene(self.paint(tile, decode_scene(codes)))

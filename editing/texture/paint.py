@@ -7,7 +7,6 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from editing.catalog import find_texture, normalise
-from editing.color import decode_scene, encode_scene
 from editing.errors import EditError
 from editing.exposure import expose
 from editing.field import Tile, upsample
@@ -82,10 +81,6 @@ class TexturePainter:
         if self._strength < 1.0:
             out = linear + (out - linear) * np.float32(self._strength)
         return out
-
-    def paint_solid(self, tile: Tile, codes: UInt8Array) -> UInt8Array:
-        """See `editing.composite.Painter`."""
-        return encode_scene(self.paint(tile, decode_scene(codes)))
 
 
 def material_of(rule: Texture, attachments: list[bytes]) -> Material:
