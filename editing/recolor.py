@@ -114,7 +114,9 @@ def _light_up(
     for y in range(shading.shape[0]):
         _row_of(field, y + top, height, line)
         for x in range(shading.shape[1]):
-            row = np.uint32(min(max(shading[y, x] * scale, np.float32(0)), last))
+            place = shading[y, x] * scale
+            # Whatever is no number must not become an index: nothing checks bounds here.
+            row = np.uint32(min(place, last)) if place > 0 else np.uint32(0)
             gleam, column, after = shine[y, x] * luminance, before[x], before[x] + np.uint32(1)
             for c in range(3):
                 tint = line[column, c] + (line[after, c] - line[column, c]) * over[x]
@@ -181,15 +183,16 @@ def _burnt_patches(surface: Surface) -> FloatArray | None:
     if not ((darkest > BURNT_TO) & surface.solid).any():
         return None
     scale = min(1.0, BURNT_SIDE / max(darkest.shape))
+    size = (max(1, round(darkest.shape[1] * scale)), max(1, round(darkest.shape[0] * scale)))
     # The lamp or window beside the surface belongs to the patch.
     burnt, dark, solid = (
-        cv2.resize(plane.astype(np.float32), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        cv2.resize(plane.astype(np.float32), size, interpolation=cv2.INTER_AREA)
         for plane in (darkest > BURNT_TO, darkest < BURNT_DARK, surface.solid)
     )
     side = max(burnt.shape)
     inside = np.mean([cv2.GaussianBlur(burnt, (0, 0), soft * side) for soft in BURNT_SOFT], axis=0)
     glow = np.clip(2.0 * inside - 1.0, 0.0, 1.0)
-    near, beside = (cv2.dilate(burnt, np.ones((size, size), np.uint8)) for size in BURNT_RING)
+    near, beside = (cv2.dilate(burnt, np.ones((ring, ring), np.uint8)) for ring in BURNT_RING)
     ring = (beside - near) * solid
     sharp, around = (cv2.GaussianBlur(plane, (0, 0), BURNT_SOFT[-1] * side) for plane in (ring * dark, ring))
     sharp = np.clip(2.0 * sharp / np.maximum(around, 1e-6) - 1.0, 0.0, 1.0)

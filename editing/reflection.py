@@ -95,20 +95,24 @@ def fit_reflection(pixels: FloatArray) -> Reflection:
     """Fit the model to a surface's solid pixels, linear float32 [n,3], n >= 1."""
     pixels = pixels[:: max(1, len(pixels) // FIT_PIXELS)]
     light = pixels @ LUMINANCE
-    low, high = np.percentile(light, MIDDLE)
-    middle = pixels[(light >= low) & (light <= high)]
-    chroma = chroma_of(middle)
-    low, high = np.percentile(chroma, SATURATED)
-    pure = middle[(chroma >= low) & (chroma <= high)].mean(axis=0)
+    middle = _between(pixels, light, MIDDLE)
+    pure = _between(middle, chroma_of(middle), SATURATED).mean(axis=0)
     plain = middle.mean(axis=0)
     axis_pure, axis_plain = (np.maximum(c, LEAST) / max(float(c @ LUMINANCE), LEAST) for c in (pure, plain))
     weight = _ramp(float(chroma_of(axis_pure)), GREY_CHROMA, COLOURED_CHROMA)
     axis = axis_plain + weight * (axis_pure - axis_plain)
-    reference_light = float(np.median(light))
+    reference_light = max(float(np.median(light)), LEAST)
     reflection = _with_axis(axis, reference_light, weight)
     # The shine just found is not part of the surface's own brightness.
     own, _ = reflection.parts(np.ascontiguousarray(pixels[None], dtype=np.float32))
     return _with_axis(axis, max(reference_light * float(np.median(own)), LEAST), weight)
+
+
+def _between(pixels: FloatArray, values: FloatArray, percentiles: tuple[float, float]) -> FloatArray:
+    """The pixels [n,3] whose values [n] lie between two percentiles; all where none does, as of two pixels."""
+    low, high = np.percentile(values, percentiles)
+    chosen = pixels[(values >= low) & (values <= high)]
+    return chosen if len(chosen) else pixels
 
 
 def chroma_of(linear: FloatArray) -> FloatArray:
