@@ -33,12 +33,13 @@ from benchmarks.pipeline import embedded
 from benchmarks.work import GRAPHS, PHOTOS, load_photos, machine, make_request
 from segmentation.runner import DECODED, FEATURES, Segmenter
 from serving import allocator
-from serving.applier import Arrays, apply
+from serving.applier import apply
 from serving.client import PipelineClient
 from serving.configs import object_source
 from serving.embedded import EmbeddedServer
 from serving.packing import from_bytes, pack
 from serving.pipeline import Pipeline
+from serving.requests import Arrays
 from serving.statistics import difference
 from serving.targets import target
 

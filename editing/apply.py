@@ -20,8 +20,21 @@ from editing.overlap import resolve
 from editing.recolor import Recolorer
 from editing.remove import Canvas, apply_remove
 from editing.report import measure
-from editing.request import Edit, EditReport, FileReport, Output, OutputReport, PhotoReport, PhotoRequest, Recolor, Remove, Texture, Tone
-from editing.select import Found, ObjectSource, Segments, find
+from editing.request import (
+    Edit,
+    EditReport,
+    FileReport,
+    ObjectSource,
+    Output,
+    OutputReport,
+    PhotoReport,
+    PhotoRequest,
+    Recolor,
+    Remove,
+    Texture,
+    Tone,
+)
+from editing.select import Found, Segments, find
 from editing.surface import SOLID_ALPHA, Surface, surfaces
 from editing.texture.paint import PhotoGeometry, TexturePainter, material_of
 from editing.tone import Toner
@@ -62,7 +75,7 @@ def edit_photo(
 ) -> EditResult:
     """Carry out `request` on `photo` (uint8 [H,W,3] sRGB).
 
-    `segments` answers `editing.select.prompts_of(request.concepts)` in that order; `object_source` as in
+    `segments` answers `editing.request.prompts_of(request.concepts)` in that order; `object_source` as in
     `editing.select.find`; `network` is a learned inpainter where one is mounted. Files: every output, then one preview per output, then
     instance masks where asked for. Pixels outside all mattes and of protected concepts are byte-identical to `photo`.
     Raises `EditError` (or `ImageError` for an attachment) with a message for the user.

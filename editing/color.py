@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from editing.compiled import compiled
 from imaging.arrays import FloatArray, UInt8Array
 
 # Relative luminance of linear sRGB (Rec. 709 primaries).
@@ -95,7 +94,8 @@ def _scene_decode_table() -> FloatArray:
 
 
 @lru_cache(maxsize=1)
-def _scene_encode_table() -> UInt8Array:
+def scene_encode_table() -> UInt8Array:
+    """uint8 [65536]: 8-bit sRGB code of scene-linear value i / 65535 x SCENE_TOP."""
     steps = np.arange(ENCODE_BINS + 1) / ENCODE_BINS * SCENE_TOP
     codes = np.round(linear_to_srgb(to_display(steps)) * 255.0).astype(np.uint8)
     codes[-1] = 255
@@ -119,25 +119,6 @@ def least(linear: FloatArray) -> FloatArray:
     """The smallest channel: float32 [h,w,3] -> [h,w]."""
     red, green, blue = cv2.split(linear)
     return cv2.min(cv2.min(red, green), blue)
-
-
-def encode_scene(scene: FloatArray) -> UInt8Array:
-    """float32 scene-linear -> uint8 sRGB, rounded to the nearest code."""
-    codes = np.empty(scene.shape, np.uint8)
-    _look_up(np.ascontiguousarray(scene).ravel(), _scene_encode_table(), np.float32(ENCODE_BINS / SCENE_TOP), codes.ravel())
-    return codes
-
-
-@compiled
-def _look_up(values: FloatArray, table: UInt8Array, scale: np.float32, codes: UInt8Array) -> None:
-    """`table` at `values` x `scale`, rounded and clipped to its ends, into `codes`; what is no number counts as 0."""
-    last = len(table) - 1
-    for i in range(len(values)):
-        place = values[i] * scale + np.float32(0.5)
-        if place >= last:
-            codes[i] = table[last]
-        else:
-            codes[i] = table[np.uint32(place)] if place > 0 else table[0]
 
 
 def hex_to_srgb(color: str) -> UInt8Array:

@@ -22,7 +22,8 @@ LEAST_SHARE = 512
 def compiled(loop: Loop) -> Loop:
     """Compile a function for the argument types that it is called with. Division by zero gives inf or nan, as in NumPy.
 
-    Constants of a module are compiled in. Numba's cache watches the function's own file only: keep what it calls and uses there.
+    Constants of a module are compiled in. Numba's cache watches the function's own file only: keep what it calls and uses there, and empty
+    `__pycache__` after changing the options here.
     """
     try:
         return cast(Loop, numba.njit(loop, nogil=True, cache=True, error_model="numpy"))

@@ -10,7 +10,8 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from editing.color import decode_scene, encode_scene
+from editing.codes import encode_scene
+from editing.color import decode_scene
 from editing.edges import exchange, foreground, rim_of, sample, shown, surroundings
 from editing.field import Tile
 from editing.fringe import repaint

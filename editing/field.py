@@ -1,4 +1,4 @@
-"""Small smooth fields (light, colours near an edge) that are stretched over a large image strip by strip."""
+"""Small smooth fields (light, colours near an edge) that are stretched over a large image tile by tile."""
 
 from __future__ import annotations
 

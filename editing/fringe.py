@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from editing.color import encode_scene
+from editing.codes import encode_scene
 from editing.compiled import compiled
 from imaging.arrays import FloatArray, UInt8Array
 

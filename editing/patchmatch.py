@@ -134,7 +134,8 @@ def _level(
     # Every pixel whose patch reaches into the hole needs a source.
     size = 2 * RADIUS + 1
     need = cv2.dilate(gap.astype(np.uint8), np.ones((size, size), np.uint8)) > 0
-    places = np.argwhere(need)
+    # (NumPy answers columns one after the other: another type to Numba, and compiled once more.)
+    places = np.ascontiguousarray(np.argwhere(need))
     index = np.full((height, width), -1)
     index[need] = np.arange(len(places))
     candidates = np.argwhere(source)
@@ -149,7 +150,7 @@ def _level(
     trust = RIM_FADE ** -cv2.distanceTransform(gap.astype(np.uint8), cv2.DIST_L2, 3)[need]
     # In squared codes over a whole patch, for a way of one pixel.
     penalty = size**2 * distance_cost / max(gap.shape) ** 2
-    hidden = np.argwhere(gap)
+    hidden = np.ascontiguousarray(np.argwhere(gap))
     with ThreadPoolExecutor(CORES) as pool:
         for _ in range(rounds):
             search = _Search(picture, source, places, index, penalty, match, pool)
@@ -201,7 +202,7 @@ class _Search:
         inside = np.all((near >= 0) & (near < self._index.shape), axis=1)
         neighbour = np.full(len(near), -1)
         neighbour[inside] = self._index[near[inside, 0], near[inside, 1]]
-        self._ask(neighbour, np.broadcast_to(np.negative(way), near.shape))
+        self._ask(neighbour, np.full(near.shape, np.negative(way)))
 
     def _ask(self, whom: IntArray, away: IntArray) -> None:
         match, cost = self.match.copy(), self.cost.copy()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from editing.color import LUMINANCE
@@ -50,10 +49,6 @@ class Reflection:
     def luminance(self) -> float:
         """Luminance of `reference`, never zero."""
         return max(float(self.reference @ LUMINANCE), LEAST)
-
-    def luminance_of(self, linear: FloatArray) -> FloatArray:
-        """Linear [h,w,3] -> luminance over the reference's, [h,w]: the shading of a surface without shine."""
-        return cv2.transform(linear, self.split[:1])
 
     def parts(self, linear: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Linear [h,w,3] -> shading [h,w] and shine [h,w], both over the reference luminance; together they are the pixel's luminance,

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from editing.color import LUMINANCE, decode_scene, encode_scene, from_display, hex_to_linear
+from editing.codes import encode_scene
+from editing.color import LUMINANCE, decode_scene, from_display, hex_to_linear
 from editing.composite import for_tiles
 from editing.edges import rim_of, shown, surroundings
 from editing.field import Tile, upsample

@@ -6,9 +6,13 @@ unknown id is refused before anything is downloaded; the pipeline sees only reso
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+# Which of the network's answers an object's matte is made from.
+ObjectSource = Literal["instances", "region"]
 
 
 class Strict(BaseModel):
@@ -174,3 +178,13 @@ class PhotoReport(Strict):
     files: list[FileReport]
     timings: dict[str, float]
     warnings: list[str] = []
+
+
+def needs_segmentation(concept: ConceptQuery) -> bool:
+    """Whether the concept's prompts go to the network."""
+    return concept.mask_attachment is None and not concept.complement_of
+
+
+def prompts_of(concepts: Sequence[ConceptQuery]) -> list[str]:
+    """The prompts to segment, in the order that `editing.select.Segments` must have."""
+    return [prompt for concept in concepts if needs_segmentation(concept) for prompt in concept.prompts]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -12,12 +11,10 @@ import numpy as np
 from editing import matte as mattes
 from editing.errors import EditError
 from editing.matte import Matte
-from editing.request import ConceptQuery, ConceptReport
+from editing.request import ConceptQuery, ConceptReport, ObjectSource, prompts_of
 from imaging.arrays import FloatArray, UInt8Array
 from imaging.decode import decode_mask
 
-# Which of the network's answers an object's matte is made from.
-ObjectSource = Literal["instances", "region"]
 # A concept whose matte covers less than this share of the photo was not found.
 LEAST_COVERAGE = 2e-4
 
@@ -50,16 +47,6 @@ class Found:
     matte: Matte | None
     instances: list[UInt8Array]
     report: ConceptReport
-
-
-def needs_segmentation(concept: ConceptQuery) -> bool:
-    """Whether the concept's prompts go to the network."""
-    return concept.mask_attachment is None and not concept.complement_of
-
-
-def prompts_of(concepts: Sequence[ConceptQuery]) -> list[str]:
-    """The prompts to segment, in the order that `Segments` must have."""
-    return [prompt for concept in concepts if needs_segmentation(concept) for prompt in concept.prompts]
 
 
 def find(

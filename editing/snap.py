@@ -103,6 +103,9 @@ def _plan(low: UInt8Array, sides: tuple[UInt8Array, UInt8Array], photo: UInt8Arr
     factor = reach / WORK_RADIUS if reach > 1.5 * WORK_RADIUS else 1.0
     size = (max(1, round(width / factor)), max(1, round(height / factor)))
     small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA) if factor > 1.0 else photo
+    # As a photo comes from Triton under NumPy 2: what may be written is another type to Numba, and compiled once more.
+    photo = photo.view()
+    photo.flags.writeable = False
     coarse = cv2.resize(low, size, interpolation=cv2.INTER_LINEAR)
     limits = cv2.resize(cv2.merge(sides) * np.uint8(255), size, interpolation=cv2.INTER_LINEAR)
     return _Plan(photo, small, coarse, limits, max(1, round(WINDOW * reach / factor)), _tiles(limits))

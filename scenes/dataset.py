@@ -19,8 +19,8 @@ from .sensor import srgb_decode, srgb_encode
 from .spec import CONCEPTS
 
 SHARD = 64
-# Surfaces are one region each: a wall's corner is no border between two things that people name.
 REPAINTED = tuple(CONCEPTS.index(c) for c in ("wall", "sofa", "bed", "curtain", "rug", "door", "cabinet", "chair"))
+# Surfaces are one region each: a wall's corner is no border between two things that people name.
 REGIONS = frozenset(("floor", "wall", "ceiling", "baseboard"))
 # Training uses seeds below this, everything else (evaluation, demo photos, tests) above.
 FIRST_HELD_OUT_SEED = 10_000_000

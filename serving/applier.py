@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import tempfile
+from pathlib import Path
 from typing import cast
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError
 
 from editing.apply import edit_photo
 from editing.errors import EditError
 from editing.inpaint import Inpainter
-from editing.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor, Remove
-from editing.select import ObjectSource, Segments
+from editing.request import ConceptQuery, Edit, ObjectSource, Output, PhotoRequest, Recolor, Remove
+from editing.select import Segments
 from imaging.errors import ImageError
 from serving.errors import PhotoError
 from serving.packing import from_bytes, pack, unpack
-
-Arrays = dict[str, npt.NDArray[np.generic]]
-SEGMENTS = ("masks", "scores", "boxes", "presence", "region")
-
-
-def parse_request(data: bytes) -> PhotoRequest:
-    """The request from its JSON. PhotoError with the first thing that is wrong with it."""
-    try:
-        return PhotoRequest.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
-        raise PhotoError(f"The request is not a valid PhotoRequest ({where}: {first['msg']}).") from error
+from serving.requests import SEGMENTS, Arrays, parse_request
 
 
 def apply(inputs: Arrays, object_source: ObjectSource = "instances", network: Inpainter | None = None) -> Arrays:
@@ -49,7 +40,10 @@ def apply(inputs: Arrays, object_source: ObjectSource = "instances", network: In
 
 
 def warm_up() -> None:
-    """Edit a small picture: loads what edits need compiled, and compiles it where that was never done, before a photo waits for it."""
+    """Edit a small picture: loads what edits need compiled, and compiles it where that was never done, before a photo waits for it.
+
+    Instances start at once; one after the other they go through here, so that the first compiles and the others load.
+    """
     side = 96
     photo = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
     region = np.zeros((1, side, side), np.uint8)
@@ -58,4 +52,6 @@ def warm_up() -> None:
     segments = Segments(masks=region[None], scores=one, boxes=np.zeros((1, 1, 4), np.float32), presence=one[0], region=region)
     edits = [Edit(concept="patch", rule=Recolor(color="#808080")), Edit(concept="patch", rule=Remove(mode="inpaint"))]
     request = PhotoRequest(concepts=[ConceptQuery(name="patch", prompts=["patch"])], outputs=[Output(name="patch", edits=edits)])
-    edit_photo(photo, segments, request, [])
+    with (Path(tempfile.gettempdir()) / f"respray-warm-up-{os.getuid()}").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        edit_photo(photo, segments, request, [])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-from editing.select import ObjectSource
+from editing.request import ObjectSource
 from segmentation.spec import GraphName, ModelSpec
 from serving import parameters, tensorrt
 from serving.targets import Target

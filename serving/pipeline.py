@@ -14,15 +14,14 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from editing.request import PhotoReport, PhotoRequest
-from editing.select import prompts_of
+from editing.request import PhotoReport, PhotoRequest, prompts_of
 from imaging.decode import decode
 from imaging.errors import ImageError
 from segmentation.prepare import to_square
 from segmentation.tokenizer import PromptTokenizer
-from serving.applier import SEGMENTS, Arrays, parse_request
 from serving.errors import PhotoError
 from serving.packing import from_bytes
+from serving.requests import SEGMENTS, Arrays, parse_request
 from serving.texts import Array, TextMemory
 
 Infer = Callable[[str, Mapping[str, Array], Sequence[str]], Arrays]

@@ -106,7 +106,8 @@ mask = np.zeros((64, 96), np.uint8); mask[:, :48] = 255
 buffer = io.BytesIO(); Image.fromarray(mask).save(buffer, "PNG")
 result = edit_photo(photo, Segments.empty(), request, [buffer.getvalue()])
 edited = np.asarray(Image.open(io.BytesIO(result.files[0])))
-from editing.color import decode_scene, encode_scene
+from editing.color import decode_scene
+from editing.codes import encode_scene
 right = encode_scene(decode_scene(photo) * np.float32(0.5) + np.float32(0.5))[0, 0].tolist()
 rule = result.report.outputs[0].edits[0].rule
 print(json.dumps({"right": right, "inside": edited[32, 20].tolist(), "outside": edited[32, 80].tolist(), "rule": rule}))

@@ -7,8 +7,8 @@ import pytest
 
 from editing.apply import edit_photo
 from editing.errors import ConceptNotFoundError, EditError, UnknownNameError
-from editing.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor, Remove, Tone
-from editing.select import Segments, prompts_of
+from editing.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor, Remove, Tone, prompts_of
+from editing.select import Segments
 from imaging.decode import decode
 from imaging.encode import encode
 from tests.editing.rooms import request, segments, wall_photo

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from editing import color
+from editing.codes import encode_scene
 from editing.gamut import fit, paint_table
 
 # Sharma, Wu, Dalal (2005), table 1: L, a, b of both colours and their difference.
@@ -43,7 +44,7 @@ def test_known_lab_values() -> None:
 def test_every_code_survives_both_linear_spaces() -> None:
     codes = np.arange(256, dtype=np.uint8).reshape(16, 16)
     assert np.array_equal(color.encode_srgb(color.decode_srgb(codes)), codes)
-    assert np.array_equal(color.encode_scene(color.decode_scene(codes)), codes)
+    assert np.array_equal(encode_scene(color.decode_scene(codes)), codes)
 
 
 @settings(deadline=None)

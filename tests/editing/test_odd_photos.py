@@ -1,9 +1,14 @@
 """Photos that no camera takes: a pixel, a line, all black, all white.
 
-Compiled loops check no bounds: whatever is no number must not become an index.
+Compiled loops check no bounds: whatever is no number must not become an index. One test runs the others with the check compiled in.
 """
 
 from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,6 +16,8 @@ import pytest
 
 from benchmarks.quality.speed import segments_of
 from editing.apply import edit_photo
+from editing.codes import encode_scene
+from editing.recolor import _light_up
 from editing.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor, Remove, Rule, Texture, Tone
 from imaging.arrays import UInt8Array
 
@@ -46,3 +53,21 @@ def test_every_rule_answers_a_picture_of_the_photos_size(kind: str, size: tuple[
             result = edit_photo(photo_of(kind, *size), segments_of(mask), request, [])
             picture = cv2.imdecode(np.frombuffer(result.files[0], np.uint8), cv2.IMREAD_UNCHANGED)
             assert picture.shape[:2] == size
+
+
+def test_no_loop_reads_outside_its_arrays(tmp_path: Path) -> None:
+    # A cache of its own: whether bounds are checked is no part of the key under which Numba keeps what it compiled.
+    environment = {**os.environ, "NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", "every_rule and 7 or numbers"]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)
+    assert result.returncode == 0, result.stdout[-3000:]
+    assert " passed" in result.stdout
+
+
+def test_numbers_that_are_none_become_a_code_and_no_index() -> None:
+    odd = np.array([np.nan, np.inf, -np.inf, -1.0, 1e30, 0.0], np.float32)
+    assert encode_scene(odd).tolist() == [0, 255, 0, 0, 255, 0]
+    table = np.linspace(0.0, 1.0, 8192, dtype=np.float32)[:, None].repeat(3, axis=1)
+    out = np.empty((1, len(odd), 3), np.float32)
+    _light_up(odd[None], np.zeros((1, len(odd)), np.float32), np.float32(1), table, np.ones((1, 1, 3), np.float32), (0, 0, 1, 6), out)
+    assert out[0, :, 0].tolist() == [0.0, 1.0, 0.0, 0.0, 1.0, 0.0]

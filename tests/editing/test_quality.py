@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("numba", reason="rendering rooms needs the scenes extra")
-
 from benchmarks.quality import filling, geometry, page, recolor, verdicts
 from benchmarks.quality.cases import recolor_cases
 

@@ -5,7 +5,6 @@ import pytest
 
 import scenes
 
-pytest.importorskip("numba")
 SIZE = 96
 SEEDS = (10_900_001, 10_900_002, 10_900_003)
 

@@ -5,10 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-pytest.importorskip("numba")
-
 from scenes import CONCEPTS
-from scenes.dataset import SHARD, Cache, augment, render_example
+from scenes.dataset import REPAINTED, SHARD, Cache, augment, render_example, repaint
+from scenes.sensor import srgb_decode
 from scenes.vocabulary import ABSENT, MAX_TOKENS, SYNONYMS, build_tokenizer, encode, foreign_prompt, positive_prompt
 
 
@@ -21,6 +20,21 @@ def test_example_and_augmentation_keep_labels_whole():
         assert out.shape == example.shape and out.dtype == np.uint8
         pairs = {tuple(p) for p in out[..., 3:].reshape(-1, 2)}
         assert pairs <= {tuple(p) for p in example[..., 3:].reshape(-1, 2)}
+
+
+def test_repainting_changes_the_albedo_of_one_concept_only():
+    example = render_example(10_920_000, 80)
+    concept = example[..., 3]
+    painted = example[..., :3].copy()
+    repaint(painted, concept, np.random.default_rng(1))
+    changed = (painted != example[..., :3]).any(-1)
+    c = int(concept[changed][0])
+    assert c in REPAINTED and (concept[changed] == c).all() and changed[concept == c].mean() > 0.9
+    # In linear light every channel is multiplied by one factor, up to rounding and clipping.
+    before, after = (srgb_decode(image[concept == c].astype(float) / 255.0) for image in (example[..., :3], painted))
+    usable = (painted[concept == c] < 250).all(-1) & (painted[concept == c] > 25).all(-1) & (example[..., :3][concept == c] > 25).all(-1)
+    factor = after[usable] / before[usable]
+    assert usable.sum() > 50 and (factor.std(0) < 0.06 * factor.mean(0)).all()
 
 
 def test_cache_finds_new_shards(tmp_path):

@@ -11,10 +11,10 @@ import pytest
 from editing.request import PhotoReport, PhotoRequest
 from segmentation.spec import load_spec
 from segmentation.tokenizer import PromptTokenizer
-from serving.applier import Arrays
 from serving.errors import PhotoError
 from serving.packing import from_bytes, pack, unpack
 from serving.pipeline import FEATURES, Pipeline
+from serving.requests import Arrays
 from tests.serving.photos import jpeg, request
 
 LENGTH = 32
