@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
@@ -12,6 +11,7 @@ import numpy as np
 
 from editing.codes import encode_scene
 from editing.color import decode_scene
+from editing.compiled import CORES
 from editing.edges import exchange, foreground, rim_of, sample, shown, surroundings
 from editing.field import Tile
 from editing.fringe import repaint
@@ -35,7 +35,7 @@ def for_tiles(width: int, height: int, work: Callable[[Tile], None]) -> None:
     """Call `work` for tiles that cover a box, on all cores. Exceptions pass through."""
     starts = [(x, y) for y in range(0, height, TILE_SIDE) for x in range(0, width, TILE_SIDE)]
     tiles = [Tile(x, y, min(width, x + TILE_SIDE), min(height, y + TILE_SIDE), width, height) for x, y in starts]
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(CORES) as pool:
         list(pool.map(work, tiles))
 
 

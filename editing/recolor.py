@@ -20,6 +20,7 @@ from imaging.arrays import FloatArray, IntArray
 
 SHADING_MAX = 8.0
 TABLE = 8192
+ROWS = (TABLE - 1) / SHADING_MAX  # of the table, for a shading of 1
 # Noise is smoothed when the surface becomes this much brighter, within this radius (pixels), below this multiple of its deviation.
 LEAST_GAIN = 1.5
 NOISE_RADIUS = 6
@@ -59,7 +60,7 @@ class Recolorer:
         target = from_display(hex_to_linear(rule.color)).astype(np.float32)
         self._strength = np.float32(rule.strength)
         self._reflection = reflection = surface.reflection
-        shading, _ = reflection.parts(surface.small)
+        shading, shine = reflection.parts(surface.small)
         self.exposure = expose(surface, shading, float(target.max()))
         gain = float(target @ LUMINANCE) * self.exposure / reflection.luminance
         # A dark surface made light brings its noise and JPEG blocks up with it; variation below twice the noise is smoothed away.
@@ -72,7 +73,7 @@ class Recolorer:
         steps = np.linspace(0.0, SHADING_MAX, TABLE, dtype=np.float32)[:, None]
         lit = (target * surface.tint).astype(np.float32)
         self._table = paint_table(lit, np.where(steps > 1.0, steps ** (1.0 - ease), steps) * np.float32(self.exposure))
-        field = _light_colour(surface)
+        field = _light_colour(surface, shine)
         self._field = field if float(np.abs(field - 1.0).max()) > LIGHT_NEUTRAL else np.ones((1, 1, 3), np.float32)
         self._burnt = _burnt_patches(surface)
 
@@ -108,7 +109,7 @@ def _light_up(
 
     `field` float32 [hs,ws,3] is stretched bilinearly over a box; `window`: the tile's first row and column in it, its height and width.
     """
-    scale, last = np.float32((TABLE - 1) / SHADING_MAX), np.float32(TABLE - 1)
+    scale, last = np.float32(ROWS), np.float32(TABLE - 1)
     top, left, height, width = window
     before, over, line = _across(field, left, width, shading.shape[1])
     for y in range(shading.shape[0]):
@@ -156,7 +157,7 @@ def _row_of(field: FloatArray, pixel: int, pixels: int, line: FloatArray) -> Non
 
 def _row(shading: FloatArray) -> FloatArray:
     """Shading -> row of a table over 0..SHADING_MAX, uint16."""
-    index = shading * np.float32((TABLE - 1) / SHADING_MAX)
+    index = shading * np.float32(ROWS)
     return np.clip(index, np.float32(0.0), np.float32(TABLE - 1), out=index).astype(np.uint16)
 
 
@@ -199,12 +200,14 @@ def _burnt_patches(surface: Surface) -> FloatArray | None:
     return (glow + sharp * np.maximum(near - glow, 0.0)).astype(np.float32)
 
 
-def _light_colour(surface: Surface) -> FloatArray:
-    """Smooth colour of the light relative to the surface's average, float32 [g,g,3], luminance-neutral, clipped to plausible lamps."""
+def _light_colour(surface: Surface, shine: FloatArray) -> FloatArray:
+    """Smooth colour of the light relative to the surface's average, float32 [g,g,3], luminance-neutral, clipped to plausible lamps.
+
+    `shine` float32 [hs,ws] is that of the surface's `small` picture.
+    """
     reflection = surface.reflection
     # Burnt-out pixels are white under any light.
     weight = (surface.solid & (most(surface.small) < BURNT_FROM)).astype(np.float32)
-    _, shine = reflection.parts(surface.small)
     matt = surface.small - (shine * np.float32(reflection.luminance))[..., None]
     size = (LIGHT_GRID, LIGHT_GRID)
     colour = cv2.GaussianBlur(cv2.resize(matt * weight[..., None], size, interpolation=cv2.INTER_AREA), (0, 0), LIGHT_BLUR)

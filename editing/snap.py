@@ -7,7 +7,6 @@ everywhere is all edge; its band is worked on at the size at which it has at mos
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,7 +14,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from editing.compiled import compiled
+from editing.compiled import CORES, compiled
 from editing.guided import coefficients
 from imaging.arrays import FloatArray, UInt8Array
 
@@ -23,6 +22,7 @@ from imaging.arrays import FloatArray, UInt8Array
 WORK_RADIUS = 5.0
 # Its windows are wider than the band, so that they see both sides of an edge that is off.
 WINDOW = 2.2
+# Tiles have this many work pixels a side, and up to LONGEST of them side by side are solved as one.
 TILE = 64
 LONGEST = 4
 # The filter's answer is steeper than a box-filtered one: a photo's edge is one or two pixels wide.
@@ -141,7 +141,7 @@ def _solve(plan: _Plan, inside: UInt8Array) -> UInt8Array:
     def work(tile: tuple[int, int, int, int]) -> None:
         _tile(plan, tile, alpha)
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(CORES) as pool:
         list(pool.map(work, plan.tiles))
     return alpha
 
