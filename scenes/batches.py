@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import torch
 
-from .dataset import REGIONS, Cache, augment
+from .augment import augment
+from .dataset import REGIONS, Cache
 from .model import IMAGE, MASK, PATCH, normalise
 from .spec import CONCEPTS
 from .vocabulary import build_tokenizer, encode, foreign_prompt, positive_prompt
@@ -43,7 +44,7 @@ def make_batch(cache: Cache, tok, rng: np.random.Generator, images: int, prompts
     inst_of: list[int] = []
     step = PATCH // 4
     for b in range(images):
-        ex = augment(cache.sample(rng), rng, strength)
+        ex = augment(cache.sample(rng), cache.sample(rng), rng, strength)
         photos.append(ex[..., :3])
         concept, inst = ex[..., 3], ex[..., 4]
         dense.append(concept[step // 2::step, step // 2::step].astype(np.int64))

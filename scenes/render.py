@@ -101,7 +101,8 @@ def render(room: RoomSpec, width: int, height: int, overrides: Overrides | None 
     row of ``textures.pack`` (a new texture with its own joints). Geometry, light (bounce light included), exposure
     and noise stay those of the original room, so every pixel outside the concept's surfaces is unchanged.
     aspect: width over height of the true frame where it is stretched to width x height; None means square pixels.
-    sensor: overrides the room's own, e.g. ``sensor.neutral()``. quality: 1 for training pictures, 2 for display.
+    sensor: overrides the room's own, e.g. ``sensor.neutral()``. quality: 0 for training pictures, of which there cannot be too
+    many, 1 for measuring what was trained, 2 for display.
     """
     materials = room.materials
     alt = np.arange(len(materials) + 64)
@@ -120,15 +121,15 @@ def render(room: RoomSpec, width: int, height: int, overrides: Overrides | None 
     mat_mean = _mean_albedo(room.materials)
     plane_albedo = mat_mean[room.plane_mat]
     grid = light_grid(size, room.openings, room.lamps, plane_albedo)
-    step = 2 if quality == 1 else max(2, round(np.sqrt(width * height) / 420))
-    n_win, n_lamp, n_bounce = ((2, 1, 6) if quality == 1 else (8, 3, 24))
+    step = (3, 2, max(2, round(np.sqrt(width * height) / 420)))[quality]
+    n_win, n_lamp, n_bounce = ((2, 1, 4), (2, 1, 6), (8, 3, 24))[quality]
+    reach, samples, edge_samples = ((2, 1, 4), (2, 1, 4), (3, 4, 9))[quality]
     low = sample_light(c, surf, opening, part, geo, step, room.seed, n_win, n_lamp, n_bounce, *geo_args, room.solid,
                        room.mat_of, materials, mat_mean, room.plane_mat, plane_albedo, room.lamps, grid)
     for spacing in (1, 2):
         low = smooth(low, 12.0, spacing)
-    albedo, original, lit, spec, cover = shade(c, surf, opening, part, geo, low, step, 2 if quality == 1 else 3,
-                                       1 if quality == 1 else 4, 4 if quality == 1 else 9, room.seed, *geo_args,
-                                       room.solid, room.mat_of, materials, room.plane_mat, room.sun, alt)
+    albedo, original, lit, spec, cover = shade(c, surf, opening, part, geo, low, step, reach, samples, edge_samples,
+                                             room.seed, *geo_args, room.solid, room.mat_of, materials, room.plane_mat, room.sun, alt)
     sensor = room.sensor if sensor is None else sensor
     exposure = exposure_of(original + spec, sensor)
     linear = lit + spec

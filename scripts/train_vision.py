@@ -26,7 +26,8 @@ from transformers import Sam3Model
 from transformers.models.sam3 import modeling_sam3
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from scenes.dataset import SHARD, Cache, augment, render_shards
+from scenes.augment import augment
+from scenes.dataset import SHARD, Cache, render_shards
 from scenes.model import IMAGE, PATCH, demo_config, initialise, look_around, normalise, rotate
 from scenes.optimise import Average, Optimisers, schedule
 from scenes.spec import CONCEPTS
@@ -69,7 +70,7 @@ def feed(cache: Cache, batches: queue.Queue, seed: int, strength: float) -> None
     """Put batches of photos and names into the queue, for ever."""
     rng = np.random.default_rng(seed)
     while True:
-        examples = np.stack([augment(cache.sample(rng), rng, strength) for _ in range(BATCH)])
+        examples = np.stack([augment(cache.sample(rng), cache.sample(rng), rng, strength) for _ in range(BATCH)])
         batches.put((normalise(examples[..., :3]), names(examples)))
 
 

@@ -2,11 +2,13 @@
 
 import itertools
 
+import cv2
 import numpy as np
 import pytest
 
 from scenes import CONCEPTS
-from scenes.dataset import REPAINTED, SHARD, Cache, augment, render_example, repaint
+from scenes.augment import PASTED, REPAINTED, augment, paste, repaint
+from scenes.dataset import SHARD, Cache, render_example
 from scenes.sensor import srgb_decode
 from scenes.vocabulary import ABSENT, MAX_TOKENS, SYNONYMS, build_tokenizer, encode, foreign_prompt, positive_prompt
 
@@ -15,11 +17,36 @@ def test_example_and_augmentation_keep_labels_whole():
     example = render_example(10_920_000, 80)
     assert example.shape == (80, 80, 5) and example.dtype == np.uint8
     rng = np.random.default_rng(0)
+    own = {tuple(p) for p in example[..., 3:].reshape(-1, 2)}
+    before = example.copy()
     for _ in range(12):
-        out = augment(example, rng)
+        out = augment(example, example, rng)
         assert out.shape == example.shape and out.dtype == np.uint8
-        pairs = {tuple(p) for p in out[..., 3:].reshape(-1, 2)}
-        assert pairs <= {tuple(p) for p in example[..., 3:].reshape(-1, 2)}
+        foreign = {tuple(p) for p in out[..., 3:].reshape(-1, 2)} - own
+        # Of a thing that was pasted, which has a number that no other has.
+        assert all(CONCEPTS[c] in PASTED and n > example[..., 4].max() for c, n in foreign)
+        assert len({n for _, n in foreign}) == len(foreign) <= 2
+    assert np.array_equal(example, before)
+
+
+def test_a_pasted_thing_looks_as_in_its_own_photo_and_the_rest_stays():
+    rng = np.random.default_rng(0)
+    seen = set()
+    for seed in range(10_920_000, 10_920_024, 2):
+        room, other = render_example(seed, 80), render_example(seed + 1, 80)
+        out = room.copy()
+        paste(out, other, rng)
+        new = out[..., 4] > room[..., 4].max()
+        far = cv2.dilate(new.astype(np.uint8), np.ones((3, 3))) == 0
+        assert np.array_equal(out[far], room[far])
+        assert (out[new][:, 3] == other[new][:, 3]).all()
+        inside = cv2.erode(new.astype(np.uint8), np.ones((3, 3))) > 0
+        # Two things may overlap: the second one's soft edge lies within the first.
+        assert not new.any() or (out[inside][:, :3] == other[inside][:, :3]).mean() > 0.9
+        seen |= {CONCEPTS[c] for c in np.unique(out[new][:, 3])}
+        for c in seen & {"rug"}:
+            assert np.isin(room[new & (out[..., 3] == CONCEPTS.index(c))][:, 3], [CONCEPTS.index("floor"), CONCEPTS.index(c)]).all()
+    assert len(seen) >= 4
 
 
 def test_repainting_changes_the_albedo_of_one_concept_only():
