@@ -6,6 +6,8 @@ Scene i of shard n has seed n * SHARD + i.
 
 from __future__ import annotations
 
+import multiprocessing
+import multiprocessing.process
 import os
 from pathlib import Path
 
@@ -58,6 +60,15 @@ def render_shards(cache: Path, size: int, worker: int, workers: int, limit: int)
         with part.open("wb") as f:
             np.save(f, data)
         part.rename(path)
+
+
+def start_rendering(cache: Path, size: int, workers: int, limit: int) -> list[multiprocessing.process.BaseProcess]:
+    """Processes that write the missing ones of ``limit`` scenes into ``cache``; they end with their work or with this process."""
+    spawn = multiprocessing.get_context("spawn")
+    processes = [spawn.Process(target=render_shards, daemon=True, args=(cache, size, i, workers, limit)) for i in range(workers)]
+    for process in processes:
+        process.start()
+    return list(processes)
 
 
 class Cache:

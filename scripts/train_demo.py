@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import signal
 import sys
 import threading
@@ -32,7 +31,7 @@ from transformers.models.sam3 import modeling_sam3
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scenes.batches import Feeder
-from scenes.dataset import Cache, render_shards
+from scenes.dataset import Cache, start_rendering
 from scenes.model import IMAGE, demo_config, forward, initialise, look_around, normalise, rotate, save_checkpoint, take_eyes
 from scenes.objective import INSTANCE_LOSSES, DenseHeads, losses
 from scenes.optimise import Average, Masters, Optimisers, fast_type, schedule
@@ -82,10 +81,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     torch.manual_seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    workers = [multiprocessing.get_context("spawn").Process(target=render_shards, daemon=True,
-               args=(args.cache / str(IMAGE), IMAGE, i, args.workers, args.scenes)) for i in range(args.workers)]
-    for w in workers:
-        w.start()
+    workers = start_rendering(args.cache / str(IMAGE), IMAGE, args.workers, args.scenes)
     cache = Cache(args.cache / str(IMAGE))
     while cache.refresh() < args.first:
         time.sleep(2)

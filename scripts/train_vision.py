@@ -27,7 +27,7 @@ from transformers.models.sam3 import modeling_sam3
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scenes.augment import augment
-from scenes.dataset import SHARD, Cache, render_shards
+from scenes.dataset import SHARD, Cache, start_rendering
 from scenes.model import IMAGE, PATCH, demo_config, initialise, look_around, normalise, rotate
 from scenes.optimise import Average, Optimisers, schedule
 from scenes.spec import CONCEPTS
@@ -93,7 +93,7 @@ def parse() -> argparse.Namespace:
     p.add_argument("--cache", type=Path, default=ROOT / ".cache/demo-train", help="folder for scenes and training state")
     p.add_argument("--minutes", type=float, default=40, help="processor time of the whole schedule, over all runs")
     p.add_argument("--start", type=Path, help="checkpoint whose backbone to begin from; with --muon 0.008 --lr 8e-4: full rates undo it")
-    p.add_argument("--scenes", type=int, default=2560, help="scenes to have before the first step")
+    p.add_argument("--scenes", type=int, default=8960, help="scenes to have before the first step: 2,560 were known by heart")
     p.add_argument("--lr", type=float, default=2e-3, help="peak rate of AdamW")
     p.add_argument("--muon", type=float, default=0.02, help="peak rate of Muon")
     p.add_argument("--augment", type=float, default=0.5, help="how often photos are distorted")
@@ -106,7 +106,8 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(1)
     torch.manual_seed(0)
-    render_shards(args.cache / str(IMAGE), IMAGE, 0, 1, args.scenes)
+    for renderer in start_rendering(args.cache / str(IMAGE), IMAGE, os.cpu_count() or 1, args.scenes):
+        renderer.join()
     cache = Cache(args.cache / str(IMAGE))
     cache.refresh()
     held_back = [cache.shards[name] for name in cache.names[:HELD_BACK]]
