@@ -35,6 +35,7 @@ class _Build:
     textures: list[str] = field(default_factory=list)
     concepts: list[ConceptQuery] = field(default_factory=list)
     protect: list[str] = field(default_factory=list)
+    implied: set[str] = field(default_factory=set)
 
     def problem(self, place: str, text: str) -> None:
         self.problems.append(f"{place}: {text}")
@@ -98,6 +99,7 @@ class _Build:
         threshold = self.options.threshold
         self.concepts = [q if threshold is None else q.model_copy(update={"threshold": threshold}) for q in queries]
         self.protect = [*protected, *implied]
+        self.implied = {normalise(n) for n in implied}
 
     def with_masks(self, place: str, mask_keys: Mapping[str, str]) -> tuple[list[ConceptQuery], tuple[str, ...]]:
         """This item's concepts with the user's masks in place, and all attachment keys (textures first)."""
@@ -138,13 +140,19 @@ class _Build:
         write_masks: bool,
     ) -> Item:
         concepts, attachments = self.with_masks(place, masks)
+        protect, drawn = self.protect, {normalise(name) for name in masks}
+        if all(normalise(edit.concept) in drawn for some in edits for edit in some):
+            # Who draws all that is edited has decided where: a model's guess at what the preset protects unasked may not bite into it.
+            guessed = self.implied - drawn
+            concepts = [q for q in concepts if normalise(q.name) not in guessed]
+            protect = [name for name in protect if normalise(name) not in guessed]
         if any(isinstance(edit.rule, Remove) and edit.rule.mode == "inpaint" for some in edits for edit in some):
             concepts = self.with_floor(concepts)
         outputs = [Output(name=t.name, edits=e, format=t.format, quality=self.options.quality) for t, e in zip(targets, edits, strict=True)]
         preview_size = self.options.preview_size if preview else 0
         request = PhotoRequest(
             concepts=concepts,
-            protect=self.protect,
+            protect=protect,
             outputs=outputs,
             preview_size=preview_size,
             masks=write_masks if self.options.masks is None else self.options.masks,
