@@ -34,3 +34,15 @@ def test_a_removal_that_is_filled_looks_for_the_floor() -> None:
 )
 def test_otherwise_nothing_more_is_looked_for(fields: dict[str, Any]) -> None:
     assert aids(**fields) == []
+
+
+@pytest.mark.parametrize("drawn", [["Wall"], ["Wall", "Floor"]], ids=["one of two", "all"])
+def test_what_the_preset_protects_unasked_is_looked_for_unless_all_that_is_edited_was_drawn(drawn: list[str]) -> None:
+    paint = {"action": "recolor", "value": "oak_a"}
+    message = palette_job(concepts={"Wall": paint, "Floor": paint}, protect=["Frame_Molding"], preset="interior")
+    item = message["items"][0]
+    message["items"] = [{**item, "mask_keys": {name: f"inputs/{message['user_id']}/{message['job_id']}/{name}.png" for name in drawn}}]
+    request = parse_job(message, load_catalog()).items[0].request
+    asked = {"Wall", "Floor", "Frame_Molding"}
+    assert "Frame_Molding" in request.protect
+    assert (set(request.protect) <= asked) == ({concept.name for concept in request.concepts} == asked) == (len(drawn) == 2)
