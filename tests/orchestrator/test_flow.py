@@ -43,7 +43,7 @@ def test_fifty_images_take_little_more_than_their_time_in_triton(tmp_path: Path)
     stored = next(e for e in events if e["event"] == "finish")["seconds"]
     print(f"stored and told after {seconds:.2f} s; time in the pipeline {triton:.2f} s; ratio {seconds / triton:.3f}")
     assert pipeline.most == 4 and stored <= seconds
-    assert seconds <= 1.5 * triton, f"{seconds / triton:.3f}"
+    assert seconds <= 1.15 * triton, f"{seconds / triton:.3f}"
 
 
 def test_a_jobs_own_concurrency_is_kept_and_capped(tmp_path: Path) -> None:
