@@ -84,11 +84,6 @@ def normalise(photos: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(photos.transpose(0, 3, 1, 2))).float() / 127.5 - 1.0
 
 
-# How eagerly a concept that is in the photo is asked for; the ones people edit most come first.
-EAGERNESS = {"floor": 1.2, "wall": 1.2, "ceiling": 1.1, "window": 1.6, "door": 1.6, "curtain": 1.6, "sofa": 1.5, "bed": 1.5,
-             "rug": 1.5, "picture": 0.8, "plant": 0.6, "lamp": 0.6, "baseboard": 0.7}
-
-
 def forward(model: Sam3Model, pixels: torch.Tensor, ids: torch.Tensor, attention: torch.Tensor, index: torch.Tensor) -> dict:
     """Sam3Model.forward with one vision pass per photo for all its prompts, and masks left as embeddings.
 

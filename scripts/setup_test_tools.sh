@@ -22,7 +22,7 @@ fi
 
 # The producer's version is pinned in its package.json; a lock file would list other platforms' binaries, which npm leaves out where it
 # writes one and then misses where it reads one.
-# A registry that npm cannot talk to (a proxy whose certificate it does not know) otherwise takes it a quarter of an hour to give up.
+# A registry that npm cannot talk to (a proxy whose certificate it does not know) otherwise keeps it waiting for minutes at every try.
 npm install --fetch-timeout=60000 --fetch-retries=1 --silent --no-audit --no-fund --no-package-lock --prefix tests/orchestrator/node >&2 \
   || { echo "npm could not install tests/orchestrator/node: run it there without --silent to see why" >&2; exit 1; }
 

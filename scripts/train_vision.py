@@ -92,7 +92,7 @@ def parse() -> argparse.Namespace:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--cache", type=Path, default=ROOT / ".cache/demo-train", help="folder for scenes and training state")
     p.add_argument("--minutes", type=float, default=40, help="processor time of the whole schedule, over all runs")
-    p.add_argument("--start", type=Path, help="checkpoint whose backbone to begin from; with --muon 0.008 --lr 8e-4: full rates undo it")
+    p.add_argument("--start", type=Path, help="checkpoint whose backbone to begin from; with --muon 0.01 --lr 1e-3: full rates undo it")
     p.add_argument("--scenes", type=int, default=8960, help="scenes to have before the first step: 2,560 were known by heart")
     p.add_argument("--lr", type=float, default=2e-3, help="peak rate of AdamW")
     p.add_argument("--muon", type=float, default=0.02, help="peak rate of Muon")
