@@ -47,11 +47,11 @@ def render_example(seed: int, size: int) -> np.ndarray:
     return out
 
 
-def render_shards(cache: Path, size: int, worker: int, workers: int, limit: int) -> None:
-    """Render shards ``worker``, ``worker + workers``, ... below ``limit`` scenes into ``cache``; skips finished ones."""
+def render_shards(cache: Path, size: int, worker: int, workers: int, limit: int, first: int = 0) -> None:
+    """Render every ``workers``-th shard of ``limit`` scenes into ``cache``, from scene ``first`` on; skips finished ones."""
     cv2.setNumThreads(1)
     cache.mkdir(parents=True, exist_ok=True)
-    for shard in range(worker, limit // SHARD, workers):
+    for shard in range(first // SHARD + worker, (first + limit) // SHARD, workers):
         path = cache / f"{shard:06d}.npy"
         if path.exists():
             continue
@@ -62,10 +62,13 @@ def render_shards(cache: Path, size: int, worker: int, workers: int, limit: int)
         part.rename(path)
 
 
-def start_rendering(cache: Path, size: int, workers: int, limit: int) -> list[multiprocessing.process.BaseProcess]:
-    """Processes that write the missing ones of ``limit`` scenes into ``cache``; they end with their work or with this process."""
+def start_rendering(cache: Path, size: int, workers: int, limit: int, first: int = 0) -> list[multiprocessing.process.BaseProcess]:
+    """Processes that write the missing ones of ``limit`` scenes into ``cache``, from scene ``first`` on.
+
+    They end with their work or with this process. A checkpoint that is trained on learns most from scenes that it does not know yet.
+    """
     spawn = multiprocessing.get_context("spawn")
-    processes = [spawn.Process(target=render_shards, daemon=True, args=(cache, size, i, workers, limit)) for i in range(workers)]
+    processes = [spawn.Process(target=render_shards, daemon=True, args=(cache, size, i, workers, limit, first)) for i in range(workers)]
     for process in processes:
         process.start()
     return list(processes)

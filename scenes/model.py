@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from transformers import AttentionInterface, AttentionMaskInterface, Sam3Config, Sam3Model
 from transformers.masking_utils import create_bidirectional_mask, eager_mask
 
 from .vocabulary import build_tokenizer, save_tokenizer
 
-IMAGE, PATCH, WIDTH, QUERIES = 320, 16, 96, 32
+IMAGE, PATCH, WIDTH, QUERIES = 480, 16, 96, 32
 MASK = IMAGE // PATCH * 4
 # Where the heads of the vision encoder look at first, one offset (x, y) in patches each, and how firmly (logit that falls off per patch).
 NEIGHBOURS = ((-1, -1), (0, -1), (1, -1), (-1, 0), (1, 0), (-1, 1))
@@ -23,7 +24,7 @@ GLOBAL_REACH, GLOBAL_SHARE, CONTENT = 3, 0.5, 0.3
 
 
 def demo_config() -> Sam3Config:
-    """Sam3Config of the demo model: about 5 M parameters, 320 x 320 input, 80 x 80 masks."""
+    """Sam3Config of the demo model: about 5.5 M parameters, 480 x 480 input, 120 x 120 masks."""
     grid = IMAGE // PATCH
     return Sam3Config(
         vision_config={
@@ -164,6 +165,22 @@ def look_around(backbone: Any) -> None:
                         angle = torch.tensor(-float(frequency[pair]) * distance * reach)
                         query.bias[at:at + 2] = amplitude * torch.tensor([1.0, 0.0])
                         key.bias[at:at + 2] = amplitude * torch.stack([angle.cos(), angle.sin()])
+
+
+def take_over(module: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    """Load the weights that have the same name and shape; the others stay as they are. Learnt positions are stretched to the module's
+    grid: a model that learnt from small photos sees large ones at once, and finer (measured: wall 0.88 at 320 pixels, 0.92 at 480)."""
+    own = module.state_dict()
+    fitting = {}
+    for name, weight in weights.items():
+        if name.endswith("position_embeddings") and name in own and own[name].shape != weight.shape:
+            before, after = (round(table.shape[1] ** 0.5) for table in (weight, own[name]))
+            table = weight.float().unflatten(1, (before, before)).permute(0, 3, 1, 2)
+            table = F.interpolate(table, (after, after), mode="bicubic", align_corners=False)
+            weight = table.permute(0, 2, 3, 1).flatten(1, 2)
+        if name in own and own[name].shape == weight.shape:
+            fitting[name] = weight
+    module.load_state_dict(fitting, strict=False)
 
 
 def take_eyes(model: Any, weights: dict[str, torch.Tensor], pixels: torch.Tensor) -> None:

@@ -137,8 +137,14 @@ class Average:
 
 
 def fast_type(device: torch.device) -> torch.dtype:
-    """The type that matrix products are fastest in: bfloat16 on a GPU or a CPU with AMX, float32 on other CPUs."""
+    """The type that matrix products are fastest in: bfloat16 on a GPU or a CPU that multiplies it (AMX, AVX-512 BF16), else float32."""
     if device.type == "cuda":
         return torch.bfloat16
     cpu = Path("/proc/cpuinfo")
-    return torch.bfloat16 if cpu.exists() and "amx_bf16" in cpu.read_text() else torch.float32
+    flags = set(cpu.read_text().split()) if cpu.exists() else set()
+    return torch.bfloat16 if flags & {"amx_bf16", "avx512_bf16"} else torch.float32
+
+
+def fast_attention(fast: torch.dtype) -> str:
+    """The attention to train with: torch's own in float32; it is slow in bfloat16 on a CPU, see ``scenes.model.matmul_attention``."""
+    return "sdpa" if fast == torch.float32 else "matmul"

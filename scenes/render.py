@@ -121,7 +121,8 @@ def render(room: RoomSpec, width: int, height: int, overrides: Overrides | None 
     mat_mean = _mean_albedo(room.materials)
     plane_albedo = mat_mean[room.plane_mat]
     grid = light_grid(size, room.openings, room.lamps, plane_albedo)
-    step = (3, 2, max(2, round(np.sqrt(width * height) / 420)))[quality]
+    side = np.sqrt(width * height)
+    step = (max(3, round(side / 120)), 2, max(2, round(side / 420)))[quality]
     n_win, n_lamp, n_bounce = ((2, 1, 4), (2, 1, 6), (8, 3, 24))[quality]
     reach, samples, edge_samples = ((2, 1, 4), (2, 1, 4), (3, 4, 9))[quality]
     low = sample_light(c, surf, opening, part, geo, step, room.seed, n_win, n_lamp, n_bounce, *geo_args, room.solid,

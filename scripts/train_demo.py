@@ -5,8 +5,8 @@
 
 Stops and resumes at any time: scenes are cached, the training state is written every few minutes, and the learning rate
 follows the minutes of this thread's processor time, so that a busy machine costs no part of the schedule. Uses a GPU where there
-is one, else a CPU with AMX; both in bfloat16. A CPU without AMX has no fast bfloat16 (measured: 13 s a step against 4.5 s in
-float32), so it trains in float32.
+is one, in bfloat16, as a CPU with AMX or AVX-512 BF16 does. Other CPUs have no fast bfloat16 (measured: 13 s a step against 4.5 s in
+float32), so they train in float32.
 
 On a shared machine one thread beats two (measured: 1.2 s a step against 1.6 s), and glibc must not hand large blocks back
 after every step: MALLOC_TRIM_THRESHOLD_=16000000000 MALLOC_TOP_PAD_=268435456 MALLOC_MMAP_MAX_=0. (Without the last one every block over
@@ -32,17 +32,11 @@ from transformers.models.sam3 import modeling_sam3
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scenes.batches import Feeder
 from scenes.dataset import Cache, start_rendering
-from scenes.model import IMAGE, demo_config, forward, initialise, look_around, normalise, rotate, save_checkpoint, take_eyes
+from scenes.model import IMAGE, demo_config, forward, initialise, look_around, normalise, rotate, save_checkpoint, take_eyes, take_over
 from scenes.objective import INSTANCE_LOSSES, DenseHeads, losses
-from scenes.optimise import Average, Masters, Optimisers, fast_type, schedule
+from scenes.optimise import Average, Masters, Optimisers, fast_attention, fast_type, schedule
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-def load_matching(model: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
-    """Take over the weights that have the same name and shape; the others stay as they are."""
-    own = model.state_dict()
-    model.load_state_dict({n: w for n, w in weights.items() if n in own and own[n].shape == w.shape}, strict=False)
 
 
 def parse() -> argparse.Namespace:
@@ -52,6 +46,7 @@ def parse() -> argparse.Namespace:
     p.add_argument("--minutes", type=float, default=100, help="processor time of the whole schedule, over all runs")
     p.add_argument("--workers", type=int, default=1, help="processes that render scenes meanwhile")
     p.add_argument("--scenes", type=int, default=20000, help="scenes to render at most")
+    p.add_argument("--seed", type=int, default=0, help="first scene to render: a checkpoint that is trained on learns most from new ones")
     p.add_argument("--first", type=int, default=512, help="wait for this many scenes before the first step")
     p.add_argument("--images", type=int, default=8, help="photos per step")
     p.add_argument("--prompts", type=int, default=14, help="prompts per step")
@@ -81,18 +76,16 @@ def main() -> None:
     cv2.setNumThreads(1)
     torch.manual_seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    workers = start_rendering(args.cache / str(IMAGE), IMAGE, args.workers, args.scenes)
+    workers = start_rendering(args.cache / str(IMAGE), IMAGE, args.workers, args.scenes, args.seed)
     cache = Cache(args.cache / str(IMAGE))
     while cache.refresh() < args.first:
         time.sleep(2)
     fast = fast_type(device)
-    # torch's own attention is the faster one in float32, and slow in bfloat16 on a CPU: see ``scenes.model.matmul_attention``.
-    attention = "sdpa" if fast == torch.float32 else "matmul"
-    model = Sam3Model._from_config(demo_config(), attn_implementation=attention).to(device).train()
+    model = Sam3Model._from_config(demo_config(), attn_implementation=fast_attention(fast)).to(device).train()
     initialise(model)
     look_around(model.vision_encoder.backbone)
     if args.start:
-        load_matching(model, Sam3Model.from_pretrained(args.start).float().state_dict())
+        take_over(model, Sam3Model.from_pretrained(args.start).float().state_dict())
     if args.vision:
         seen = torch.load(args.vision, map_location="cpu", weights_only=True)["average"]
         take_eyes(model, seen, normalise(np.stack([cache.sample(np.random.default_rng(i))[..., :3] for i in range(8)])).to(device))
