@@ -173,25 +173,38 @@ def take_over(module: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None
     own = module.state_dict()
     fitting = {}
     for name, weight in weights.items():
-        if name.endswith("position_embeddings") and name in own and own[name].shape != weight.shape:
-            before, after = (round(table.shape[1] ** 0.5) for table in (weight, own[name]))
-            table = weight.float().unflatten(1, (before, before)).permute(0, 3, 1, 2)
-            table = F.interpolate(table, (after, after), mode="bicubic", align_corners=False)
-            weight = table.permute(0, 2, 3, 1).flatten(1, 2)
-        if name in own and own[name].shape == weight.shape:
-            fitting[name] = weight
+        if name not in own:
+            continue
+        positions = name.endswith("position_embeddings") and own[name].shape != weight.shape
+        same = _stretched(weight, own[name].shape[1]) if positions else weight
+        if own[name].shape == same.shape:
+            fitting[name] = same
     module.load_state_dict(fitting, strict=False)
 
 
-def take_eyes(model: Any, weights: dict[str, torch.Tensor], pixels: torch.Tensor) -> None:
-    """Put a trained backbone into a fresh model. The neck's first layers are divided by the size of its features on ``pixels``."""
+def _stretched(table: torch.Tensor, tokens: int) -> torch.Tensor:
+    """A square grid's table (1,n,D) for a square grid of ``tokens``."""
+    before, after = round(table.shape[1] ** 0.5), round(tokens ** 0.5)
+    grid = table.float().unflatten(1, (before, before)).permute(0, 3, 1, 2)
+    grid = F.interpolate(grid, (after, after), mode="bicubic", align_corners=False)
+    return grid.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def take_eyes(model: Any, weights: dict[str, torch.Tensor], pixels: torch.Tensor, trained: bool) -> None:
+    """Put a trained backbone into a model. The neck's first layers are scaled to the size of its features on ``pixels``: to 1 for a
+    fresh neck, to that of the backbone before for a ``trained`` one."""
     backbone = model.vision_encoder.backbone
-    backbone.load_state_dict({n.removeprefix("backbone."): w for n, w in weights.items() if n.startswith("backbone.")}, strict=False)
+
+    def size() -> torch.Tensor:
+        return backbone(pixels).last_hidden_state.std()
+
     with torch.no_grad():
-        size = backbone(pixels).last_hidden_state.std()
+        before = size() if trained else 1.0
+        backbone.load_state_dict({n.removeprefix("backbone."): w for n, w in weights.items() if n.startswith("backbone.")}, strict=False)
+        scale = before / size()
         for level in model.vision_encoder.neck.fpn_layers:
             first = level.scale_layers[0] if len(level.scale_layers) > 1 or level.scale_factor == 2.0 else level.proj1
-            first.weight /= size
+            first.weight *= scale
 
 
 def save_checkpoint(weights: dict[str, torch.Tensor], folder: Path) -> None:

@@ -16,12 +16,16 @@ after every step: MALLOC_TRIM_THRESHOLD_=16000000000 MALLOC_TOP_PAD_=268435456 M
 from __future__ import annotations
 
 import argparse
+import functools
+import itertools
 import json
 import signal
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -37,6 +41,31 @@ from scenes.objective import INSTANCE_LOSSES, DenseHeads, losses
 from scenes.optimise import Average, Masters, Optimisers, fast_attention, fast_type, schedule
 
 ROOT = Path(__file__).resolve().parents[1]
+# Steps in which only the training aids learn, where the model has learnt before.
+AIDS_FIRST = 60
+
+
+def ask(model: Sam3Model, aid: DenseHeads, batch: dict[str, torch.Tensor], dense: float) -> tuple[dict, dict[str, torch.Tensor]]:
+    """One forward pass: the model's answers, and the losses of the training aids on them."""
+    out = forward(model, batch["pixels"], batch["ids"], batch["attention"], batch["index"])
+    return out, {
+        "dense": dense * aid(out["levels"], batch["dense"]), "answer": aid.answer(out["encoded"], batch["region"]),
+        "align": aid.align(model, out["vision"], batch["phrases"], batch["phrase_attention"], batch["kinds"], batch["dense"]),
+    }
+
+
+def settle(model: Sam3Model, aid: DenseHeads, batches: Iterator[dict[str, torch.Tensor]], autocast: Callable[[], Any]) -> None:
+    """Fit the aids to a model that has learnt before: the gradients of random ones would undo what it knows."""
+    optimiser = torch.optim.AdamW(aid.parameters(), lr=4e-3)
+    model.requires_grad_(False)
+    for _, batch in zip(range(AIDS_FIRST), batches, strict=False):
+        with autocast():
+            total = sum(ask(model, aid, batch, 1.0)[1].values(), torch.zeros(()))
+        optimiser.zero_grad()
+        total.backward()
+        optimiser.step()
+    model.requires_grad_(True)
+    print(f"aids settled, loss {float(total.detach()):.3f}", flush=True)
 
 
 def parse() -> argparse.Namespace:
@@ -88,7 +117,8 @@ def main() -> None:
         take_over(model, Sam3Model.from_pretrained(args.start).float().state_dict())
     if args.vision:
         seen = torch.load(args.vision, map_location="cpu", weights_only=True)["average"]
-        take_eyes(model, seen, normalise(np.stack([cache.sample(np.random.default_rng(i))[..., :3] for i in range(8)])).to(device))
+        photos = np.stack([cache.sample(np.random.default_rng(i))[..., :3] for i in range(8)])
+        take_eyes(model, seen, normalise(photos).to(device), trained=args.start is not None)
     saved = torch.load(state_path, map_location=device, weights_only=True) if state_path.exists() else None
     if saved:
         model.load_state_dict(saved["model"], strict=False)
@@ -107,6 +137,10 @@ def main() -> None:
         opt.load_state_dict(saved["opt"])
         average.weights, step, minutes = saved["ema"], saved["step"], saved["minutes"]
     feeder = Feeder(cache, args.images, args.prompts, args.augment, seed=step, threads=args.feeders)
+    batches = ({k: v.to(device) for k, v in feeder.queue.get().items()} for _ in itertools.count())
+    autocast = functools.partial(torch.autocast, device.type, dtype=torch.bfloat16, enabled=fast == torch.bfloat16)
+    if args.start and not saved:
+        settle(model, aid, batches, autocast)
     log = (args.cache / "log.jsonl").open("a")
     sums: dict[str, float] = {}
     last_save, used = time.time(), time.thread_time()
@@ -114,12 +148,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, lambda *_: stop.set())
     while minutes < args.minutes and not stop.is_set():
-        batch = {k: v.to(device) for k, v in feeder.queue.get().items()}
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=fast == torch.bfloat16):
-            out = forward(model, batch["pixels"], batch["ids"], batch["attention"], batch["index"])
-            aids = {"dense": args.dense * aid(out["levels"], batch["dense"]), "answer": aid.answer(out["encoded"], batch["region"]),
-                    "align": aid.align(model, out["vision"], batch["phrases"], batch["phrase_attention"], batch["kinds"],
-                                       batch["dense"])}
+        batch = next(batches)
+        with autocast():
+            out, aids = ask(model, aid, batch, args.dense)
         parts = {**aids, **losses(out, batch)}
         total = sum(v * args.instances if n in INSTANCE_LOSSES else v for n, v in parts.items())
         opt.zero_grad()

@@ -37,7 +37,7 @@ CELLS = 4  # each way in a patch
 CELL = PATCH // CELLS
 BATCH = 12
 # Steps in which only the new head learns, where the backbone has learnt before: a random head's gradients would undo that.
-HEAD_FIRST = 80
+HEAD_FIRST = 60
 # The first shards are not learnt from, to see how well it does.
 HELD_BACK = 2
 SHOWN = ("floor", "wall", "ceiling", "window", "bed", "sofa", "door", "rug", "curtain")
@@ -149,9 +149,9 @@ def main() -> None:
         step, minutes = saved["step"], saved["minutes"]
     batches: queue.Queue = queue.Queue(4)
     threading.Thread(target=feed, args=(cache, batches, step, args.augment), daemon=True).start()
+    masters = Masters(model, model.backbone, fast)
     if args.start and not saved:
         settle_head(model, batches)
-    masters = Masters(model, model.backbone, fast)
     optimisers, average = Optimisers([(1.0, masters.named)], args.lr, args.muon), Average(masters.state())
     if saved:
         optimisers.load_state_dict(saved["opt"])

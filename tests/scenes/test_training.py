@@ -117,6 +117,21 @@ def test_training_forward_is_the_models_own(model):
     assert torch.allclose(own.presence_logits[:, 0], out["presence"][-1], atol=1e-5)
 
 
+def test_a_model_takes_over_what_one_for_smaller_photos_knows(model):
+    import torch
+    small, large = (torch.nn.ModuleDict({"embeddings": torch.nn.Module(), "other": torch.nn.Linear(n, 2)}) for n in (2, 3))
+    rows = torch.arange(16.0).repeat_interleave(16)
+    small["embeddings"].position_embeddings = torch.nn.Parameter(torch.stack([rows, rows.view(16, 16).T.flatten()], 1)[None])
+    large["embeddings"].position_embeddings = torch.nn.Parameter(torch.zeros(1, 32 * 32, 2))
+    before = large["other"].weight.clone()
+    model.take_over(large, small.state_dict())
+    table = large["embeddings"].position_embeddings.detach().view(32, 32, 2)
+    inner = (torch.arange(32.0) + 0.5) / 2 - 0.5  # where the finer cells' middles lie among the coarse ones'
+    assert torch.allclose(table[4:28, 16, 0], inner[4:28], atol=0.1) and torch.allclose(table[16, 4:28, 1], inner[4:28], atol=0.1)
+    assert torch.equal(large["other"].weight, before)
+    assert torch.equal(large["other"].bias, small["other"].bias)
+
+
 def test_faster_rotation_is_the_same(model):
     import torch
     from transformers.models.sam3.modeling_sam3 import apply_rotary_pos_emb_2d
