@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
 
 WARM_UP = 100
+# Steps and rate with which heads that start at random are fitted to a model that has learnt before.
+SETTLING_STEPS, SETTLING_RATE = 60, 4e-3
 # A matrix with a smaller side is a head, not a hidden layer.
 LEAST_SIDE = 32
 
@@ -91,6 +93,21 @@ def is_hidden(name: str, p: torch.Tensor) -> bool:
 def schedule(progress: float, step: int) -> float:
     """Share of the peak rate: a linear warm-up, then all of it up to half of the training, then a straight line down to 1 %."""
     return min(1.0, (step + 1) / WARM_UP) * min(1.0, 2.0 * (1.0 - min(progress, 1.0)) + 0.01)
+
+
+def settle(heads: Iterable[torch.nn.Parameter], loss_of: Callable[[], torch.Tensor]) -> None:
+    """Fit training heads alone, before a model that has learnt before goes on learning: random ones would undo what it knows.
+
+    ``loss_of`` gives the loss of another batch, with gradients for ``heads`` only.
+    """
+    optimiser = torch.optim.AdamW(heads, lr=SETTLING_RATE)
+    for step in range(SETTLING_STEPS):
+        loss = loss_of()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        if step == SETTLING_STEPS - 1:
+            print(f"heads settled, loss {float(loss.detach()):.3f}", flush=True)
 
 
 class Masters:

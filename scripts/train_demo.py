@@ -23,9 +23,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -38,11 +36,9 @@ from scenes.batches import Feeder
 from scenes.dataset import Cache, start_rendering
 from scenes.model import IMAGE, demo_config, forward, initialise, look_around, normalise, rotate, save_checkpoint, take_eyes, take_over
 from scenes.objective import INSTANCE_LOSSES, DenseHeads, losses
-from scenes.optimise import Average, Masters, Optimisers, fast_attention, fast_type, schedule
+from scenes.optimise import Average, Masters, Optimisers, fast_attention, fast_type, schedule, settle
 
 ROOT = Path(__file__).resolve().parents[1]
-# Steps in which only the training aids learn, where the model has learnt before.
-AIDS_FIRST = 60
 
 
 def ask(model: Sam3Model, aid: DenseHeads, batch: dict[str, torch.Tensor], dense: float) -> tuple[dict, dict[str, torch.Tensor]]:
@@ -52,20 +48,6 @@ def ask(model: Sam3Model, aid: DenseHeads, batch: dict[str, torch.Tensor], dense
         "dense": dense * aid(out["levels"], batch["dense"]), "answer": aid.answer(out["encoded"], batch["region"]),
         "align": aid.align(model, out["vision"], batch["phrases"], batch["phrase_attention"], batch["kinds"], batch["dense"]),
     }
-
-
-def settle(model: Sam3Model, aid: DenseHeads, batches: Iterator[dict[str, torch.Tensor]], autocast: Callable[[], Any]) -> None:
-    """Fit the aids to a model that has learnt before: the gradients of random ones would undo what it knows."""
-    optimiser = torch.optim.AdamW(aid.parameters(), lr=4e-3)
-    model.requires_grad_(False)
-    for _, batch in zip(range(AIDS_FIRST), batches, strict=False):
-        with autocast():
-            total = sum(ask(model, aid, batch, 1.0)[1].values(), torch.zeros(()))
-        optimiser.zero_grad()
-        total.backward()
-        optimiser.step()
-    model.requires_grad_(True)
-    print(f"aids settled, loss {float(total.detach()):.3f}", flush=True)
 
 
 def parse() -> argparse.Namespace:
@@ -140,7 +122,14 @@ def main() -> None:
     batches = ({k: v.to(device) for k, v in feeder.queue.get().items()} for _ in itertools.count())
     autocast = functools.partial(torch.autocast, device.type, dtype=torch.bfloat16, enabled=fast == torch.bfloat16)
     if args.start and not saved:
-        settle(model, aid, batches, autocast)
+
+        def aids_loss() -> torch.Tensor:
+            with autocast():
+                return sum(ask(model, aid, next(batches), 1.0)[1].values(), torch.zeros((), device=device))
+
+        model.requires_grad_(False)
+        settle(aid.parameters(), aids_loss)
+        model.requires_grad_(True)
     log = (args.cache / "log.jsonl").open("a")
     sums: dict[str, float] = {}
     last_save, used = time.time(), time.thread_time()

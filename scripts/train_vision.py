@@ -11,6 +11,7 @@ learn 12, where nothing else runs.
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import queue
 import sys
@@ -29,15 +30,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scenes.augment import augment
 from scenes.dataset import SHARD, Cache, start_rendering
 from scenes.model import IMAGE, PATCH, demo_config, initialise, look_around, normalise, rotate, take_over
-from scenes.optimise import Average, Masters, Optimisers, fast_attention, fast_type, schedule
+from scenes.optimise import Average, Masters, Optimisers, fast_attention, fast_type, schedule, settle
 from scenes.spec import CONCEPTS
 
 ROOT = Path(__file__).resolve().parents[1]
 CELLS = 4  # each way in a patch
 CELL = PATCH // CELLS
 BATCH = 12
-# Steps in which only the new head learns, where the backbone has learnt before: a random head's gradients would undo that.
-HEAD_FIRST = 60
 # The first shards are not learnt from, to see how well it does.
 HELD_BACK = 2
 SHOWN = ("floor", "wall", "ceiling", "window", "bed", "sofa", "door", "rug", "curtain")
@@ -84,18 +83,12 @@ def feed(cache: Cache, batches: queue.Queue, seed: int, strength: float) -> None
         batches.put((normalise(examples[..., :3]), names(examples)))
 
 
-def settle_head(model: Namer, batches: queue.Queue) -> None:
-    """Fit the head to the backbone as it is."""
-    optimiser = torch.optim.AdamW([*model.norm.parameters(), *model.head.parameters()], lr=4e-3)
-    for _ in range(HEAD_FIRST):
-        pixels, truth = batches.get()
-        with torch.no_grad():
-            seen = model.see(pixels)
-        loss = F.cross_entropy(model.name(seen), truth)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    print(f"head settled, loss {float(loss.detach()):.3f}", flush=True)
+def head_loss(model: Namer, batches: queue.Queue) -> torch.Tensor:
+    """The next batch's loss, with gradients for the head alone."""
+    pixels, truth = batches.get()
+    with torch.no_grad():
+        tokens = model.see(pixels)
+    return F.cross_entropy(model.name(tokens), truth)
 
 
 def overlap(model: Namer, shards: list[np.ndarray]) -> dict[str, float]:
@@ -116,7 +109,7 @@ def parse() -> argparse.Namespace:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--cache", type=Path, default=ROOT / ".cache/demo-train", help="folder for scenes and training state")
     p.add_argument("--minutes", type=float, default=40, help="processor time of the whole schedule, over all runs")
-    p.add_argument("--start", type=Path, help="checkpoint whose backbone to begin from; with --muon 0.01 --lr 1e-3: full rates undo it")
+    p.add_argument("--start", type=Path, help="checkpoint whose backbone to begin from; with --muon 0.004 --lr 4e-4: higher rates undo it")
     p.add_argument("--scenes", type=int, default=9600, help="scenes to have before the first step: 2,560 were known by heart")
     p.add_argument("--seed", type=int, default=0, help="the first of them: a checkpoint that is trained on learns most from new ones")
     p.add_argument("--lr", type=float, default=2e-3, help="peak rate of AdamW")
@@ -151,7 +144,7 @@ def main() -> None:
     threading.Thread(target=feed, args=(cache, batches, step, args.augment), daemon=True).start()
     masters = Masters(model, model.backbone, fast)
     if args.start and not saved:
-        settle_head(model, batches)
+        settle([*model.norm.parameters(), *model.head.parameters()], functools.partial(head_loss, model, batches))
     optimisers, average = Optimisers([(1.0, masters.named)], args.lr, args.muon), Average(masters.state())
     if saved:
         optimisers.load_state_dict(saved["opt"])

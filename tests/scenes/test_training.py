@@ -132,6 +132,25 @@ def test_a_model_takes_over_what_one_for_smaller_photos_knows(model):
     assert torch.equal(large["other"].bias, small["other"].bias)
 
 
+def test_heads_settle_without_moving_the_model(model):
+    import torch
+
+    from scenes.optimise import settle
+    torch.manual_seed(0)
+    body, head = torch.nn.Linear(8, 8), torch.nn.Linear(8, 1)
+    x, before, losses = torch.randn(256, 8), body.weight.clone(), []
+
+    def loss():
+        with torch.no_grad():
+            seen = body(x)
+        losses.append((head(seen) - 0.2 * x[:, :1]).square().mean())
+        return losses[-1]
+
+    settle(head.parameters(), loss)
+    assert float(losses[-1]) < 0.5 * float(losses[0])
+    assert torch.equal(body.weight, before) and body.weight.grad is None
+
+
 def test_faster_rotation_is_the_same(model):
     import torch
     from transformers.models.sam3.modeling_sam3 import apply_rotary_pos_emb_2d
