@@ -16,8 +16,10 @@ from .spec import CONCEPTS
 from .vocabulary import build_tokenizer, encode, foreign_prompt, positive_prompt
 
 MAX_INSTANCES = 8
-# Share of prompts that ask for something else: near how often a concept is missing in a room, or presence learns to say yes.
+# Share of prompts that ask for something else; ``objective`` weighs them so that presence learns how often concepts are missing.
 ABSENT = 0.45
+# Share of those that ask for a concept that other rooms show.
+KNOWN = 0.75
 # Share of the photo from which on a concept counts as shown. A smaller sliver is neither there nor not there, and not asked for.
 LEAST_SHOWN = 0.002
 # How eagerly a concept that is in the photo is asked for; the ones people edit most come first.
@@ -60,7 +62,7 @@ def make_batch(cache: Cache, tok, rng: np.random.Generator, images: int, prompts
         chosen = rng.choice(there, n_pos, replace=False, p=weight / weight.sum()).tolist() if n_pos else []
         asked: list[tuple[int, str]] = [(c, positive_prompt(CONCEPTS[c], rng)) for c in chosen]
         while len(asked) < total:
-            if gone and rng.random() < 0.75:
+            if gone and rng.random() < KNOWN:
                 asked.append((0, positive_prompt(CONCEPTS[int(rng.choice(gone))], rng)))
             else:
                 asked.append((0, foreign_prompt(rng)))

@@ -112,6 +112,8 @@ def parse() -> argparse.Namespace:
     p.add_argument("--start", type=Path, help="checkpoint whose backbone to begin from; with --muon 0.004 --lr 4e-4: higher rates undo it")
     p.add_argument("--scenes", type=int, default=9600, help="scenes to have before the first step: 2,560 were known by heart")
     p.add_argument("--seed", type=int, default=0, help="the first of them: a checkpoint that is trained on learns most from new ones")
+    p.add_argument("--showing", choices=CONCEPTS[1:], help="render only rooms with this concept, and learn from them beside the others; "
+                   "the second part goes on with the others alone, which show every concept as often as rooms do")
     p.add_argument("--lr", type=float, default=2e-3, help="peak rate of AdamW")
     p.add_argument("--muon", type=float, default=0.02, help="peak rate of Muon")
     p.add_argument("--augment", type=float, default=0.5, help="how often photos are distorted")
@@ -124,9 +126,11 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(1)
     torch.manual_seed(0)
-    for renderer in start_rendering(args.cache / str(IMAGE), IMAGE, os.cpu_count() or 1, args.scenes, args.seed):
+    everything = args.cache / str(IMAGE)
+    folder = args.cache / f"{IMAGE}-{args.showing}" if args.showing else everything
+    for renderer in start_rendering(folder, IMAGE, os.cpu_count() or 1, args.scenes, args.seed, args.showing):
         renderer.join()
-    cache = Cache(args.cache / str(IMAGE))
+    cache = Cache(*{everything: 0, folder: 0})
     cache.refresh()
     held_back = [cache.shards[name] for name in cache.names[:HELD_BACK]]
     cache.names = cache.names[HELD_BACK:]

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from scenes import CONCEPTS
+from scenes import CONCEPTS, sample_room
 from scenes.augment import PASTED, REPAINTED, augment, paste, repaint
-from scenes.dataset import SHARD, Cache, render_example
+from scenes.dataset import FIRST_HELD_OUT_SEED, SHARD, STRIDE, Cache, render_example, seed_showing
 from scenes.sensor import srgb_decode
 from scenes.vocabulary import ABSENT, MAX_TOKENS, SYNONYMS, build_tokenizer, encode, foreign_prompt, positive_prompt
 
@@ -69,6 +69,22 @@ def test_cache_finds_new_shards(tmp_path):
     assert cache.refresh() == 0
     np.save(tmp_path / "000000.npy", np.zeros((SHARD, 8, 8, 5), np.uint8))
     assert cache.refresh() == SHARD and cache.sample(np.random.default_rng(0)).shape == (8, 8, 5)
+
+
+def test_cache_reads_several_folders_whose_shards_have_the_same_names(tmp_path):
+    for number, name in enumerate(("all", "rugs")):
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "000000.npy", np.full((SHARD, 8, 8, 5), number, np.uint8))
+    cache = Cache(tmp_path / "all", tmp_path / "rugs")
+    rng = np.random.default_rng(0)
+    assert cache.refresh() == 2 * SHARD and {int(cache.sample(rng)[0, 0, 0]) for _ in range(40)} == {0, 1}
+
+
+def test_rooms_for_a_concept_show_it_and_never_are_the_held_out_ones():
+    rug = CONCEPTS.index("rug")
+    seeds = [seed_showing(s, "rug") for s in range(20)]
+    assert all((sample_room(s).concept_of == rug).any() for s in seeds)
+    assert len(set(seeds)) == 20 and max(seeds) < FIRST_HELD_OUT_SEED and all(s % STRIDE == i for i, s in enumerate(seeds))
 
 
 def test_any_text_has_tokens():
