@@ -33,8 +33,8 @@ RUN --mount=type=bind,from=wheels,source=/wheels,target=/wheels \
     sh /install.sh dependencies /wheels --break-system-packages
 COPY . .
 RUN serving/image/install.sh checkout --break-system-packages
-ENV MODEL_PATH=/models \
-    PYTHONUNBUFFERED=1 \
+# MODEL_PATH stays unset: /models is its default, and a value here would contradict its other spelling, MODEL_CACHE_DIR.
+ENV PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     XDG_CACHE_HOME=/tmp/cache
 VOLUME /models

@@ -50,8 +50,10 @@ async def run_demo(
     """Run both jobs with `out/store` as storage and `receiver` as the caller, and write `out/index.html`.
 
     An earlier demo's output in `out` is replaced; SettingsError when `out` holds anything else. Starts and stops the embedded server
-    unless `triton_url` (host:port, gRPC) is given.
+    with the demo model unless `triton_url` (host:port, gRPC) is given, whichever model and server the settings name.
     """
+    # A .env that is filled in for production must not change what a newcomer sees.
+    settings = settings.model_copy(update={"model_name": "demo", "require_real_model_setting": False, "triton_url": None})
     store = _fresh_store(out)
     jobs = [_prepare(name, out, receiver.host) for name in JOBS]
     options = Options(store=str(store), triton_url=triton_url, attempts=1)
@@ -72,7 +74,7 @@ async def run_demo(
         "photos": str(photos),
         "edited": str(edited),
         "callbacks received and verified": str(callbacks),
-        "model": "demo (small, trained on rendered rooms; not facebook/sam3)",
+        "model": f"the one that {triton_url} serves" if triton_url else "demo (small, trained on rendered rooms; not facebook/sam3)",
     }
     page = write_sheet(out, [entry for manifest in told for entry in _entries(store, manifest)], facts)
     return DemoResult(page, store, manifests, photos, edited, callbacks)

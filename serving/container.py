@@ -6,7 +6,7 @@
 
 Environment, beside the orchestrator's own: TRITON_TARGET (onnxruntime or tensorrt), TRITON_ADDRESS and TRITON_METRICS_ADDRESS (loopback for
 `work`, every address for `triton`), TRITON_{HTTP,GRPC,METRICS}_PORT, TRITON_BENCHMARK, START_TIMEOUT_SEC. A step that fails ends the
-container with its message; SIGTERM lets the orchestrator finish what it has in its hands, then Triton.
+container with its message. SIGTERM ends the preparation at once; later the orchestrator finishes what it has in its hands, then Triton.
 """
 
 from __future__ import annotations
@@ -75,11 +75,16 @@ def ready(port: int) -> bool:
         return False
 
 
+def models_root(environment: Mapping[str, str]) -> Path:
+    """The models' volume. Its two spellings are one setting: `respray weights fetch`, the first step, has refused two that differ."""
+    return Path(environment.get("MODEL_PATH") or environment.get("MODEL_CACHE_DIR") or "/models")
+
+
 def prepare_graphs(environment: Mapping[str, str]) -> tuple[ModelPreset, Path]:
     """Bring the model to the volume and export it where its graphs are missing. HostError when a step fails; it has told why itself."""
     _step(["respray", "weights", "fetch"], "the model's weights could not be fetched")
     preset = choose_preset(environment.get("MODEL_NAME") or "sam3")
-    folder = weights.model_folder(preset, Path(environment.get("MODEL_PATH", "/models")))
+    folder = weights.model_folder(preset, models_root(environment))
     graphs = folder / weights.GRAPHS
     if not (graphs / "spec.json").is_file():
         command = [sys.executable, str(PROJECT / "scripts" / "export_onnx.py"), "--checkpoint", str(folder / weights.CHECKPOINT)]
@@ -94,9 +99,13 @@ def prepare_engines(repository: Path, preset: ModelPreset, graphs: Path, environ
     name, capability = _gpus("name,compute_cap")[0].rsplit(", ", 1)
     version = re.match(r"\d+(\.\d+)*", environment.get("TRT_VERSION", ""))
     files = sorted(path for path in graphs.glob("*") if path.name.endswith((".onnx", ".data")))
-    root = Path(environment.get("MODEL_PATH", "/models")) / "engines"
     folder = engine_folder(
-        root, files, gpu=name, compute_capability=capability, tensorrt=version.group() if version else "0.0", precision=preset.precision
+        models_root(environment) / "engines",
+        files,
+        gpu=name,
+        compute_capability=capability,
+        tensorrt=version.group() if version else "0.0",
+        precision=preset.precision,
     )
     with VolumeLock(folder / ".lock"):
         _step(["sh", str(repository / ENGINE_SCRIPT)], "TensorRT engines could not be built", ENGINE_CACHE=str(folder))
@@ -146,8 +155,28 @@ def _gpus(query: str) -> list[str]:
 
 
 def _step(command: list[str], failure: str, **extra: str) -> None:
-    if subprocess.run(command, check=False, env={**os.environ, **extra}, stdout=sys.stderr).returncode != 0:
+    # In a session of its own, so that what a step has started itself (trtexec) ends with it.
+    with subprocess.Popen(command, env={**os.environ, **extra}, stdout=sys.stderr, start_new_session=True) as step:
+        try:
+            status = step.wait()
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(step.pid, signal.SIGKILL)
+            raise
+    if status != 0:
         raise HostError(f"{failure}; the reason stands above")
+
+
+def _set_folders(repository: Path, mode: int) -> None:
+    """Give the repository's folders, where there are any, these permissions."""
+    for folder in [repository, *repository.rglob("*")]:
+        if folder.is_dir() and not folder.is_symlink():
+            folder.chmod(mode)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """Before there is a Triton to drain, a signal ends whatever is going on: a step, a wait for the volume's lock, hashing."""
+    raise SystemExit(0)
 
 
 class Supervisor:
@@ -194,6 +223,8 @@ class Supervisor:
         """Start Triton and wait until it is ready."""
         # Triton's log belongs to stderr: stdout is the orchestrator's, one event a line.
         self.triton = subprocess.Popen(triton, stdout=sys.stderr, env={**allocator.environment(), **os.environ})
+        if self.stopping and self.worker is None:  # the signal came when there was no process yet to hand it to
+            self.triton.terminate()
         self._wait_ready(self.triton, seconds)
         return self.triton
 
@@ -242,22 +273,24 @@ def main(arguments: list[str]) -> int:
         # Anything else is a command for the orchestrator: `docker run respray doctor`.
         os.execvp("respray", ["respray", role, *rest])
     environment = os.environ
-    supervisor = Supervisor(Ports.of(environment))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
     try:
         gpus = len(_gpus("name"))
         preset, graphs = prepare_graphs(environment)
         chosen = target(environment.get("TRITON_TARGET", "onnxruntime"), gpus=gpus)
         # The temporary folder is what is writable under a read-only root file system.
-        repository = build(graphs, chosen, Path(tempfile.gettempdir()) / "respray" / "repository", symlinks=True)
+        repository = Path(tempfile.gettempdir()) / "respray" / "repository"
+        _set_folders(repository, 0o755)  # an earlier start of this container has taken the permission to write away
+        build(graphs, chosen, repository, symlinks=True)
         check_shared_memory(needed_shared_memory(repository))
         plans = chosen.name == "tensorrt"
         if plans:
             prepare_engines(repository, preset, graphs, environment)
-        for folder in [repository, *(path for path in repository.rglob("*") if path.is_dir() and not path.is_symlink())]:
-            folder.chmod(0o555)
+        _set_folders(repository, 0o555)
         worker = ["respray", "work", *rest] if role == "work" else None
         command = triton_command(repository, role, environment, plans)
-        return supervisor.run(command, worker, float(environment.get("START_TIMEOUT_SEC", "3600")))
+        return Supervisor(Ports.of(environment)).run(command, worker, float(environment.get("START_TIMEOUT_SEC", "3600")))
     except (ServingError, OperationsError) as error:
         print(f"respray: {error}", file=sys.stderr)
         return 1

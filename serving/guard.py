@@ -82,6 +82,8 @@ def main(arguments: list[str]) -> int:
     signal.set_wakeup_fd(wake_write)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
         signal.signal(number, lambda *_: None)
+    # An owner that waits for signals has them blocked; inherited, SIGTERM would never reach the server.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
 
     def follow() -> None:
         """Should the guard itself be killed, the kernel sends the server SIGTERM."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from typing import Annotated
 
 import typer
@@ -11,7 +12,7 @@ import typer
 from orchestrator.commands._setup import command_context
 from orchestrator.embedded import start_embedded
 from serving.embedded import ServerOptions
-from serving.keeper import Keeper
+from serving.keeper import LOOK_SECONDS, Keeper
 
 
 def register(app: typer.Typer) -> None:
@@ -25,15 +26,18 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Run the embedded Triton server until Ctrl-C or SIGTERM. For development: it listens on loopback only."""
         with command_context(adapter="local") as context:
+            # SIGTERM does what Ctrl-C does: it interrupts the start, the wait below, and the second one the orderly stop.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
             context.events.worker("loading", "starting the embedded Triton server")
-            # Blocked before the start, so that a signal in between is not lost.
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
             server = start_embedded(context.settings, ServerOptions(grpc_port=grpc_port, http_port=http_port, metrics_port=metrics_port))
             keeper = Keeper(server)
             try:
                 context.events.worker("ready", f"TRITON_URL={server.grpc_url}")
                 print(f"Use it with: export TRITON_URL={server.grpc_url}", file=sys.stderr)
-                signal.sigwait({signal.SIGTERM, signal.SIGINT})
+                while keeper.is_alive():
+                    time.sleep(LOOK_SECONDS)
+                raise typer.Exit(1)  # the keeper has given the server up, and has said so
+            except KeyboardInterrupt:
                 context.events.worker("cleaning_up", "stopping the server")
             finally:
                 keeper.stop()

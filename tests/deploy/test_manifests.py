@@ -164,6 +164,26 @@ def test_every_setting_that_deployments_use_exists() -> None:
     assert used <= known, used - known
 
 
+def test_either_spelling_of_the_models_folder_can_be_set_on_top_of_a_deployment() -> None:
+    """They are one setting: a deployment that sets one would make the other an error, and /models is the default."""
+    from orchestrator.settings import load_settings
+    from serving.container import models_root
+
+    triton = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["triton"]["environment"]
+    kustomization = yaml.safe_load((DEPLOY / "kubernetes" / "base" / "kustomization.yaml").read_text())
+    config = dict(literal.split("=", 1) for literal in kustomization["configMapGenerator"][0]["literals"])
+    template = json.loads((DEPLOY / "runpod" / "template.json").read_text())["env"]
+    entries = json.loads((ROOT / ".runpod" / "hub.json").read_text())["config"]["env"]
+    hub = {entry["key"]: entry["value"] for entry in entries if "value" in entry}
+    (image,) = re.findall(r"^ENV ((?:.*\\\n)*.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    for given in (triton, config, template, hub, dict(re.findall(r"(\w+)=(\S+)", image))):
+        models = {name: value for name, value in given.items() if name.startswith("MODEL_")}
+        assert models_root(models) == load_settings(models, env_file=None).model_path == Path("/models")
+        for spelling in ("MODEL_PATH", "MODEL_CACHE_DIR"):
+            chosen = {**models, spelling: "/runpod-volume"}
+            assert models_root(chosen) == load_settings(chosen, env_file=None).model_path == Path("/runpod-volume")
+
+
 def test_containers_are_started_in_roles_that_the_image_has() -> None:
     text = (ROOT / "serving" / "container.py").read_text()
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())

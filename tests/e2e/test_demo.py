@@ -12,8 +12,9 @@ from tests.e2e.cli import Run, respray
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
-    """One run that starts and stops its own server, as on a fresh clone."""
+    """One run that starts and stops its own server, as on a fresh clone, beside a .env that is filled in for another model and server."""
     folder = tmp_path_factory.mktemp("demo")
+    (folder / ".env").write_text("MODEL_NAME=sam3\nREQUIRE_REAL_MODEL=true\nTRITON_URL=127.0.0.1:1\n")
     return respray("demo", "--out", "shown", cwd=folder), folder / "shown"
 
 
@@ -39,7 +40,7 @@ def test_every_picture_of_the_contact_sheet_exists(demo: tuple[Run, Path]) -> No
     links = re.findall(r'<img src="([^"]+)"', page)
     assert len(links) >= 6 * 3, "before, found, after for each photo"
     assert [link for link in links if not (shown / link).is_file()] == []
-    assert "asked" in page and "measured" in page and "segment" in page
+    assert "asked" in page and "measured" in page and "segment" in page and "demo (small" in page
 
 
 def test_a_second_run_replaces_the_first(demo: tuple[Run, Path], triton_url: str) -> None:
@@ -48,6 +49,7 @@ def test_a_second_run_replaces_the_first(demo: tuple[Run, Path], triton_url: str
     again = respray("demo", "--out", "shown", "--triton-url", triton_url, cwd=shown.parent)
     assert again.code == 0, (again.logs, again.events)
     assert (shown / "index.html").stat().st_mtime_ns > before
+    assert f"the one that {triton_url} serves" in (shown / "index.html").read_text()
 
 
 def test_a_folder_with_other_peoples_files_is_left_alone(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -146,8 +146,16 @@ def test_a_triton_that_dies_is_started_again_under_the_worker(surroundings: dict
     assert not list(Path("/dev/shm").glob(f"{container.TRITON_SEGMENTS}*"))
 
 
-def test_a_triton_that_keeps_dying_ends_the_container(tmp_path: Path) -> None:
-    supervisor = container.Supervisor(container.Ports(*free_ports(3)))
+@pytest.fixture
+def supervisor() -> Iterator[container.Supervisor]:
+    """One in this process, whose own signal handlers come back afterwards."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield container.Supervisor(container.Ports(*free_ports(3)))
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_a_triton_that_keeps_dying_ends_the_container(supervisor: container.Supervisor, tmp_path: Path) -> None:
     starts = tmp_path / "starts"
     # Ready at once, by a web server of its own, and dead a moment later.
     script(
@@ -163,6 +171,34 @@ raise SystemExit(6)
     )
     assert supervisor.run([str(tmp_path / "tritonserver")], None, 20.0) == 1
     assert len(starts.read_text()) == 1 + keeper.LIMIT
+
+
+def test_a_signal_before_triton_ends_the_step_and_all_that_it_started(surroundings: dict[str, str], tmp_path: Path) -> None:
+    tools, started = Path(surroundings["PATH"].split(os.pathsep)[0]), tmp_path / "started"
+    script(tools / "respray", "#!/bin/sh\nsleep 600 &\necho $! >&2\nwait\n")
+    script(tools / "tritonserver", f"#!/bin/sh\ntouch {started}\nexec sleep 600\n")
+    command = [sys.executable, "-m", "serving.container", "triton"]
+    with subprocess.Popen(command, env=surroundings, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        left = int(running.stderr.readline())
+        running.send_signal(signal.SIGTERM)
+        _, log = running.communicate(timeout=60)
+    assert running.returncode == 0, log
+    assert not started.exists()
+    _wait_until(lambda: not _lives(left), 30)
+
+
+def _lives(pid: int) -> bool:
+    """Whether the process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_a_signal_in_the_moment_of_tritons_start_is_not_lost(supervisor: container.Supervisor) -> None:
+    supervisor._stop(signal.SIGTERM, None)
+    assert supervisor.run(["sleep", "600"], None, 20.0) == 0
 
 
 def test_a_step_that_fails_ends_the_container_with_its_reason(surroundings: dict[str, str]) -> None:
@@ -186,14 +222,21 @@ def test_engines_are_built_once_per_gpu_and_tensorrt_version(surroundings: dict[
     tools = Path(surroundings["PATH"].split(os.pathsep)[0])
     script(tools / "trtexec", '#!/bin/sh\nfor a in "$@"; do case "$a" in --saveEngine=*) echo plan > "${a#--saveEngine=}";; esac; done\n')
     script(tools / "tritonserver", '#!/bin/sh\necho "$@" > arguments\nexit 3\n')
-    environment = {**surroundings, "TRITON_TARGET": "tensorrt", "TRT_VERSION": "10.13.3.9+cuda13.0"}
-    start = time.monotonic()
-    run = subprocess.run(
-        [sys.executable, "-m", "serving.container", "triton"], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert time.monotonic() - start < 30
-    assert "Triton ended while starting (status 3)" in run.stderr
+    # Without the capability by which root writes where no one has permission to, as the image's user is.
+    as_user = ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override"] if os.geteuid() == 0 else []
+    command = [*as_user, sys.executable, "-m", "serving.container", "triton"]
+
+    def start(target: str) -> str:
+        environment = {**surroundings, "TRITON_TARGET": target, "TRT_VERSION": "10.13.3.9+cuda13.0"}
+        return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False).stderr
+
+    assert "Triton ended while starting (status 3)" in start("tensorrt")
     plans = sorted((tmp_path / "models" / "engines").rglob("*.plan"))
+    built = [path.stat().st_mtime_ns for path in plans]
+    # A restart that keeps /tmp finds the repository without its permissions to write; another target then replaces it.
+    for target in ("tensorrt", "embedded", "tensorrt"):
+        assert "Triton ended while starting (status 3)" in start(target)
+    assert [path.stat().st_mtime_ns for path in plans] == built
     assert [path.name for path in plans] == ["sam3_concept_decoder.plan", "sam3_image_encoder.plan"]
     assert "nvidia-l4-sm89/trt-10.13.3.9" in str(plans[0])
     arguments = (tmp_path / "arguments").read_text()

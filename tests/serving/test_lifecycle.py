@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -143,6 +144,23 @@ def test_a_start_that_takes_too_long_is_given_up(small: Path, tmp_path: Path) ->
     with pytest.raises(ServerStartError, match=r"not ready after 0\.3 s"):
         server.start()
     assert not server.running
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serve_ends_in_order_when_it_is_told_to(tmp_path: Path, number: signal.Signals) -> None:
+    ports = [f"--{name}-port=0" for name in ("grpc", "http", "metrics")]
+    command = [sys.executable, "-m", "orchestrator.cli", "serve", *ports]
+    environment = {**os.environ, "MODEL_NAME": "demo", "REQUIRE_REAL_MODEL": "false"}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as serving:
+        assert serving.stdout is not None
+        assert [json.loads(serving.stdout.readline())["status"] for _ in range(2)] == ["loading", "ready"]
+        processes = family(serving.pid)
+        serving.send_signal(number)
+        # A server that does not hear of it is killed after 25 s.
+        output, _ = serving.communicate(timeout=20)
+    assert serving.returncode == 0
+    assert [json.loads(line)["status"] for line in output.splitlines()] == ["cleaning_up"]
+    assert not [pid for pid in processes if Path(f"/proc/{pid}").exists()]
 
 
 @pytest.fixture(scope="module")

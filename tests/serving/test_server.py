@@ -98,6 +98,14 @@ def test_instances_that_do_not_know_a_prompt_find_it_in_the_servers_cache(triton
     assert 2 <= text.cache_hits <= 14
 
 
+def test_photos_that_start_together_have_a_new_prompt_encoded_once(triton_url: str) -> None:
+    """Triton's cache does not join requests that are under way: the instances see to it."""
+    new = word()
+    _, added = measured(triton_url, lambda client: asyncio.gather(*(client.edit(jpeg(seed), request(new)) for seed in range(8))))
+    text = added["sam3_text_encoder"]
+    assert (text.inferences, text.cache_misses) == (1, 1)
+
+
 def test_a_prompt_that_two_concepts_share_is_decoded_once(triton_url: str) -> None:
     shared, other = word(), word()
     result, added = measured(triton_url, lambda client: client.edit(jpeg(), request(shared, other, shared)))
