@@ -96,8 +96,9 @@ class _Build:
         except EditError as error:
             self.problem("concepts", str(error))
             return
-        threshold = self.options.threshold
-        self.concepts = [q if threshold is None else q.model_copy(update={"threshold": threshold}) for q in queries]
+        common = {} if self.options.threshold is None else {"threshold": self.options.threshold}
+        # What nobody named is not missed: the preset's protects, and what a complement leaves out.
+        self.concepts = [q.model_copy(update={**common, "implied": normalise(q.name) not in seen}) for q in queries]
         self.protect = [*protected, *implied]
         self.implied = {normalise(n) for n in implied}
 
@@ -113,7 +114,8 @@ class _Build:
                 self.problem(where, problem)
             else:
                 attachments.append(key)
-                queries[normalise(name)] = by_name[normalise(name)].model_copy(update={"mask_attachment": len(attachments) - 1})
+                drawn = {"mask_attachment": len(attachments) - 1, "implied": False}
+                queries[normalise(name)] = by_name[normalise(name)].model_copy(update=drawn)
         return list(queries.values()), tuple(attachments)
 
     def with_floor(self, concepts: list[ConceptQuery]) -> list[ConceptQuery]:

@@ -16,7 +16,7 @@ from typing import Any
 from orchestrator.callbacks import CallbackClient, CallbackEvent, Delivery, Schedule
 from orchestrator.errors import Conflict, ResprayError
 from orchestrator.metrics import Metrics
-from orchestrator.records import CallbackRecord, ItemRecord, Records, manifest_of, owed_key, record_key
+from orchestrator.records import CallbackRecord, ItemRecord, Records, manifest_of, record_key
 from orchestrator.storage.base import Stat
 
 log = logging.getLogger(__name__)
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 EXPIRES_AFTER = 3 * 86400.0
 """Seconds after which an owed callback is given up: receivers that were away for days have other ways to find out."""
 _MARGIN = 5.0
+"""Seconds of a lease beyond the longest delivery, for the waits around it."""
 _MOST_REMEMBERED = 10_000
 
 
@@ -66,14 +67,12 @@ class Deliverer:
         callback = tracked.record.callback
         if self._client is None or callback is None or callback.state != "owed":
             return tracked
-        # The holder's name alone does not say so: the sweep of the same worker sees its leases, too.
-        if not tracked.ours or callback.leased_until <= time.time():
-            claimed = await self._claim(prefix, tracked, force, wait_for_lease)
-            if claimed is None:
-                return await self._reload(prefix, tracked)
-            tracked = claimed
+        if wait_for_lease and not tracked.ours:
+            tracked = await self._until_free(prefix, tracked)
         async with self._slots:
-            return await self._send(prefix, tracked)
+            # Not earlier: a lease may run out while its callback waits for a slot, and somebody else then tells it.
+            claimed = await self._claim(prefix, tracked, force)
+            return await self._reload(prefix, tracked) if claimed is None else await self._send(prefix, claimed)
 
     async def tell_once(self, event: CallbackEvent) -> dict[str, Any] | None:
         """Deliver an event that no record remembers, with all retries, and sum up as for jobs. None where no secret is set."""
@@ -87,51 +86,58 @@ class Deliverer:
 
     async def sweep(self, *, force: bool = False, on_job: Callable[[str, list[ItemRecord]], None] = lambda job, records: None) -> int:
         """Deliver what is owed anywhere in the store. Returns how many callbacks are still owed afterwards."""
-        owed = 0
+        owed = set[str]()
         for key in await self._records.markers():
             try:
-                owed += await self._sweep_job(key, force, on_job)
+                owed |= await self._sweep_job(key, force, on_job)
             except ResprayError as error:
                 log.warning("callbacks of %s could not be looked at: %s", key, error)
-        self._metrics.callbacks_owed.set(owed)
-        return owed
+        self._metrics.callbacks_owed.set(len(owed))
+        return len(owed)
 
-    async def _sweep_job(self, key: str, force: bool, on_job: Callable[[str, list[ItemRecord]], None]) -> int:
+    async def _sweep_job(self, key: str, force: bool, on_job: Callable[[str, list[ItemRecord]], None]) -> set[str]:
+        """Deliver what one marker speaks of; the keys of the records that owe afterwards (several markers may share some)."""
         marker = await self._records.marker(key)
-        if marker is None:
-            return 0
-        prefix = f"outputs/{marker.user_id}/{marker.job_id}/"
-        if key != owed_key(marker.user_id, marker.job_id):
-            return 0  # somebody else's file under our prefix
-        found = [await self._records.load(item_key) for item_key in await self._records.item_keys(prefix, marker.expected)]
+        if marker is None or key != marker.key:
+            return set()  # it has just been removed, or is somebody else's file under our prefix
+        prefix = marker.prefix
+        found = [await self._records.load(item_key) for item_key in await self._records.marked_keys(marker)]
         tracked = [Tracked(record, stat) for record, stat in found if record is not None and stat is not None]
         before = [t.record.callback for t in tracked]
         done = await asyncio.gather(*(self.deliver(prefix, t, force=force) for t in tracked))
         records = [t.record for t in done]
-        owed = sum(r.callback is not None and r.callback.state == "owed" for r in records)
-        if [r.callback for r in records] != before and len(records) >= marker.expected:
-            await self._records.write_manifest(prefix, manifest_of(marker.user_id, marker.job_id, records, marker.expected))
-        abandoned = len(records) < marker.expected and time.time() - marker.since > EXPIRES_AFTER
-        if owed == 0 and (len(records) >= marker.expected or abandoned):
+        owed = {record_key(prefix, r.idx) for r in records if r.callback is not None and r.callback.state == "owed"}
+        over = marker.is_over(records)
+        if over and [r.callback for r in records] != before:
+            await self._records.write_manifest(prefix, manifest_of(marker.user_id, marker.job_id, records, len(records)))
+        if not owed and (over or time.time() - marker.since > EXPIRES_AFTER):
             await self._records.clear_owed(marker)
         on_job(f"{marker.user_id}/{marker.job_id}", records)
         return owed
 
-    async def _claim(self, prefix: str, tracked: Tracked, force: bool, wait: bool) -> Tracked | None:
-        """Take over an owed callback by a conditional write; None when somebody else has it or it is not yet time."""
-        callback = tracked.record.callback
-        assert callback is not None
+    async def _until_free(self, prefix: str, tracked: Tracked) -> Tracked:
+        """The record once no lease is on its callback any more, or nothing is owed."""
         look = 0.25
-        while (left := callback.leased_until - time.time()) > 0:
-            if not wait:
-                return None
+        while (callback := tracked.record.callback) is not None and callback.state == "owed":
+            if (left := callback.leased_until - time.time()) <= 0:
+                break
             # Mostly the holder lives and is done in a moment, so look again long before its lease ends.
             await asyncio.sleep(min(left, look))
             look = min(5.0, look * 1.6)
             tracked = await self._reload(prefix, tracked)
-            callback = tracked.record.callback
-            if callback is None or callback.state != "owed":
-                return None
+        return tracked
+
+    async def _claim(self, prefix: str, tracked: Tracked, force: bool) -> Tracked | None:
+        """The record with a lease that lasts for a whole delivery; None when somebody else has it or it is not yet time."""
+        callback = tracked.record.callback
+        if callback is None or callback.state != "owed":
+            return None
+        left = callback.leased_until - time.time()
+        # The holder's name alone does not say so: the sweep of the same worker sees its leases, too.
+        if left > 0 and not tracked.ours:
+            return None
+        if left > max(0.0, self.lease - _MARGIN):
+            return tracked  # of this very run, and hardly older
         # First: a receiver may ask to be left alone for longer than anything is owed.
         if callback.owed_since and time.time() - callback.owed_since > EXPIRES_AFTER and not force:
             return await self._save(prefix, tracked, callback.model_copy(update={"state": "expired"}))

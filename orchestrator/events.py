@@ -7,6 +7,7 @@ file descriptor 1 at stderr, so that a stray `print`, even from C code, becomes 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import threading
@@ -14,6 +15,8 @@ from collections.abc import Callable
 from typing import Any, Literal, TextIO
 
 from orchestrator.redaction import Redactor
+
+log = logging.getLogger(__name__)
 
 WorkerStatus = Literal["initializing", "loading", "ready", "cleaning_up"]
 
@@ -28,7 +31,7 @@ def claim_stdout() -> TextIO:
 
 
 class Events:
-    """Writes events; safe to use from several threads. A reader that went away (closed pipe) never stops the work."""
+    """Writes events; safe to use from several threads. A reader that went away (closed pipe) or a full disk never stops the work."""
 
     def __init__(
         self, stream: TextIO | None, redactor: Redactor | None = None, listener: Callable[[dict[str, Any]], None] | None = None
@@ -37,6 +40,7 @@ class Events:
         self._redactor = redactor or Redactor()
         self._listener = listener
         self._lock = threading.Lock()
+        self._losing = False
 
     def emit(self, event: str, **fields: Any) -> None:
         """Write one event. Values must be JSON-serialisable; secrets in them are masked."""
@@ -50,8 +54,14 @@ class Events:
             try:
                 self._stream.write(line + "\n")
                 self._stream.flush()
+                self._losing = False
             except (BrokenPipeError, ValueError):
                 self._stream = None
+            except OSError as error:
+                if not self._losing:
+                    log.error("events are lost, they cannot be written to stdout: %s", error)
+                # Said once and tried again with the next event: a disk that is full now may have room later.
+                self._losing = True
 
     def connection(self, status: str) -> None:
         """The worker's connection to its surroundings changed (`connected`, `disconnected`)."""

@@ -13,7 +13,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from editing.request import PhotoReport
-from imaging.decode import inspect
+from imaging.decode import PhotoInfo, inspect
+from imaging.encode import check_sides
 from imaging.errors import ImageError
 from orchestrator import keys, limits
 from orchestrator.callbacks import event_id
@@ -53,7 +54,7 @@ class JobState:
     several: frozenset[str] = frozenset()
     marked: asyncio.Task[Marker] | None = None
     refused: ResprayError | None = None
-    shared: dict[str, asyncio.Task[bytes]] = field(default_factory=dict)
+    shared: dict[str, asyncio.Task[tuple[bytes, PhotoInfo]]] = field(default_factory=dict)
 
     def absent(self, key: str) -> bool:
         """Whether nothing was stored under a key when the job began; False where that is not known."""
@@ -127,10 +128,7 @@ class ItemFlow:
         state, item, clock = run.state, run.item, time.monotonic()
         if state.refused is not None:
             raise state.refused
-        photo, *attachments = await asyncio.gather(
-            self._fetch(item.input_key, limits.PHOTO_BYTES, item.request.max_megapixels),
-            *(self._attachment(state, key) for key in item.attachment_keys),
-        )
+        photo, *attachments = await asyncio.gather(self._photo(item), *(self._attachment(state, key) for key in item.attachment_keys))
         run.timings["download"] = time.monotonic() - clock
         async with state.slots:
             report, files = await self._gate.infer(photo, item.request, attachments)
@@ -171,23 +169,33 @@ class ItemFlow:
             }
         )
 
+    async def _photo(self, item: Item) -> bytes:
+        """The photo, refused before any work where an output's format cannot hold a picture of its size."""
+        data, info = await self._fetch(item.input_key, limits.PHOTO_BYTES, item.request.max_megapixels)
+        try:
+            for output in item.request.outputs:
+                check_sides(output.format, info.width, info.height)
+        except ImageError as error:
+            raise PhotoRefused(f"{item.input_key}: {error}") from None
+        return data
+
     async def _attachment(self, state: JobState, key: str) -> bytes:
         """A mask or texture. What several items of a job use is fetched once."""
         if key not in state.several:
-            return await self._fetch(key, limits.MASK_BYTES, limits.ATTACHMENT_MEGAPIXELS)
+            return (await self._fetch(key, limits.MASK_BYTES, limits.ATTACHMENT_MEGAPIXELS))[0]
         if key not in state.shared:
             state.shared[key] = asyncio.ensure_future(self._fetch(key, limits.TEXTURE_BYTES, limits.ATTACHMENT_MEGAPIXELS))
-        return await asyncio.shield(state.shared[key])
+        return (await asyncio.shield(state.shared[key]))[0]
 
-    async def _fetch(self, key: str, limit: int, megapixels: float) -> bytes:
+    async def _fetch(self, key: str, limit: int, megapixels: float) -> tuple[bytes, PhotoInfo]:
         try:
             data, _ = await self._storage.read(key, limit)
-            inspect(data, megapixels, limit)
+            # In a thread: a file of many small blocks takes its time, and the loop renews the job's lease meanwhile.
+            return data, await asyncio.to_thread(inspect, data, megapixels, limit)
         except ImageError as error:
             raise PhotoRefused(f"{key}: {error}") from None
         except (NotFound, TooLarge, AccessDenied) as error:
             raise PhotoRefused(str(error)) from None
-        return data
 
     async def _upload(self, run: _Run, key: str, data: bytes, media_type: str) -> StoredFile:
         """Store one file where nothing newer than this run is stored."""

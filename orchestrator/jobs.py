@@ -201,7 +201,7 @@ class JobFlow:
                 manifest = manifest_of(job.user_id, job.job_id, records, len(job.items), result.seconds)
                 result.manifest = await self._records.write_manifest(job.prefix, manifest)
                 if marked is not None and owed:
-                    await self._records.mark_owed(job)
+                    await self._records.keep_owed(await marked)
                 elif marked is not None:
                     await self._records.clear_owed(await marked)
         except ResprayError as error:

@@ -2,7 +2,8 @@
 
     outputs/{user}/{job}/manifest/{idx}.json   an item: what is stored, with checksums, and whether its callback is owed
     outputs/{user}/{job}/manifest.json         the whole job, for people and programs
-    callbacks-owed/{user}/{job}.json           a marker while callbacks of the job are owed, so that any worker can find them
+    callbacks-owed/{user}/{job}.{work}.json    a marker while callbacks of the job are owed, so that any worker can find them;
+                                               one for each set of items that was sent under the job's id
     failed/{user}/{job}.json                   a job that was given up, with its message and the reason
 
 The item record is the point of truth for "is this done": it is written after the files are stored and verified, and before the
@@ -12,13 +13,15 @@ queue is told. It is only ever written conditionally, so of two workers with the
 from __future__ import annotations
 
 import json
+import re
 import time
+from hashlib import sha256
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from editing.request import PhotoReport
-from orchestrator import limits
+from orchestrator import keys, limits
 from orchestrator.callbacks import CallbackEvent
 from orchestrator.errors import NotFound
 from orchestrator.model import Job
@@ -30,6 +33,8 @@ JSON = "application/json"
 OWED_PREFIX = "callbacks-owed/"
 FAILED_PREFIX = "failed/"
 MOST_OWED = 10_000
+MOST_RECORDS = 50_000
+"""Records of one job that are looked at for a marker that does not name its items."""
 Status = Literal["completed", "failed"]
 CallbackState = Literal["owed", "delivered", "refused", "gone", "expired"]
 
@@ -99,12 +104,38 @@ class ItemRecord(Record):
 
 
 class Marker(Record):
-    """Says that a job's callbacks may be owed, and how many records it will have in the end."""
+    """Says that callbacks of these items of a job may be owed: `items` is the fingerprint of each by idx, `since` when its run began.
+
+    A job that is sent again with other items or rules has a marker of its own, so that neither run can take the other's away.
+    `expected` is of the version before, whose markers (`callbacks-owed/{user}/{job}.json`) had a count in place of the items.
+    """
 
     user_id: str
     job_id: str
-    expected: int
     since: float
+    items: dict[int, str] = {}
+    expected: int = 0
+
+    @property
+    def key(self) -> str:
+        """Where the marker lies: the same for every run of the same work."""
+        work = "." + sha256(json.dumps(sorted(self.items.items())).encode()).hexdigest()[:16] if self.items else ""
+        return f"{OWED_PREFIX}{self.user_id}/{self.job_id}{work}.json"
+
+    @property
+    def prefix(self) -> str:
+        """Where the job's records lie."""
+        return keys.outputs_prefix(self.user_id, self.job_id)
+
+    def is_over(self, records: list[ItemRecord]) -> bool:
+        """Whether the run that left this marker has nothing more to record, by the records that there are now of its items."""
+        if not self.items:
+            return len(records) >= self.expected
+        return len(records) >= len(self.items) and all(
+            # Records of earlier runs do not count, but for what this run finds done and leaves as it is.
+            r.finished_at >= self.since or (r.status == "completed" and r.fingerprint == self.items.get(r.idx))
+            for r in records
+        )
 
 
 class Records:
@@ -136,24 +167,32 @@ class Records:
             data = data.model_copy(update={"callback": data.callback.model_copy(update={"error": self.redacted(data.callback.error)})})
         return data, await self._storage.write(key, data.model_dump_json().encode(), JSON, Expect.NOTHING if expect is None else expect)
 
-    async def item_keys(self, prefix: str, most: int) -> list[str]:
-        """Keys of a job's item records."""
-        return await self._storage.keys(f"{prefix}manifest/", most)
+    async def marked_keys(self, marker: Marker) -> list[str]:
+        """Keys of the item records that a marker speaks of, there or not."""
+        if marker.items:
+            return [record_key(marker.prefix, idx) for idx in marker.items]
+        listed = await self._storage.keys(f"{marker.prefix}manifest/", MOST_RECORDS)
+        return [key for key in listed if re.fullmatch(r"[0-9]+\.json", key.rsplit("/", 1)[-1])]
 
     async def mark_owed(self, job: Job) -> Marker:
         """Leave a marker before the first callback of a job can be owed."""
-        marker = Marker(user_id=job.user_id, job_id=job.job_id, expected=len(job.items), since=time.time())
-        await self._storage.write(owed_key(job.user_id, job.job_id), marker.model_dump_json().encode(), JSON)
+        items = {item.idx: item.fingerprint() for item in job.items}
+        marker = Marker(user_id=job.user_id, job_id=job.job_id, since=time.time(), items=items)
+        await self._write_marker(marker)
         return marker
 
+    async def keep_owed(self, marker: Marker) -> None:
+        """See to it that a marker is there for what its run leaves owed."""
+        if await self.marker(marker.key) is None:
+            await self._write_marker(marker)
+
     async def clear_owed(self, marker: Marker) -> None:
-        """Remove the marker: nothing is owed any more. One that another run of the job has left since then stays: it is that run's."""
-        key = owed_key(marker.user_id, marker.job_id)
-        if await self.marker(key) == marker:
-            await self._storage.delete(key)
+        """Remove the marker: nothing is owed any more. One that another run of the same work has left since then stays."""
+        if await self.marker(marker.key) == marker:
+            await self._storage.delete(marker.key)
 
     async def markers(self) -> list[str]:
-        """Keys of the jobs that may owe callbacks."""
+        """Keys of the markers of jobs that may owe callbacks."""
         return await self._storage.keys(OWED_PREFIX, MOST_OWED)
 
     async def marker(self, key: str) -> Marker | None:
@@ -162,6 +201,9 @@ class Records:
             return Marker.model_validate_json((await self._storage.read(key, limits.MANIFEST_BYTES))[0])
         except (NotFound, ValidationError):
             return None
+
+    async def _write_marker(self, marker: Marker) -> None:
+        await self._storage.write(marker.key, marker.model_dump_json().encode(), JSON)
 
     async def write_manifest(self, prefix: str, manifest: dict[str, Any]) -> str:
         """Write the whole job's manifest and return its key."""
@@ -185,11 +227,6 @@ def _json(value: Any, indent: int | None = None) -> bytes:
 def record_key(prefix: str, idx: int) -> str:
     """Key of an item's record; `prefix` is the job's outputs prefix."""
     return f"{prefix}manifest/{idx}.json"
-
-
-def owed_key(user_id: str, job_id: str) -> str:
-    """Key of a job's marker."""
-    return f"{OWED_PREFIX}{user_id}/{job_id}.json"
 
 
 def manifest_of(user_id: str, job_id: str, records: list[ItemRecord], total: int, seconds: float | None = None) -> dict[str, Any]:

@@ -8,6 +8,9 @@ from typing import Annotated
 import typer
 
 from orchestrator.errors import SettingsError
+from orchestrator.settings import Settings
+
+_WORKER = f"http://127.0.0.1:{Settings.model_fields['health_port'].default}"
 
 
 def register(app: typer.Typer) -> None:
@@ -15,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def top(
-        worker: Annotated[str, typer.Argument(help="Address of a worker's health port.")] = "http://127.0.0.1:8080",
+        worker: Annotated[str, typer.Argument(help="Address of a worker's health port.")] = _WORKER,
         triton: Annotated[str | None, typer.Option(help="Address of Triton's metrics, such as http://127.0.0.1:8002.")] = None,
         events: Annotated[Path | None, typer.Option(help="A worker's events (respray work > FILE), for the list of jobs.")] = None,
         every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 1.0,

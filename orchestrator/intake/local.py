@@ -1,7 +1,8 @@
 """Jobs from this machine: a file, a folder that is watched (`*.json`), or one message per line on stdin (`-`).
 
-In a folder, a job's file moves to `taken/` while it is worked on (locked, so that a file left there by a dead worker is taken
-again), and to `done/` or `failed/` afterwards. Files appear whole when they are written elsewhere and moved in.
+In a folder, a job's file moves to `taken/` while it is worked on (locked, so that a file left there by a dead worker, or handed back by
+one that was stopped, is taken again), and to `done/` or `failed/` afterwards, where it takes the place of an earlier one of its name. A
+file waits while one of its name is taken. Files appear whole when they are written elsewhere and moved in.
 """
 
 from __future__ import annotations
@@ -109,6 +110,7 @@ class _Folder:
         self._folder, self._poll = folder, poll
         self._taken, self._done, self._failed = (folder / name for name in ("taken", "done", "failed"))
         self._left: set[Path] = set()
+        self._stuck: set[Path] = set()
 
     async def watch(self, worker: Worker, stop: asyncio.Event, slots: asyncio.Semaphore) -> None:
         for folder in (self._taken, self._done, self._failed):
@@ -126,6 +128,8 @@ class _Folder:
     def _claim(self) -> tuple[Path, int] | None:
         """The next job's file, moved and locked: (path, file descriptor that holds the lock)."""
         for path in [*sorted(self._taken.glob("*.json")), *sorted(self._folder.glob("*.json"))]:
+            if path in self._stuck:
+                continue
             target = self._taken / path.name
             try:
                 # Not blocking: a named pipe would wait for its writer, and everything with it.
@@ -141,12 +145,15 @@ class _Folder:
                 continue
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if path.parent != self._taken:
+                # While an earlier file of this name is taken, this one waits: a move would replace it.
+                if path.parent != self._taken and not target.exists():
                     path.rename(target)
                 if os.fstat(handle).st_ino == target.stat().st_ino:
                     return target, handle
             except (BlockingIOError, FileNotFoundError):
                 pass
+            except OSError as error:
+                self._leave(path, error.strerror or str(error))
             os.close(handle)
         return None
 
@@ -160,6 +167,12 @@ class _Folder:
         with os.fdopen(handle, "rb") as file:
             ok = await _finish(worker, file.read(MESSAGE_BYTES + 1), path.name, stop)
             if ok is None:
-                path.rename(self._folder / path.name)
-            else:
-                path.rename((self._done if ok else self._failed) / path.name)
+                return  # stays in taken/, unlocked: in the folder, it could replace a newer file of its name
+            target = (self._done if ok else self._failed) / path.name
+            try:
+                target.parent.mkdir(exist_ok=True)  # somebody may have put the old ones away
+                path.rename(target)
+            except OSError as error:
+                if path.exists():
+                    self._stuck.add(path)  # or it would be done again and again
+                log.error("%s is worked off but cannot be moved to %s: %s", path, target, error.strerror or error)

@@ -205,7 +205,7 @@ class Stage:
         outcome.missing = outcome.expected - len(told)
         outcome.duplicates = sum(len(ids) - 1 for ids in told.values())
         outcome.repeats = sum(sum(ids.values()) - len(ids) for ids in told.values())
-        owed = [key for key in self._list("callbacks-owed/") if any(f"/{job['job_id']}.json" in key for job in jobs)]
+        owed = [key for key in self._list("callbacks-owed/") if any(f"/{job['job_id']}." in key for job in jobs)]
         outcome.notes = f"{len(owed)} markers left" if owed else ""
         return outcome
 

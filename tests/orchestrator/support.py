@@ -125,6 +125,11 @@ def put_photos(root: Path, job: str, count: int, user: str = "u_abc") -> None:
         (folder / f"{index}.jpg").write_bytes(photo(index))
 
 
+def markers(root: Path) -> list[Path]:
+    """The markers of owed callbacks in a folder store."""
+    return sorted((root / "callbacks-owed").rglob("*.json"))
+
+
 @contextlib.asynccontextmanager
 async def tiny_worker(
     storage: Storage | Path,
@@ -181,6 +186,7 @@ __all__ = [
     "PhotoRefused",
     "PipelineUnavailable",
     "TinyPipeline",
+    "markers",
     "palette_job",
     "photo",
     "put_photos",

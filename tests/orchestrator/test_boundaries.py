@@ -8,13 +8,16 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from imaging.decode import inspect
 from orchestrator import health as health_module
+from orchestrator import items
 from orchestrator.app import Options
 from orchestrator.catalog import load_catalog
 from orchestrator.errors import JobError, StorageError
@@ -26,7 +29,7 @@ from orchestrator.items import MOST_SHARED
 from orchestrator.job import parse_job
 from orchestrator.metrics import Metrics
 from orchestrator.pipeline import AdaptiveLimit
-from orchestrator.records import Records, owed_key
+from orchestrator.records import Records
 from orchestrator.redaction import Redactor
 from orchestrator.settings import Settings
 from orchestrator.storage.folder import FolderStorage
@@ -101,6 +104,43 @@ def test_what_items_share_is_bounded(tmp_path: Path) -> None:
     assert asyncio.run(work()) <= MOST_SHARED
 
 
+def test_a_photo_too_long_for_its_output_is_refused_before_any_work(tmp_path: Path) -> None:
+    message = palette_job(count=2)
+    message["items"][0]["output_key"] = "outputs/u_abc/job_1/0.webp"
+    put_photos(tmp_path, "job_1", 2)
+    for name in ("0.jpg", "1.jpg"):
+        (tmp_path / "inputs/u_abc/job_1" / name).write_bytes(photo(size=(16_384, 8)))
+    pipeline, events = TinyPipeline(), list[dict[str, Any]]()
+
+    async def work() -> None:
+        async with tiny_worker(tmp_path, pipeline, events=events) as worker:
+            await worker.start(message).finished()
+
+    asyncio.run(work())
+    refused, done = sorted((event for event in events if event["event"] == "item"), key=lambda event: event["idx"])
+    assert done["status"] == "completed" and pipeline.calls == 1, "a PNG holds it"
+    assert "0.jpg: a webp file holds at most 16383 pixels on a side" in refused["error"] and "png or jpeg" in refused["error"]
+
+
+def test_files_are_inspected_beside_the_event_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of many small blocks takes seconds to look through, and leases are renewed on the loop."""
+    put_photos(tmp_path, "job_1", 2)
+    threads: list[threading.Thread] = []
+
+    def spied(*arguments: Any) -> Any:
+        threads.append(threading.current_thread())
+        return inspect(*arguments)
+
+    monkeypatch.setattr(items, "inspect", spied)
+
+    async def work() -> None:
+        async with tiny_worker(tmp_path) as worker:
+            assert (await worker.start(palette_job(count=2)).finished()).ok
+
+    asyncio.run(work())
+    assert len(threads) == 2 and threading.main_thread() not in threads
+
+
 def test_a_marker_of_a_newer_run_stays(tmp_path: Path) -> None:
     """An older run that ends while a newer one of the same job is under way must not hide the newer one's callbacks from the sweep."""
     job = parse_job(palette_job(callback_url="https://x.example/"), load_catalog())
@@ -110,9 +150,9 @@ def test_a_marker_of_a_newer_run_stays(tmp_path: Path) -> None:
             records = Records(storage, Redactor())
             older, newer = await records.mark_owed(job), await records.mark_owed(job)
             await records.clear_owed(older)
-            assert (tmp_path / owed_key(job.user_id, job.job_id)).is_file()
+            assert (tmp_path / newer.key).is_file()
             await records.clear_owed(newer)
-            assert not (tmp_path / owed_key(job.user_id, job.job_id)).exists()
+            assert not (tmp_path / newer.key).exists()
             await records.clear_owed(newer)
 
     asyncio.run(work())

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
+from editing.apply import edit_photo
+from editing.errors import ConceptNotFoundError
+from editing.request import PhotoRequest, prompts_of
+from imaging.decode import decode
 from orchestrator.catalog import load_catalog
 from orchestrator.job import parse_job
+from tests.editing.rooms import segments, wall_photo
 from tests.orchestrator.support import palette_job
 
 INPAINT: dict[str, Any] = {"action": "remove", "value": "inpaint"}
@@ -46,3 +53,37 @@ def test_what_the_preset_protects_unasked_is_looked_for_unless_all_that_is_edite
     asked = {"Wall", "Floor", "Frame_Molding"}
     assert "Frame_Molding" in request.protect
     assert (set(request.protect) <= asked) == ({concept.name for concept in request.concepts} == asked) == (len(drawn) == 2)
+
+
+def test_what_nobody_named_is_reported_and_not_missed() -> None:
+    """A room without a person is no reason to fail, a room without what the job names is."""
+    photo, floor = wall_photo("#D8CFC0")
+    fields = {"concepts": {"Floor": {"action": "recolor", "value": "oak_a"}}, "preset": "interior", "options": {"missing": "error"}}
+
+    def edited(seen: str, **more: Any) -> Any:
+        sent = parse_job(palette_job(**fields, **more), load_catalog()).items[0].request
+        received = PhotoRequest.model_validate_json(sent.model_dump_json())
+        presence = np.array([prompt == seen for prompt in prompts_of(received.concepts)], np.float32)
+        answer = replace(segments(*[floor] * len(presence)), presence=presence, scores=presence[:, None])
+        return edit_photo(photo, answer, received, [])
+
+    result = edited("floor")
+    assert result.report.warnings == []
+    assert {item.name: item.found for item in result.report.concepts} == {"Floor": True, "Window": False, "Person": False}
+    assert (decode(result.files[0]) != photo).any()
+    with pytest.raises(ConceptNotFoundError, match=r"nothing found for 'Floor'$"):
+        edited("person")
+    with pytest.raises(ConceptNotFoundError, match=r"nothing found for 'Person'$"):
+        edited("floor", protect=["Person"])
+
+
+def test_what_a_background_leaves_out_is_implied_unless_it_is_drawn() -> None:
+    message = palette_job(concepts={"Background": {"action": "remove", "value": "#FFFFFF"}}, preset="seller")
+    key = f"inputs/{message['user_id']}/{message['job_id']}/product.png"
+
+    def implied(masks: dict[str, str]) -> set[str]:
+        message["items"] = [{**message["items"][0], "mask_keys": masks}]
+        return {query.name for query in parse_job(message, load_catalog()).items[0].request.concepts if query.implied}
+
+    assert implied({}) == {"Product", "Shadow", "Label", "Logo"}
+    assert implied({"Product": key}) == {"Shadow", "Label", "Logo"}

@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
+from orchestrator.cli import build_app
+from orchestrator.settings import load_settings
 from tests.orchestrator.support import palette_job, put_photos
 
 RESPRAY = str(Path(sys.executable).parent / "respray")
@@ -42,6 +45,12 @@ def events(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
 def test_help_everywhere(tmp_path: Path, command: tuple[str, ...]) -> None:
     done = respray(*command, "--help", folder=tmp_path)
     assert done.returncode == 0 and "Usage: respray" in done.stdout
+
+
+def test_top_looks_where_a_worker_answers() -> None:
+    top = typer.main.get_command(build_app()).commands["top"]  # type: ignore[attr-defined]
+    (worker,) = (parameter for parameter in top.params if parameter.name == "worker")
+    assert worker.default == f"http://127.0.0.1:{load_settings({}, None).health_port}"
 
 
 def test_palette_and_presets_list_what_jobs_can_name(tmp_path: Path) -> None:
@@ -91,6 +100,11 @@ def test_one_job_with_a_good_and_a_bad_photo(tmp_path: Path, triton_url: str) ->
             "demo model and REQUIRE_REAL_MODEL is on",
         ),
         (("callbacks", "retry", "--store", "."), {}, "GPU_CALLBACK_SECRET"),
+        (
+            ("weights", "fetch", "sam3"),
+            {"HF_ENDPOINT": "http://127.0.0.1:9", "MODEL_PATH": "models"},
+            "facebook/sam3 could not be downloaded",
+        ),
     ],
 )
 def test_every_mistake_is_one_sentence(tmp_path: Path, arguments: tuple[str, ...], environment: dict[str, str], sentence: str) -> None:

@@ -73,6 +73,8 @@ def test_errors_name_the_field_and_what_is_accepted() -> None:
         (palette_job() | {"concepts": {"Wall": {"action": "recolor", "value": "oak_aa"}}}, "concepts.Wall: unknown palette id 'oak_aa' (did you mean 'oak_a'?)"),
         (palette_job() | {"concepts": {"Wall": {"action": "paint", "value": 1}}}, "there are: recolor, remove, texture, tone"),
         (palette_job() | {"concepts": {"Wall": {}}}, "concepts.Wall: has no rule; accepted is 'action'"),
+        (palette_job() | {"concepts": {"Wall": {"action": "texture", "value": {"texture": "marble", "scale": 1e-160}}}}, "concepts.Wall: scale: input should be greater than or equal to 0.001 (given: 1e-160)"),
+        (palette_job() | {"concepts": {"Wall": {"action": "texture", "value": {"texture": "marble", "offset": [1e308, 0]}}}}, "concepts.Wall: offset[0]: input should be less than or equal to 1000"),
         (palette_job() | {"colour": 1}, "colour: unknown field; accepted here: job_id, user_id, preset"),
         (rule_job(rules=[{"ruleId": "a", "concept": "sofa", "type": "recolor", "params": {"color": "#112233"}}]), "unknown concept 'sofa'; there are: floor, wall"),
         (rule_job(rules=[{"ruleId": "a", "concept": "wall", "type": "remove", "params": {"mode": "transparent"}}]), "set options.format to png or webp"),

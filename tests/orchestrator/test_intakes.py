@@ -288,6 +288,68 @@ def test_a_file_that_a_dead_worker_had_taken_is_taken_again(tmp_path: Path) -> N
     take(store, LocalIntake(str(inbox), 1, poll=0.05), (inbox / "done" / "f1.json").is_file)
 
 
+class Gate(TinyPipeline):
+    """Lets no photo through before it is `open`."""
+
+    open = False
+
+    async def infer(self, *arguments: Any) -> Any:
+        """As TinyPipeline.infer."""
+        while not self.open:
+            await asyncio.sleep(0.01)
+        return await super().infer(*arguments)
+
+
+def drop(inbox: Path, name: str, message: dict[str, Any]) -> None:
+    """Move a file into a watched folder, as its users do."""
+    inbox.mkdir(exist_ok=True)
+    (inbox / "coming").write_text(json.dumps(message))
+    (inbox / "coming").replace(inbox / name)
+
+
+def test_a_file_waits_while_one_of_its_name_is_worked_on(tmp_path: Path) -> None:
+    store, inbox, gate = tmp_path / "store", tmp_path / "inbox", Gate()
+    first, second, third = jobs_in(store, "first", "second", "third")
+    drop(inbox, "job.json", first)
+
+    def meanwhile() -> bool:
+        if (inbox / "taken/job.json").exists() and not (inbox / "job.json").exists() and not (inbox / "taken/last.json").exists():
+            drop(inbox, "job.json", second)
+            drop(inbox, "last.json", third)
+        if (inbox / "taken/last.json").exists() and not gate.open:  # by then job.json was looked at as well
+            assert json.loads((inbox / "taken/job.json").read_text()) == first and json.loads((inbox / "job.json").read_text()) == second
+            gate.open = True
+        return done(store, "first", "second", "third")() and not [*inbox.glob("*.json"), *inbox.glob("taken/*")]
+
+    take(store, LocalIntake(str(inbox), 3, poll=0.05), meanwhile, gate)
+    assert json.loads((inbox / "done/job.json").read_text()) == second
+
+
+def test_a_file_that_is_handed_back_replaces_no_newer_one_of_its_name(tmp_path: Path) -> None:
+    store, inbox = tmp_path / "store", tmp_path / "inbox"
+    first, second = jobs_in(store, "first", "second")
+    drop(inbox, "job.json", first)
+    take(store, LocalIntake(str(inbox), 2, poll=0.05), (inbox / "taken/job.json").exists, Gate(), grace=0.01)
+    drop(inbox, "job.json", second)
+    take(store, LocalIntake(str(inbox), 2, poll=0.05), lambda: done(store, "first", "second")() and not [*inbox.glob("taken/*")])
+
+
+def test_a_file_that_cannot_be_put_away_does_not_end_the_session(tmp_path: Path) -> None:
+    store, inbox, gate = tmp_path / "store", tmp_path / "inbox", Gate()
+    drop(inbox, "job.json", jobs_in(store, "one")[0])
+
+    def meanwhile() -> bool:
+        if (inbox / "taken/job.json").exists() and not gate.open:
+            (inbox / "done").rmdir()
+            (inbox / "done").write_text("no folder")
+            gate.open = True
+            drop(inbox, "last.json", {})
+        return (inbox / "failed/last.json").exists()
+
+    events = take(store, LocalIntake(str(inbox), 1, poll=0.05), meanwhile, gate)
+    assert [e.get("job_id") for e in events if e["event"] == "finish"] == ["one", ""], "done once, and the next one after it"
+
+
 def test_a_single_file_ends_the_session(tmp_path: Path) -> None:
     message = tmp_path / "job.json"
     message.write_text(json.dumps(jobs_in(tmp_path, "one")[0]))
