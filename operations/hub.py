@@ -17,6 +17,7 @@ def download(weights: Weights, folder: Path, token: str | None, endpoint: str | 
     `endpoint` is another hub (a mirror); None is the public one. Raises GatedModelError where access has to be requested.
     """
     try:
+        import httpx
         from huggingface_hub import HfApi, snapshot_download
         from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
     except ImportError as error:
@@ -46,8 +47,9 @@ def download(weights: Weights, folder: Path, token: str | None, endpoint: str | 
         if status in (401, 403):
             raise _gated(repository, token) from error
         raise WeightsError(f"the hub answered {status or 'nothing'} for {repository}: {str(error).splitlines()[0]}") from error
-    except OSError as error:
-        raise WeightsError(f"{repository} could not be downloaded: {error}; start again, it goes on where it stopped") from error
+    except (OSError, httpx.HTTPError, RuntimeError) as error:  # no network is httpx's own error; hf_xet makes a full disk a RuntimeError
+        what = str(error) or type(error).__name__
+        raise WeightsError(f"{repository} could not be downloaded: {what}; start again, it goes on where it stopped") from error
     _verify(info.siblings or [], folder)
     return str(info.sha)
 

@@ -6,6 +6,7 @@ python scripts/export_onnx.py --checkpoint facebook/sam3 --precision fp16 --out 
 
 import logging
 import shutil
+import sys
 import time
 import warnings
 from contextlib import nullcontext
@@ -17,6 +18,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from segmentation.parity import TensorParity
@@ -88,17 +90,13 @@ def export(
             skip_parity=skip_parity,
         )
     except SegmentationError as error:
-        console.print(f"[red]error:[/red] {error}", soft_wrap=True, highlight=False)
+        print_error(str(error))
         raise typer.Exit(1) from error
     except ModuleNotFoundError as error:
-        console.print(
-            f"[red]error:[/red] {error.name} is not installed; the exporter needs: pip install -e '.[export]'",
-            soft_wrap=True,
-            highlight=False,
-        )
+        print_error(f"{error.name} is not installed; the exporter needs: {sys.executable} -m pip install -e '.[export]'")
         raise typer.Exit(1) from error
     print_report(report)
-    console.print(f"{out} written in {time.monotonic() - started:.0f} s")
+    console.print(f"{out} written in {time.monotonic() - started:.0f} s", markup=False)
 
 
 def run_export(
@@ -126,7 +124,7 @@ def run_export(
             if bar and task is not None:
                 bar.update(task, description=text, advance=1)
             else:
-                console.print(text, highlight=False)
+                console.print(text, highlight=False, markup=False)
 
         from segmentation.checkpoints import find_checkpoint, load_model
 
@@ -172,6 +170,11 @@ def progress_bar() -> "Progress | nullcontext[None]":
     if not console.is_terminal or shutil.get_terminal_size().columns < 40:
         return nullcontext()
     return Progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console)
+
+
+def print_error(message: str) -> None:
+    """One line on stderr. Not as Rich's markup, which would swallow the `[export]` of a command and brackets in a path."""
+    console.print(Text.assemble(("error:", "red"), " ", message), soft_wrap=True)
 
 
 def print_report(report: "list[TensorParity]") -> None:

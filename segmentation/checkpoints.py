@@ -118,19 +118,29 @@ def _download(name: str, revision: str | None) -> Path:
     page = f"https://huggingface.co/{name}"
     try:
         return Path(huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=HUB_FILES, token=token))
+    except hub.RevisionNotFoundError as error:
+        raise CheckpointError(f"{name} has no revision {revision!r}; give --revision a branch, tag or commit of {page}") from error
     except (hub.GatedRepoError, hub.RepositoryNotFoundError, hub.HfHubHTTPError) as error:
         status = error.response.status_code if error.response is not None else 0
         if status not in (401, 403, 404):
             raise CheckpointError(f"the hub answered {status} for {name}; try again later ({_first_line(error)})") from error
+        # The hub answers alike for what does not exist and for what this account may not see.
+        check = "" if isinstance(error, hub.GatedRepoError) else f"check the name {name!r}; if it is right, "
         if token is None:
-            how = f"request access at {page}, create a read token there and set HF_TOKEN to it"
+            how = f"{check}request access at {page}, create a read token there and set HF_TOKEN to it"
             raise CheckpointError(f"{name} cannot be downloaded without an account ({status}): {how}") from error
-        how = f"request access at {page} and check that HF_TOKEN is a valid token that may read gated repositories"
+        how = f"{check}request access at {page} and check that HF_TOKEN is a valid token that may read gated repositories"
         raise CheckpointError(f"the account of HF_TOKEN may not download {name} ({status}): {how}") from error
-    except (hub.LocalEntryNotFoundError, hub.OfflineModeIsEnabled, httpx.TransportError) as error:
+    except (hub.LocalEntryNotFoundError, ConnectionError, TimeoutError, httpx.HTTPError) as error:
         raise CheckpointError(
             f"{name} is not on this machine and the hub cannot be reached ({_first_line(error)}): check the network (or HF_HUB_OFFLINE), "
             f"or download it elsewhere and give the folder with {EXPECTED}"
+        ) from error
+    except (OSError, RuntimeError) as error:  # what hf_xet cannot write is a RuntimeError
+        cache = f"the cache {huggingface_hub.constants.HF_HUB_CACHE}"
+        raise CheckpointError(
+            f"{name} could not be downloaded to {cache} ({_first_line(error)}): see that it can be written and its disk has room for "
+            "the weights (HF_HOME names another folder), and try again"
         ) from error
 
 

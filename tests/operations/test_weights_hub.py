@@ -158,6 +158,12 @@ def test_gated_model_says_what_to_request_where_and_which_variable_to_set(hub: H
     assert "hf_stranger" not in message
 
 
+def test_no_network_is_one_sentence(tmp_path: Path) -> None:
+    pytest.importorskip("huggingface_hub")
+    with pytest.raises(WeightsError, match=r"facebook/sam3 could not be downloaded: .*start again"):
+        ensure(choose_preset("sam3"), tmp_path, endpoint="http://127.0.0.1:9")
+
+
 def test_broken_connection_is_resumed(hub: Hub, tmp_path: Path) -> None:
     hub.cut = 1
     folder = _ensure(hub, tmp_path)

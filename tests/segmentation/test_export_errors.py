@@ -21,19 +21,24 @@ from segmentation.output_folder import OutputError, replaced_folder
 from tests.segmentation.conftest import CHECKPOINT, PROJECT
 
 GATED = {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access to model facebook/sam3 is restricted."}
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+TREE = json.dumps([{"type": "file", "path": "config.json", "size": 2, "oid": "ab"}]).encode()
 
 
 @contextmanager
-def hub(status: int, headers: dict[str, str]) -> Iterator[str]:
-    """A hub that answers everything with `status`; yields its address."""
+def hub(status: int, headers: dict[str, str], tree: bytes = b"") -> Iterator[str]:
+    """A hub that answers everything with `status`, and questions for a model's files with `tree`; yields its address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            body = tree if "/tree/" in self.path else b""
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", "0")
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
 
         do_HEAD = do_GET
 
@@ -73,10 +78,15 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[
     (damaged / "model.safetensors").write_bytes((CHECKPOINT / "model.safetensors").read_bytes()[:100_000])
     shutil.copytree(CHECKPOINT, other, dirs_exist_ok=True)
     (other / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    bare = folder()
+    (bare / "torch.py").write_text("raise ModuleNotFoundError('No module named torch', name='torch')")
     with (
         hub(401, GATED) as gated,
         hub(403, GATED) as forbidden,
         hub(401, {"X-Error-Code": "RepoNotFound"}) as private,
+        hub(404, {"X-Error-Code": "RepoNotFound"}) as unknown,
+        hub(404, {"X-Error-Code": "RevisionNotFound"}) as no_revision,
+        hub(200, {"ETag": '"ab"', "X-Repo-Commit": COMMIT}, TREE) as whole,
         hub(503, {}) as down,
     ):
         name = ("--checkpoint", "facebook/sam3")
@@ -85,10 +95,14 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[
                 "no-token": pool.submit(export, folder(), *name, HF_ENDPOINT=gated),
                 "no-access": pool.submit(export, folder(), *name, HF_ENDPOINT=forbidden, HF_TOKEN="hf_x"),
                 "bad-token": pool.submit(export, folder(), *name, HF_ENDPOINT=private, HF_TOKEN="hf_x"),
+                "misspelt": pool.submit(export, folder(), "--checkpoint", "facebook/sam33", HF_ENDPOINT=unknown),
+                "no-revision": pool.submit(export, folder(), *name, "--revision", "typo", HF_ENDPOINT=no_revision),
+                "no-cache": pool.submit(export, folder(), *name, "--revision", COMMIT, HF_ENDPOINT=whole, HF_HOME="/dev/null/hub"),
+                "no-torch": pool.submit(export, bare, "--checkpoint", "demo", PYTHONPATH=str(bare)),
                 "down": pool.submit(export, folder(), *name, HF_ENDPOINT=down),
                 "no-network": pool.submit(export, folder(), *name, HF_ENDPOINT="http://127.0.0.1:9"),
                 "offline": pool.submit(export, folder(), *name, HF_HUB_OFFLINE="1"),
-                "no-folder": pool.submit(export, empty, "--checkpoint", str(empty / "not" / "there")),
+                "no-folder": pool.submit(export, empty, "--checkpoint", str(empty / "[not]" / "there")),
                 "lacking": pool.submit(export, lacking, "--checkpoint", str(lacking)),
                 "damaged": pool.submit(export, damaged, "--checkpoint", str(damaged)),
                 "other-model": pool.submit(export, other, "--checkpoint", str(other)),
@@ -101,10 +115,14 @@ EXPECTED = {
     "no-token": [ACCESS, "set HF_TOKEN", "401"],
     "no-access": [ACCESS, "account of HF_TOKEN", "403"],
     "bad-token": [ACCESS, "account of HF_TOKEN", "401"],
+    "misspelt": ["check the name 'facebook/sam33'", "404"],
+    "no-revision": ["facebook/sam3 has no revision 'typo'", "--revision"],
+    "no-cache": ["could not be downloaded to the cache /dev/null/hub/hub", "HF_HOME", "Not a directory"],
+    "no-torch": ["torch is not installed", "-m pip install -e '.[export]'"],
     "down": ["503", "cannot be reached"],
     "no-network": ["cannot be reached", "network"],
     "offline": ["cannot be reached", "HF_HUB_OFFLINE"],
-    "no-folder": ["does not exist", "'demo'", "model.safetensors"],
+    "no-folder": ["[not]/there does not exist", "'demo'", "model.safetensors"],
     "lacking": ["lacks tokenizer.json, *.safetensors", "'demo'"],
     "damaged": ["cannot be loaded"],
     "other-model": ["'bert'", "sam3_lite_text"],
