@@ -11,11 +11,12 @@ import cv2
 import numpy as np
 
 from editing.catalog import is_ground
-from editing.composite import Painter, composite
+from editing.composite import Painter
 from editing.errors import ConceptNotFoundError, EditError, UnknownNameError
 from editing.inpaint import Inpainter
 from editing.light import Light, photo_light
 from editing.matte import Matte, unite
+from editing.neighbours import Neighbours
 from editing.overlap import resolve
 from editing.recolor import Recolorer
 from editing.remove import Canvas, apply_remove
@@ -31,6 +32,7 @@ from editing.request import (
     PhotoRequest,
     Recolor,
     Remove,
+    Rule,
     Texture,
     Tone,
 )
@@ -108,7 +110,11 @@ def edit_photo(
     for output in request.outputs:
         canvas = Canvas(photo.copy())
         with clock.stage("apply"):
-            edits = [_apply(canvas, edit, job) for edit in output.edits]
+            neighbours = Neighbours(
+                {e.concept: job.visible[e.concept] for e in output.edits if e.concept in job.visible and not isinstance(e.rule, Remove)}
+            )
+            edits = [_apply(canvas, edit, job, neighbours) for edit in output.edits]
+            neighbours.rejoin(canvas.rgb)
         with clock.stage("encode"):
             files.append(encode(canvas.image, output.format, output.quality))
         file_reports.append(FileReport(kind="output", name=output.name, media_type=MEDIA_TYPES[output.format]))
@@ -155,10 +161,13 @@ def _check_remove(output: Output, rule: Remove) -> None:
 
 
 def _warnings(request: PhotoRequest, found: dict[str, Found]) -> list[str]:
-    missing = [name for name, item in found.items() if item.matte is None]
+    implied = {concept.name for concept in request.concepts if concept.implied}
+    missing = [
+        f"'{name}'" + (f" ({item.why})" if item.why else "") for name, item in found.items() if item.matte is None and name not in implied
+    ]
     if missing and request.missing_is_error:
-        raise ConceptNotFoundError("nothing found for " + ", ".join(f"'{name}'" for name in missing))
-    return [f"nothing found for '{name}'" for name in missing] + [
+        raise ConceptNotFoundError("nothing found for " + ", ".join(missing))
+    return [f"nothing found for {name}" for name in missing] + [
         f"the edge of '{name}' is too long or too undecided to be followed at full size: it was found at {item.matte.detail:.0%} of it"
         for name, item in found.items()
         if item.matte is not None and item.matte.detail < 1.0
@@ -192,7 +201,7 @@ class _Job:
             # A new background also goes under the shadow that is kept on it.
             shadow = self.shadow_of(edit.concept) if background else None
             extent = matte.alpha if shadow is None else cv2.add(matte.alpha, shadow)
-            self._parts[key] = surfaces(self.photo, extent, self.light)
+            self._parts[key] = surfaces(self.photo, extent, self.light, matte.soft)
         return self._parts[key]
 
     def floor(self) -> BoolArray | None:
@@ -211,21 +220,30 @@ def _shield(request: PhotoRequest, whole: dict[str, Matte]) -> UInt8Array | None
     return unite(protected).alpha if protected else None
 
 
-def _apply(canvas: Canvas, edit: Edit, job: _Job) -> EditReport:
+def _apply(canvas: Canvas, edit: Edit, job: _Job, neighbours: Neighbours) -> EditReport:
     """Apply one edit to `canvas` in place. Several edits of one concept build on each other."""
     rule, parts = edit.rule, job.parts_of(edit)
+    if isinstance(rule, Remove):
+        neighbours.rejoin(canvas.rgb)
     before = canvas.rgb.copy()
     confidence: float | None = None
     if isinstance(rule, Remove):
         apply_remove(canvas, rule, parts, shadow=job.shadow_of(edit.concept), protected=job.shield, floor=job.floor(), network=job.network)
         return measure(edit.concept, rule, parts, before, canvas.rgb)
-    for part in parts:
-        painter = _painter(edit, part, job)
-        composite(before, canvas.rgb, part, painter)
+    painters = [_painter(edit, part, job) for part in parts]
+    if not _changes_nothing(rule):
+        neighbours.paint(before, canvas.rgb, edit.concept, zip(parts, painters, strict=True))
+    for painter in painters:
         if isinstance(painter, TexturePainter):
             confidence = painter.confidence if confidence is None else min(confidence, painter.confidence)
     requested = rule.color.upper() if isinstance(rule, Recolor) else None
     return measure(edit.concept, rule, parts, before, canvas.rgb, requested=requested, geometry=confidence)
+
+
+def _changes_nothing(rule: Rule) -> bool:
+    if isinstance(rule, Tone):
+        return rule == Tone()
+    return isinstance(rule, Recolor | Texture) and rule.strength == 0.0
 
 
 def _painter(edit: Edit, part: Surface, job: _Job) -> Painter:

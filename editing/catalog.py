@@ -5,6 +5,7 @@ A palette file (YAML or JSON) is `{name, colors: [{id, hex, name?, kind?, family
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from functools import lru_cache
 from importlib import resources
@@ -25,6 +26,8 @@ LRV_TOLERANCE = 0.6
 T = TypeVar("T", bound=BaseModel)
 HEX_PATTERN = r"^#[0-9A-Fa-f]{6}$"
 GROUND_WORDS = ("floor", "floors", "flooring", "floorboards", "parquet", "carpet", "ground")
+# What a surface is made of, behind the word that says how it lies: "floor tiles", "wall paint".
+MATERIAL_WORDS = ("tile", "tiles", "tiling", "paint", "covering", "boards", "planks")
 ID_PATTERN = r"^[a-z0-9][a-z0-9_\-.]*$"
 
 
@@ -97,7 +100,10 @@ class Palette(Data):
 
 
 class PresetConcept(Data):
-    """How one concept of a preset is segmented; see the preset files."""
+    """How one concept of a preset is segmented; see the preset files.
+
+    `plane` is how it lies, for textures (None: it may lie in any way); `height_m` how far above the floor its top usually is.
+    """
 
     prompts: tuple[str, ...] = ()
     synonyms: tuple[str, ...] = ()
@@ -105,11 +111,15 @@ class PresetConcept(Data):
     priority: int = 0
     protect: bool = False
     complement_of: tuple[str, ...] = ()
+    plane: Literal["floor", "ceiling", "wall"] | None = None
+    height_m: float = Field(default=0.0, ge=0.0, le=2.0)
 
     @model_validator(mode="after")
     def _has_source(self) -> PresetConcept:
         if not self.prompts and not self.complement_of:
             raise ValueError("a concept needs prompts or complement_of")
+        if self.height_m and self.plane != "floor":
+            raise ValueError("height_m is a top's, which needs plane: floor")
         return self
 
 
@@ -209,6 +219,24 @@ def is_ground(name: str) -> bool:
     return normalise(name).rpartition(" ")[2] in GROUND_WORDS
 
 
+def orientation_of(name: str) -> PresetConcept | None:
+    """The concept of any preset whose `plane` is that of what a user calls `name`; None where none tells.
+
+    The name is looked up whole, then without the words for a material, then by its last word: "floor tile" and "blue rug" lie as a floor,
+    but no "floor lamp".
+    """
+    words = normalise(name).split()
+    bare = list(words)
+    while len(bare) > 1 and bare[-1] in MATERIAL_WORDS:
+        bare.pop()
+    for tried in (" ".join(words), " ".join(bare), bare[-1] if bare else ""):
+        for preset in load_presets().values():
+            key = preset.lookup(tried)
+            if key is not None and preset.concepts[key].plane is not None:
+                return preset.concepts[key]
+    return None
+
+
 def free_text(name: str) -> ConceptQuery:
     """A concept outside the job's preset: the user's words are the prompt.
 
@@ -248,7 +276,7 @@ def load_palette(path: Path | None = None) -> Palette:
     if path is None:
         return _parse(Palette, (resources.files("editing") / "palettes" / "default.yaml").read_text(encoding="utf-8"), "default.yaml")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise EditError(f"the palette file {path.name} cannot be read: {error}") from error
     return _parse(Palette, text, path.name)
@@ -271,7 +299,10 @@ def find_texture(texture_id: str) -> TextureEntry:
 
 def _parse(kind: type[T], text: str, source: str) -> T:
     try:
-        return kind.model_validate(yaml.safe_load(text))
+        # YAML takes most JSON, but not what is indented with tabs.
+        return kind.model_validate(json.loads(text) if source.lower().endswith(".json") else yaml.safe_load(text))
+    except json.JSONDecodeError as error:
+        raise EditError(f"{source} is not valid JSON: {error}") from error
     except yaml.YAMLError as error:
         raise EditError(f"{source} is not valid YAML: {error}") from error
     except ValidationError as error:

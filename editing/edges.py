@@ -10,7 +10,7 @@ import numpy as np
 from editing.compiled import compiled
 from editing.field import Tile
 from editing.fringe import MOST
-from editing.surface import Surface
+from editing.surface import SOLID_ALPHA, Surface, at_work_size
 from imaging.arrays import BoolArray, FloatArray, IntArray, UInt8Array
 
 # Colours of surface and surroundings that differ by less than this (distance over the brighter one) cannot tell the one's share in a
@@ -19,36 +19,69 @@ ALIKE, DIFFERENT = 0.1, 0.35
 OFF_LINE = 0.25
 # Less than this of the surface is noise.
 FAINT = 0.02
+# A pixel that the matte claims for the surface alone shows something else only from this share on, and surely at twice as much.
+GRAIN = 0.04
+# Pixels on the matte's side of its edge that may be mixed; and where another edited surface begins behind the edge, whose old colour would
+# shine in its new one's place. (Taken everywhere, the second row costs more than it brings: it takes a pattern for a mixture.)
+RIM, RIM_BESIDE = 1, 2
+# Cells of a smooth field by which a clean one may be further away than a doubtful one, to be asked first.
+FURTHER = 3.0
 
 
-def rim_of(surface: Surface, tile: Tile) -> BoolArray:
+def rim_of(surface: Surface, tile: Tile, reach: int = RIM) -> BoolArray:
     """Pixels of a tile of a surface that may be mixed with what lies around the concept: touched, and not deep in it; bool [h,w]."""
-    near = tile.grown(1)
-    least = cv2.erode(surface.whole[near.y0 : near.y1, near.x0 : near.x1], np.ones((3, 3), np.uint8))
+    near = tile.grown(reach)
+    least = cv2.erode(surface.whole[near.y0 : near.y1, near.x0 : near.x1], np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
     inside = least[tile.y0 - near.y0 :, tile.x0 - near.x0 :][: tile.y1 - tile.y0, : tile.x1 - tile.x0]
     return (inside < 255) & (surface.alpha[tile.y0 : tile.y1, tile.x0 : tile.x1] > 0)
 
 
-def surroundings(surface: Surface) -> tuple[FloatArray, FloatArray]:
-    """The surface's colour and its surroundings' near the edge, extended over it: float32 [hs/2,ws/2,3] scene-linear each."""
-    hs, ws = surface.small.shape[:2]
-    # These fields are smooth, so half the work resolution is enough.
-    size = (max(1, ws // 2), max(1, hs // 2))
-    small = cv2.resize(surface.small, size, interpolation=cv2.INTER_AREA)
-    alpha, whole = (cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in (surface.alpha, surface.whole))
+def colour_of(surface: Surface, picture: UInt8Array | None = None) -> FloatArray:
+    """The surface's colour near the edge, extended over it: float32 [hs/2,ws/2,3] scene-linear. `picture` uint8 [h,w,3]: its box as it is
+    now, where it is not as in the photo any more."""
+    small, size = _half(surface, picture)
+    solid = (cv2.resize(surface.alpha, size, interpolation=cv2.INTER_AREA) >= SOLID_ALPHA).astype(np.uint8)
+    # A photo's edge is wider than a matte's: beside it the surface's colour has some of its surroundings' in it.
+    return _extend(small, cv2.erode(solid, np.ones((3, 3), np.uint8)), solid)
+
+
+def surroundings(surface: Surface, picture: UInt8Array | None = None) -> FloatArray:
+    """The colour of what lies around the surface's concept, extended over it; as `colour_of`."""
+    small, size = _half(surface, picture)
     # Outside the matte's tail: the fringe has the surface's colour in it.
-    return _extend(small, alpha >= 250), _extend(small, whole == 0)
+    outside = (cv2.resize(surface.whole, size, interpolation=cv2.INTER_AREA) == 0).astype(np.uint8)
+    return _extend(small, outside, outside)
 
 
-def _extend(small: FloatArray, known: BoolArray) -> FloatArray:
-    weight = known.astype(np.float32)
-    # Far from all that is known, its mean.
-    total = np.full_like(small, 1e-9) * (small[known].mean(axis=0) if known.any() else small.mean(axis=(0, 1)))
-    mass = np.full(weight.shape, 1e-9, np.float32)
-    for size, share in ((3, 1.0), (9, 1e-2), (31, 1e-4)):
-        mass += share * cv2.blur(weight, (size, size))
-        total += share * cv2.blur(small * weight[..., None], (size, size))
-    return total / mass[..., None]
+def _half(surface: Surface, picture: UInt8Array | None) -> tuple[FloatArray, tuple[int, int]]:
+    """These fields are smooth, so half the work resolution is enough; and its width and height."""
+    hs, ws = surface.small.shape[:2]
+    small = surface.small if picture is None else at_work_size(picture, (ws, hs))
+    size = (max(1, ws // 2), max(1, hs // 2))
+    return cv2.resize(small, size, interpolation=cv2.INTER_AREA), size
+
+
+def _extend(small: FloatArray, clean: UInt8Array, known: UInt8Array) -> FloatArray:
+    """Every cell gets the colour of the nearest `clean` one, or of the nearest `known` one where that is much nearer; a little smoothed.
+
+    The nearest and no mean of many: across its edge, stripes and planks run on.
+    """
+    if not known.any():
+        return np.full_like(small, small.mean(axis=(0, 1)))
+    far, colour = _nearest(small, known)
+    if clean.any() and clean is not known:
+        further, better = _nearest(small, clean)
+        colour = np.where((further <= far + FURTHER)[..., None], better, colour)
+    return colour
+
+
+def _nearest(small: FloatArray, known: UInt8Array) -> tuple[FloatArray, FloatArray]:
+    """How far the nearest `known` cell is, float32 [h,w], and its colour."""
+    distance, label = cv2.distanceTransformWithLabels(1 - known, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    table = np.zeros(int(label.max()) + 1, np.int64)
+    at = np.flatnonzero(known)
+    table[label.ravel()[at]] = at
+    return distance, small.reshape(-1, small.shape[2])[table[label]]
 
 
 def sample(field: FloatArray, tile: Tile, rows: IntArray, columns: IntArray) -> FloatArray:
@@ -73,16 +106,22 @@ def _sample(field: FloatArray, rows: IntArray, columns: IntArray, height: int, w
             values[i, c] = upper + (lower - upper) * down
 
 
-def shown(linear: FloatArray, alpha: UInt8Array, fore: FloatArray, back: FloatArray, *, more: bool = False) -> FloatArray:
-    """The surface's share of mixed pixels, float32 [n]: the matte's (`alpha` uint8 [n]), corrected by what the photo shows there.
+def shown(
+    linear: FloatArray, alpha: UInt8Array, fore: FloatArray, back: FloatArray, *, more: bool = False, soft: bool = False
+) -> tuple[FloatArray, FloatArray]:
+    """The surface's share of mixed pixels, float32 [n]: the matte's (`alpha` uint8 [n]), corrected by what the photo shows there. And how
+    much of an edit they get, float32 [n]: all of it, unless the matte is `soft` and claims less of a pixel than it shows.
 
     A mask is off by a pixel here and there. Where it claims more of a bright surface than a pixel holds, taking that much out would leave
     less than no light. `more`: also where it claims less, for a cut-out, in which the old colour would stay as a seam. (A new colour must
     not spread so: what looks like the surface right beside it may be another thing.) Colours as for `foreground`.
     """
     share = np.empty(len(alpha), np.float32)
-    _shown(linear, alpha, fore, back, MOST, more, share)
-    return share
+    _shown(linear, alpha, fore, back, MOST, more or soft, share)
+    if not soft:
+        return share, np.ones_like(share)
+    claimed = alpha.astype(np.float32) / np.float32(255)
+    return share, np.minimum(claimed / np.maximum(share, np.float32(FAINT)), np.float32(1))
 
 
 @compiled
@@ -110,6 +149,9 @@ def _shown(
         limit = claimed
         if more:
             limit = float(most[alpha[i]]) if tail else 1.0
+        if alpha[i] == 255:
+            # Well inside, a little of something else is grain, noise or JPEG's.
+            seen = 1.0 - max(min(1.0 - seen, 2.0 * (1.0 - seen - GRAIN)), 0.0)
         claimed += trust * (min(max(seen, 0.0), limit) - claimed)
         share[i] = claimed if claimed >= FAINT else 0.0
 
@@ -131,6 +173,12 @@ def _foreground(linear: FloatArray, share: FloatArray, fore: FloatArray, back: F
         for c in range(3):
             rest = linear[i, c] - a * fore[i, c] - (np.float32(1) - a) * back[i, c]
             own[i, c] = max(fore[i, c] + a * rest, np.float32(0))
+
+
+def behind(linear: FloatArray, share: FloatArray, fore: FloatArray, back: FloatArray) -> FloatArray:
+    """What lies around the surface in mixed pixels, as `foreground` is what the surface has in them: float32 [n,3]."""
+    rest = linear - share[:, None] * fore - (1.0 - share)[:, None] * back
+    return np.maximum(back + (1.0 - share)[:, None] * rest, np.float32(0))
 
 
 def exchange(

@@ -57,8 +57,8 @@ def repaint(codes: UInt8Array, painted: FloatArray, alpha: UInt8Array, photo: UI
     """Edge pixels of an edit with the surface's old chroma replaced by its new one; all arrays list the same n pixels.
 
     `codes` uint8 [n,3]: what the edit made of them when it painted the share `painted` float32 [n] of each; `alpha` uint8 [n]: the matte;
-    `photo` uint8 [n,3]: what they were; `colours`: three float32 [n,3] scene-linear: the surface's old colour, its surroundings', and the
-    surface's new colour.
+    `photo` uint8 [n,3]: what they were; `colours`: four float32 [n,3] scene-linear: the surface's colour around them and its surroundings',
+    and their own part of the surface before and after.
     """
     fields = encode_scene(np.stack(colours))
     result = np.empty_like(codes)
@@ -70,12 +70,12 @@ def repaint(codes: UInt8Array, painted: FloatArray, alpha: UInt8Array, photo: UI
 def _repaint(
     codes: UInt8Array, painted: FloatArray, alpha: UInt8Array, photo: UInt8Array, fields: UInt8Array, result: UInt8Array
 ) -> None:
-    """`fields` uint8 [3,n,3]: the three colours in codes."""
+    """`fields` uint8 [4,n,3]: the four colours in codes."""
     for i in range(len(codes)):
         # Chroma (Cb, Cr) of the pixel and of the surface as seen from the surroundings, and from the old colour to the new one.
         here_b, here_r = _chroma(photo[i], fields[1, i])
         axis_b, axis_r = _chroma(fields[0, i], fields[1, i])
-        new_b, new_r = _chroma(fields[2, i], fields[0, i])
+        new_b, new_r = _chroma(fields[3, i], fields[2, i])
         square = max(axis_b**2 + axis_r**2, 1e-6)
         shown = (here_b * axis_b + here_r * axis_r) / square
         off = abs(here_b * axis_r - here_r * axis_b) / square

@@ -9,7 +9,7 @@ import numpy as np
 
 from editing.fringe import with_tail, without_tail
 from editing.snap import snap
-from imaging.arrays import FloatArray, UInt8Array
+from imaging.arrays import UInt8Array
 
 # Half width of the band in which the edge may move, in pixels of the low-resolution mask: a mask pixel is uncertain by about one.
 BAND_MASK_PIXELS = 1.5
@@ -19,16 +19,21 @@ USER_BAND = 0.004
 USER_SIDE = 1400
 # A mask with this many times more grey pixels than a sharp frame's edge has is meant to be soft.
 SOFT_MASK = 2.0
+SURELY_OUT, SURELY_IN = 5, 250
+# A wider feather than this (pixels) is made at a smaller size.
+FEATHER_FULL = 8.0
 
 
 @dataclass(frozen=True)
 class Matte:
     """Soft selection of one concept: `alpha` uint8 [H,W] over the whole photo (0 = untouched, 255 = fully selected; up to 3: the tail of
     `editing.fringe`). `detail` 0..1 is the size at which its edge was found, over the photo's: below 1 where the mask was all edge.
+    `soft`: somebody asked for a wide edge, so that alpha says how much to edit and no longer how much of a pixel is the concept.
     """
 
     alpha: UInt8Array
     detail: float = 1.0
+    soft: bool = False
 
     @property
     def box(self) -> tuple[int, int, int, int]:
@@ -48,29 +53,46 @@ def refine(probability: UInt8Array, photo: UInt8Array) -> Matte:
     return Matte(with_tail(snapped.alpha), snapped.detail)
 
 
-def from_user_mask(mask: FloatArray, photo: UInt8Array, *, keep: bool = False) -> Matte:
-    """A user's mask float32 [H,W] 0..1 -> `Matte`. A hard mask is snapped to the photo's edges within a few pixels; a soft one is kept.
+def from_user_mask(mask: UInt8Array, photo: UInt8Array, *, keep: bool = False) -> Matte:
+    """A user's mask uint8 [h,w] of any size, stretched over the photo uint8 [H,W,3] -> `Matte`. A hard mask is snapped to the photo's
+    edges within a few pixels; a soft one is kept.
 
     `keep`: snapping may add pixels but never gives up a selected one, as whoever protects something by hand expects.
     """
-    soft = float(np.mean((mask > 0.02) & (mask < 0.98)))
+    # Asked of the mask as it came: stretching alone makes grey pixels.
+    grey = float(np.mean((mask > SURELY_OUT) & (mask < SURELY_IN)))
     perimeter = 4.0 * (mask.shape[0] + mask.shape[1]) / mask.size
-    codes = np.round(mask * 255.0).astype(np.uint8)
-    if soft > SOFT_MASK * perimeter:
-        return Matte(codes)
+    if grey > SOFT_MASK * perimeter:
+        return Matte(_stretched(mask, photo), soft=True)
     scale = min(1.0, USER_SIDE / max(mask.shape))
-    low = cv2.resize(codes, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1.0 else codes
+    size = (max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale)))
+    low = cv2.resize(mask, size, interpolation=cv2.INTER_AREA) if scale < 1.0 else mask
     snapped = snap(low, photo, max(1.0, USER_BAND * max(low.shape)))
     if keep:
-        return Matte(np.where(mask >= 0.5, np.uint8(255), snapped.alpha), snapped.detail)
+        return Matte(np.where(_stretched(mask, photo) >= 128, np.uint8(255), snapped.alpha), snapped.detail)
     return Matte(with_tail(snapped.alpha), snapped.detail)
+
+
+def _stretched(mask: UInt8Array, photo: UInt8Array) -> UInt8Array:
+    height, width = photo.shape[:2]
+    if mask.shape == (height, width):
+        return mask
+    shrink = mask.size > width * height
+    return cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR)
 
 
 def feather(matte: Matte, radius: float) -> Matte:
     """Soften the edge by a Gaussian of `radius` pixels (0 changes nothing)."""
     if radius <= 0.0:
         return matte
-    return replace(matte, alpha=cv2.GaussianBlur(matte.alpha, (0, 0), radius))
+    alpha, (height, width) = matte.alpha, matte.alpha.shape
+    shrink = min(1.0, FEATHER_FULL / radius)
+    if shrink < 1.0:
+        alpha = cv2.resize(alpha, (max(1, round(width * shrink)), max(1, round(height * shrink))), interpolation=cv2.INTER_AREA)
+    alpha = cv2.GaussianBlur(alpha, (0, 0), radius * shrink)
+    if shrink < 1.0:
+        alpha = cv2.resize(alpha, (width, height), interpolation=cv2.INTER_LINEAR)
+    return replace(matte, alpha=alpha, soft=True)
 
 
 def unite(mattes: list[Matte]) -> Matte:
@@ -78,14 +100,17 @@ def unite(mattes: list[Matte]) -> Matte:
     alpha = mattes[0].alpha
     for other in mattes[1:]:
         alpha = cv2.max(alpha, other.alpha)
-    return Matte(alpha)
+    return Matte(alpha, soft=any(matte.soft for matte in mattes))
 
 
 def complement(matte: Matte) -> Matte:
     """Everything but `matte` (without tails: its edge is the other's)."""
-    return Matte(cv2.bitwise_not(without_tail(matte.alpha)), matte.detail)
+    return Matte(cv2.bitwise_not(without_tail(matte.alpha)), matte.detail, matte.soft)
 
 
 def without(matte: Matte, above: UInt8Array) -> Matte:
-    """`matte` where `above` (uint8 alpha [H,W] of what lies in front of it) leaves it visible."""
-    return replace(matte, alpha=cv2.multiply(matte.alpha, cv2.bitwise_not(without_tail(above)), scale=1.0 / 255.0))
+    """`matte` where `above` (uint8 alpha [H,W] of what lies in front of it) leaves it visible.
+
+    Two things that meet share the pixels of their edge: what the one leaves is the other's, and not a part of it.
+    """
+    return replace(matte, alpha=cv2.min(matte.alpha, cv2.bitwise_not(without_tail(above))))

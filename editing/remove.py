@@ -10,7 +10,7 @@ import numpy as np
 from editing.codes import encode_scene
 from editing.color import LUMINANCE, decode_scene, from_display, hex_to_linear
 from editing.composite import for_tiles
-from editing.edges import rim_of, shown, surroundings
+from editing.edges import colour_of, rim_of, shown, surroundings
 from editing.field import Tile, upsample
 from editing.fringe import without_tail
 from editing.inpaint import Inpainter, fill, hole_of
@@ -54,7 +54,9 @@ def apply_remove(
         alpha = np.zeros(before.shape[:2], np.uint8)
         for part in parts:
             x0, y0, x1, y1 = part.box
-            alpha[y0:y1, x0:x1] = cv2.max(alpha[y0:y1, x0:x1], part.alpha)
+            # Of a wide edge, what is selected at least by half.
+            chosen = cv2.threshold(part.alpha, 127, 255, cv2.THRESH_BINARY)[1] if part.soft else part.alpha
+            alpha[y0:y1, x0:x1] = cv2.max(alpha[y0:y1, x0:x1], chosen)
         canvas.rgb = fill(before, hole_of(alpha, protected), network, floor)
         return
     for part in parts:
@@ -64,7 +66,7 @@ def apply_remove(
 def _replace(canvas: Canvas, before: UInt8Array, part: Surface, rule: Remove, shadow: UInt8Array | None) -> None:
     """Transparent: the background's own colour with straight alpha. Background: that colour over a flat one, and over its shadow."""
     x0, y0, x1, y1 = part.box
-    inner, outer = surroundings(part)
+    inner, outer = colour_of(part), surroundings(part)
     flat = None if rule.color is None else hex_to_linear(rule.color)
     level = np.float32(part.reflection.luminance)
 
@@ -84,7 +86,9 @@ def _replace(canvas: Canvas, before: UInt8Array, part: Surface, rule: Remove, sh
         back, fore = upsample(outer, tile), upsample(inner, tile)
         share = without_tail(alpha).astype(np.float32)[..., None] / np.float32(255)
         rim = rim_of(part, tile)
-        share[rim, 0] = shown(linear[rim], alpha[rim], fore[rim], back[rim], more=True)
+        # Where a soft matte takes only some of what a pixel shows, the rest of it stays as it is.
+        strength = np.ones_like(share)
+        share[rim, 0], strength[rim, 0] = shown(linear[rim], alpha[rim], fore[rim], back[rim], more=True, soft=part.soft)
         rest = 1.0 - share
         # What stays of a mixed pixel, without the colour of what was removed; where nothing stays, its smooth extension.
         kept = np.maximum(back + rest * (linear - share * fore - rest * back), 0.0)
@@ -96,8 +100,13 @@ def _replace(canvas: Canvas, before: UInt8Array, part: Surface, rule: Remove, sh
                 light = 1.0 - cast[place].astype(np.float32) / 255.0 * (1.0 - dark)
             # A flat colour is a colour on the screen, not a paint under the photo's light: shadow scales it there.
             result = from_display(flat * light[..., None]).astype(np.float32) * share + kept * rest
+            if part.soft:
+                result = linear + strength * (result - linear)
         elif opacity is not None:
-            opacity[place] = np.round(opacity[place] * rest[..., 0])
+            stays = 1.0 - strength * share
+            if part.soft:
+                result = ((1.0 - strength) * linear + strength * rest * kept) / np.maximum(stays, np.float32(1e-3))
+            opacity[place] = np.round(opacity[place] * stays[..., 0])
         np.copyto(target[place], encode_scene(result), where=touched[..., None])
 
     for_tiles(x1 - x0, y1 - y0, work)

@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 # Which of the network's answers an object's matte is made from.
 ObjectSource = Literal["instances", "region"]
+# A material repeats, so that more says nothing, and huge numbers overflow on their way to a pixel.
+Repeats = Annotated[float, Field(ge=-1000.0, le=1000.0, allow_inf_nan=False)]
 
 
 class Strict(BaseModel):
@@ -49,16 +51,16 @@ class Texture(Strict):
 
     Exactly one of `texture` (catalogue id) and `attachment` (index of an attached image file) is given. `size_m` is the width
     in metres that one repeat covers (None: the catalogue's); `scale` multiplies it; `rotation` is in degrees in the plane;
-    `offset` in repeats; `camera_height_m` is the assumed height of the camera above the floor.
+    `offset` in repeats, each -1000..1000; `camera_height_m` is the assumed height of the camera above the floor.
     """
 
     rule: Literal["texture"] = "texture"
     texture: str | None = None
     attachment: int | None = Field(default=None, ge=0)
-    size_m: float | None = Field(default=None, gt=0.0, le=20.0)
-    scale: float = Field(default=1.0, gt=0.0, le=100.0)
+    size_m: float | None = Field(default=None, ge=0.001, le=20.0)
+    scale: float = Field(default=1.0, ge=0.001, le=100.0)
     rotation: float = Field(default=0.0, ge=-360.0, le=360.0)
-    offset: tuple[float, float] = (0.0, 0.0)
+    offset: tuple[Repeats, Repeats] = (0.0, 0.0)
     strength: float = Field(default=1.0, ge=0.0, le=1.0)
     camera_height_m: float = Field(default=1.5, gt=0.1, le=10.0)
 
@@ -79,7 +81,8 @@ class ConceptQuery(Strict):
 
     `prompts` are the words SAM3 is asked for (their regions are united); `kind` says how overlaps are resolved (objects lie above
     surfaces, higher `priority` above lower); `mask_attachment` replaces segmentation; `complement_of` means "everything but these".
-    `aid`: nobody asked for it, it only tells the other concepts' edits more; it is neither reported nor missed.
+    `aid`: nobody asked for it, it only tells the other concepts' edits more; it is neither reported nor missed. `implied`: nobody named it,
+    it comes with the preset (its default protects, and what a complement leaves out); it is reported, but not missed.
     """
 
     name: str
@@ -90,6 +93,7 @@ class ConceptQuery(Strict):
     mask_attachment: int | None = Field(default=None, ge=0)
     complement_of: list[str] = []
     aid: bool = False
+    implied: bool = False
 
 
 class Edit(Strict):

@@ -42,11 +42,15 @@ class Segments:
 
 @dataclass(frozen=True)
 class Found:
-    """One concept's matte (None: not found), its instances' low-resolution probabilities uint8 [h,w], and the report."""
+    """One concept's matte (None: not found), its instances' low-resolution probabilities uint8 [h,w], and the report.
+
+    `why` tells a person the reason where it was not found for another reason than that the network did not see it.
+    """
 
     matte: Matte | None
     instances: list[UInt8Array]
     report: ConceptReport
+    why: str = ""
 
 
 def find(
@@ -61,7 +65,8 @@ def find(
 ) -> dict[str, Found]:
     """One `Found` per concept name. Raises `EditError` when `segments` or `attachments` do not fit the request.
 
-    User masks of the concepts in `protect` are kept to the pixel.
+    User masks of the concepts in `protect` are kept to the pixel. What is protected is never feathered: a thin thing's matte would
+    nowhere be whole any more, and what is not whole is not protected.
 
     A surface takes the semantic region where the prompt's presence reaches the threshold. An object takes the union of the instances that
     reach it, and falls back to the region when no instance does but the presence does (`object_source` "region": always the region).
@@ -72,20 +77,23 @@ def find(
     found: dict[str, Found] = {}
     row = 0
     for concept in concepts:
+        keep = concept.name in protect
         if concept.mask_attachment is not None:
-            found[concept.name] = _from_attachment(photo, concept, attachments, feather, keep=concept.name in protect)
+            found[concept.name] = _from_attachment(photo, concept, attachments, feather, keep=keep)
         elif not concept.complement_of:
             rows = range(row, row + len(concept.prompts))
             from_region = concept.kind == "surface" or object_source == "region"
-            found[concept.name] = _from_network(photo, concept, segments, rows, from_region=from_region, feather=feather)
+            found[concept.name] = _from_network(photo, concept, segments, rows, from_region=from_region, feather=feather, keep=keep)
             row += len(concept.prompts)
     for concept in concepts:
         if concept.complement_of and concept.mask_attachment is None:
-            found[concept.name] = _complement(photo, concept, found)
+            found[concept.name] = _complement(concept, found, {item.name for item in concepts if item.kind == "object"})
     return {concept.name: found[concept.name] for concept in concepts}
 
 
-def _from_network(photo: UInt8Array, concept: ConceptQuery, segments: Segments, rows: range, *, from_region: bool, feather: float) -> Found:
+def _from_network(
+    photo: UInt8Array, concept: ConceptQuery, segments: Segments, rows: range, *, from_region: bool, feather: float, keep: bool
+) -> Found:
     probability: UInt8Array | None = None
     instances: list[UInt8Array] = []
     best = 0.0
@@ -104,7 +112,7 @@ def _from_network(photo: UInt8Array, concept: ConceptQuery, segments: Segments, 
             probability = part if probability is None else cv2.max(probability, part)
     if probability is None:
         return Found(None, [], ConceptReport(name=concept.name, found=False, coverage=0.0, instances=0, score=round(best, 4)))
-    matte = mattes.feather(mattes.refine(probability, photo), feather)
+    matte = mattes.feather(mattes.refine(probability, photo), 0.0 if keep else feather)
     return _found(concept, matte, instances, best, "sam3")
 
 
@@ -112,21 +120,26 @@ def _from_attachment(photo: UInt8Array, concept: ConceptQuery, attachments: Sequ
     index = concept.mask_attachment
     if index is None or index >= len(attachments):
         raise EditError(f"concept '{concept.name}' refers to attachment {index}, but {len(attachments)} were sent")
-    mask = decode_mask(attachments[index], photo.shape[1], photo.shape[0])
-    matte = mattes.from_user_mask(mask, photo, keep=keep)
+    matte = mattes.from_user_mask(decode_mask(attachments[index]), photo, keep=keep)
     return _found(concept, matte if keep else mattes.feather(matte, feather), [], 1.0, "user")
 
 
-def _complement(photo: UInt8Array, concept: ConceptQuery, found: dict[str, Found]) -> Found:
-    present = []
+def _complement(concept: ConceptQuery, found: dict[str, Found], objects: Collection[str]) -> Found:
+    """Everything but what was found, unless an object was not: a product need not have a shadow, but it would be painted over itself."""
+    present, missed = [], []
     for name in concept.complement_of:
         if name not in found:
             raise EditError(f"concept '{concept.name}' is everything but '{name}', which is not in the request: {', '.join(found)}")
         matte = found[name].matte
         if matte is not None:
             present.append(matte)
-    if not present:
-        return Found(None, [], ConceptReport(name=concept.name, found=False, coverage=0.0, instances=0, score=0.0, source="complement"))
+        elif name in objects:
+            missed.append(name)
+    if missed or not present:
+        names = " and ".join(f"'{name}'" for name in missed or concept.complement_of)
+        why = f"without {names} it cannot be told; lower options.threshold, or send a mask of {names} in mask_keys"
+        report = ConceptReport(name=concept.name, found=False, coverage=0.0, instances=0, score=0.0, source="complement")
+        return Found(None, [], report, why)
     return _found(concept, mattes.complement(mattes.unite(present)), [], 1.0, "complement")
 
 

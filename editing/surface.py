@@ -21,6 +21,9 @@ NOISE_BLOCKS = 400
 LEAST_NOISE_CODES = 0.3
 NOISE_CODES = 2.5
 
+# A surface's box has this much of the photo's longest side around it, and at least LEAST_MARGIN pixels: what lies beside the surface is
+# seen there, which mixed pixels are told apart by.
+MARGIN_SHARE, LEAST_MARGIN = 0.02, 16
 # Statistics need no more pixels than this; a larger crop is averaged down first.
 WORK_PIXELS = 120_000
 SOLID_ALPHA = 250
@@ -31,17 +34,19 @@ SAME_PLANE = 0.05
 LEAST_SATURATION = 0.05
 # Light on two parts of one material differs by less than this factor; beyond it they are taken for two paints.
 SAME_MATERIAL_RATIO = 3.0
-# Parts smaller than this share of the concept have no say of their own.
+# Parts smaller than this share of the concept have no say of their own, unless all are about as small: leaves, tiles. Of those MOST_PARTS.
 SMALL_PART = 0.03
+MOST_PARTS = 32
 
 
 @dataclass(frozen=True)
 class Surface:
     """One material of one concept.
 
-    `alpha` uint8 [h,w] is its matte inside `box` (x0, y0, x1, y1) of the photo, `whole` that of the concept. `small` float32 [hs,ws,3]
-    scene-linear and `solid` bool [hs,ws] are the box at work resolution. `light` and `tint` (float32 [3], luminance 1) are the level and
-    the colour of the light on it (see `editing.light`); `noise` is the standard deviation of its luminance noise on this surface, linear.
+    `alpha` uint8 [h,w] is its matte inside `box` (x0, y0, x1, y1) of the photo, `whole` that of the concept; the box reaches beyond them.
+    `small` float32 [hs,ws,3] scene-linear and `solid` bool [hs,ws] are the box at work resolution. `light` and `tint` (float32 [3],
+    luminance 1) are the level and the colour of the light on it (see `editing.light`); `noise` is the standard deviation of its luminance
+    noise on this surface, linear. `soft`: see `editing.matte.Matte`.
     """
 
     box: Box
@@ -53,18 +58,22 @@ class Surface:
     light: float
     tint: FloatArray
     noise: float
+    soft: bool = False
 
 
-def surfaces(photo: UInt8Array, alpha: UInt8Array, light: Light) -> list[Surface]:
+def surfaces(photo: UInt8Array, alpha: UInt8Array, light: Light, soft: bool = False) -> list[Surface]:
     """Split a matte (uint8 [H,W]) on a photo (uint8 [H,W,3]) in `light` into materials; an empty list where nothing is selected."""
     x, y, width, height = cv2.boundingRect(alpha)
     if width == 0 or height == 0:
         return []
-    box = (x, y, x + width, y + height)
-    crop, crop_alpha = photo[y : y + height, x : x + width], alpha[y : y + height, x : x + width]
+    margin = max(LEAST_MARGIN, round(MARGIN_SHARE * max(alpha.shape)))
+    x0, y0, x1, y1 = max(0, x - margin), max(0, y - margin), x + width + margin, y + height + margin
+    box = (x0, y0, min(x1, alpha.shape[1]), min(y1, alpha.shape[0]))
+    crop, crop_alpha = photo[y0:y1, x0:x1], alpha[y0:y1, x0:x1]
+    height, width = crop_alpha.shape
     scale = min(1.0, (WORK_PIXELS / (width * height)) ** 0.5)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = decode_scene(cv2.resize(crop, size, interpolation=cv2.INTER_AREA))
+    small = at_work_size(crop, size)
     small_alpha = cv2.resize(crop_alpha, size, interpolation=cv2.INTER_AREA)
     solid = cv2.erode((small_alpha >= SOLID_ALPHA).astype(np.uint8), np.ones((3, 3), np.uint8))
     if solid.sum() < 16:
@@ -73,7 +82,9 @@ def surfaces(photo: UInt8Array, alpha: UInt8Array, light: Light) -> list[Surface
 
     def part_of(part: UInt8Array, reflection: Reflection, where: BoolArray) -> Surface:
         colour = reflection.reference
-        return Surface(box, part, crop_alpha, reflection, small, where, light.level_on(colour), light.tint_on(colour), _noise(crop, part))
+        return Surface(
+            box, part, crop_alpha, reflection, small, where, light.level_on(colour), light.tint_on(colour), _noise(crop, part), soft
+        )
 
     if len(references) == 1:
         return [part_of(crop_alpha, references[0], solid.astype(bool))]
@@ -85,6 +96,11 @@ def surfaces(photo: UInt8Array, alpha: UInt8Array, light: Light) -> list[Surface
         if part.any():
             parts.append(part_of(part, reference, (solid > 0) & (labels == index)))
     return parts
+
+
+def at_work_size(crop: UInt8Array, size: tuple[int, int]) -> FloatArray:
+    """A part of a photo (uint8 [h,w,3]) reduced to (width, height): scene-linear float32 [hs,ws,3]."""
+    return decode_scene(cv2.resize(crop, size, interpolation=cv2.INTER_AREA))
 
 
 def _noise(crop: UInt8Array, alpha: UInt8Array) -> float:
@@ -117,7 +133,8 @@ def _materials(small: FloatArray, solid: UInt8Array) -> tuple[UInt8Array, list[R
     count, parts, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=8)
     areas = stats[1:, cv2.CC_STAT_AREA] if count > 1 else np.zeros(0)
     total = float(areas.sum())
-    order = [int(i) + 1 for i in np.argsort(-areas) if areas[i] >= SMALL_PART * total]
+    least = min(SMALL_PART * total, float(areas.max(initial=0.0)) / 2.0)
+    order = [int(i) + 1 for i in np.argsort(-areas) if areas[i] >= least][:MOST_PARTS]
     groups: list[list[int]] = []
     references: list[Reflection] = []
     for part in order:

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.Image import DecompressionBombError
 
-from imaging.arrays import FloatArray, UInt8Array
+from imaging.arrays import UInt8Array
 from imaging.errors import ImageError
 from imaging.profile import to_srgb
 from imaging.tiff16 import decode_tiff16, tiff16_size
@@ -52,7 +52,9 @@ class PhotoInfo:
 
 
 def inspect(data: bytes, max_megapixels: float = 50.0, max_bytes: int = MAX_BYTES) -> PhotoInfo:
-    """Check an encoded photo by its header alone; decodes no pixel.
+    """Check an encoded photo by its header alone; decodes no pixel, and of a GIF looks no further than whether a second frame follows.
+
+    A PNG may say its orientation only behind its pixels. `decode` turns such a photo; here its sides are as they are stored.
 
     Raises `ImageError`: empty or more than `max_bytes`, not one of `FORMATS`, over `max_megapixels`, smaller than 8 pixels on a side,
     or animated.
@@ -70,12 +72,12 @@ def inspect(data: bytes, max_megapixels: float = 50.0, max_bytes: int = MAX_BYTE
         _check_size(*size, max_megapixels)
         return PhotoInfo("TIFF", *size, len(data))
     with image:
-        frames = getattr(image, "n_frames", 1) if image.format in ANIMATED else 1
-        if frames > 1:
-            raise ImageError(f"the {image.format} is animated ({frames} frames); a still picture is accepted")
         width, height = image.size
         _check_size(width, height, max_megapixels)
-        if _orientation(image) >= 5:
+        if _is_animated(image):
+            raise ImageError(f"the {image.format} is animated; a still picture is accepted")
+        # Not the format's own getexif: a PNG's decodes every pixel to see what comes behind them.
+        if _orientation(image, lambda: Image.Image.getexif(image)) >= 5:
             width, height = height, width
         return PhotoInfo(str(image.format), width, height, len(data))
 
@@ -95,8 +97,8 @@ def decode(data: bytes, max_megapixels: float = 50.0) -> UInt8Array:
         return _guard(lambda: _pixels(image), image.format)
 
 
-def decode_mask(data: bytes, width: int, height: int, max_megapixels: float = 200.0) -> FloatArray:
-    """Decode a user's mask (white = selected, any size and format) to float32 [height,width] in 0..1, stretched to the photo.
+def decode_mask(data: bytes, max_megapixels: float = 200.0) -> UInt8Array:
+    """Decode a user's mask (white = selected, any size and format) to uint8 [h,w], at its own size.
 
     Colour masks are read by luminance; where alpha is not opaque, transparent means not selected. Raises `ImageError` like `decode`.
     """
@@ -104,15 +106,9 @@ def decode_mask(data: bytes, width: int, height: int, max_megapixels: float = 20
     try:
         image = _open(data)
     except UnidentifiedImageError:
-        grey = cv2.cvtColor(decode_tiff16(data), cv2.COLOR_RGB2GRAY)
-    else:
-        with image:
-            grey = _guard(lambda: _mask_pixels(image), image.format)
-    mask: FloatArray = grey.astype(np.float32) / 255.0
-    if mask.shape != (height, width):
-        shrink = mask.shape[0] * mask.shape[1] > width * height
-        mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR)
-    return np.ascontiguousarray(mask, dtype=np.float32)
+        return cv2.cvtColor(decode_tiff16(data), cv2.COLOR_RGB2GRAY)
+    with image:
+        return _guard(lambda: _mask_pixels(image), image.format)
 
 
 def _open(data: bytes) -> Image.Image:
@@ -139,9 +135,17 @@ def _check_size(width: int, height: int, max_megapixels: float) -> None:
         raise ImageError(f"the image has {width} x {height} pixels; at least {MIN_SIDE} pixels on each side are needed")
 
 
-def _orientation(image: Image.Image) -> int:
+def _is_animated(image: Image.Image) -> bool:
+    """Whether there is a second frame. `n_frames` would count them all, for which a GIF is read to its end."""
     try:
-        return int(image.getexif().get(0x0112, 1))
+        return image.format in ANIMATED and bool(getattr(image, "is_animated", False))
+    except Exception as error:  # Pillow's readers raise many types on a broken header of a frame
+        raise ImageError(f"the {image.format} is corrupt after its first frame ({error}); the whole file is needed") from error
+
+
+def _orientation(image: Image.Image, read: Callable[[], Image.Exif] | None = None) -> int:
+    try:
+        return int((read or image.getexif)().get(0x0112, 1))
     except Exception:  # a broken EXIF block is no reason to refuse the photo
         return 1
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.quality import filling, geometry, page, photos, recolor
+from benchmarks.quality import borders, filling, geometry, page, photos, recolor
 from benchmarks.quality.cases import recolor_cases
 from benchmarks.quality.speed import measure_speed
 from benchmarks.quality.verdicts import Findings, verdicts
@@ -43,15 +43,17 @@ def main() -> None:
     if not rows:
         raise SystemExit(f"none of {options.rooms} rooms has a surface to measure; give more with --rooms")
     colours = recolor.summary(rows)
+    met = borders.borders(seeds, WIDTH, HEIGHT)
     grids = geometry.textures(seeds)
     filled = filling.holes(seeds)
     removed = filling.removals(seeds)
     looks = list(photos.looks(options.photos)) if (options.photos / "masks.json").exists() else []
 
-    facts = verdicts(Findings(rows, colours, grids, filled, removed, timings))
-    index = page.write(out, facts, rows, page.table(colours), looks, removed)
+    facts = verdicts(Findings(rows, colours, grids, filled, removed, timings, met))
+    index = page.write(out, facts, rows, page.table(colours), looks, removed, met)
     result = {
         "recolor": {"summary": colours, "cases": [row.numbers() for row in rows]},
+        "borders": [row.numbers() for row in met],
         "texture": [asdict(row) for row in grids],
         "holes": [asdict(row) for row in filled],
         "removals": [row.numbers() for row in removed],

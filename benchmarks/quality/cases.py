@@ -87,14 +87,22 @@ def _render(seed: int, width: int, height: int) -> Iterator[Case]:
         if spread > GRAIN_SPREAD or colours > CHROMA_SPREAD:
             continue
         color = COLORS[(seed * 5 + number) % len(COLORS)]
-        target = np.asarray(hex_to_linear(color))
-        painted = scenes.render(room, width, height, overrides={concept: target}, sensor=sensor, quality=2)
-        grain = scene.albedo @ LUMINANCE
-        grain = np.minimum(grain / max(float(np.median(grain[mask])), 1e-4), MOST_ALBEDO / float(target.max()))
-        grain = np.where(mask & (painted.overridden > WHOLE), grain, 1.0).astype(np.float32)
-        linear = painted.albedo * painted.shading * grain[..., None] + painted.highlights
+        linear = repainted(room, scene, {concept: color}, sensor)
         truth, calm = (scenes.develop(linear, camera, scene.exposure, room.seed) for camera in (sensor, noiseless))
         yield Case(seed, concept, color, scene.photo, mask, truth, calm)
+
+
+def repainted(room: scenes.RoomSpec, scene: scenes.Scene, colors: dict[str, str], sensor: scenes.Sensor) -> FloatArray:
+    """The room's light with other paints (hex by concept) under the grain of the surfaces in `scene`: linear float32 [H,W,3]."""
+    height, width = scene.photo.shape[:2]
+    targets = {concept: np.asarray(hex_to_linear(color)) for concept, color in colors.items()}
+    painted = scenes.render(room, width, height, overrides=targets, sensor=sensor, quality=2)
+    light, grain = scene.albedo @ LUMINANCE, np.ones((height, width), np.float32)
+    for concept, target in targets.items():
+        mask = scene.masks[concept]
+        own = np.minimum(light / max(float(np.median(light[mask])), 1e-4), MOST_ALBEDO / float(target.max()))
+        grain = np.where(mask & (painted.overridden > WHOLE), own, grain).astype(np.float32)
+    return painted.albedo * painted.shading * grain[..., None] + painted.highlights
 
 
 def _albedo_spread(albedo: FloatArray) -> tuple[float, float]:

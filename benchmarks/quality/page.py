@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.quality.borders import BorderRow
 from benchmarks.quality.filling import RemovalRow
 from benchmarks.quality.photos import Look
 from benchmarks.quality.recolor import RecolorRow
@@ -51,6 +52,7 @@ def write(
     colours: list[list[str]],
     pictures: Sequence[Look] = (),
     removals: Sequence[RemovalRow] = (),
+    borders: Sequence[BorderRow] = (),
 ) -> Path:
     """Write index.html and its pictures below `out`; the worst cases come first."""
     parts = ["<h1>Quality of edits</h1>", _table(facts), "<h2>Recolouring against the truth</h2>", _table(colours)]
@@ -71,6 +73,10 @@ def write(
         relief = f"gradient {ours.gradient:.2f}, above noise {ours.relief:.2f}"
         caption = f"{row.name}: dE {ours.mean:.1f}, p95 {ours.p95:.1f}, raw {ours.raw_mean:.1f}, {relief}"
         parts += _pictures(out, row.name, caption, row.pictures)
+    parts.append("<h2>Wall and ceiling in one job: photo, ours, truth</h2>")
+    for border in sorted(borders, key=lambda border: -border.excess["ours"]):
+        excess = ", ".join(f"{method} {value:.1f}" for method, value in border.excess.items())
+        parts += _pictures(out, f"border-{border.seed}", f"{border.seed}: dE on the border above that beside it: {excess}", border.pictures)
     parts.append("<h2>Furniture removed: photo, ours, truth</h2>")
     for item in sorted(removals, key=lambda item: item.ours):
         caption = f"{item.seed} {item.concept}: {item.ours:.1f} dB, without knowing the floor {item.unaided:.1f}, Telea {item.telea:.1f}"

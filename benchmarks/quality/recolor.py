@@ -16,14 +16,17 @@ from benchmarks.quality.metrics import ColourScore, boundary_f, leakage, matte_e
 from benchmarks.quality.speed import segments_of
 from editing.apply import edit_photo
 from editing.matte import refine
+from editing.overlap import PROTECT_ALPHA
 from editing.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor
-from imaging.arrays import UInt8Array
+from imaging.arrays import BoolArray, UInt8Array
 from imaging.decode import decode
 
 MASK_SIDE = 288
 # A network's mask is a little soft.
 MASK_BLUR = 0.8
 MASK_SHIFT = 0.7
+# What protection must hold against, in pixels.
+FEATHER = 6.0
 
 
 @dataclass(frozen=True)
@@ -49,9 +52,9 @@ class RecolorRow:
         return values
 
 
-def network_mask(case: Case) -> UInt8Array:
-    """The exact mask as a good network would answer it: probabilities uint8 [288,288]."""
-    small = cv2.resize(case.mask.astype(np.float32), (MASK_SIDE, MASK_SIDE), interpolation=cv2.INTER_AREA)
+def network_mask(mask: BoolArray) -> UInt8Array:
+    """An exact mask (bool [H,W]) as a good network would answer it: probabilities uint8 [288,288]."""
+    small = cv2.resize(mask.astype(np.float32), (MASK_SIDE, MASK_SIDE), interpolation=cv2.INTER_AREA)
     return np.round(cv2.GaussianBlur(small, (0, 0), MASK_BLUR) * 255.0).astype(np.uint8)
 
 
@@ -59,7 +62,7 @@ def run(cases: Iterable[Case]) -> list[RecolorRow]:
     """Edit every case through the applier's own entry point, from a 288 x 288 mask, and score it."""
     rows = []
     for case in cases:
-        probability = network_mask(case)
+        probability = network_mask(case.mask)
         alpha = refine(probability, case.photo).alpha
         job = PhotoRequest(
             concepts=[ConceptQuery(name=case.concept, prompts=[case.concept])],
@@ -68,7 +71,6 @@ def run(cases: Iterable[Case]) -> list[RecolorRow]:
         )
         result = edit_photo(case.photo, segments_of(probability), job, [])
         edited = decode(result.files[0])
-        guarded = decode(edit_photo(case.photo, segments_of(probability), job.model_copy(update={"protect": [case.concept]}), []).files[0])
         share = alpha.astype(np.float32)[..., None] / 255.0
         scores = {"ours": score(edited, case.truth, case.calm, case.mask)}
         scores |= {
@@ -84,12 +86,21 @@ def run(cases: Iterable[Case]) -> list[RecolorRow]:
                 measured=report.measured,
                 delta_e=report.delta_e,
                 leaked=leakage(case.photo, edited, alpha),
-                protected_changed=int((guarded != case.photo).any(axis=-1).sum()),
+                protected_changed=_protected_changed(case, probability, job),
                 matte=_matte_scores(case, alpha, probability),
                 pictures={"photo": case.photo, "ours": edited, "truth": case.truth},
             )
         )
     return rows
+
+
+def _protected_changed(case: Case, probability: UInt8Array, job: PhotoRequest) -> int:
+    """Pixels changed of what lies around the surface, when that is protected and the edit has a wide soft edge."""
+    around = cv2.bitwise_not(probability)
+    concepts = [*job.concepts, ConceptQuery(name="around", prompts=["around"])]
+    guarded = job.model_copy(update={"concepts": concepts, "protect": ["around"], "feather": FEATHER})
+    edited = decode(edit_photo(case.photo, segments_of(probability, around), guarded, []).files[0])
+    return int((edited != case.photo).any(axis=-1)[refine(around, case.photo).alpha >= PROTECT_ALPHA].sum())
 
 
 def _matte_scores(case: Case, alpha: UInt8Array, probability: UInt8Array) -> dict[str, float]:

@@ -48,14 +48,15 @@ def room_photo(width: int, height: int, seed: int = 9008) -> tuple[UInt8Array, U
     return np.asarray(photo), np.round(wall * 255).astype(np.uint8)
 
 
-def segments_of(probability: UInt8Array) -> Segments:
-    """A network's answer that has found exactly one concept."""
+def segments_of(*probabilities: UInt8Array) -> Segments:
+    """A network's answer that has found one instance of every concept."""
+    region, count = np.stack(probabilities), len(probabilities)
     return Segments(
-        region=probability[None],
-        masks=probability[None, None],
-        scores=np.ones((1, 1), np.float32),
-        boxes=np.zeros((1, 1, 4), np.float32),
-        presence=np.ones(1, np.float32),
+        region=region,
+        masks=region[:, None],
+        scores=np.ones((count, 1), np.float32),
+        boxes=np.zeros((count, 1, 4), np.float32),
+        presence=np.ones(count, np.float32),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks.quality.borders import BorderRow
 from benchmarks.quality.filling import HoleRow, RemovalRow
 from benchmarks.quality.geometry import GeometryRow
 from benchmarks.quality.recolor import RecolorRow
@@ -28,12 +29,13 @@ class Findings:
     holes: Sequence[HoleRow] = ()
     removals: Sequence[RemovalRow] = ()
     timings: Sequence[Timing] = ()
+    borders: Sequence[BorderRow] = ()
 
 
 def verdicts(found: Findings) -> list[list[str]]:
     """A header and one row for each check: what, measured, target, ok or MISSED."""
     facts = [["check", "measured", "target", ""], *_colour(found.colours), *_exact(found.rows), *_matte(found.rows)]
-    facts += [*_texture(found.grids), *_holes(found.holes), *_removals(found.removals)]
+    facts += [*_borders(found.borders), *_texture(found.grids), *_holes(found.holes), *_removals(found.removals)]
     for timing in found.timings:
         facts += _speed(timing)
     return facts
@@ -76,6 +78,15 @@ def _matte(rows: list[RecolorRow]) -> list[list[str]]:
         _at_least("boundary F-score (1.5 pixels), exact masks", mean["boundary_f"], mean["boundary_f_bilinear"], "bilinear ", digits=4),
         _at_least("... masks displaced by 0.7 mask pixels", mean["moved_f"], mean["moved_f_bilinear"], "bilinear ", digits=4),
     ]
+
+
+def _borders(rows: Sequence[BorderRow]) -> list[list[str]]:
+    if not rows:
+        return []
+    mean = {name: float(np.mean([row.excess[name] for row in rows])) for name in rows[0].excess}
+    best = min(value for name, value in mean.items() if name != "ours")
+    name = f"wall and ceiling both painted, {len(rows)} rooms: CIEDE2000 on their border, above that beside it"
+    return [_at_most(name, mean["ours"], best, "best shortcut ")]
 
 
 def _texture(grids: Sequence[GeometryRow]) -> list[list[str]]:

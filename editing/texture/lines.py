@@ -38,7 +38,8 @@ def find_segments(photo: UInt8Array) -> Segments2D:
     """Straight edges of a photo (uint8 [H,W,3]) by OpenCV's LSD (von Gioi et al., IPOL 2012), longest first, at most MAX_SEGMENTS."""
     height, width = photo.shape[:2]
     scale = min(1.0, WORK_SIDE / max(height, width))
-    small = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1.0 else photo
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA) if scale < 1.0 else photo
     found = cv2.createLineSegmentDetector(cv2.LSD_REFINE_STD).detect(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))[0]
     if found is None:
         return Segments2D(np.zeros((0, 4)), np.zeros(0))

@@ -6,7 +6,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from editing.catalog import find_texture, normalise
+from editing.catalog import find_texture, orientation_of
 from editing.errors import EditError
 from editing.exposure import expose
 from editing.field import Tile, upsample
@@ -24,8 +24,8 @@ from imaging.decode import decode
 USER_SIZE_M = 1.0
 USER_GLOSS = 0.4
 USER_MEGAPIXELS = 50.0
-FLOOR_WORDS = ("floor", "rug", "carpet", "ground", "parquet", "tile floor")
-CEILING_WORDS = ("ceiling",)
+# A table's top that is seen lies at least this far below the camera, in metres.
+LEAST_DROP = 0.1
 
 
 class PhotoGeometry:
@@ -44,16 +44,22 @@ class PhotoGeometry:
         return estimate_camera(self.segments, width, height)
 
     def plane(self, concept: str, surface: Surface, height_m: float) -> Plane:
-        """The plane of a surface: by the concept's name where it says floor or ceiling, else by where the surface lies."""
-        words = normalise(concept)
+        """The plane of a surface, for a camera `height_m` above the floor.
+
+        How it lies is told by the concept's name (`editing.catalog.orientation_of`); what no preset knows is taken for a wall, of little
+        confidence. A top's plane is as uncertain: its height is a usual one, and below its edge there is more of the thing.
+        """
+        lie = orientation_of(concept)
+        if lie is not None and lie.plane == "ceiling":
+            return planes.floor_or_ceiling(self.camera, True, height_m)
+        if lie is not None and lie.plane == "floor":
+            plane = planes.floor_or_ceiling(self.camera, False, max(height_m - lie.height_m, LEAST_DROP))
+            return planes.assumed(plane) if lie.height_m else plane
         mask = np.zeros(self._photo.shape[:2], bool)
         x0, y0, x1, y1 = surface.box
         mask[y0:y1, x0:x1] = surface.alpha >= 128
-        if any(word in words for word in CEILING_WORDS):
-            return planes.floor_or_ceiling(self.camera, True, height_m)
-        if any(word in words for word in FLOOR_WORDS):
-            return planes.floor_or_ceiling(self.camera, False, height_m)
-        return planes.wall(self.camera, mask, self.segments, height_m)
+        plane = planes.wall(self.camera, mask, self.segments, height_m)
+        return planes.assumed(plane) if lie is None else plane
 
 
 class TexturePainter:

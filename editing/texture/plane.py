@@ -6,7 +6,7 @@ height above the floor, and a wall where its foot meets the floor.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,6 +21,8 @@ USUAL_WALL_DISTANCE = 2.0
 CONTACT_PERCENTILE = 10.0
 # Rays flatter than this (cosine to the plane's normal) run along the plane; they are treated as if they met it far away.
 GRAZING = 0.02
+# A plane that is only assumed is trusted no more than this, so that its edit is reported with a warning (`editing.report`).
+ASSUMED_CONFIDENCE = 0.3
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,11 @@ def wall(camera: RoomCamera, mask: BoolArray, segments: Segments2D, height_m: fl
     certainty = float(evidence.max() / max(evidence.sum(), 1e-9))
     plane = _plane(camera, normal, distance, (_rightward(camera.axes[1 - index]), camera.axes[2]), "wall")
     return Plane(plane.to_plane, round(plane.confidence * min(1.0, 1.3 * certainty), 3), "wall")
+
+
+def assumed(plane: Plane) -> Plane:
+    """The same plane where nothing but a habit says that the surface lies on it."""
+    return replace(plane, confidence=min(plane.confidence, ASSUMED_CONFIDENCE))
 
 
 def _plane(camera: RoomCamera, normal: FloatArray, distance: float, axes: tuple[FloatArray, FloatArray], kind: str) -> Plane:

@@ -36,9 +36,10 @@ class Material:
 
 def make_material(image: UInt8Array, size_m: tuple[float, float], gloss: float) -> Material:
     """Build the pyramid of an sRGB image (uint8 [h,w,3]); an image with visible seams is cross-faded into a seamless one."""
-    side = max(image.shape[:2])
-    if side > MAX_SIDE:
-        image = cv2.resize(image, None, fx=MAX_SIDE / side, fy=MAX_SIDE / side, interpolation=cv2.INTER_AREA)
+    height, width = image.shape[:2]
+    scale = MAX_SIDE / max(height, width)
+    if scale < 1.0:
+        image = cv2.resize(image, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA)
     linear = decode_srgb(image)
     for axis in (0, 1):
         if _has_seam(linear, axis):
@@ -98,6 +99,8 @@ def _footprint(ux: FloatArray, uy: FloatArray, vx: FloatArray, vy: FloatArray) -
 
 
 def _has_seam(linear: FloatArray, axis: int) -> bool:
+    if linear.shape[axis] < 2:
+        return False
     across = float(np.abs(np.take(linear, 0, axis) - np.take(linear, -1, axis)).mean())
     usual = float(np.abs(np.diff(linear, axis=axis)).mean())
     return across > SEAM_RATIO * max(usual, 1e-4)

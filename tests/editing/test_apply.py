@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from editing.apply import edit_photo
 from editing.errors import ConceptNotFoundError, EditError, UnknownNameError
+from editing.light import photo_light
+from editing.report import measure
 from editing.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor, Remove, Tone, prompts_of
-from editing.select import Segments
+from editing.select import Segments, find
+from editing.surface import surfaces
 from imaging.decode import decode
 from imaging.encode import encode
 from tests.editing.rooms import request, segments, wall_photo
@@ -123,3 +128,61 @@ def test_instances_share_the_matte_between_them() -> None:
     assert masks[0][60, 40] == 255
     assert masks[0][60, 120] == 0
     assert masks[1][60, 120] == 255
+
+
+def test_a_complement_of_an_object_that_was_missed_is_missing_and_says_why() -> None:
+    photo, product = wall_photo("#A8A04A")
+    shadow = np.zeros_like(product)
+    shadow[96:100, 40:80] = True
+    concepts = [
+        ConceptQuery(name="Background", prompts=["background"], complement_of=["Product", "Shadow"]),
+        ConceptQuery(name="Product", prompts=["product"], kind="object", implied=True),
+        ConceptQuery(name="Shadow", prompts=["shadow"], implied=True),
+    ]
+    white = Output(name="out", edits=[Edit(concept="Background", rule=Remove(mode="background", color="#FFFFFF"))])
+    job = PhotoRequest(concepts=concepts, outputs=[white])
+    both = segments(product, shadow)
+    # The shadow may be missing: a flat lay has none.
+    shadowless = replace(both, presence=np.array([1.0, 0.0], np.float32), scores=np.array([[1.0], [0.0]], np.float32))
+    assert find(photo, concepts, shadowless, [])["Background"].report.found
+    missed = replace(both, presence=np.array([0.2, 1.0], np.float32), scores=np.array([[0.2], [1.0]], np.float32))
+    result = edit_photo(photo, missed, job, [])
+    assert np.array_equal(decode(result.files[0]), photo)
+    (warning,) = result.report.warnings
+    assert warning.startswith("nothing found for 'Background' (without 'Product' it cannot be told; ") and "mask_keys" in warning
+    with pytest.raises(ConceptNotFoundError, match="without 'Product'"):
+        edit_photo(photo, missed, job.model_copy(update={"missing_is_error": True}), [])
+
+
+@pytest.mark.parametrize("level", [128, 10])
+def test_what_is_nowhere_wholly_selected_is_measured_where_it_is_most(level: int) -> None:
+    photo, _ = wall_photo("#A8A04A", 96, 96)
+    mask = encode(np.full((96, 96, 3), level, np.uint8))
+    job = PhotoRequest(
+        concepts=[ConceptQuery(name="wall", prompts=["wall"], mask_attachment=0)],
+        outputs=[Output(name="out", edits=[Edit(concept="wall", rule=NAVY)])],
+    )
+    result = edit_photo(photo, Segments.empty(), job, [mask])
+    assert (decode(result.files[0]) != photo).any()
+    edit = result.report.outputs[0].edits[0]
+    assert edit.measured is not None and edit.delta_e > 5.0
+    assert edit.warnings == [f"'wall' is only partly selected, nowhere more than {level / 255:.0%}: its old colour shows through"]
+
+
+def test_the_few_pixels_of_a_thin_line_are_measured() -> None:
+    photo = np.full((1000, 1000, 3), 150, np.uint8)
+    # Between the samples, which are four pixels apart; around it hardly anything is selected.
+    alpha = np.maximum(np.diag(np.where(np.arange(1000) % 4, 255, 0)), 40).astype(np.uint8)
+    parts = surfaces(photo, alpha, photo_light(photo))
+    report = measure("line", NAVY, parts, photo, photo, requested=NAVY.color)
+    assert report.measured is not None
+    assert not report.warnings
+
+
+@pytest.mark.parametrize("mode", ["inpaint", "background"])
+def test_a_removal_reports_nothing_about_light_and_colour(mode: str) -> None:
+    photo, mask = wall_photo("#D8CFC0")
+    rule = Remove.model_validate({"mode": mode, "color": "#FFFFFF" if mode == "background" else None})
+    (edit,) = edit_photo(photo, segments(mask), request({"wall": rule}), []).report.outputs[0].edits
+    assert edit.coverage > 0.4
+    assert (edit.measured, edit.clipped, edit.out_of_gamut, edit.shading_correlation) == (None, None, None, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -88,3 +89,20 @@ def test_swatch_pages_hold_everything() -> None:
     page = palette_html(catalog.load_palette(), catalog.textures().values())
     assert page.count("class=swatch") == len(catalog.load_palette().colors) + len(catalog.textures())
     assert "Frame_Molding" in presets_html(catalog.load_presets().values())
+
+
+def test_a_json_palette_may_be_indented_with_tabs_and_begin_with_a_mark(tmp_path: Path) -> None:
+    path = tmp_path / "own.json"
+    colors = {"name": "own", "colors": [{"id": "brick", "hex": "#A4573D"}]}
+    path.write_text(json.dumps(colors, indent="\t"), encoding="utf-8-sig")
+    assert catalog.load_palette(path).find("brick").hex == "#A4573D"
+    broken = tmp_path / "broken.json"
+    broken.write_text('{"name": "own",\n"colors": [}')
+    with pytest.raises(EditError, match=r"broken\.json is not valid JSON: .*line 2"):
+        catalog.load_palette(broken)
+
+
+def test_only_a_top_has_a_height(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("name: bad\nconcepts:\n  Shelf: {prompts: [shelf], height_m: 1.2}\n")
+    with pytest.raises(EditError, match=r"bad.yaml: concepts.Shelf: .*plane: floor"):
+        catalog.load_presets(tmp_path)

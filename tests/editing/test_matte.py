@@ -61,11 +61,21 @@ def test_any_size_of_photo_and_mask() -> None:
 
 def test_a_hand_drawn_mask_is_snapped_and_a_soft_one_kept() -> None:
     photo, mask = disc()
-    drawn = cv2.warpAffine(mask.astype(np.float32), np.array([[1.0, 0, 2], [0, 1.0, 1]]), (640, 480))
+    drawn = cv2.warpAffine(mask.astype(np.uint8) * 255, np.array([[1.0, 0, 2], [0, 1.0, 1]]), (640, 480))
     snapped = from_user_mask(drawn, photo).alpha
-    assert matte_error(snapped, mask) < 0.6 * matte_error((drawn * 255).astype(np.uint8), mask)
-    soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 20)
-    assert np.array_equal(from_user_mask(soft, photo).alpha, np.round(soft * 255).astype(np.uint8))
+    assert matte_error(snapped, mask) < 0.6 * matte_error(drawn, mask)
+    soft = cv2.GaussianBlur(mask.astype(np.uint8) * 255, (0, 0), 20)
+    kept = from_user_mask(soft, photo)
+    assert kept.soft and np.array_equal(kept.alpha, soft)
+
+
+def test_a_small_hard_mask_is_still_a_hard_one_on_a_large_photo() -> None:
+    mask = cv2.resize(disc()[1].astype(np.uint8), (2560, 1920), interpolation=cv2.INTER_NEAREST) > 0
+    photo = np.where(mask[..., None], np.uint8(60), np.uint8(200)) * np.ones((1, 1, 3), np.uint8)
+    drawn = cv2.resize(mask.astype(np.uint8) * 255, (288, 216), interpolation=cv2.INTER_NEAREST)
+    matte = from_user_mask(drawn, photo)
+    assert not matte.soft
+    assert boundary_f(matte.alpha, mask) > 0.9
 
 
 def test_feather_union_and_complement() -> None:
@@ -73,6 +83,8 @@ def test_feather_union_and_complement() -> None:
     matte = Matte((mask * 255).astype(np.uint8))
     assert feather(matte, 0.0) is matte
     assert np.unique(feather(matte, 4.0).alpha).size > 50
+    wide = cv2.GaussianBlur(matte.alpha, (0, 0), 40)
+    assert np.abs(feather(matte, 40.0).alpha.astype(int) - wide).max() < 6
     assert unite([matte, complement(matte)]).alpha.min() == 255
     assert matte.box == (181, 81, 480, 380)
 

@@ -71,6 +71,17 @@ def test_no_fringe_at_the_edge() -> None:
         assert row[15:34, channel].max() <= high + 14
 
 
+def test_a_surface_in_many_small_pieces_is_painted() -> None:
+    mask = np.zeros((240, 320), bool)
+    for y in range(6, 230, 24):
+        for x in range(6, 310, 24):
+            mask[y : y + 16, x : x + 16] = True
+    photo = np.where(mask[..., None], np.uint8(200), np.uint8(60)) * np.ones((1, 1, 3), np.uint8)
+    result = edit_photo(photo, segments(mask), request({"tile": Recolor(color="#22304A")}), [])
+    assert result.report.outputs[0].edits[0].delta_e < 2.0
+    assert (decode(result.files[0])[cv2.erode(mask.astype(np.uint8), np.ones((5, 5))) > 0].mean(axis=0) < 100).all()
+
+
 def test_two_walls_of_two_paints_keep_their_own_reference() -> None:
     photo, mask = wall_photo("#D8CFC0")
     photo[:, 78:82] = 30

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from editing.apply import edit_photo
 from editing.color import decode_srgb
 from editing.errors import EditError, UnknownNameError
+from editing.light import photo_light
+from editing.report import LEAST_CONFIDENCE
 from editing.request import ConceptQuery, Edit, Output, PhotoRequest, Texture
+from editing.surface import surfaces
 from editing.texture.camera import RoomCamera, estimate_camera
 from editing.texture.lines import Segments2D, find_segments
+from editing.texture.paint import PhotoGeometry
 from editing.texture.plane import floor_or_ceiling, wall
 from editing.texture.sample import make_material, sample
 from imaging.decode import decode
@@ -93,11 +98,11 @@ def test_far_away_a_checkerboard_becomes_its_mean() -> None:
     assert far.mean() == pytest.approx(0.5, abs=0.02)
 
 
-def textured(**options: object) -> tuple[np.ndarray, object]:
+def textured(concept: str = "floor", **options: object) -> tuple[np.ndarray, object]:
     photo, mask = wall_photo("#A8A04A", 240, 320)
     job = PhotoRequest(
-        concepts=[ConceptQuery(name="floor", prompts=["floor"])],
-        outputs=[Output(name="out", edits=[Edit(concept="floor", rule=Texture.model_validate(options))])],
+        concepts=[ConceptQuery(name=concept, prompts=["x"])],
+        outputs=[Output(name="out", edits=[Edit(concept=concept, rule=Texture.model_validate(options))])],
     )
     picture = np.full((64, 64, 3), 180, np.uint8)
     result = edit_photo(photo, segments(mask), job, [encode(picture)])
@@ -122,3 +127,81 @@ def test_rotation_scale_and_offset_change_the_picture_and_mistakes_are_named() -
         textured(texture="carpet", attachment=0)
     with pytest.raises(EditError, match="attachment 5, but 1 were sent"):
         textured(attachment=5)
+
+
+class Known(PhotoGeometry):
+    """A photo whose camera is known."""
+
+    def __init__(self, camera: RoomCamera) -> None:
+        super().__init__(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+        self.camera = camera
+
+
+LIES = {
+    "Floor": ("floor", True),
+    "oak floor": ("floor", True),
+    "floor-tiles": ("floor", True),
+    "mat": ("floor", True),
+    "Ceiling": ("ceiling", True),
+    "wall_paint": ("wall", True),
+    "Cabinet": ("wall", True),
+    "Countertop": ("floor", False),
+    "kitchen table": ("floor", False),
+    "bed": ("floor", False),
+    "Background": ("wall", False),
+    "Tile": ("wall", False),
+    "floor lamp": ("wall", False),
+    "sofa": ("wall", False),
+}
+
+
+@pytest.mark.parametrize(("concept", "plane", "sure"), [(name, *rest) for name, rest in LIES.items()], ids=LIES)
+def test_a_plane_is_told_by_the_concepts_name_and_a_mere_assumption_is_not_trusted(concept: str, plane: str, sure: bool) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    alpha = np.zeros((HEIGHT, WIDTH), np.uint8)
+    alpha[350:550, 200:700] = 255
+    (surface,) = surfaces(photo, alpha, photo_light(photo))
+    # Turned, so that one wall faces the camera.
+    found = Known(camera(yaw=0.05)).plane(concept, surface, 1.5)
+    assert found.kind == plane
+    assert (found.confidence >= LEAST_CONFIDENCE) is sure
+
+
+def test_a_table_top_is_nearer_to_the_camera_than_the_floor() -> None:
+    photo = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    (surface,) = surfaces(photo, np.full((HEIGHT, WIDTH), 255, np.uint8), photo_light(photo))
+    floor, table = (Known(camera()).plane(name, surface, 1.5).to_plane for name in ("floor", "table"))
+
+    def metres(to_plane: np.ndarray) -> float:
+        """Of 100 photo pixels."""
+        points = np.array([[400.0, 500.0, 1.0], [500.0, 500.0, 1.0]]) @ to_plane.T
+        return float(np.linalg.norm(np.diff(points[:, :2] / points[:, 2:], axis=0)))
+
+    assert metres(table) == pytest.approx(metres(floor) / 2)
+
+
+def test_what_is_not_known_to_lie_on_a_plane_is_warned_of() -> None:
+    _, report = textured("Background", texture="oak_planks")
+    assert any("its name does not tell how it lies" in warning for warning in report.warnings)
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_very_long_pictures_and_extreme_sizes_are_laid() -> None:
+    long = np.random.default_rng(0).integers(0, 256, (8, 40_000, 3), np.uint8)
+    photo = long[:, :16_000].copy()
+    rule = Texture(attachment=0, scale=0.001, size_m=0.001, offset=(1000.0, -1000.0))
+    job = PhotoRequest(
+        concepts=[ConceptQuery(name="floor", prompts=["floor"])],
+        outputs=[Output(name="out", edits=[Edit(concept="floor", rule=rule)])],
+        preview_size=0,
+    )
+    result = edit_photo(photo, segments(np.ones((8, 100), bool)), job, [encode(long)])
+    edited = decode(result.files[0])
+    assert edited.shape == photo.shape
+    assert (edited != photo).mean() > 0.9
+
+
+@pytest.mark.parametrize("bad", [{"scale": 1e-160}, {"size_m": 1e-200}, {"offset": (1e308, 0.0)}, {"offset": (0.0, float("nan"))}], ids=str)
+def test_numbers_that_overflow_on_the_plane_are_refused(bad: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(bad))):
+        Texture.model_validate({"texture": "oak_planks", **bad})
