@@ -9,15 +9,10 @@ import torch
 import torch.nn.functional as F
 from transformers import Sam3Model
 
-from .batches import ABSENT, KNOWN
 from .model import MASK, WIDTH, masks_of
 from .spec import CONCEPTS
 
 COARSE = MASK // 4
-# Share of the concepts that a room does not show (192 rooms: 8.5 of 16). Prompts ask less often for them, since they teach no mask;
-# without this weight presence learns that prior, and says yes too often (measured: a logit 0.5 too high).
-MISSING = 0.53
-ABSENT_WEIGHT = MISSING / (1 - MISSING) * (1 - ABSENT) / (ABSENT * KNOWN)
 INSTANCE_LOSSES = ("score", "box", "mask_bce", "mask_dice")
 
 
@@ -132,7 +127,7 @@ def losses(out: dict, batch: dict) -> dict[str, torch.Tensor]:
             chosen[of, slot] = match(out, batch)
     region, masks = masks_of(out, chosen)
     bce = F.binary_cross_entropy_with_logits(region, batch["region"], reduction="none").mean((1, 2))
-    weight = torch.where(there, 1.0, ABSENT_WEIGHT).expand_as(out["presence"])
+    weight = batch["presence_weight"].expand_as(out["presence"])
     seen = F.binary_cross_entropy_with_logits(out["presence"], batch["presence"].expand_as(out["presence"]), reduction="none")
     result = {
         "region_bce": (bce * torch.where(there, 1.0, 0.3)).mean() * 4,
