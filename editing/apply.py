@@ -110,9 +110,8 @@ def edit_photo(
     for output in request.outputs:
         canvas = Canvas(photo.copy())
         with clock.stage("apply"):
-            neighbours = Neighbours(
-                {e.concept: job.visible[e.concept] for e in output.edits if e.concept in job.visible and not isinstance(e.rule, Remove)}
-            )
+            painted = [e.concept for e in output.edits if not isinstance(e.rule, Remove) and not _changes_nothing(e.rule)]
+            neighbours = Neighbours({name: job.visible[name] for name in painted if name in job.visible})
             edits = [_apply(canvas, edit, job, neighbours) for edit in output.edits]
             neighbours.rejoin(canvas.rgb)
         with clock.stage("encode"):
@@ -201,7 +200,7 @@ class _Job:
             # A new background also goes under the shadow that is kept on it.
             shadow = self.shadow_of(edit.concept) if background else None
             extent = matte.alpha if shadow is None else cv2.add(matte.alpha, shadow)
-            self._parts[key] = surfaces(self.photo, extent, self.light, matte.soft)
+            self._parts[key] = surfaces(self.photo, extent, self.light, matte.hard)
         return self._parts[key]
 
     def floor(self) -> BoolArray | None:

@@ -19,6 +19,10 @@ ALIKE, DIFFERENT = 0.1, 0.35
 OFF_LINE = 0.25
 # Less than this of the surface is noise.
 FAINT = 0.02
+# A pixel that shows less of the surface than this is another thing, and surely the surface at twice as much.
+ALIEN = 0.25
+# A pixel is a surface's when its matte has this much of it.
+HALF = 128
 # A pixel that the matte claims for the surface alone shows something else only from this share on, and surely at twice as much.
 GRAIN = 0.04
 # Pixels on the matte's side of its edge that may be mixed; and where another edited surface begins behind the edge, whose old colour would
@@ -31,7 +35,8 @@ FURTHER = 3.0
 def rim_of(surface: Surface, tile: Tile, reach: int = RIM) -> BoolArray:
     """Pixels of a tile of a surface that may be mixed with what lies around the concept: touched, and not deep in it; bool [h,w]."""
     near = tile.grown(reach)
-    least = cv2.erode(surface.whole[near.y0 : near.y1, near.x0 : near.x1], np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+    extent = surface.whole if surface.hard is None else surface.hard
+    least = cv2.erode(extent[near.y0 : near.y1, near.x0 : near.x1], np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
     inside = least[tile.y0 - near.y0 :, tile.x0 - near.x0 :][: tile.y1 - tile.y0, : tile.x1 - tile.x0]
     return (inside < 255) & (surface.alpha[tile.y0 : tile.y1, tile.x0 : tile.x1] > 0)
 
@@ -50,6 +55,9 @@ def surroundings(surface: Surface, picture: UInt8Array | None = None) -> FloatAr
     small, size = _half(surface, picture)
     # Outside the matte's tail: the fringe has the surface's colour in it.
     outside = (cv2.resize(surface.whole, size, interpolation=cv2.INTER_AREA) == 0).astype(np.uint8)
+    if surface.hard is not None and not outside.any() and int(surface.hard.max()) >= HALF:
+        # A feather that reaches the borders of the photo.
+        outside = (cv2.resize(surface.hard, size, interpolation=cv2.INTER_AREA) == 0).astype(np.uint8)
     return _extend(small, outside, outside)
 
 
@@ -62,7 +70,7 @@ def _half(surface: Surface, picture: UInt8Array | None) -> tuple[FloatArray, tup
 
 
 def _extend(small: FloatArray, clean: UInt8Array, known: UInt8Array) -> FloatArray:
-    """Every cell gets the colour of the nearest `clean` one, or of the nearest `known` one where that is much nearer; a little smoothed.
+    """Every cell gets the colour of the nearest `clean` one, or of the nearest `known` one where that is much nearer.
 
     The nearest and no mean of many: across its edge, stripes and planks run on.
     """
@@ -106,22 +114,36 @@ def _sample(field: FloatArray, rows: IntArray, columns: IntArray, height: int, w
             values[i, c] = upper + (lower - upper) * down
 
 
-def shown(
-    linear: FloatArray, alpha: UInt8Array, fore: FloatArray, back: FloatArray, *, more: bool = False, soft: bool = False
-) -> tuple[FloatArray, FloatArray]:
-    """The surface's share of mixed pixels, float32 [n]: the matte's (`alpha` uint8 [n]), corrected by what the photo shows there. And how
-    much of an edit they get, float32 [n]: all of it, unless the matte is `soft` and claims less of a pixel than it shows.
+def shown(linear: FloatArray, alpha: UInt8Array, fore: FloatArray, back: FloatArray, *, more: bool = False) -> FloatArray:
+    """The surface's share of mixed pixels, float32 [n]: the matte's (`alpha` uint8 [n]), corrected by what the photo shows there.
 
     A mask is off by a pixel here and there. Where it claims more of a bright surface than a pixel holds, taking that much out would leave
     less than no light. `more`: also where it claims less, for a cut-out, in which the old colour would stay as a seam. (A new colour must
     not spread so: what looks like the surface right beside it may be another thing.) Colours as for `foreground`.
     """
     share = np.empty(len(alpha), np.float32)
-    _shown(linear, alpha, fore, back, MOST, more or soft, share)
-    if not soft:
-        return share, np.ones_like(share)
-    claimed = alpha.astype(np.float32) / np.float32(255)
-    return share, np.minimum(claimed / np.maximum(share, np.float32(FAINT)), np.float32(1))
+    _shown(linear, alpha, fore, back, MOST, more, share)
+    return share
+
+
+def shown_softly(
+    linear: FloatArray, alpha: UInt8Array, hard: UInt8Array, fore: FloatArray, back: FloatArray, *, more: bool = False
+) -> tuple[FloatArray, FloatArray]:
+    """The surface's share of pixels under a wide soft edge (`alpha` and `hard` uint8 [n] of `editing.matte.Matte`), and how much of the
+    edit they get: float32 [n] each; else as `shown`.
+
+    Beyond the surface's own edge a pixel is taken for the surface, unless it surely is something else: a shadow or a pattern on it is no
+    mixture.
+    """
+    selected = alpha.astype(np.float32) / np.float32(255)
+    share = shown(linear, hard, fore, back, more=more)
+    strength = np.minimum(selected / np.maximum(hard.astype(np.float32) / np.float32(255), np.float32(FAINT)), np.float32(1))
+    seen = shown(linear, np.full_like(alpha, 255), fore, back)
+    seen += np.clip((seen - ALIEN) / ALIEN, 0.0, 1.0, dtype=np.float32) * (1 - seen)
+    beyond = hard < HALF
+    share[beyond] = seen[beyond]
+    strength[beyond] = np.minimum(selected / np.maximum(seen, np.float32(FAINT)), np.float32(1))[beyond]
+    return share, strength
 
 
 @compiled

@@ -20,6 +20,10 @@ USER_SIDE = 1400
 # A mask with this many times more grey pixels than a sharp frame's edge has is meant to be soft.
 SOFT_MASK = 2.0
 SURELY_OUT, SURELY_IN = 5, 250
+# In a small mask that may be half of it; from this share on a mask is soft whatever its size.
+SURELY_SOFT = 0.3
+# An edge of a soft mask is narrow where alpha changes by NARROW_STEP within so many pixels.
+NARROW, NARROW_STEP = 7, 192
 # A wider feather than this (pixels) is made at a smaller size.
 FEATHER_FULL = 8.0
 
@@ -28,12 +32,18 @@ FEATHER_FULL = 8.0
 class Matte:
     """Soft selection of one concept: `alpha` uint8 [H,W] over the whole photo (0 = untouched, 255 = fully selected; up to 3: the tail of
     `editing.fringe`). `detail` 0..1 is the size at which its edge was found, over the photo's: below 1 where the mask was all edge.
-    `soft`: somebody asked for a wide edge, so that alpha says how much to edit and no longer how much of a pixel is the concept.
+    `hard`, where somebody asked for a wide edge: alpha then says how much to edit, and `hard` how much of each pixel the concept is (0 in
+    a drawn ramp, which does not tell).
     """
 
     alpha: UInt8Array
     detail: float = 1.0
-    soft: bool = False
+    hard: UInt8Array | None = None
+
+    @property
+    def extent(self) -> UInt8Array:
+        """How much of each pixel the concept is."""
+        return self.alpha if self.hard is None else self.hard
 
     @property
     def box(self) -> tuple[int, int, int, int]:
@@ -62,8 +72,12 @@ def from_user_mask(mask: UInt8Array, photo: UInt8Array, *, keep: bool = False) -
     # Asked of the mask as it came: stretching alone makes grey pixels.
     grey = float(np.mean((mask > SURELY_OUT) & (mask < SURELY_IN)))
     perimeter = 4.0 * (mask.shape[0] + mask.shape[1]) / mask.size
-    if grey > SOFT_MASK * perimeter:
-        return Matte(_stretched(mask, photo), soft=True)
+    if grey > min(SOFT_MASK * perimeter, SURELY_SOFT):
+        alpha = _stretched(mask, photo)
+        # A narrow edge in it is still an edge, and what is selected wholly is the concept.
+        around = np.ones((NARROW, NARROW), np.uint8)
+        narrow = cv2.subtract(cv2.dilate(alpha, around), cv2.erode(alpha, around)) >= NARROW_STEP
+        return Matte(alpha, hard=np.where(narrow | (alpha > SURELY_IN), alpha, np.uint8(0)))
     scale = min(1.0, USER_SIDE / max(mask.shape))
     size = (max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale)))
     low = cv2.resize(mask, size, interpolation=cv2.INTER_AREA) if scale < 1.0 else mask
@@ -92,25 +106,29 @@ def feather(matte: Matte, radius: float) -> Matte:
     alpha = cv2.GaussianBlur(alpha, (0, 0), radius * shrink)
     if shrink < 1.0:
         alpha = cv2.resize(alpha, (width, height), interpolation=cv2.INTER_LINEAR)
-    return replace(matte, alpha=alpha, soft=True)
+    return replace(matte, alpha=alpha, hard=matte.extent)
 
 
 def unite(mattes: list[Matte]) -> Matte:
     """The union (pixel-wise maximum) of at least one matte."""
-    alpha = mattes[0].alpha
+    alpha, hard = mattes[0].alpha, mattes[0].extent
     for other in mattes[1:]:
-        alpha = cv2.max(alpha, other.alpha)
-    return Matte(alpha, soft=any(matte.soft for matte in mattes))
+        alpha, hard = cv2.max(alpha, other.alpha), cv2.max(hard, other.extent)
+    return Matte(alpha, hard=hard if any(matte.hard is not None for matte in mattes) else None)
 
 
 def complement(matte: Matte) -> Matte:
     """Everything but `matte` (without tails: its edge is the other's)."""
-    return Matte(cv2.bitwise_not(without_tail(matte.alpha)), matte.detail, matte.soft)
+    hard = None if matte.hard is None else cv2.bitwise_not(without_tail(matte.hard))
+    return Matte(cv2.bitwise_not(without_tail(matte.alpha)), matte.detail, hard)
 
 
-def without(matte: Matte, above: UInt8Array) -> Matte:
-    """`matte` where `above` (uint8 alpha [H,W] of what lies in front of it) leaves it visible.
+def without(matte: Matte, above: Matte) -> Matte:
+    """`matte` where what lies in front of it (`above`) leaves it visible.
 
     Two things that meet share the pixels of their edge: what the one leaves is the other's, and not a part of it.
     """
-    return replace(matte, alpha=cv2.min(matte.alpha, cv2.bitwise_not(without_tail(above))))
+    alpha = cv2.min(matte.alpha, cv2.bitwise_not(without_tail(above.alpha)))
+    if matte.hard is None and above.hard is None:
+        return replace(matte, alpha=alpha)
+    return replace(matte, alpha=alpha, hard=cv2.min(matte.extent, cv2.bitwise_not(without_tail(above.extent))))

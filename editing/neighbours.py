@@ -8,14 +8,12 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from editing.composite import Painter, Seam, composite, rejoin
-from editing.edges import RIM_BESIDE
+from editing.composite import Before, Painter, Seam, composite, rejoin
+from editing.edges import HALF, RIM_BESIDE
 from editing.matte import Matte
 from editing.surface import Surface
 from imaging.arrays import BoolArray, UInt8Array
 
-# A pixel is a surface's when its matte has this much of it.
-HALF = 128
 # A row of pixels may lie between two mattes that meet.
 REACH = RIM_BESIDE + 2
 
@@ -24,52 +22,56 @@ class Neighbours:
     """The concepts that one output paints.
 
     Each pixel is painted for one of them only, the one that has most of it, from what the photo shows there: painted for both, one after
-    the other, the second would take the first one's new colour for its own surroundings. Wide soft edges lie over one another as asked.
+    the other, the second would take the first one's new colour for its own surroundings. Under wide soft edges each adds its part of the
+    change, seen from the same picture, so that their order does not matter.
     """
 
     def __init__(self, mattes: Mapping[str, Matte]) -> None:
         """`mattes` by concept, as resolved by `editing.overlap`."""
-        hard = {name: matte.alpha for name, matte in mattes.items() if not matte.soft}
+        hard = {name: matte.alpha for name, matte in mattes.items() if matte.hard is None}
         self._names = list(hard)
         self._owner: UInt8Array | None = None
         self._most: UInt8Array | None = None
         if len(hard) > 1:
             self._owner, self._most = _owners(hard.values())
+        self._any_soft = len(hard) < len(mattes)
+        self._common: UInt8Array | None = None
+        self._painted: set[str] = set()
         self._seams: dict[str, list[tuple[Surface, list[Seam]]]] = {}
-        self._other = False
+        self._settled: set[str] = set()
 
     def paint(self, before: UInt8Array, target: UInt8Array, concept: str, parts: Iterable[tuple[Surface, Painter]]) -> None:
-        """Paint the parts of a concept of `before` into `target` (both uint8 [H,W,3])."""
-        again = self._other or concept in self._seams
-        painted: list[tuple[Surface, list[Seam]]] = []
+        """Paint the parts of a concept of `before`, which is what `target` (both uint8 [H,W,3]) looks like now, into `target`."""
+        if self._any_soft and self._common is None:
+            self._common = before
+        again = concept in self._painted
+        seams = []
         for part, painter in parts:
-            mine = self._own(concept, part)
-            seams: list[Seam] = []
-            composite(before, target, mine, painter, again=again, beside=self._beside(concept, part), seams=seams)
-            painted.append((mine, seams))
-        self._seams[concept] = painted
+            soft = part.hard is not None and not again and self._common is not None
+            picture = self._common if soft and self._common is not None else before
+            source = Before(picture, own=not again, around=concept not in self._settled)
+            seams.append((part, composite(source, target, self._own(concept, part), painter, beside=self._beside(concept, part))))
+        self._seams[concept] = seams
+        self._painted.add(concept)
 
     def rejoin(self, target: UInt8Array) -> None:
-        """Settle the edges, after the last edit or before one of another kind."""
-        for painted in self._seams.values():
-            for part, seams in painted:
-                if seams:
-                    rejoin(target, part, seams)
-        # What comes now is not the photo any more.
-        self._other = self._other or bool(self._seams)
-        self._seams = {}
+        """Settle the edges, after the last edit and before one of another kind."""
+        for concept, seams in self._seams.items():
+            self._seams[concept] = [(part, rejoin(target, part, found)) for part, found in seams if found]
+        # Painted once more, they are seen beside their neighbours' new colours; what was not painted yet still shows the old ones.
+        self._settled |= self._painted
+        self._common = None
 
     def _own(self, concept: str, part: Surface) -> Surface:
-        if self._owner is None or part.soft:
+        if self._owner is None or part.hard is not None:
             return part
         x0, y0, x1, y1 = part.box
         mine = self._owner[y0:y1, x0:x1] == self._names.index(concept)
         return replace(part, alpha=np.where(mine, part.alpha, np.uint8(0)))
 
-
     def _beside(self, concept: str, part: Surface) -> BoolArray | None:
         """The pixels of a part's box that lie so near to another painted surface that they may show some of it; None where none can."""
-        if self._owner is None or self._most is None or part.soft:
+        if self._owner is None or self._most is None or part.hard is not None:
             return None
         x0, y0, x1, y1 = part.box
         other = (self._owner[y0:y1, x0:x1] != self._names.index(concept)) & (self._most[y0:y1, x0:x1] >= HALF)
@@ -83,6 +85,6 @@ def _owners(alphas: Iterable[UInt8Array]) -> tuple[UInt8Array, UInt8Array]:
     most, owner = first.copy(), np.zeros_like(first)
     for number, alpha in enumerate(others, start=1):
         more = cv2.compare(alpha, most, cv2.CMP_GT)
-        cv2.copyTo(np.full_like(owner, number), more, owner)
+        owner[more > 0] = number
         cv2.copyTo(alpha, more, most)
     return owner, most

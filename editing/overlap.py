@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-import cv2
 import numpy as np
 
-from editing.matte import Matte, without
+from editing.matte import Matte, unite, without
 from editing.request import ConceptQuery
-from imaging.arrays import UInt8Array
 
 # A protected pixel is not touched at all from here on; below it, edits fade out under the protected matte.
 PROTECT_ALPHA = 128
@@ -23,7 +21,8 @@ def resolve(concepts: Sequence[ConceptQuery], mattes: Mapping[str, Matte], prote
     kind the higher `priority`, then the earlier concept. Complements lie behind everything. Returns new mattes for unprotected concepts.
     """
     protected = set(protect)
-    shield = _union([mattes[name].alpha for name in protected if name in mattes])
+    guarded = [mattes[name] for name in protected if name in mattes]
+    shield = unite(guarded) if guarded else None
     order = sorted(
         (c for c in concepts if c.name in mattes and c.name not in protected),
         key=lambda c: (bool(c.complement_of), c.kind != "object", -c.priority),
@@ -35,14 +34,9 @@ def resolve(concepts: Sequence[ConceptQuery], mattes: Mapping[str, Matte], prote
         if front is not None:
             matte = without(matte, front)
         if shield is not None:
-            matte = replace(matte, alpha=np.where(shield >= PROTECT_ALPHA, np.uint8(0), matte.alpha))
+            kept = shield.alpha >= PROTECT_ALPHA
+            alpha = np.where(kept, np.uint8(0), matte.alpha)
+            matte = replace(matte, alpha=alpha, hard=None if matte.hard is None else np.where(kept, np.uint8(0), matte.hard))
         result[concept.name] = matte
-        front = mattes[concept.name].alpha if front is None else cv2.max(front, mattes[concept.name].alpha)
+        front = mattes[concept.name] if front is None else unite([front, mattes[concept.name]])
     return result
-
-
-def _union(alphas: list[UInt8Array]) -> UInt8Array | None:
-    total: UInt8Array | None = None
-    for alpha in alphas:
-        total = alpha if total is None else cv2.max(total, alpha)
-    return total

@@ -10,7 +10,7 @@ import numpy as np
 from editing.codes import encode_scene
 from editing.color import LUMINANCE, decode_scene, from_display, hex_to_linear
 from editing.composite import for_tiles
-from editing.edges import colour_of, rim_of, shown, surroundings
+from editing.edges import HALF, colour_of, rim_of, shown, shown_softly, surroundings
 from editing.field import Tile, upsample
 from editing.fringe import without_tail
 from editing.inpaint import Inpainter, fill, hole_of
@@ -55,7 +55,7 @@ def apply_remove(
         for part in parts:
             x0, y0, x1, y1 = part.box
             # Of a wide edge, what is selected at least by half.
-            chosen = cv2.threshold(part.alpha, 127, 255, cv2.THRESH_BINARY)[1] if part.soft else part.alpha
+            chosen = part.alpha if part.hard is None else cv2.threshold(part.alpha, HALF - 1, 255, cv2.THRESH_BINARY)[1]
             alpha[y0:y1, x0:x1] = cv2.max(alpha[y0:y1, x0:x1], chosen)
         canvas.rgb = fill(before, hole_of(alpha, protected), network, floor)
         return
@@ -88,7 +88,12 @@ def _replace(canvas: Canvas, before: UInt8Array, part: Surface, rule: Remove, sh
         rim = rim_of(part, tile)
         # Where a soft matte takes only some of what a pixel shows, the rest of it stays as it is.
         strength = np.ones_like(share)
-        share[rim, 0], strength[rim, 0] = shown(linear[rim], alpha[rim], fore[rim], back[rim], more=True, soft=part.soft)
+        if part.hard is None:
+            share[rim, 0] = shown(linear[rim], alpha[rim], fore[rim], back[rim], more=True)
+        else:
+            share, strength = strength, share
+            hard = part.hard[place]
+            share[rim, 0], strength[rim, 0] = shown_softly(linear[rim], alpha[rim], hard[rim], fore[rim], back[rim], more=True)
         rest = 1.0 - share
         # What stays of a mixed pixel, without the colour of what was removed; where nothing stays, its smooth extension.
         kept = np.maximum(back + rest * (linear - share * fore - rest * back), 0.0)
@@ -100,11 +105,11 @@ def _replace(canvas: Canvas, before: UInt8Array, part: Surface, rule: Remove, sh
                 light = 1.0 - cast[place].astype(np.float32) / 255.0 * (1.0 - dark)
             # A flat colour is a colour on the screen, not a paint under the photo's light: shadow scales it there.
             result = from_display(flat * light[..., None]).astype(np.float32) * share + kept * rest
-            if part.soft:
+            if part.hard is not None:
                 result = linear + strength * (result - linear)
         elif opacity is not None:
             stays = 1.0 - strength * share
-            if part.soft:
+            if part.hard is not None:
                 result = ((1.0 - strength) * linear + strength * rest * kept) / np.maximum(stays, np.float32(1e-3))
             opacity[place] = np.round(opacity[place] * stays[..., 0])
         np.copyto(target[place], encode_scene(result), where=touched[..., None])

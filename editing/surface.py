@@ -46,7 +46,7 @@ class Surface:
     `alpha` uint8 [h,w] is its matte inside `box` (x0, y0, x1, y1) of the photo, `whole` that of the concept; the box reaches beyond them.
     `small` float32 [hs,ws,3] scene-linear and `solid` bool [hs,ws] are the box at work resolution. `light` and `tint` (float32 [3],
     luminance 1) are the level and the colour of the light on it (see `editing.light`); `noise` is the standard deviation of its luminance
-    noise on this surface, linear. `soft`: see `editing.matte.Matte`.
+    noise on this surface, linear. `hard` uint8 [h,w]: the concept's, as in `editing.matte.Matte`.
     """
 
     box: Box
@@ -58,10 +58,10 @@ class Surface:
     light: float
     tint: FloatArray
     noise: float
-    soft: bool = False
+    hard: UInt8Array | None = None
 
 
-def surfaces(photo: UInt8Array, alpha: UInt8Array, light: Light, soft: bool = False) -> list[Surface]:
+def surfaces(photo: UInt8Array, alpha: UInt8Array, light: Light, hard: UInt8Array | None = None) -> list[Surface]:
     """Split a matte (uint8 [H,W]) on a photo (uint8 [H,W,3]) in `light` into materials; an empty list where nothing is selected."""
     x, y, width, height = cv2.boundingRect(alpha)
     if width == 0 or height == 0:
@@ -70,6 +70,7 @@ def surfaces(photo: UInt8Array, alpha: UInt8Array, light: Light, soft: bool = Fa
     x0, y0, x1, y1 = max(0, x - margin), max(0, y - margin), x + width + margin, y + height + margin
     box = (x0, y0, min(x1, alpha.shape[1]), min(y1, alpha.shape[0]))
     crop, crop_alpha = photo[y0:y1, x0:x1], alpha[y0:y1, x0:x1]
+    crop_hard = None if hard is None else hard[y0:y1, x0:x1]
     height, width = crop_alpha.shape
     scale = min(1.0, (WORK_PIXELS / (width * height)) ** 0.5)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -83,7 +84,7 @@ def surfaces(photo: UInt8Array, alpha: UInt8Array, light: Light, soft: bool = Fa
     def part_of(part: UInt8Array, reflection: Reflection, where: BoolArray) -> Surface:
         colour = reflection.reference
         return Surface(
-            box, part, crop_alpha, reflection, small, where, light.level_on(colour), light.tint_on(colour), _noise(crop, part), soft
+            box, part, crop_alpha, reflection, small, where, light.level_on(colour), light.tint_on(colour), _noise(crop, part), crop_hard
         )
 
     if len(references) == 1:

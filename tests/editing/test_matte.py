@@ -66,7 +66,9 @@ def test_a_hand_drawn_mask_is_snapped_and_a_soft_one_kept() -> None:
     assert matte_error(snapped, mask) < 0.6 * matte_error(drawn, mask)
     soft = cv2.GaussianBlur(mask.astype(np.uint8) * 255, (0, 0), 20)
     kept = from_user_mask(soft, photo)
-    assert kept.soft and np.array_equal(kept.alpha, soft)
+    assert kept.hard is not None and np.array_equal(kept.alpha, soft)
+    # A small one too, whose edge is half of it.
+    assert from_user_mask(np.full((16, 16), 128, np.uint8), photo).hard is not None
 
 
 def test_a_small_hard_mask_is_still_a_hard_one_on_a_large_photo() -> None:
@@ -74,7 +76,7 @@ def test_a_small_hard_mask_is_still_a_hard_one_on_a_large_photo() -> None:
     photo = np.where(mask[..., None], np.uint8(60), np.uint8(200)) * np.ones((1, 1, 3), np.uint8)
     drawn = cv2.resize(mask.astype(np.uint8) * 255, (288, 216), interpolation=cv2.INTER_NEAREST)
     matte = from_user_mask(drawn, photo)
-    assert not matte.soft
+    assert matte.hard is None
     assert boundary_f(matte.alpha, mask) > 0.9
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import cv2
 import numpy as np
 import pytest
 
 from editing.apply import edit_photo
 from editing.color import decode_srgb, encode_srgb, hex_to_srgb
+from editing.matte import feather, refine
 from editing.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor, Remove, Rule, Texture, Tone
 from editing.select import Segments
 from imaging.arrays import BoolArray, UInt8Array
@@ -84,16 +87,88 @@ def test_a_feather_does_not_take_the_protection_off_a_thin_thing() -> None:
     assert (edited[20] < 100).all()
 
 
-def test_half_a_mask_is_half_an_edit() -> None:
-    photo = picture(WHITE, WHITE)
+def test_half_a_mask_is_half_an_edit_and_keeps_light_and_pattern() -> None:
+    y, x = np.mgrid[0:240, 0:320]
+    light = (0.15 + 0.85 * x / 320) * (0.7 + 0.3 * ((x // 16 + y // 16) % 2))
+    photo = encode_srgb((decode_srgb(hex_to_srgb("#C3A27B")[None, None]) * light[..., None]).astype(np.float32))
     job = PhotoRequest(
         concepts=[ConceptQuery(name="wall", prompts=["wall"], mask_attachment=0)],
         outputs=[Output(name="out", edits=[Edit(concept="wall", rule=Recolor(color=NAVY))])],
     )
-    half = encode(np.full(photo.shape[:2], 128, np.uint8), "png")
-    edited = decode_srgb(decode(edit_photo(photo, Segments.empty(), job, [half]).files[0]))
+    masks = (encode(np.full(photo.shape[:2], value, np.uint8), "png") for value in (128, 255))
+    half, whole = (decode(edit_photo(photo, Segments.empty(), job, [mask]).files[0]) for mask in masks)
+    ideal = encode_srgb((decode_srgb(photo) + decode_srgb(whole)) / np.float32(2))
+    assert np.abs(half.astype(int) - ideal).max() <= 4
+
+
+def test_under_a_feather_a_pattern_stays_a_pattern() -> None:
+    photo, mask = door("#C3A27B")
+    y, x = np.mgrid[0:240, 0:320]
+    photo = np.round(photo * (0.6 + 0.4 * ((x // 8 + y // 8) % 2))[..., None]).astype(np.uint8)
+    rule = {"door": Recolor(color=NAVY)}
+    soft, hard = (decode(edit_photo(photo, segments(mask), request(rule, feather=f), []).files[0]) for f in (12.0, 0.0))
+    share = feather(refine(mask.astype(np.uint8) * 255, photo), 12.0).alpha[..., None] / np.float32(255)
+    ideal = encode_srgb(decode_srgb(photo) * (1 - share) + decode_srgb(hard) * share).astype(int)
+    inside = cv2.erode(mask.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    # Red and purple squares of up to 83 codes, when dark ones were taken for a mixture with the red wall.
+    assert np.abs(soft - ideal)[inside].max() < 12
+
+
+def test_feathered_surfaces_that_meet_may_be_painted_in_any_order() -> None:
+    photo, wall = picture(WHITE, RED), upper()
+    rules = {"wall": Recolor(color=NAVY), "floor": Recolor(color="#C3A27B")}
+    jobs = (request({name: rules[name] for name in order}, feather=12.0) for order in (("wall", "floor"), ("floor", "wall")))
+    first, second = jobs
+    one = decode(edit_photo(photo, segments(wall, ~wall), first, []).files[0]).astype(int)
+    other = decode(edit_photo(photo, segments(~wall, wall), second, []).files[0])
+    assert np.abs(one - other).max() <= 4
+
+
+def test_a_thin_thing_between_two_painted_surfaces_is_left_alone() -> None:
+    joint, oak = "#D8D4CC", "#C3A27B"
+    codes = np.empty((240, 320, 3), np.float32)
+    codes[:118], codes[118:121], codes[121:] = (hex_to_srgb(c) for c in (WHITE, joint, oak))
+    photo = cv2.GaussianBlur(codes, (0, 0), 0.5).round().astype(np.uint8)
+    y = np.arange(240)[:, None] * np.ones((1, 320), int)
+    rules: dict[str, Rule] = {"wall": Recolor(color=NAVY), "floor": Recolor(color=BLACK)}
+    edited = decode(edit_photo(photo, segments(y < 118, y >= 121), request(rules), []).files[0])
+    luma = np.array([0.299, 0.587, 0.114])
+    assert (edited[60] < 90).all() and (edited[180] < 90).all()
+    # It fell to (0, 48, 94).
+    assert np.abs(edited[118:121] @ luma - photo[118:121] @ luma).max() < 6
+
+
+def test_what_lies_behind_a_soft_mask_is_painted_through_it() -> None:
+    photo = picture(WHITE, WHITE)
+    photo[:, 160:] = hex_to_srgb(RED)
+    ramp = np.clip((np.arange(320) - 100) * 255 / 60, 0, 255)[None] * np.ones((240, 1))
+    job = PhotoRequest(
+        concepts=[
+            ConceptQuery(name="wall", prompts=["wall"]),
+            ConceptQuery(name="lamp", prompts=["lamp"], kind="object", mask_attachment=0),
+        ],
+        outputs=[Output(name="out", edits=[Edit(concept="wall", rule=Recolor(color=NAVY))])],
+    )
+    wall = np.broadcast_to(np.arange(320) < 160, (240, 320))
+    edited = decode(edit_photo(photo, segments(wall), job, [encode(ramp.astype(np.uint8), "png")]).files[0])
     white, navy = (decode_srgb(hex_to_srgb(c)[None])[0] for c in (WHITE, NAVY))
-    assert np.abs(edited - (white + navy) / 2).max() < 0.03
+    share = 1 - ramp[0, 104:150, None] / 255
+    # Purple, when the ramp was taken for a mixture with the red lamp.
+    assert np.abs(edited[120, 104:150].astype(int) - encode_srgb((white + share * (navy - white)).astype(np.float32))).max() < 10
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(("wall", "lamp", "floor"))))
+def test_a_removal_between_two_paints_leaves_no_line_either(order: tuple[str, ...]) -> None:
+    photo, wall = picture(WHITE, RED), upper()
+    lamp = np.zeros_like(wall)
+    lamp[30:60, 250:280] = True
+    photo[lamp] = (90, 160, 90)
+    rules: dict[str, Rule] = {"wall": Recolor(color=NAVY), "floor": Recolor(color=BLACK), "lamp": Remove(mode="inpaint")}
+    concepts = [ConceptQuery(name=name, prompts=[name], kind="object" if name == "lamp" else "surface") for name in rules]
+    edits = [Edit(concept=name, rule=rules[name]) for name in order]
+    job = PhotoRequest(concepts=concepts, outputs=[Output(name="out", edits=edits)])
+    edited = decode(edit_photo(photo, segments(wall & ~lamp, ~wall, lamp), job, []).files[0]).astype(int)
+    assert np.abs(edited - picture(NAVY, BLACK))[110:130, :200].max() < 16
 
 
 @pytest.mark.parametrize("rule", [Recolor(color=NAVY, strength=0.0), Tone(), Texture(texture="marble", strength=0.0)])
