@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from operations.manifest import sha256_of
+
+
+def models_root(environment: Mapping[str, str]) -> Path:
+    """The models' volume. Its two spellings are one setting: `respray weights fetch`, the first step, has refused two that differ."""
+    return Path(environment.get("MODEL_PATH") or environment.get("MODEL_CACHE_DIR") or "/models")
 
 
 def graph_hash(graphs: list[Path]) -> str:
@@ -19,7 +25,7 @@ def engine_folder(root: Path, graphs: list[Path], *, gpu: str, compute_capabilit
     """`root/<gpu>-sm<cc>/trt-<version>/<precision>-<graph hash>`, for example `engines/nvidia-l4-sm89/trt-10.13.3/fp16-3f...`.
 
     An engine serves one GPU model, one TensorRT version and one graph. Pods of different kinds can share a volume: each finds
-    its own engines and none overwrites another's.
+    its own engines and none overwrites another's. What an engine was built with besides (its profile) is in its file's name.
     """
     for name, value, pattern in (("compute capability", compute_capability, r"\d+\.\d+"), ("TensorRT version", tensorrt, r"\d+(\.\d+)+")):
         if not re.fullmatch(pattern, value):

@@ -30,13 +30,6 @@ class Weights(_Strict):
     patterns: list[str] = ["*.json", "*.safetensors", "*.txt"]
 
 
-class Thresholds(_Strict):
-    """`score` keeps an instance (sigmoid(logit) x sigmoid(presence)); `mask` makes its probabilities binary."""
-
-    score: float = Field(default=0.5, ge=0.0, le=1.0)
-    mask: float = Field(default=0.5, ge=0.0, le=1.0)
-
-
 class Inference(_Strict):
     """How a worker container for this model is started (the seeds' `inference` block)."""
 
@@ -54,7 +47,6 @@ class ModelPreset(_Strict):
     precision: Literal["fp16", "fp32"]
     vram_gb: float = Field(ge=0)
     weights: Weights
-    thresholds: Thresholds = Thresholds()
     inference: Inference
 
 

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 EXPIRES_AFTER = 3 * 86400.0
 """Seconds after which an owed callback is given up: receivers that were away for days have other ways to find out."""
+GONE_FOR = 3600.0
+"""Seconds for which an address that answered 410 is sent nothing: one that said so by mistake must not need a restart of all workers."""
 _MARGIN = 5.0
 """Seconds of a lease beyond the longest delivery, for the waits around it."""
 _MOST_REMEMBERED = 10_000
@@ -48,7 +50,7 @@ class Deliverer:
         schedule = Schedule()
         self.lease = (len(schedule.waits) + 1) * timeout + sum(schedule.waits) * (1 + schedule.jitter) + _MARGIN
         self._down: dict[str, float] = {}
-        self._gone: set[str] = set()
+        self._gone: dict[str, float] = {}
 
     def leased(self, callback: CallbackRecord) -> CallbackRecord:
         """The callback with this worker as the one who delivers it; without a secret it stays owed, and says why."""
@@ -168,13 +170,13 @@ class Deliverer:
     async def _tell(self, client: CallbackClient, event: CallbackEvent) -> Delivery:
         # A receiver that has just used up all retries gets one attempt per callback for a while: it is down, not busy.
         down = self._down.get(event.url, 0.0) > time.time()
-        if event.url in self._gone:
+        if self._gone.get(event.url, 0.0) > time.time():
             result = Delivery("gone", 0, 410, "the receiver answered 410 Gone to an earlier callback")
         else:
             with self._metrics.callback_seconds.time():
                 result = await client.deliver(event, retries=0 if down else None)
-        if result.outcome == "gone" and len(self._gone) < _MOST_REMEMBERED:
-            self._gone.add(event.url)
+            if result.outcome == "gone" and len(self._gone) < _MOST_REMEMBERED:
+                self._gone[event.url] = time.time() + GONE_FOR
         if result.outcome == "owed" and len(self._down) < _MOST_REMEMBERED:
             self._down[event.url] = time.time() + 30.0
         else:

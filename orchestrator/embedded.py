@@ -19,10 +19,15 @@ from serving.targets import target
 PROJECT = PRESETS_FILE.parent
 
 
+def chosen_model(settings: Settings) -> str:
+    """MODEL_NAME, or what it means where it is not set: the demo model, and SAM3 where a real one is required."""
+    return settings.model_name or ("sam3" if settings.require_real_model else "demo")
+
+
 def check_model(settings: Settings) -> None:
     """Raise SettingsError for a MODEL_NAME that does not exist, and for the demo model where a real one is required."""
     try:
-        refuse_demo(choose_preset(settings.model_name or ("sam3" if settings.require_real_model else "demo")), settings.require_real_model)
+        refuse_demo(choose_preset(chosen_model(settings)), settings.require_real_model)
     except OperationsError as error:
         raise SettingsError(str(error)) from None
 
@@ -30,7 +35,7 @@ def check_model(settings: Settings) -> None:
 def find_graphs(settings: Settings) -> Path:
     """The exported graphs of MODEL_NAME: of the checkout for the demo, below MODEL_PATH otherwise. Raises SettingsError."""
     check_model(settings)
-    name = settings.model_name or "demo"
+    name = chosen_model(settings)
     preset = choose_preset(name)
     folder = (PROJECT / preset.weights.folder if preset.weights.folder else settings.model_path / name) / "graphs"
     if not (folder / "spec.json").is_file():

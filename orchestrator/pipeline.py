@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 from editing.request import PhotoReport, PhotoRequest
@@ -21,9 +22,15 @@ ATTEMPTS = 4
 """How often one photo is tried: a photo that takes the server down each time must not do so forever."""
 PATIENCE = 120.0
 """Seconds that a photo waits for Triton to come back before its job is handed back to the queue."""
+ALONE_ATTEMPTS = 2
+"""How often a photo may run out of memory while nothing else of this worker is in the pipeline: another worker's photos may be."""
+ALONE_PAUSE = 1.0
+"""Seconds between these attempts."""
 
 # How CUDA, ONNX Runtime and TensorRT say it, in lower case.
 _OUT_OF_MEMORY = ("out of memory", "out_of_memory", "failed to allocate memory", "bfcarena")
+# How Triton's Python backend says that /dev/shm is full.
+_OUT_OF_SHARED_MEMORY = "shared memory pool size"
 
 
 class Pipeline(Protocol):
@@ -42,8 +49,16 @@ class Pipeline(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Place:
+    """One of the limit's places: how often the limit had been halved when it was taken, and whether it was then the only one there is."""
+
+    halvings: int
+    alone: bool
+
+
 class AdaptiveLimit:
-    """A semaphore whose size halves when the accelerator runs out of memory, and grows back one by one after a run of successes."""
+    """A semaphore whose size halves when memory runs out, and grows back one by one after a run of successes."""
 
     GROW_AFTER = 50
 
@@ -51,26 +66,32 @@ class AdaptiveLimit:
         self.most = self.size = size
         self._used = 0
         self._successes = 0
+        self._halvings = 0
         self._changed = asyncio.Event()
 
     @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
+    async def slot(self) -> AsyncIterator[Place]:
         """Hold one of the places."""
         while self._used >= self.size:
             self._changed.clear()
             await self._changed.wait()
         self._used += 1
         try:
-            yield
+            yield Place(self._halvings, alone=self.size == 1)
         finally:
             # Nothing is awaited here: a place must come back also where the task is cancelled a second time.
             self._used -= 1
             self._changed.set()
 
-    def halve(self) -> int:
-        """Fewer at the same time from now on; returns the new size."""
-        self.size, self._successes = max(1, self.size // 2), 0
-        return self.size
+    def halve(self, place: Place) -> bool:
+        """Fewer at the same time from now on; whether that changed anything.
+
+        The photos of one batch all fail with it: only the first of them halves, the others had begun before.
+        """
+        if place.halvings < self._halvings or self.size == 1:
+            return False
+        self.size, self._successes, self._halvings = self.size // 2, 0, self._halvings + 1
+        return True
 
     def succeeded(self) -> int:
         """Count a success towards growing back; returns the size."""
@@ -91,31 +112,39 @@ class PipelineGate:
         metrics.pipeline_limit.set(concurrency)
 
     async def infer(self, photo: bytes, request: PhotoRequest, attachments: Sequence[bytes]) -> tuple[PhotoReport, list[bytes]]:
-        """Edit one photo. Raises PhotoRefused, and the other errors when repeating did not help."""
-        for attempt in range(1, ATTEMPTS + 1):
+        """Edit one photo. Raises PhotoRefused, and the other errors when repeating did not help.
+
+        Running out of memory counts only where the photo was alone: before that, each repetition meets fewer others.
+        """
+        attempt, alone = 1, 0
+        while True:
             try:
-                async with self.limit.slot():
+                async with self.limit.slot() as place:
                     result = await self.pipeline.infer(photo, request, attachments)
                 self._metrics.pipeline_limit.set(self.limit.succeeded())
                 return result
             except OutOfMemory as error:
-                size = self.limit.halve()
-                self._metrics.pipeline_limit.set(size)
                 self._metrics.retries.labels("out_of_memory").inc()
-                self._events.worker("loading", f"the accelerator is out of memory; going on with {size} photo(s) at the same time")
-                if attempt == ATTEMPTS:
-                    raise OutOfMemory(f"the photo does not fit into the accelerator's memory, also alone: {error}") from None
+                if self.limit.halve(place):
+                    self._metrics.pipeline_limit.set(self.limit.size)
+                    self._events.worker("loading", f"{error}; going on with {self.limit.size} photo(s) at the same time")
+                if place.alone:
+                    alone += 1
+                    if alone == ALONE_ATTEMPTS:
+                        raise PipelineFailed(f"the photo does not fit into memory, also alone: {error}") from None
+                    await asyncio.sleep(ALONE_PAUSE)
             except PipelineFailed as error:
                 if attempt > 1:
                     raise
                 log.warning("the pipeline failed and is tried once more: %s", error)
+                attempt += 1
             except PipelineUnavailable as error:
                 self._metrics.retries.labels("pipeline").inc()
                 if attempt == ATTEMPTS:
                     raise
                 log.warning("Triton did not answer (%s); waiting for it to be ready", error)
+                attempt += 1
                 await self.wait_until_ready(str(error))
-        raise AssertionError("unreachable")
 
     async def wait_until_ready(self, reason: str = "") -> None:
         """Return as soon as the pipeline is ready. Raises PipelineUnavailable when the patience is used up."""
@@ -141,8 +170,13 @@ class TritonPipeline:
         except PhotoError as error:
             raise PhotoRefused(str(error)) from None
         except ServingError as error:
-            if any(sign in str(error).lower() for sign in _OUT_OF_MEMORY):
-                raise OutOfMemory(str(error)) from None
+            said = str(error).lower()
+            if _OUT_OF_SHARED_MEMORY in said:
+                raise OutOfMemory(
+                    f"/dev/shm of the Triton server is full; give it more (Docker: --shm-size) or lower BATCH_CONCURRENCY ({error})"
+                ) from None
+            if any(sign in said for sign in _OUT_OF_MEMORY):
+                raise OutOfMemory(f"the accelerator is out of memory ({error})") from None
             if isinstance(error, ServerUnavailable):
                 raise PipelineUnavailable(str(error)) from None
             raise PipelineFailed(str(error)) from None

@@ -26,6 +26,7 @@ sys.path.insert(0, str(ROOT))
 from scenes import CONCEPTS, render, sample_room  # noqa: E402 (the repository root must be on the path first)
 from scenes.dataset import FIRST_HELD_OUT_SEED  # noqa: E402
 from scenes.vocabulary import encode, foreign_prompt  # noqa: E402
+from segmentation.prepare import to_square  # noqa: E402
 
 TARGETS = {"floor": 0.90, "wall": 0.90, "ceiling": 0.90, "sofa": 0.75, "bed": 0.75, "window": 0.75, "door": 0.75, "rug": 0.75,
            "curtain": 0.75}
@@ -45,9 +46,7 @@ class Predictor:
     def __call__(self, photo: np.ndarray, prompts: list[str]) -> tuple[np.ndarray, np.ndarray]:
         """Photo (H,W,3) uint8 sRGB -> region probabilities (N,H,W) float32 and presence (N,)."""
         h, w = photo.shape[:2]
-        shrinking = h * w > self.size * self.size
-        square = cv2.resize(photo, (self.size, self.size), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
-        pixels = torch.from_numpy(square.transpose(2, 0, 1).copy())[None].float() / 127.5 - 1
+        pixels = torch.from_numpy(to_square(photo, self.size).transpose(2, 0, 1).copy())[None].float() / 127.5 - 1
         vision = self.model.vision_encoder(pixels)
         ids, attention = (torch.from_numpy(a) for a in encode(self.tokenizer, prompts))
         n = len(prompts)

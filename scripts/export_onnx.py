@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 from segmentation.errors import ParityError, SegmentationError
 
-DEFAULT_THRESHOLDS = {"transformers": 0.3, "meta": 0.5}
 STEPS = 8
 
 
@@ -68,9 +67,6 @@ def export(
     weights: Annotated[
         Weights, typer.Option(help="fp16-storage: FP32 computing, weights stored as FP16 where that is exact (auto: for the demo).")
     ] = Weights.auto,
-    threshold: Annotated[
-        float | None, typer.Option(min=0.01, max=0.99, help="Score an instance needs [0.3; with Meta's token 0.5].")
-    ] = None,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
     skip_parity: Annotated[bool, typer.Option(help="Do not compare with PyTorch.")] = False,
 ) -> None:
@@ -85,7 +81,6 @@ def export(
             attention=attention,
             cls_token=text_cls_token,
             weights=weights,
-            threshold=threshold,
             revision=revision,
             skip_parity=skip_parity,
         )
@@ -108,7 +103,6 @@ def run_export(
     attention: Attention,
     cls_token: ClsToken,
     weights: Weights,
-    threshold: float | None,
     revision: str | None,
     skip_parity: bool,
 ) -> "list[TensorParity]":
@@ -153,7 +147,6 @@ def run_export(
                 attention=attention.value,
                 queries=queries,
                 cls_token=cls_token.value,
-                threshold=threshold or DEFAULT_THRESHOLDS[cls_token.value],
                 half_storage=half_storage,
                 check=not skip_parity,
                 step=step,

@@ -91,7 +91,6 @@ def export(model: Any, out: Path, precision: str, attention: str, report: dict[s
             attention="ort" if attention == "ort" else "explicit",
             queries=32,
             cls_token="transformers",
-            threshold=0.3,
             half_storage=False,
             check=False,
             step=lambda text: console.print(f"  {text}", highlight=False),

@@ -123,7 +123,6 @@ def export_model(
     attention: AttentionKernel,
     queries: int,
     cls_token: ClsToken,
-    threshold: float,
     half_storage: bool,
     check: bool,
     step: Callable[[str], None],
@@ -160,7 +159,6 @@ def export_model(
         attention=attention,
         cls_token=cls_token,
         opset=OPSET,
-        threshold=threshold,
         graphs=files,
         tokenizer=stored_file(tokenizer),
     )

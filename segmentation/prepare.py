@@ -21,6 +21,9 @@ def to_square(photo: np.ndarray, size: int) -> np.ndarray:
     """
     if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8 or 0 in photo.shape:
         raise TensorError(f"a photo must be uint8 [H, W, 3] with at least one pixel, not {photo.dtype} {list(photo.shape)}")
-    # Averaging avoids aliasing when either side shrinks; transformers' antialiased bilinear filter does the same job.
-    shrinks = photo.shape[0] > size or photo.shape[1] > size
-    return cv2.resize(photo, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    height, width = photo.shape[:2]
+    if height > size or width > size:
+        # Averaging avoids aliasing, as transformers' antialiased bilinear filter does. Sides that grow come after: where one side grows,
+        # OpenCV's INTER_AREA averages neither of them.
+        photo = cv2.resize(photo, (min(width, size), min(height, size)), interpolation=cv2.INTER_AREA)
+    return cv2.resize(photo, (size, size), interpolation=cv2.INTER_LINEAR)

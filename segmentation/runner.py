@@ -125,10 +125,9 @@ class Segmenter:
         outputs = self.concept_decoder({**features, "text_features": text_features, "text_mask": text_mask})
         return Decoded(**{name: outputs[name] for name in DECODED})
 
-    def segment(self, photo: np.ndarray, prompts: Sequence[str], threshold: float | None = None) -> list[ConceptMasks]:
-        """Segment a photo (uint8 [H, W, 3] sRGB) by every prompt; `threshold` defaults to the spec's."""
+    def segment(self, photo: np.ndarray, prompts: Sequence[str], threshold: float = 0.5) -> list[ConceptMasks]:
+        """Segment a photo (uint8 [H, W, 3] sRGB) by every prompt; instances above `threshold`, by default a job's."""
         features = self.encode_images(to_square(photo, self.spec.image_size)[None])
         text_features, text_mask = self.encode_prompts(prompts)
         decoded = self.decode(features, text_features[None], text_mask[None])
-        level = self.spec.threshold if threshold is None else threshold
-        return [decoded.concept(0, index, level) for index in range(len(prompts))]
+        return [decoded.concept(0, index, threshold) for index in range(len(prompts))]

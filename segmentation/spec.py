@@ -3,7 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -48,7 +48,6 @@ class ModelSpec(_Frozen):
         weights: how the graphs' files hold the weights ("fp16-storage": FP16 with a Cast to FP32 in front of each use).
         attention: "explicit" runs everywhere, "ort" (fused operators) in ONNX Runtime only.
         cls_token: prompt as in transformers (text only) or as in Meta's code (with the geometry encoder's CLS token).
-        threshold: least score of an instance, exclusive.
         region_source: what `region` is made from.
         vocabulary, pad_id: number of token ids, and the id that fills up to `text_length`.
     """
@@ -71,10 +70,15 @@ class ModelSpec(_Frozen):
     attention: Literal["explicit", "ort"]
     cls_token: Literal["transformers", "meta"]
     opset: int = Field(ge=17)
-    threshold: float = Field(gt=0, lt=1)
     region_source: Literal["semantic_head"] = "semantic_head"
     graphs: dict[GraphName, GraphFiles]
     tokenizer: StoredFile
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_threshold(cls, data: Any) -> Any:
+        """Earlier exports carry a threshold, which no server ever read: a request says it per concept."""
+        return {name: value for name, value in data.items() if name != "threshold"} if isinstance(data, dict) else data
 
     @model_validator(mode="after")
     def _sizes_agree(self) -> "ModelSpec":

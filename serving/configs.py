@@ -116,7 +116,12 @@ def _python(name: str, signature: Signature, instances: int) -> pb.ModelConfig:
 
 def _graph(spec: ModelSpec, target: Target, signed: dict[str, Signature], name: GraphName, plans: bool) -> pb.ModelConfig:
     is_text = name == "sam3_text_encoder"
-    config = _base(name, signed[name], target.max_texts if is_text else target.max_photos)
+    largest = {
+        "sam3_image_encoder": target.max_photos,
+        "sam3_text_encoder": target.max_texts,
+        "sam3_concept_decoder": target.decoder_photos,
+    }
+    config = _base(name, signed[name], largest[name])
     file = spec.graphs[name].model.file
     if target.name == "embedded":
         config.backend = "python"
@@ -155,9 +160,12 @@ def _place(config: pb.ModelConfig, target: Target, name: GraphName) -> None:
 
 
 def _warm_up(config: pb.ModelConfig, target: Target, signature: Signature) -> None:
-    """Zeros through every bucket of concepts, so that no photo pays for memory and kernel selection. On a CPU one shape is enough."""
+    """Zeros through every bucket of concepts, so that no photo pays for memory and kernel selection. On a CPU one shape is enough.
+
+    The largest first: the memory that it takes serves the smaller ones, which could not join theirs to make room for it.
+    """
     varies = any(ANY in tensor.dims for tensor in signature.inputs)
-    sizes: Sequence[int] = target.buckets if varies and target.name != "embedded" else (1,)
+    sizes: Sequence[int] = target.buckets[::-1] if varies and target.name != "embedded" else (1,)
     for size in sizes:
         sample = config.model_warmup.add(name=f"{config.name}_{size}", batch_size=1)
         for tensor in signature.inputs:
@@ -166,8 +174,12 @@ def _warm_up(config: pb.ModelConfig, target: Target, signature: Signature) -> No
 
 
 def _ensemble(target: Target, signed: dict[str, Signature]) -> pb.ModelConfig:
-    """Encoder and decoder joined: the feature maps (56 MB per photo in FP16 at full size) never leave the server's memory."""
-    config = _base("sam3", signed["sam3"], target.max_photos)
+    """Encoder and decoder joined: the feature maps (56 MB per photo in FP16 at full size) never leave the server's memory.
+
+    Triton takes no ensemble with larger batches than its smallest model. That costs nothing: requests are of one photo, and the batches of
+    encoder and decoder are made behind it.
+    """
+    config = _base("sam3", signed["sam3"], target.decoder_photos)
     config.platform = "ensemble"
     for name in ("sam3_image_encoder", "sam3_concept_decoder"):
         step = config.ensemble_scheduling.step.add(model_name=name, model_version=-1)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import secrets
 import signal
 import subprocess
@@ -27,25 +26,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from operations import weights
-from operations.engine_cache import engine_folder
 from operations.errors import OperationsError
-from operations.model_presets import ModelPreset, choose_preset
-from operations.volume_lock import VolumeLock
-from serving import allocator, guard
+from serving import allocator, guard, preparation
 from serving.configs import PLAN_CONFIG
-from serving.errors import HostError, ServerStartError, ServingError
+from serving.errors import ServerStartError, ServingError
 from serving.keeper import Restarts
 from serving.preflight import SEGMENT_PREFIX, check_shared_memory
-from serving.repository import ENGINE_SCRIPT, build, needed_shared_memory
+from serving.repository import build, needed_pool, needed_shared_memory
 from serving.targets import target
 
-PROJECT = Path(__file__).resolve().parents[1]
 # Everything but inference and health answers only to a key that is made at the start and given to no one ...
 RESTRICTED = "metadata,statistics,model-config,shared-memory,model-repository,trace,logging"
 # ... unless TRITON_BENCHMARK is set, for perf_analyzer and `respray bench`.
 RESTRICTED_BENCHMARK = "shared-memory,model-repository,trace,logging"
 DRAIN_SECONDS = 30
+PINNED_POOL = 256 << 20  # Triton's default
 # Python models' shared memory: named, so that what a crashed Triton leaves behind can be told from other programs' and removed.
 TRITON_SEGMENTS = f"{SEGMENT_PREFIX}triton_"
 
@@ -75,44 +70,9 @@ def ready(port: int) -> bool:
         return False
 
 
-def models_root(environment: Mapping[str, str]) -> Path:
-    """The models' volume. Its two spellings are one setting: `respray weights fetch`, the first step, has refused two that differ."""
-    return Path(environment.get("MODEL_PATH") or environment.get("MODEL_CACHE_DIR") or "/models")
-
-
-def prepare_graphs(environment: Mapping[str, str]) -> tuple[ModelPreset, Path]:
-    """Bring the model to the volume and export it where its graphs are missing. HostError when a step fails; it has told why itself."""
-    _step(["respray", "weights", "fetch"], "the model's weights could not be fetched")
-    preset = choose_preset(environment.get("MODEL_NAME") or "sam3")
-    folder = weights.model_folder(preset, models_root(environment))
-    graphs = folder / weights.GRAPHS
-    if not (graphs / "spec.json").is_file():
-        command = [sys.executable, str(PROJECT / "scripts" / "export_onnx.py"), "--checkpoint", str(folder / weights.CHECKPOINT)]
-        with VolumeLock(folder / ".export.lock"):
-            if not (graphs / "spec.json").is_file():
-                _step([*command, "--precision", preset.precision, "--out", str(graphs)], f"{preset.name} could not be exported")
-    return preset, graphs
-
-
-def prepare_engines(repository: Path, preset: ModelPreset, graphs: Path, environment: Mapping[str, str]) -> None:
-    """Build TensorRT engines for this GPU where the volume has none, and link them into the repository."""
-    name, capability = _gpus("name,compute_cap")[0].rsplit(", ", 1)
-    version = re.match(r"\d+(\.\d+)*", environment.get("TRT_VERSION", ""))
-    files = sorted(path for path in graphs.glob("*") if path.name.endswith((".onnx", ".data")))
-    folder = engine_folder(
-        models_root(environment) / "engines",
-        files,
-        gpu=name,
-        compute_capability=capability,
-        tensorrt=version.group() if version else "0.0",
-        precision=preset.precision,
-    )
-    with VolumeLock(folder / ".lock"):
-        _step(["sh", str(repository / ENGINE_SCRIPT)], "TensorRT engines could not be built", ENGINE_CACHE=str(folder))
-
-
-def triton_command(repository: Path, role: str, environment: Mapping[str, str], plans: bool) -> list[str]:
+def triton_command(repository: Path, role: str, environment: Mapping[str, str], plans: bool, gpus: int = 1) -> list[str]:
     """tritonserver's command line. Loopback only for `work`; what is not inference, health or metadata needs a key that nobody has."""
+    pool = needed_pool(repository)
     address = environment.get("TRITON_ADDRESS", "127.0.0.1" if role == "work" else "0.0.0.0")
     metrics = environment.get("TRITON_METRICS_ADDRESS", address)
     ports = Ports.of(environment)
@@ -135,36 +95,15 @@ def triton_command(repository: Path, role: str, environment: Mapping[str, str], 
     }
     if plans:
         flags["model-config-name"] = PLAN_CONFIG
+    if pool:
+        flags["pinned-memory-pool-byte-size"] = max(PINNED_POOL, gpus * pool)
     return [
         "tritonserver",
         "--disable-auto-complete-config",
         *(f"--{name}={value}" for name, value in flags.items()),
+        *(f"--cuda-memory-pool-byte-size={gpu}:{pool}" for gpu in range(gpus) if pool),
         f"--backend-config=python,shm-region-prefix-name={TRITON_SEGMENTS}",
     ]
-
-
-def _gpus(query: str) -> list[str]:
-    """nvidia-smi's answer, one line per GPU. HostError where there is none."""
-    try:
-        answer = subprocess.run(["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise HostError(
-            "no GPU is visible in this container; start it with --gpus all on a host with NVIDIA's container toolkit"
-        ) from error
-    return [line.strip() for line in answer.stdout.splitlines() if line.strip()]
-
-
-def _step(command: list[str], failure: str, **extra: str) -> None:
-    # In a session of its own, so that what a step has started itself (trtexec) ends with it.
-    with subprocess.Popen(command, env={**os.environ, **extra}, stdout=sys.stderr, start_new_session=True) as step:
-        try:
-            status = step.wait()
-        except BaseException:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(step.pid, signal.SIGKILL)
-            raise
-    if status != 0:
-        raise HostError(f"{failure}; the reason stands above")
 
 
 def _set_folders(repository: Path, mode: int) -> None:
@@ -276,9 +215,9 @@ def main(arguments: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
     try:
-        gpus = len(_gpus("name"))
-        preset, graphs = prepare_graphs(environment)
+        gpus = len(preparation.gpus("name"))
         chosen = target(environment.get("TRITON_TARGET", "onnxruntime"), gpus=gpus)
+        preset, graphs = preparation.prepare_graphs(environment, chosen)
         # The temporary folder is what is writable under a read-only root file system.
         repository = Path(tempfile.gettempdir()) / "respray" / "repository"
         _set_folders(repository, 0o755)  # an earlier start of this container has taken the permission to write away
@@ -286,10 +225,10 @@ def main(arguments: list[str]) -> int:
         check_shared_memory(needed_shared_memory(repository))
         plans = chosen.name == "tensorrt"
         if plans:
-            prepare_engines(repository, preset, graphs, environment)
+            preparation.prepare_engines(repository, preset, graphs, environment)
         _set_folders(repository, 0o555)
         worker = ["respray", "work", *rest] if role == "work" else None
-        command = triton_command(repository, role, environment, plans)
+        command = triton_command(repository, role, environment, plans, gpus)
         return Supervisor(Ports.of(environment)).run(command, worker, float(environment.get("START_TIMEOUT_SEC", "3600")))
     except (ServingError, OperationsError) as error:
         print(f"respray: {error}", file=sys.stderr)

@@ -54,7 +54,8 @@ def check_shared_memory(needed: int, folder: Path = SHARED_MEMORY) -> None:
         want = -(-needed // MEBIBYTE)
         raise HostError(
             f"{folder} has {free // MEBIBYTE} MiB free of {total // MEBIBYTE}; this model repository needs {want} MiB. "
-            f"Docker: --shm-size={want + total // MEBIBYTE - free // MEBIBYTE}m; otherwise: mount -o remount,size={want * 2}m {folder}"
+            f"Docker: --shm-size={want + total // MEBIBYTE - free // MEBIBYTE}m; otherwise: mount -o remount,size={want * 2}m {folder}. "
+            "That is for one photo of 12 megapixels; each further megapixel, and each at the same time, takes about 6 MiB more."
         )
 
 

@@ -17,7 +17,7 @@ HEADER = "# SAM3 at full size, FP16, target onnxruntime. Written by `python -m s
 
 
 def full_size() -> ModelSpec:
-    """facebook/sam3 as `scripts/export_onnx.py --precision fp16` exports it (sizes from transformers' `Sam3Config`)."""
+    """facebook/sam3 as `scripts/export_onnx.py --precision fp16 --attention ort` exports it (sizes from transformers' `Sam3Config`)."""
     graphs = {name: GraphFiles(model=StoredFile(file=f"{name}.onnx", sha256=NO_HASH, bytes=1)) for name in GRAPH_NAMES}
     return ModelSpec.model_validate(
         {
@@ -35,10 +35,9 @@ def full_size() -> ModelSpec:
             "queries": 32,
             "precision": "fp16",
             "weights": "fp16",
-            "attention": "explicit",
+            "attention": "ort",
             "cls_token": "transformers",
             "opset": 20,
-            "threshold": 0.3,
             "graphs": graphs,
             "tokenizer": StoredFile(file="tokenizer.json", sha256=NO_HASH, bytes=1),
         }

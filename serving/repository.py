@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -22,12 +23,17 @@ from serving import tensorrt
 from serving.errors import BuildError
 from serving.targets import Target
 
+log = logging.getLogger(__name__)
+
 SOURCES = Path(__file__).resolve().parents[1] / "model_repository"
 STAMP = "respray-build.json"
 ENGINE_SCRIPT = "build_engines.sh"
 VERSION = "1"
+TRITON_POOL = 64 << 20  # its default
 STUB_MEMORY = 1 << 20  # what the Python backend reserves per instance
 PHOTO_MEMORY = 12_000_000 * 3
+DETR_HEADS = 8
+MUCH = 100 << 20  # bytes of one matrix of attention, for each concept, that are worth a warning
 
 
 def build(graphs: Path, target: Target, out: Path, sources: Path = SOURCES, *, symlinks: bool = False) -> Path:
@@ -41,6 +47,7 @@ def build(graphs: Path, target: Target, out: Path, sources: Path = SOURCES, *, s
         spec = load_spec(graphs)
     except SpecError as error:
         raise BuildError(f"No model repository can be built from {graphs}: {error}") from error
+    _check_attention(spec, target, graphs)
     files = _texts(spec, target, sources)
     stamp = _stamp(spec, graphs, files)
     if _built(out).get("stamp") == stamp:
@@ -48,10 +55,11 @@ def build(graphs: Path, target: Target, out: Path, sources: Path = SOURCES, *, s
     if out.exists() and any(out.iterdir()) and not (out / STAMP).is_file():
         raise BuildError(f"{out} is not empty and was not built by this command; give an empty or new folder.")
     out.parent.mkdir(parents=True, exist_ok=True)
+    record = {"stamp": stamp, "shared_memory": shared_memory(spec, target), "gpu_pool": gpu_pool(spec, target)}
     staging = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
         _write(staging, spec, graphs, target, files, symlinks)
-        (staging / STAMP).write_text(json.dumps({"stamp": stamp, "shared_memory": shared_memory(spec, target)}))
+        (staging / STAMP).write_text(json.dumps(record))
         staging.chmod(0o755)
         if out.exists():
             shutil.rmtree(out)
@@ -68,12 +76,50 @@ def shared_memory(spec: ModelSpec, target: Target) -> int:
 
     Every tensor lies there twice, once as one model's output and once as the next one's input (measured with the demo model).
     """
-    cells = spec.grid**2
-    features = spec.channels * 21 * cells * (2 if spec.precision == "fp16" else 4)
-    masks = target.max_concepts * (spec.queries + 1) * spec.mask_size**2
+    features, masks = _features(spec), _masks(spec, target)
     instances = target.pipeline_instances + target.applier_instances + 3
     batch = target.max_photos * (features + masks) if target.name == "embedded" else masks
     return instances * STUB_MEMORY + 2 * (batch + PHOTO_MEMORY)
+
+
+def gpu_pool(spec: ModelSpec, target: Target) -> int:
+    """Bytes of Triton's own memory on each GPU for what passes from model to model there (an estimate); 0 where there is no GPU.
+
+    Two batches of features (one made, one used) and one more to put a batch together in, two batches of masks, and Triton's default for
+    the rest. What does not fit takes the way over the CPU's memory.
+    """
+    if target.name == "embedded":
+        return 0
+    features = (2 * target.max_photos + target.decoder_photos) * _features(spec)
+    return features + 2 * target.decoder_photos * _masks(spec, target) + TRITON_POOL
+
+
+def _features(spec: ModelSpec) -> int:
+    """Bytes of one photo's feature maps."""
+    return spec.channels * 21 * spec.grid**2 * (2 if spec.precision == "fp16" else 4)
+
+
+def _masks(spec: ModelSpec, target: Target) -> int:
+    """Bytes of one photo's masks and regions, with all concepts."""
+    return target.max_concepts * (spec.queries + 1) * spec.mask_size**2
+
+
+def _check_attention(spec: ModelSpec, target: Target, graphs: Path) -> None:
+    """BuildError for graphs that the target cannot run, a warning for those that need far more memory there than they have to."""
+    again = f"export the checkpoint again with --attention {target.attention}"
+    if target.name == "tensorrt" and spec.attention == "ort":
+        raise BuildError(f"The graphs in {graphs} hold ONNX Runtime's own attention, which TensorRT cannot read; {again}.")
+    matrix = DETR_HEADS * spec.grid**4 * (2 if spec.precision == "fp16" else 4)
+    if spec.attention != target.attention and matrix > MUCH:
+        log.warning(
+            "The graphs in %s write attention out: on the target %s each concept of a run takes %.1f GB for one matrix and its copies; %s.",
+            *(graphs, target.name, matrix / 1e9, again),
+        )
+
+
+def needed_pool(repository: Path) -> int:
+    """What `gpu_pool` said when the repository was built; 0 for a repository from elsewhere."""
+    return int(_built(repository).get("gpu_pool", 0))
 
 
 def needed_shared_memory(repository: Path) -> int:

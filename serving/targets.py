@@ -13,6 +13,7 @@ from typing import Literal, get_args
 from serving.errors import BuildError
 
 TargetName = Literal["embedded", "onnxruntime", "tensorrt"]
+Attention = Literal["explicit", "ort"]
 TARGETS: tuple[TargetName, ...] = get_args(TargetName)
 
 
@@ -20,7 +21,8 @@ TARGETS: tuple[TargetName, ...] = get_args(TargetName)
 class Target:
     """One place to run. Queue delays are in microseconds: how long the first request of a batch may wait for company.
 
-    `max_photos` bounds encoder and decoder batches, `max_concepts` is the largest bucket of concepts; together they bound the GPU memory.
+    `max_photos` bounds the encoder's batches, `max_concepts` is the largest bucket of concepts, and `max_decoded` bounds photos x concepts
+    of one run of the decoder, whose memory grows with that product; together they bound the GPU memory.
     `gpus` is how many devices get an instance of encoder and decoder (ignored by `embedded`, which uses what onnxruntime offers);
     `graph_threads` is how many cores one run of a graph may use on the CPU (`embedded` only; 0: all).
     """
@@ -28,6 +30,7 @@ class Target:
     name: TargetName
     max_photos: int = 4
     max_concepts: int = 16
+    max_decoded: int = 16
     max_texts: int = 16
     encoder_delay: int = 2000
     decoder_delay: int = 1000
@@ -51,6 +54,19 @@ class Target:
                 raise BuildError(f"{entry.name} is {value!r}; a whole number of at least {least} is accepted.")
 
     @property
+    def decoder_photos(self) -> int:
+        """Photos that the decoder takes at once. A photo with all concepts is always taken, by itself where need be."""
+        return max(1, min(self.max_photos, self.max_decoded // self.max_concepts))
+
+    @property
+    def attention(self) -> Attention:
+        """The form of attention that graphs for this target are to be exported with (`export_onnx.py --attention`).
+
+        TensorRT fuses the explicit form itself. ONNX Runtime would store its matrices, and has an operator of its own that does not.
+        """
+        return "explicit" if self.name == "tensorrt" else "ort"
+
+    @property
     def buckets(self) -> tuple[int, ...]:
         """Numbers of concepts to which requests are padded: powers of two, and `max_concepts` itself last; with `exact_buckets` all.
 
@@ -69,9 +85,11 @@ class Target:
 
 # embedded: a few cores, where waiting for a fuller batch gains nothing (batches still form while the encoder is busy) and padding costs;
 # more pipeline instances than cores, so that photos are decoded while others are encoded. The GPU targets' batch sizes bound memory to what
-# a 16 GB card has, by calculation; they have not been measured on a GPU.
+# a 16 GB card has, by calculation (docs/serving.md, "GPU memory"); they have not been measured on a GPU.
 DEFAULTS: dict[TargetName, Target] = {
-    "embedded": Target("embedded", encoder_delay=0, decoder_delay=0, applier_instances=2, pipeline_instances=4, exact_buckets=True),
+    "embedded": Target(
+        "embedded", max_decoded=64, encoder_delay=0, decoder_delay=0, applier_instances=2, pipeline_instances=4, exact_buckets=True
+    ),
     "onnxruntime": Target("onnxruntime"),
     "tensorrt": Target("tensorrt"),
 }

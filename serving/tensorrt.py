@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+from collections.abc import Iterable
+
 from tritonclient.grpc import model_config_pb2 as pb
 
+from operations.engine_cache import models_root
 from segmentation.spec import GraphName, ModelSpec
 from serving.targets import Target
 
 PLAN_FILE = "model.plan"
-CACHE_FOLDER = "/models/engine-cache"
+CACHE_FOLDER = "engine-cache"  # on the models' volume
 WORKSPACE = 8 << 30
 OPTIMUM_CONCEPTS = 4
 
@@ -29,15 +34,23 @@ def shapes(spec: ModelSpec, name: GraphName, photos: int, concepts: int) -> dict
 
 def profile(spec: ModelSpec, target: Target, name: GraphName) -> dict[str, str]:
     """`min`, `opt` and `max` shapes in the notation that trtexec and ONNX Runtime share: `input:1x2x3,other:4x5`."""
+    photos = target.max_photos if name == "sam3_image_encoder" else target.decoder_photos
     points = {
         "min": (1, 1),
-        "opt": (max(1, target.max_photos // 2), min(OPTIMUM_CONCEPTS, target.max_concepts)),
-        "max": (target.max_photos, target.max_concepts),
+        "opt": (max(1, photos // 2), min(OPTIMUM_CONCEPTS, target.max_concepts)),
+        "max": (photos, target.max_concepts),
     }
     return {
         point: ",".join(f"{key}:{'x'.join(map(str, shape))}" for key, shape in shapes(spec, name, *size).items())
         for point, size in points.items()
     }
+
+
+def identity(spec: ModelSpec, name: GraphName, settings: Iterable[str]) -> str:
+    """A short hash of the graph, its weights and everything an engine is built with: another one needs another engine."""
+    graph = spec.graphs[name]
+    parts = [graph.model.sha256, graph.data.sha256 if graph.data is not None else "", *settings]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
 def accelerate(config: pb.ModelConfig, spec: ModelSpec, target: Target, name: GraphName) -> None:
@@ -50,9 +63,7 @@ def accelerate(config: pb.ModelConfig, spec: ModelSpec, target: Target, name: Gr
         "precision_mode": "FP16" if spec.precision == "fp16" else "FP32",
         "max_workspace_size_bytes": str(WORKSPACE),
         "trt_engine_cache_enable": "1",
-        "trt_engine_cache_path": f"{CACHE_FOLDER}/{name}",
         "trt_timing_cache_enable": "1",
-        "trt_timing_cache_path": f"{CACHE_FOLDER}/{name}",
         "trt_profile_min_shapes": points["min"],
         "trt_profile_opt_shapes": points["opt"],
         "trt_profile_max_shapes": points["max"],
@@ -60,6 +71,10 @@ def accelerate(config: pb.ModelConfig, spec: ModelSpec, target: Target, name: Gr
     if spec.precision == "fp16":
         # This provider may lower what the graph keeps in FP32; layer norms are what suffers most.
         settings["trt_layer_norm_fp32_fallback"] = "1"
+    # ONNX Runtime makes this folder, but none above it: it lies directly on the volume. It tells engines apart by the names in the graph,
+    # not by the weights.
+    cache = str(models_root(os.environ) / f"{CACHE_FOLDER}-{name}-{identity(spec, name, (f'{k}={v}' for k, v in settings.items()))}")
+    settings |= {"trt_engine_cache_path": cache, "trt_timing_cache_path": cache}
     accelerator = config.optimization.execution_accelerators.gpu_execution_accelerator.add(name="tensorrt")
     for key, value in settings.items():
         accelerator.parameters[key] = value
@@ -69,6 +84,7 @@ def engine_script(spec: ModelSpec, target: Target) -> str:
     """A shell script that builds the encoder's and the decoder's engines for the GPU on which it runs, into $ENGINE_CACHE, once.
 
     The graphs carry their precision themselves, hence `--stronglyTyped`: TensorRT must not lower what was kept in FP32 for accuracy.
+    A plan's name holds a hash of what it was built from and with, so one of other weights, another profile or other flags is never taken.
     """
     lines = [
         "#!/bin/sh",
@@ -76,22 +92,20 @@ def engine_script(spec: ModelSpec, target: Target) -> str:
         "#   sh build_engines.sh && tritonserver --model-config-name=plan ...",
         "set -eu",
         'cd "$(dirname "$0")"',
-        f'cache="${{ENGINE_CACHE:-{CACHE_FOLDER}}}"',
+        f'cache="${{ENGINE_CACHE:-${{MODEL_PATH:-${{MODEL_CACHE_DIR:-/models}}}}/{CACHE_FOLDER}}}"',
         'mkdir -p "$cache"',
         'trtexec="$(command -v trtexec || echo /usr/src/tensorrt/bin/trtexec)"',
     ]
     names: tuple[GraphName, ...] = ("sam3_image_encoder", "sam3_concept_decoder")
     for name in names:
         points = profile(spec, target, name)
-        graph, plan = f"{name}/1/{spec.graphs[name].model.file}", f'"$cache/{name}.plan"'
+        flags = ["--stronglyTyped", f"--memPoolSize=workspace:{WORKSPACE >> 20}M", *(f"--{k}Shapes={v}" for k, v in points.items())]
+        graph, plan = f"{name}/1/{spec.graphs[name].model.file}", f'"$cache/{name}-{identity(spec, name, flags)}.plan"'
         lines += [
             "",
-            f"if [ ! -s {plan} ] || [ {graph} -nt {plan} ]; then",
-            f'  "$trtexec" --onnx={graph} --saveEngine={plan}.part --stronglyTyped \\',
-            f'    --memPoolSize=workspace:{WORKSPACE >> 20}M --timingCacheFile="$cache/timing.cache" --skipInference \\',
-            f"    --minShapes={points['min']} \\",
-            f"    --optShapes={points['opt']} \\",
-            f"    --maxShapes={points['max']}",
+            f"if [ ! -s {plan} ]; then",
+            f'  "$trtexec" --onnx={graph} --saveEngine={plan}.part --timingCacheFile="$cache/timing.cache" --skipInference \\',
+            f"    {' '.join(flags)}",
             f"  mv {plan}.part {plan}",
             "fi",
             f"ln -sf {plan} {name}/1/{PLAN_FILE}",

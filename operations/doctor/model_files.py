@@ -5,13 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from operations.doctor.finding import FAIL, PASS, WARN, Finding
+from operations.doctor.finding import FAIL, PASS, WARN, Finding, Status
 from operations.doctor.situation import Situation
 
 NAME = "model"
 TITLE = "Model files"
 
-_TRUE = ("1", "true", "yes", "on")
 # What an empty volume needs before the first download: 3.4 GB of weights, their graphs, and engines.
 _ROOM_GB = 12
 
@@ -23,20 +22,30 @@ def run(situation: Situation) -> list[Finding]:
         from operations.errors import OperationsError
         from operations.manifest import Manifest
         from operations.model_presets import choose_preset, refuse_demo
+        from orchestrator.embedded import chosen_model
+        from orchestrator.errors import SettingsError
+        from orchestrator.settings import load_settings
+        from segmentation.spec import SPEC_FILE
     except ImportError as error:
         return [Finding(FAIL, f"not checked: {error}", "install the packages first: see the check of Python packages")]
-    environment = situation.environment
-    name = environment.get("MODEL_NAME") or "demo"
-    root = Path(environment.get("MODEL_PATH") or environment.get("MODEL_CACHE_DIR") or "/models")
+    try:
+        # Where nobody has set up an intake yet, what runs is local work: `respray run` and the demo.
+        settings = load_settings(situation.environment, env_file=None, adapter=None if situation.adapter else "local")
+    except SettingsError as error:
+        return [Finding(FAIL, str(error), "correct them in the environment or in .env; docs/reference/settings.md lists what each accepts")]
+    name, root = chosen_model(settings), settings.model_path
     findings = []
     try:
         preset = choose_preset(name)
     except OperationsError as error:
         return [Finding(FAIL, str(error), "MODEL_NAME=sam3, or another of these")]
     try:
-        refuse_demo(preset, _real_required(situation))
+        refuse_demo(preset, settings.require_real_model)
     except OperationsError as error:
         findings.append(Finding(FAIL, str(error), "MODEL_NAME=sam3 (or REQUIRE_REAL_MODEL=false to try the demo)"))
+    if preset.demo and not situation.adapter and settings.require_real_model_setting is None:
+        what = "ADAPTER is not set: `respray run` takes the demo model, `respray work` means ADAPTER=runpod and refuses it"
+        findings.append(Finding(WARN, what, "ADAPTER=local to work with the demo model; for a worker, ADAPTER and MODEL_NAME=sam3"))
     folder = weights.model_folder(preset, root)
     found = weights.problems(preset, root, full=situation.full_checksums)
     manifest = None if found else Manifest.read(folder)
@@ -46,6 +55,8 @@ def run(situation: Situation) -> list[Finding]:
         findings.append(
             Finding(PASS, f"{name} ({preset.description}) in {folder}: {len(manifest.files)} files, {size / 1e6:.1f} MB, {how}")
         )
+        if not (folder / weights.GRAPHS / SPEC_FILE).is_file():
+            findings.append(_no_graphs(situation, folder / weights.CHECKPOINT, folder / weights.GRAPHS, preset.precision))
     elif not found:
         findings.append(Finding(PASS, f"{name} ({preset.description}) in {folder}: graphs as their specification describes them"))
     elif preset.weights.folder is not None:
@@ -58,10 +69,13 @@ def run(situation: Situation) -> list[Finding]:
     return findings
 
 
-def _real_required(situation: Situation) -> bool:
-    """REQUIRE_REAL_MODEL with its default: on wherever an intake other than `local` is set up."""
-    value = situation.environment.get("REQUIRE_REAL_MODEL", "").lower()
-    return value in _TRUE if value else situation.adapter not in ("", "local")
+def _no_graphs(situation: Situation, checkpoint: Path, graphs: Path, precision: str) -> Finding:
+    """The hub has a checkpoint only, and no server runs that. Where Triton is elsewhere, it is that one's folder that counts."""
+    attention = "explicit" if situation.environment.get("TRITON_TARGET") == "tensorrt" else "ort"
+    options = f"--checkpoint {checkpoint} --precision {precision} --attention {attention} --out {graphs}"
+    fix = f"pip install -e '.[export]' && python scripts/export_onnx.py {options} (without torch: docs/weights.md, From a private bucket)"
+    severity: Status = WARN if situation.environment.get("TRITON_URL") else FAIL
+    return Finding(severity, f"the weights were never exported: no graphs in {graphs}, and Triton serves nothing else", fix)
 
 
 def _volume(root: Path) -> list[Finding]:

@@ -63,16 +63,17 @@ def register(app: typer.Typer) -> None:
                 warm_up=warm_up,
             )
             if checkpoint is not None:
-                graphs = _export(checkpoint, precision, out)
+                graphs = _export(checkpoint, precision, chosen.attention, out)
             print(build_repository(graphs or DEMO_GRAPHS, chosen, out))
         except ServingError as error:
             raise SettingsError(str(error)) from None
 
 
-def _export(checkpoint: str, precision: str, out: Path) -> Path:
+def _export(checkpoint: str, precision: str, attention: str, out: Path) -> Path:
     """Run the exporter, which tells its own errors; the graphs lie beside the repository, where a second build finds them linked."""
-    graphs = out.parent / f"{out.name}-graphs-{precision}"
-    command = [sys.executable, str(EXPORTER), "--checkpoint", checkpoint, "--precision", precision, "--out", str(graphs)]
+    graphs = out.parent / f"{out.name}-graphs-{precision}-{attention}"
+    command = [sys.executable, str(EXPORTER), "--checkpoint", checkpoint, "--precision", precision]
+    command += ["--attention", attention, "--out", str(graphs)]
     if subprocess.run(command, check=False).returncode != 0:
         raise SettingsError(f"{checkpoint} could not be exported; the reason stands above")
     return graphs

@@ -16,6 +16,7 @@ from operations.manifest import MANIFEST, describe
 from operations.model_presets import ModelPreset, choose_preset, load_presets, refuse_demo
 from operations.s3_push import push as push_folder
 from operations.s3_sync import SyncSource
+from orchestrator.embedded import chosen_model
 from orchestrator.errors import ResprayError
 from orchestrator.settings import Settings, load_settings
 
@@ -104,7 +105,7 @@ def _engine_folder(
 def _chosen(model: str | None) -> tuple[Settings, ModelPreset]:
     settings = load_settings()
     with _plain_errors():
-        return settings, choose_preset(model or settings.model_name or ("sam3" if settings.require_real_model else "demo"))
+        return settings, choose_preset(model or chosen_model(settings))
 
 
 def sync_source(settings: Settings, always: bool = False) -> SyncSource | None:

@@ -142,7 +142,11 @@ class CeleryIntake(Intake):
         try:
             result = asyncio.run_coroutine_threadsafe(work(), loop).result()
         except JobFailed as error:
-            raise task.retry(exc=error, countdown=backoff(attempt), max_retries=None) from error
+            try:
+                raise task.retry(exc=error, countdown=backoff(attempt), max_retries=None) from error
+            except Reject as unsent:
+                # Redis did not take the next attempt, and Celery would throw this delivery away, the only one there is.
+                raise Reject(f"{error}; no further attempt could be sent: {unsent.reason}", requeue=True) from error
         except (HandedBack, FutureCancelled) as error:
             log.warning("%s", error)
             raise Reject(str(error), requeue=True) from error

@@ -90,7 +90,10 @@ async def _stdin() -> asyncio.StreamReader:
 
 
 async def _finish(worker: Worker, message: bytes, source: str, stop: asyncio.Event) -> bool | None:
-    """Do one job with all its attempts, here and now. Returns whether all of it was completed; None when it was handed back."""
+    """Do one job with all its attempts, here and now. Returns whether all of it was completed; None when it was handed back.
+
+    Once `stop` is set, no further attempt is begun: the last of them would record its photos as failed.
+    """
     for attempt in range(1, worker.attempts + 1):
         try:
             return (await worker.within_grace(worker.start(message, attempt), stop)).ok
@@ -100,6 +103,9 @@ async def _finish(worker: Worker, message: bytes, source: str, stop: asyncio.Eve
         except ResprayError as error:
             log.warning("%s: attempt %d: %s", source, attempt, error)
             await pause(stop, backoff(attempt, base=1.0))
+            if stop.is_set():
+                log.warning("%s: handed back after attempt %d", source, attempt)
+                return None
     return False
 
 

@@ -11,6 +11,8 @@ import contextlib
 import logging
 import os
 import signal
+import sys
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -43,7 +45,16 @@ class RunpodIntake:
         self._runpod: Any = None
 
     def run(self) -> None:
-        """Blocks. The SDK reads its own arguments from the command line (`--rp_serve_api`, `--test_input`)."""
+        """Blocks. The SDK reads its own arguments from the command line (`--rp_serve_api`, `--test_input`).
+
+        Raises SettingsError where the SDK would have nothing to take jobs from, or is not installed.
+        """
+        if not _has_source(sys.argv[1:]):
+            raise SettingsError(
+                "ADAPTER=runpod (the default) finds no jobs here: RUNPOD_WEBHOOK_GET_JOB, which Runpod sets in its workers, is missing. "
+                "Elsewhere set ADAPTER to queue_pull, bullmq, celery or local; to try this intake, give it --rp_serve_api, "
+                "--test_input JSON, or a file test_input.json"
+            )
         # Imported late: it reads its environment and prints while it is imported.
         try:
             import runpod
@@ -125,6 +136,19 @@ class RunpodIntake:
         self._events.worker("cleaning_up", "no more jobs are taken")
         if callable(self._before):
             self._before(number, frame)
+
+
+def _has_source(arguments: list[str]) -> bool:
+    """Whether the SDK would find jobs; it ends the process with a line about test_input.json where it does not.
+
+    The variables are Runpod's and read by its SDK, no settings of ours. Its arguments may be shortened, as argparse allows.
+    """
+    return (
+        "RUNPOD_WEBHOOK_GET_JOB" in os.environ
+        or os.environ.get("RUNPOD_REALTIME_PORT", "0") != "0"
+        or any(argument.startswith(("--test", "--rp_s")) for argument in arguments)
+        or Path("test_input.json").exists()
+    )
 
 
 def _message(job: dict[str, Any]) -> Any:

@@ -13,6 +13,8 @@ from segmentation.graphs.text_encoder import TextEncoder
 Precision = Literal["fp32", "fp16"]
 ClsToken = Literal["transformers", "meta"]
 PROMPT_TOKENS = 32
+# Of the query decoder: FP32 in FP16 graphs too.
+EXACT_BUFFERS = ("dim_t", "first_boxes")
 
 
 @dataclass(frozen=True)
@@ -66,14 +68,19 @@ def check_supported(model: Any) -> None:
 
 
 def _to_half(graphs: Graphs) -> None:
-    """FP16 weights and activations, except where FP16 is too coarse: everything about boxes, and the final scores."""
-    for graph in (graphs.image_encoder, graphs.text_encoder, graphs.concept_decoder):
-        graph.half()
-    for module in graphs.image_encoder.modules():
-        if isinstance(module, Rotation):
-            module.float()
+    """FP16 weights and activations, except where FP16 is too coarse: rotary tables, everything about boxes, and the final scores.
+
+    What stays FP32 is left alone: `half()` on the whole and `float()` on these parts would leave them rounded to FP16.
+    """
     decoder = graphs.concept_decoder.query_decoder
-    decoder.box_bias.float()
-    decoder.box_head.float()
-    for name in ("dim_t", "first_boxes"):
-        setattr(decoder, name, getattr(decoder, name).float())
+    exact = [module for module in graphs.image_encoder.modules() if isinstance(module, Rotation)] + [decoder.box_bias, decoder.box_head]
+    spared = {part for module in exact for part in module.modules()}
+    for graph in (graphs.image_encoder, graphs.text_encoder, graphs.concept_decoder):
+        for module in graph.modules():
+            if module in spared:
+                continue
+            for parameter in module.parameters(recurse=False):
+                parameter.data = parameter.data.half()
+            for name, buffer in list(module.named_buffers(recurse=False)):
+                if buffer.is_floating_point() and not (module is decoder and name in EXACT_BUFFERS):
+                    setattr(module, name, buffer.half())

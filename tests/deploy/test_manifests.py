@@ -53,6 +53,18 @@ def test_compose_is_consistent_in_itself() -> None:
         assert float(services[name]["stop_grace_period"].rstrip("s")) > grace, "Docker kills the worker before it has drained"
 
 
+def test_prometheus_finds_the_worker_of_either_profile_and_no_other() -> None:
+    """A target that a profile does not start would be reported as gone for ever."""
+    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+    jobs = yaml.safe_load((DEPLOY / "observe" / "prometheus.yaml").read_text())["scrape_configs"]
+    targets = [target.split(":")[0] for job in jobs if job["job_name"] == "respray" for target in job["static_configs"][0]["targets"]]
+    assert targets
+    for profile in ("cpu", "gpu"):
+        started = {name: service for name, service in services.items() if profile in service.get("profiles", [profile])}
+        names = {alias for service in started.values() for alias in service.get("networks", {}).get("default", {}).get("aliases", [])}
+        assert set(targets) <= names | set(started), f"--profile {profile}"
+
+
 def test_workflow_follows_github_s_schema_and_has_time_limits() -> None:
     workflows = sorted((ROOT / ".github" / "workflows").glob("*.yaml"))
     assert workflows
@@ -146,6 +158,8 @@ def test_pods_drain_for_longer_than_the_longest_job() -> None:
         pod = next(resource for resource in resources if resource["kind"] == "Deployment")["spec"]["template"]["spec"]
         assert pod["terminationGracePeriodSeconds"] > float(config["GRACE_PERIOD_SEC"])
         assert (float(config["GRACE_PERIOD_SEC"]) >= float(config["LONGEST_JOB_SEC"])) == finishes
+        # A job that is handed back spends an attempt on it, so where that is the rule the default of 5 would fail healthy jobs.
+        assert finishes or int(config["JOB_ATTEMPTS"]) >= 20
 
 
 def test_every_setting_that_deployments_use_exists() -> None:
@@ -166,8 +180,8 @@ def test_every_setting_that_deployments_use_exists() -> None:
 
 def test_either_spelling_of_the_models_folder_can_be_set_on_top_of_a_deployment() -> None:
     """They are one setting: a deployment that sets one would make the other an error, and /models is the default."""
+    from operations.engine_cache import models_root
     from orchestrator.settings import load_settings
-    from serving.container import models_root
 
     triton = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["triton"]["environment"]
     kustomization = yaml.safe_load((DEPLOY / "kubernetes" / "base" / "kustomization.yaml").read_text())

@@ -98,6 +98,61 @@ def test_storage_with_read_only_keys_fails_and_says_which_right_is_missing(
     assert unknown.status == FAIL and "STORAGE_ACCESS_KEY" in unknown.fix
 
 
+def test_keys_that_may_not_delete_everywhere_are_a_warning_that_names_what_stays(
+    s3_endpoint: str, s3_client: Any, s3_as: Callable[..., Any]
+) -> None:
+    """A worker deletes its markers and lease records only, so such keys work."""
+    s3_client.create_bucket(Bucket="narrow")
+    users = s3_as(service="iam")
+    users.create_user(UserName="worker")
+    allowed = [
+        {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject", "s3:ListBucket"], "Resource": "*"},
+        {
+            "Effect": "Allow",
+            "Action": "s3:DeleteObject",
+            "Resource": [f"arn:aws:s3:::narrow/{own}/*" for own in ("callbacks-owed", "leases")],
+        },
+    ]
+    users.put_user_policy(UserName="worker", PolicyName="work", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": allowed}))
+    keys = users.create_access_key(UserName="worker")["AccessKey"]
+    environment = _storage(s3_endpoint, "narrow", keys["AccessKeyId"], keys["SecretAccessKey"])
+    _enforce_policies(s3_endpoint, "0")
+    try:
+        findings = connections.run(Situation(environment, timeout=2))
+    finally:
+        _enforce_policies(s3_endpoint, "1000000000")
+    assert _find(findings, "listed, written, read").status == PASS
+    (left,) = s3_client.list_objects_v2(Bucket="narrow")["Contents"]
+    stays = _find(findings, "cannot delete")
+    assert stays.status == WARN and left["Key"] in stays.what and left["Key"] in stays.fix
+
+
+def test_storage_is_asked_in_the_region_that_is_set() -> None:
+    """Stand-in for a store that checks it, as MinIO, Garage and AWS do and moto does not: it keeps what it was asked with, and refuses."""
+    asked: list[tuple[str, str]] = []
+
+    class Refusing(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append((self.path, self.headers["Authorization"]))
+            self.send_error(403)
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    try:
+        _look("cannot list", **_storage(f"http://127.0.0.1:{server.server_port}", "doctor"), STORAGE_REGION="eu-west-3")
+    finally:
+        server.shutdown()
+        server.server_close()
+    ((path, authorization),) = asked
+    assert path.startswith("/doctor?") and "/eu-west-3/s3/aws4_request" in authorization
+
+
+def test_settings_that_cannot_be_used_name_the_page_that_lists_them() -> None:
+    fix = _look("HEALTH_PORT", HEALTH_PORT="high").fix
+    (page,) = [word for word in fix.split() if word.endswith(".md")]
+    assert (Situation().repository / page).is_file()
+
+
 def _enforce_policies(endpoint: str, after: str) -> None:
     """moto's own switch: check policies after this many calls."""
     import urllib.request

@@ -85,12 +85,15 @@ def test_wrong_version_and_missing_intake_are_found(tmp_path: Path, monkeypatch:
     assert packages.wanted_extras(Situation({"ADAPTER": "BullMQ"})) == ["intake"]
 
 
-def _sam3(root: Path) -> Path:
-    """A folder such as a download leaves it."""
+def _sam3(root: Path, graphs: bool = True) -> Path:
+    """A folder such as a download leaves it: from a private bucket with graphs, from the hub without."""
     folder = root / "sam3"
     (folder / "checkpoint").mkdir(parents=True)
     (folder / "checkpoint" / "model.safetensors").write_bytes(bytes(range(256)) * 64)
     (folder / "checkpoint" / "config.json").write_text("{}")
+    if graphs:
+        (folder / "graphs").mkdir()
+        (folder / "graphs" / "spec.json").write_text("{}")
     describe(folder, "sam3", "test").write(folder)
     return folder
 
@@ -102,7 +105,16 @@ def _model(root: Path, **environment: str) -> list[Finding]:
 def test_complete_model_passes_and_is_named(tmp_path: Path) -> None:
     _sam3(tmp_path)
     (finding,) = _model(tmp_path)
-    assert finding.status == PASS and finding.what.startswith("sam3 (SAM3, 848M") and "2 files" in finding.what
+    assert finding.status == PASS and finding.what.startswith("sam3 (SAM3, 848M") and "3 files" in finding.what
+
+
+def test_weights_that_were_never_exported_are_not_ready(tmp_path: Path) -> None:
+    """What the hub has is whole and cannot be served. Where Triton is another machine's, it is a warning."""
+    folder = _sam3(tmp_path, graphs=False)
+    whole, missing = _model(tmp_path)
+    assert (whole.status, missing.status) == (PASS, FAIL) and "never exported" in missing.what
+    assert f"export_onnx.py --checkpoint {folder}/checkpoint --precision fp16 --attention ort --out {folder}/graphs" in missing.fix
+    assert [finding.status for finding in _model(tmp_path, TRITON_URL="127.0.0.1:8001")] == [PASS, WARN]
 
 
 def test_one_flipped_byte_a_short_file_and_a_missing_file_are_told_apart(tmp_path: Path) -> None:

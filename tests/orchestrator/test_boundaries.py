@@ -62,7 +62,8 @@ def test_a_place_in_the_pipeline_comes_back_from_a_task_that_is_cancelled_twice(
 def test_places_are_given_one_by_one_and_grow_back() -> None:
     async def work() -> None:
         limit, running, most = AdaptiveLimit(4), 0, 0
-        assert limit.halve() == 2
+        async with limit.slot() as place:
+            assert limit.halve(place) and limit.size == 2
 
         async def hold() -> None:
             nonlocal running, most

@@ -14,14 +14,16 @@ from typing import Any
 import bullmq
 import pytest
 import redis
+from celery.exceptions import Reject
 from cloudflare import Cloudflare
 
 from orchestrator.errors import IntakeError
 from orchestrator.intake.base import Intake, backoff
 from orchestrator.intake.bullmq import BullmqIntake
-from orchestrator.intake.celery import TASK, make_app
+from orchestrator.intake.celery import TASK, CeleryIntake, make_app
 from orchestrator.intake.local import LocalIntake
 from orchestrator.intake.queue_pull import QueueClient, QueuePullIntake, decode_body
+from orchestrator.worker import Worker
 from tests.faults.processes import Process, Redis, produce, wait_for, worker_environment
 from tests.faults.standins import CloudflareQueue
 from tests.orchestrator.support import PipelineUnavailable, TinyPipeline, palette_job, put_photos, tiny_worker
@@ -263,6 +265,29 @@ def test_celery_delivers_again_what_was_handed_back(tmp_path: Path, redis_server
     assert result.get()["status"] == "completed"
 
 
+def test_celery_keeps_a_job_whose_next_attempt_cannot_be_sent(tmp_path: Path, redis_server: Redis) -> None:
+    """A delivery that is rejected without `requeue` is gone, and nothing else holds the job."""
+    intake = CeleryIntake(redis_server.url, "celery-lost", 1, 60)
+    redis.from_url(redis_server.url).set("celery-lost", "no list")  # so that Redis refuses at once what is sent
+    message = jobs_in(tmp_path, "lost")[0]
+
+    @intake._app.task(name=TASK, bind=True)  # type: ignore[untyped-decorator]
+    def task(self: Any, message: Any) -> None:
+        """Never called."""
+
+    def deliver(worker: Worker, loop: asyncio.AbstractEventLoop) -> None:
+        task.push_request(id="lost", called_directly=False, args=[message], kwargs={}, retries=0, delivery_info={})  # per thread
+        intake._process(task, message, worker, asyncio.Event(), loop)
+
+    async def work() -> None:
+        async with tiny_worker(tmp_path, TinyPipeline(fail=lambda n, p: PipelineUnavailable("away")), patience=0.05) as worker:
+            await asyncio.to_thread(deliver, worker, asyncio.get_running_loop())
+
+    with pytest.raises(Reject, match="no further attempt could be sent") as caught:
+        asyncio.run(work())
+    assert caught.value.requeue
+
+
 def redis_started(server: Redis, task_id: str) -> bool:
     return bool(redis.from_url(server.url).exists(f"respray:deliveries:{task_id}"))
 
@@ -332,6 +357,17 @@ def test_a_file_that_is_handed_back_replaces_no_newer_one_of_its_name(tmp_path: 
     take(store, LocalIntake(str(inbox), 2, poll=0.05), (inbox / "taken/job.json").exists, Gate(), grace=0.01)
     drop(inbox, "job.json", second)
     take(store, LocalIntake(str(inbox), 2, poll=0.05), lambda: done(store, "first", "second")() and not [*inbox.glob("taken/*")])
+
+
+def test_the_order_to_stop_between_two_attempts_leaves_the_file_to_the_next_worker(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, inbox = tmp_path / "store", tmp_path / "inbox"
+    drop(inbox, "job.json", jobs_in(store, "one")[0])
+    away = TinyPipeline(fail=lambda n, p: PipelineUnavailable("away"))
+    take(store, LocalIntake(str(inbox), 1, poll=0.05), lambda: "attempt 1: " in caplog.text, away, patience=0.05, attempts=3)
+    assert (inbox / "taken/job.json").exists() and "attempt 2" not in caplog.text
+    take(store, LocalIntake(str(inbox), 1, poll=0.05), (inbox / "done/job.json").is_file)
 
 
 def test_a_file_that_cannot_be_put_away_does_not_end_the_session(tmp_path: Path) -> None:

@@ -9,6 +9,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from orchestrator import deliveries
 from orchestrator.assembly import callback_client
 from orchestrator.callbacks import CallbackEvent
 from orchestrator.deliveries import Deliverer, Tracked
@@ -161,3 +164,25 @@ def test_a_callback_whose_lease_runs_out_while_it_waits_for_a_slot_is_told_once(
         hanging.down()
     assert result.record.callback is not None and result.record.callback.state == "delivered"
     assert [call.headers["webhook-id"] for call in receiver.calls] == ["msg_0"]
+
+
+@pytest.mark.parametrize(("seconds", "asked"), [(3600.0, 1), (0.0, 3)])
+def test_a_410_is_remembered_for_its_address_and_not_for_ever(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, seconds: float, asked: int
+) -> None:
+    monkeypatch.setattr(deliveries, "GONE_FOR", seconds)
+    receiver.plan = lambda number, body: (410, {})
+    settings = Settings(adapter="local", callback_secret=CALLBACK_SECRET, callback_allow_hosts=receiver.host)
+
+    async def work() -> list[Any]:
+        async with AsyncStorage(FolderStorage(tmp_path, sync=False)) as storage:
+            client = callback_client(settings, Metrics(), FAST)
+            assert client is not None
+            deliverer = Deliverer(client, Records(storage, Redactor()), worker="one", metrics=Metrics(), timeout=20.0)
+            url = f"{receiver.url}/jobs/job_1/callback"
+            sums = [await deliverer.tell_once(CallbackEvent(url, f"msg_{idx}", "job_1", idx, {"idx": idx})) for idx in range(3)]
+            await client.close()
+            return sums
+
+    assert [told["undelivered"][0]["state"] for told in asyncio.run(work())] == ["gone"] * 3
+    assert len(receiver.calls) == asked

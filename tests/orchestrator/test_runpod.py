@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,6 +79,16 @@ def test_a_worker_that_is_not_fit_does_not_start(tmp_path: Path, api: RunpodApi)
     process = Process(command, tmp_path / "unfit.log", environment, tmp_path / "unfit.events")
     wait_for("the end", lambda: not process.alive, 30)
     assert process.stop() == 1 and "does not exist" in (tmp_path / "unfit.log").read_text()
+
+
+def test_away_from_runpod_the_missing_variable_and_the_other_intakes_are_named(tmp_path: Path) -> None:
+    """Where the SDK itself would end with a line about test_input.json, for instance because ADAPTER was never set."""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "GPU_CALLBACK_SECRET": "not-so-secret"}
+    command = [str(Path(sys.executable).parent / "respray"), "work", "--store", "."]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1 and "RUNPOD_WEBHOOK_GET_JOB" in done.stderr and "set ADAPTER to queue_pull, bullmq" in done.stderr
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert (last["event"], last["status"]) == ("finish", "failed") and "ADAPTER" in last["error"]
 
 
 def test_the_sdks_own_local_api(tmp_path: Path) -> None:

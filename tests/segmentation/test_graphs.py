@@ -103,6 +103,21 @@ def test_graphs_equal_the_model(case: str, cls_token: Literal["transformers", "m
         assert (masks[photo].float() - pixels)[clear].abs().max() <= 0.6
 
 
+def test_what_half_precision_keeps_in_fp32_is_never_rounded() -> None:
+    model = sam3(4, 8)
+    whole, half = (build_graphs(model, precision, "explicit", 12, "transformers") for precision in ("fp32", "fp16"))
+    kept: list[str] = []
+    for mine, theirs in ((half.image_encoder, whole.image_encoder), (half.concept_decoder, whole.concept_decoder)):
+        exact = dict((*theirs.named_parameters(), *theirs.named_buffers()))
+        for name, value in (*mine.named_parameters(), *mine.named_buffers()):
+            if value.dtype == torch.float32:
+                assert torch.equal(value, exact[name]), name
+                kept.append(name)
+    for name in ("box_head.layer1.weight", "box_bias.coordinates", "box_bias.embed_x.layer1.weight", "first_boxes", "dim_t"):
+        assert f"query_decoder.{name}" in kept
+    assert sum(name.endswith(("rotation.cos", "rotation.sin")) for name in kept) == 4  # tables of windows and of the whole grid
+
+
 def test_architectures_that_are_not_covered_are_named() -> None:
     with pytest.raises(CheckpointError, match=r"scale factors are \[2\.0, 1\.0, 0\.5\]"):
         build_graphs(sam3(4, 8, vision_config=parts(4, 8, (2.0, 1.0, 0.5))["vision_config"]), "fp32", "explicit", 12, "transformers")

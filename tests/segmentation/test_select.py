@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from segmentation.errors import TensorError
 from segmentation.prepare import to_square
@@ -64,6 +65,16 @@ def test_shrinking_averages() -> None:
     stripes = np.zeros((1000, 1000, 3), np.uint8)
     stripes[:, ::2] = 255
     assert abs(float(to_square(stripes, 100).mean()) - 127.5) < 1
+
+
+@pytest.mark.parametrize("small_side", [1, 90, 100])
+def test_the_long_side_of_a_narrow_photo_is_averaged_too(small_side: int) -> None:
+    """PIL's antialiased filter makes stripes of one pixel grey; two taps would leave them black and white."""
+    stripes = np.zeros((small_side, 400, 3), np.uint8)
+    stripes[:, ::2] = 255
+    for photo in (stripes, stripes.transpose(1, 0, 2)):
+        grey = np.asarray(Image.fromarray(photo).resize((100, 100), Image.Resampling.BILINEAR)).astype(int)
+        assert np.abs(to_square(photo, 100) - grey).max() <= 24
 
 
 @pytest.mark.parametrize(

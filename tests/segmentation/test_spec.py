@@ -28,10 +28,18 @@ def change(folder: Path, **values: Any) -> None:
 
 def test_written_and_read_back(copy: Path) -> None:
     spec = load_spec(copy)
-    before = (copy / SPEC_FILE).read_text()
     write_spec(spec, copy)
+    before = (copy / SPEC_FILE).read_text()
+    write_spec(load_spec(copy), copy)
     assert (copy / SPEC_FILE).read_text() == before and load_spec(copy) == spec
     assert {stored.file for stored in spec.files()} == {file.name for file in copy.iterdir()} - {SPEC_FILE}
+
+
+def test_an_earlier_exports_threshold_is_passed_over(copy: Path) -> None:
+    write_spec(load_spec(copy), copy)
+    spec = load_spec(copy)
+    change(copy, threshold=0.3)
+    assert load_spec(copy) == spec
 
 
 @pytest.mark.parametrize(
@@ -43,7 +51,6 @@ def test_written_and_read_back(copy: Path) -> None:
         ({"pad_id": 10_000_000}, "vocabulary"),
         ({"graphs": {}}, "no files for"),
         ({"precision": "int4"}, "precision"),
-        ({"threshold": 1.5}, "threshold"),
         ({"surprise": 1}, "surprise"),
         ({"tokenizer": {"file": "../../etc/passwd", "sha256": "0" * 64, "bytes": 1}}, "tokenizer"),
     ],

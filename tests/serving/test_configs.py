@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -99,7 +100,7 @@ def test_the_ensemble_feeds_every_input_of_its_steps(spec: ModelSpec) -> None:
 def test_warm_up_covers_every_bucket_on_a_gpu(spec: ModelSpec) -> None:
     built = configs(spec, target("onnxruntime", max_concepts=16))
     decoder = built["sam3_concept_decoder"]
-    assert [warm.inputs["text_mask"].dims[0] for warm in decoder.model_warmup] == [1, 2, 4, 8, 16]
+    assert [warm.inputs["text_mask"].dims[0] for warm in decoder.model_warmup] == [16, 8, 4, 2, 1]
     for model in GRAPH_NAMES:
         for warm in built[model].model_warmup:
             assert set(warm.inputs) == {tensor.name for tensor in built[model].input}
@@ -109,7 +110,7 @@ def test_warm_up_covers_every_bucket_on_a_gpu(spec: ModelSpec) -> None:
 @pytest.mark.parametrize("graph", ["sam3_image_encoder", "sam3_concept_decoder"])
 def test_tensorrt_profiles_cover_every_dynamic_input(spec: ModelSpec, graph: str) -> None:
     """A dynamic input without a profile, or a batch or bucket outside it, would rebuild the engine for minutes."""
-    chosen = target("tensorrt", max_photos=8, max_concepts=16)
+    chosen = target("tensorrt", max_photos=8, max_concepts=16, max_decoded=128)
     config = configs(spec, chosen)[graph]
     (accelerator,) = config.optimization.execution_accelerators.gpu_execution_accelerator
     shapes = {}
@@ -122,6 +123,37 @@ def test_tensorrt_profiles_cover_every_dynamic_input(spec: ModelSpec, graph: str
             assert shapes[point][tensor.name] == [photos, *[concepts if dim == -1 else dim for dim in tensor.dims]]
         triples = zip(*(shapes[point][tensor.name] for point in ("min", "opt", "max")), strict=True)
         assert all(low <= middle <= high for low, middle, high in triples)
+
+
+@pytest.mark.parametrize(("concepts", "photos"), [(1, 4), (4, 4), (8, 2), (16, 1), (32, 1)])
+def test_a_gpus_decoder_takes_a_bounded_number_of_photos_times_concepts(spec: ModelSpec, concepts: int, photos: int) -> None:
+    for name in ("onnxruntime", "tensorrt"):
+        chosen = target(name, max_concepts=concepts)
+        built = configs(spec, chosen)
+        assert built["sam3_concept_decoder"].max_batch_size == photos
+        # Triton refuses an ensemble of larger batches than one of its models takes.
+        assert built["sam3"].max_batch_size == photos
+        assert built["sam3_image_encoder"].max_batch_size == 4
+        assert f"text_features:{photos}x{concepts}x" in tensorrt.profile(spec, chosen, "sam3_concept_decoder")["max"]
+    assert configs(spec, target("embedded"))["sam3_concept_decoder"].max_batch_size == 4
+
+
+def test_onnx_runtimes_engine_cache_lies_directly_on_the_volume(spec: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ONNX Runtime makes one folder and none above it, and would take an engine of other weights for its own."""
+    monkeypatch.delenv("MODEL_PATH", raising=False)
+    monkeypatch.setenv("MODEL_CACHE_DIR", "/volume")
+
+    def cache(spec: ModelSpec, concepts: int) -> str:
+        config = configs(spec, target("tensorrt", max_concepts=concepts))["sam3_concept_decoder"]
+        (accelerator,) = config.optimization.execution_accelerators.gpu_execution_accelerator
+        assert accelerator.parameters["trt_timing_cache_path"] == accelerator.parameters["trt_engine_cache_path"]
+        return accelerator.parameters["trt_engine_cache_path"]
+
+    retrained = json.loads(spec.model_dump_json())
+    retrained["graphs"]["sam3_concept_decoder"]["model"]["sha256"] = "0" * 64
+    caches = [cache(spec, 16), cache(spec, 8), cache(ModelSpec.model_validate(retrained), 16)]
+    assert {Path(path).parent for path in caches} == {Path("/volume")}
+    assert len(set(caches)) == 3 and cache(spec, 16) == caches[0]
 
 
 def test_plans_replace_graphs_in_the_plan_configuration_only(spec: ModelSpec) -> None:

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from serving import container, keeper, server_files
+from serving import container, keeper, preparation, server_files
+from serving.repository import build, needed_pool
+from serving.targets import target as target_of
 
 pytestmark = pytest.mark.server
 WORKER = """
@@ -237,7 +239,7 @@ def test_engines_are_built_once_per_gpu_and_tensorrt_version(surroundings: dict[
     for target in ("tensorrt", "embedded", "tensorrt"):
         assert "Triton ended while starting (status 3)" in start(target)
     assert [path.stat().st_mtime_ns for path in plans] == built
-    assert [path.name for path in plans] == ["sam3_concept_decoder.plan", "sam3_image_encoder.plan"]
+    assert [path.name.rpartition("-")[0] for path in plans] == ["sam3_concept_decoder", "sam3_image_encoder"]
     assert "nvidia-l4-sm89/trt-10.13.3.9" in str(plans[0])
     arguments = (tmp_path / "arguments").read_text()
     assert "--model-config-name=plan" in arguments
@@ -252,3 +254,40 @@ def test_work_listens_on_loopback_and_restricts_all_but_inference_and_health() -
     assert flags["model-control-mode"] == "none"
     other = container.triton_command(Path("/r"), "work", {}, plans=False)
     assert flags["http-restricted-api"] not in " ".join(other)  # another start, another key
+
+
+def test_every_gpu_gets_memory_for_what_passes_between_models(demo_graphs: Path, tmp_path: Path) -> None:
+    repository = build(demo_graphs, target_of("onnxruntime", gpus=2), tmp_path / "repository")
+    command = container.triton_command(repository, "work", {}, plans=False, gpus=2)
+    pool = needed_pool(repository)
+    assert [flag for flag in command if "cuda-memory-pool" in flag] == [f"--cuda-memory-pool-byte-size={gpu}:{pool}" for gpu in (0, 1)]
+    assert f"--pinned-memory-pool-byte-size={max(256 << 20, 2 * pool)}" in command
+    embedded = build(demo_graphs, target_of("embedded"), tmp_path / "embedded")
+    assert not [flag for flag in container.triton_command(embedded, "work", {}, plans=False, gpus=2) if "-pool-" in flag]
+
+
+def test_each_target_gets_graphs_with_its_own_attention(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a stand-in for the steps, which need the published weights and torch."""
+    model, commands = tmp_path / "sam3", []
+    (model / "checkpoint").mkdir(parents=True)
+
+    def step(command: list[str], failure: str) -> None:
+        if "--out" in command:
+            given = dict(zip(command[2::2], command[3::2], strict=True))
+            commands.append((given["--attention"], given["--precision"], Path(given["--out"]).name))
+            Path(given["--out"]).mkdir()
+            (Path(given["--out"]) / "spec.json").write_text(json.dumps({"attention": given["--attention"]}))
+
+    def graphs(name: str) -> str:
+        return preparation.prepare_graphs({"MODEL_PATH": str(tmp_path)}, target_of(name))[1].name
+
+    monkeypatch.setattr(preparation, "_step", step)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    assert [graphs(name) for name in ("onnxruntime", "onnxruntime", "tensorrt", "tensorrt", "onnxruntime")] == [
+        *("graphs", "graphs", "graphs-explicit", "graphs-explicit", "graphs")
+    ]
+    assert commands == [("ort", "fp16", "graphs"), ("explicit", "fp16", "graphs-explicit")]
+    # Graphs from before, in an image that cannot export others: they are used, and building the repository warns.
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    (model / "graphs" / "spec.json").write_text('{"attention": "explicit"}')
+    assert graphs("onnxruntime") == "graphs" and len(commands) == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,7 +12,8 @@ import pytest
 
 from serving.configs import MODELS
 from serving.errors import BuildError
-from serving.repository import build, needed_shared_memory
+from serving.reference import full_size
+from serving.repository import build, gpu_pool, needed_pool, needed_shared_memory
 from serving.targets import TARGETS, target
 
 
@@ -67,26 +70,77 @@ def test_a_disk_error_leaves_nothing_behind(demo_graphs: Path, tmp_path: Path, m
     assert not list(tmp_path.iterdir())
 
 
+def changed_graphs(source: Path, folder: Path, **fields: object) -> Path:
+    """A copy of the graphs whose description says something else."""
+    shutil.copytree(source, folder)
+    spec = json.loads((folder / "spec.json").read_text())
+    (folder / "spec.json").write_text(json.dumps(spec | fields))
+    return folder
+
+
 def test_the_engine_script_is_valid_shell_and_names_real_files(demo_graphs: Path, tmp_path: Path) -> None:
     """Run with a stand-in for trtexec that writes what it was told to: the plans land where their configuration looks."""
     out = build(demo_graphs, target("tensorrt"), tmp_path / "out")
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    trtexec = tools / "trtexec"
-    trtexec.write_text(
-        '#!/bin/sh\nfor a in "$@"; do case "$a" in --onnx=*) test -f "${a#--onnx=}" || exit 9;; '
-        '--saveEngine=*) echo plan > "${a#--saveEngine=}";; esac; done\necho "$@" >> "$ENGINE_CACHE/calls"\n'
-    )
-    trtexec.chmod(0o755)
-    environment = {"PATH": f"{tools}:/usr/bin:/bin", "ENGINE_CACHE": str(tmp_path / "cache")}
-    for _ in range(2):  # the second run has nothing to do
-        subprocess.run(["sh", "build_engines.sh"], cwd=out, env=environment, check=True)
-    calls = (tmp_path / "cache" / "calls").read_text().splitlines()
-    assert len(calls) == 2
+    calls = build_engines(out, tmp_path)
+    assert build_engines(out, tmp_path) == calls and len(calls) == 2  # the second run has nothing to do
     assert all("--stronglyTyped" in call and "--maxShapes=" in call for call in calls)
     for model in ("sam3_image_encoder", "sam3_concept_decoder"):
         assert (out / model / "1" / "model.plan").is_file()
         assert 'default_model_filename: "model.plan"' in (out / model / "configs" / "plan.pbtxt").read_text()
+
+
+def build_engines(repository: Path, folder: Path) -> list[str]:
+    """Run the script with a stand-in for trtexec that writes what it was told to, and return all of its calls so far."""
+    tools = folder / "tools"
+    tools.mkdir(exist_ok=True)
+    trtexec = tools / "trtexec"
+    trtexec.write_text(
+        '#!/bin/sh\nfor a in "$@"; do case "$a" in --onnx=*) test -f "${a#--onnx=}" || exit 9;; '
+        '--saveEngine=*) echo "$@" > "${a#--saveEngine=}";; esac; done\necho "$@" >> "$MODEL_CACHE_DIR/engine-cache/calls"\n'
+    )
+    trtexec.chmod(0o755)
+    environment = {"PATH": f"{tools}:/usr/bin:/bin", "MODEL_CACHE_DIR": str(folder / "volume")}
+    subprocess.run(["sh", "build_engines.sh"], cwd=repository, env=environment, check=True)
+    return (folder / "volume" / "engine-cache" / "calls").read_text().splitlines()
+
+
+def test_an_engine_of_another_profile_or_model_is_not_taken(demo_graphs: Path, tmp_path: Path) -> None:
+    first = build(demo_graphs, target("tensorrt"), tmp_path / "first")
+    build_engines(first, tmp_path)
+    narrow = build(demo_graphs, target("tensorrt", max_concepts=8), tmp_path / "narrow")
+    assert len(build_engines(narrow, tmp_path)) == 3  # the encoder's is the same
+    assert "text_features:2x8x" in (narrow / "sam3_concept_decoder" / "1" / "model.plan").read_text()
+
+    graphs = json.loads((demo_graphs / "spec.json").read_text())["graphs"]
+    graphs["sam3_image_encoder"]["model"]["sha256"] = "0" * 64
+    retrained = build(changed_graphs(demo_graphs, tmp_path / "graphs", graphs=graphs), target("tensorrt"), tmp_path / "retrained")
+    assert len(build_engines(retrained, tmp_path)) == 4
+
+    assert len(build_engines(first, tmp_path)) == 4  # and what was built for the first is still there
+    assert "text_features:1x16x" in (first / "sam3_concept_decoder" / "1" / "model.plan").read_text()
+
+
+def test_graphs_of_the_wrong_attention_are_told(demo_graphs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    fused = changed_graphs(demo_graphs, tmp_path / "fused", attention="ort")
+    with pytest.raises(BuildError, match=r"which TensorRT cannot read; export the checkpoint again with --attention explicit"):
+        build(fused, target("tensorrt"), tmp_path / "out")
+    sizes = full_size().model_dump(include={"image_size", "patch_size", "grid", "mask_size", "precision"})
+    explicit = changed_graphs(demo_graphs, tmp_path / "explicit", attention="explicit", **sizes)
+    with caplog.at_level(logging.WARNING):
+        for graphs, name in ((fused, "onnxruntime"), (explicit, "tensorrt"), (demo_graphs, "onnxruntime")):
+            build(graphs, target(name), tmp_path / f"quiet-{graphs.name}-{name}")
+        assert not caplog.messages
+        build(explicit, target("onnxruntime"), tmp_path / "loud")
+    assert "takes 0.4 GB for one matrix and its copies; export the checkpoint again with --attention ort" in caplog.text
+
+
+def test_tritons_memory_on_a_gpu_holds_two_batches_of_features(demo_graphs: Path, tmp_path: Path) -> None:
+    features = 256 * 2 * (288**2 + 144**2 + 72**2)  # of one photo at full size in FP16: 55.7 MB
+    for name in ("onnxruntime", "tensorrt"):
+        assert 8 * features < gpu_pool(full_size(), target(name)) < 1 << 30
+    assert gpu_pool(full_size(), target("embedded")) == 0
+    out = build(demo_graphs, target("onnxruntime"), tmp_path / "out")
+    assert needed_pool(out) > 64 << 20 and needed_pool(tmp_path) == 0
 
 
 def test_the_memory_estimate_grows_with_batches_and_is_recorded(demo_graphs: Path, tmp_path: Path) -> None:

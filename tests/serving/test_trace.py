@@ -96,4 +96,5 @@ def test_children_lie_within_their_parents_time(spans: dict[str, dict[str, Any]]
         assert span["parent"] == 0
         for child in span["children"]:
             assert min(span["times"]) <= min(child["times"])
-            assert max(child["times"]) <= max(span["times"])
+            # Triton lets go of a child's request only after the answer has gone to its parent.
+            assert max(child["times"]) <= max(span["times"]) + 10_000_000  # nanoseconds
