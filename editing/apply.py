@@ -224,17 +224,14 @@ def _apply(canvas: Canvas, edit: Edit, job: _Job, neighbours: Neighbours) -> Edi
     rule, parts = edit.rule, job.parts_of(edit)
     if isinstance(rule, Remove):
         neighbours.rejoin(canvas.rgb)
-    before = canvas.rgb.copy()
-    confidence: float | None = None
-    if isinstance(rule, Remove):
+        before = canvas.rgb.copy()
         apply_remove(canvas, rule, parts, shadow=job.shadow_of(edit.concept), protected=job.shield, floor=job.floor(), network=job.network)
         return measure(edit.concept, rule, parts, before, canvas.rgb)
+    before = canvas.rgb.copy()
     painters = [_painter(edit, part, job) for part in parts]
     if not _changes_nothing(rule):
         neighbours.paint(before, canvas.rgb, edit.concept, zip(parts, painters, strict=True))
-    for painter in painters:
-        if isinstance(painter, TexturePainter):
-            confidence = painter.confidence if confidence is None else min(confidence, painter.confidence)
+    confidence = min((painter.confidence for painter in painters if isinstance(painter, TexturePainter)), default=None)
     requested = rule.color.upper() if isinstance(rule, Recolor) else None
     return measure(edit.concept, rule, parts, before, canvas.rgb, requested=requested, geometry=confidence)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import cv2
 import numpy as np
@@ -111,10 +112,10 @@ def feather(matte: Matte, radius: float) -> Matte:
 
 def unite(mattes: list[Matte]) -> Matte:
     """The union (pixel-wise maximum) of at least one matte."""
-    alpha, hard = mattes[0].alpha, mattes[0].extent
-    for other in mattes[1:]:
-        alpha, hard = cv2.max(alpha, other.alpha), cv2.max(hard, other.extent)
-    return Matte(alpha, hard=hard if any(matte.hard is not None for matte in mattes) else None)
+    alpha = reduce(cv2.max, (matte.alpha for matte in mattes))
+    if all(matte.hard is None for matte in mattes):
+        return Matte(alpha)
+    return Matte(alpha, hard=reduce(cv2.max, (matte.extent for matte in mattes)))
 
 
 def complement(matte: Matte) -> Matte:

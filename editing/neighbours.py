@@ -45,12 +45,14 @@ class Neighbours:
         if self._any_soft and self._common is None:
             self._common = before
         again = concept in self._painted
-        seams = []
+        beside: BoolArray | None = None
+        seams: list[tuple[Surface, list[Seam]]] = []
         for part, painter in parts:
-            soft = part.hard is not None and not again and self._common is not None
-            picture = self._common if soft and self._common is not None else before
+            if not seams:  # all parts of a concept have the same box
+                beside = self._beside(concept, part)
+            picture = before if again or part.hard is None or self._common is None else self._common
             source = Before(picture, own=not again, around=concept not in self._settled)
-            seams.append((part, composite(source, target, self._own(concept, part), painter, beside=self._beside(concept, part))))
+            seams.append((part, composite(source, target, self._own(concept, part), painter, beside=beside)))
         self._seams[concept] = seams
         self._painted.add(concept)
 

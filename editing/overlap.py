@@ -27,14 +27,14 @@ def resolve(concepts: Sequence[ConceptQuery], mattes: Mapping[str, Matte], prote
         (c for c in concepts if c.name in mattes and c.name not in protected),
         key=lambda c: (bool(c.complement_of), c.kind != "object", -c.priority),
     )
+    kept = None if shield is None else shield.alpha >= PROTECT_ALPHA
     result: dict[str, Matte] = {}
     front = shield
     for concept in order:
         matte = mattes[concept.name]
         if front is not None:
             matte = without(matte, front)
-        if shield is not None:
-            kept = shield.alpha >= PROTECT_ALPHA
+        if kept is not None:
             alpha = np.where(kept, np.uint8(0), matte.alpha)
             matte = replace(matte, alpha=alpha, hard=None if matte.hard is None else np.where(kept, np.uint8(0), matte.hard))
         result[concept.name] = matte

@@ -61,10 +61,9 @@ def make_batch(cache: Cache, tok, rng: np.random.Generator, images: int, prompts
         gone = [c for c in range(1, len(CONCEPTS)) if counts[c] == 0]
         total = (prompts * (b + 1)) // images - (prompts * b) // images
         n_neg = int(rng.binomial(total, ABSENT))
-        eager = dict(zip(there, np.array([EAGERNESS.get(CONCEPTS[c], 1.0) for c in there]), strict=True))
-        mean = np.mean(list(eager.values())) if eager else 1.0
+        eager = np.array([EAGERNESS.get(CONCEPTS[c], 1.0) for c in there])
         n_pos = min(total - n_neg, len(there))
-        chosen = rng.choice(there, n_pos, replace=False, p=np.array(list(eager.values())) / (mean * len(there))).tolist() if n_pos else []
+        chosen = rng.choice(there, n_pos, replace=False, p=eager / eager.sum()).tolist() if n_pos else []
         asked: list[tuple[int, str]] = [(c, positive_prompt(CONCEPTS[c], rng)) for c in chosen]
         while len(asked) < total:
             if gone and rng.random() < KNOWN:
@@ -76,7 +75,7 @@ def make_batch(cache: Cache, tok, rng: np.random.Generator, images: int, prompts
             ids.append(text)
             index.append(b)
             presence.append(float(c > 0))
-            weight.append(float(mean / eager[c]) if c else ABSENT_WEIGHT)
+            weight.append(float(eager.mean() / eager[there.index(c)]) if c else ABSENT_WEIGHT)
             if not c:
                 region.append(np.zeros((MASK, MASK), np.float32))
                 continue

@@ -130,7 +130,7 @@ def main() -> None:
     folder = args.cache / f"{IMAGE}-{args.showing}" if args.showing else everything
     for renderer in start_rendering(folder, IMAGE, os.cpu_count() or 1, args.scenes, args.seed, args.showing):
         renderer.join()
-    cache = Cache(*{everything: 0, folder: 0})
+    cache = Cache(*dict.fromkeys((everything, folder)))
     cache.refresh()
     held_back = [cache.shards[name] for name in cache.names[:HELD_BACK]]
     cache.names = cache.names[HELD_BACK:]

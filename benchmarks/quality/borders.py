@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 
 import scenes
 from benchmarks.quality.baselines import BASELINES
 from benchmarks.quality.cases import LEAST_COVERAGE, camera, repainted
-from benchmarks.quality.metrics import exposure_between, inner
+from benchmarks.quality.metrics import exposure_between, inner, outer
 from benchmarks.quality.recolor import network_mask
 from benchmarks.quality.speed import segments_of
 from editing.apply import edit_photo
@@ -48,7 +47,7 @@ def borders(seeds: range, width: int = 600, height: int = 400) -> list[BorderRow
         sensor = camera(scenes.render(room, 96, 64))
         scene = scenes.render(room, width, height, sensor=sensor, quality=2)
         masks = {concept: scene.masks[concept] for concept in COLORS}
-        near = [_within(mask, LINE) for mask in masks.values()]
+        near = [outer(mask, LINE) for mask in masks.values()]
         line = near[0] & near[1] & (masks["wall"] | masks["ceiling"])
         if min(mask.mean() for mask in masks.values()) < LEAST_COVERAGE or line.sum() < LEAST_LINE:
             continue
@@ -84,9 +83,5 @@ def _excess(edit: UInt8Array, truth: UInt8Array, masks: dict[str, BoolArray], li
         factor = np.float32(exposure_between(edit, truth, inner(mask, LINE + 1)))
         scaled = encode_srgb(decode_srgb(edit) * factor)
         error = np.where(mask, delta_e_2000(srgb8_to_lab(scaled), truth_lab), error)
-    beside = (_within(line, BESIDE[1]) & ~_within(line, BESIDE[0])) & (masks["wall"] | masks["ceiling"])
+    beside = (outer(line, BESIDE[1]) & ~outer(line, BESIDE[0])) & (masks["wall"] | masks["ceiling"])
     return float(error[line].mean() - error[beside].mean())
-
-
-def _within(mask: BoolArray, pixels: int) -> BoolArray:
-    return cv2.dilate(mask.astype(np.uint8), np.ones((2 * pixels + 1, 2 * pixels + 1), np.uint8)) > 0

@@ -98,11 +98,14 @@ def inner(mask: BoolArray, pixels: int) -> BoolArray:
     return cv2.erode(mask.astype(np.uint8), kernel, borderValue=[1]) > 0
 
 
+def outer(mask: BoolArray, pixels: int) -> BoolArray:
+    """The mask and what lies within `pixels` of it."""
+    return cv2.dilate(mask.astype(np.uint8), np.ones((2 * pixels + 1, 2 * pixels + 1), np.uint8)) > 0
+
+
 def band(mask: BoolArray, pixels: int) -> BoolArray:
     """Pixels within `pixels` of the mask's edge, on both sides."""
-    kernel = np.ones((2 * pixels + 1, 2 * pixels + 1), np.uint8)
-    wide = cv2.dilate(mask.astype(np.uint8), kernel) > 0
-    return wide & ~inner(mask, pixels)
+    return outer(mask, pixels) & ~inner(mask, pixels)
 
 
 def leakage(photo: UInt8Array, edit: UInt8Array, alpha: UInt8Array) -> int:

@@ -78,19 +78,25 @@ def test_storage_without_bucket_or_server_or_settings_fails(s3_endpoint: str) ->
     assert twice.status == FAIL and "STORAGE_S3_ENDPOINT" in twice.what and "MINIO_ENDPOINT" in twice.what
 
 
+def _user(s3_as: Callable[..., Any], name: str, allowed: list[dict[str, Any]]) -> tuple[str, str]:
+    """The keys of a new user who may do what the policy's statements say."""
+    users = s3_as(service="iam")
+    users.create_user(UserName=name)
+    policy = json.dumps({"Version": "2012-10-17", "Statement": allowed})
+    users.put_user_policy(UserName=name, PolicyName=name, PolicyDocument=policy)
+    keys = users.create_access_key(UserName=name)["AccessKey"]
+    return keys["AccessKeyId"], keys["SecretAccessKey"]
+
+
 def test_storage_with_read_only_keys_fails_and_says_which_right_is_missing(
     s3_endpoint: str, s3_client: Any, s3_as: Callable[..., Any]
 ) -> None:
     """The server enforces real policies here: the user may list and read, not write."""
     s3_client.create_bucket(Bucket="readonly")
-    users = s3_as(service="iam")
-    users.create_user(UserName="reader")
-    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["s3:GetObject", "s3:ListBucket"], "Resource": "*"}]}
-    users.put_user_policy(UserName="reader", PolicyName="read", PolicyDocument=json.dumps(policy))
-    keys = users.create_access_key(UserName="reader")["AccessKey"]
+    keys = _user(s3_as, "reader", [{"Effect": "Allow", "Action": ["s3:GetObject", "s3:ListBucket"], "Resource": "*"}])
     _enforce_policies(s3_endpoint, "0")
     try:
-        finding = _look("cannot write", **_storage(s3_endpoint, "readonly", keys["AccessKeyId"], keys["SecretAccessKey"]))
+        finding = _look("cannot write", **_storage(s3_endpoint, "readonly", *keys))
         unknown = _look("cannot list", **_storage(s3_endpoint, "readonly", "nobody", "nothing"))
     finally:
         _enforce_policies(s3_endpoint, "1000000000")
@@ -103,8 +109,6 @@ def test_keys_that_may_not_delete_everywhere_are_a_warning_that_names_what_stays
 ) -> None:
     """A worker deletes its markers and lease records only, so such keys work."""
     s3_client.create_bucket(Bucket="narrow")
-    users = s3_as(service="iam")
-    users.create_user(UserName="worker")
     allowed = [
         {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject", "s3:ListBucket"], "Resource": "*"},
         {
@@ -113,9 +117,7 @@ def test_keys_that_may_not_delete_everywhere_are_a_warning_that_names_what_stays
             "Resource": [f"arn:aws:s3:::narrow/{own}/*" for own in ("callbacks-owed", "leases")],
         },
     ]
-    users.put_user_policy(UserName="worker", PolicyName="work", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": allowed}))
-    keys = users.create_access_key(UserName="worker")["AccessKey"]
-    environment = _storage(s3_endpoint, "narrow", keys["AccessKeyId"], keys["SecretAccessKey"])
+    environment = _storage(s3_endpoint, "narrow", *_user(s3_as, "worker", allowed))
     _enforce_policies(s3_endpoint, "0")
     try:
         findings = connections.run(Situation(environment, timeout=2))
