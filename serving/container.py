@@ -115,6 +115,8 @@ def _set_folders(repository: Path, mode: int) -> None:
 
 def _leave(number: int, frame: FrameType | None) -> None:
     """Before there is a Triton to drain, a signal ends whatever is going on: a step, a wait for the volume's lock, hashing."""
+    for ending in preparation.ENDING:
+        signal.signal(ending, signal.SIG_IGN)  # a second one would interrupt the clearing up
     raise SystemExit(0)
 
 
@@ -130,7 +132,7 @@ class Supervisor:
         self.restarts = Restarts()
         self.triton: subprocess.Popen[bytes] | None = None
         self.worker: subprocess.Popen[bytes] | None = None
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in preparation.ENDING:
             signal.signal(number, self._stop)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
@@ -212,7 +214,7 @@ def main(arguments: list[str]) -> int:
         # Anything else is a command for the orchestrator: `docker run respray doctor`.
         os.execvp("respray", ["respray", role, *rest])
     environment = os.environ
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in preparation.ENDING:
         signal.signal(number, _leave)
     try:
         gpus = len(preparation.gpus("name"))

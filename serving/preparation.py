@@ -24,6 +24,8 @@ from serving.errors import HostError
 from serving.repository import ENGINE_SCRIPT
 from serving.targets import Attention, Target
 
+# What a container is stopped with.
+ENDING = (signal.SIGTERM, signal.SIGINT)
 PROJECT = Path(__file__).resolve().parents[1]
 
 
@@ -104,13 +106,25 @@ def prepare_engines(repository: Path, preset: ModelPreset, graphs: Path, environ
 
 
 def _step(command: list[str], failure: str, **extra: str) -> None:
-    # In a session of its own, so that what a step has started itself (trtexec) ends with it.
-    with subprocess.Popen(command, env={**os.environ, **extra}, stdout=sys.stderr, start_new_session=True) as step:
-        try:
-            status = step.wait()
-        except BaseException:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(step.pid, signal.SIGKILL)
-            raise
+    # Signals wait while the process starts: one that came within Popen would leave behind a process that nobody knows of.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        # In a session of its own, so that what a step has started itself (trtexec) ends with it.
+        with subprocess.Popen(
+            command,
+            env={**os.environ, **extra},
+            stdout=sys.stderr,
+            start_new_session=True,
+            preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, before),  # noqa: PLW1509 - there are no threads yet
+        ) as step:
+            try:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+                status = step.wait()
+            except BaseException:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(step.pid, signal.SIGKILL)
+                raise
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     if status != 0:
         raise HostError(f"{failure}; the reason stands above")

@@ -12,10 +12,18 @@ from pathlib import Path
 import pytest
 
 from operations.doctor import FAIL, PASS, WARN, Finding, Situation, codecs, cuda, cudnn, gpu
+from segmentation import accelerator
 from segmentation.accelerator import cuda_problem
 
 # What nvidia-smi of a real driver prints for the doctor's query.
 _SMI = "#!/bin/sh\necho '0, NVIDIA L4, 580.95.05, 23034'\n"
+
+
+@pytest.fixture(autouse=True)
+def no_wheels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the libraries of NVIDIA's wheels out, which PyTorch brings along where pip takes it from PyPI: the tests bring their own."""
+    for module in (accelerator, cuda, cudnn):
+        monkeypatch.setattr(module, "site_packages", list)
 
 
 @pytest.fixture

@@ -175,15 +175,17 @@ raise SystemExit(6)
     assert len(starts.read_text()) == 1 + keeper.LIMIT
 
 
-def test_a_signal_before_triton_ends_the_step_and_all_that_it_started(surroundings: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("ask", ["", "kill -TERM $PPID"], ids=["later", "at once"])
+def test_a_signal_before_triton_ends_the_step_and_all_that_it_started(surroundings: dict[str, str], tmp_path: Path, ask: str) -> None:
     tools, started = Path(surroundings["PATH"].split(os.pathsep)[0]), tmp_path / "started"
-    script(tools / "respray", "#!/bin/sh\nsleep 600 &\necho $! >&2\nwait\n")
+    script(tools / "respray", f"#!/bin/sh\nsleep 600 &\necho $! >&2\n{ask}\nwait\n")
     script(tools / "tritonserver", f"#!/bin/sh\ntouch {started}\nexec sleep 600\n")
     command = [sys.executable, "-m", "serving.container", "triton"]
     with subprocess.Popen(command, env=surroundings, stderr=subprocess.PIPE, text=True) as running:
         assert running.stderr is not None
         left = int(running.stderr.readline())
-        running.send_signal(signal.SIGTERM)
+        if not ask:
+            running.send_signal(signal.SIGTERM)
         _, log = running.communicate(timeout=60)
     assert running.returncode == 0, log
     assert not started.exists()
