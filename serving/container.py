@@ -4,9 +4,10 @@
     python3 -m serving.container triton    Triton alone, for workers in other containers
     python3 -m serving.container health    exit code 0 when Triton is ready (the image's HEALTHCHECK)
 
-Environment, beside the orchestrator's own: TRITON_TARGET (onnxruntime or tensorrt), TRITON_ADDRESS and TRITON_METRICS_ADDRESS (loopback for
-`work`, every address for `triton`), TRITON_{HTTP,GRPC,METRICS}_PORT, TRITON_BENCHMARK, START_TIMEOUT_SEC. A step that fails ends the
-container with its message. SIGTERM ends the preparation at once; later the orchestrator finishes what it has in its hands, then Triton.
+Environment, beside the orchestrator's own (GPU_DEVICE chooses among several GPUs): TRITON_TARGET (onnxruntime or tensorrt), TRITON_ADDRESS
+and TRITON_METRICS_ADDRESS (loopback for `work`, every address for `triton`), TRITON_{HTTP,GRPC,METRICS}_PORT, TRITON_BENCHMARK,
+START_TIMEOUT_SEC. A step that fails ends the container with its message. SIGTERM ends the preparation at once; later the orchestrator
+finishes what it has in its hands, then Triton.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ from pathlib import Path
 from types import FrameType
 
 from operations.errors import OperationsError
-from serving import allocator, guard, preparation
+from orchestrator.errors import SettingsError
+from orchestrator.settings import load_settings
+from serving import allocator, gpus, guard, preparation
 from serving.configs import PLAN_CONFIG
 from serving.errors import ServerStartError, ServingError
 from serving.keeper import Restarts
@@ -70,7 +73,7 @@ def ready(port: int) -> bool:
         return False
 
 
-def triton_command(repository: Path, role: str, environment: Mapping[str, str], plans: bool, gpus: int = 1) -> list[str]:
+def triton_command(repository: Path, role: str, environment: Mapping[str, str], plans: bool, devices: int = 1) -> list[str]:
     """tritonserver's command line. Loopback only for `work`; what is not inference, health or metadata needs a key that nobody has."""
     pool = needed_pool(repository)
     address = environment.get("TRITON_ADDRESS", "127.0.0.1" if role == "work" else "0.0.0.0")
@@ -96,12 +99,12 @@ def triton_command(repository: Path, role: str, environment: Mapping[str, str], 
     if plans:
         flags["model-config-name"] = PLAN_CONFIG
     if pool:
-        flags["pinned-memory-pool-byte-size"] = max(PINNED_POOL, gpus * pool)
+        flags["pinned-memory-pool-byte-size"] = max(PINNED_POOL, devices * pool)
     return [
         "tritonserver",
         "--disable-auto-complete-config",
         *(f"--{name}={value}" for name, value in flags.items()),
-        *(f"--cuda-memory-pool-byte-size={gpu}:{pool}" for gpu in range(gpus) if pool),
+        *(f"--cuda-memory-pool-byte-size={gpu}:{pool}" for gpu in range(devices) if pool),
         f"--backend-config=python,shm-region-prefix-name={TRITON_SEGMENTS}",
     ]
 
@@ -217,8 +220,11 @@ def main(arguments: list[str]) -> int:
     for number in preparation.ENDING:
         signal.signal(number, _leave)
     try:
-        gpus = len(preparation.gpus("name"))
-        chosen = target(environment.get("TRITON_TARGET", "onnxruntime"), gpus=gpus)
+        there = gpus.visible()
+        used = gpus.choose(there, load_settings(environment).gpu_device)
+        if len(used) < len(there):
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpu.uuid for gpu in used)  # for trtexec and Triton
+        chosen = target(environment.get("TRITON_TARGET", "onnxruntime"), gpus=len(used))
         preset, graphs = preparation.prepare_graphs(environment, chosen)
         # The temporary folder is what is writable under a read-only root file system.
         repository = Path(tempfile.gettempdir()) / "respray" / "repository"
@@ -227,12 +233,12 @@ def main(arguments: list[str]) -> int:
         check_shared_memory(needed_shared_memory(repository))
         plans = chosen.name == "tensorrt"
         if plans:
-            preparation.prepare_engines(repository, preset, graphs, environment)
+            preparation.prepare_engines(repository, preset, graphs, used[0], environment)
         _set_folders(repository, 0o555)
         worker = ["respray", "work", *rest] if role == "work" else None
-        command = triton_command(repository, role, environment, plans, gpus)
+        command = triton_command(repository, role, environment, plans, len(used))
         return Supervisor(Ports.of(environment)).run(command, worker, float(environment.get("START_TIMEOUT_SEC", "3600")))
-    except (ServingError, OperationsError) as error:
+    except (ServingError, OperationsError, SettingsError) as error:
         print(f"respray: {error}", file=sys.stderr)
         return 1
 

@@ -21,23 +21,13 @@ from orchestrator.embedded import chosen_model
 from orchestrator.settings import load_settings
 from segmentation.spec import SPEC_FILE
 from serving.errors import HostError
+from serving.gpus import Gpu
 from serving.repository import ENGINE_SCRIPT
 from serving.targets import Attention, Target
 
 # What a container is stopped with.
 ENDING = (signal.SIGTERM, signal.SIGINT)
 PROJECT = Path(__file__).resolve().parents[1]
-
-
-def gpus(query: str) -> list[str]:
-    """nvidia-smi's answer, one line per GPU. HostError where there is none."""
-    try:
-        answer = subprocess.run(["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise HostError(
-            "no GPU is visible in this container; start it with --gpus all on a host with NVIDIA's container toolkit"
-        ) from error
-    return [line.strip() for line in answer.stdout.splitlines() if line.strip()]
 
 
 def prepare_graphs(environment: Mapping[str, str], chosen: Target) -> tuple[ModelPreset, Path]:
@@ -88,16 +78,15 @@ def _may_export(preset: ModelPreset, folder: Path) -> bool:
     return preset.weights.folder is None and (folder / weights.CHECKPOINT).is_dir() and importlib.util.find_spec("torch") is not None
 
 
-def prepare_engines(repository: Path, preset: ModelPreset, graphs: Path, environment: Mapping[str, str]) -> None:
-    """Build TensorRT engines for this GPU where the volume has none, and link them into the repository."""
-    name, capability = gpus("name,compute_cap")[0].rsplit(", ", 1)
+def prepare_engines(repository: Path, preset: ModelPreset, graphs: Path, gpu: Gpu, environment: Mapping[str, str]) -> None:
+    """Build TensorRT engines for this kind of GPU where the volume has none, and link them into the repository."""
     version = re.match(r"\d+(\.\d+)*", environment.get("TRT_VERSION", ""))
     files = sorted(path for path in graphs.glob("*") if path.name.endswith((".onnx", ".data")))
     folder = engine_folder(
         models_root(environment) / "engines",
         files,
-        gpu=name,
-        compute_capability=capability,
+        gpu=gpu.name,
+        compute_capability=gpu.capability,
         tensorrt=version.group() if version else "0.0",
         precision=preset.precision,
     )

@@ -72,7 +72,7 @@ def surroundings(tmp_path: Path) -> dict[str, str]:
     libraries = os.pathsep.join(map(str, files.library_path))
     flags = f'--backend-directory="{files.backends}" --cache-directory="{files.caches}"'
     script(tools / "tritonserver", f'#!/bin/sh\nLD_LIBRARY_PATH="{libraries}" exec "{files.binary}" {flags} "$@"\n')
-    script(tools / "nvidia-smi", "#!/bin/sh\necho 'NVIDIA L4, 8.9'\n")
+    script(tools / "nvidia-smi", "#!/bin/sh\necho '0, GPU-5a1e, NVIDIA L4, 8.9'\n")
     (tools / "worker.py").write_text(WORKER)
     script(tools / "respray", f'#!/bin/sh\nexec "{sys.executable}" "{tools / "worker.py"}" "$@"\n')
     http, grpc, metrics = free_ports(3)
@@ -260,12 +260,12 @@ def test_work_listens_on_loopback_and_restricts_all_but_inference_and_health() -
 
 def test_every_gpu_gets_memory_for_what_passes_between_models(demo_graphs: Path, tmp_path: Path) -> None:
     repository = build(demo_graphs, target_of("onnxruntime", gpus=2), tmp_path / "repository")
-    command = container.triton_command(repository, "work", {}, plans=False, gpus=2)
+    command = container.triton_command(repository, "work", {}, plans=False, devices=2)
     pool = needed_pool(repository)
     assert [flag for flag in command if "cuda-memory-pool" in flag] == [f"--cuda-memory-pool-byte-size={gpu}:{pool}" for gpu in (0, 1)]
     assert f"--pinned-memory-pool-byte-size={max(256 << 20, 2 * pool)}" in command
     embedded = build(demo_graphs, target_of("embedded"), tmp_path / "embedded")
-    assert not [flag for flag in container.triton_command(embedded, "work", {}, plans=False, gpus=2) if "-pool-" in flag]
+    assert not [flag for flag in container.triton_command(embedded, "work", {}, plans=False, devices=2) if "-pool-" in flag]
 
 
 def test_each_target_gets_graphs_with_its_own_attention(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
