@@ -28,12 +28,16 @@ LEVELS = (0.5, 1.2)
 MOST_ALBEDO = 0.85
 # Statistics need at least this share of the photo.
 LEAST_SHARE = 0.02
+# What hangs high in a photo looks down, and the light on it has bounced off floor and furniture: a tint at the top of a photo is mostly
+# light, one at the bottom mostly paint. Shares are given for far down, and what is added to them at the top edge; that fades with the place
+# (0..1 of the photo's height) like a bell curve of this width.
+HIGH = 0.3
 # The share of a surface's tint (log of colour over luminance) that is light, for greys, and the chroma at which it fades: an off-white
 # wall is as likely white under warm light as a warm white; a blue one is blue.
-OWN_SHARE, OWN_CHROMA = 0.2, 0.4
+OWN_SHARE, OWN_SHARE_HIGH, OWN_CHROMA = 0.08, 0.47, 0.57
 # The share of the photo's mean tint that is light: what bounces off everything, and the cast that the camera has left in.
-ROOM_SHARE = 0.12
-LARGEST_TINT = 0.2
+ROOM_SHARE, ROOM_SHARE_HIGH = 0.05, 0.14
+LARGEST_TINT = 0.3
 LEAST = 1e-3
 
 
@@ -48,13 +52,22 @@ class Light:
         """The level on a surface of linear colour `reference` [3]: never so low that the surface reflects more than there is."""
         return max(self.level, min(float(reference.max()) / MOST_ALBEDO, LEVELS[1]))
 
-    def tint_on(self, reference: FloatArray) -> FloatArray:
-        """The light's likely colour on a surface of linear colour `reference` [3], luminance 1: float32 [3]."""
+    def tint_on(self, reference: FloatArray, place: float) -> FloatArray:
+        """The light's likely colour on a surface of linear colour `reference` [3], luminance 1: float32 [3].
+
+        `place` is the height in the photo at which the surface's middle lies, from 0 (top) to 1.
+        """
         own = _tint(reference)
         chroma = float(np.linalg.norm(np.exp(own) - 1.0))
-        share = OWN_SHARE * float(np.exp(-((chroma / OWN_CHROMA) ** 2)))
-        tint = np.exp(np.clip(share * own + ROOM_SHARE * self.room, -LARGEST_TINT, LARGEST_TINT))
+        high = _bell(place / HIGH)
+        of_own = (OWN_SHARE + OWN_SHARE_HIGH * high) * _bell(chroma / OWN_CHROMA)
+        of_room = ROOM_SHARE + ROOM_SHARE_HIGH * high
+        tint = np.exp(np.clip(of_own * own + of_room * self.room, -LARGEST_TINT, LARGEST_TINT))
         return (tint / float(tint @ LUMINANCE)).astype(np.float32)
+
+
+def _bell(distance: float) -> float:
+    return float(np.exp(-(distance**2)))
 
 
 def photo_light(photo: UInt8Array) -> Light:

@@ -83,9 +83,10 @@ def surfaces(photo: UInt8Array, alpha: UInt8Array, light: Light, hard: UInt8Arra
 
     def part_of(part: UInt8Array, reflection: Reflection, where: BoolArray) -> Surface:
         colour = reflection.reference
-        return Surface(
-            box, part, crop_alpha, reflection, small, where, light.level_on(colour), light.tint_on(colour), _noise(crop, part), crop_hard
-        )
+        # The middle of its pixels, as a share of the photo's height.
+        place = (y0 + (float(np.nonzero(where)[0].mean()) + 0.5) / len(where) * height) / len(alpha)
+        tint = light.tint_on(colour, place)
+        return Surface(box, part, crop_alpha, reflection, small, where, light.level_on(colour), tint, _noise(crop, part), crop_hard)
 
     if len(references) == 1:
         return [part_of(crop_alpha, references[0], solid.astype(bool))]

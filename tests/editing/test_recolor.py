@@ -93,3 +93,17 @@ def test_two_walls_of_two_paints_keep_their_own_reference() -> None:
     left_light, right_light = (float((decode_srgb(edited[50:70, a:b]) @ LUMINANCE).mean()) for a, b in ((40, 60), (95, 115)))
     assert 0.5 < right_light / left_light < 1.7
     assert result.report.outputs[0].edits[0].delta_e < 3.0
+
+
+def test_a_tint_at_the_top_of_a_photo_is_taken_for_light_and_one_at_the_bottom_for_paint() -> None:
+    """What hangs high looks down: what lights it has bounced off the floor."""
+    photo = np.full((240, 160, 3), 150, np.uint8)
+    warmth = []
+    for rows in (slice(0, 40), slice(200, 240)):
+        cream, mask = photo.copy(), np.zeros((240, 160), bool)
+        cream[rows], mask[rows] = (236, 222, 196), True
+        edited = decode(edit_photo(cream, segments(mask), request({"wall": Recolor(color="#9A9D9C")}), []).files[0])
+        red, _, blue = np.log(decode_srgb(edited[rows]).mean(axis=(0, 1)) / hex_to_linear("#9A9D9C"))
+        warmth.append(red - blue)
+    high, low = warmth
+    assert 0.1 < high < 0.3 and 0.0 <= low < high / 2, (high, low)
