@@ -22,9 +22,11 @@ SHIFT_SPREAD = 0.06
 # A segment belongs to a direction when it points to its vanishing point within this angle (radians).
 INLIER_ANGLE = np.radians(1.8)
 # Weight of the priors against the fit of all lines.
-PRIOR = 0.08
+PRIOR = 0.05
 HYPOTHESES = 260
-STEPS = 12
+# The fit fades out lines that are further off than INLIER_ANGLE times these, one after the other, in so many steps each: first it must get
+# near, in the end only the lines that agree best count.
+NARROWING, STEPS = (2.0, 1.0, 0.5, 0.25), 5
 # Cameras are held upright: "down" is within this angle of the picture's down.
 MAX_TILT = np.radians(40.0)
 
@@ -122,8 +124,8 @@ def _refine(segments: Segments2D, start: RoomCamera, weights: FloatArray, side: 
     """Gauss-Newton with weights that fade outliers (Geman-McClure) and priors on focal length and lens shift."""
     camera, shift = start, 0.0
     cx, cy = start.center
-    for step in range(STEPS):
-        angle = INLIER_ANGLE * (2.0 if step < STEPS // 2 else 1.0)
+    for factor in np.repeat(NARROWING, STEPS):
+        angle = INLIER_ANGLE * float(factor)
         chosen = angles_to(segments, camera).argmin(axis=1)
 
         def residual(p: FloatArray, camera: RoomCamera = camera, chosen: FloatArray = chosen, shift: float = shift) -> FloatArray:
