@@ -27,8 +27,9 @@ SHINE_FLOOR = 0.04
 # Shading up to this value is never called shine.
 SHINE_FROM = 1.1
 LEAST = 1e-4
-# From the first of these scene-linear values on (code 236) a channel burns out; from the second (250) it says only "at least this".
-BURNT, BURNT_OUT = 0.85, 1.1
+# From the first of these scene-linear values on (code 204) a camera presses a channel together, which makes any colour paler; from the
+# second (245) on the channel says only "at least this".
+BURNT, BURNT_OUT = 0.6, 0.95
 # Light up to this many times the reference's explains a burnt pixel without any shine; at twice that, it is all shine.
 MOST_LIGHT = 4.0
 # Pixels that the fit looks at, evenly spread.
