@@ -233,7 +233,7 @@ def main(arguments: list[str]) -> int:
         check_shared_memory(needed_shared_memory(repository))
         plans = chosen.name == "tensorrt"
         if plans:
-            preparation.prepare_engines(repository, preset, graphs, used[0], environment)
+            preparation.prepare_engines(repository, preset, graphs, gpus.of_one_kind(used), environment)
         _set_folders(repository, 0o555)
         worker = ["respray", "work", *rest] if role == "work" else None
         command = triton_command(repository, role, environment, plans, len(used))

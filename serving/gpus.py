@@ -55,3 +55,12 @@ def choose(there: Sequence[Gpu], setting: str | None) -> list[Gpu]:
             raise HostError(f"GPU_DEVICE={setting!r}: {part!r} means {len(meant)} GPUs; accepted are numbers or UUIDs of: {known}")
         chosen += [gpu for gpu in meant if gpu not in chosen]
     return chosen
+
+
+def of_one_kind(used: Sequence[Gpu]) -> Gpu:
+    """Any of these GPUs, for which TensorRT engines are built. HostError where they differ: an engine runs on one kind only."""
+    kinds = {(gpu.name, gpu.capability) for gpu in used}
+    if len(kinds) > 1:
+        names = " and ".join(sorted({gpu.name for gpu in used}))
+        raise HostError(f"TRITON_TARGET=tensorrt needs GPUs of one kind, and this container sees {names}; choose with GPU_DEVICE")
+    return used[0]

@@ -95,25 +95,30 @@ def prepare_engines(repository: Path, preset: ModelPreset, graphs: Path, gpu: Gp
 
 
 def _step(command: list[str], failure: str, **extra: str) -> None:
-    # Signals wait while the process starts: one that came within Popen would leave behind a process that nobody knows of.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    # A signal within Popen would leave behind a process that nobody knows of. Blocking signals would not do: the heartbeat of a volume's
+    # lock is a thread, and takes them.
+    held: list[int] = []
+    handlers = {number: signal.signal(number, lambda number, _: held.append(number)) for number in ENDING}
+
+    def let_through() -> None:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        while held:
+            signal.raise_signal(held.pop())
+
     try:
         # In a session of its own, so that what a step has started itself (trtexec) ends with it.
-        with subprocess.Popen(
-            command,
-            env={**os.environ, **extra},
-            stdout=sys.stderr,
-            start_new_session=True,
-            preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, before),  # noqa: PLW1509 - there are no threads yet
-        ) as step:
-            try:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
-                status = step.wait()
-            except BaseException:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(step.pid, signal.SIGKILL)
-                raise
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        step = subprocess.Popen(command, env={**os.environ, **extra}, stdout=sys.stderr, start_new_session=True)
+    except BaseException:
+        let_through()
+        raise
+    with step:
+        try:
+            let_through()
+            status = step.wait()
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(step.pid, signal.SIGKILL)
+            raise
     if status != 0:
         raise HostError(f"{failure}; the reason stands above")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -51,6 +52,9 @@ def test_triton_sees_the_chosen_ones(tmp_path: Path) -> None:
         (tools / name).write_text(f"#!/bin/sh\n{text}\n")
         (tools / name).chmod(0o755 | stat.S_IXUSR)
     (tmp_path / "tmp").mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     environment = {
         **os.environ,
         "PATH": os.pathsep.join([str(tools), str(Path(sys.executable).parent), os.environ["PATH"]]),
@@ -60,6 +64,7 @@ def test_triton_sees_the_chosen_ones(tmp_path: Path) -> None:
         "MODEL_PATH": str(tmp_path / "models"),
         "TRITON_TARGET": "tensorrt",
         "TRT_VERSION": "10.13.3.9",
+        "TRITON_HTTP_PORT": str(port),
         "GPU_DEVICE": "2,1",
     }
     command = [sys.executable, "-m", "serving.container", "triton"]
@@ -70,5 +75,8 @@ def test_triton_sees_the_chosen_ones(tmp_path: Path) -> None:
     assert "--cuda-memory-pool-byte-size=1:" in told and "byte-size=2:" not in told
     (plan, _) = sorted((tmp_path / "models" / "engines").rglob("*.plan"))
     assert "nvidia-h100-80gb-hbm3-sm90" in str(plan)
-    refused = subprocess.run(command, env={**environment, "GPU_DEVICE": "7"}, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert refused.returncode == 1 and refused.stderr.startswith("respray: GPU_DEVICE='7'")
+    kinds = "needs GPUs of one kind, and this container sees NVIDIA H100 80GB HBM3 and NVIDIA L4"
+    for setting, said in {"7": "respray: GPU_DEVICE='7'", "0,1": kinds}.items():
+        environment["GPU_DEVICE"] = setting
+        refused = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert refused.returncode == 1 and said in refused.stderr
