@@ -27,9 +27,11 @@ SHINE_FLOOR = 0.04
 # Shading up to this value is never called shine.
 SHINE_FROM = 1.1
 LEAST = 1e-4
-# From the first of these scene-linear values on (code 204) a camera presses a channel together, which makes any colour paler; from the
-# second (245) on the channel says only "at least this".
+# From the first of these scene-linear values on (code 204; fitted) a camera presses a channel together, which makes any colour paler; from
+# the second (245) on the channel says only "at least this".
 BURNT, BURNT_OUT = 0.6, 0.95
+# A yellow wall has next to no blue, and what it has is noise: this share of the surface's luminance counts as if it were there.
+FAINT = 0.08
 # Light up to this many times the reference's explains a burnt pixel without any shine; at twice that, it is all shine.
 MOST_LIGHT = 4.0
 # Pixels that the fit looks at, evenly spread.
@@ -68,6 +70,7 @@ def _part(linear: FloatArray, split: FloatArray, weakest: int, reference: np.flo
     Where channels are burnt out, the pixel is explained by strong light rather than by shine, as far as that is plausible: burning out
     makes any colour paler, and oak in the sun is no mirror. What the light was, the channel that burns out last tells best.
     """
+    faint = np.float32(FAINT) / (split[0, 0] + split[0, 1] + split[0, 2])
     floor, start, one, two = np.float32(SHINE_FLOOR), np.float32(SHINE_FROM), np.float32(1), np.float32(2)
     burnt, burnt_range, most_light = np.float32(BURNT), np.float32(1 / (BURNT_OUT - BURNT)), np.float32(MOST_LIGHT)
     for y in range(linear.shape[0]):
@@ -80,7 +83,7 @@ def _part(linear: FloatArray, split: FloatArray, weakest: int, reference: np.flo
             own = light - gleam
             brightest = max(red, green, blue)
             if brightest > burnt:
-                needed = linear[y, x, weakest] / reference
+                needed = (linear[y, x, weakest] + faint) / (reference + faint)
                 share = min((brightest - burnt) * burnt_range, one) * min(max(two - needed / most_light, np.float32(0)), one)
                 own += share * (max(min(needed, most_light), own) - own)
                 gleam *= one - share

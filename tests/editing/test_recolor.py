@@ -107,3 +107,13 @@ def test_a_tint_at_the_top_of_a_photo_is_taken_for_light_and_one_at_the_bottom_f
         warmth.append(red - blue)
     high, low = warmth
     assert 0.1 < high < 0.3 and 0.0 <= low < high / 2, (high, low)
+
+
+@pytest.mark.parametrize("code", [(240, 200, 20), (230, 120, 30)])
+def test_grain_of_a_bright_saturated_wall_does_not_grow_in_a_dark_colour(code: tuple[int, int, int]) -> None:
+    """Its weakest channel is mostly noise, and must not say how strong the light is."""
+    noisy = np.random.default_rng(0).normal(code, 3.0, (120, 160, 3)).clip(0, 255).astype(np.uint8)
+    mask = np.ones((120, 160), bool)
+    edited = decode(edit_photo(noisy, segments(mask), request({"wall": Recolor(color="#22304A")}), []).files[0])
+    before, after = (np.std(light := decode_srgb(picture) @ LUMINANCE) / np.mean(light) for picture in (noisy, edited))
+    assert after < 1.25 * before, (before, after)
