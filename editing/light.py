@@ -31,10 +31,10 @@ LEAST_SHARE = 0.02
 # What hangs high in a photo looks down, and the light on it has bounced off floor and furniture: a tint at the top of a photo is mostly
 # light, one at the bottom mostly paint. Shares are given for far down, and what is added to them at the top edge; that fades with the place
 # (0..1 of the photo's height) like a bell curve of this width.
-HIGH = 0.3
+HIGH = 0.28
 # The share of a surface's tint (log of colour over luminance) that is light, for greys, and the chroma at which it fades: an off-white
 # wall is as likely white under warm light as a warm white; a blue one is blue.
-OWN_SHARE, OWN_SHARE_HIGH, OWN_CHROMA = 0.08, 0.47, 0.57
+OWN_SHARE, OWN_SHARE_HIGH, OWN_CHROMA = 0.1, 0.46, 0.5
 # The share of the photo's mean tint that is light: what bounces off everything, and the cast that the camera has left in.
 ROOM_SHARE, ROOM_SHARE_HIGH = 0.05, 0.14
 LARGEST_TINT = 0.3

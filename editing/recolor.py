@@ -47,7 +47,7 @@ EASE = 0.3
 FULL_EASE_GAIN = 8.0
 # The light's colour is estimated on a grid this fine and blurred by LIGHT_BLUR cells.
 LIGHT_GRID = 64
-LIGHT_BLUR = 3.0
+LIGHT_BLUR = 2.0
 LIGHT_RANGE = 0.35
 # Light that differs by less than this is taken as of one colour.
 LIGHT_NEUTRAL = 0.01

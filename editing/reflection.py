@@ -31,7 +31,7 @@ LEAST = 1e-4
 # the second (245) on the channel says only "at least this".
 BURNT, BURNT_OUT = 0.6, 0.95
 # A yellow wall has next to no blue, and what it has is noise: this share of the surface's luminance counts as if it were there.
-FAINT = 0.08
+FAINT = 0.15
 # Light up to this many times the reference's explains a burnt pixel without any shine; at twice that, it is all shine.
 MOST_LIGHT = 4.0
 # Pixels that the fit looks at, evenly spread.
