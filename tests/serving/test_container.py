@@ -250,9 +250,36 @@ def test_a_container_without_a_gpu_says_so(surroundings: dict[str, str]) -> None
     assert "respray: no GPU is visible in this container; start it with --gpus all" in run.stderr
 
 
+TRTEXEC = '#!/bin/sh\nfor a in "$@"; do case "$a" in --saveEngine=*) echo plan > "${a#--saveEngine=}";; esac; done\n'
+
+
+def test_triton_and_engines_get_the_gpus_that_are_chosen(surroundings: dict[str, str], tmp_path: Path) -> None:
+    tools = Path(surroundings["PATH"].split(os.pathsep)[0])
+    rows = "0, GPU-aaaa, NVIDIA L4, 8.9\\n1, GPU-bbbb, NVIDIA H100 80GB HBM3, 9.0\\n2, GPU-cccc, NVIDIA H100 80GB HBM3, 9.0"
+    script(tools / "nvidia-smi", f"#!/bin/sh\nprintf '{rows}\\n'\n")
+    script(tools / "trtexec", TRTEXEC)
+    script(tools / "tritonserver", f'#!/bin/sh\necho "$CUDA_VISIBLE_DEVICES $@" > {tmp_path}/told; exit 3\n')
+
+    def start(chosen: str) -> subprocess.CompletedProcess[str]:
+        environment = {**surroundings, "TRITON_TARGET": "tensorrt", "TRT_VERSION": "10.13.3.9", "GPU_DEVICE": chosen}
+        command = [sys.executable, "-m", "serving.container", "triton"]
+        return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert "Triton ended while starting (status 3)" in start("2,1").stderr
+    told = (tmp_path / "told").read_text()
+    assert told.startswith("GPU-cccc,GPU-bbbb --")
+    assert "--cuda-memory-pool-byte-size=1:" in told and "byte-size=2:" not in told
+    (plan, _) = sorted((tmp_path / "models" / "engines").rglob("*.plan"))
+    assert "nvidia-h100-80gb-hbm3-sm90" in str(plan)
+    kinds = "needs GPUs of one kind, and this container sees NVIDIA H100 80GB HBM3 and NVIDIA L4"
+    for setting, said in {"7": "respray: GPU_DEVICE='7'", "0,1": kinds}.items():
+        refused = start(setting)
+        assert refused.returncode == 1 and said in refused.stderr
+
+
 def test_engines_are_built_once_per_gpu_and_tensorrt_version(surroundings: dict[str, str], demo_graphs: Path, tmp_path: Path) -> None:
     tools = Path(surroundings["PATH"].split(os.pathsep)[0])
-    script(tools / "trtexec", '#!/bin/sh\nfor a in "$@"; do case "$a" in --saveEngine=*) echo plan > "${a#--saveEngine=}";; esac; done\n')
+    script(tools / "trtexec", TRTEXEC)
     script(tools / "tritonserver", '#!/bin/sh\necho "$@" > arguments\nexit 3\n')
     # Without the capability by which root writes where no one has permission to, as the image's user is.
     as_user = ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override"] if os.geteuid() == 0 else []
