@@ -41,20 +41,24 @@ def paste(example: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> N
 
     After Ghiasi et al., "Simple Copy-Paste" (2021): a sofa in front of walls it was never rendered with, for the price of a copy.
     """
-    numbers, firsts, counts = np.unique(other[..., 4], return_index=True, return_counts=True)
-    concepts = other[..., 3].ravel()[firsts]
-    share = counts / other[..., 4].size
+    instance = other[..., 4]
+    counts, concept_of = np.bincount(instance.ravel(), minlength=256), np.zeros(256, np.uint8)
+    concept_of[instance] = other[..., 3]
+    numbers = np.flatnonzero(counts)
+    concepts, share = concept_of[numbers], counts[numbers] / instance.size
     can = [i for i in range(len(numbers)) if numbers[i] and CONCEPTS[concepts[i]] in PASTED and LEAST_PASTED < share[i] < MOST_PASTED]
     for i in rng.permutation(can)[:1 if rng.random() < 0.6 else 2]:
         new, name = int(example[..., 4].max()) + 1, CONCEPTS[concepts[i]]
         mask = (other[..., 4] == numbers[i]) & _any_of(example[..., 3], PASTED[name])
         if new > MOST_INSTANCES or mask.mean() < LEAST_PASTED or (name in STANDING and not _stands(mask, example[..., 3])):
             continue
+        x, y, w, h = cv2.boundingRect(mask.astype(np.uint8))
+        box = np.s_[max(y - 1, 0):y + h + 1, max(x - 1, 0):x + w + 1]
         # A hard edge would give the pasted thing away.
-        soft = cv2.blur(mask.astype(np.float32), (3, 3))[..., None]
-        example[..., :3] = example[..., :3] * (1 - soft) + other[..., :3] * soft + 0.5
-        example[mask, 3] = concepts[i]
-        example[mask, 4] = new
+        soft = cv2.blur(mask[box].astype(np.float32), (3, 3))[..., None]
+        place = example[box]
+        place[..., :3] = place[..., :3] * (1 - soft) + other[box][..., :3] * soft + 0.5
+        place[mask[box], 3:] = concepts[i], new
 
 
 def repaint(photo: np.ndarray, concept: np.ndarray, rng: np.random.Generator) -> None:

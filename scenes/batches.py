@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import queue
-import threading
+from collections.abc import Iterator
+from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from .augment import augment
 from .dataset import REGIONS, Cache
-from .model import IMAGE, MASK, PATCH, normalise
+from .model import IMAGE, MASK, PATCH
 from .spec import CONCEPTS
 from .vocabulary import build_tokenizer, encode, foreign_prompt, positive_prompt
 
@@ -98,7 +99,7 @@ def make_batch(cache: Cache, tok, rng: np.random.Generator, images: int, prompts
     return {
         "phrases": torch.from_numpy(phrase_ids), "phrase_attention": torch.from_numpy(phrase_attention),
         "kinds": torch.tensor([*range(1, len(CONCEPTS)), *[0] * 8]),
-        "pixels": normalise(np.stack(photos)), "dense": torch.from_numpy(np.stack(dense)),
+        "photos": torch.from_numpy(np.stack(photos)), "dense": torch.from_numpy(np.stack(dense)),
         "ids": torch.from_numpy(token_ids), "attention": torch.from_numpy(attention),
         "index": torch.tensor(index), "region": torch.from_numpy(np.stack(region)), "presence": torch.tensor(presence),
         "presence_weight": torch.tensor(weight),
@@ -108,16 +109,29 @@ def make_batch(cache: Cache, tok, rng: np.random.Generator, images: int, prompts
     }
 
 
-class Feeder:
-    """Prepares batches in threads (OpenCV and NumPy release the interpreter lock): one keeps up with a CPU, a GPU wants more."""
+class Batches(IterableDataset):
+    """Endless batches of the rooms in some folders; every process that reads them draws its own, and looks for new shards now and then."""
 
-    def __init__(self, cache: Cache, images: int, prompts: int, strength: float, seed: int, threads: int = 1) -> None:
-        self.queue: queue.Queue = queue.Queue(maxsize=4 * threads)
-        tok = build_tokenizer()
-        for thread in range(threads):
-            rng = np.random.default_rng([seed, thread])
-            threading.Thread(target=self._run, args=(cache, tok, rng, images, prompts, strength), daemon=True).start()
+    LOOK_AGAIN = 50
 
-    def _run(self, *what) -> None:
+    def __init__(self, folders: tuple[Path, ...], images: int, prompts: int, strength: float, seed: int) -> None:
+        super().__init__()
+        self.folders, self.what, self.seed = folders, (images, prompts, strength), seed
+
+    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        cv2.setNumThreads(1)
+        worker = get_worker_info()
+        rng = np.random.default_rng([self.seed, worker.id if worker else 0])
+        cache, tok = Cache(*self.folders), build_tokenizer()
         while True:
-            self.queue.put(make_batch(*what))
+            cache.refresh()
+            for _ in range(self.LOOK_AGAIN):
+                yield make_batch(cache, tok, rng, *self.what)
+
+
+def feed(folders: tuple[Path, ...], images: int, prompts: int, strength: float, *, seed: int, processes: int,
+         pinned: bool) -> Iterator[dict[str, torch.Tensor]]:
+    """Batches that ``processes`` prepare ahead: one keeps up with a CPU; a GPU wants as many as it has cores, and ``pinned`` memory, from
+    which it copies while it computes."""
+    loader = DataLoader(Batches(folders, images, prompts, strength, seed), batch_size=None, num_workers=processes, pin_memory=pinned)
+    return iter(loader)

@@ -71,8 +71,8 @@ def rotate(q: torch.Tensor, k: torch.Tensor, cos: torch.Tensor, sin: torch.Tenso
 
     The library's version works in float32 and through five temporaries, a quarter of the vision encoder's time here.
     """
-    signed = sin.view(*sin.shape[:-1], -1, 2) * torch.tensor([-1.0, 1.0], device=sin.device)
-    cos, signed = cos.to(q.dtype), signed.flatten(-2).to(q.dtype)
+    pairs = sin.view(*sin.shape[:-1], -1, 2)
+    cos, signed = cos.to(q.dtype), torch.stack((-pairs[..., 0], pairs[..., 1]), -1).flatten(-2).to(q.dtype)
 
     def turn(x: torch.Tensor) -> torch.Tensor:
         return x * cos + x.view(*x.shape[:-1], -1, 2).flip(-1).flatten(-2) * signed
@@ -80,9 +80,9 @@ def rotate(q: torch.Tensor, k: torch.Tensor, cos: torch.Tensor, sin: torch.Tenso
     return turn(q), turn(k)
 
 
-def normalise(photos: np.ndarray) -> torch.Tensor:
-    """uint8 (B,S,S,3) to float (B,3,S,S) in [-1, 1], as facebook/sam3's processor does."""
-    return torch.from_numpy(np.ascontiguousarray(photos.transpose(0, 3, 1, 2))).float() / 127.5 - 1.0
+def normalise(photos: np.ndarray | torch.Tensor) -> torch.Tensor:
+    """uint8 (B,S,S,3) to float (B,3,S,S) in [-1, 1], as facebook/sam3's processor does; where the photos are."""
+    return torch.as_tensor(photos).permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1.0
 
 
 def forward(model: Sam3Model, pixels: torch.Tensor, ids: torch.Tensor, attention: torch.Tensor, index: torch.Tensor) -> dict:

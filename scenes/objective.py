@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.optimize import linear_sum_assignment
 from transformers import Sam3Model
 
 from .model import MASK, WIDTH, masks_of
@@ -66,34 +67,6 @@ class DenseHeads(torch.nn.Module):
             share = F.avg_pool2d(one_hot, k)
             loss = loss + 0.5 * -(share * F.log_softmax(head(level).float(), 1)).sum(1).mean()
         return loss
-
-
-def assign(cost: np.ndarray) -> np.ndarray:
-    """Query (column) of least total cost for every row of cost (n, m), n <= m: the Hungarian method with potentials."""
-    n, m = cost.shape
-    u, v, p, way = np.zeros(n + 1), np.zeros(m + 1), np.zeros(m + 1, int), np.zeros(m + 1, int)
-    for i in range(1, n + 1):
-        p[0], j0 = i, 0
-        least, used = np.full(m + 1, np.inf), np.zeros(m + 1, bool)
-        while True:
-            used[j0] = True
-            cur = cost[p[j0] - 1] - u[p[j0]] - v[1:]
-            better = ~used[1:] & (cur < least[1:])
-            least[1:][better] = cur[better]
-            way[1:][better] = j0
-            j1 = int(np.argmin(np.where(used[1:], np.inf, least[1:]))) + 1
-            delta = least[j1]
-            u[p[used]] += delta
-            v[used] -= delta
-            least[~used] -= delta
-            j0 = j1
-            if p[j0] == 0:
-                break
-        while j0:
-            p[j0], j0 = p[way[j0]], int(way[j0])
-    out = np.zeros(n, int)
-    out[p[1:][p[1:] > 0] - 1] = np.flatnonzero(p[1:] > 0)
-    return out
 
 
 def giou(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -166,5 +139,5 @@ def match(out: dict, batch: dict) -> torch.Tensor:
     query, of_np = np.zeros(len(of), int), of.cpu().numpy()
     for n in np.unique(of_np):
         rows = np.flatnonzero(of_np == n)
-        query[rows] = assign(costs[rows])
+        query[rows] = linear_sum_assignment(costs[rows])[1]
     return torch.from_numpy(query).to(of.device)

@@ -28,25 +28,30 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure=None) -> None:  # type: ignore[override]
         """Move every matrix that has a gradient."""
         for group in self.param_groups:
+            alike: dict[torch.Size, list[tuple[torch.nn.Parameter, torch.Tensor]]] = {}
             for p in group["params"]:
                 if p.grad is None:
                     continue
                 mean = self.state[p].setdefault("momentum_buffer", torch.zeros_like(p))
                 mean.mul_(group["momentum"]).add_(p.grad)
-                direction = orthogonal(p.grad.add(mean, alpha=group["momentum"]), group["iterations"])
-                p.mul_(1 - group["lr"] * group["weight_decay"])
-                p.add_(direction, alpha=-group["lr"] * max(1.0, p.shape[0] / p.shape[1]) ** 0.5)
+                alike.setdefault(p.shape, []).append((p, p.grad.add(mean, alpha=group["momentum"])))
+            # Matrices of one shape together: a GPU has a few dozen products to start then, and not thousands.
+            for shape, members in alike.items():
+                rate = group["lr"] * max(1.0, shape[0] / shape[1]) ** 0.5
+                directions = orthogonal(torch.stack([gradient for _, gradient in members]), group["iterations"])
+                for (p, _), direction in zip(members, directions, strict=True):
+                    p.mul_(1 - group["lr"] * group["weight_decay"]).add_(direction, alpha=-rate)
 
 
-def orthogonal(matrix: torch.Tensor, iterations: int) -> torch.Tensor:
-    """The nearest (semi-)orthogonal matrix, roughly: Newton-Schulz iterations with Jordan's coefficients."""
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.T if tall else matrix
-    x = x / (x.norm() + 1e-7)
+def orthogonal(matrices: torch.Tensor, iterations: int) -> torch.Tensor:
+    """The nearest (semi-)orthogonal matrices (N,a,b), roughly: Newton-Schulz iterations with Jordan's coefficients."""
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if tall else matrices
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(iterations):
-        square = x @ x.T
+        square = x @ x.mT
         x = 3.4445 * x + (-4.7750 * square + 2.0315 * (square @ square)) @ x
-    return x.T if tall else x
+    return x.mT if tall else x
 
 
 class Optimisers:
@@ -162,6 +167,6 @@ def fast_type(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if flags & {"amx_bf16", "avx512_bf16"} else torch.float32
 
 
-def fast_attention(fast: torch.dtype) -> str:
-    """The attention to train with: torch's own in float32; it is slow in bfloat16 on a CPU, see ``scenes.model.matmul_attention``."""
-    return "sdpa" if fast == torch.float32 else "matmul"
+def fast_attention(device: torch.device, fast: torch.dtype) -> str:
+    """The attention to train with: torch's own, but on a CPU, where that is slow in bfloat16, see ``scenes.model.matmul_attention``."""
+    return "matmul" if device.type == "cpu" and fast == torch.bfloat16 else "sdpa"

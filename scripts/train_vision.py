@@ -136,7 +136,7 @@ def main() -> None:
     cache.names = cache.names[HELD_BACK:]
     modeling_sam3.apply_rotary_pos_emb_2d = rotate
     fast = fast_type(torch.device("cpu"))
-    model = Namer(fast_attention(fast))
+    model = Namer(fast_attention(torch.device("cpu"), fast))
     if args.start:
         take_over(model.backbone, Sam3Model.from_pretrained(args.start).float().vision_encoder.backbone.state_dict())
     step, minutes, path = 0, 0.0, args.cache / "vision.pt"

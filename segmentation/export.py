@@ -14,11 +14,10 @@ from torch import nn
 
 from segmentation.checkpoints import Checkpoint, pad_token_id
 from segmentation.graphs import Graphs, build_graphs
-from segmentation.graphs.attention import AttentionKernel
 from segmentation.graphs.build import ClsToken, Precision, prompt_length
 from segmentation.onnx_passes import clear_metadata, store_as_half
 from segmentation.parity import TensorParity, check_parity
-from segmentation.spec import GRAPH_NAMES, GraphFiles, GraphName, ModelSpec, stored_file, write_spec
+from segmentation.spec import GRAPH_NAMES, Attention, GraphFiles, GraphName, ModelSpec, stored_file, write_spec
 
 OPSET = 20
 # A protobuf holds 2 GB at most; TensorRT's parser and git are happier well below.
@@ -120,7 +119,7 @@ def export_model(
     folder: Path,
     *,
     precision: Precision,
-    attention: AttentionKernel,
+    attention: Attention,
     queries: int,
     cls_token: ClsToken,
     half_storage: bool,

@@ -48,7 +48,7 @@ def reference_outputs(model: Any, image: Tensor, input_ids: Tensor, attention_ma
         cls_token: "meta" lets the geometry encoder add its CLS token by passing one box that is marked as padding.
     """
     vision = model.get_vision_features(normalise(image))
-    finish = PromptFree(model, "explicit", first_layer=cls_token == "transformers")
+    finish = PromptFree(model, "explicit", first_layer=cls_token == "transformers").to(image.device)
     extra: dict[str, Tensor] = {}
     if cls_token == "meta":
         extra = {"input_boxes": torch.zeros(1, 1, 4), "input_boxes_labels": torch.full((1, 1), -10)}

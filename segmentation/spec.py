@@ -11,6 +11,7 @@ from segmentation.errors import SpecError
 
 FORMAT = 1
 SPEC_FILE = "spec.json"
+Attention = Literal["explicit", "ort"]
 GraphName = Literal["sam3_image_encoder", "sam3_text_encoder", "sam3_concept_decoder"]
 GRAPH_NAMES: tuple[GraphName, ...] = get_args(GraphName)
 
@@ -67,7 +68,7 @@ class ModelSpec(_Frozen):
     queries: int = Field(gt=0)
     precision: Literal["fp32", "fp16"]
     weights: Literal["fp32", "fp16", "fp16-storage"]
-    attention: Literal["explicit", "ort"]
+    attention: Attention
     cls_token: Literal["transformers", "meta"]
     opset: int = Field(ge=17)
     region_source: Literal["semantic_head"] = "semantic_head"

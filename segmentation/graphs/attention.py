@@ -3,6 +3,7 @@
 `explicit` writes attention as MatMul, Softmax, MatMul. TensorRT recognises and fuses that by itself and keeps FP16 accuracy.
 `ort` writes ONNX Runtime's own `com.microsoft` operators, which never store the [heads, L, L] matrix of weights: at full size
 that matrix is 860 MB per layer and concept in FP32. Only ONNX Runtime can run that form.
+`torch` is PyTorch's own fused operator, for the modules as they are (`benchmarks/gpu.py`); it is not exported.
 """
 
 from typing import Any, Literal
@@ -10,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-AttentionKernel = Literal["explicit", "ort"]
+AttentionKernel = Literal["explicit", "ort", "torch"]
 
 # Added to the scores of padding tokens. exp(-1e4) is exactly 0 in FP32, and unlike the dtype's minimum it survives FP16.
 PADDING_BIAS = -1.0e4
@@ -25,7 +26,7 @@ def attend(
         query: [M, Lq, D], not scaled.
         key, value: [M, Lk, D].
         heads: D is split into this many.
-        kernel: see the module; `bias` is only taken by `explicit`.
+        kernel: see the module; `ort` takes no `bias`: then it is `explicit`.
         bias: added to the scores before the softmax, broadcastable to [M, heads, Lq, Lk].
 
     Returns:
@@ -38,6 +39,9 @@ def attend(
         return torch.onnx.ops.symbolic(
             "com.microsoft::MultiHeadAttention", (query, key, value), attrs, dtype=query.dtype, shape=query.shape, version=1
         )
+    if kernel == "torch":
+        q, k, v = (tokens.unflatten(-1, (heads, head_dim)).transpose(1, 2) for tokens in (query, key, value))
+        return nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=bias).transpose(1, 2).flatten(2)
     # Scaling the query costs L x D products; transformers scales the scores, which is L x L of them.
     split_query = (query * scale).unflatten(-1, (heads, head_dim)).transpose(1, 2)
     split_key = key.unflatten(-1, (heads, head_dim)).permute(0, 2, 3, 1)

@@ -1,0 +1,280 @@
+"""Segmentation of one photo on a GPU, in PyTorch: transformers twice, and the modules that we export, with two kinds of attention.
+
+    python -m benchmarks.gpu --json build/gpu.json          # SAM3 at full size, random weights, FP16
+
+For GPUs without ONNX Runtime's CUDA provider or TensorRT: what the order of our work is worth there, how long an image pass and a concept
+take, how much memory they need, and whether FP16 arithmetic keeps the answers. Needs PyTorch, transformers, typer and rich, no server. On a
+CPU (``--device cpu --checkpoint demo``) the figures mean little, but everything runs.
+
+Seconds are medians over repeated runs that take turns, until the GPU has finished. `graph` replays the modules as CUDA graphs: without
+Python between the kernels, as a server's runtime works. Memory is the most that PyTorch's tensors took at once, without the weights.
+"""
+
+import contextlib
+import functools
+import json
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from segmentation.errors import SegmentationError
+from segmentation.graphs import Graphs, build_graphs
+from segmentation.graphs.attention import AttentionKernel
+from segmentation.reference import normalise, reference_outputs
+
+KERNELS: tuple[AttentionKernel, ...] = ("torch", "explicit")
+QUERIES = 32
+CLIP_START, CLIP_END = 49406, 49407
+console = Console(stderr=True)
+
+
+class Machine:
+    """The device that everything runs on."""
+
+    def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
+        self.device, self.dtype, self.cuda = device, dtype, device.type == "cuda"
+        self.name = torch.cuda.get_device_name(device) if self.cuda else platform.machine()
+
+    def seconds(self, work: Callable[[], object]) -> float:
+        """Wall time of `work` until the device has finished it."""
+        self.wait()
+        start = time.perf_counter()
+        work()
+        self.wait()
+        return time.perf_counter() - start
+
+    def wait(self) -> None:
+        """Until the device is idle."""
+        if self.cuda:
+            torch.cuda.synchronize(self.device)
+
+    def peak_bytes(self, work: Callable[[], object]) -> int | None:
+        """The most memory that the tensors of `work` took beyond those that are there; None on a CPU."""
+        if not self.cuda:
+            return None
+        self.wait()
+        before = torch.cuda.memory_allocated(self.device)
+        torch.cuda.reset_peak_memory_stats(self.device)
+        work()
+        self.wait()
+        return torch.cuda.max_memory_allocated(self.device) - before
+
+
+class Transformers:
+    """transformers' model in the device's precision, with its SDPA attention."""
+
+    def __init__(self, model: Any, machine: Machine, image: Tensor, ids: Tensor, mask: Tensor) -> None:
+        self.model = model
+        self.pixels, self.ids, self.mask = normalise(image).to(machine.dtype), ids.long(), mask.long()
+
+    def reencode(self, concepts: int) -> None:
+        """One complete forward pass per concept: what most public servers do."""
+        for i in range(concepts):
+            self.model(pixel_values=self.pixels, input_ids=self.ids[i : i + 1], attention_mask=self.mask[i : i + 1])
+
+    def reuse(self, concepts: int) -> None:
+        """The image once, then text and detector per concept."""
+        vision = self.model.get_vision_features(self.pixels)
+        for i in range(concepts):
+            self.model(vision_embeds=vision, input_ids=self.ids[i : i + 1], attention_mask=self.mask[i : i + 1])
+
+
+class Modules:
+    """The modules that we export: the image once, all concepts in one decoder call, texts known from before."""
+
+    def __init__(self, graphs: Graphs, machine: Machine, image: Tensor, ids: Tensor, mask: Tensor) -> None:
+        self.graphs, self.machine, self.image = graphs, machine, image
+        self.text, self.mask = graphs.text_encoder(ids, mask)[None], mask[None]
+
+    def encode(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The photo's three maps."""
+        return self.graphs.image_encoder(self.image)
+
+    def decode(self, maps: tuple[Tensor, Tensor, Tensor], concepts: int) -> tuple[Tensor, ...]:
+        """Masks, scores, boxes, presence and region of the first concepts."""
+        return self.graphs.concept_decoder(*maps, self.text[:, :concepts], self.mask[:, :concepts])
+
+    def segment(self, concepts: int) -> tuple[Tensor, ...]:
+        """Both; the image alone where there are no concepts."""
+        maps = self.encode()
+        return self.decode(maps, concepts) if concepts else maps
+
+
+def recorded(work: Callable[[], object]) -> Callable[[], None]:
+    """`work` as a CUDA graph."""
+    side, recording = torch.cuda.Stream(), torch.cuda.CUDAGraph()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        work()
+    torch.cuda.current_stream().wait_stream(side)
+    with torch.cuda.graph(recording):
+        kept = work()
+
+    def replay(_kept: object = kept) -> None:
+        recording.replay()
+
+    return replay
+
+
+def prompts(model: Any, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """int32 [count, 32] token ids and mask of made-up prompts, 3 to 6 tokens long; a decoder's time does not depend on the words."""
+    config = model.config.text_config
+    start, end = (CLIP_START, CLIP_END) if config.vocab_size > CLIP_END else (1, 2)
+    length = min(32, config.max_position_embeddings)
+    ids = torch.zeros(count, length, dtype=torch.int32)
+    for row in range(count):
+        words = 1 + row % 4
+        ids[row, : words + 2] = torch.tensor([start, *(100 + 7 * row + i for i in range(words)), end], dtype=torch.int32)
+    return ids.to(device), (ids > 0).to(torch.int32).to(device)
+
+
+def median_seconds(machine: Machine, ways: Mapping[str, Callable[[], object]], repeat: int) -> dict[str, float]:
+    """Median seconds of each way; the ways take turns, after two runs each that do not count."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(repeat + 2):
+        for name, work in ways.items():
+            seconds = machine.seconds(work)
+            if turn >= 2:
+                times[name].append(seconds)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def similarity(found: Tensor, truth: Tensor) -> float:
+    """Cosine of two tensors in float64; NaN where one of them is not finite."""
+    a, b = found.double().flatten(), truth.double().flatten()
+    return float(a @ b / (a.norm() * b.norm()))
+
+
+def answers(modules: Modules, concepts: int, truth: Any) -> dict[str, float]:
+    """How like transformers' answers in FP32 those of the modules are, per tensor: cosines."""
+    _, scores, _, presence, region = modules.segment(concepts)
+    pairs = {"scores": (scores[0], truth.scores.topk(scores.shape[2], dim=1).values), "presence": (presence[0], truth.presence),
+             "region": (region[0] / 255.0, truth.region)}  # fmt: skip
+    for name, mine, reference in zip(("features_high", "features_mid", "features_low"), modules.encode(), truth.features, strict=True):
+        pairs[name] = (mine, reference)
+    return {name: similarity(*pair) for name, pair in pairs.items()}
+
+
+def measure(model: Any, machine: Machine, counts: Sequence[int], repeat: int) -> dict[str, Any]:
+    """For one photo of noise: seconds and bytes by way and number of concepts (0: the image pass alone), and FP16 against FP32."""
+    size = model.config.vision_config.backbone_config.image_size
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randint(0, 256, (1, size, size, 3), dtype=torch.uint8, generator=generator).to(machine.device)
+    ids, mask = prompts(model, max(counts), machine.device)
+    few = min(2, max(counts))
+    truth = reference_outputs(model.to(machine.device), image, ids[:few], mask[:few], "transformers")
+    model = model.cpu()
+    modules = {kernel: Modules(_on(machine, model, kernel), machine, image, ids, mask) for kernel in KERNELS}
+    like = {kernel: answers(some, few, truth) for kernel, some in modules.items()}
+    del truth
+    model.set_attn_implementation("sdpa")
+    baseline = Transformers(model.to(machine.device, machine.dtype), machine, image, ids, mask)
+    ways: dict[str, Callable[[int], object]] = {"reencode": baseline.reencode, "reuse": baseline.reuse}
+    ways |= {f"modules, {kernel} attention": some.segment for kernel, some in modules.items()}
+    report: dict[str, Any] = {
+        "device": machine.name, "torch": torch.__version__, "precision": str(machine.dtype).removeprefix("torch."),
+        "cosine_to_fp32": like, "seconds": {}, "peak_bytes": {},
+    }  # fmt: skip
+
+    def note(count: int, turns: Mapping[str, Callable[[], object]]) -> None:
+        for name, work in turns.items():
+            report["peak_bytes"].setdefault(name, {})[str(count)] = machine.peak_bytes(work)
+        for name, value in median_seconds(machine, turns, repeat).items():
+            report["seconds"].setdefault(name, {})[str(count)] = value
+
+    for count in (0, *counts):
+        console.print(f"{count} concepts", highlight=False)
+        note(count, {name: functools.partial(work, count) for name, work in ways.items() if count or name != "reencode"})
+    # Last: what cannot be recorded leaves CUDA in no state to measure anything else.
+    for count in (0, *counts) if machine.cuda else ():
+        try:
+            note(count, {"modules, torch attention, graph": recorded(functools.partial(modules["torch"].segment, count))})
+        except RuntimeError as error:
+            console.print(f"[red]not recorded as a CUDA graph: {error}")
+            break
+    return report
+
+
+def _on(machine: Machine, model: Any, kernel: AttentionKernel) -> Graphs:
+    """The model's modules on the device, in its precision."""
+    graphs = build_graphs(model, "fp16" if machine.dtype == torch.float16 else "fp32", kernel, QUERIES, "transformers")
+    for module in (graphs.image_encoder, graphs.text_encoder, graphs.concept_decoder):
+        module.to(machine.device)
+    return graphs
+
+
+@contextlib.contextmanager
+def exact_products() -> Iterator[None]:
+    """FP32 products without TF32, which would make the reference as coarse as what is compared with it."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    with torch.inference_mode():
+        yield
+
+
+def main(
+    checkpoint: Annotated[str, typer.Option(help="demo, a hub name, a folder, or 'random' (full size, random weights).")] = "random",
+    device: Annotated[str, typer.Option(help="cuda or cpu.")] = "cuda",
+    concepts: Annotated[str, typer.Option(help="Numbers of concepts, comma-separated.")] = "1,3,8,16",
+    repeat: Annotated[int, typer.Option(min=1, help="Measurements per figure.")] = 5,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
+) -> None:
+    """Measure and print tables; with --json, write the figures."""
+    try:
+        counts = sorted({int(part) for part in concepts.split(",")})
+    except ValueError:
+        sys.exit(f"error: --concepts {concepts!r} is not a list of numbers like 1,3,8")
+    if device not in ("cuda", "cpu"):
+        sys.exit(f"error: --device {device!r} is neither cuda nor cpu")
+    if device == "cuda" and not torch.cuda.is_available():
+        sys.exit("error: PyTorch sees no CUDA GPU here; --device cpu runs the same on the CPU")
+    if counts[0] < 1:
+        sys.exit(f"error: --concepts {concepts!r}: at least one")
+    machine = Machine(torch.device(device), torch.float16 if device == "cuda" else torch.float32)
+    try:
+        with exact_products():
+            report = measure(_model(checkpoint, device), machine, counts, repeat)
+    except SegmentationError as error:
+        sys.exit(f"error: {error}")
+    _print({"checkpoint": checkpoint, **report}, counts)
+    if json_file:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps({"checkpoint": checkpoint, **report}, indent=2) + "\n", encoding="utf-8")
+
+
+def _model(checkpoint: str, device: str) -> Any:
+    if checkpoint == "random":
+        from segmentation.random_model import random_sam3
+
+        return random_sam3(device=device)
+    from segmentation.checkpoints import find_checkpoint, load_model
+
+    return load_model(find_checkpoint(checkpoint))
+
+
+def _print(report: dict[str, Any], counts: Sequence[int]) -> None:
+    title = f"{report['checkpoint']}, {report['precision']}, {report['device']}"
+    table = Table(title, "image pass", *[f"{count} concepts" for count in counts])
+    for name, values in report["seconds"].items():
+        cells = []
+        for count in ("0", *map(str, counts)):
+            seconds, memory = values.get(count), report["peak_bytes"][name].get(count)
+            cells.append("" if seconds is None else f"{1000 * seconds:.1f} ms" + (f", {memory / 2**30:.2f} GiB" if memory else ""))
+        table.add_row(name, *cells)
+    out = Console(width=160)
+    out.print(table)
+    for kernel, like in report["cosine_to_fp32"].items():
+        out.print(f"{kernel}, cosine to FP32: " + ", ".join(f"{name} {value:.6f}" for name, value in like.items()), highlight=False)
+
+
+if __name__ == "__main__":
+    typer.run(main)
