@@ -159,7 +159,7 @@ def answers(modules: Modules, concepts: int, truth: Any) -> dict[str, float]:
     """How like transformers' answers in FP32 those of the modules are, per tensor: cosines."""
     _, scores, _, presence, region = modules.segment(concepts)
     pairs = {"scores": (scores[0], truth.scores.topk(scores.shape[2], dim=1).values), "presence": (presence[0], truth.presence),
-             "region": (region[0] / 255.0, truth.region)}  # fmt: skip
+             "region": (region[0], (255.0 * truth.region).round())}  # fmt: skip
     for name, mine, reference in zip(("features_high", "features_mid", "features_low"), modules.encode(), truth.features, strict=True):
         pairs[name] = (mine, reference)
     return {name: similarity(*pair) for name, pair in pairs.items()}

@@ -20,7 +20,7 @@ def test_every_way_is_measured_and_both_attentions_agree_with_transformers(tmp_p
     assert set(report["seconds"]) == {"reencode", "reuse", *modules}
     assert all(value > 0 for values in report["seconds"].values() for value in values.values())
     assert set(report["seconds"]["reuse"]) == {"0", "1", "2"}
-    for like in report["cosine_to_fp32"].values():  # the region is rounded to 256 levels, everything else is float32
+    for like in report["cosine_to_fp32"].values():  # of the region's levels, some of which are rounded the other way
         assert all(value > (0.999 if name == "region" else 0.99999) for name, value in like.items())
 
 
