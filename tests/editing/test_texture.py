@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from benchmarks.quality.geometry import textures
 from editing.apply import edit_photo
 from editing.color import decode_srgb
 from editing.errors import EditError, UnknownNameError
@@ -62,6 +63,13 @@ def test_the_camera_is_found_from_lines(yaw: float, pitch: float, focal: float) 
     assert angle(found.axes[2], true.axes[2]) < 1.0
     assert found.focal == pytest.approx(focal, rel=0.1)
     assert found.confidence > 0.8
+
+
+@pytest.mark.parametrize("seed", [8026, 8047, 8050, 9510])
+def test_the_camera_of_a_rendered_room_is_found_among_many_that_fit_a_little_less(seed: int) -> None:
+    """From one start the fit ended at 28.9, 2.0, 8.1 and 2.0 degrees; without narrowing down it ends at 0.8 in the third room."""
+    (room,) = textures(range(seed, seed + 1))
+    assert room.angle < 0.6 and room.scale < 0.05
 
 
 def test_without_lines_a_level_camera_of_no_confidence() -> None:
