@@ -186,9 +186,10 @@ def measure(model: Any, machine: Machine, counts: Sequence[int], repeat: int) ->
         "cosine_to_fp32": like, "seconds": {}, "peak_bytes": {},
     }  # fmt: skip
 
-    def note(count: int, turns: Mapping[str, Callable[[], object]]) -> None:
+    def note(count: int, turns: Mapping[str, Callable[[], object]], replayed: bool = False) -> None:
         for name, work in turns.items():
-            report["peak_bytes"].setdefault(name, {})[str(count)] = machine.peak_bytes(work)
+            # A replay takes nothing: its tensors were taken when it was recorded.
+            report["peak_bytes"].setdefault(name, {})[str(count)] = None if replayed else machine.peak_bytes(work)
         for name, value in median_seconds(machine, turns, repeat).items():
             report["seconds"].setdefault(name, {})[str(count)] = value
 
@@ -198,7 +199,7 @@ def measure(model: Any, machine: Machine, counts: Sequence[int], repeat: int) ->
     # Last: what cannot be recorded leaves CUDA in no state to measure anything else.
     for count in (0, *counts) if machine.cuda else ():
         try:
-            note(count, {"modules, torch attention, graph": recorded(functools.partial(modules["torch"].segment, count))})
+            note(count, {"modules, torch attention, graph": recorded(functools.partial(modules["torch"].segment, count))}, replayed=True)
         except RuntimeError as error:
             console.print(f"[red]not recorded as a CUDA graph: {error}")
             break
@@ -216,9 +217,14 @@ def _on(machine: Machine, model: Any, kernel: AttentionKernel) -> Graphs:
 @contextlib.contextmanager
 def exact_products() -> Iterator[None]:
     """FP32 products without TF32, which would make the reference as coarse as what is compared with it."""
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    with torch.inference_mode():
-        yield
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    matmul.allow_tf32 = cudnn.allow_tf32 = False
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before
 
 
 def main(
@@ -263,7 +269,7 @@ def _model(checkpoint: str, device: str) -> Any:
 
 def _print(report: dict[str, Any], counts: Sequence[int]) -> None:
     title = f"{report['checkpoint']}, {report['precision']}, {report['device']}"
-    table = Table(title, "image pass", *[f"{count} concepts" for count in counts])
+    table = Table(title, "image pass", *[f"{count} concept" + "s" * (count > 1) for count in counts])
     for name, values in report["seconds"].items():
         cells = []
         for count in ("0", *map(str, counts)):

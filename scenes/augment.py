@@ -53,7 +53,7 @@ def paste(example: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> N
         if new > MOST_INSTANCES or mask.mean() < LEAST_PASTED or (name in STANDING and not _stands(mask, example[..., 3])):
             continue
         x, y, w, h = cv2.boundingRect(mask.astype(np.uint8))
-        box = np.s_[max(y - 1, 0):y + h + 1, max(x - 1, 0):x + w + 1]
+        box = np.s_[max(y - 2, 0):y + h + 2, max(x - 2, 0):x + w + 2]  # so wide that the blur's mirrored border is empty
         # A hard edge would give the pasted thing away.
         soft = cv2.blur(mask[box].astype(np.float32), (3, 3))[..., None]
         place = example[box]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -121,6 +122,9 @@ class Batches(IterableDataset):
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         cv2.setNumThreads(1)
         worker = get_worker_info()
+        if worker:
+            # A signal to the whole process group is for the trainer, who saves first and then ends its workers.
+            os.setpgrp()
         rng = np.random.default_rng([self.seed, worker.id if worker else 0])
         cache, tok = Cache(*self.folders), build_tokenizer()
         while True:

@@ -28,16 +28,17 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure=None) -> None:  # type: ignore[override]
         """Move every matrix that has a gradient."""
         for group in self.param_groups:
-            alike: dict[torch.Size, list[tuple[torch.nn.Parameter, torch.Tensor]]] = {}
+            alike: dict[object, list[tuple[torch.nn.Parameter, torch.Tensor]]] = {}
             for p in group["params"]:
                 if p.grad is None:
                     continue
                 mean = self.state[p].setdefault("momentum_buffer", torch.zeros_like(p))
                 mean.mul_(group["momentum"]).add_(p.grad)
-                alike.setdefault(p.shape, []).append((p, p.grad.add(mean, alpha=group["momentum"])))
-            # Matrices of one shape together: a GPU has a few dozen products to start then, and not thousands.
-            for shape, members in alike.items():
-                rate = group["lr"] * max(1.0, shape[0] / shape[1]) ** 0.5
+                # Matrices of one shape together: a GPU has a few dozen products to start then, and not thousands. A CPU would only copy.
+                alike.setdefault(p.shape if p.is_cuda else id(p), []).append((p, p.grad.add(mean, alpha=group["momentum"])))
+            for members in alike.values():
+                rows, columns = members[0][0].shape
+                rate = group["lr"] * max(1.0, rows / columns) ** 0.5
                 directions = orthogonal(torch.stack([gradient for _, gradient in members]), group["iterations"])
                 for (p, _), direction in zip(members, directions, strict=True):
                     p.mul_(1 - group["lr"] * group["weight_decay"]).add_(direction, alpha=-rate)

@@ -51,7 +51,8 @@ def reference_outputs(model: Any, image: Tensor, input_ids: Tensor, attention_ma
     finish = PromptFree(model, "explicit", first_layer=cls_token == "transformers").to(image.device)
     extra: dict[str, Tensor] = {}
     if cls_token == "meta":
-        extra = {"input_boxes": torch.zeros(1, 1, 4), "input_boxes_labels": torch.full((1, 1), -10)}
+        labels = torch.full((1, 1), -10, device=image.device)
+        extra = {"input_boxes": torch.zeros(1, 1, 4, device=image.device), "input_boxes_labels": labels}
         for name in ("sam3", "sam3_lite_text"):
             module: Any = importlib.import_module(f"transformers.models.{name}.modeling_{name}")
             if not hasattr(module, "torchvision"):

@@ -85,7 +85,7 @@ class Target:
 
 # embedded: a few cores, where waiting for a fuller batch gains nothing (batches still form while the encoder is busy) and padding costs;
 # more pipeline instances than cores, so that photos are decoded while others are encoded. The GPU targets' batch sizes bound memory to what
-# a 16 GB card has, by calculation (docs/serving.md, "GPU memory"); they have not been measured on a GPU.
+# a 16 GB card has, by calculation and by what the modules took on a GPU (docs/serving.md, "GPU memory"); the server was not measured there.
 DEFAULTS: dict[TargetName, Target] = {
     "embedded": Target(
         "embedded", max_decoded=64, encoder_delay=0, decoder_delay=0, applier_instances=2, pipeline_instances=4, exact_buckets=True

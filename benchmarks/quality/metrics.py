@@ -23,9 +23,10 @@ LEAST_RELIEF = 200
 class ColourScore:
     """CIEDE2000 to the truth inside the mask: `mean`/`p95` after one exposure factor per surface, `raw_mean`/`raw_p95` without.
 
-    Correlations of the gradients of log luminance with the truth's: `gradient` over the whole surface, sensor noise and all; `relief` where
-    the noiseless truth's gradient stands above that noise (NaN on a surface without such places), which a picture with the camera's
-    noise reaches to `relief_limit` (the truth itself against the noiseless truth).
+    Correlations of the gradients of log luminance with the truth's: `gradient` over the whole surface, sensor noise and all, of which a
+    flawless edit without any noise reaches `gradient_limit`; `relief` where the noiseless truth's gradient stands above that noise (NaN on
+    a surface without such places), which a picture with the camera's noise reaches to `relief_limit` (the truth itself against the
+    noiseless truth). `kept`: with the photo's, how much of its light and grain is still there.
     """
 
     mean: float
@@ -36,11 +37,13 @@ class ColourScore:
     halo_p95: float
     relief: float
     relief_limit: float
+    gradient_limit: float
+    kept: float
 
 
-def score(edit: UInt8Array, truth: UInt8Array, calm: UInt8Array, mask: BoolArray) -> ColourScore:
-    """Compare an edit with the re-rendered truth, and with `calm`, the same without noise and JPEG. `mask` is the exact mask; edge pixels
-    count only for the halo.
+def score(edit: UInt8Array, photo: UInt8Array, truth: UInt8Array, calm: UInt8Array, mask: BoolArray) -> ColourScore:
+    """Compare an edit of `photo` with the re-rendered truth, and with `calm`, the same without noise and JPEG. `mask` is the exact mask;
+    edge pixels count only for the halo.
     """
     solid = inner(mask, HALO_PIXELS)
     if solid.sum() < 50:
@@ -61,6 +64,8 @@ def score(edit: UInt8Array, truth: UInt8Array, calm: UInt8Array, mask: BoolArray
         halo_p95=float(np.percentile(fair[rim], 95)) if rim.any() else 0.0,
         relief=relief,
         relief_limit=limit,
+        gradient_limit=gradient_correlation(calm, truth, solid),
+        kept=gradient_correlation(edit, photo, solid),
     )
 
 

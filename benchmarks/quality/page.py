@@ -22,6 +22,7 @@ COLUMNS = (
     ("raw_p95", "p95 raw"),
     ("gradient", "gradient r"),
     ("relief", "... above noise"),
+    ("kept", "... with the photo"),
     ("halo_p95", "halo p95"),
 )
 STYLE = (

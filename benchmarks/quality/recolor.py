@@ -72,9 +72,10 @@ def run(cases: Iterable[Case]) -> list[RecolorRow]:
         result = edit_photo(case.photo, segments_of(probability), job, [])
         edited = decode(result.files[0])
         share = alpha.astype(np.float32)[..., None] / 255.0
-        scores = {"ours": score(edited, case.truth, case.calm, case.mask)}
+        scores = {"ours": score(edited, case.photo, case.truth, case.calm, case.mask)}
         scores |= {
-            name: score(shortcut(case.photo, share, case.color), case.truth, case.calm, case.mask) for name, shortcut in BASELINES.items()
+            name: score(shortcut(case.photo, share, case.color), case.photo, case.truth, case.calm, case.mask)
+            for name, shortcut in BASELINES.items()
         }
         report = result.report.outputs[0].edits[0]
         rows.append(

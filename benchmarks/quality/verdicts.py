@@ -59,7 +59,11 @@ def _colour(colours: Summary) -> list[list[str]]:
     ):
         best = min(values[key] for method, values in colours.items() if method != "ours")
         facts.append(_at_most(name, ours[key], best, "best shortcut "))
-    facts.append(_at_least("gradient correlation of log luminance, mean", ours["gradient"], 0.95))
+    kept = [values["kept"] for method, values in colours.items() if method != "ours"]
+    shortcuts = f"shortcuts {min(kept):.2f} to {max(kept):.2f}; no edit: 1"
+    facts.append(_at_least(f"gradient correlation of log luminance with the photo ({shortcuts}), mean", ours["kept"], 0.95))
+    limit = ours["gradient_limit"]
+    facts.append(_at_least(f"... with the truth (a flawless edit without noise: {limit:.3f}), mean", ours["gradient"], 0.95))
     facts.append(_at_least("... median", ours["gradient_median"], 0.95))
     limit = ours["relief_limit"]
     facts.append(

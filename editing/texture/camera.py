@@ -2,7 +2,8 @@
 
 Hypotheses come from three segments each at a grid of focal lengths and lens shifts (after Lu et al., "2-Line Exhaustive Searching for
 Real-Time Vanishing Point Estimation in Manhattan World", 2017). The best of each focal length and shift is refined by Gauss-Newton over
-rotation, focal length and shift, for the fit has many valleys; of what they end at, that one is taken on which most lines agree closely.
+rotation, focal length and shift, for the fit has many valleys; of all before and after, that one is taken on which most lines agree
+closely.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from editing.texture.lines import Segments2D
-from imaging.arrays import BoolArray, FloatArray
+from imaging.arrays import FloatArray, IntArray
 
 # Interior photos are taken at 16 to 50 mm (full frame): focal length over the longest side.
 FOCALS = (0.5, 0.6, 0.7, 0.82, 0.97, 1.15, 1.4)
@@ -37,6 +38,8 @@ JUDGED_WITHIN = (1.0, 0.25, 0.1)
 JUDGED_BY_PRIOR = 0.05
 # Cameras are held upright: "down" is within this angle of the picture's down.
 MAX_TILT = np.radians(40.0)
+# Of the trace of the normal equations, which may be singular.
+RIDGE = 1e-12
 # Of the turn (radians), the log of the focal length and the shift, for derivatives.
 SMALL = 1e-5
 
@@ -66,7 +69,7 @@ class _Cameras:
     focal: FloatArray
     shift: FloatArray
 
-    def chosen(self, which: int | BoolArray) -> _Cameras:
+    def chosen(self, which: int) -> _Cameras:
         return _Cameras(self.axes[which], self.focal[which], self.shift[which])
 
     def moved(self, by: FloatArray) -> _Cameras:
@@ -96,7 +99,8 @@ def estimate_camera(segments: Segments2D, width: int, height: int) -> RoomCamera
     ends = [found, _refined(lines, weights, found)]
     found = _Cameras(*(np.concatenate([getattr(c, part) for c in ends]) for part in ("axes", "focal", "shift")))
     value = np.mean([_explained(lines, weights, found, within) for within in JUDGED_WITHIN], axis=0)
-    best = found.chosen(int((value * (1.0 - JUDGED_BY_PRIOR * (1.0 - found.prior()))).argmax()))
+    value = value * (1.0 - JUDGED_BY_PRIOR * (1.0 - found.prior())) * (found.axes[:, 2, 1] > np.cos(MAX_TILT))
+    best = found.chosen(int(value.argmax()))
     center = (middle[0], middle[1] + float(best.shift) * side)
     return _with_confidence(RoomCamera(best.axes, float(best.focal) * side, center, 0.0), segments)
 
@@ -134,7 +138,7 @@ def _explained(lines: Segments2D, weights: FloatArray, cameras: _Cameras, within
     return np.maximum(1.0 - (off / (INLIER_ANGLE * within)) ** 2, 0.0) @ weights
 
 
-def _best_hypothesis(lines: Segments2D, weights: FloatArray, picks: FloatArray, focal: float, shift: float) -> _Cameras | None:
+def _best_hypothesis(lines: Segments2D, weights: FloatArray, picks: IntArray, focal: float, shift: float) -> _Cameras | None:
     """Of the rotations that triples of lines (`picks` int [m,3]) propose, the one that explains most; None where none is upright."""
     axes = _hypotheses(_normals(lines, focal, shift), picks)
     if not len(axes):
@@ -151,7 +155,7 @@ def _normals(lines: Segments2D, focal: float, shift: float) -> FloatArray:
     return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
 
 
-def _hypotheses(normals: FloatArray, picks: FloatArray) -> FloatArray:
+def _hypotheses(normals: FloatArray, picks: IntArray) -> FloatArray:
     """Rotations float64 [m,3,3] (rows: horizontal, horizontal, down) from triples of segments: two meet in one direction, the third
     fixes the turn about it.
     """
@@ -189,8 +193,10 @@ def _refined(lines: Segments2D, weights: FloatArray, cameras: _Cameras) -> _Came
         firm[3:] = (angle * PRIOR / np.array([FOCAL_SPREAD, SHIFT_SPREAD])) ** 2
         away = np.zeros((len(base), 5))
         away[:, 3], away[:, 4] = np.log(cameras.focal / TYPICAL_FOCAL), cameras.shift
-        left = np.einsum("mni,mn,mnj->mij", jacobian, trust, jacobian) + np.diag(firm + 1e-10)
+        left = np.einsum("mni,mn,mnj->mij", jacobian, trust, jacobian) + np.diag(firm)
         right = np.einsum("mni,mn,mn->mi", jacobian, trust, base) + firm * away
+        # A line whose middle is its own vanishing point has a derivative without bounds.
+        left += (1e-10 + RIDGE * np.trace(left, axis1=1, axis2=2))[:, None, None] * np.eye(5)
         step = np.linalg.solve(left, right[..., None])[..., 0]
         cameras = cameras.moved(-np.clip(step, -LARGEST_STEP, LARGEST_STEP))
     return cameras

@@ -72,6 +72,15 @@ def test_the_camera_of_a_rendered_room_is_found_among_many_that_fit_a_little_les
     assert room.angle < 0.6 and room.scale < 0.05
 
 
+def test_a_cross_in_the_middle_of_the_picture_has_a_camera() -> None:
+    """Every line's middle is its own vanishing point: equations without a solution."""
+    across = [[320 - r, 240, 320 + r, 240] for r in (100, 150, 200)]
+    down = [[320, 240 - r, 320, 240 + r] for r in (50, 100, 150)]
+    ends = np.array(across + down, np.float64)
+    found = estimate_camera(Segments2D(ends, np.hypot(*(ends[:, 2:] - ends[:, :2]).T)), 640, 480)
+    assert np.isfinite(found.axes).all() and np.isfinite(found.focal) and found.axes[2, 1] > 0.7
+
+
 def test_without_lines_a_level_camera_of_no_confidence() -> None:
     found = estimate_camera(find_segments(np.full((300, 400, 3), 128, np.uint8)), 400, 300)
     assert found.confidence == 0.0

@@ -1,5 +1,9 @@
 """What the demo model is trained with: cached scenes, prompts, tokens, and a forward pass equal to the library's."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -47,6 +51,17 @@ def test_a_pasted_thing_looks_as_in_its_own_photo_and_the_rest_stays():
     assert len(seen) >= 4
 
 
+def test_the_edge_of_a_pasted_thing_is_as_soft_as_if_the_whole_mask_had_been_blurred():
+    room, other = (np.full((60, 60, 5), value, np.uint8) for value in (40, 200))
+    room[..., 3:], other[..., 3:] = (CONCEPTS.index("wall"), 1), (CONCEPTS.index("wall"), 1)
+    other[20:33, 25:35, 3:] = CONCEPTS.index("window"), 2
+    out = room.copy()
+    paste(out, other, np.random.default_rng(0))
+    soft = cv2.blur((out[..., 4] == 2).astype(np.float32), (3, 3))[..., None]
+    assert (out[..., 4] == 2).sum() == 130
+    assert np.array_equal(out[..., :3], (room[..., :3] * (1 - soft) + other[..., :3] * soft + 0.5).astype(np.uint8))
+
+
 def test_repainting_changes_the_albedo_of_one_concept_only():
     example = render_example(10_920_000, 80)
     concept = example[..., 3]
@@ -67,6 +82,29 @@ def test_cache_finds_new_shards(tmp_path):
     assert cache.refresh() == 0
     np.save(tmp_path / "000000.npy", np.zeros((SHARD, 8, 8, 5), np.uint8))
     assert cache.refresh() == SHARD and cache.sample(np.random.default_rng(0)).shape == (8, 8, 5)
+
+
+def test_a_signal_to_the_process_group_leaves_the_feeders_to_the_trainer(tmp_path):
+    pytest.importorskip("torch")
+    shard = np.zeros((SHARD, 480, 480, 5), np.uint8)
+    shard[..., 240:, :, 3:] = CONCEPTS.index("floor"), 1
+    np.save(tmp_path / "000000.npy", shard)
+    code = """
+import os, signal, sys
+from pathlib import Path
+from scenes.batches import feed
+told = []
+batches = feed((Path(sys.argv[1]),), 1, 2, 0.5, seed=0, processes=2, pinned=False)
+next(batches)
+signal.signal(signal.SIGTERM, lambda *_: told.append(1))
+os.killpg(0, signal.SIGTERM)
+for _ in range(8):
+    next(batches)
+print("told" if told else "not told")
+"""
+    run = subprocess.run([sys.executable, "-c", code, str(tmp_path)], start_new_session=True, capture_output=True, text=True, check=False,
+                         cwd=Path(__file__).resolve().parents[2], timeout=120)
+    assert run.stdout.strip() == "told", run.stderr
 
 
 def test_cache_reads_several_folders_whose_shards_have_the_same_names(tmp_path):
