@@ -6,7 +6,7 @@ For GPUs without ONNX Runtime's CUDA provider or TensorRT: what the order of our
 take, how much memory they need, and whether FP16 arithmetic keeps the answers. Needs PyTorch, transformers, typer and rich, no server. On a
 CPU (``--device cpu --checkpoint demo``) the figures mean little, but everything runs.
 
-Seconds are medians over repeated runs that take turns, until the GPU has finished. `graph` replays the modules as CUDA graphs: without
+Seconds are medians over repeated runs that take turns, each until the GPU has finished. `graph` replays the modules as CUDA graphs: without
 Python between the kernels, as a server's runtime works. Memory is the most that PyTorch's tensors took at once, without the weights.
 """
 
@@ -14,9 +14,7 @@ import contextlib
 import functools
 import json
 import platform
-import statistics
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,14 +25,15 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from benchmarks.baseline import TransformersBaseline, median_seconds
 from segmentation.errors import SegmentationError
 from segmentation.graphs import Graphs, build_graphs
 from segmentation.graphs.attention import AttentionKernel
+from segmentation.graphs.build import prompt_length
 from segmentation.reference import normalise, reference_outputs
 
 KERNELS: tuple[AttentionKernel, ...] = ("torch", "explicit")
 QUERIES = 32
-CLIP_START, CLIP_END = 49406, 49407
 console = Console(stderr=True)
 
 
@@ -45,13 +44,10 @@ class Machine:
         self.device, self.dtype, self.cuda = device, dtype, device.type == "cuda"
         self.name = torch.cuda.get_device_name(device) if self.cuda else platform.machine()
 
-    def seconds(self, work: Callable[[], object]) -> float:
-        """Wall time of `work` until the device has finished it."""
-        self.wait()
-        start = time.perf_counter()
+    def finished(self, work: Callable[[], object]) -> None:
+        """Do it, until the device has finished it."""
         work()
         self.wait()
-        return time.perf_counter() - start
 
     def wait(self) -> None:
         """Until the device is idle."""
@@ -65,35 +61,15 @@ class Machine:
         self.wait()
         before = torch.cuda.memory_allocated(self.device)
         torch.cuda.reset_peak_memory_stats(self.device)
-        work()
-        self.wait()
+        self.finished(work)
         return torch.cuda.max_memory_allocated(self.device) - before
-
-
-class Transformers:
-    """transformers' model in the device's precision, with its SDPA attention."""
-
-    def __init__(self, model: Any, machine: Machine, image: Tensor, ids: Tensor, mask: Tensor) -> None:
-        self.model = model
-        self.pixels, self.ids, self.mask = normalise(image).to(machine.dtype), ids.long(), mask.long()
-
-    def reencode(self, concepts: int) -> None:
-        """One complete forward pass per concept: what most public servers do."""
-        for i in range(concepts):
-            self.model(pixel_values=self.pixels, input_ids=self.ids[i : i + 1], attention_mask=self.mask[i : i + 1])
-
-    def reuse(self, concepts: int) -> None:
-        """The image once, then text and detector per concept."""
-        vision = self.model.get_vision_features(self.pixels)
-        for i in range(concepts):
-            self.model(vision_embeds=vision, input_ids=self.ids[i : i + 1], attention_mask=self.mask[i : i + 1])
 
 
 class Modules:
     """The modules that we export: the image once, all concepts in one decoder call, texts known from before."""
 
-    def __init__(self, graphs: Graphs, machine: Machine, image: Tensor, ids: Tensor, mask: Tensor) -> None:
-        self.graphs, self.machine, self.image = graphs, machine, image
+    def __init__(self, graphs: Graphs, image: Tensor, ids: Tensor, mask: Tensor) -> None:
+        self.graphs, self.image = graphs, image
         self.text, self.mask = graphs.text_encoder(ids, mask)[None], mask[None]
 
     def encode(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -127,26 +103,13 @@ def recorded(work: Callable[[], object]) -> Callable[[], None]:
 
 
 def prompts(model: Any, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """int32 [count, 32] token ids and mask of made-up prompts, 3 to 6 tokens long; a decoder's time does not depend on the words."""
-    config = model.config.text_config
-    start, end = (CLIP_START, CLIP_END) if config.vocab_size > CLIP_END else (1, 2)
-    length = min(32, config.max_position_embeddings)
-    ids = torch.zeros(count, length, dtype=torch.int32)
+    """int32 [count, T] token ids and mask of made-up prompts, 3 to 6 tokens long; a decoder's time does not depend on the words."""
+    start, end = model.config.text_config.bos_token_id, model.config.text_config.eos_token_id
+    ids = torch.zeros(count, prompt_length(model), dtype=torch.int32)
     for row in range(count):
         words = 1 + row % 4
         ids[row, : words + 2] = torch.tensor([start, *(100 + 7 * row + i for i in range(words)), end], dtype=torch.int32)
     return ids.to(device), (ids > 0).to(torch.int32).to(device)
-
-
-def median_seconds(machine: Machine, ways: Mapping[str, Callable[[], object]], repeat: int) -> dict[str, float]:
-    """Median seconds of each way; the ways take turns, after two runs each that do not count."""
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(repeat + 2):
-        for name, work in ways.items():
-            seconds = machine.seconds(work)
-            if turn >= 2:
-                times[name].append(seconds)
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def similarity(found: Tensor, truth: Tensor) -> float:
@@ -174,11 +137,12 @@ def measure(model: Any, machine: Machine, counts: Sequence[int], repeat: int) ->
     few = min(2, max(counts))
     truth = reference_outputs(model.to(machine.device), image, ids[:few], mask[:few], "transformers")
     model = model.cpu()
-    modules = {kernel: Modules(_on(machine, model, kernel), machine, image, ids, mask) for kernel in KERNELS}
+    modules = {kernel: Modules(_on(machine, model, kernel), image, ids, mask) for kernel in KERNELS}
     like = {kernel: answers(some, few, truth) for kernel, some in modules.items()}
     del truth
-    model.set_attn_implementation("sdpa")
-    baseline = Transformers(model.to(machine.device, machine.dtype), machine, image, ids, mask)
+    tokens = [(ids[i : i + 1].long(), mask[i : i + 1].long()) for i in range(len(ids))]
+    pixels = normalise(image).to(machine.dtype)
+    baseline = TransformersBaseline(model.to(machine.device, machine.dtype), pixels, lambda count: tokens[:count])
     ways: dict[str, Callable[[int], object]] = {"reencode": baseline.reencode, "reuse": baseline.reuse}
     ways |= {f"modules, {kernel} attention": some.segment for kernel, some in modules.items()}
     report: dict[str, Any] = {
@@ -190,7 +154,8 @@ def measure(model: Any, machine: Machine, counts: Sequence[int], repeat: int) ->
         for name, work in turns.items():
             # A replay takes nothing: its tensors were taken when it was recorded.
             report["peak_bytes"].setdefault(name, {})[str(count)] = None if replayed else machine.peak_bytes(work)
-        for name, value in median_seconds(machine, turns, repeat).items():
+        timed = {name: functools.partial(machine.finished, work) for name, work in turns.items()}
+        for name, value in median_seconds(timed, repeat).items():
             report["seconds"].setdefault(name, {})[str(count)] = value
 
     for count in (0, *counts):

@@ -19,10 +19,8 @@ import functools
 import json
 import os
 import platform
-import statistics
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,6 +29,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.baseline import TransformersBaseline, median_seconds
 from benchmarks.pipeline import served
 from benchmarks.plot import grouped_bars
 from benchmarks.work import BenchmarkError
@@ -48,51 +47,6 @@ LABELS = {
     "triton": "our graphs in Triton",
 }
 console = Console(stderr=True)
-
-
-def median_seconds(ways: Mapping[str, Callable[[], object]], repeat: int, warm_up: bool = True) -> dict[str, float]:
-    """Median wall time of each way. The ways take turns, so that a slower minute of the machine hits all of them."""
-    for work in ways.values() if warm_up else ():
-        work()
-    times: dict[str, list[float]] = {way: [] for way in ways}
-    for _ in range(repeat):
-        for way, work in ways.items():
-            start = time.perf_counter()
-            work()
-            times[way].append(time.perf_counter() - start)
-    return {way: statistics.median(values) for way, values in times.items()}
-
-
-class TransformersBaseline:
-    """transformers' model on the same photo square and tokens; its SDPA attention, the faster of its implementations."""
-
-    def __init__(self, model: Any, segmenter: Segmenter, square: np.ndarray) -> None:
-        import torch
-
-        from segmentation.reference import normalise
-
-        self.torch, self.model = torch, model
-        model.set_attn_implementation("sdpa")
-        self.pixels = normalise(torch.from_numpy(square[None]))
-        self.tokenizer = segmenter.tokenizer
-
-    def reencode(self, prompts: Sequence[str]) -> None:
-        """One complete forward pass per concept."""
-        with self.torch.inference_mode():
-            for ids, mask in self._tokens(prompts):
-                self.model(pixel_values=self.pixels, input_ids=ids, attention_mask=mask)
-
-    def reuse(self, prompts: Sequence[str]) -> None:
-        """The image once, then text and detector per concept (a batch would only repeat the features in memory)."""
-        with self.torch.inference_mode():
-            vision = self.model.get_vision_features(self.pixels)
-            for ids, mask in self._tokens(prompts):
-                self.model(vision_embeds=vision, input_ids=ids, attention_mask=mask)
-
-    def _tokens(self, prompts: Sequence[str]) -> list[tuple[Any, Any]]:
-        ids, mask = self.tokenizer(prompts)
-        tensor = self.torch.from_numpy
-        return [(tensor(ids[i : i + 1]).long(), tensor(mask[i : i + 1]).long()) for i in range(len(prompts))]
 
 
 class GraphsInProcess:
@@ -269,6 +223,7 @@ def _baseline(checkpoint: str, segmenter: Segmenter, square: np.ndarray, threads
     import transformers
 
     from segmentation.checkpoints import find_checkpoint, load_model
+    from segmentation.reference import normalise
 
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
@@ -278,8 +233,15 @@ def _baseline(checkpoint: str, segmenter: Segmenter, square: np.ndarray, threads
     if checkpoint == "random":
         from segmentation.random_model import random_sam3
 
-        return TransformersBaseline(random_sam3(), segmenter, square)
-    return TransformersBaseline(load_model(find_checkpoint(checkpoint)), segmenter, square)
+        model = random_sam3()
+    else:
+        model = load_model(find_checkpoint(checkpoint))
+
+    def tokens(prompts: Sequence[str]) -> list[tuple[Any, Any]]:
+        ids, mask = (torch.from_numpy(table).long() for table in segmenter.tokenizer(prompts))
+        return [(ids[i : i + 1], mask[i : i + 1]) for i in range(len(prompts))]
+
+    return TransformersBaseline(model, normalise(torch.from_numpy(square[None])), tokens)
 
 
 def _machine() -> str:

@@ -19,11 +19,11 @@ from operations.model_presets import ModelPreset, choose_preset
 from operations.volume_lock import VolumeLock
 from orchestrator.embedded import chosen_model
 from orchestrator.settings import load_settings
-from segmentation.spec import SPEC_FILE
+from segmentation.spec import SPEC_FILE, Attention
 from serving.errors import HostError
 from serving.gpus import Gpu
 from serving.repository import ENGINE_SCRIPT
-from serving.targets import Attention, Target
+from serving.targets import Target
 
 # What a container is stopped with.
 ENDING = (signal.SIGTERM, signal.SIGINT)

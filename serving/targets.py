@@ -10,10 +10,10 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from segmentation.spec import Attention
 from serving.errors import BuildError
 
 TargetName = Literal["embedded", "onnxruntime", "tensorrt"]
-Attention = Literal["explicit", "ort"]
 TARGETS: tuple[TargetName, ...] = get_args(TargetName)
 
 

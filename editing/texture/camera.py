@@ -69,7 +69,7 @@ class _Cameras:
     focal: FloatArray
     shift: FloatArray
 
-    def chosen(self, which: int) -> _Cameras:
+    def chosen(self, which: int | slice) -> _Cameras:
         return _Cameras(self.axes[which], self.focal[which], self.shift[which])
 
     def moved(self, by: FloatArray) -> _Cameras:
@@ -79,6 +79,11 @@ class _Cameras:
     def prior(self) -> FloatArray:
         """How usual focal length and shift are, 0..1 [...]."""
         return np.exp(-0.5 * ((np.log(self.focal / TYPICAL_FOCAL) / FOCAL_SPREAD) ** 2 + (self.shift / SHIFT_SPREAD) ** 2))
+
+
+def _together(several: list[_Cameras]) -> _Cameras:
+    """Cameras [m] one list after the other."""
+    return _Cameras(*(np.concatenate([getattr(some, part) for some in several]) for part in ("axes", "focal", "shift")))
 
 
 def estimate_camera(segments: Segments2D, width: int, height: int) -> RoomCamera:
@@ -95,9 +100,8 @@ def estimate_camera(segments: Segments2D, width: int, height: int) -> RoomCamera
     starts = [best for focal in FOCALS for shift in SHIFTS if (best := _best_hypothesis(lines, weights, picks, focal, shift)) is not None]
     if not starts:
         return fallback
-    found = _Cameras(np.stack([s.axes for s in starts]), np.stack([s.focal for s in starts]), np.stack([s.shift for s in starts]))
-    ends = [found, _refined(lines, weights, found)]
-    found = _Cameras(*(np.concatenate([getattr(c, part) for c in ends]) for part in ("axes", "focal", "shift")))
+    found = _together(starts)
+    found = _together([found, _refined(lines, weights, found)])
     value = np.mean([_explained(lines, weights, found, within) for within in JUDGED_WITHIN], axis=0)
     value = value * (1.0 - JUDGED_BY_PRIOR * (1.0 - found.prior())) * (found.axes[:, 2, 1] > np.cos(MAX_TILT))
     best = found.chosen(int(value.argmax()))
@@ -139,12 +143,13 @@ def _explained(lines: Segments2D, weights: FloatArray, cameras: _Cameras, within
 
 
 def _best_hypothesis(lines: Segments2D, weights: FloatArray, picks: IntArray, focal: float, shift: float) -> _Cameras | None:
-    """Of the rotations that triples of lines (`picks` int [m,3]) propose, the one that explains most; None where none is upright."""
+    """Of the rotations that triples of lines (`picks` int [m,3]) propose, the one [1] that explains most; None where none is upright."""
     axes = _hypotheses(_normals(lines, focal, shift), picks)
     if not len(axes):
         return None
     proposed = _Cameras(axes, np.full(len(axes), focal), np.full(len(axes), shift))
-    return proposed.chosen(int(_explained(lines, weights, proposed, 1.0).argmax()))
+    best = int(_explained(lines, weights, proposed, 1.0).argmax())
+    return proposed.chosen(slice(best, best + 1))
 
 
 def _normals(lines: Segments2D, focal: float, shift: float) -> FloatArray:

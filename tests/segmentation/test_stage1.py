@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from benchmarks.baseline import median_seconds
 from benchmarks.plot import grouped_bars
-from benchmarks.stage1 import derive, median_seconds
+from benchmarks.stage1 import derive
 from tests.segmentation.conftest import PROJECT
 
 
