@@ -243,3 +243,15 @@ def test_muon_steps_as_torchs_does(model, shape):
             optimiser.step()
     assert torch.allclose(ours, theirs, atol=0.02)  # that one multiplies in bfloat16
     assert float((ours - start).abs().max()) > 0.05
+
+
+@pytest.mark.parametrize("shape", [(24, 40), (40, 24)])
+def test_matrices_made_orthogonal_together_are_those_made_alone(model, shape):
+    """A GPU does all of one shape at once, a CPU one after the other."""
+    import torch
+
+    from scenes.optimise import orthogonal
+    torch.manual_seed(0)
+    matrices = torch.randn(5, *shape) * torch.logspace(-2, 2, 5)[:, None, None]
+    together = orthogonal(matrices, 5)
+    assert torch.allclose(together, torch.cat([orthogonal(m[None], 5) for m in matrices]), atol=1e-5)
