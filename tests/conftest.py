@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,11 @@ from serving.repository import build
 from serving.targets import target
 
 PROJECT = Path(__file__).resolve().parents[1]
+
+# A shell script starts what it leaves in the background (`make test &`) with Ctrl-C ignored, and programs that tests start and end with it
+# would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
