@@ -14,8 +14,8 @@ FROM python:3.12-slim-bookworm AS wheels
 ARG EXTRAS=intake,hub
 WORKDIR /build
 COPY pyproject.toml ./
-COPY serving/image/ serving/image/
-RUN serving/image/wheels.sh /wheels "${EXTRAS}"
+COPY deploy/images/ deploy/images/
+RUN deploy/images/wheels.sh /wheels "${EXTRAS}"
 
 FROM nvcr.io/nvidia/tritonserver:${TRITON_VERSION}-py3
 # tini passes signals on and reaps what Triton's Python models leave behind. curl is what health probes of other deployments call.
@@ -29,10 +29,10 @@ WORKDIR /srv/respray
 # The wheels are for the Python that Triton's Python backend embeds: another one would find none of them.
 RUN python3 -c 'import sys; assert sys.version_info[:2] == (3, 12), f"this Triton has Python {sys.version}; change the wheels stage"'
 RUN --mount=type=bind,from=wheels,source=/wheels,target=/wheels \
-    --mount=type=bind,source=serving/image/install.sh,target=/install.sh \
+    --mount=type=bind,source=deploy/images/install.sh,target=/install.sh \
     sh /install.sh dependencies /wheels --break-system-packages
 COPY . .
-RUN serving/image/install.sh checkout --break-system-packages
+RUN deploy/images/install.sh checkout --break-system-packages
 # MODEL_PATH stays unset: /models is its default, and a value here would contradict its other spelling, MODEL_CACHE_DIR.
 ENV PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -41,7 +41,7 @@ VOLUME /models
 USER 10001
 EXPOSE 8000 8001 8002
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30m --retries=3 \
-    CMD ["python3", "-m", "serving.container", "health"]
+    CMD ["python3", "-m", "respray.launch.container", "health"]
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["tini", "--", "python3", "-m", "serving.container"]
+ENTRYPOINT ["tini", "--", "python3", "-m", "respray.launch.container"]
 CMD ["work"]

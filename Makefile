@@ -47,31 +47,31 @@ test: $(VENV)/.test lint types  ## lint, types and all fast tests, against real 
 	$(BIN)/python -m pytest
 
 quality: $(VENV)/.test  ## the edit quality suite: table, JSON and pictures in build/quality
-	$(BIN)/python scripts/quality.py
+	$(BIN)/python -m benchmarks.quality
 
 eval-demo: $(VENV)/.test  ## IoU of the demo model on 200 rooms that training never saw
-	$(BIN)/python scripts/eval_demo.py
+	$(BIN)/python -m training.eval_demo
 
 train-demo: $(VENV)/.test  ## train the demo model (hours; resumes where it stopped)
-	$(BIN)/python scripts/train_vision.py
-	$(BIN)/python scripts/train_demo.py --vision .cache/demo-train/vision.pt
+	$(BIN)/python -m training.train_vision
+	$(BIN)/python -m training.train_demo --vision .cache/demo-train/vision.pt
 
 faults: $(VENV)/.test  ## the fault table: kill, restart and break everything under load
-	$(BIN)/python scripts/faults.py
+	$(BIN)/python -m tests.faults
 
 full-size: $(VENV)/.test  ## export, serve and run the 848M architecture with random weights
-	$(BIN)/python scripts/full_size.py
+	$(BIN)/python -m benchmarks.full_size
 
 bench: $(VENV)/.test  ## the benchmarks: pipeline, overhead, sweep, perf_analyzer, and one HTML report in build/bench
 	@mkdir -p build/bench
 	$(BIN)/respray bench pipeline --json build/bench/pipeline.json
 	$(BIN)/respray bench overhead --json build/bench/overhead.json
 	$(BIN)/respray bench sweep --json build/bench/sweep.json
-	scripts/perf_analyzer.sh build/bench/perf
+	benchmarks/perf_analyzer.sh build/bench/perf
 	$(BIN)/respray bench report
 
 docs: $(VENV)/.test  ## the documentation site, warnings as errors
-	scripts/build_docs.sh
+	tools/docs/build.sh
 
 clean:  ## remove what was built (not the virtual environment)
 	rm -rf build out .pytest_cache .mypy_cache .ruff_cache

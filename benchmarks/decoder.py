@@ -31,7 +31,7 @@ def detector() -> Any:
     """`Sam3Model` with SAM3's detector and a token backbone, random weights."""
     from transformers import Sam3Config
 
-    from segmentation.random_model import random_sam3
+    from respray.segmentation.export.random_model import random_sam3
 
     tiny = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
     backbone = {"model_type": "sam3_vit_model", **tiny}
@@ -44,8 +44,8 @@ def export(form: str, path: Path) -> None:
     """Write one form of the decoder."""
     import torch
 
-    from segmentation.export import GraphPlan, export_graph, plan_graphs
-    from segmentation.graphs import build_graphs
+    from respray.segmentation.export.export_graphs import GraphPlan, export_graph, plan_graphs
+    from respray.segmentation.export.graphs import build_graphs
 
     model = detector()
     graphs = build_graphs(model, "fp32", "ort" if form == "ort" else "explicit", 32, "transformers")
@@ -83,7 +83,7 @@ def _as_it_is(model: Any) -> Any:
 
 def run(path: Path, concepts: int, profile: bool) -> dict[str, Any]:
     """One warm run on one thread: CPU seconds, wall seconds, peak memory and, with `profile`, seconds by operator."""
-    from segmentation.runner import GraphRunner
+    from respray.segmentation.runner import GraphRunner
 
     runner = GraphRunner(path, threads=1, device=None, profile=str(path.parent / "profile") if profile else None)
     rng = np.random.default_rng(0)

@@ -19,20 +19,20 @@ import typer
 
 from benchmarks.pipeline import embedded
 from benchmarks.work import GRAPHS, PHOTOS, machine
-from demo.callback_receiver import CallbackReceiver
-from orchestrator.assembly import Parts, callback_client, make_worker
-from orchestrator.catalog import load_catalog
-from orchestrator.events import Events
-from orchestrator.job import parse_job
-from orchestrator.metrics import Metrics
-from orchestrator.pipeline import TritonPipeline
-from orchestrator.redaction import Redactor
+from orchestrator.jobs.catalog import load_catalog
+from orchestrator.jobs.parser import parse_job
+from orchestrator.service.assembly import Parts, callback_client, make_worker
 from orchestrator.settings import Settings
 from orchestrator.storage.base import Expect, Stat
 from orchestrator.storage.folder import FolderStorage
 from orchestrator.storage.threads import AsyncStorage
-from serving.client import PipelineClient
-from serving.targets import target
+from orchestrator.worker.backend import TritonPipeline
+from respray.demo.callback_receiver import CallbackReceiver
+from respray.observe.events import Events
+from respray.observe.metrics import Metrics
+from respray.observe.redaction import Redactor
+from respray.triton.client import PipelineClient
+from respray.triton.repository.targets import target
 
 
 class SlowFolder(FolderStorage):

@@ -26,11 +26,12 @@ from rich.table import Table
 from torch import Tensor
 
 from benchmarks.baseline import TransformersBaseline, median_seconds
-from segmentation.errors import SegmentationError
-from segmentation.graphs import Graphs, build_graphs
-from segmentation.graphs.attention import AttentionKernel
-from segmentation.graphs.build import prompt_length
-from segmentation.reference import normalise, reference_outputs
+from benchmarks.work import CHECKPOINT
+from respray.segmentation.errors import SegmentationError
+from respray.segmentation.export.graphs import Graphs, build_graphs
+from respray.segmentation.export.graphs.attention import AttentionKernel
+from respray.segmentation.export.graphs.build_graphs import prompt_length
+from respray.segmentation.export.transformers_reference import normalise, reference_outputs
 
 KERNELS: tuple[AttentionKernel, ...] = ("torch", "explicit")
 QUERIES = 32
@@ -224,12 +225,12 @@ def main(
 
 def _model(checkpoint: str, device: str) -> Any:
     if checkpoint == "random":
-        from segmentation.random_model import random_sam3
+        from respray.segmentation.export.random_model import random_sam3
 
         return random_sam3(device=device)
-    from segmentation.checkpoints import find_checkpoint, load_model
+    from respray.segmentation.export.checkpoints import find_checkpoint, load_model
 
-    return load_model(find_checkpoint(checkpoint))
+    return load_model(find_checkpoint(checkpoint, demo=CHECKPOINT))
 
 
 def _print(report: dict[str, Any], counts: Sequence[int]) -> None:

@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from benchmarks.work import BenchmarkError
-from editing.request import PhotoRequest
-from serving.client import PipelineClient
-from serving.errors import ServingError
-from serving.statistics import ModelStatistics, difference
+from respray.contract.request import PhotoRequest
+from respray.triton.client import PipelineClient
+from respray.triton.errors import ServingError
+from respray.triton.statistics import ModelStatistics, difference
 
 FEWEST = 5
 

@@ -1,6 +1,7 @@
 """`respray bench overhead`: what Triton and BLS add to the same code and the same graphs called in one process.
 
-Both ways run `serving.pipeline.Pipeline` on the same photo, with the same allocator settings and the same choice of objects' masks;
+Both ways run `respray.triton.models.pipeline.Pipeline` on the same photo, with the same allocator settings
+and the same choice of objects' masks;
 only the way to the other models differs. Rounds alternate, so that a slower minute of the machine hits both. Figures of the JSON file:
 machine, model, concepts, rounds; in_process_ms and triton_ms, the fastest round of each way (on a machine that does other work too, only
 the fastest rounds compare); overhead_ms, their difference; overhead_percent of in_process_ms; median_overhead_ms, the median of the
@@ -31,17 +32,17 @@ from rich.console import Console
 
 from benchmarks.pipeline import embedded
 from benchmarks.work import GRAPHS, PHOTOS, load_photos, machine, make_request
-from segmentation.runner import DECODED, FEATURES, Segmenter
-from serving import allocator
-from serving.applier import apply
-from serving.client import PipelineClient
-from serving.configs import object_source
-from serving.embedded import EmbeddedServer
-from serving.packing import from_bytes, pack
-from serving.pipeline import Pipeline
-from serving.requests import Arrays
-from serving.statistics import difference
-from serving.targets import target
+from respray.segmentation.runner import DECODED, FEATURES, Segmenter
+from respray.triton.client import PipelineClient
+from respray.triton.embedded.server import EmbeddedServer
+from respray.triton.models import allocator
+from respray.triton.models.applier import apply
+from respray.triton.models.pipeline import Pipeline
+from respray.triton.models.request_tensors import Arrays
+from respray.triton.packing import from_bytes, pack
+from respray.triton.repository.configs import object_source
+from respray.triton.repository.targets import target
+from respray.triton.statistics import difference
 
 LEAVES = ("sam3_text_encoder", "sam3_image_encoder", "sam3_concept_decoder", "applier")
 

@@ -9,7 +9,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from serving.server_files import wheel_folders
+from respray.triton.embedded.server_files import wheel_folders
 
 MEMBER = "tritonclient-2.50.0.data/data/bin/perf_analyzer"
 # The names that perf_analyzer was linked with, and the start of the names under which the nvidia-pytriton wheel ships them.

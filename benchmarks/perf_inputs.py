@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks.work import PHOTOS, load_photos, make_request
-from serving.packing import pack
+from respray.triton.packing import pack
 
 
 def inputs(photos: list[bytes], concepts: int) -> dict[str, Any]:

@@ -11,10 +11,10 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.work import GRAPHS
-from serving.embedded import EmbeddedServer
-from serving.errors import ServingError
-from serving.repository import build
-from serving.targets import target
+from respray.triton.embedded.server import EmbeddedServer
+from respray.triton.errors import ServingError
+from respray.triton.repository.build_repository import build
+from respray.triton.repository.targets import target
 
 
 def main(ready: Path) -> None:

@@ -29,10 +29,10 @@ from rich.table import Table
 from benchmarks.curves import Panel, curves
 from benchmarks.load import Level, run_level
 from benchmarks.work import GRAPHS, PHOTOS, BenchmarkError, load_photos, machine, make_request
-from serving.embedded import EmbeddedServer
-from serving.errors import ServingError
-from serving.repository import build
-from serving.targets import Target, target
+from respray.triton.embedded.server import EmbeddedServer
+from respray.triton.errors import ServingError
+from respray.triton.repository.build_repository import build
+from respray.triton.repository.targets import Target, target
 
 console = Console(stderr=True)
 

@@ -1,7 +1,7 @@
 """`respray bench report`: one HTML page of everything that was measured, with the settings that produced it.
 
 Reads from one folder whatever is there: `pipeline.json`, `overhead.json`, `sweep.json`, `stage1.json` (each benchmark's `--json`), and
-`perf/concurrency.csv` and `perf/rate.csv` (`scripts/perf_analyzer.sh FOLDER/perf`). Pictures are inside the page.
+`perf/concurrency.csv` and `perf/rate.csv` (`benchmarks/perf_analyzer.sh FOLDER/perf`). Pictures are inside the page.
 """
 
 from __future__ import annotations

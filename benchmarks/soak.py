@@ -28,8 +28,8 @@ import typer
 from benchmarks.curves import Panel, curves
 from benchmarks.pipeline import embedded
 from benchmarks.work import GRAPHS, PHOTOS, BenchmarkError, machine
-from serving.processes import family, proportional_bytes
-from serving.targets import target
+from respray.triton.embedded.processes import family, proportional_bytes
+from respray.triton.repository.targets import target
 
 MIB = 2**20
 
@@ -89,7 +89,7 @@ def _job(photos: int) -> dict[str, Any]:
 
 def _run_job(job: Path, store: Path, url: str) -> list[Sample]:
     """Run the job in a process of its own; its memory and Triton's over time. BenchmarkError where it fails."""
-    command = [sys.executable, "-m", "orchestrator.cli", "run", str(job), "--store", str(store), "--triton-url", url]
+    command = [sys.executable, "-m", "orchestrator.cli.app", "run", str(job), "--store", str(store), "--triton-url", url]
     environment = {**os.environ, "REQUIRE_REAL_MODEL": "false", "ADAPTER": "local"}
     with tempfile.TemporaryFile("w+") as log:
         worker = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)

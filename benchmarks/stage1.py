@@ -32,10 +32,10 @@ from rich.table import Table
 from benchmarks.baseline import TransformersBaseline, median_seconds
 from benchmarks.pipeline import served
 from benchmarks.plot import grouped_bars
-from benchmarks.work import BenchmarkError
-from segmentation.errors import SegmentationError
-from segmentation.runner import Segmenter
-from serving.targets import target
+from benchmarks.work import CHECKPOINT, GRAPHS, BenchmarkError
+from respray.segmentation.errors import SegmentationError
+from respray.segmentation.runner import Segmenter
+from respray.triton.repository.targets import target
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CONCEPTS = ("floor", "wall", "ceiling", "window", "door", "sofa", "bed", "rug")
@@ -151,17 +151,17 @@ def derive(seconds: dict[str, dict[str, float]], image_pass: float) -> dict[str,
 def _photo(path: Path | None, size: int) -> np.ndarray:
     import cv2
 
-    from segmentation.prepare import to_square
+    from respray.segmentation.prepare import to_square
 
-    file = path or next(iter(sorted((REPOSITORY / "demo" / "photos").glob("*.jpg"))), None)
+    file = path or next(iter(sorted((REPOSITORY / "respray" / "demo" / "photos").glob("*.jpg"))), None)
     image = cv2.imread(str(file), cv2.IMREAD_COLOR) if file else None
     if image is None:
-        raise SegmentationError(f"--photo {path} is not an image that can be read" if path else "demo/photos holds no photo; give --photo")
+        raise SegmentationError(f"--photo {path} is not an image that can be read" if path else "there is no demo photo; give --photo")
     return to_square(np.ascontiguousarray(image[..., ::-1]), size)
 
 
 def main(
-    graphs: Annotated[Path, typer.Option(help="Folder written by scripts/export_onnx.py.")] = REPOSITORY / "models" / "demo" / "graphs",
+    graphs: Annotated[Path, typer.Option(help="Folder written by scripts/export_onnx.py.")] = GRAPHS,
     checkpoint: Annotated[
         str, typer.Option(help="The same model for transformers: demo, a hub name, a folder, 'random' (full size), 'none'.")
     ] = "demo",
@@ -222,8 +222,8 @@ def _baseline(checkpoint: str, segmenter: Segmenter, square: np.ndarray, threads
     import torch
     import transformers
 
-    from segmentation.checkpoints import find_checkpoint, load_model
-    from segmentation.reference import normalise
+    from respray.segmentation.export.checkpoints import find_checkpoint, load_model
+    from respray.segmentation.export.transformers_reference import normalise
 
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
@@ -231,11 +231,11 @@ def _baseline(checkpoint: str, segmenter: Segmenter, square: np.ndarray, threads
     if threads:
         torch.set_num_threads(threads)
     if checkpoint == "random":
-        from segmentation.random_model import random_sam3
+        from respray.segmentation.export.random_model import random_sam3
 
         model = random_sam3()
     else:
-        model = load_model(find_checkpoint(checkpoint))
+        model = load_model(find_checkpoint(checkpoint, demo=CHECKPOINT))
 
     def tokens(prompts: Sequence[str]) -> list[tuple[Any, Any]]:
         ids, mask = (torch.from_numpy(table).long() for table in segmenter.tokenizer(prompts))

@@ -25,7 +25,7 @@ from rich.table import Table
 from benchmarks.load import Level, run_level
 from benchmarks.pipeline import served
 from benchmarks.work import GRAPHS, PHOTOS, load_photos, machine, make_request
-from serving.targets import Target, target
+from respray.triton.repository.targets import Target, target
 
 VALUES: dict[str, tuple[int | bool, ...]] = {
     "graph_threads": (0, 1),

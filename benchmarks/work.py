@@ -6,11 +6,12 @@ import os
 import platform
 from pathlib import Path
 
-from editing.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor
+from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-PHOTOS = REPOSITORY / "demo" / "photos"
-GRAPHS = REPOSITORY / "models" / "demo" / "graphs"
+PHOTOS = REPOSITORY / "respray" / "demo" / "photos"
+GRAPHS = REPOSITORY / "respray" / "weights" / "demo" / "graphs"
+CHECKPOINT = REPOSITORY / "models" / "demo" / "checkpoint"
 CONCEPTS = ("wall", "floor", "ceiling", "window", "door", "sofa", "bed", "rug")
 COLORS = ("#5E7F8C", "#C9A77C")
 

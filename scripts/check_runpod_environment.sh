@@ -10,7 +10,7 @@ runs() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 8))' 2>/dev/null; 
 # The project's own environment first; then any Python, the newest first (a pyenv shim may exist and not run).
 for python in .venv/bin/python python3.13 python3.12 python3.11 python3 python3.10 python3.9 python3.8; do
   if command -v "$python" >/dev/null && runs "$python"; then
-    exec env PYTHONPATH=. "$python" -m operations.doctor "$@"
+    exec env PYTHONPATH=. "$python" -m respray.doctor "$@"
   fi
 done
 

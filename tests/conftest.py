@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from serving.embedded import EmbeddedServer, ServerOptions
-from serving.repository import build
-from serving.targets import target
+from respray.triton.embedded.server import EmbeddedServer, ServerOptions
+from respray.triton.repository.build_repository import build
+from respray.triton.repository.targets import target
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -23,7 +23,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 @pytest.fixture(scope="session")
 def demo_graphs() -> Path:
     """The exported graphs of the demo model, as they lie in the repository."""
-    folder = PROJECT / "models" / "demo" / "graphs"
+    folder = PROJECT / "respray" / "weights" / "demo" / "graphs"
     if not (folder / "spec.json").is_file():
         folder = PROJECT / "build" / "random-demo"
     if not (folder / "spec.json").is_file():

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from editing.color import hex_to_srgb
-from imaging.arrays import FloatArray, UInt8Array
+from respray.editing.core.color import hex_to_srgb
+from respray.imaging.arrays import FloatArray, UInt8Array
 
 TINT_STRENGTH = 0.6
 

@@ -6,18 +6,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-import scenes
 from benchmarks.quality.baselines import BASELINES
 from benchmarks.quality.cases import LEAST_COVERAGE, camera, repainted
 from benchmarks.quality.metrics import exposure_between, inner, outer
 from benchmarks.quality.recolor import network_mask
 from benchmarks.quality.speed import segments_of
-from editing.apply import edit_photo
-from editing.color import decode_srgb, delta_e_2000, encode_srgb, srgb8_to_lab
-from editing.matte import refine
-from editing.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor
-from imaging.arrays import BoolArray, UInt8Array
-from imaging.decode import decode
+from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor
+from respray.editing.apply import edit_photo
+from respray.editing.core.color import decode_srgb, delta_e_2000, encode_srgb, srgb8_to_lab
+from respray.editing.mask.matte import refine
+from respray.imaging.arrays import BoolArray, UInt8Array
+from respray.imaging.decode import decode
+from training import scenes
 
 # Both dark, where what stays of a pale wall or ceiling shines.
 COLORS = {"wall": "#22304A", "ceiling": "#2A2A2B"}

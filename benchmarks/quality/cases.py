@@ -10,9 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-import scenes
-from editing.color import LUMINANCE, hex_to_linear
-from imaging.arrays import BoolArray, FloatArray, UInt8Array
+from respray.editing.core.color import LUMINANCE, hex_to_linear
+from respray.imaging.arrays import BoolArray, FloatArray, UInt8Array
+from training import scenes
 
 CONCEPTS = ("wall", "floor", "ceiling", "sofa", "curtain", "cabinet", "door", "bed", "table", "rug")
 COLORS = ("#22304A", "#EFE9DD", "#A3AF94", "#A4573D", "#9A9D9C", "#E2BE63", "#5E7F8C", "#2A2A2B")

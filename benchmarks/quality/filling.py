@@ -8,16 +8,16 @@ from dataclasses import asdict, dataclass, field
 import cv2
 import numpy as np
 
-import scenes
 from benchmarks.quality.cases import camera
 from benchmarks.quality.metrics import psnr
-from editing.apply import edit_photo
-from editing.inpaint import TELEA_RADIUS, fill, hole_of
-from editing.request import ConceptQuery, Edit, Output, PhotoRequest, Remove
-from editing.select import Segments
-from imaging.arrays import BoolArray, UInt8Array
-from imaging.decode import decode
-from imaging.encode import encode
+from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Remove
+from respray.editing.apply import edit_photo
+from respray.editing.fill.inpaint import TELEA_RADIUS, fill, hole_of
+from respray.editing.mask.select import Segments
+from respray.imaging.arrays import BoolArray, UInt8Array
+from respray.imaging.decode import decode
+from respray.imaging.encode import encode
+from training import scenes
 
 HOLE_RADIUS = (15, 50)
 # What people take out of a room, and how much of the photo it may cover.

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-import scenes
-from editing.texture.camera import RoomCamera, estimate_camera
-from editing.texture.lines import find_segments
-from editing.texture.plane import floor_or_ceiling
-from imaging.arrays import FloatArray
+from respray.editing.texture.camera import RoomCamera, estimate_camera
+from respray.editing.texture.lines import find_segments
+from respray.editing.texture.plane import floor_or_ceiling
+from respray.imaging.arrays import FloatArray
+from training import scenes
 
 POINTS = 60
 LEAST_FLOOR = 0.02

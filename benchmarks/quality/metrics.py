@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from editing.color import LUMINANCE, decode_srgb, delta_e_2000, encode_srgb, srgb8_to_lab
-from imaging.arrays import BoolArray, FloatArray, UInt8Array
+from respray.editing.core.color import LUMINANCE, decode_srgb, delta_e_2000, encode_srgb, srgb8_to_lab
+from respray.imaging.arrays import BoolArray, FloatArray, UInt8Array
 
 # Pixels this close to the mask's edge belong to the halo measure, not to the colour measure.
 HALO_PIXELS = 3

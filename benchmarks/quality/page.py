@@ -12,8 +12,8 @@ from benchmarks.quality.borders import BorderRow
 from benchmarks.quality.filling import RemovalRow
 from benchmarks.quality.photos import Look
 from benchmarks.quality.recolor import RecolorRow
-from imaging.arrays import UInt8Array
-from imaging.encode import encode
+from respray.imaging.arrays import UInt8Array
+from respray.imaging.encode import encode
 
 COLUMNS = (
     ("mean", "dE00"),

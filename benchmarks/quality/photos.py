@@ -10,12 +10,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from editing.apply import edit_photo
-from editing.request import ConceptQuery, Edit, Output, PhotoReport, PhotoRequest, Recolor, Remove, Rule, Texture, Tone
-from editing.select import Segments
-from imaging.arrays import UInt8Array
-from imaging.decode import decode
-from imaging.encode import encode
+from respray.contract.request import ConceptQuery, Edit, Output, PhotoReport, PhotoRequest, Recolor, Remove, Rule, Texture, Tone
+from respray.editing.apply import edit_photo
+from respray.editing.mask.select import Segments
+from respray.imaging.arrays import UInt8Array
+from respray.imaging.decode import decode
+from respray.imaging.encode import encode
 
 LOOKS: dict[str, dict[str, tuple[dict[str, Rule], tuple[str, ...]]]] = {
     "bedroom.jpg": {

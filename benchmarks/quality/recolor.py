@@ -14,12 +14,12 @@ from benchmarks.quality.baselines import BASELINES
 from benchmarks.quality.cases import Case
 from benchmarks.quality.metrics import ColourScore, boundary_f, leakage, matte_error, score
 from benchmarks.quality.speed import segments_of
-from editing.apply import edit_photo
-from editing.matte import refine
-from editing.overlap import PROTECT_ALPHA
-from editing.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor
-from imaging.arrays import BoolArray, UInt8Array
-from imaging.decode import decode
+from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor
+from respray.editing.apply import edit_photo
+from respray.editing.mask.matte import refine
+from respray.editing.mask.overlap import PROTECT_ALPHA
+from respray.imaging.arrays import BoolArray, UInt8Array
+from respray.imaging.decode import decode
 
 MASK_SIDE = 288
 # A network's mask is a little soft.

@@ -11,11 +11,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-import scenes
-from editing.apply import edit_photo
-from editing.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor
-from editing.select import Segments
-from imaging.arrays import UInt8Array
+from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor
+from respray.editing.apply import edit_photo
+from respray.editing.mask.select import Segments
+from respray.imaging.arrays import UInt8Array
+from training import scenes
 
 MASK_SIDE = 288
 REPEATS = 3

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from orchestrator.worker import Worker
+from orchestrator.worker.worker import Worker
 
 T = TypeVar("T")
 

@@ -17,10 +17,10 @@ from bullmq.custom_errors import DelayedError, UnrecoverableError
 from redis.exceptions import RedisError
 
 from orchestrator.errors import IntakeError
-from orchestrator.handle import HandedBack, JobFailed
 from orchestrator.intake.base import Intake, Throttle, backoff, pause
 from orchestrator.settings import Settings
-from orchestrator.worker import Worker
+from orchestrator.worker.handle import HandedBack, JobFailed
+from orchestrator.worker.worker import Worker
 
 log = logging.getLogger(__name__)
 

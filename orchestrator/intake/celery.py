@@ -20,11 +20,11 @@ import redis
 from celery.exceptions import Reject, WorkerShutdown
 from celery.worker import WorkController, state
 
-from orchestrator.handle import HandedBack, JobFailed, JobResult
 from orchestrator.intake.base import Intake, backoff
 from orchestrator.intake.bullmq import check_redis
 from orchestrator.settings import Settings
-from orchestrator.worker import Worker
+from orchestrator.worker.handle import HandedBack, JobFailed, JobResult
+from orchestrator.worker.worker import Worker
 
 log = logging.getLogger(__name__)
 

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import IO
 
 from orchestrator.errors import IntakeError, ResprayError
-from orchestrator.handle import HandedBack
 from orchestrator.intake.base import Intake, backoff, pause, until
-from orchestrator.limits import MESSAGE_BYTES
-from orchestrator.worker import Worker
+from orchestrator.jobs.limits import MESSAGE_BYTES
+from orchestrator.worker.handle import HandedBack
+from orchestrator.worker.worker import Worker
 
 log = logging.getLogger(__name__)
 

@@ -21,11 +21,11 @@ from typing import Any
 import httpx
 
 from orchestrator.errors import IntakeError
-from orchestrator.handle import HandedBack, JobFailed
 from orchestrator.intake.base import Intake, backoff, pause, until
 from orchestrator.intake.held_leases import HeldLeases
 from orchestrator.settings import Settings
-from orchestrator.worker import Worker
+from orchestrator.worker.handle import HandedBack, JobFailed
+from orchestrator.worker.worker import Worker
 
 log = logging.getLogger(__name__)
 

@@ -16,15 +16,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from orchestrator.app import Options, open_worker, sweeping
 from orchestrator.errors import ResprayError, SettingsError
-from orchestrator.events import Events
-from orchestrator.health import Health, serve_health
 from orchestrator.intake.base import Throttle
-from orchestrator.metrics import Metrics
-from orchestrator.redaction import Redactor
+from orchestrator.service.health import Health, serve_health
+from orchestrator.service.open_worker import Options, open_worker, sweeping
 from orchestrator.settings import Settings
-from orchestrator.worker import Worker
+from orchestrator.worker.worker import Worker
+from respray.observe.events import Events
+from respray.observe.metrics import Metrics
+from respray.observe.redaction import Redactor
 
 log = logging.getLogger(__name__)
 

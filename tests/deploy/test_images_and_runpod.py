@@ -147,7 +147,7 @@ def test_template_holds_no_secret_and_hub_files_name_real_settings() -> None:
             assert value.startswith("{{ RUNPOD_SECRET_"), name
     hub = json.loads((ROOT / ".runpod" / "hub.json").read_text())
     assert hub["type"] == "serverless" and hub["config"]["containerDiskInGb"] == 20
-    from operations.model_presets import load_presets
+    from respray.weights.model_presets import load_presets
 
     options = next(entry for entry in hub["config"]["env"] if entry["key"] == "MODEL_NAME")["input"]["options"]
     assert {option["value"] for option in options} == set(load_presets())

@@ -180,8 +180,8 @@ def test_every_setting_that_deployments_use_exists() -> None:
 
 def test_either_spelling_of_the_models_folder_can_be_set_on_top_of_a_deployment() -> None:
     """They are one setting: a deployment that sets one would make the other an error, and /models is the default."""
-    from operations.engine_cache import models_root
     from orchestrator.settings import load_settings
+    from respray.weights.engine_cache import models_root
 
     compose = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", (DEPLOY / "compose.yaml").read_text())  # where nothing is set
     triton = {name: str(value or "") for name, value in yaml.safe_load(compose)["services"]["triton"]["environment"].items()}
@@ -281,7 +281,7 @@ _TRITON = [
 
 
 def test_dashboard_alerts_and_autoscaling_ask_for_metrics_that_exist() -> None:
-    from orchestrator.metrics import Metrics
+    from respray.observe.metrics import Metrics
 
     metrics = Metrics()
     # A histogram's or counter's samples appear with its labels' first use; the names are in the descriptions.
@@ -299,7 +299,7 @@ def test_metrics_of_triton_are_those_of_a_real_server(triton_server: Any) -> Non
     """All but the GPU's own, which a machine without one does not report."""
     import urllib.request
 
-    from operations.observation import parse, triton_view
+    from respray.top.observation import parse, triton_view
 
     text = urllib.request.urlopen(triton_server.metrics_url, timeout=10).read().decode()
     assert not {name for name in _TRITON if not name.startswith("nv_gpu") and f"# TYPE {name} " not in text}

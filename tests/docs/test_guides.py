@@ -27,7 +27,7 @@ def project(tmp_path: Path) -> Path:
     """A copy of what a guide may change."""
     for name in ("editing", "imaging", "orchestrator", "segmentation", "serving", "operations"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "model_presets.yaml", tmp_path)
+    shutil.copy(ROOT / "respray/weights/model_presets.yaml", tmp_path)
     return tmp_path
 
 
@@ -58,8 +58,8 @@ def _python(project: Path, script: str, *arguments: str) -> str:
 _PARSE = """
 import sys, json
 from pathlib import Path
-from orchestrator.catalog import load_catalog
-from orchestrator.job import parse_job
+from orchestrator.jobs.catalog import load_catalog
+from orchestrator.jobs.parser import parse_job
 palette = Path(sys.argv[2]) if len(sys.argv) > 2 else None
 job = parse_job(Path(sys.argv[1]).read_bytes(), load_catalog(palette), None)
 print(job.items[0].request.model_dump_json())
@@ -72,7 +72,7 @@ def test_preset(project: Path) -> None:
     turf = next(concept for concept in request["concepts"] if concept["name"] == "turf")
     assert turf["prompts"] == ["lawn", "grass"] and turf["kind"] == "surface"
     assert request["protect"] == ["Plant"]
-    listed = _python(project, "from orchestrator.cli import build_app; build_app()(['presets'], standalone_mode=False)")
+    listed = _python(project, "from orchestrator.cli.app import build_app; build_app()(['presets'], standalone_mode=False)")
     assert "garden: Gardens and terraces" in listed
     broken = project / "editing" / "presets" / "garden.yaml"
     broken.write_text(broken.read_text().replace("prompts: [fence]", "prompt: [fence]"))
@@ -96,11 +96,11 @@ def test_palette(project: Path) -> None:
 _FADE = """
 import io, json, numpy as np
 from PIL import Image
-from editing.apply import edit_photo
-from editing.request import PhotoRequest
-from editing.select import Segments
-from orchestrator.catalog import load_catalog
-from orchestrator.job import parse_job
+from respray.editing.apply import edit_photo
+from respray.contract.request import PhotoRequest
+from respray.editing.mask.select import Segments
+from orchestrator.jobs.catalog import load_catalog
+from orchestrator.jobs.parser import parse_job
 message = {"job_id": "f1", "user_id": "u", "concepts": {"wall": {"action": "fade", "value": 0.5}},
     "items": [{"idx": 0, "input_key": "inputs/u/f1/0.png", "output_key": "outputs/u/f1/0.png", "mask_keys": {"wall": "inputs/u/f1/m.png"}}]}
 request = parse_job(json.dumps(message), load_catalog(), None).items[0].request
@@ -109,8 +109,8 @@ mask = np.zeros((64, 96), np.uint8); mask[:, :48] = 255
 buffer = io.BytesIO(); Image.fromarray(mask).save(buffer, "PNG")
 result = edit_photo(photo, Segments.empty(), request, [buffer.getvalue()])
 edited = np.asarray(Image.open(io.BytesIO(result.files[0])))
-from editing.color import decode_scene
-from editing.codes import encode_scene
+from respray.editing.core.color import decode_scene
+from respray.editing.core.codes import encode_scene
 right = encode_scene(decode_scene(photo) * np.float32(0.5) + np.float32(0.5))[0, 0].tolist()
 rule = result.report.outputs[0].edits[0].rule
 print(json.dumps({"right": right, "inside": edited[32, 20].tolist(), "outside": edited[32, 80].tolist(), "rule": rule}))

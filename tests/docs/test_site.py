@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import typer
 
-from operations import reference
-from orchestrator.cli import build_app
+from orchestrator.cli.app import build_app
 from orchestrator.settings import Settings, load_settings, spellings
+from tools.docs import reference
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md") if path.parent.name != "reference")
@@ -37,8 +37,8 @@ def test_site_builds_with_warnings_as_errors(site: Path) -> None:
 
 
 def test_job_reference_has_every_field_and_rule(site: Path) -> None:
-    from orchestrator import messages
-    from orchestrator.rules import RULE_NAMES
+    from orchestrator.jobs import messages
+    from orchestrator.jobs.rules import RULE_NAMES
 
     text = (ROOT / "docs" / "reference" / "jobs.md").read_text()
     for model in (messages.PaletteMessage, messages.PaletteItem, messages.RuleMessage, messages.RuleEntry, messages.Options):

@@ -36,7 +36,7 @@ def respray(*arguments: str | Path, cwd: Path, timeout: float = 240.0, **setting
     """Run `respray` with `settings` as its only environment settings; every line of its stdout must be a JSON event."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     done = subprocess.run(
-        [sys.executable, "-m", "orchestrator.cli", *map(str, arguments)],
+        [sys.executable, "-m", "orchestrator.cli.app", *map(str, arguments)],
         cwd=cwd,
         env=clean | settings,
         capture_output=True,

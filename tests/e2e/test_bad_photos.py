@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from demo.callback_receiver import CallbackReceiver
+from respray.demo.callback_receiver import CallbackReceiver
 from tests.e2e.cli import Run, respray
 
 SIZE = (240, 160)  # width, height

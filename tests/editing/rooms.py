@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from editing.color import encode_srgb, hex_to_linear
-from editing.request import ConceptQuery, Edit, Output, PhotoRequest, Rule
-from editing.select import Segments
-from imaging.arrays import BoolArray, FloatArray, UInt8Array
+from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Rule
+from respray.editing.core.color import encode_srgb, hex_to_linear
+from respray.editing.mask.select import Segments
+from respray.imaging.arrays import BoolArray, FloatArray, UInt8Array
 
 
 def shading(height: int = 120, width: int = 160) -> FloatArray:

@@ -7,15 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from editing.apply import edit_photo
-from editing.errors import ConceptNotFoundError, EditError, UnknownNameError
-from editing.light import photo_light
-from editing.report import measure
-from editing.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor, Remove, Tone, prompts_of
-from editing.select import Segments, find
-from editing.surface import surfaces
-from imaging.decode import decode
-from imaging.encode import encode
+from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor, Remove, Tone, prompts_of
+from respray.editing.apply import edit_photo
+from respray.editing.errors import ConceptNotFoundError, EditError, UnknownNameError
+from respray.editing.mask.select import Segments, find
+from respray.editing.report import measure
+from respray.editing.surface.illuminant import photo_light
+from respray.editing.surface.surface import surfaces
+from respray.imaging.decode import decode
+from respray.imaging.encode import encode
 from tests.editing.rooms import request, segments, wall_photo
 
 NAVY = Recolor(color="#22304A")

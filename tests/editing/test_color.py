@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from editing import color
-from editing.codes import encode_scene
-from editing.gamut import fit, paint_table
+from respray.editing.core import color
+from respray.editing.core.codes import encode_scene
+from respray.editing.paint.gamut import fit, paint_table
 
 # Sharma, Wu, Dalal (2005), table 1: L, a, b of both colours and their difference.
 SHARMA = """

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from editing import compiled
+from respray.editing.core import compiled
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,8 +39,8 @@ def test_edits_without_a_folder_for_the_cache() -> None:
     code = """
 import numba.core.caching as c
 c.CacheImpl._locator_classes = []
-from editing.codes import _look_up
-from serving.applier import warm_up
+from respray.editing.core.codes import _look_up
+from respray.triton.models.applier import warm_up
 warm_up()
 assert _look_up.stats.cache_path is None
 """

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from editing.edges import exchange, foreground, sample, shown
-from editing.field import Tile, upsample
+from respray.editing.core.field import Tile, upsample
+from respray.editing.paint.edges import exchange, foreground, sample, shown
 
 
 def test_pixels_of_a_tile_are_read_as_the_tile_is() -> None:

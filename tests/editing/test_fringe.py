@@ -5,13 +5,13 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from editing.apply import edit_photo
-from editing.color import decode_srgb, encode_srgb, hex_to_srgb
-from editing.fringe import TAIL, TO_CHROMA, with_tail, without_tail
-from editing.matte import refine
-from editing.request import Recolor
-from imaging.decode import decode
-from imaging.encode import encode
+from respray.contract.request import Recolor
+from respray.editing.apply import edit_photo
+from respray.editing.core.color import decode_srgb, encode_srgb, hex_to_srgb
+from respray.editing.mask.fringe import TAIL, TO_CHROMA, with_tail, without_tail
+from respray.editing.mask.matte import refine
+from respray.imaging.decode import decode
+from respray.imaging.encode import encode
 from tests.editing.rooms import request, segments
 
 OLD, NEW, WHITE = "#8A7A20", "#5E7F8C", "#E4E2DE"

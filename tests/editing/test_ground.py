@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from benchmarks.quality.metrics import psnr
-from editing.apply import edit_photo
-from editing.catalog import is_ground
-from editing.ground import far_border
-from editing.inpaint import fill, hole_of
-from editing.request import ConceptQuery, Edit, Output, PhotoRequest, Remove
-from editing.select import Segments
-from imaging.arrays import BoolArray, UInt8Array
-from imaging.decode import decode
-from imaging.encode import encode
+from respray.catalog.catalog import is_ground
+from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Remove
+from respray.editing.apply import edit_photo
+from respray.editing.fill.ground import far_border
+from respray.editing.fill.inpaint import fill, hole_of
+from respray.editing.mask.select import Segments
+from respray.imaging.arrays import BoolArray, UInt8Array
+from respray.imaging.decode import decode
+from respray.imaging.encode import encode
 
 HEIGHT, WIDTH = 160, 240
 

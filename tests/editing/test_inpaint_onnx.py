@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from editing.errors import EditError
-from editing.inpaint_onnx import find_inpainter
+from respray.editing.errors import EditError
+from respray.editing.fill.inpaint_onnx import find_inpainter
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

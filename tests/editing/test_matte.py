@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 
 from benchmarks.quality.metrics import boundary_f, matte_error
-from editing.matte import Matte, complement, feather, from_user_mask, refine, unite
-from editing.overlap import resolve
-from editing.request import ConceptQuery
+from respray.contract.request import ConceptQuery
+from respray.editing.mask.matte import Matte, complement, feather, from_user_mask, refine, unite
+from respray.editing.mask.overlap import resolve
 
 
 def disc(width: int = 640, height: int = 480) -> tuple[np.ndarray, np.ndarray]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from editing import snap as snapping
-from editing.apply import edit_photo
-from editing.matte import BAND_MASK_PIXELS, refine
-from editing.request import Recolor
-from editing.snap import BAND_PIXELS, snap
+from respray.contract.request import Recolor
+from respray.editing.apply import edit_photo
+from respray.editing.mask import guided_upsample as snapping
+from respray.editing.mask.guided_upsample import BAND_PIXELS, snap
+from respray.editing.mask.matte import BAND_MASK_PIXELS, refine
 from tests.editing.rooms import request, segments, wall_photo
 
 NOISE = np.random.default_rng(0).integers(0, 256, (288, 288)).astype(np.uint8)

@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 import pytest
 
-from editing.apply import edit_photo
-from editing.color import decode_srgb, encode_srgb, hex_to_srgb
-from editing.matte import feather, refine
-from editing.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor, Remove, Rule, Texture, Tone
-from editing.select import Segments
-from imaging.arrays import BoolArray, UInt8Array
-from imaging.decode import decode
-from imaging.encode import encode
+from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor, Remove, Rule, Texture, Tone
+from respray.editing.apply import edit_photo
+from respray.editing.core.color import decode_srgb, encode_srgb, hex_to_srgb
+from respray.editing.mask.matte import feather, refine
+from respray.editing.mask.select import Segments
+from respray.imaging.arrays import BoolArray, UInt8Array
+from respray.imaging.decode import decode
+from respray.imaging.encode import encode
 from tests.editing.rooms import request, segments
 
 WHITE, RED, NAVY, BLACK = "#F0F0F0", "#8A2A1E", "#22304A", "#2A2A2B"

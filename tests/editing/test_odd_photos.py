@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from benchmarks.quality.speed import segments_of
-from editing.apply import edit_photo
-from editing.codes import encode_scene
-from editing.recolor import _light_up
-from editing.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor, Remove, Rule, Texture, Tone
-from imaging.arrays import UInt8Array
+from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor, Remove, Rule, Texture, Tone
+from respray.editing.apply import edit_photo
+from respray.editing.core.codes import encode_scene
+from respray.editing.paint.recolor import _light_up
+from respray.imaging.arrays import UInt8Array
 
 RULES: list[Rule] = [
     Recolor(color="#5E7F8C"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.quality.metrics import psnr
-from editing.patchmatch import complete
+from respray.editing.fill.patchmatch import complete
 
 
 def test_wall_and_floor_meet_again_behind_what_stood_there() -> None:

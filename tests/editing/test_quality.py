@@ -1,4 +1,4 @@
-"""The fast part of the quality suite: two rendered rooms, scored as `scripts/quality.py` scores many."""
+"""The fast part of the quality suite: two rendered rooms, scored as `make quality` scores many."""
 
 from __future__ import annotations
 

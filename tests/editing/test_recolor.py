@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from editing.apply import edit_photo
-from editing.color import LUMINANCE, decode_srgb, encode_srgb, hex_to_linear
-from editing.request import Recolor
-from imaging.decode import decode
+from respray.contract.request import Recolor
+from respray.editing.apply import edit_photo
+from respray.editing.core.color import LUMINANCE, decode_srgb, encode_srgb, hex_to_linear
+from respray.imaging.decode import decode
 from tests.editing.rooms import request, segments, shading, wall_photo
 
 

@@ -9,11 +9,11 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.quality.metrics import psnr
-from editing.apply import edit_photo
-from editing.color import decode_srgb, encode_srgb
-from editing.inpaint import fill, hole_of
-from editing.request import ConceptQuery, Edit, Output, PhotoRequest, Remove, Tone
-from imaging.decode import decode
+from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Remove, Tone
+from respray.editing.apply import edit_photo
+from respray.editing.core.color import decode_srgb, encode_srgb
+from respray.editing.fill.inpaint import fill, hole_of
+from respray.imaging.decode import decode
 from tests.editing.rooms import request, segments, wall_photo
 
 

@@ -7,20 +7,20 @@ import pytest
 from pydantic import ValidationError
 
 from benchmarks.quality.geometry import textures
-from editing.apply import edit_photo
-from editing.color import decode_srgb
-from editing.errors import EditError, UnknownNameError
-from editing.light import photo_light
-from editing.report import LEAST_CONFIDENCE
-from editing.request import ConceptQuery, Edit, Output, PhotoRequest, Texture
-from editing.surface import surfaces
-from editing.texture.camera import RoomCamera, estimate_camera
-from editing.texture.lines import Segments2D, find_segments
-from editing.texture.paint import PhotoGeometry
-from editing.texture.plane import floor_or_ceiling, wall
-from editing.texture.sample import make_material, sample
-from imaging.decode import decode
-from imaging.encode import encode
+from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Texture
+from respray.editing.apply import edit_photo
+from respray.editing.core.color import decode_srgb
+from respray.editing.errors import EditError, UnknownNameError
+from respray.editing.report import LEAST_CONFIDENCE
+from respray.editing.surface.illuminant import photo_light
+from respray.editing.surface.surface import surfaces
+from respray.editing.texture.camera import RoomCamera, estimate_camera
+from respray.editing.texture.lay import PhotoGeometry
+from respray.editing.texture.lines import Segments2D, find_segments
+from respray.editing.texture.plane import floor_or_ceiling, wall
+from respray.editing.texture.sample import make_material, sample
+from respray.imaging.decode import decode
+from respray.imaging.encode import encode
 from tests.editing.rooms import segments, wall_photo
 
 WIDTH, HEIGHT = 900, 600

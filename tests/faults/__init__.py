@@ -1,1 +1,1 @@
-"""Real processes and stand-ins for the other side, shared by tests and `scripts/faults.py`."""
+"""Real processes and stand-ins for the other side, shared by tests and `python -m tests.faults`."""

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from serving.embedded import EmbeddedServer, ServerOptions
-from serving.repository import build
-from serving.targets import target
+from respray.triton.embedded.server import EmbeddedServer, ServerOptions
+from respray.triton.repository.build_repository import build
+from respray.triton.repository.targets import target
 from tests.faults.processes import BUCKET, PROJECT, Redis, S3Server, WorkerProcess, free_port, produce, wait_for
 from tests.faults.receiver import Receiver
 
@@ -31,7 +31,7 @@ CLOSE_ENOUGH = 3.0
 
 def find_graphs() -> Path:
     """The exported graphs of the demo model."""
-    for folder in (PROJECT / "models/demo/graphs", PROJECT / "build/random-demo"):
+    for folder in (PROJECT / "respray/weights/demo/graphs", PROJECT / "build/random-demo"):
         if (folder / "spec.json").is_file():
             return folder
     raise FileNotFoundError("no exported graphs: run scripts/export_onnx.py --checkpoint demo")
@@ -238,9 +238,9 @@ class Stage:
     def _run_references(self, seeds: list[int]) -> dict[int, np.ndarray[Any, Any]]:
         import asyncio
 
-        from orchestrator.catalog import load_catalog
-        from orchestrator.job import parse_job
-        from serving.client import PipelineClient
+        from orchestrator.jobs.catalog import load_catalog
+        from orchestrator.jobs.parser import parse_job
+        from respray.triton.client import PipelineClient
 
         message = {**self._plain_message(), "items": [self._plain_item()]}
         request = parse_job(message, load_catalog()).items[0].request

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from imaging.decode import decode, decode_mask, inspect
-from imaging.encode import encode, preview
-from imaging.errors import ImageError
+from respray.imaging.decode import decode, decode_mask, inspect
+from respray.imaging.encode import encode, preview
+from respray.imaging.errors import ImageError
 
 
 def picture(width: int = 64, height: int = 48) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imaging import png
+from respray.imaging import png
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (40, 60, 3), (41, 37, 4), (257, 129, 3)])

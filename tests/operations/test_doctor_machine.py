@@ -10,10 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from operations.doctor import FAIL, PASS, WARN, Finding, Situation
 
-from operations.doctor import FAIL, PASS, WARN, Finding, Situation, codecs, cuda, cudnn, gpu
-from segmentation import accelerator
-from segmentation.accelerator import cuda_problem
+from respray.doctor import codecs, cuda, cudnn, gpu
+from respray.segmentation import accelerator
+from respray.segmentation.accelerator import cuda_problem
 
 # What nvidia-smi of a real driver prints for the doctor's query.
 _SMI = "#!/bin/sh\necho '0, NVIDIA L4, 580.95.05, 23034'\n"
@@ -163,7 +164,7 @@ def test_only_the_retired_cudnn_8_is_named(situation: Callable[..., Situation], 
 def _in_child(check: str, site: Path) -> subprocess.CompletedProcess[str]:
     """Run one check in a process whose imports come from `site` first."""
     environment = {**os.environ, "PYTHONPATH": f"{site}:{Path(__file__).parents[2]}"}
-    command = [sys.executable, "-m", "operations.doctor", "--only", check]
+    command = [sys.executable, "-m", "respray.doctor", "--only", check]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -195,7 +196,7 @@ def test_opencv_that_cannot_be_imported_fails(tmp_path: Path) -> None:
 
 def test_docker_s_64_megabytes_of_shared_memory_fail(tmp_path: Path) -> None:
     """A real 64 MB /dev/shm, in a mount namespace of its own."""
-    doctor = f"cd {Path(__file__).parents[2]} && {sys.executable} -m operations.doctor --only codecs"
+    doctor = f"cd {Path(__file__).parents[2]} && {sys.executable} -m respray.doctor --only codecs"
     script = f"mount -t tmpfs -o size=64m tmpfs /dev/shm && {doctor}"
     command = ["unshare", "--mount", "sh", "-c", script]
     if shutil.which("unshare") is None or subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:

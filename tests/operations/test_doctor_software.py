@@ -11,11 +11,12 @@ import venv
 from pathlib import Path
 
 import pytest
+from operations.doctor import FAIL, PASS, WARN, Finding, Situation, examine
 
-from operations.doctor import FAIL, PASS, WARN, Finding, Situation, examine, model_files, packages, python_environment
-from operations.doctor.report import as_json, as_text, exit_code
-from operations.doctor.situation import with_dotenv
-from operations.manifest import describe
+from respray.doctor import model_files, packages, python_environment
+from respray.doctor.report import as_json, as_text, exit_code
+from respray.doctor.situation import with_dotenv
+from respray.weights.manifest import describe
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPT = REPOSITORY / "scripts" / "check_runpod_environment.sh"
@@ -31,7 +32,7 @@ def empty_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _doctor(python: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     variables = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "PYTHONPATH": str(REPOSITORY), **environment}
-    command = [str(python), "-m", "operations.doctor", *arguments]
+    command = [str(python), "-m", "respray.doctor", *arguments]
     return subprocess.run(command, env=variables, cwd="/", capture_output=True, text=True, check=False)
 
 
@@ -180,7 +181,7 @@ def test_dotenv_completes_the_environment_and_does_not_override_it(tmp_path: Pat
 
 def test_script_runs_before_anything_is_installed(tmp_path: Path, empty_environment: Path) -> None:
     """A copy of the repository without its environment, on a PATH whose only Python has no packages."""
-    for package in ("operations", "segmentation"):
+    for package in ("respray",):
         shutil.copytree(REPOSITORY / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "scripts").mkdir()
     shutil.copy(SCRIPT, tmp_path / "scripts")
@@ -204,4 +205,4 @@ def test_script_runs_before_anything_is_installed(tmp_path: Path, empty_environm
 def test_script_passes_its_flags_on() -> None:
     done = subprocess.run([SCRIPT, "--json", "--only", "python"], capture_output=True, text=True, check=False)
     assert done.returncode == 0 and json.loads(done.stdout)["checks"][0]["name"] == "python"
-    assert subprocess.run([sys.executable, "-m", "operations.doctor", "--gpu", "maybe"], capture_output=True, check=False).returncode == 2
+    assert subprocess.run([sys.executable, "-m", "respray.doctor", "--gpu", "maybe"], capture_output=True, check=False).returncode == 2

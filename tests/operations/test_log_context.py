@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from operations import log_context
-from orchestrator.items import ItemFlow
+from orchestrator.worker.item_runner import ItemFlow
+from respray.observe import log_context
 
 ROOT = Path(__file__).resolve().parents[2]
 log = logging.getLogger("tests.log_context")
@@ -84,7 +84,7 @@ def test_real_run_says_in_its_log_which_photo_failed(tmp_path: Path) -> None:
             '{"job_id": "logged", "user_id": "u", "concepts": {"wall": {"action": "recolor", "value": "#7C9082"}}, "items":'
             ' [{"idx": 4, "input_key": "inputs/u/logged/4.jpg", "output_key": "outputs/u/logged/4.png"}]}'
         )
-        command = [sys.executable, "-m", "orchestrator.cli", "run", "job.json", "--store", "store", "--triton-url", f"127.0.0.1:{port}"]
+        command = [sys.executable, "-m", "orchestrator.cli.app", "run", "job.json", "--store", "store", "--triton-url", f"127.0.0.1:{port}"]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
     finally:

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from operations.observation import Jobs, parse, triton_view, worker_view
-from orchestrator.health import Health, serve_health
-from orchestrator.metrics import Metrics
+from orchestrator.service.health import Health, serve_health
+from respray.observe.metrics import Metrics
+from respray.top.observation import Jobs, parse, triton_view, worker_view
 
 pytest.importorskip("textual", reason="the top extra is not installed")
 from textual.widgets import DataTable, Sparkline, Static
 
-from operations.top import Top
+from respray.top.app import Top
 
 _TRITON = """
 # TYPE nv_inference_request_success counter

@@ -22,10 +22,10 @@ from google.protobuf import json_format
 pytest.importorskip("wrapt", reason="the tracing extra is not installed")
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
 
-from operations.tracing import job_prefix, trace_id
-from serving.embedded import EmbeddedServer, ServerOptions
-from serving.repository import build
-from serving.targets import target
+from respray.observe.tracing import job_prefix, trace_id
+from respray.triton.embedded.server import EmbeddedServer, ServerOptions
+from respray.triton.repository.build_repository import build
+from respray.triton.repository.targets import target
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -142,7 +142,8 @@ def test_one_photo_is_one_trace_from_download_through_triton_to_callback(collect
             "CALLBACK_ALLOW_HOSTS": f"127.0.0.1:{collector.server_port}",
             "PYTHONPATH": str(ROOT),
         }
-        command = [sys.executable, "-m", "orchestrator.cli", "run", str(tmp_path / f"{job_id}.json"), "--store", str(tmp_path / "store")]
+        job = str(tmp_path / f"{job_id}.json")
+        command = [sys.executable, "-m", "orchestrator.cli.app", "run", job, "--store", str(tmp_path / "store")]
         done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
         trace = trace_id(job_prefix("u", job_id), 0)
@@ -173,9 +174,9 @@ def test_nothing_is_wrapped_without_an_endpoint_and_everything_is_unwrapped_at_t
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-    from operations.tracing import Tracing
-    from orchestrator.items import ItemFlow
-    from orchestrator.pipeline import PipelineGate
+    from orchestrator.worker.backend import PipelineGate
+    from orchestrator.worker.item_runner import ItemFlow
+    from respray.observe.tracing import Tracing
 
     before = (ItemFlow.__dict__["run"], PipelineGate.__dict__["infer"])
     tracing = Tracing(SimpleSpanProcessor(InMemorySpanExporter()))
@@ -191,7 +192,7 @@ def test_failed_item_is_an_error_in_its_trace() -> None:
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
     from opentelemetry.trace import StatusCode
 
-    from operations.tracing import Tracing
+    from respray.observe.tracing import Tracing
 
     memory = InMemorySpanExporter()
     tracing = Tracing(SimpleSpanProcessor(memory))
@@ -212,7 +213,7 @@ def test_failed_item_is_an_error_in_its_trace() -> None:
 
 
 def test_id_can_be_computed_from_a_log_line() -> None:
-    command = [sys.executable, "-m", "operations.tracing", "u", "traced", "0"]
+    command = [sys.executable, "-m", "respray.observe.tracing", "u", "traced", "0"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == f"{trace_id(job_prefix('u', 'traced'), 0):032x}"
     assert subprocess.run(command[:-1], cwd=ROOT, capture_output=True, check=False).returncode == 1

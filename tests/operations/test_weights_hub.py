@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from operations.engine_cache import engine_folder
-from operations.errors import DemoRefusedError, GatedModelError, PresetError, WeightsError
-from operations.model_presets import PRESETS_FILE, choose_preset, load_presets, refuse_demo
-from operations.weights import ensure, problems
+from respray.weights.engine_cache import engine_folder
+from respray.weights.ensure import ensure, problems
+from respray.weights.errors import DemoRefusedError, GatedModelError, PresetError, WeightsError
+from respray.weights.model_presets import PRESETS_FILE, choose_preset, load_presets, refuse_demo
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 # More than two of the client's chunks of 10 MB: it resumes from the last whole chunk.

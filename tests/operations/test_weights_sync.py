@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from operations.errors import WeightsError
-from operations.manifest import MANIFEST, Manifest, describe
-from operations.model_presets import choose_preset
-from operations.s3_sync import Sync, SyncSource
-from operations.volume_lock import VolumeLock
-from operations.weights import ensure, problems
-from orchestrator.cli import build_app
+from orchestrator.cli.app import build_app
+from respray.weights.ensure import ensure, problems
+from respray.weights.errors import WeightsError
+from respray.weights.manifest import MANIFEST, Manifest, describe
+from respray.weights.model_presets import choose_preset
+from respray.weights.s3_sync import Sync, SyncSource
+from respray.weights.volume_lock import VolumeLock
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SIZE = 3_000_000
@@ -89,8 +89,8 @@ def test_network_that_always_damages_is_an_error_and_leaves_no_file(broken_netwo
 _WORKER = """
 import sys
 from pathlib import Path
-from operations.model_presets import choose_preset
-from operations.s3_sync import SyncSource
+from respray.weights.model_presets import choose_preset
+from respray.weights.s3_sync import SyncSource
 from operations import weights, s3_sync
 original = s3_sync.Sync.__init__
 def small_parts(self, source, prefix, folder): original(self, source, prefix, folder, threads=2, part_size={part})

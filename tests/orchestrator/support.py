@@ -12,18 +12,18 @@ from typing import Any
 
 from PIL import Image
 
-from editing.request import FileReport, PhotoReport, PhotoRequest
-from orchestrator.assembly import Parts, callback_client, make_worker
-from orchestrator.callbacks import Schedule
+from orchestrator.callbacks.client import Schedule
 from orchestrator.errors import OutOfMemory, PhotoRefused, PipelineUnavailable
-from orchestrator.events import Events
-from orchestrator.metrics import Metrics
-from orchestrator.redaction import Redactor
+from orchestrator.service.assembly import Parts, callback_client, make_worker
 from orchestrator.settings import Settings
 from orchestrator.storage.base import Storage
 from orchestrator.storage.folder import FolderStorage
 from orchestrator.storage.threads import AsyncStorage
-from orchestrator.worker import Worker
+from orchestrator.worker.worker import Worker
+from respray.contract.request import FileReport, PhotoReport, PhotoRequest
+from respray.observe.events import Events
+from respray.observe.metrics import Metrics
+from respray.observe.redaction import Redactor
 from tests.faults.processes import CALLBACK_SECRET
 
 FAST = Schedule(waits=(0.02, 0.04, 0.08), jitter=0.1)
@@ -46,7 +46,7 @@ class TinyPipeline:
         self.is_ready = True
 
     async def infer(self, photo: bytes, request: PhotoRequest, attachments: Sequence[bytes]) -> tuple[PhotoReport, list[bytes]]:
-        """As `orchestrator.pipeline.Pipeline.infer`."""
+        """As `orchestrator.worker.backend.Pipeline.infer`."""
         self.calls += 1
         self.running += 1
         self.most = max(self.most, self.running)

@@ -15,25 +15,25 @@ from typing import Any
 
 import pytest
 
-from imaging.decode import inspect
-from orchestrator import health as health_module
-from orchestrator import items
-from orchestrator.app import Options
-from orchestrator.catalog import load_catalog
 from orchestrator.errors import JobError, StorageError
-from orchestrator.events import Events
-from orchestrator.health import Health, serve_health
 from orchestrator.intake import runpod as runpod_module
 from orchestrator.intake.local import LocalIntake
-from orchestrator.items import MOST_SHARED
-from orchestrator.job import parse_job
-from orchestrator.metrics import Metrics
-from orchestrator.pipeline import AdaptiveLimit
-from orchestrator.records import Records
-from orchestrator.redaction import Redactor
+from orchestrator.jobs.catalog import load_catalog
+from orchestrator.jobs.parser import parse_job
+from orchestrator.records.records import Records
+from orchestrator.service import health as health_module
+from orchestrator.service.health import Health, serve_health
+from orchestrator.service.open_worker import Options
 from orchestrator.settings import Settings
 from orchestrator.storage.folder import FolderStorage
 from orchestrator.storage.threads import AsyncStorage
+from orchestrator.worker import item_runner as items
+from orchestrator.worker.backend import AdaptiveLimit
+from orchestrator.worker.item_runner import MOST_SHARED
+from respray.imaging.decode import inspect
+from respray.observe.events import Events
+from respray.observe.metrics import Metrics
+from respray.observe.redaction import Redactor
 from tests.faults.processes import PROJECT, worker_environment
 from tests.faults.receiver import Receiver
 from tests.orchestrator.support import TinyPipeline, palette_job, photo, put_photos, tiny_worker

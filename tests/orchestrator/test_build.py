@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from editing.apply import edit_photo
-from editing.errors import ConceptNotFoundError
-from editing.request import PhotoRequest, prompts_of
-from imaging.decode import decode
-from orchestrator.catalog import load_catalog
-from orchestrator.job import parse_job
+from orchestrator.jobs.catalog import load_catalog
+from orchestrator.jobs.parser import parse_job
+from respray.contract.request import PhotoRequest, prompts_of
+from respray.editing.apply import edit_photo
+from respray.editing.errors import ConceptNotFoundError
+from respray.imaging.decode import decode
 from tests.editing.rooms import segments, wall_photo
 from tests.orchestrator.support import palette_job
 

@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from standardwebhooks.webhooks import Webhook
 
-from orchestrator.addresses import AddressPolicy, PinnedTransport, is_public
-from orchestrator.callbacks import CallbackClient, CallbackEvent, Delivery, Schedule, _retry_after, event_id, idempotency_key
+from orchestrator.callbacks.address_policy import AddressPolicy, PinnedTransport, is_public
+from orchestrator.callbacks.client import CallbackClient, CallbackEvent, Delivery, Schedule, _retry_after, event_id, idempotency_key
 from orchestrator.errors import CallbackRefused, SettingsError
 from tests.faults.processes import CALLBACK_SECRET
 from tests.faults.receiver import Receiver

@@ -6,14 +6,15 @@ import re
 from pathlib import Path
 
 import pytest
+from operations.doctor import FAIL, PASS, WARN, Situation
 
-from operations.doctor import FAIL, PASS, WARN, Situation, model_files
-from orchestrator.commands import weights
-from orchestrator.embedded import PROJECT, check_model, find_graphs
+from orchestrator.cli import weights
 from orchestrator.errors import SettingsError
 from orchestrator.settings import load_settings
-from serving import preparation
-from serving.targets import target
+from respray.doctor import model_files
+from respray.launch import preparation
+from respray.launch.local_server import PROJECT, check_model, find_graphs
+from respray.triton.repository.targets import target
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,7 @@ def test_fetched_checked_and_served_are_one_model(
     assert preparation.prepare_graphs(environment, target("onnxruntime"))[0].name == model
     check_model(settings)
     if model == "demo":
-        assert find_graphs(settings) == PROJECT / "models/demo/graphs"
+        assert find_graphs(settings) == PROJECT / "respray/weights/demo/graphs"
     else:
         with pytest.raises(SettingsError, match=re.escape(f"MODEL_NAME=sam3 in {tmp_path}/sam3/graphs")):
             find_graphs(settings)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import typer
 
-from orchestrator.cli import build_app
+from orchestrator.cli.app import build_app
 from orchestrator.settings import load_settings
 from tests.orchestrator.support import palette_job, put_photos
 

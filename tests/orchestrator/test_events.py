@@ -6,7 +6,7 @@ import contextlib
 
 import pytest
 
-from orchestrator.events import Events
+from respray.observe.events import Events
 
 
 def test_a_full_disk_under_stdout_stops_no_work(caplog: pytest.LogCaptureFixture) -> None:

@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from editing.request import FileReport, PhotoReport
 from orchestrator.storage import Expect, Stat
 from orchestrator.storage.folder import FolderStorage
+from respray.contract.request import FileReport, PhotoReport
 from tests.faults.receiver import Receiver
 from tests.orchestrator.support import TinyPipeline, palette_job, photo, put_photos, tiny_worker
 

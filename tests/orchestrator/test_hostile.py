@@ -12,10 +12,10 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator import keys
-from orchestrator.catalog import load_catalog
 from orchestrator.errors import JobError
-from orchestrator.job import parse_job
+from orchestrator.jobs import keys
+from orchestrator.jobs.catalog import load_catalog
+from orchestrator.jobs.parser import parse_job
 from tests.orchestrator import hostile
 from tests.orchestrator.support import TinyPipeline, palette_job, photo, rule_job, tiny_worker
 

@@ -23,7 +23,7 @@ from orchestrator.intake.bullmq import BullmqIntake
 from orchestrator.intake.celery import TASK, CeleryIntake, make_app
 from orchestrator.intake.local import LocalIntake
 from orchestrator.intake.queue_pull import QueueClient, QueuePullIntake, decode_body
-from orchestrator.worker import Worker
+from orchestrator.worker.worker import Worker
 from tests.faults.processes import Process, Redis, produce, wait_for, worker_environment
 from tests.faults.standins import CloudflareQueue
 from tests.orchestrator.support import PipelineUnavailable, TinyPipeline, palette_job, put_photos, tiny_worker

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from editing.request import PhotoRequest
-from orchestrator.pipeline import TritonPipeline
-from serving.errors import ServingError
+from orchestrator.worker.backend import TritonPipeline
+from respray.contract.request import PhotoRequest
+from respray.triton.errors import ServingError
 from tests.orchestrator.support import OutOfMemory, TinyPipeline, palette_job, put_photos, tiny_worker
 
 
@@ -36,7 +36,7 @@ def test_a_batch_that_runs_out_of_memory_halves_the_concurrency_once(tmp_path: P
 
 
 def test_a_photo_that_does_not_fit_alone_fails_for_good_and_the_others_do_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.pipeline.ALONE_PAUSE", 0.0)
+    monkeypatch.setattr("orchestrator.worker.backend.ALONE_PAUSE", 0.0)
     put_photos(tmp_path, "job_1", 6)
     large = (tmp_path / "inputs/u_abc/job_1/2.jpg").read_bytes()
     pipeline = TinyPipeline(0.01, fail=lambda number, photo: OutOfMemory("CUDA out of memory") if photo == large else None)

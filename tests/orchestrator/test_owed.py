@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from orchestrator import deliveries
-from orchestrator.assembly import callback_client
-from orchestrator.callbacks import CallbackEvent
-from orchestrator.deliveries import Deliverer, Tracked
-from orchestrator.metrics import Metrics
-from orchestrator.records import CallbackRecord, ItemRecord, Records, record_key
-from orchestrator.redaction import Redactor
+from orchestrator.callbacks import deliverer as deliveries
+from orchestrator.callbacks.client import CallbackEvent
+from orchestrator.callbacks.deliverer import Deliverer, Tracked
+from orchestrator.records.records import CallbackRecord, ItemRecord, Records, record_key
+from orchestrator.service.assembly import callback_client
 from orchestrator.settings import Settings
 from orchestrator.storage.folder import FolderStorage
 from orchestrator.storage.threads import AsyncStorage
+from respray.observe.metrics import Metrics
+from respray.observe.redaction import Redactor
 from tests.faults.processes import CALLBACK_SECRET
 from tests.faults.receiver import Receiver
 from tests.orchestrator.support import FAST, TinyPipeline, markers, palette_job, put_photos, rule_job, tiny_worker

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import JobError
-from orchestrator.job import load_message
-from orchestrator.refusals import refusal
+from orchestrator.jobs.parser import load_message
+from orchestrator.worker.refusals import refusal
 from tests.faults.receiver import Receiver
 from tests.orchestrator.support import TinyPipeline, palette_job, put_photos, rule_job, tiny_worker
 
@@ -137,7 +137,7 @@ def test_a_large_job_given_up_keeps_its_whole_message(tmp_path: Path) -> None:
 
 def test_half_a_surrogate_pair_does_not_end_the_event_stream() -> None:
     script = (
-        "from orchestrator.events import Events, claim_stdout\n"
+        "from respray.observe.events import Events, claim_stdout\n"
         "events = Events(claim_stdout())\n"
         "for text in ('\\ud800', 'after'): events.emit('item', error=text)\n"
     )

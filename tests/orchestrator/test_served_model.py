@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from orchestrator.errors import PipelineUnavailable
-from orchestrator.served_model import refuse_served_demo, serves_demo
+from orchestrator.service.model_guard import refuse_served_demo, serves_demo
 from tests.orchestrator.support import palette_job, put_photos
 from tests.orchestrator.test_commands import respray
 
@@ -35,7 +35,7 @@ def test_what_the_configuration_says_decides(monkeypatch: pytest.MonkeyPatch, so
     async def answer(url: str) -> bool | None:
         return None if source is None else source == "region"
 
-    monkeypatch.setattr("orchestrator.served_model.serves_demo", answer)
+    monkeypatch.setattr("orchestrator.service.model_guard.serves_demo", answer)
     if source == "region":
         with pytest.raises(Exception, match="serves the demo model"):
             asyncio.run(refuse_served_demo("host:8001"))

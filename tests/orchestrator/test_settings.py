@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import SettingsError
-from orchestrator.redaction import Redactor
 from orchestrator.settings import Settings, load_settings, require, spellings
+from respray.observe.redaction import Redactor
 from tests.faults.processes import PROJECT
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import StorageError
-from orchestrator.handle import JobFailed
 from orchestrator.storage.folder import FolderStorage
+from orchestrator.worker.handle import JobFailed
 from tests.faults.receiver import Receiver
 from tests.orchestrator.support import (
     OutOfMemory,

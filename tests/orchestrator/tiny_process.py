@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from orchestrator import app, session
-from orchestrator.commands._setup import command_context
+from orchestrator.cli._setup import command_context
 from orchestrator.intake import open_intake
+from orchestrator.service import open_worker as app
+from orchestrator.service import session
 from tests.orchestrator.support import TinyPipeline
 
 SECONDS = float(sys.argv[2]) if len(sys.argv) > 2 else 0.0

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from segmentation.checkpoints import find_checkpoint, load_model
-from segmentation.parity import drawn_photo
-from segmentation.prepare import to_square
-from segmentation.runner import Segmenter
+from respray.segmentation.export.checkpoints import find_checkpoint, load_model
+from respray.segmentation.export.parity import drawn_photo
+from respray.segmentation.prepare import to_square
+from respray.segmentation.runner import Segmenter
 
 PROJECT = Path(__file__).resolve().parents[2]
 CHECKPOINT = PROJECT / "models" / "demo" / "checkpoint"
-GRAPHS = PROJECT / "models" / "demo" / "graphs"
+GRAPHS = PROJECT / "respray" / "weights" / "demo" / "graphs"
 
 
 # These models are small: several threads that wait for each other cost more than they bring, most of all on a busy machine.
@@ -26,7 +26,7 @@ torch.set_num_threads(1)
 @pytest.fixture(scope="session")
 def model() -> Any:
     """The demo checkpoint in transformers, eager attention."""
-    return load_model(find_checkpoint("demo"))
+    return load_model(find_checkpoint("demo", demo=CHECKPOINT))
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +40,7 @@ def square(segmenter: Segmenter) -> np.ndarray:
     """A demo photo, or a drawn one where there is none, as the encoder takes it."""
     import cv2
 
-    photos = sorted((PROJECT / "demo" / "photos").glob("*.jpg"))
+    photos = sorted((PROJECT / "respray" / "demo" / "photos").glob("*.jpg"))
     if not photos:
         return drawn_photo(segmenter.spec.image_size)
     return to_square(np.ascontiguousarray(cv2.imread(str(photos[0]))[..., ::-1]), segmenter.spec.image_size)

@@ -7,7 +7,7 @@ import logging
 import onnxruntime
 import pytest
 
-from segmentation import accelerator, runner
+from respray.segmentation import accelerator, runner
 
 CPU = ["CPUExecutionProvider"]
 

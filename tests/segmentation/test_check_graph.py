@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from segmentation.check_graph import check_file, check_folder
+from respray.segmentation.export.check_graph import check_file, check_folder
 from tests.segmentation.conftest import GRAPHS, PROJECT
 
 
@@ -103,7 +103,7 @@ def test_the_demo_export_has_no_error() -> None:
 
 
 def test_command_line(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "segmentation.check_graph"]
+    command = [sys.executable, "-m", "respray.segmentation.export.check_graph"]
     good = subprocess.run([*command, str(GRAPHS), "--target", "onnxruntime"], cwd=PROJECT, capture_output=True, text=True, check=False)
     assert good.returncode == 0 and "0 errors, 0 warnings" in good.stdout
     bad = subprocess.run([*command, str(tmp_path)], cwd=PROJECT, capture_output=True, text=True, check=False)

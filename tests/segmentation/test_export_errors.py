@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from segmentation.output_folder import OutputError, replaced_folder
+from respray.segmentation.export.output_folder import OutputError, replaced_folder
 from tests.segmentation.conftest import CHECKPOINT, PROJECT
 
 GATED = {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access to model facebook/sam3 is restricted."}

@@ -9,11 +9,11 @@ import pytest
 import torch
 from transformers import Sam3Config, Sam3LiteTextConfig, Sam3LiteTextModel
 
-from segmentation.errors import CheckpointError
-from segmentation.graphs import build_graphs
-from segmentation.graphs.build import prompt_length
-from segmentation.random_model import random_sam3
-from segmentation.reference import reference_outputs
+from respray.segmentation.errors import CheckpointError
+from respray.segmentation.export.graphs import build_graphs
+from respray.segmentation.export.graphs.build_graphs import prompt_length
+from respray.segmentation.export.random_model import random_sam3
+from respray.segmentation.export.transformers_reference import reference_outputs
 
 SMALL = {"hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 4}
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from segmentation.errors import ParityError
-from segmentation.graphs import build_graphs
-from segmentation.half_range import check_half_range, peaks
-from segmentation.parity import check_parity
-from segmentation.runner import Segmenter
+from respray.segmentation.errors import ParityError
+from respray.segmentation.export.graphs import build_graphs
+from respray.segmentation.export.half_range import check_half_range, peaks
+from respray.segmentation.export.parity import check_parity
+from respray.segmentation.runner import Segmenter
 from tests.segmentation.conftest import GRAPHS
 
 

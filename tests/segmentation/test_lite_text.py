@@ -12,10 +12,10 @@ import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from segmentation.checkpoints import find_checkpoint, load_model
-from segmentation.parity import drawn_photo
-from segmentation.reference import reference_outputs
-from segmentation.runner import Segmenter
+from respray.segmentation.export.checkpoints import find_checkpoint, load_model
+from respray.segmentation.export.parity import drawn_photo
+from respray.segmentation.export.transformers_reference import reference_outputs
+from respray.segmentation.runner import Segmenter
 from tests.segmentation.conftest import PROJECT
 from tests.segmentation.test_graphs import lite
 

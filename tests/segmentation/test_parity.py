@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from segmentation.graphs import build_graphs
-from segmentation.reference import reference_outputs
-from segmentation.runner import Segmenter
-from segmentation.select import MASK_LEVEL, binary_masks, boxes_in_pixels
-from segmentation.spec import verify_files
+from respray.segmentation.export.graphs import build_graphs
+from respray.segmentation.export.transformers_reference import reference_outputs
+from respray.segmentation.runner import Segmenter
+from respray.segmentation.select import MASK_LEVEL, binary_masks, boxes_in_pixels
+from respray.segmentation.spec import verify_files
 from tests.segmentation.conftest import CHECKPOINT, GRAPHS
 from tests.segmentation.transformers_postprocessing import instance_segmentation, semantic_segmentation
 

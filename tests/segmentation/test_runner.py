@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from segmentation.errors import TensorError
-from segmentation.runner import Segmenter
+from respray.segmentation.errors import TensorError
+from respray.segmentation.runner import Segmenter
 
 
 def test_segment_returns_one_answer_per_prompt_at_the_models_resolution(segmenter: Segmenter) -> None:

@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from segmentation.errors import TensorError
-from segmentation.prepare import to_square
-from segmentation.select import binary_masks, boxes_in_pixels, select_concept
+from respray.segmentation.errors import TensorError
+from respray.segmentation.prepare import to_square
+from respray.segmentation.select import binary_masks, boxes_in_pixels, select_concept
 
 
 def one_concept(count: int = 4, side: int = 8) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from segmentation.errors import SpecError
-from segmentation.spec import SPEC_FILE, load_spec, verify_files, write_spec
+from respray.segmentation.errors import SpecError
+from respray.segmentation.spec import SPEC_FILE, load_spec, verify_files, write_spec
 from tests.segmentation.conftest import GRAPHS, PROJECT
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segmentation.errors import SpecError
-from segmentation.tokenizer import PromptTokenizer
+from respray.segmentation.errors import SpecError
+from respray.segmentation.tokenizer import PromptTokenizer
 from tests.segmentation.conftest import GRAPHS
 
 LENGTH = 32

@@ -4,9 +4,10 @@ import json
 import os
 from pathlib import Path
 
-from editing.inpaint_onnx import find_inpainter
-from serving import bls, parameters
-from serving.applier import apply, warm_up
+from respray.contract import parameters
+from respray.editing.fill.inpaint_onnx import find_inpainter
+from respray.triton.models import bls
+from respray.triton.models.applier import apply, warm_up
 
 
 class TritonPythonModel:

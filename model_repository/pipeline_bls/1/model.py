@@ -5,14 +5,15 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from segmentation.spec import SPEC_FILE, ModelSpec
-from segmentation.tokenizer import PromptTokenizer
-from serving import bls, parameters
-from serving.pipeline import Pipeline
+from respray.contract import parameters
+from respray.segmentation.spec import SPEC_FILE, ModelSpec
+from respray.segmentation.tokenizer import PromptTokenizer
+from respray.triton.models import bls
+from respray.triton.models.pipeline import Pipeline
 
 
 class TritonPythonModel:
-    """Takes one photo per request through `serving.pipeline`. Several instances run, so a photo that waits for the GPU blocks no other."""
+    """Takes one photo per request through `Pipeline`. Several instances run, so a photo that waits for the GPU blocks no other."""
 
     def initialize(self, args):
         """Read the graphs' spec and tokenizer, which lie beside this file, and the buckets of this target."""

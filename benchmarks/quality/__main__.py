@@ -1,0 +1,65 @@
+"""The quality suite: every rule against exact ground truth, and on real photos. Prints a table, writes JSON and one HTML page of pictures.
+
+python -m benchmarks.quality                       # 16 rooms, a few minutes
+python -m benchmarks.quality --rooms 4 --no-speed  # quick look
+python -m benchmarks.quality --photos ../shared/photos
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks.quality import borders, filling, geometry, page, photos, recolor
+from benchmarks.quality.cases import recolor_cases
+from benchmarks.quality.speed import measure_speed
+from benchmarks.quality.verdicts import Findings, verdicts
+
+# Rooms that neither training nor tuning of constants has seen.
+FIRST_SEED = 9500
+WIDTH, HEIGHT = 600, 400
+
+
+def main() -> None:
+    """Run the suite and write what it found."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rooms", type=int, default=16, help="rendered rooms (default 16)")
+    parser.add_argument("--out", type=Path, default=Path("build/quality"), help="where pictures, JSON and page go")
+    parser.add_argument("--photos", type=Path, default=Path("../shared/photos"), help="photos with masks.json; skipped if absent")
+    parser.add_argument("--no-speed", action="store_true", help="leave the timing out")
+    options = parser.parse_args()
+    out: Path = options.out
+    out.mkdir(parents=True, exist_ok=True)
+    seeds = range(FIRST_SEED, FIRST_SEED + options.rooms)
+
+    # Speed first: peak memory can only be read while nothing larger has run.
+    timings = [] if options.no_speed else [measure_speed(1080, 720), measure_speed(4000, 3000)]
+    rows = recolor.run(recolor_cases(seeds, WIDTH, HEIGHT, out / "cache"))
+    if not rows:
+        raise SystemExit(f"none of {options.rooms} rooms has a surface to measure; give more with --rooms")
+    colours = recolor.summary(rows)
+    met = borders.borders(seeds, WIDTH, HEIGHT)
+    grids = geometry.textures(seeds)
+    filled = filling.holes(seeds)
+    removed = filling.removals(seeds)
+    looks = list(photos.looks(options.photos)) if (options.photos / "masks.json").exists() else []
+
+    facts = verdicts(Findings(rows, colours, grids, filled, removed, timings, met))
+    index = page.write(out, facts, rows, page.table(colours), looks, removed, met)
+    result = {
+        "recolor": {"summary": colours, "cases": [row.numbers() for row in rows]},
+        "borders": [row.numbers() for row in met],
+        "texture": [asdict(row) for row in grids],
+        "holes": [asdict(row) for row in filled],
+        "removals": [row.numbers() for row in removed],
+        "speed": [asdict(timing) | {"ratio": timing.ratio} for timing in timings],
+        "photos": [{"photo": look.photo, "name": look.name, "report": look.report.model_dump()} for look in looks],
+    }
+    (out / "quality.json").write_text(json.dumps(result, indent=1))
+    print(page.text(page.table(colours)), page.text(facts), f"pictures: {index}", sep="\n\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""Tell the caller about an item: one signed POST, repeated where repeating may help (contract, section 2).
+
+Every attempt of one event carries the same `webhook-id`, also from another worker and days later, so that a receiver can tell a
+repetition from news. What cannot be delivered stays owed in the item's record; see `deliveries.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import json
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any, Literal
+
+import httpx
+from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
+
+from orchestrator.callbacks.address_policy import AddressPolicy, PinnedTransport
+from orchestrator.errors import CallbackRefused, SettingsError
+
+log = logging.getLogger(__name__)
+
+MOST_BODY = 64 << 10
+"""How much of an answer is read, in bytes. Nothing in it is used; reading a little lets the receiver finish."""
+RETRY_AFTER_CAP = 60.0
+"""The longest Retry-After that is waited for on the spot; a longer one leaves the callback owed until then."""
+
+Outcome = Literal["delivered", "owed", "refused", "gone"]
+
+
+@dataclass(frozen=True)
+class CallbackEvent:
+    """One thing to tell: `event_id` is the webhook-id; `attempt` is the job's delivery count, part of X-Idempotency-Key."""
+
+    url: str
+    event_id: str
+    idempotency_prefix: str
+    idx: int
+    body: dict[str, Any]
+    attempt: int = 1
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What came of it. `refused`: the receiver or our own policy said no for good; `gone`: 410; `not_before`: Unix time of the next try."""
+
+    outcome: Outcome
+    attempts: int
+    status: int | None = None
+    error: str | None = None
+    not_before: float = 0.0
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Waits before the three retries, in seconds, each with up to `jitter` of itself added."""
+
+    waits: tuple[float, ...] = (1.0, 3.0, 9.0)
+    jitter: float = 0.25
+
+
+def event_id(prefix: str, idx: int, status: str, fingerprint: str) -> str:
+    """The webhook-id of an item's event: the same for the same news, whoever sends it."""
+    return "msg_" + sha256(f"{prefix}\0{idx}\0{status}\0{fingerprint}".encode()).hexdigest()[:32]
+
+
+def idempotency_key(prefix: str, idx: int, attempt: int, timestamp: int) -> str:
+    """`X-Idempotency-Key` of the contract."""
+    return sha256(f"{prefix}:{idx}:{attempt}:{timestamp // 60}".encode()).hexdigest()[:16]
+
+
+def webhook(secret: str) -> Webhook:
+    """The signer of a secret: base64 after `whsec_`, otherwise the secret's own bytes. Raises SettingsError."""
+    try:
+        return Webhook(secret if secret.startswith("whsec_") else secret.encode())
+    except (ValueError, RuntimeError, EmptyWebhookSecretError) as error:
+        raise SettingsError("GPU_CALLBACK_SECRET begins with whsec_ but is not base64 after it") from error
+
+
+class CallbackClient:
+    """Sends events. `sleep` and `clock` can be replaced in tests."""
+
+    def __init__(
+        self,
+        secret: str,
+        timeout: float,
+        policy: AddressPolicy,
+        *,
+        schedule: Schedule | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] = time.time,
+        on_retry: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._secret, self._signer = secret, webhook(secret)
+        self._timeout, self._schedule = timeout, schedule or Schedule()
+        self._sleep, self._clock, self._on_retry = sleep, clock, on_retry
+        self._client = httpx.AsyncClient(
+            transport=transport or PinnedTransport(policy), timeout=timeout, follow_redirects=False, trust_env=False
+        )
+
+    async def deliver(self, event: CallbackEvent, retries: int | None = None) -> Delivery:
+        """Send an event, with up to `retries` retries (None: all of the schedule). Never raises for anything the receiver does."""
+        waits = self._schedule.waits if retries is None else self._schedule.waits[:retries]
+        for attempt in range(len(waits) + 1):
+            result, retry_after = await self._attempt(event, attempt + 1)
+            if result.outcome != "owed":
+                return result
+            if retry_after is not None and retry_after > RETRY_AFTER_CAP:
+                return Delivery("owed", attempt + 1, result.status, result.error, self._clock() + retry_after)
+            if attempt < len(waits):
+                wait = retry_after if retry_after is not None else waits[attempt] * (1 + random.uniform(0, self._schedule.jitter))
+                log.info("callback of item %d failed (%s); again in %.1f s", event.idx, result.error, wait)
+                self._on_retry()
+                await self._sleep(wait)
+        return result
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    def headers(self, event: CallbackEvent, body: str, timestamp: int) -> dict[str, str]:
+        """Every header of the contract: the seeds' receivers check different ones."""
+        signature = self._signer.sign(event.event_id, datetime.fromtimestamp(timestamp, UTC), body)
+        return {
+            "Content-Type": "application/json",
+            "User-Agent": "respray",
+            "Authorization": f"Bearer {self._secret}",
+            "X-GPU-Callback-Secret": self._secret,
+            "X-Idempotency-Key": idempotency_key(event.idempotency_prefix, event.idx, event.attempt, timestamp),
+            "webhook-id": event.event_id,
+            "webhook-timestamp": str(timestamp),
+            "webhook-signature": signature,
+        }
+
+    async def _attempt(self, event: CallbackEvent, number: int) -> tuple[Delivery, float | None]:
+        """One request: what came of it ('owed' means that repeating may help), and the receiver's Retry-After in seconds."""
+        body = json.dumps(event.body, ensure_ascii=False, separators=(",", ":"))
+        try:
+            headers = self.headers(event, body, int(self._clock()))
+            async with (
+                asyncio.timeout(self._timeout),
+                self._client.stream("POST", event.url, content=body.encode(), headers=headers) as answer,
+            ):
+                await _read_a_little(answer)
+        except CallbackRefused as error:
+            return Delivery("refused", number, error=str(error)), None
+        except TimeoutError:
+            return Delivery("owed", number, error=f"no answer within {self._timeout:g} s"), None
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError) as error:
+            return Delivery("refused", number, error=f"the callback URL cannot be used: {error}"), None
+        except (httpx.HTTPError, OSError) as error:
+            return Delivery("owed", number, error=f"{type(error).__name__}: {error}"), None
+        except Exception as error:  # whatever a receiver can bring out in a library is its callback's matter, not the job's
+            log.exception("a callback met an unexpected error")
+            return Delivery("owed", number, error=f"an unexpected error: {type(error).__name__}"), None
+        status = answer.status_code
+        if 200 <= status < 300:
+            return Delivery("delivered", number, status), None
+        if status == 410:
+            return Delivery("gone", number, status, "the receiver answered 410 Gone: it wants no more callbacks"), None
+        if status == 429 or status >= 500:
+            return Delivery("owed", number, status, f"the receiver answered {status}"), _retry_after(answer, self._clock())
+        reason = "a redirect, and redirects are not followed" if 300 <= status < 400 else "which is final"
+        return Delivery("refused", number, status, f"the receiver answered {status}, {reason}"), None
+
+
+async def _read_a_little(answer: httpx.Response) -> None:
+    size = 0
+    async for block in answer.aiter_raw():
+        size += len(block)
+        if size > MOST_BODY:
+            return
+
+
+def _retry_after(answer: httpx.Response, now: float) -> float | None:
+    """Retry-After in seconds from now (it is a number of seconds, or a date), or None."""
+    value = answer.headers.get("Retry-After", "").strip()
+    if not value:
+        return None
+    if value.isascii() and value.isdigit():  # superscripts are digits, too, and no numbers
+        return float(value[:9])
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now)
+    except (TypeError, ValueError, OverflowError, OSError):
+        return None

@@ -1,0 +1,205 @@
+"""Deliver callbacks from item records: the one place that sends, for fresh results, for redelivered jobs and for what is owed from before.
+
+Whoever writes a record with a lease holds the right to send its callback; the record tells everybody else. When the holder dies,
+the lease runs out and the next one takes over with the same `webhook-id`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.callbacks.client import CallbackClient, CallbackEvent, Delivery, Schedule
+from orchestrator.errors import Conflict, ResprayError
+from orchestrator.records.records import CallbackRecord, ItemRecord, Records, manifest_of, record_key
+from orchestrator.storage.base import Stat
+from respray.observe.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+EXPIRES_AFTER = 3 * 86400.0
+"""Seconds after which an owed callback is given up: receivers that were away for days have other ways to find out."""
+GONE_FOR = 3600.0
+"""Seconds for which an address that answered 410 is sent nothing: one that said so by mistake must not need a restart of all workers."""
+_MARGIN = 5.0
+"""Seconds of a lease beyond the longest delivery, for the waits around it."""
+_MOST_REMEMBERED = 10_000
+
+
+@dataclass
+class Tracked:
+    """A record as this worker last saw it stored. `ours`: this very run wrote it, and with it took the lease on its callback."""
+
+    record: ItemRecord
+    stat: Stat
+    ours: bool = False
+
+
+class Deliverer:
+    """Sends callbacks, a bounded number at the same time, and writes down what came of them."""
+
+    def __init__(
+        self, client: CallbackClient | None, records: Records, *, worker: str, metrics: Metrics, timeout: float, concurrency: int = 16
+    ) -> None:
+        self._client, self._records, self._worker, self._metrics = client, records, worker, metrics
+        self._slots = asyncio.Semaphore(concurrency)
+        schedule = Schedule()
+        self.lease = (len(schedule.waits) + 1) * timeout + sum(schedule.waits) * (1 + schedule.jitter) + _MARGIN
+        self._down: dict[str, float] = {}
+        self._gone: dict[str, float] = {}
+
+    def leased(self, callback: CallbackRecord) -> CallbackRecord:
+        """The callback with this worker as the one who delivers it; without a secret it stays owed, and says why."""
+        now = time.time()
+        if self._client is None:
+            return callback.model_copy(update={"error": "GPU_CALLBACK_SECRET is not set", "owed_since": now})
+        return callback.model_copy(
+            update={"holder": self._worker, "leased_until": now + self.lease, "owed_since": callback.owed_since or now}
+        )
+
+    async def deliver(self, prefix: str, tracked: Tracked, *, force: bool = False, wait_for_lease: bool = False) -> Tracked:
+        """Deliver a record's callback if it is owed, and return the record as it stands afterwards. Never raises for the receiver's faults.
+
+        `force` ignores a receiver's wish to be left alone until later; `wait_for_lease` waits for another worker's lease to run out.
+        """
+        callback = tracked.record.callback
+        if self._client is None or callback is None or callback.state != "owed":
+            return tracked
+        if wait_for_lease and not tracked.ours:
+            tracked = await self._until_free(prefix, tracked)
+        async with self._slots:
+            # Not earlier: a lease may run out while its callback waits for a slot, and somebody else then tells it.
+            claimed = await self._claim(prefix, tracked, force)
+            return await self._reload(prefix, tracked) if claimed is None else await self._send(prefix, claimed)
+
+    async def tell_once(self, event: CallbackEvent) -> dict[str, Any] | None:
+        """Deliver an event that no record remembers, with all retries, and sum up as for jobs. None where no secret is set."""
+        if self._client is None:
+            return None
+        async with self._slots:
+            result = await self._tell(self._client, event)
+        delivered = result.outcome == "delivered"
+        undelivered = [] if delivered else [{"idx": event.idx, "state": result.outcome, "error": result.error}]
+        return {"delivered": int(delivered), "undelivered": undelivered}
+
+    async def sweep(self, *, force: bool = False, on_job: Callable[[str, list[ItemRecord]], None] = lambda job, records: None) -> int:
+        """Deliver what is owed anywhere in the store. Returns how many callbacks are still owed afterwards."""
+        owed = set[str]()
+        for key in await self._records.markers():
+            try:
+                owed |= await self._sweep_job(key, force, on_job)
+            except ResprayError as error:
+                log.warning("callbacks of %s could not be looked at: %s", key, error)
+        self._metrics.callbacks_owed.set(len(owed))
+        return len(owed)
+
+    async def _sweep_job(self, key: str, force: bool, on_job: Callable[[str, list[ItemRecord]], None]) -> set[str]:
+        """Deliver what one marker speaks of; the keys of the records that owe afterwards (several markers may share some)."""
+        marker = await self._records.marker(key)
+        if marker is None or key != marker.key:
+            return set()  # it has just been removed, or is somebody else's file under our prefix
+        prefix = marker.prefix
+        found = [await self._records.load(item_key) for item_key in await self._records.marked_keys(marker)]
+        tracked = [Tracked(record, stat) for record, stat in found if record is not None and stat is not None]
+        before = [t.record.callback for t in tracked]
+        done = await asyncio.gather(*(self.deliver(prefix, t, force=force) for t in tracked))
+        records = [t.record for t in done]
+        owed = {record_key(prefix, r.idx) for r in records if r.callback is not None and r.callback.state == "owed"}
+        over = marker.is_over(records)
+        if over and [r.callback for r in records] != before:
+            await self._records.write_manifest(prefix, manifest_of(marker.user_id, marker.job_id, records, len(records)))
+        if not owed and (over or time.time() - marker.since > EXPIRES_AFTER):
+            await self._records.clear_owed(marker)
+        on_job(f"{marker.user_id}/{marker.job_id}", records)
+        return owed
+
+    async def _until_free(self, prefix: str, tracked: Tracked) -> Tracked:
+        """The record once no lease is on its callback any more, or nothing is owed."""
+        look = 0.25
+        while (callback := tracked.record.callback) is not None and callback.state == "owed":
+            if (left := callback.leased_until - time.time()) <= 0:
+                break
+            # Mostly the holder lives and is done in a moment, so look again long before its lease ends.
+            await asyncio.sleep(min(left, look))
+            look = min(5.0, look * 1.6)
+            tracked = await self._reload(prefix, tracked)
+        return tracked
+
+    async def _claim(self, prefix: str, tracked: Tracked, force: bool) -> Tracked | None:
+        """The record with a lease that lasts for a whole delivery; None when somebody else has it or it is not yet time."""
+        callback = tracked.record.callback
+        if callback is None or callback.state != "owed":
+            return None
+        left = callback.leased_until - time.time()
+        # The holder's name alone does not say so: the sweep of the same worker sees its leases, too.
+        if left > 0 and not tracked.ours:
+            return None
+        if left > max(0.0, self.lease - _MARGIN):
+            return tracked  # of this very run, and hardly older
+        # First: a receiver may ask to be left alone for longer than anything is owed.
+        if callback.owed_since and time.time() - callback.owed_since > EXPIRES_AFTER and not force:
+            return await self._save(prefix, tracked, callback.model_copy(update={"state": "expired"}))
+        if callback.not_before > time.time() and not force:
+            return None
+        return await self._save(prefix, tracked, self.leased(callback))
+
+    async def _send(self, prefix: str, tracked: Tracked) -> Tracked:
+        callback = tracked.record.callback
+        assert callback is not None and self._client is not None
+        if callback.state != "owed":
+            return tracked
+        result = await self._tell(self._client, tracked.record.event())
+        attempts = callback.attempts + result.attempts
+        wait = min(3600.0, 30.0 * 2 ** min(attempts // 4, 10)) if result.outcome == "owed" else 0.0
+        changed = callback.model_copy(
+            update={
+                "state": result.outcome,
+                "attempts": attempts,
+                "status_code": result.status,
+                "error": result.error,
+                "leased_until": 0.0,
+                "not_before": max(result.not_before, time.time() + wait) if wait else 0.0,
+            }
+        )
+        return await self._save(prefix, tracked, changed) or tracked
+
+    async def _tell(self, client: CallbackClient, event: CallbackEvent) -> Delivery:
+        # A receiver that has just used up all retries gets one attempt per callback for a while: it is down, not busy.
+        down = self._down.get(event.url, 0.0) > time.time()
+        if self._gone.get(event.url, 0.0) > time.time():
+            result = Delivery("gone", 0, 410, "the receiver answered 410 Gone to an earlier callback")
+        else:
+            with self._metrics.callback_seconds.time():
+                result = await client.deliver(event, retries=0 if down else None)
+            if result.outcome == "gone" and len(self._gone) < _MOST_REMEMBERED:
+                self._gone[event.url] = time.time() + GONE_FOR
+        if result.outcome == "owed" and len(self._down) < _MOST_REMEMBERED:
+            self._down[event.url] = time.time() + 30.0
+        else:
+            self._down.pop(event.url, None)
+        self._metrics.callbacks.labels(result.outcome).inc()
+        if result.outcome != "delivered":
+            log.warning("callback of item %d to %s: %s (%s)", event.idx, event.url.split("?")[0], result.outcome, result.error)
+        return result
+
+    async def _save(self, prefix: str, tracked: Tracked, callback: CallbackRecord) -> Tracked | None:
+        record = tracked.record.model_copy(update={"callback": callback})
+        try:
+            return Tracked(*await self._records.save(record_key(prefix, record.idx), record, tracked.stat))
+        except Conflict:
+            return None
+        except ResprayError as error:
+            # The callback's fate could not be written down: it stays owed in the store and is sent again with the same webhook-id.
+            log.warning("the record of item %d could not be written: %s", record.idx, error)
+            return None
+
+    async def _reload(self, prefix: str, tracked: Tracked) -> Tracked:
+        try:
+            record, stat = await self._records.load(record_key(prefix, tracked.record.idx))
+        except ResprayError:
+            return tracked
+        return Tracked(record, stat) if record is not None and stat is not None else tracked

@@ -1,0 +1,45 @@
+"""What every command that works on jobs does first: settings, redaction, logs, events."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from orchestrator.settings import Settings, load_settings
+from respray.observe.events import Events, claim_stdout
+from respray.observe.logs import set_up_logging
+from respray.observe.metrics import Metrics
+from respray.observe.redaction import Redactor
+
+# Options that several commands share.
+StoreOption = Annotated[
+    str | None, typer.Option("--store", help="Folder whose paths are the job's keys, or s3://BUCKET; default: the settings' bucket.")
+]
+TritonOption = Annotated[
+    str | None, typer.Option("--triton-url", help="host:port of a running Triton (gRPC); default: TRITON_URL, else a server is started.")
+]
+PaletteOption = Annotated[Path | None, typer.Option("--palette", help="Palette file of your own in place of the built-in one.")]
+
+
+@dataclass(frozen=True)
+class Context:
+    """A command's surroundings."""
+
+    settings: Settings
+    redactor: Redactor
+    events: Events
+    metrics: Metrics
+
+
+@contextlib.contextmanager
+def command_context(**overrides: Any) -> Iterator[Context]:
+    """Read the settings (`overrides` by field name win over the environment), take over stdout for events, send logs to stderr."""
+    settings = load_settings(**overrides)
+    redactor = Redactor(settings.secrets())
+    set_up_logging(settings.log_level, redactor)
+    yield Context(settings, redactor, Events(claim_stdout(), redactor), Metrics())

@@ -1,0 +1,23 @@
+"""`respray presets`: the presets a job can name, and the concepts they know."""
+
+from __future__ import annotations
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from orchestrator.jobs.catalog import load_catalog
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command()
+    def presets() -> None:
+        """List the presets with their concepts, prompts and what they protect."""
+        for name, preset in sorted(load_catalog().presets.items()):
+            table = Table("concept", "prompts", "kind", "protected", title=f"{name}: {preset.description}", title_justify="left")
+            for concept, entry in preset.concepts.items():
+                words = ", ".join(entry.prompts) or f"everything but {', '.join(entry.complement_of)}"
+                table.add_row(concept, words, entry.kind, "yes" if entry.protect else "")
+            Console().print(table)

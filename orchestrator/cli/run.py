@@ -1,0 +1,66 @@
+"""`respray run JOB.json`: one job, then exit code 0 or 1."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli._setup import Context, PaletteOption, StoreOption, TritonOption, command_context
+from orchestrator.errors import ResprayError, SettingsError
+from orchestrator.jobs.catalog import load_catalog
+from orchestrator.jobs.parser import parse_job
+from orchestrator.service.open_worker import Options, open_worker
+from orchestrator.settings import require
+from orchestrator.worker.handle import JobResult
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command()
+    def run(
+        job: Annotated[
+            Path, typer.Argument(metavar="JOB.json", help="Job message of either format; '-' reads it from stdin.", allow_dash=True)
+        ],
+        store: StoreOption = None,
+        triton_url: TritonOption = None,
+        palette: PaletteOption = None,
+        concurrency: Annotated[
+            int | None, typer.Option(min=1, max=64, help="Photos in the pipeline at the same time (BATCH_CONCURRENCY).")
+        ] = None,
+    ) -> None:
+        """Do one job and exit with 0 (all items completed) or 1. Events go to stdout, logs to stderr."""
+        # ADAPTER speaks of queues; a job given by hand is local work, also where the machine is set up for a queue.
+        with command_context(adapter="local", batch_concurrency=concurrency) as context:
+            try:
+                message = sys.stdin.buffer.read() if str(job) == "-" else _read(job)
+                result = asyncio.run(_run(context, message, Options(store, triton_url, palette, attempts=1)))
+            except ResprayError as error:
+                context.events.emit("finish", status="failed", error=str(error))
+                raise
+        raise typer.Exit(0 if result.ok else 1)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"the job file {path} cannot be read: {error.strerror}") from None
+
+
+async def _run(context: Context, message: bytes, options: Options) -> JobResult:
+    events = context.events
+    require(context.settings, storage=options.store is None or options.store.startswith("s3://"), adapter=False)
+    # A job that is no job is said at once, not after a server has started.
+    job = parse_job(message, load_catalog(options.palette), context.settings.workers_api_url)
+    events.connection("connected")
+    events.worker("initializing", "reading settings")
+    async with open_worker(context.settings, options, events, context.metrics, context.redactor) as worker:
+        events.worker("ready", "working on one job")
+        result = await worker.start(message, attempt=1, final=True, job=job).finished()
+        events.worker("cleaning_up", "the job is done")
+        return result

@@ -1,0 +1,43 @@
+"""`respray serve`: keep the embedded Triton server up, for several `respray run` and for development."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli._setup import command_context
+from respray.launch.local_server import start_embedded
+from respray.triton.embedded.server import ServerOptions
+from respray.triton.embedded.watchdog import LOOK_SECONDS, Keeper
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command()
+    def serve(
+        grpc_port: Annotated[int, typer.Option(min=0, max=65535, help="gRPC port on loopback; 0 takes any free one.")] = 8001,
+        http_port: Annotated[int, typer.Option(min=0, max=65535, help="HTTP port on loopback; 0 takes any free one.")] = 8000,
+        metrics_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of Triton's own metrics; 0 takes any free one.")] = 8002,
+    ) -> None:
+        """Run the embedded Triton server until Ctrl-C or SIGTERM. For development: it listens on loopback only."""
+        with command_context(adapter="local") as context:
+            # SIGTERM does what Ctrl-C does: it interrupts the start, the wait below, and the second one the orderly stop.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            context.events.worker("loading", "starting the embedded Triton server")
+            server = start_embedded(context.settings, ServerOptions(grpc_port=grpc_port, http_port=http_port, metrics_port=metrics_port))
+            keeper = Keeper(server)
+            try:
+                context.events.worker("ready", f"TRITON_URL={server.grpc_url}")
+                print(f"Use it with: export TRITON_URL={server.grpc_url}", file=sys.stderr)
+                while keeper.is_alive():
+                    time.sleep(LOOK_SECONDS)
+                raise typer.Exit(1)  # the keeper has given the server up, and has said so
+            except KeyboardInterrupt:
+                context.events.worker("cleaning_up", "stopping the server")
+            finally:
+                keeper.stop()

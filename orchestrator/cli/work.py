@@ -1,0 +1,51 @@
+"""`respray work`: take jobs from the intake that ADAPTER names, until SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli._setup import PaletteOption, StoreOption, TritonOption, command_context
+from orchestrator.errors import ResprayError
+from orchestrator.intake import open_intake
+from orchestrator.service.open_worker import Options
+from orchestrator.service.session import run_session
+from orchestrator.settings import require
+from respray.launch.local_server import check_model
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    # Runpod's SDK reads options of its own from the command line.
+    @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+    def work(
+        context: typer.Context,
+        adapter: Annotated[str | None, typer.Option(help="runpod, queue_pull, bullmq, celery or local (ADAPTER).")] = None,
+        path: Annotated[
+            str | None, typer.Option(help="For local: a file, a folder to watch, or - for lines on stdin (LOCAL_PATH).")
+        ] = None,
+        store: StoreOption = None,
+        triton_url: TritonOption = None,
+        palette: PaletteOption = None,
+    ) -> None:
+        """Take jobs until SIGTERM. Events go to stdout, logs to stderr; /healthz, /readyz and /metrics on HEALTH_PORT."""
+        with command_context(adapter=adapter, local_path=path) as c:
+            options = Options(store, triton_url, palette)
+            try:
+                require(c.settings, storage=store is None or store.startswith("s3://"), adapter=True)
+                check_model(c.settings)
+                if c.settings.adapter == "runpod":
+                    from orchestrator.intake.runpod import RunpodIntake
+
+                    sys.argv = [sys.argv[0], *context.args]
+                    RunpodIntake(c.settings, options, c.events, c.metrics, redactor=c.redactor).run()
+                else:
+                    intake = open_intake(c.settings)
+                    asyncio.run(run_session(c.settings, options, intake, c.events, c.metrics, redactor=c.redactor))
+            except ResprayError as error:
+                c.events.emit("finish", status="failed", error=str(error))
+                raise

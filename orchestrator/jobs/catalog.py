@@ -1,0 +1,41 @@
+"""What job messages may refer to by id: palette colours, textures, presets.
+
+The data belongs to `respray.catalog.catalog`; this is the parser's view of it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.errors import SettingsError
+from respray.catalog.catalog import Preset, load_palette, load_presets, textures
+from respray.editing.errors import EditError
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Palette id -> `#rrggbb`, texture ids, preset name -> preset."""
+
+    palette: Mapping[str, str]
+    textures: frozenset[str]
+    presets: Mapping[str, Preset]
+
+
+def load_catalog(palette: Path | None = None) -> Catalog:
+    """The built-in data, or a palette file of the user's own. Raises SettingsError for a file that cannot be used."""
+    try:
+        return Catalog(load_palette(palette).hexes, frozenset(textures()), load_presets())
+    except EditError as error:
+        raise SettingsError(str(error)) from error
+
+
+def known(what: str, given: str, accepted: Iterable[str]) -> str:
+    """`unknown palette id 'oak_z' (did you mean 'oak_a'?); there are: ...`: one sentence, listing what exists."""
+    names = sorted(accepted)
+    close = difflib.get_close_matches(given, names, n=1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    shown = given if len(given) <= 80 else given[:77] + "..."
+    return f"unknown {what} {shown!r}{hint}; there are: {', '.join(names) or 'none'}"

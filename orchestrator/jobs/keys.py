@@ -1,0 +1,107 @@
+"""Storage keys: what a message may name, and the two key schemes of the contract.
+
+A job may read below `inputs/{user}/{job}/` and write below `outputs/`, `previews/` and `masks/` of the same user and job. Nothing
+else: keys come from a message, and another user's folder is one typo (or one lie) away.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import Literal
+
+from orchestrator.jobs import limits
+
+Format = Literal["png", "jpeg", "webp"]
+
+EXTENSIONS: dict[str, Format] = {"png": "png", "jpg": "jpeg", "jpeg": "jpeg", "webp": "webp"}
+MEDIA_TYPES: dict[Format, str] = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
+ALPHA_FORMATS: tuple[Format, ...] = ("png", "webp")
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:+=|~-]*")
+# Encoded forms of what is forbidden: some gateways decode a key once more than they should.
+_ENCODED = re.compile(r"%(?:2e|2f|5c|00)", re.I)
+_SLUG = re.compile(r"[^A-Za-z0-9_-]+")
+
+
+def id_problem(value: str) -> str | None:
+    """What is wrong with a user or job id, or None. Ids become parts of keys."""
+    if not value or len(value) > limits.ID_CHARACTERS:
+        return f"must have 1 to {limits.ID_CHARACTERS} characters, has {len(value)}"
+    if not _ID.fullmatch(value) or ".." in value:
+        return f"{value!r} may hold letters, digits and ._@:+=|~- only, must start with a letter or digit and not contain '..'"
+    return None
+
+
+def key_problem(key: str, prefix: str) -> str | None:
+    """What is wrong with a storage key that must lie below `prefix`, or None."""
+    shown = key if len(key) <= 120 else key[:117] + "..."
+    if not key:
+        return f"is empty; accepted is a key below {prefix!r}"
+    if len(key.encode("utf-8", "surrogatepass")) > limits.KEY_BYTES:
+        return f"is longer than {limits.KEY_BYTES} bytes"
+    if any(unicodedata.category(c) in ("Cc", "Cs", "Cf") for c in key):
+        return f"{shown!r} contains control characters"
+    if "\\" in key:
+        return f"{shown!r} contains a backslash; parts of a key are separated by '/'"
+    if key.startswith("/") or re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", key):
+        return f"{shown!r} is absolute; accepted is a key below {prefix!r}"
+    if _ENCODED.search(key):
+        return f"{shown!r} contains an encoded dot, slash, backslash or NUL"
+    parts = key.split("/")
+    if ".." in parts or "." in parts:
+        return f"{shown!r} contains '.' or '..' as a part"
+    if "" in parts:
+        return f"{shown!r} has an empty part ('//' or a '/' at the end)"
+    if not key.startswith(prefix):
+        return f"{shown!r} is outside this job's own prefix {prefix!r}"
+    return None
+
+
+def format_of(key: str) -> Format | None:
+    """The image format that a key's extension promises, or None for an extension that is not known."""
+    name = key.rsplit("/", 1)[-1]
+    return EXTENSIONS.get(name.rsplit(".", 1)[-1].lower()) if "." in name else None
+
+
+def safe_names(names: Sequence[str]) -> dict[str, str]:
+    """Concept names as parts of keys, distinct within one job: `wall` stays, `accent wall` becomes `accent_wall`.
+
+    Names with anything else in them keep their readable part and get a hash, so that two names never share a key and the same
+    name gives the same key on every run.
+    """
+    taken: dict[str, str] = {}
+    # Plain names first: they keep their spelling whoever else is in the job.
+    for name in sorted(names, key=lambda n: (_SLUG.sub("_", n) != n, n)):
+        slug = _SLUG.sub("_", name).strip("_") or "concept"
+        if (slug != name and slug != name.replace(" ", "_")) or slug.lower() in (s.lower() for s in taken.values()):
+            slug = f"{slug}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        taken[name] = slug
+    return taken
+
+
+def inputs_prefix(user: str, job: str) -> str:
+    """Where a job's photos, masks and textures lie."""
+    return f"inputs/{user}/{job}/"
+
+
+def outputs_prefix(user: str, job: str) -> str:
+    """Where a job's results and its manifest lie."""
+    return f"outputs/{user}/{job}/"
+
+
+def previews_prefix(user: str, job: str) -> str:
+    """Where a job's previews lie."""
+    return f"previews/{user}/{job}/"
+
+
+def masks_prefix(user: str, job: str) -> str:
+    """Where a job's instance masks lie."""
+    return f"masks/{user}/{job}/"
+
+
+def mask_key(user: str, job: str, concept_slug: str, idx: int, instance: int) -> str:
+    """Key of one instance mask; instances count from 1."""
+    return f"{masks_prefix(user, job)}{concept_slug}/{idx}_{instance}.png"

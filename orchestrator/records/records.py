@@ -1,0 +1,260 @@
+"""What a job leaves behind beside its outputs: one record per item while it runs, and one manifest of all of them at the end.
+
+    outputs/{user}/{job}/manifest/{idx}.json   an item: what is stored, with checksums, and whether its callback is owed
+    outputs/{user}/{job}/manifest.json         the whole job, for people and programs
+    callbacks-owed/{user}/{job}.{work}.json    a marker while callbacks of the job are owed, so that any worker can find them;
+                                               one for each set of items that was sent under the job's id
+    failed/{user}/{job}.json                   a job that was given up, with its message and the reason
+
+The item record is the point of truth for "is this done": it is written after the files are stored and verified, and before the
+queue is told. It is only ever written conditionally, so of two workers with the same job one wins and the other learns of it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from hashlib import sha256
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from orchestrator.callbacks.client import CallbackEvent
+from orchestrator.errors import NotFound
+from orchestrator.jobs import keys, limits
+from orchestrator.jobs.job_types import Job
+from orchestrator.storage.base import Expect, Stat
+from orchestrator.storage.threads import AsyncStorage
+from respray.contract.request import PhotoReport
+from respray.observe.redaction import Redactor
+
+JSON = "application/json"
+OWED_PREFIX = "callbacks-owed/"
+FAILED_PREFIX = "failed/"
+MOST_OWED = 10_000
+MOST_RECORDS = 50_000
+"""Records of one job that are looked at for a marker that does not name its items."""
+Status = Literal["completed", "failed"]
+CallbackState = Literal["owed", "delivered", "refused", "gone", "expired"]
+
+
+class Record(BaseModel):
+    """Base: unknown fields are ignored, so that a record of a newer version can still be read."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class StoredFile(Record):
+    """One file that was uploaded and verified."""
+
+    key: str
+    size: int
+    digest: str
+
+
+class CallbackRecord(Record):
+    """Where an item's callback stands. While `leased_until` (Unix time) lies ahead, `holder` is the one who delivers it."""
+
+    url: str
+    event_id: str
+    idempotency_prefix: str
+    state: CallbackState = "owed"
+    attempts: int = 0
+    status_code: int | None = None
+    error: str | None = None
+    holder: str = ""
+    leased_until: float = 0.0
+    not_before: float = 0.0
+    owed_since: float = 0.0
+
+
+class ItemRecord(Record):
+    """What came of one item."""
+
+    idx: int
+    status: Status
+    fingerprint: str
+    output_key: str | None = None
+    outputs: dict[str, str] = {}
+    preview_key: str | None = None
+    masks: dict[str, list[str]] = {}
+    files: list[StoredFile] = []
+    error: str | None = None
+    error_code: str | None = None
+    report: PhotoReport | None = None
+    timings: dict[str, float] = {}
+    attempt: int = 1
+    worker: str = ""
+    finished_at: float = 0.0
+    outputs_map: bool = False
+    callback: CallbackRecord | None = None
+
+    def callback_body(self) -> dict[str, Any]:
+        """The JSON of this item's callback (contract, section 2)."""
+        body = {"idx": self.idx, "status": self.status, "output_key": self.output_key, "preview_key": self.preview_key, "error": self.error}
+        return body | ({"outputs": self.outputs} if self.outputs_map else {})
+
+    def event(self) -> CallbackEvent:
+        """The callback that tells of this item; only for records that have one."""
+        assert self.callback is not None
+        return CallbackEvent(
+            self.callback.url, self.callback.event_id, self.callback.idempotency_prefix, self.idx, self.callback_body(), self.attempt
+        )
+
+
+class Marker(Record):
+    """Says that callbacks of these items of a job may be owed: `items` is the fingerprint of each by idx, `since` when its run began.
+
+    A job that is sent again with other items or rules has a marker of its own, so that neither run can take the other's away.
+    `expected` is of the version before, whose markers (`callbacks-owed/{user}/{job}.json`) had a count in place of the items.
+    """
+
+    user_id: str
+    job_id: str
+    since: float
+    items: dict[int, str] = {}
+    expected: int = 0
+
+    @property
+    def key(self) -> str:
+        """Where the marker lies: the same for every run of the same work."""
+        work = "." + sha256(json.dumps(sorted(self.items.items())).encode()).hexdigest()[:16] if self.items else ""
+        return f"{OWED_PREFIX}{self.user_id}/{self.job_id}{work}.json"
+
+    @property
+    def prefix(self) -> str:
+        """Where the job's records lie."""
+        return keys.outputs_prefix(self.user_id, self.job_id)
+
+    def is_over(self, records: list[ItemRecord]) -> bool:
+        """Whether the run that left this marker has nothing more to record, by the records that there are now of its items."""
+        if not self.items:
+            return len(records) >= self.expected
+        return len(records) >= len(self.items) and all(
+            # Records of earlier runs do not count, but for what this run finds done and leaves as it is.
+            r.finished_at >= self.since or (r.status == "completed" and r.fingerprint == self.items.get(r.idx))
+            for r in records
+        )
+
+
+class Records:
+    """Reads and writes records. Everything written passes the redactor: error texts come from libraries and from other people's servers."""
+
+    def __init__(self, storage: AsyncStorage, redactor: Redactor) -> None:
+        self._storage = storage
+        self._redactor = redactor
+
+    async def load(self, key: str) -> tuple[ItemRecord, Stat] | tuple[None, Stat | None]:
+        """A record and what it was stored as; an unreadable one counts as not there (and will be replaced)."""
+        try:
+            data, stat = await self._storage.read(key, limits.MANIFEST_BYTES)
+        except NotFound:
+            return None, None
+        try:
+            return ItemRecord.model_validate_json(data), stat
+        except ValidationError:
+            return None, stat
+
+    def redacted(self, text: str) -> str:
+        """A text without secrets, as it may leave the process."""
+        return self._redactor.text(text)
+
+    async def save(self, key: str, record: ItemRecord, expect: Stat | None) -> tuple[ItemRecord, Stat]:
+        """Write a record where `expect` (None: nothing) is what is stored; what was written, without secrets. Raises Conflict."""
+        data = record.model_copy(update={"error": self.redacted(record.error) if record.error else None})
+        if data.callback is not None and data.callback.error:
+            data = data.model_copy(update={"callback": data.callback.model_copy(update={"error": self.redacted(data.callback.error)})})
+        return data, await self._storage.write(key, data.model_dump_json().encode(), JSON, Expect.NOTHING if expect is None else expect)
+
+    async def marked_keys(self, marker: Marker) -> list[str]:
+        """Keys of the item records that a marker speaks of, there or not."""
+        if marker.items:
+            return [record_key(marker.prefix, idx) for idx in marker.items]
+        listed = await self._storage.keys(f"{marker.prefix}manifest/", MOST_RECORDS)
+        return [key for key in listed if re.fullmatch(r"[0-9]+\.json", key.rsplit("/", 1)[-1])]
+
+    async def mark_owed(self, job: Job) -> Marker:
+        """Leave a marker before the first callback of a job can be owed."""
+        items = {item.idx: item.fingerprint() for item in job.items}
+        marker = Marker(user_id=job.user_id, job_id=job.job_id, since=time.time(), items=items)
+        await self._write_marker(marker)
+        return marker
+
+    async def keep_owed(self, marker: Marker) -> None:
+        """See to it that a marker is there for what its run leaves owed."""
+        if await self.marker(marker.key) is None:
+            await self._write_marker(marker)
+
+    async def clear_owed(self, marker: Marker) -> None:
+        """Remove the marker: nothing is owed any more. One that another run of the same work has left since then stays."""
+        if await self.marker(marker.key) == marker:
+            await self._storage.delete(marker.key)
+
+    async def markers(self) -> list[str]:
+        """Keys of the markers of jobs that may owe callbacks."""
+        return await self._storage.keys(OWED_PREFIX, MOST_OWED)
+
+    async def marker(self, key: str) -> Marker | None:
+        """Read one marker; None when it has just been removed or cannot be read."""
+        try:
+            return Marker.model_validate_json((await self._storage.read(key, limits.MANIFEST_BYTES))[0])
+        except (NotFound, ValidationError):
+            return None
+
+    async def _write_marker(self, marker: Marker) -> None:
+        await self._storage.write(marker.key, marker.model_dump_json().encode(), JSON)
+
+    async def write_manifest(self, prefix: str, manifest: dict[str, Any]) -> str:
+        """Write the whole job's manifest and return its key."""
+        key = f"{prefix}manifest.json"
+        await self._storage.write(key, _json(self._redactor.value(manifest), indent=1), JSON)
+        return key
+
+    async def write_failed(self, name: str, message: Any, reason: str, attempts: int) -> str:
+        """Record a job that was given up, and return the record's key."""
+        key = f"{FAILED_PREFIX}{name}.json"
+        content = {"reason": reason, "attempts": attempts, "failed_at": time.time(), "message": message}
+        await self._storage.write(key, _json(self._redactor.value(content)), JSON)
+        return key
+
+
+def _json(value: Any, indent: int | None = None) -> bytes:
+    """Readable JSON. Half a surrogate pair, which a hostile message may hold, has no UTF-8 but an escape that JSON knows too."""
+    return json.dumps(value, ensure_ascii=False, indent=indent, default=repr).encode("utf-8", "backslashreplace")
+
+
+def record_key(prefix: str, idx: int) -> str:
+    """Key of an item's record; `prefix` is the job's outputs prefix."""
+    return f"{prefix}manifest/{idx}.json"
+
+
+def manifest_of(user_id: str, job_id: str, records: list[ItemRecord], total: int, seconds: float | None = None) -> dict[str, Any]:
+    """The manifest of a job: counts, items without their secrets, and the callbacks that are not delivered."""
+    failed = [r for r in records if r.status == "failed"]
+    manifest: dict[str, Any] = {
+        "job_id": job_id,
+        "user_id": user_id,
+        "status": "completed" if not failed and len(records) == total else "failed",
+        "total": total,
+        "completed": len(records) - len(failed),
+        "failed": len(failed),
+        "callbacks": callback_summary(records),
+        "written_at": time.time(),
+        "items": [
+            r.model_dump(exclude={"callback": {"url", "holder", "leased_until"}}, exclude_none=False)
+            for r in sorted(records, key=lambda r: r.idx)
+        ],
+    }
+    return manifest | ({"seconds": round(seconds, 3)} if seconds is not None else {})
+
+
+def callback_summary(records: list[ItemRecord]) -> dict[str, Any]:
+    """How many callbacks were delivered, and which were not and why."""
+    with_callback = [r for r in records if r.callback is not None]
+    undelivered = [
+        {"idx": r.idx, "state": r.callback.state, "error": r.callback.error}
+        for r in sorted(with_callback, key=lambda r: r.idx)
+        if r.callback is not None and r.callback.state != "delivered"
+    ]
+    return {"delivered": len(with_callback) - len(undelivered), "undelivered": undelivered}

@@ -1,0 +1,53 @@
+"""Which model a running Triton serves, as far as its configuration says: for REQUIRE_REAL_MODEL where TRITON_URL names a server.
+
+`serving` writes into the applier's configuration where the masks of objects come from, and that tells the demo model (`region`) from a
+real one (`instances`). Another repository may not say it; then nothing is known, and nothing is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import grpc
+from tritonclient.grpc.aio import InferenceServerClient
+from tritonclient.utils import InferenceServerException
+
+from orchestrator.errors import PipelineUnavailable, SettingsError
+from respray.contract import parameters
+from respray.weights.errors import OperationsError
+from respray.weights.model_presets import choose_preset, refuse_demo
+
+log = logging.getLogger(__name__)
+
+MODEL = "applier"
+SECONDS = 10.0
+# A server of somebody's own behind the same pipeline: it has no such model, or no such question.
+_NOT_SAID = ("StatusCode.UNIMPLEMENTED", "StatusCode.NOT_FOUND", "StatusCode.INVALID_ARGUMENT")
+
+
+async def serves_demo(url: str) -> bool | None:
+    """Whether the server at `host:port` serves the demo model; None where its configuration does not say. Raises PipelineUnavailable."""
+    try:
+        async with asyncio.timeout(SECONDS), InferenceServerClient(url.removeprefix("grpc://")) as client:
+            answer = await client.get_model_config(MODEL, client_timeout=SECONDS)
+    except (InferenceServerException, grpc.RpcError, TimeoutError) as error:
+        if isinstance(error, InferenceServerException) and str(error.status()) in _NOT_SAID:
+            return None
+        raise PipelineUnavailable(f"Triton at {url} does not say which model it serves: {error}") from None
+    given = {name: parameter.string_value for name, parameter in answer.config.parameters.items()}
+    source = given.get(parameters.OBJECTS)
+    return None if source is None else source == "region"
+
+
+async def refuse_served_demo(url: str) -> None:
+    """Raise SettingsError, with the way to the real model, where the server at `url` serves the demo."""
+    demo = await serves_demo(url)
+    if demo is None:
+        log.warning("Triton at %s does not say which model it serves, so REQUIRE_REAL_MODEL cannot be checked", url)
+        return
+    if demo:
+        try:
+            refuse_demo(choose_preset("demo"), require_real_model=True)
+        except OperationsError as error:
+            raise SettingsError(f"TRITON_URL={url} serves the demo model: {error}") from None

@@ -1,0 +1,110 @@
+"""Opens a worker for commands and intakes: the store, Triton (the embedded one where none is given), and back again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.errors import ResprayError
+from orchestrator.jobs.catalog import load_catalog
+from orchestrator.service.assembly import Parts, callback_client, make_worker
+from orchestrator.service.model_guard import refuse_served_demo
+from orchestrator.settings import Settings
+from orchestrator.storage import open_storage
+from orchestrator.storage.threads import AsyncStorage
+from orchestrator.worker.backend import TritonPipeline
+from orchestrator.worker.worker import Worker
+from respray.observe.events import Events
+from respray.observe.metrics import Metrics
+from respray.observe.redaction import Redactor
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a command adds to the settings. `store`: a folder or s3://bucket in place of the settings' bucket."""
+
+    store: str | None = None
+    triton_url: str | None = None
+    palette: Path | None = None
+    attempts: int | None = None
+
+
+@contextlib.asynccontextmanager
+async def open_worker(settings: Settings, options: Options, events: Events, metrics: Metrics, redactor: Redactor) -> AsyncIterator[Worker]:
+    """A worker that is ready: its store answers and Triton has its models loaded.
+
+    Raises SettingsError (also where a real model is required and the server has the demo), StorageError, PipelineUnavailable.
+    """
+    catalog = load_catalog(options.palette)
+    url = options.triton_url or settings.triton_url
+    async with contextlib.AsyncExitStack() as stack:
+        callbacks = callback_client(settings, metrics)
+        if callbacks is not None:
+            stack.push_async_callback(callbacks.close)
+        retried = metrics.retries.labels("storage").inc
+        storage = await stack.enter_async_context(AsyncStorage(open_storage(settings, options.store, retried)))
+        await storage.wait_ready()
+        if url is None:
+            events.worker("loading", "starting the embedded Triton server")
+            url = await stack.enter_async_context(_embedded(settings))
+        pipeline = TritonPipeline(url, settings.pipeline_timeout)
+        stack.push_async_callback(pipeline.close)
+        parts = Parts(
+            storage=storage,
+            pipeline=pipeline,
+            callbacks=callbacks,
+            events=events,
+            metrics=metrics,
+            redactor=redactor,
+            catalog=catalog,
+            attempts=options.attempts,
+        )
+        worker = make_worker(settings, parts)
+        events.worker("loading", f"waiting for Triton at {url}")
+        await worker.gate.wait_until_ready()
+        if settings.require_real_model:
+            await refuse_served_demo(url)
+        yield worker
+
+
+@contextlib.asynccontextmanager
+async def sweeping(worker: Worker, interval: float) -> AsyncIterator[None]:
+    """Deliver owed callbacks of any job, now and then: jobs that were acknowledged by a worker that died have nobody else."""
+
+    async def sweep() -> None:
+        while True:
+            # Not all workers at once.
+            await asyncio.sleep(interval * random.uniform(0.5, 1.5))
+            try:
+                await worker.deliverer.sweep()
+            except ResprayError as error:
+                log.warning("owed callbacks could not be looked for: %s", error)
+
+    task = asyncio.create_task(sweep())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+@contextlib.asynccontextmanager
+async def _embedded(settings: Settings) -> AsyncIterator[str]:
+    """The embedded server over the demo model (or MODEL_NAME), for as long as the worker lives. Yields its gRPC address."""
+    from respray.launch.local_server import start_embedded  # needs the embedded extra
+    from respray.triton.embedded.watchdog import Keeper
+
+    server = await asyncio.to_thread(start_embedded, settings)
+    keeper = Keeper(server)
+    try:
+        yield server.grpc_url
+    finally:
+        await asyncio.to_thread(keeper.stop)

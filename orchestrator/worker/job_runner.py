@@ -1,0 +1,235 @@
+"""The way of one job: parse, run its items, record, let the intake acknowledge, deliver callbacks, say how it went.
+
+The order that loses nothing: upload, verify, record, acknowledge, deliver.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from orchestrator.callbacks.deliverer import Deliverer, Tracked
+from orchestrator.errors import InternalError, JobError, OutOfMemory, PipelineUnavailable, Poisoned, ResprayError, StorageError, Superseded
+from orchestrator.jobs.catalog import Catalog
+from orchestrator.jobs.job_types import Item, Job
+from orchestrator.jobs.parser import Message, parse_job
+from orchestrator.records.records import ItemRecord, Records, callback_summary, manifest_of
+from orchestrator.worker.dead_letters import DeadLetters
+from orchestrator.worker.handle import Handle, JobFailed, JobResult
+from orchestrator.worker.item_runner import ItemFlow, JobState
+from orchestrator.worker.refusals import refusal
+from respray.observe.events import Events
+from respray.observe.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+AHEAD = 10
+"""Items of a job that may be in flight beyond those in the pipeline: being downloaded, uploaded or recorded."""
+MOST_DELIVERING = 64
+"""Jobs whose callbacks may still be under way after they were acknowledged; what comes beyond stays owed for the sweep."""
+
+MOST_LEFTOVER = 2000
+"""Callbacks that may still be under way for jobs that went back to their queue."""
+
+_RETRYABLE = frozenset(e.code for e in (InternalError, OutOfMemory, PipelineUnavailable, Poisoned, StorageError))
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One delivery of a message: `attempt` is the queue's count from 1, `final` says that no further one will come.
+
+    `job` is the message where somebody has parsed it already.
+    """
+
+    message: Message
+    attempt: int
+    final: bool
+    job: Job | None = None
+
+
+class JobFlow:
+    """Works on jobs; one instance per worker."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        flow: ItemFlow,
+        records: Records,
+        deliverer: Deliverer,
+        events: Events,
+        metrics: Metrics,
+        workers_api_url: str | None,
+        concurrency: int,
+        attempts: int,
+    ) -> None:
+        self._catalog, self._flow, self._records, self._deliverer = catalog, flow, records, deliverer
+        self._events, self._metrics = events, metrics
+        self._dead_letters = DeadLetters(records, events, metrics)
+        self._workers_api_url, self._concurrency, self._attempts = workers_api_url, concurrency, attempts
+        self._in_flight = asyncio.Semaphore(2 * concurrency + 2 * AHEAD)
+        self._leftover: set[asyncio.Task[Tracked]] = set()
+        self._delivering = 0
+
+    async def run(self, handle: Handle, delivery: Delivery) -> JobResult:
+        """Do a job to its end. Raises JobFailed when it should be delivered again, and nothing else."""
+        message, attempt = delivery.message, delivery.attempt
+        job: Job | None = None
+        try:
+            try:
+                job = delivery.job or parse_job(message, self._catalog, self._workers_api_url)
+            except JobError as error:
+                return await self._refuse(handle, message, str(error), attempt)
+            with self._metrics.jobs_in_flight.track_inprogress():
+                return await self._work(handle, job, delivery)
+        except JobFailed:
+            raise
+        except Exception as error:
+            reason = str(error) if isinstance(error, ResprayError) else f"an unexpected error in this worker: {error!r:.300}"
+            if reason != str(error):
+                log.exception("job %s met an unexpected error", job.job_id if job else "")
+            may_pass = not isinstance(error, ResprayError) or error.retryable
+            # What is no job and has no dead letter stays in the queue, which is the only place that still has it.
+            if job is None or (may_pass and not delivery.final):
+                raise JobFailed(f"job {job.job_id if job else '(unreadable)'}: {reason}") from error
+            return await self._dead_letters.give_up(job, message, reason, attempt)
+
+    async def _work(self, handle: Handle, job: Job, delivery: Delivery) -> JobResult:
+        began, attempt = time.monotonic(), delivery.attempt
+        slots = min(job.concurrency or self._concurrency, self._concurrency)
+        beyond = (
+            Poisoned(f"the job was delivered {attempt} times without an end; {self._attempts} are allowed")
+            if attempt > self._attempts
+            else None
+        )
+        state = await self._flow.begin(job, attempt, delivery.final, slots, beyond)
+        if job.callback_url is not None:
+            # Under way while the first photos are; no record that owes a callback is written before it.
+            state.marked = asyncio.create_task(self._records.mark_owed(job))
+        deliveries: list[asyncio.Task[Tracked]] = []
+        deliver_now = self._delivering < MOST_DELIVERING and len(self._leftover) < MOST_LEFTOVER
+        tracked: dict[int, Tracked] = {}
+        troubles: dict[int, ResprayError] = {}
+
+        def recorded(item: Item, done: Tracked) -> None:
+            tracked[item.idx] = done
+            if deliver_now and done.record.callback is not None:
+                deliveries.append(asyncio.create_task(self._deliverer.deliver(job.prefix, done, wait_for_lease=True)))
+
+        self._delivering += 1
+        try:
+            await self._run_items(state, handle, recorded, troubles)
+            again = {idx: error for idx, error in troubles.items() if not isinstance(error, Superseded)}
+            if again:
+                raise JobFailed(
+                    f"job {job.job_id}: {len(again)} of {len(job.items)} items are to be tried again, first: {next(iter(again.values()))}"
+                )
+            records = [t.record for t in tracked.values()]
+            result = _result(job, records, troubles, began)
+            if result.dead:
+                await self._dead_letters.record(f"{job.user_id}/{job.job_id}", delivery.message, result.error or "", attempt)
+            handle.set_stored(result)
+            for done in await asyncio.gather(*deliveries):
+                tracked[done.record.idx] = done
+            return await self._finish(state, [t.record for t in tracked.values()], troubles, began)
+        except JobFailed:
+            # What is stored is told now; the rest follows when the job is delivered again.
+            self._leftover.update(deliveries)
+            for task in deliveries:
+                task.add_done_callback(self._leftover.discard)
+            raise
+        except BaseException:
+            for task in deliveries:
+                task.cancel()
+            raise
+        finally:
+            self._delivering -= 1
+
+    async def _run_items(
+        self, state: JobState, handle: Handle, recorded: Callable[[Item, Tracked], None], troubles: dict[int, ResprayError]
+    ) -> None:
+        """Run all items, as many at a time as the job wants and this worker allows. A fixed number of runners pulls from one iterator."""
+        job, done = state.job, 0
+        waiting = iter(job.items)
+
+        async def runner() -> None:
+            nonlocal done
+            for item in waiting:
+                async with self._in_flight:
+                    with self._metrics.items_in_flight.track_inprogress():
+                        try:
+                            result = await self._flow.run(state, item)
+                        except ResprayError as error:
+                            troubles[item.idx] = error
+                            done += 1
+                            self._report(job, item, None, error, done)
+                            continue
+                done += 1
+                recorded(item, result)
+                self._report(job, item, result.record, None, done)
+                if handle.on_progress is not None:
+                    handle.on_progress(done, len(job.items))
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(self._concurrency + AHEAD, len(job.items))):
+                group.create_task(runner())
+
+    def _report(self, job: Job, item: Item, record: ItemRecord | None, error: ResprayError | None, done: int) -> None:
+        total = len(job.items)
+        if record is not None:
+            self._metrics.items.labels(record.status).inc()
+            report = record.report.model_dump(exclude_none=True) if record.report else None
+            fields = {"output_key": record.output_key, "error": record.error, "timings": record.timings, "report": report}
+            self._events.progress(job.job_id, item.idx, "stored" if record.status == "completed" else "failed", done, total)
+            self._events.emit("item", job_id=job.job_id, idx=item.idx, status=record.status, **fields)
+            return
+        self._metrics.items.labels("superseded" if isinstance(error, Superseded) else "retry").inc()
+        log.warning("item %d of job %s: %s", item.idx, job.job_id, error)
+        self._events.progress(job.job_id, item.idx, "superseded" if isinstance(error, Superseded) else "retry", done, total)
+
+    async def _finish(self, state: JobState, records: list[ItemRecord], troubles: Mapping[int, ResprayError], began: float) -> JobResult:
+        """Write the manifest, keep or clear the marker of owed callbacks, emit `finish`."""
+        job, marked = state.job, state.marked
+        result = _result(job, records, troubles, began)
+        result.callbacks = callback_summary(records)
+        owed = any(r.callback is not None and r.callback.state == "owed" for r in records)
+        try:
+            if not troubles:  # a superseded job must not write over the newer one's manifest
+                manifest = manifest_of(job.user_id, job.job_id, records, len(job.items), result.seconds)
+                result.manifest = await self._records.write_manifest(job.prefix, manifest)
+                if marked is not None and owed:
+                    await self._records.keep_owed(await marked)
+                elif marked is not None:
+                    await self._records.clear_owed(await marked)
+        except ResprayError as error:
+            log.error("the manifest of job %s could not be written: %s", job.job_id, error)
+        self._metrics.jobs.labels(result.status).inc()
+        self._events.emit("finish", **result.fields())
+        return result
+
+    async def _refuse(self, handle: Handle, message: Message, reason: str, attempt: int) -> JobResult:
+        """Done with once its dead letter is written; its sender is told where the message says, in spite of all, who that is."""
+        result = await self._dead_letters.refuse(message, reason, attempt)
+        handle.set_stored(result)
+        event = refusal(message, self._records.redacted(reason), attempt, self._workers_api_url)
+        if event is not None and self._delivering < MOST_DELIVERING:
+            self._delivering += 1
+            try:
+                result.callbacks = await self._deliverer.tell_once(event)
+            finally:
+                self._delivering -= 1
+        self._events.emit("finish", **result.fields())
+        return result
+
+
+def _result(job: Job, records: list[ItemRecord], troubles: Mapping[int, ResprayError], began: float) -> JobResult:
+    completed = sum(r.status == "completed" for r in records)
+    errors = {r.idx: r.error for r in records if r.error} | {idx: str(e) for idx, e in troubles.items()}
+    total = len(job.items)
+    error = f"{len(errors)} of {total} items failed; item {min(errors)}: {errors[min(errors)]}" if errors else None
+    status = "completed" if completed == total else "failed"
+    dead = any(r.error_code in _RETRYABLE for r in records)
+    return JobResult(job.job_id, status, completed, total - completed, total, error, seconds=round(time.monotonic() - began, 3), dead=dead)

@@ -1,0 +1,61 @@
+"""Telling the sender of a message that is no job: possible where the message still says, validly, whose job it is and whom to call.
+
+The contract knows callbacks per item only, so this is one: that of the message's first item, failed, with the job's refusal as its error.
+Items beyond it are not told one by one: their list is part of what was refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from orchestrator.callbacks.client import CallbackEvent, event_id
+from orchestrator.errors import JobError
+from orchestrator.jobs import keys, limits
+from orchestrator.jobs.messages import CallbackUrl, Index
+from orchestrator.jobs.parser import Message, load_message
+from orchestrator.worker.dead_letters import fingerprint
+
+MOST_REASON = 2000
+"""Characters of the reason that travel in a callback; the dead letter has all of it."""
+_URL = TypeAdapter[Any](CallbackUrl)
+_INDEX = TypeAdapter[Any](Index)
+
+
+def refusal(message: Message, reason: str, attempt: int, workers_api_url: str | None) -> CallbackEvent | None:
+    """The event for a refused message, or None where nobody can be told. Whether its address may be called is the client's to decide."""
+    try:
+        fields = load_message(message)
+    except JobError:
+        return None
+    named = [name for name in ("job_id", "jobId") if name in fields]
+    if len(named) != 1 or not isinstance(job_id := fields[named[0]], str) or keys.id_problem(job_id) is not None:
+        return None
+    if named == ["job_id"]:
+        url = _url(fields.get("callback_url"))
+    else:
+        url = f"{workers_api_url}/jobs/{job_id}/callback" if workers_api_url else None
+    if url is None:
+        return None
+    given = fields.get("idempotency_prefix")
+    prefix = given if isinstance(given, str) and 1 <= len(given) <= limits.ID_CHARACTERS and named == ["job_id"] else job_id
+    idx = _first_index(fields.get("items"))
+    error = f"the job was refused, nothing of it is done: {reason}"[:MOST_REASON]
+    body = {"idx": idx, "status": "failed", "output_key": None, "preview_key": None, "error": error}
+    return CallbackEvent(url, event_id(prefix, idx, "failed", fingerprint(message)), prefix, idx, body, attempt)
+
+
+def _url(value: Any) -> str | None:
+    try:
+        return str(_URL.validate_python(value)) if isinstance(value, str) else None
+    except ValidationError:
+        return None
+
+
+def _first_index(items: Any) -> int:
+    first = items[0] if isinstance(items, list) and items else None
+    try:
+        return int(_INDEX.validate_python(first.get("idx"), strict=True)) if isinstance(first, dict) else 0
+    except ValidationError:
+        return 0

@@ -1,0 +1,124 @@
+"""One worker: starts jobs from whatever intake, keeps count of those under way, and brings them to an end at a shutdown.
+
+`start` returns a handle, so that an intake can acknowledge when everything is recorded (`stored`) and need not wait for receivers that
+are slow or down (`finished`). What happens to a job in between is in `jobs.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from orchestrator.callbacks.deliverer import Deliverer
+from orchestrator.errors import ResprayError
+from orchestrator.jobs.catalog import Catalog
+from orchestrator.jobs.job_types import Job
+from orchestrator.jobs.parser import Message
+from orchestrator.records.records import Records
+from orchestrator.storage.threads import AsyncStorage
+from orchestrator.worker.backend import PipelineGate
+from orchestrator.worker.handle import HandedBack, Handle, JobResult
+from orchestrator.worker.item_runner import ItemFlow
+from orchestrator.worker.job_runner import Delivery, JobFlow
+from respray.observe.events import Events
+from respray.observe.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """Everything a process needs to work on jobs; intakes only fetch messages and acknowledge them."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        storage: AsyncStorage,
+        records: Records,
+        gate: PipelineGate,
+        deliverer: Deliverer,
+        events: Events,
+        metrics: Metrics,
+        name: str,
+        workers_api_url: str | None = None,
+        concurrency: int = 4,
+        attempts: int = 3,
+        grace: float = 25.0,
+    ) -> None:
+        self.storage, self.gate, self.deliverer, self.name = storage, gate, deliverer, name
+        self.concurrency, self.attempts, self.grace = concurrency, attempts, grace
+        self._metrics = metrics
+        self._jobs = JobFlow(
+            catalog=catalog,
+            flow=ItemFlow(storage, records, gate, deliverer=deliverer, metrics=metrics, worker=name),
+            records=records,
+            deliverer=deliverer,
+            events=events,
+            metrics=metrics,
+            workers_api_url=workers_api_url,
+            concurrency=concurrency,
+            attempts=attempts,
+        )
+        self._handles: set[Handle] = set()
+
+    def start(
+        self,
+        message: Message,
+        attempt: int = 1,
+        final: bool | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+        job: Job | None = None,
+    ) -> Handle:
+        """Begin a job. `attempt` is the queue's delivery count from 1; `final` says that no further one will come (None: by `attempts`).
+
+        `on_progress(done, total)` is called after every item. `job` is the message where the caller has parsed it already.
+        """
+        handle = Handle(on_progress)
+        last = attempt >= self.attempts if final is None else final
+        handle.task = asyncio.create_task(self._jobs.run(handle, Delivery(message, attempt, last, job)))
+        self._handles.add(handle)
+        handle.task.add_done_callback(lambda task: self._forget(handle, task))
+        return handle
+
+    @property
+    def busy(self) -> int:
+        """Jobs under way, those included whose callbacks are still being delivered."""
+        return len(self._handles)
+
+    async def within_grace(self, handle: Handle, stop: asyncio.Event) -> JobResult:
+        """Wait until a job is stored; once `stop` is set, no longer than the grace period. Raises JobFailed, HandedBack."""
+        stored, stopped = asyncio.ensure_future(handle.stored()), asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait({stored, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if not stored.done():
+                await asyncio.wait({stored}, timeout=self.grace)
+            if stored.done() and not stored.cancelled():
+                return stored.result()
+            handle.cancel()
+            raise HandedBack(f"the job was not done within {self.grace:g} s of the order to stop")
+        finally:
+            stored.cancel()
+            stopped.cancel()
+
+    def queue_lag(self, waiting: int) -> None:
+        """Note how many messages wait in the queue."""
+        self._metrics.queue_lag.set(waiting)
+
+    async def drain(self, seconds: float) -> int:
+        """Give jobs under way so long to finish, then stop them. Returns how many were stopped (and will be delivered again)."""
+        tasks = [handle.task for handle in self._handles if handle.task is not None]
+        if not tasks:
+            return 0
+        _, late = await asyncio.wait(tasks, timeout=max(seconds, 0.001))
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late, timeout=5.0)
+        return len(late)
+
+    def _forget(self, handle: Handle, task: asyncio.Task[JobResult]) -> None:
+        self._handles.discard(handle)
+        handle.settle(task)
+        if not task.cancelled() and task.exception() is not None and not isinstance(task.exception(), ResprayError):
+            log.error("a job ended unexpectedly", exc_info=task.exception())

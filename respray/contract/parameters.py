@@ -1,0 +1,13 @@
+"""Names of the configuration parameters through which a built repository speaks to its Python models.
+
+Apart from `respray.triton.repository.configs`, whose imports (gRPC, protobuf) every instance of every model would otherwise pay for.
+"""
+
+GRAPH = "graph"
+"""File of the exported graph in the model's version folder."""
+THREADS = "threads"
+"""Cores that one run of the graph may use; 0 for all."""
+BUCKETS = "concept_buckets"
+"""Ascending numbers of concepts to which requests are padded, comma-separated."""
+OBJECTS = "object_source"
+"""Where the mask of an object comes from: `instances`, or `region` for the demo model, whose instances are weaker than its regions."""

@@ -1,0 +1,104 @@
+"""Where the floor goes on behind a removed object: its far border, continued in straight lines from both sides of the hole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from respray.imaging.arrays import BoolArray, FloatArray
+
+# A line is fitted to at most this many border points next to the hole, and to the nearest ones: within this share of the longest side.
+POINTS, REACH = 60, 0.3
+# Points this near to a line (share of the longest side, at least one pixel) lie on it, and a line needs this many, over this width.
+ON_LINE, LEAST_POINTS, LEAST_WIDTH = 0.004, 8, 0.02
+# Points count less with their distance from the hole: by e within this share of REACH.
+FADE = 0.4
+# What the lines say must agree with what is seen around the hole, in this share of its rim.
+LEAST_AGREEMENT = 0.75
+RIM = 2
+
+
+@dataclass(frozen=True)
+class FarBorder:
+    """Straight lines, each (slope, offset) in pixels of a picture of this size, below all of which there is floor."""
+
+    lines: list[tuple[float, float]]
+    height: int
+    width: int
+
+    def floor(self, height: int, width: int) -> FloatArray:
+        """The floor's share of every pixel of the same picture at another size, float32 [h,w], 0..1."""
+        down, across = height / self.height, width / self.width
+        y, x = (np.arange(n, dtype=np.float32) + np.float32(0.5) for n in (height, width))
+        # Rows and columns count pixels' middles.
+        depth = [y[:, None] - down * (slope * (x / across - 0.5) + offset + 0.5) for slope, offset in self.lines]
+        share: FloatArray = np.clip(np.minimum.reduce(depth) + 0.5, 0.0, 1.0)
+        return share
+
+
+def far_border(floor: BoolArray, hole: BoolArray) -> FarBorder | None:
+    """Where the floor (bool [h,w]) ends behind what is taken out of `hole` (bool [h,w]); None where that is not seen beside it.
+
+    A room's corner behind the object is where the lines from left and right meet.
+    """
+    floor = floor & ~hole
+    columns, rows = _border(floor, hole)
+    inside = np.flatnonzero(hole.any(axis=0))
+    if not len(inside) or not len(columns):
+        return None
+    middle, reach = float(np.median(np.nonzero(hole)[1])), REACH * max(hole.shape)
+    tolerance = max(1.0, ON_LINE * max(hole.shape))
+    lines = []
+    for side in (columns < middle, columns > middle):
+        near = np.maximum(np.maximum(inside[0] - columns, columns - inside[-1]), 0)
+        chosen = np.flatnonzero(side & (near < reach))
+        chosen = chosen[np.argsort(near[chosen], kind="stable")]
+        chosen = chosen[:: max(1, len(chosen) // POINTS)]
+        weight = np.exp(-near[chosen] / (FADE * reach))
+        line = _line(columns[chosen], rows[chosen], weight, tolerance, LEAST_WIDTH * max(hole.shape))
+        if line is not None:
+            lines.append(line)
+    if not lines:
+        return None
+    size = (hole.shape[0], hole.shape[1])
+    found = FarBorder(lines, *size)
+    rim = _grown(hole) & ~hole
+    agrees = (found.floor(*size) >= 0.5)[rim] == floor[rim]
+    return found if len(agrees) and float(agrees.mean()) >= LEAST_AGREEMENT else None
+
+
+def _border(floor: BoolArray, hole: BoolArray) -> tuple[FloatArray, FloatArray]:
+    """Columns and rows where the floor's far border is seen: its highest pixel in a column, with something else above and no hole near."""
+    top = floor.argmax(axis=0)
+    columns = np.flatnonzero(floor.any(axis=0) & (top > RIM))
+    seen = ~_grown(hole)[np.maximum(top[columns] - 1, 0), columns]
+    columns = columns[seen]
+    return columns.astype(np.float64), top[columns].astype(np.float64)
+
+
+def _line(x: FloatArray, y: FloatArray, weight: FloatArray, tolerance: float, width: float) -> tuple[float, float] | None:
+    """Slope and offset of the line through most of the points (all pairs are tried), or None."""
+    if len(x) < LEAST_POINTS:
+        return None
+    first, second = np.triu_indices(len(x), 1)
+    apart = x[second] - x[first]
+    usable = np.abs(apart) >= 2.0
+    first, second, apart = first[usable], second[usable], apart[usable]
+    if not len(first):
+        return None
+    slope = (y[second] - y[first]) / apart
+    offset = y[first] - slope * x[first]
+    on_line = np.abs(slope[:, None] * x + offset[:, None] - y) <= tolerance
+    best = on_line[int((on_line @ weight).argmax())]
+    if best.sum() < LEAST_POINTS or np.ptp(x[best]) < width:
+        return None
+    fitted = np.polyfit(x[best], y[best], 1, w=weight[best])
+    return float(fitted[0]), float(fitted[1])
+
+
+def _grown(mask: BoolArray) -> BoolArray:
+    """`mask` and RIM pixels all around."""
+    size = 2 * RIM + 1
+    return cv2.dilate(mask.astype(np.uint8), np.ones((size, size), np.uint8)) > 0

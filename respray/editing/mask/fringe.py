@@ -1,0 +1,99 @@
+"""The surface's colour just outside its edge: JPEG stores colour at half the resolution of light, and smears it over the edge.
+
+A matte ends in a tail of values that mean nothing as opacity (at most 3 of 255) but let an edit reach that fringe. There only chroma is
+touched, by as much of the surface's chroma as the pixel shows; its luma (ITU-R BT.601, as in JPEG) stays.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from respray.editing.core.codes import encode_scene
+from respray.editing.core.compiled import compiled
+from respray.imaging.arrays import FloatArray, UInt8Array
+
+# Alpha one, two and three pixels outside the edge: the reach of a 2 x 2 chroma sample that is enlarged linearly.
+TAIL = (3, 2, 1)
+# The largest share of the surface's chroma at each tail value (index), and on the soft edge itself (last), beyond the pixel's own alpha.
+MOST = np.array([0.0, 0.25, 0.5, 0.75], np.float32)
+# Chroma of surface and surroundings (8-bit codes) that is too alike to tell the one in the other, and that is surely different enough.
+ALIKE, DIFFERENT = 8.0, 24.0
+# A pixel further from the line between both colours than this share of their distance is a third thing.
+OFF_LINE = 0.5
+# Less than this is noise and stays untouched.
+LEAST_SHARE = 0.06
+# RGB -> Cb, Cr and their part of RGB (BT.601, JPEG File Interchange Format 1.02).
+TO_CHROMA = np.array([[-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32)
+FROM_CHROMA = np.array([[0.0, 1.402], [-0.344136, -0.714136], [1.772, 0.0]], np.float32)
+
+
+def with_tail(alpha: UInt8Array) -> UInt8Array:
+    """A matte uint8 [H,W] with its soft edge extended over the fringe."""
+    x, y, width, height = cv2.boundingRect(alpha)
+    if width == 0:
+        return alpha
+    reach = len(TAIL)
+    x0, y0, x1, y1 = max(0, x - reach), max(0, y - reach), x + width + reach, y + height + reach
+    result = alpha.copy()
+    view = result[y0:y1, x0:x1]
+    grown = cv2.threshold(view, 0, 255, cv2.THRESH_BINARY)[1]
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    for value in TAIL:
+        grown = cv2.dilate(grown, cross)
+        np.maximum(view, np.minimum(grown, np.uint8(value)), out=view)
+    return result
+
+
+def without_tail(alpha: UInt8Array) -> UInt8Array:
+    """The part of a matte uint8 [H,W] that means opacity."""
+    return cv2.threshold(alpha, max(TAIL), 255, cv2.THRESH_TOZERO)[1]
+
+
+def repaint(codes: UInt8Array, painted: FloatArray, alpha: UInt8Array, photo: UInt8Array, colours: Sequence[FloatArray]) -> UInt8Array:
+    """Edge pixels of an edit with the surface's old chroma replaced by its new one; all arrays list the same n pixels.
+
+    `codes` uint8 [n,3]: what the edit made of them when it painted the share `painted` float32 [n] of each; `alpha` uint8 [n]: the matte;
+    `photo` uint8 [n,3]: what they were; `colours`: four float32 [n,3] scene-linear: the surface's colour around them and its surroundings',
+    and their own part of the surface before and after.
+    """
+    fields = encode_scene(np.stack(colours))
+    result = np.empty_like(codes)
+    _repaint(codes, painted, alpha, photo, fields, result)
+    return result
+
+
+@compiled
+def _repaint(
+    codes: UInt8Array, painted: FloatArray, alpha: UInt8Array, photo: UInt8Array, fields: UInt8Array, result: UInt8Array
+) -> None:
+    """`fields` uint8 [4,n,3]: the four colours in codes."""
+    for i in range(len(codes)):
+        # Chroma (Cb, Cr) of the pixel and of the surface as seen from the surroundings, and from the old colour to the new one.
+        here_b, here_r = _chroma(photo[i], fields[1, i])
+        axis_b, axis_r = _chroma(fields[0, i], fields[1, i])
+        new_b, new_r = _chroma(fields[3, i], fields[2, i])
+        square = max(axis_b**2 + axis_r**2, 1e-6)
+        shown = (here_b * axis_b + here_r * axis_r) / square
+        off = abs(here_b * axis_r - here_r * axis_b) / square
+        trust = min(max((math.sqrt(square) - ALIKE) / (DIFFERENT - ALIKE), 0.0), 1.0) * min(max(2.0 - off * (2.0 / OFF_LINE), 0.0), 1.0)
+        excess = min(max((shown - painted[i]) * trust, 0.0), MOST[min(alpha[i], len(MOST) - 1)])
+        if excess < LEAST_SHARE:
+            excess = 0.0
+        for c in range(3):
+            shift = excess * (FROM_CHROMA[c, 0] * new_b + FROM_CHROMA[c, 1] * new_r)
+            result[i, c] = int(min(max(codes[i, c] + shift, 0.0), 255.0) + 0.5)
+
+
+@compiled
+def _chroma(one: UInt8Array, other: UInt8Array) -> tuple[float, float]:
+    """Cb and Cr by which two colours (uint8 [3]) differ."""
+    blue = red = 0.0
+    for c in range(3):
+        difference = float(one[c]) - float(other[c])
+        blue += TO_CHROMA[0, c] * difference
+        red += TO_CHROMA[1, c] * difference
+    return blue, red

@@ -1,0 +1,121 @@
+"""Sampling a repeating image in perspective without aliasing: a mip pyramid in linear light, and several taps along the longer axis of each
+pixel's footprint (after Heckbert's and Feline's anisotropic filters).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from respray.editing.core.color import LUMINANCE, decode_srgb
+from respray.imaging.arrays import FloatArray, UInt8Array
+
+MAX_TAPS = 8
+# Textures larger than this (longest side, pixels) are reduced first.
+MAX_SIDE = 2048
+# A seam is visible when the step across the edge is this many times the usual step between neighbours.
+SEAM_RATIO = 3.0
+BLEND_SHARE = 1 / 12
+
+
+@dataclass(frozen=True)
+class Material:
+    """`levels[k]` float32 [h/2^k, w/2^k, 3] linear, repeating in both directions; one repeat covers `size_m` (width, height) metres."""
+
+    levels: list[FloatArray]
+    size_m: tuple[float, float]
+    gloss: float
+
+    @property
+    def mean_luminance(self) -> float:
+        """Mean relative luminance."""
+        return float((self.levels[-1] @ LUMINANCE).mean())
+
+
+def make_material(image: UInt8Array, size_m: tuple[float, float], gloss: float) -> Material:
+    """Build the pyramid of an sRGB image (uint8 [h,w,3]); an image with visible seams is cross-faded into a seamless one."""
+    height, width = image.shape[:2]
+    scale = MAX_SIDE / max(height, width)
+    if scale < 1.0:
+        image = cv2.resize(image, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA)
+    linear = decode_srgb(image)
+    for axis in (0, 1):
+        if _has_seam(linear, axis):
+            linear = _cross_fade(linear, axis)
+    levels: list[FloatArray] = [np.ascontiguousarray(linear, dtype=np.float32)]
+    while min(levels[-1].shape[:2]) > 4:
+        height, width = levels[-1].shape[:2]
+        levels.append(cv2.resize(levels[-1], (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA))
+    return Material(levels, size_m, gloss)
+
+
+def sample(material: Material, to_repeat: FloatArray, x0: int, y0: int, rows: int, width: int) -> FloatArray:
+    """Colours of `rows` x `width` photo pixels from (x0, y0): linear float32 [rows,width,3].
+
+    `to_repeat` float64 [3,3] maps homogeneous photo pixels to homogeneous repeats (1 = one texture width or height).
+    """
+    xs = np.arange(x0, x0 + width, dtype=np.float64)[None] + 0.5
+    ys = np.arange(y0, y0 + rows, dtype=np.float64)[:, None] + 0.5
+    h = to_repeat
+    depth = h[2, 0] * xs + h[2, 1] * ys + h[2, 2]
+    depth = np.maximum(depth, 1e-3 * max(float(np.abs(depth).max()), 1e-12))
+    u = (h[0, 0] * xs + h[0, 1] * ys + h[0, 2]) / depth
+    v = (h[1, 0] * xs + h[1, 1] * ys + h[1, 2]) / depth
+    base_h, base_w = material.levels[0].shape[:2]
+    # Derivatives of the projective map, in texels of level 0 per photo pixel.
+    ux, uy = ((h[0, i] - u * h[2, i]) / depth * base_w for i in range(2))
+    vx, vy = ((h[1, i] - v * h[2, i]) / depth * base_h for i in range(2))
+    long_u, long_v, long, short = _footprint(ux, uy, vx, vy)
+    taps = int(np.clip(np.ceil(np.percentile(long / np.maximum(short, 1e-6), 90)), 1, MAX_TAPS))
+    level = np.log2(np.maximum(np.maximum(short, long / taps), 1.0))
+    level = np.minimum(level, len(material.levels) - 1).astype(np.float32)
+    u, v = u - np.floor(u), v - np.floor(v)
+    out = np.zeros((rows, width, 3), np.float32)
+    for index in range(int(level.min()), int(np.ceil(level.max())) + 1):
+        weight = np.maximum(1.0 - np.abs(level - index), 0.0)
+        if not weight.any():
+            continue
+        image = material.levels[min(index, len(material.levels) - 1)]
+        height_k, width_k = image.shape[:2]
+        total = np.zeros_like(out)
+        for tap in range(taps):
+            shift = (tap + 0.5) / taps - 0.5
+            map_x = np.mod(u + long_u * shift / base_w, 1.0) * width_k - 0.5
+            map_y = np.mod(v + long_v * shift / base_h, 1.0) * height_k - 0.5
+            total += cv2.remap(image, map_x.astype(np.float32), map_y.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+        out += total * (weight / taps)[..., None]
+    return out
+
+
+def _footprint(ux: FloatArray, uy: FloatArray, vx: FloatArray, vy: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Major axis vector and both axis lengths (texels) of the ellipse that a photo pixel covers."""
+    a, b, c = ux * ux + uy * uy, ux * vx + uy * vy, vx * vx + vy * vy
+    half, spread = (a + c) / 2.0, np.sqrt(((a - c) / 2.0) ** 2 + b * b)
+    long, short = np.sqrt(half + spread), np.sqrt(np.maximum(half - spread, 0.0))
+    angle = 0.5 * np.arctan2(2.0 * b, a - c)
+    return np.cos(angle) * long, np.sin(angle) * long, long, short
+
+
+def _has_seam(linear: FloatArray, axis: int) -> bool:
+    if linear.shape[axis] < 2:
+        return False
+    across = float(np.abs(np.take(linear, 0, axis) - np.take(linear, -1, axis)).mean())
+    usual = float(np.abs(np.diff(linear, axis=axis)).mean())
+    return across > SEAM_RATIO * max(usual, 1e-4)
+
+
+def _cross_fade(linear: FloatArray, axis: int) -> FloatArray:
+    """Drop a border strip and fade it into the opposite border, so that the picture repeats."""
+    size = linear.shape[axis]
+    overlap = max(1, int(size * BLEND_SHARE))
+    ramp = np.linspace(0.0, 1.0, overlap, dtype=np.float32).reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
+    body = np.take(linear, range(size - overlap), axis).copy()
+    start, end = np.take(linear, range(overlap), axis), np.take(linear, range(size - overlap, size), axis)
+    blended = end * (1.0 - ramp) + start * ramp
+    if axis == 0:
+        body[:overlap] = blended
+    else:
+        body[:, :overlap] = blended
+    return body

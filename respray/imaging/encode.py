@@ -1,0 +1,73 @@
+"""uint8 arrays -> PNG, JPEG and WebP files.
+
+Files carry no orientation (pixels are upright) and no ICC profile: PNG says sRGB in its own chunk, and untagged JPEG and WebP mean sRGB to
+every reader.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from respray.imaging.arrays import UInt8Array
+from respray.imaging.errors import ImageError
+from respray.imaging.png import encode_png
+
+ImageFormat = Literal["png", "jpeg", "webp"]
+MEDIA_TYPES: dict[str, str] = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
+# Pixels on a side: WebP has 14 bits for it; JPEG has 16, of which libjpeg leaves some aside (its JPEG_MAX_DIMENSION).
+LONGEST_SIDE: dict[str, int] = {"webp": 16_383, "jpeg": 65_500}
+PREVIEW_QUALITY = 85
+WHITE = 255
+
+
+def check_sides(format: str, width: int, height: int) -> None:
+    """Raise `ImageError` where a picture of `width` x `height` pixels is too long for `format`, naming the formats that can hold it."""
+    longest = max(width, height)
+    if longest <= LONGEST_SIDE.get(format, longest):
+        return
+    others = " or ".join(name for name in MEDIA_TYPES if longest <= LONGEST_SIDE.get(name, longest))
+    limit = f"a {format} file holds at most {LONGEST_SIDE[format]} pixels on a side"
+    raise ImageError(f"{limit}, and the image has {width} x {height}; ask for {others}, or send a smaller photo")
+
+
+def encode(image: UInt8Array, format: ImageFormat = "png", quality: int = 92) -> bytes:
+    """Encode uint8 [H,W] grey, [H,W,3] sRGB or [H,W,4] sRGB with straight alpha.
+
+    `quality` 1..100 is for JPEG and WebP (100 = lossless WebP). JPEG has no alpha: `ImageError` for four channels. So is a side over
+    `LONGEST_SIDE`.
+    """
+    if image.dtype != np.uint8 or image.ndim not in (2, 3):
+        raise ImageError(f"cannot encode an array of {image.dtype} {list(image.shape)}; uint8 [H,W], [H,W,3] or [H,W,4] is accepted")
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    if format == "jpeg" and channels == 4:
+        raise ImageError("JPEG cannot hold transparency; write PNG or WebP")
+    check_sides(format, image.shape[1], image.shape[0])
+    if format == "png":
+        return encode_png(image)
+    swapped = image if channels == 1 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR if channels == 3 else cv2.COLOR_RGBA2BGRA)
+    parameters: list[int] = []
+    if format == "jpeg":
+        parameters = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    elif format == "webp":
+        parameters = [cv2.IMWRITE_WEBP_QUALITY, 101 if quality == 100 else quality]
+    ok, data = cv2.imencode("." + format, swapped, parameters)
+    if not ok:
+        raise ImageError(f"the {format} encoder failed on {image.shape[1]} x {image.shape[0]} pixels")
+    return data.tobytes()
+
+
+def preview(image: UInt8Array, size: int = 256) -> bytes:
+    """JPEG that fits `size` x `size` pixels (never enlarged); transparent pixels are shown on white."""
+    height, width = image.shape[:2]
+    scale = min(1.0, size / max(height, width))
+    small = image
+    if scale < 1.0:
+        target = (max(1, round(width * scale)), max(1, round(height * scale)))
+        small = cv2.resize(image, target, interpolation=cv2.INTER_AREA)
+    if small.ndim == 3 and small.shape[2] == 4:
+        alpha = small[..., 3:].astype(np.float32) / WHITE
+        small = np.round(small[..., :3] * alpha + WHITE * (1.0 - alpha)).astype(np.uint8)
+    return encode(small, "jpeg", PREVIEW_QUALITY)

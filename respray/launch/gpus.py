@@ -1,0 +1,66 @@
+"""Which GPUs this container sees, and which of them GPU_DEVICE chooses."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from respray.triton.errors import HostError
+
+_COMMAND = ["nvidia-smi", "--query-gpu=index,uuid,name,compute_cap", "--format=csv,noheader"]
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One line of nvidia-smi: number in this container, UUID, product name, compute capability such as "8.9"."""
+
+    index: str
+    uuid: str
+    name: str
+    capability: str
+
+
+def visible() -> list[Gpu]:
+    """The GPUs in this container. HostError where there is none."""
+    try:
+        answer = subprocess.run(_COMMAND, capture_output=True, text=True, check=True)
+        rows = [line.split(", ") for line in answer.stdout.splitlines() if line.strip()]
+        found = [Gpu(*map(str.strip, row)) for row in rows]
+    except (OSError, subprocess.CalledProcessError, TypeError) as error:
+        raise HostError(
+            "no GPU is visible in this container; start it with --gpus all on a host with NVIDIA's container toolkit"
+        ) from error
+    if not found:
+        raise HostError("nvidia-smi lists no GPU in this container; start it with --gpus all")
+    return found
+
+
+def choose(there: Sequence[Gpu], setting: str | None) -> list[Gpu]:
+    """The GPUs that GPU_DEVICE means: all without it, else its numbers (`1`, `0,2`, `cuda:1`) or UUIDs (their beginning is enough).
+
+    As many numbers as there are GPUs mean all of them: `docker run --gpus device=2` numbers the host's second one 0 in here.
+
+    Raises:
+        HostError: a part of the setting means no GPU, or means two.
+    """
+    parts = [part.strip().removeprefix("cuda:") for part in (setting or "").split(",") if part.strip()]
+    if not parts or (all(part.isdecimal() for part in parts) and len(set(parts)) == len(there)):
+        return list(there)
+    chosen: list[Gpu] = []
+    for part in parts:
+        meant = [gpu for gpu in there if part == gpu.index or (part.startswith("GPU-") and gpu.uuid.startswith(part))]
+        if len(meant) != 1:
+            known = ", ".join(f"{gpu.index} ({gpu.uuid}, {gpu.name})" for gpu in there)
+            raise HostError(f"GPU_DEVICE={setting!r}: {part!r} means {len(meant)} GPUs; accepted are numbers or UUIDs of: {known}")
+        chosen += [gpu for gpu in meant if gpu not in chosen]
+    return chosen
+
+
+def of_one_kind(used: Sequence[Gpu]) -> Gpu:
+    """Any of these GPUs, for which TensorRT engines are built. HostError where they differ: an engine runs on one kind only."""
+    kinds = {(gpu.name, gpu.capability) for gpu in used}
+    if len(kinds) > 1:
+        names = " and ".join(sorted({gpu.name for gpu in used}))
+        raise HostError(f"TRITON_TARGET=tensorrt needs GPUs of one kind, and this container sees {names}; choose with GPU_DEVICE")
+    return used[0]

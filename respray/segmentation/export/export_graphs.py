@@ -1,0 +1,168 @@
+"""Write the three graphs of a model as ONNX files. Needs torch; nothing at run time imports it."""
+
+import logging
+import shutil
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+import torch
+from torch import nn
+
+from respray.segmentation.export.checkpoints import Checkpoint, pad_token_id
+from respray.segmentation.export.graphs import Graphs, build_graphs
+from respray.segmentation.export.graphs.build_graphs import ClsToken, Precision, prompt_length
+from respray.segmentation.export.onnx_passes import clear_metadata, store_as_half
+from respray.segmentation.export.parity import TensorParity, check_parity
+from respray.segmentation.spec import GRAPH_NAMES, Attention, GraphFiles, GraphName, ModelSpec, stored_file, write_spec
+
+OPSET = 20
+# A protobuf holds 2 GB at most; TensorRT's parser and git are happier well below.
+EXTERNAL_DATA_BYTES = 1_500_000_000
+
+
+@dataclass(frozen=True)
+class GraphPlan:
+    """What the exporter needs to know of one graph."""
+
+    module: nn.Module
+    inputs: dict[str, torch.Tensor]
+    outputs: list[str]
+    dynamic: dict[str, dict[int, Any]]
+
+
+def plan_graphs(graphs: Graphs, text_length: int) -> dict[GraphName, GraphPlan]:
+    """Example inputs (2 photos, 3 concepts: sizes of 1 would be taken for constants) and names for the three graphs."""
+    encoder = graphs.image_encoder
+    grid, dtype = encoder.grid, encoder.patches.weight.dtype
+    side = grid * encoder.patches.kernel_size[0]
+    channels, width = encoder.channels, graphs.concept_decoder.positions.shape[-1]
+    batch, concepts = torch.export.Dim("batch"), torch.export.Dim("concepts")
+    ids = torch.zeros(2, text_length, dtype=torch.int32)
+    features = {
+        f"features_{name}": torch.zeros(2, channels, k * grid, k * grid, dtype=dtype) for name, k in (("high", 4), ("mid", 2), ("low", 1))
+    }
+    texts = {"text_features": torch.zeros(2, 3, text_length, width), "text_mask": torch.ones(2, 3, text_length, dtype=torch.int32)}
+    per_photo = {name: {0: batch} for name in features}
+    return {
+        "sam3_image_encoder": GraphPlan(
+            encoder, {"image": torch.zeros(2, side, side, 3, dtype=torch.uint8)}, list(features), {"image": {0: batch}}
+        ),
+        "sam3_text_encoder": GraphPlan(
+            graphs.text_encoder,
+            {"input_ids": ids, "attention_mask": torch.ones_like(ids)},
+            ["text_features"],
+            {"input_ids": {0: batch}, "attention_mask": {0: batch}},
+        ),
+        "sam3_concept_decoder": GraphPlan(
+            graphs.concept_decoder,
+            {**features, **texts},
+            ["masks", "scores", "boxes", "presence", "region"],
+            {**per_photo, "text_features": {0: batch, 1: concepts}, "text_mask": {0: batch, 1: concepts}},
+        ),
+    }
+
+
+def export_graph(plan: GraphPlan, path: Path, half_storage: bool, sample: Callable[[], None] = lambda: None) -> GraphFiles:
+    """Export one module to `path` (.onnx), with a `.data` file beside it above `EXTERNAL_DATA_BYTES`.
+
+    Args:
+        plan: the module and its inputs.
+        path: file to write; its folder exists.
+        half_storage: hold float32 weights that are exact in FP16 as FP16 (see `onnx_passes.store_as_half`).
+        sample: called between the steps, for a progress display.
+    """
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            plan.module,
+            kwargs=plan.inputs,
+            input_names=list(plan.inputs),
+            output_names=plan.outputs,
+            dynamic_shapes=plan.dynamic,
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    sample()
+    model: ir.Model = program.model
+    clear_metadata(model)
+    if half_storage:
+        store_as_half(model)
+    size = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value is not None)
+    data = path.with_suffix(".data") if size > EXTERNAL_DATA_BYTES else None
+    ir.save(model, path, external_data=data.name if data else None)
+    sample()
+    return GraphFiles(model=stored_file(path), data=stored_file(data) if data else None)
+
+
+def export_graphs(
+    graphs: Graphs, text_length: int, folder: Path, half_storage: bool, step: Callable[[str], None]
+) -> dict[GraphName, GraphFiles]:
+    """Export all three graphs into `folder`; `step` is called with a description before each piece of work."""
+    plans = plan_graphs(graphs, text_length)
+    files: dict[GraphName, GraphFiles] = {}
+    for name in GRAPH_NAMES:
+        step(f"exporting {name}")
+        files[name] = export_graph(plans[name], folder / f"{name}.onnx", half_storage)
+    return files
+
+
+def export_model(
+    model: Any,
+    checkpoint: Checkpoint,
+    folder: Path,
+    *,
+    precision: Precision,
+    attention: Attention,
+    queries: int,
+    cls_token: ClsToken,
+    half_storage: bool,
+    check: bool,
+    step: Callable[[str], None],
+) -> list[TensorParity]:
+    """Write graphs, tokenizer and `spec.json` of `model` into the existing `folder`.
+
+    Returns:
+        The comparison with PyTorch, empty where `check` is off.
+
+    Raises:
+        CheckpointError: the architecture is not covered.
+    """
+    graphs = build_graphs(model, precision, attention, queries, cls_token)
+    text = model.config.text_config
+    files = export_graphs(graphs, prompt_length(model), folder, half_storage and precision == "fp32", step)
+    tokenizer = Path(shutil.copyfile(checkpoint.folder / "tokenizer.json", folder / "tokenizer.json"))
+    backbone = model.config.vision_config.backbone_config
+    grid = backbone.image_size // backbone.patch_size
+    spec = ModelSpec(
+        name=checkpoint.name,
+        is_demo=checkpoint.is_demo,
+        image_size=backbone.image_size,
+        patch_size=backbone.patch_size,
+        grid=grid,
+        mask_size=4 * grid,
+        channels=model.config.vision_config.fpn_hidden_size,
+        text_length=prompt_length(model),
+        text_width=model.config.detr_encoder_config.hidden_size,
+        vocabulary=text.vocab_size,
+        pad_id=pad_token_id(checkpoint.folder, text.vocab_size),
+        queries=graphs.concept_decoder.queries,
+        precision=precision,
+        weights="fp16" if precision == "fp16" else ("fp16-storage" if half_storage else "fp32"),
+        attention=attention,
+        cls_token=cls_token,
+        opset=OPSET,
+        graphs=files,
+        tokenizer=stored_file(tokenizer),
+    )
+    write_spec(spec, folder)
+    if not check:
+        return []
+    step("comparing with PyTorch")
+    return check_parity(model, spec, folder)

@@ -1,0 +1,86 @@
+"""From a transformers `Sam3Model` to the three modules that are exported."""
+
+import copy
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from respray.segmentation.errors import CheckpointError
+from respray.segmentation.export.graphs.attention import AttentionKernel
+from respray.segmentation.export.graphs.concept_decoder import ConceptDecoder
+from respray.segmentation.export.graphs.image_encoder import ImageEncoder, Rotation
+from respray.segmentation.export.graphs.text_encoder import TextEncoder
+
+Precision = Literal["fp32", "fp16"]
+ClsToken = Literal["transformers", "meta"]
+PROMPT_TOKENS = 32
+# Of the query decoder: FP32 in FP16 graphs too.
+EXACT_BUFFERS = ("dim_t", "first_boxes")
+
+
+@dataclass(frozen=True)
+class Graphs:
+    """The three modules in evaluation mode, all of one precision."""
+
+    image_encoder: ImageEncoder
+    text_encoder: TextEncoder
+    concept_decoder: ConceptDecoder
+
+
+def build_graphs(model: Any, precision: Precision, kernel: AttentionKernel, queries: int, cls_token: ClsToken) -> Graphs:
+    """Build the graphs' modules; `model` is not changed.
+
+    Raises:
+        CheckpointError: the model's shape is one that these graphs do not cover.
+    """
+    check_supported(model)
+    if precision == "fp16":
+        model = copy.deepcopy(model)
+    model = model.eval().requires_grad_(False)
+    meta = cls_token == "meta"
+    kept = min(queries, model.config.detr_decoder_config.num_queries)
+    graphs = Graphs(
+        ImageEncoder(model, kernel, prompt_free_layer=not meta).eval(),
+        TextEncoder(model, prompt_length(model)).eval(),
+        ConceptDecoder(model, kernel, kept, cls_token=meta).eval(),
+    )
+    if precision == "fp16":
+        _to_half(graphs)
+    return graphs
+
+
+def prompt_length(model: Any) -> int:
+    """Tokens per prompt: 32, as SAM3's processor pads (`sam3_lite_text` can take more), or what the model can take."""
+    return min(PROMPT_TOKENS, int(model.config.text_config.max_position_embeddings))
+
+
+def check_supported(model: Any) -> None:
+    """Raise `CheckpointError` where the model's architecture differs from what the graphs assume."""
+    config = model.config
+    backbone = config.vision_config.backbone_config
+    if not isinstance(backbone.image_size, int) or backbone.image_size % backbone.patch_size:
+        raise CheckpointError(f"image_size is {backbone.image_size}; it must be one whole multiple of the patch size {backbone.patch_size}")
+    scales = list(config.vision_config.scale_factors)
+    if scales[:-1] != [4.0, 2.0, 1.0]:
+        raise CheckpointError(f"the neck's scale factors are {scales}; the graphs cover [4.0, 2.0, 1.0, and a last one that is not used]")
+    widths = {config.vision_config.fpn_hidden_size, config.detr_encoder_config.hidden_size, config.detr_decoder_config.hidden_size}
+    if len(widths) != 1:
+        raise CheckpointError(f"neck, DETR encoder and DETR decoder have the widths {sorted(widths)}; they must be equal")
+
+
+def _to_half(graphs: Graphs) -> None:
+    """FP16 weights and activations, except where FP16 is too coarse: rotary tables, everything about boxes, and the final scores.
+
+    What stays FP32 is left alone: `half()` on the whole and `float()` on these parts would leave them rounded to FP16.
+    """
+    decoder = graphs.concept_decoder.query_decoder
+    exact = [module for module in graphs.image_encoder.modules() if isinstance(module, Rotation)] + [decoder.box_bias, decoder.box_head]
+    spared = {part for module in exact for part in module.modules()}
+    for graph in (graphs.image_encoder, graphs.text_encoder, graphs.concept_decoder):
+        for module in graph.modules():
+            if module in spared:
+                continue
+            for parameter in module.parameters(recurse=False):
+                parameter.data = parameter.data.half()
+            for name, buffer in list(module.named_buffers(recurse=False)):
+                if buffer.is_floating_point() and not (module is decoder and name in EXACT_BUFFERS):
+                    setattr(module, name, buffer.half())

@@ -1,0 +1,134 @@
+"""Compare exported graphs with PyTorch, tensor by tensor. Needs torch and transformers."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from respray.segmentation.export.graphs import build_graphs
+from respray.segmentation.export.half_range import check_half_range
+from respray.segmentation.export.transformers_reference import reference_outputs
+from respray.segmentation.runner import FEATURES, GraphRunner
+from respray.segmentation.spec import GraphName, ModelSpec
+from respray.segmentation.tokenizer import PromptTokenizer
+
+Clock = Callable[[str], AbstractContextManager[None]]
+PROMPTS = ("floor", "wall", "window")
+
+
+@dataclass(frozen=True)
+class TensorParity:
+    """One tensor of the graphs against PyTorch's.
+
+    Attributes:
+        error: largest absolute difference. scale: largest absolute value of PyTorch's. cosine: of both as vectors.
+        ok: within the tolerance of its precision.
+    """
+
+    name: str
+    error: float
+    scale: float
+    cosine: float
+    ok: bool
+
+
+def drawn_photo(size: int) -> np.ndarray:
+    """A square with edges, shading and noise, always the same: uint8 [size, size, 3]."""
+    rng = np.random.default_rng(3)
+    coarse = rng.integers(0, 256, (9, 9, 3), dtype=np.uint8)
+    smooth = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC).astype(np.float32)
+    cv2.rectangle(smooth, (size // 8, size // 3), (size // 2, size), (200, 180, 160), -1)
+    return np.clip(smooth + rng.normal(0, 4, smooth.shape), 0, 255).astype(np.uint8)
+
+
+def check_parity(
+    model: Any,
+    spec: ModelSpec,
+    folder: Path,
+    *,
+    threads: int | None = None,
+    prompts: Sequence[str] = PROMPTS,
+    clock: Clock = lambda _name: nullcontext(),
+) -> list[TensorParity]:
+    """Run the exported files and transformers on the same photo and prompts.
+
+    Args:
+        model: the float32 checkpoint.
+        spec, folder: the export. threads: of ONNX Runtime. prompts: the concepts to ask for.
+        clock: entered around each timed piece of work with its name.
+
+    Returns:
+        One entry per tensor; `ok` tells whether it is within tolerance (FP32: 2e-4 of the tensor's scale, one level of the
+        uint8 masks; FP16: cosine 0.999). For FP16 that is what rounded weights cost: see `half_range` for why it says nothing
+        of overflow, which is looked for there.
+
+    Raises:
+        ParityError: the model's values are too large for FP16.
+    """
+    image = drawn_photo(spec.image_size)[None]
+    ids, mask = PromptTokenizer.from_spec(spec, folder)(prompts)
+    half = spec.precision == "fp16"
+    if half:
+        with clock("range"):
+            graphs = build_graphs(model, "fp32", "explicit", spec.queries, spec.cls_token)
+            check_half_range(graphs, torch.from_numpy(image), torch.from_numpy(ids), torch.from_numpy(mask))
+            del graphs
+    report: list[TensorParity] = []
+
+    with torch.no_grad():
+        features = _run(spec, folder, "sam3_image_encoder", {"image": image}, threads, clock)
+        tokens = {"input_ids": ids, "attention_mask": mask}
+        text = _run(spec, folder, "sam3_text_encoder", tokens, threads, clock)["text_features"]
+        embeds = model.get_text_features(torch.from_numpy(ids).long(), torch.from_numpy(mask).long(), return_dict=True).pooler_output
+        valid = mask.astype(bool)
+        report.append(_compare("text_features", text[valid], embeds.numpy()[valid], half))
+        prompt = {"text_features": text[None], "text_mask": mask[None]}
+        decoded = _run(spec, folder, "sam3_concept_decoder", {**features, **prompt}, threads, clock)
+        with clock("transformers"):
+            reference = reference_outputs(model, torch.from_numpy(image), torch.from_numpy(ids), torch.from_numpy(mask), spec.cls_token)
+
+    for name, expected in zip(FEATURES, reference.features, strict=True):
+        report.append(_compare(name, features[name], expected.numpy(), half))
+    kept = spec.queries
+    best = np.sort(reference.scores.numpy(), axis=1)[:, ::-1][:, :kept]
+    report.append(_compare("presence", decoded["presence"][0], reference.presence.numpy(), half))
+    report.append(_compare("scores", decoded["scores"][0], best, half))
+    same = _matching_queries(decoded["boxes"][0], decoded["scores"][0], reference.boxes.numpy(), reference.scores.numpy())
+    boxes = np.take_along_axis(reference.boxes.numpy(), same[..., None], axis=1)
+    report.append(_compare("boxes", decoded["boxes"][0], boxes, half))
+    region = reference.region.numpy() * 255
+    report.append(_compare("region", decoded["region"][0].astype(np.float32), region, half, levels=True))
+    rows = np.arange(len(same))[:, None]
+    masks = reference.masks.numpy()[rows, same] * 255
+    report.append(_compare("masks", decoded["masks"][0].astype(np.float32), masks, half, levels=True))
+    return report
+
+
+def _run(
+    spec: ModelSpec, folder: Path, name: GraphName, inputs: dict[str, np.ndarray], threads: int | None, clock: Clock
+) -> dict[str, np.ndarray]:
+    runner = GraphRunner(folder / spec.graphs[name].model.file, threads, None)
+    with clock(name):
+        return runner(inputs)
+
+
+def _matching_queries(boxes: np.ndarray, scores: np.ndarray, all_boxes: np.ndarray, all_scores: np.ndarray) -> np.ndarray:
+    """For each kept query [N, K] the index [N, K] of PyTorch's that it is: rounding may swap queries of nearly equal scores."""
+    distance = np.abs(boxes[:, :, None] - all_boxes[:, None]).sum(axis=3) + np.abs(scores[:, :, None] - all_scores[:, None])
+    return distance.argmin(axis=2)
+
+
+def _compare(name: str, value: np.ndarray, expected: np.ndarray, half: bool, levels: bool = False) -> TensorParity:
+    mine, theirs = value.astype(np.float64).ravel(), expected.astype(np.float64).ravel()
+    error, scale = float(np.abs(mine - theirs).max()), float(np.abs(theirs).max())
+    norm = np.linalg.norm(mine) * np.linalg.norm(theirs)
+    cosine = float(mine @ theirs / norm) if norm > 0 else float(error == 0)
+    # Rounding to uint8 alone is half a level.
+    tolerance = 1.5 if levels else 2e-4 * max(scale, 1e-3)
+    ok = bool(np.isfinite(mine).all()) and (cosine >= 0.999 if half else error <= tolerance)
+    return TensorParity(name, error, scale, cosine, ok)

@@ -1,0 +1,133 @@
+"""The three graphs in this process, on ONNX Runtime. Used by the embedded server's models, the parity check and the benchmark."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from respray.segmentation.accelerator import cuda_problem
+from respray.segmentation.errors import TensorError
+from respray.segmentation.prepare import to_square
+from respray.segmentation.select import ConceptMasks, select_concept
+from respray.segmentation.spec import GraphName, ModelSpec, load_spec
+from respray.segmentation.tokenizer import PromptTokenizer
+
+_log = logging.getLogger(__name__)
+FEATURES = ("features_high", "features_mid", "features_low")
+DECODED = ("masks", "scores", "boxes", "presence", "region")
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The concept decoder's outputs; shapes as in docs/architecture.md, B photos and N concepts.
+
+    Attributes:
+        masks: uint8 [B, N, K, 4g, 4g]. scores: float32 [B, N, K]. boxes: float32 [B, N, K, 4].
+        presence: float32 [B, N]. region: uint8 [B, N, 4g, 4g].
+    """
+
+    masks: np.ndarray
+    scores: np.ndarray
+    boxes: np.ndarray
+    presence: np.ndarray
+    region: np.ndarray
+
+    def concept(self, photo: int, concept: int, threshold: float) -> ConceptMasks:
+        """One concept of one photo, its instances above `threshold`."""
+        at = (photo, concept)
+        presence = float(self.presence[at])
+        return select_concept(self.region[at], self.masks[at], self.scores[at], self.boxes[at], presence=presence, threshold=threshold)
+
+
+def providers(device: int | None) -> list[str | tuple[str, dict[str, str]]]:
+    """ONNX Runtime's execution providers: CUDA device `device` where this build has it and it loads, the CPU otherwise (`None`: always)."""
+    if device is not None and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        problem = cuda_problem()
+        if problem:
+            # Asked first because ONNX Runtime would not raise: cuDNN ends the process when one of its parts is missing.
+            _log.warning("CUDA is not used: %s", problem)
+            return ["CPUExecutionProvider"]
+        return [("CUDAExecutionProvider", {"device_id": str(device)}), "CPUExecutionProvider"]
+    return ["CPUExecutionProvider"]
+
+
+class GraphRunner:
+    """One graph: numpy arrays by name in, numpy arrays by name out. Calls from several threads are safe."""
+
+    def __init__(self, path: Path, threads: int | None = None, device: int | None = 0, profile: str | None = None) -> None:
+        """Load a graph.
+
+        Args:
+            path: the `.onnx` file.
+            threads: of one call on the CPU; None lets ONNX Runtime use every core.
+            device: CUDA device where there is one; None stays on the CPU.
+            profile: prefix of a profiler trace to write.
+        """
+        options = onnxruntime.SessionOptions()
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        options.inter_op_num_threads = 1
+        # Idle threads that spin would take the cores from the image edits of the photo before.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if profile is not None:
+            options.enable_profiling = True
+            options.profile_file_prefix = profile
+        self.session = onnxruntime.InferenceSession(str(path), options, providers=providers(device))
+        self.inputs = {node.name: node for node in self.session.get_inputs()}
+        self.outputs = [node.name for node in self.session.get_outputs()]
+
+    def __call__(self, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Run the graph.
+
+        Raises:
+            TensorError: a missing, unknown or ill-fitting input, with what would fit.
+        """
+        unknown = sorted(set(tensors) ^ set(self.inputs))
+        if unknown:
+            raise TensorError(f"inputs given: {sorted(tensors)}; the graph takes {sorted(self.inputs)}")
+        try:
+            values = self.session.run(self.outputs, tensors)
+        except onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument as error:
+            given = {name: f"{value.dtype} {list(value.shape)}" for name, value in tensors.items()}
+            takes = {name: f"{node.type} {node.shape}" for name, node in self.inputs.items()}
+            raise TensorError(f"inputs given: {given}; the graph takes {takes}") from error
+        return dict(zip(self.outputs, values, strict=True))
+
+
+class Segmenter:
+    """All three graphs of a folder: encode a photo once, a text once, decode any number of concepts."""
+
+    def __init__(self, folder: Path, threads: int | None = None, device: int | None = 0) -> None:
+        """Load `folder` (graphs, spec.json, tokenizer.json). Arguments as for `GraphRunner`; raises `SpecError`."""
+        self.spec: ModelSpec = load_spec(folder)
+        self.tokenizer = PromptTokenizer.from_spec(self.spec, folder)
+        paths: dict[GraphName, Path] = {name: folder / files.model.file for name, files in self.spec.graphs.items()}
+        self.image_encoder = GraphRunner(paths["sam3_image_encoder"], threads, device)
+        # As in the server: the text encoder stays on the CPU, its answers are cached.
+        self.text_encoder = GraphRunner(paths["sam3_text_encoder"], threads, None)
+        self.concept_decoder = GraphRunner(paths["sam3_concept_decoder"], threads, device)
+
+    def encode_images(self, squares: np.ndarray) -> dict[str, np.ndarray]:
+        """uint8 [B, S, S, 3] to the feature maps by name."""
+        return self.image_encoder({"image": squares})
+
+    def encode_prompts(self, prompts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """N prompts to `text_features` float32 [N, T, D] and `text_mask` int32 [N, T]."""
+        ids, mask = self.tokenizer(prompts)
+        return self.text_encoder({"input_ids": ids, "attention_mask": mask})["text_features"], mask
+
+    def decode(self, features: dict[str, np.ndarray], text_features: np.ndarray, text_mask: np.ndarray) -> Decoded:
+        """Feature maps of B photos, text [B, N, T, D] and mask [B, N, T] to the decoder's outputs."""
+        outputs = self.concept_decoder({**features, "text_features": text_features, "text_mask": text_mask})
+        return Decoded(**{name: outputs[name] for name in DECODED})
+
+    def segment(self, photo: np.ndarray, prompts: Sequence[str], threshold: float = 0.5) -> list[ConceptMasks]:
+        """Segment a photo (uint8 [H, W, 3] sRGB) by every prompt; instances above `threshold`, by default a job's."""
+        features = self.encode_images(to_square(photo, self.spec.image_size)[None])
+        text_features, text_mask = self.encode_prompts(prompts)
+        decoded = self.decode(features, text_features[None], text_mask[None])
+        return [decoded.concept(0, index, threshold) for index in range(len(prompts))]

@@ -1,0 +1,126 @@
+"""The gRPC client of `pipeline_bls`: one photo's bytes and request in, edited files and a report out.
+
+    async with PipelineClient("127.0.0.1:8001") as client:
+        result = await client.edit(photo, request)
+
+One client serves any number of concurrent calls on one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+from tritonclient.grpc import InferInput, InferRequestedOutput
+from tritonclient.grpc.aio import InferenceServerClient
+from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+
+from respray.contract.request import PhotoReport, PhotoRequest
+from respray.triton.errors import PhotoError, ServerUnavailable, ServingError
+from respray.triton.packing import from_bytes, pack, unpack
+from respray.triton.statistics import ModelStatistics, parse
+
+MODEL = "pipeline_bls"
+OUTPUTS = ("files", "file_sizes", "report")
+READY_SECONDS = 5.0
+# Codes after which the same request may succeed, on this server or another one.
+TRANSIENT = {"StatusCode.UNAVAILABLE", "StatusCode.DEADLINE_EXCEEDED", "StatusCode.RESOURCE_EXHAUSTED", "StatusCode.CANCELLED"}
+
+
+@dataclass(frozen=True)
+class PhotoResult:
+    """`files` in the order of `report.files`."""
+
+    files: list[bytes]
+    report: PhotoReport
+
+
+class PipelineClient:
+    """Asynchronous client of one Triton server. `url` is `host:port` of its gRPC endpoint, `deadline` the seconds one photo may take."""
+
+    def __init__(self, url: str, deadline: float = 300.0) -> None:
+        self.url = url.removeprefix("grpc://")
+        self.deadline = deadline
+        # tritonclient's own default lifts gRPC's 4 MB message limit to 2 GB.
+        self._client = InferenceServerClient(self.url)
+
+    async def __aenter__(self) -> PipelineClient:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._client.close()
+
+    async def edit(
+        self, photo: bytes, request: PhotoRequest, attachments: Sequence[bytes] = (), *, deadline: float | None = None, tag: str = ""
+    ) -> PhotoResult:
+        """Edit one encoded photo. `tag` becomes Triton's request id, for finding the request in its log.
+
+        PhotoError when photo, request or an attachment is at fault; ServerUnavailable when the server is away, overloaded or too slow;
+        ServingError when it failed otherwise. Cancelling the task cancels the request on the server at its next stage.
+        """
+        data, sizes = pack(attachments)
+        tensors: dict[str, npt.NDArray[np.uint8] | npt.NDArray[np.int64]] = {
+            # An empty tensor is refused by Triton with words about byte sizes; one zero byte is refused by the decoder in words for users.
+            "photo": from_bytes(photo or b"\0"),
+            "request": from_bytes(request.model_dump_json().encode()),
+            "attachments": data,
+            "attachment_sizes": sizes,
+        }
+        inputs = []
+        for name, array in tensors.items():
+            tensor = InferInput(name, list(array.shape), np_to_triton_dtype(array.dtype))
+            tensor.set_data_from_numpy(array)
+            inputs.append(tensor)
+        seconds = self.deadline if deadline is None else deadline
+        try:
+            answer = await self._client.infer(
+                MODEL, inputs, outputs=[InferRequestedOutput(name) for name in OUTPUTS], request_id=tag, client_timeout=seconds
+            )
+        except InferenceServerException as error:
+            raise self._translate(error, seconds) from error
+        files, file_sizes, report = (answer.as_numpy(name) for name in OUTPUTS)
+        assert files is not None and file_sizes is not None and report is not None
+        return PhotoResult(unpack(files, file_sizes.astype(np.int64)), PhotoReport.model_validate_json(report.tobytes()))
+
+    async def ready(self) -> bool:
+        """Whether the server answers and the pipeline and all that it calls are loaded."""
+        try:
+            server = await self._client.is_server_ready(client_timeout=READY_SECONDS)
+            return bool(server and await self._client.is_model_ready(MODEL, client_timeout=READY_SECONDS))
+        except InferenceServerException:
+            return False
+
+    async def wait_ready(self, seconds: float) -> None:
+        """Return as soon as the server is ready. ServerUnavailable after so many seconds."""
+        deadline = time.monotonic() + seconds
+        while not await self.ready():
+            if time.monotonic() > deadline:
+                raise ServerUnavailable(f"The Triton server at {self.url} was not ready within {seconds:g} s.")
+            await asyncio.sleep(0.2)
+
+    async def statistics(self) -> dict[str, ModelStatistics]:
+        """Triton's counters by model."""
+        try:
+            return parse(await self._client.get_inference_statistics(as_json=True))
+        except InferenceServerException as error:
+            raise self._translate(error, 0.0) from error
+
+    def _translate(self, error: InferenceServerException, seconds: float) -> ServingError:
+        status, message = str(error.status()), error.message()
+        if PhotoError.MARK in message or status == "StatusCode.INVALID_ARGUMENT":
+            return PhotoError(message.rpartition(PhotoError.MARK)[2])
+        if status == "StatusCode.DEADLINE_EXCEEDED":
+            return ServerUnavailable(f"The Triton server at {self.url} gave no answer within {seconds:g} s.")
+        # A Python model's process that died is started again by Triton.
+        if status in TRANSIENT or "not healthy" in message or "unhealthy" in message:
+            return ServerUnavailable(f"The Triton server at {self.url} is not available: {message}")
+        return ServingError(f"The Triton server at {self.url} failed: {message}")

@@ -1,0 +1,57 @@
+"""The `applier` model's work on plain arrays: tensors to `editing`'s types, one call, and back."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from respray.contract.request import ConceptQuery, Edit, ObjectSource, Output, PhotoRequest, Recolor, Remove
+from respray.editing.apply import edit_photo
+from respray.editing.errors import EditError
+from respray.editing.fill.inpaint import Inpainter
+from respray.editing.mask.select import Segments
+from respray.imaging.errors import ImageError
+from respray.triton.errors import PhotoError
+from respray.triton.models.request_tensors import SEGMENTS, Arrays, parse_request
+from respray.triton.packing import from_bytes, pack, unpack
+
+
+def apply(inputs: Arrays, object_source: ObjectSource = "instances", network: Inpainter | None = None) -> Arrays:
+    """Edit one photo. Inputs and outputs are the `applier` model's tensors (`docs/architecture.md`), the segments all or none.
+
+    `object_source` and `network` as in `edit_photo`. PhotoError for whatever is wrong with the request or an attachment.
+    """
+    request = parse_request(inputs["request"].tobytes())
+    attachments = unpack(cast(npt.NDArray[np.uint8], inputs["attachments"]), cast(npt.NDArray[np.int64], inputs["attachment_sizes"]))
+    segments = Segments(**{name: inputs[name] for name in SEGMENTS}) if "region" in inputs else Segments.empty()  # type: ignore[arg-type]
+    try:
+        photo = cast(npt.NDArray[np.uint8], inputs["photo"])
+        result = edit_photo(photo, segments, request, attachments, object_source=object_source, network=network)
+    except (EditError, ImageError) as error:
+        raise PhotoError(str(error)) from error
+    files, sizes = pack(result.files)
+    return {"files": files, "file_sizes": sizes, "report": from_bytes(result.report.model_dump_json().encode())}
+
+
+def warm_up() -> None:
+    """Edit a small picture: loads what edits need compiled, and compiles it where that was never done, before a photo waits for it.
+
+    Instances start at once; one after the other they go through here, so that the first compiles and the others load.
+    """
+    side = 96
+    photo = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
+    region = np.zeros((1, side, side), np.uint8)
+    region[:, side // 3 : -side // 3, side // 3 : -side // 3] = 255
+    one = np.ones((1, 1), np.float32)
+    segments = Segments(masks=region[None], scores=one, boxes=np.zeros((1, 1, 4), np.float32), presence=one[0], region=region)
+    edits = [Edit(concept="patch", rule=Recolor(color="#808080")), Edit(concept="patch", rule=Remove(mode="inpaint"))]
+    request = PhotoRequest(concepts=[ConceptQuery(name="patch", prompts=["patch"])], outputs=[Output(name="patch", edits=edits)])
+    with (Path(tempfile.gettempdir()) / f"respray-warm-up-{os.getuid()}").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        edit_photo(photo, segments, request, [])

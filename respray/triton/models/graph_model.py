@@ -1,0 +1,45 @@
+"""The embedded target's stand-in for Triton's ONNX Runtime backend: one exported graph behind a Python model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from respray.contract import parameters
+from respray.segmentation.runner import GraphRunner
+from respray.triton.models import bls
+
+
+class GraphModel:
+    """Triton's Python model interface over one ONNX graph. A batch of requests is one run of the graph."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Load the graph that the configuration's `graph` parameter names, from the model's version folder."""
+        config: dict[str, Any] = json.loads(args["model_config"])
+        given = {name: entry["string_value"] for name, entry in config["parameters"].items()}
+        device = int(args["model_instance_device_id"]) if args["model_instance_kind"] == "GPU" else None
+        folder = Path(args["model_repository"]) / args["model_version"]
+        threads = int(given[parameters.THREADS]) or None
+        self.runner = GraphRunner(folder / given[parameters.GRAPH], threads, device)
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """Run the requests as one batch. Triton's scheduler has seen to it that their shapes are equal."""
+        try:
+            return self._run(requests)
+        except Exception as error:  # an exception must not leave `execute`: the backend would fail requests that have nothing to do with it
+            return [bls.failure(error) for _ in requests]
+
+    def _run(self, requests: list[Any]) -> list[Any]:
+        given = [bls.arrays(request) for request in requests]
+        sizes = [len(next(iter(arrays.values()))) for arrays in given]
+        batch = given[0] if len(given) == 1 else {name: np.concatenate([arrays[name] for arrays in given]) for name in given[0]}
+        outputs = self.runner(batch)
+        if len(given) == 1:
+            return [bls.response(outputs)]
+        ends = np.cumsum(sizes)
+        return [
+            bls.response({name: value[end - size : end] for name, value in outputs.items()}) for size, end in zip(sizes, ends, strict=True)
+        ]

@@ -1,0 +1,122 @@
+"""The `pipeline_bls` model's work on plain arrays: decode, encode each prompt, segment once, apply, and report the times.
+
+Other models are reached through `Infer`, so that this module can be tested without a server.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from respray.contract.request import PhotoReport, PhotoRequest, prompts_of
+from respray.imaging.decode import decode
+from respray.imaging.errors import ImageError
+from respray.segmentation.prepare import to_square
+from respray.segmentation.tokenizer import PromptTokenizer
+from respray.triton.errors import PhotoError
+from respray.triton.models.request_tensors import SEGMENTS, Arrays, parse_request
+from respray.triton.models.text_features import Array, TextMemory
+from respray.triton.packing import from_bytes
+
+Infer = Callable[[str, Mapping[str, Array], Sequence[str]], Arrays]
+Cancelled = Callable[[], bool]
+FEATURES = ("features_high", "features_mid", "features_low")
+RESULTS = ("files", "file_sizes", "report")
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """One photo's way through the other models. `image_size` is the side of the encoder's square; `buckets` ascend.
+
+    One photo at a time: `texts` is what one instance remembers.
+    """
+
+    infer: Infer
+    tokenizer: PromptTokenizer
+    image_size: int
+    buckets: Sequence[int]
+    texts: TextMemory = field(default_factory=TextMemory)
+
+    def run(self, inputs: Arrays, cancelled: Cancelled = lambda: False) -> Arrays:
+        """`pipeline_bls`'s inputs to its outputs (`docs/architecture.md`).
+
+        PhotoError when photo or request are at fault, InterruptedError when the client went away between two stages.
+        """
+        clock = _Clock(cancelled)
+        request = parse_request(inputs["request"].tobytes())
+        with clock.stage("decode"):
+            photo = self._decode(inputs["photo"].tobytes(), request)
+        with clock.stage("segment"):
+            segments = self._segment(photo, prompts_of(request.concepts))
+        with clock.stage("applier"):
+            work = {name: inputs[name] for name in ("request", "attachments", "attachment_sizes")}
+            results = self.infer("applier", {"photo": photo, **segments, **work}, RESULTS)
+        report = PhotoReport.model_validate_json(results["report"].tobytes())
+        measured = {"decode": clock.seconds["decode"], "segment": clock.seconds["segment"], **report.timings}
+        report = report.model_copy(update={"timings": {name: round(seconds, 6) for name, seconds in measured.items()}})
+        return {**results, "report": from_bytes(report.model_dump_json().encode())}
+
+    def _decode(self, data: bytes, request: PhotoRequest) -> npt.NDArray[np.uint8]:
+        try:
+            return decode(data, max_megapixels=request.max_megapixels)
+        except ImageError as error:
+            raise PhotoError(str(error)) from error
+
+    def _segment(self, photo: npt.NDArray[np.uint8], prompts: Sequence[str]) -> Arrays:
+        """The decoder's outputs without the batch dimension, one row per prompt (and rows of padding after them); {} for no prompt."""
+        if not prompts:
+            return {}
+        unique = list(dict.fromkeys(prompts))
+        ids, mask = self.tokenizer(unique)
+        # One request per prompt: the response cache knows whole requests, so a prompt is found whatever it came with.
+        texts = [self._text(ids[row : row + 1], mask[row : row + 1]) for row in range(len(unique))]
+        image = to_square(photo, self.image_size)[None]
+        limit = self.buckets[-1]
+        if len(unique) <= limit:
+            decoded = self.infer("sam3", {"image": image, **self._bucket(texts, mask)}, SEGMENTS)
+            segments = {name: value[0] for name, value in decoded.items()}
+        else:
+            # More than one bucket holds: still one encoding, then bucket by bucket.
+            features = self.infer("sam3_image_encoder", {"image": image}, FEATURES)
+            parts = []
+            for start in range(0, len(unique), limit):
+                bucket = self._bucket(texts[start : start + limit], mask[start : start + limit])
+                decoded = self.infer("sam3_concept_decoder", {**features, **bucket}, SEGMENTS)
+                parts.append({name: value[0] for name, value in decoded.items()})
+            segments = {name: np.concatenate([part[name] for part in parts]) for name in SEGMENTS}
+        if len(unique) < len(prompts):
+            rows = [unique.index(prompt) for prompt in prompts]
+            segments = {name: value[rows] for name, value in segments.items()}
+        return segments
+
+    def _text(self, ids: Array, mask: Array) -> Array:
+        tokens = {"input_ids": ids, "attention_mask": mask}
+        return self.texts.get(ids, lambda: self.infer("sam3_text_encoder", tokens, ("text_features",))["text_features"][0])
+
+    def _bucket(self, texts: Sequence[Array], mask: Array) -> Arrays:
+        """`text_features` [1,N,T,D] and `text_mask` [1,N,T], N filled up to a bucket by repeating the last prompt."""
+        size = next(bucket for bucket in self.buckets if bucket >= len(texts))
+        rows = [*range(len(texts)), *[len(texts) - 1] * (size - len(texts))]
+        return {"text_features": np.stack([texts[row] for row in rows])[None], "text_mask": cast(Array, mask[rows][None])}
+
+
+class _Clock:
+    """Seconds per stage; no stage begins for a client that has gone away."""
+
+    def __init__(self, cancelled: Cancelled) -> None:
+        self._cancelled = cancelled
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        if self._cancelled():
+            raise InterruptedError(f"The client cancelled the request before stage '{name}'.")
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - start

@@ -1,0 +1,38 @@
+"""JSON and encoded files as the UINT8 vectors in which they cross Triton (see `docs/architecture.md` for why no BYTES)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from respray.triton.errors import PhotoError
+
+UInt8Vector = npt.NDArray[np.uint8]
+Int64Vector = npt.NDArray[np.int64]
+
+
+def from_bytes(data: bytes) -> UInt8Vector:
+    """A read-only uint8 vector over the bytes, without a copy."""
+    return np.frombuffer(data, dtype=np.uint8)
+
+
+def pack(files: Sequence[bytes]) -> tuple[UInt8Vector, Int64Vector]:
+    """Concatenate files; returns (data uint8 [sum of sizes], sizes int64 [number of files]).
+
+    Triton takes no empty tensor, so no file at all is one zero byte with sizes [0].
+    """
+    if not any(files):
+        return np.zeros(1, dtype=np.uint8), np.array([len(file) for file in files] or [0], dtype=np.int64)
+    return from_bytes(b"".join(files)), np.array([len(file) for file in files], dtype=np.int64)
+
+
+def unpack(data: UInt8Vector, sizes: Int64Vector) -> list[bytes]:
+    """The files that `pack` was given. PhotoError when the sizes do not add up to the data."""
+    if sizes.size == 1 and sizes[0] == 0:
+        return []
+    if np.any(sizes < 0) or int(sizes.sum()) != (data.size if sizes.any() else 0):
+        raise PhotoError(f"File sizes {sizes.tolist()} add up to {int(sizes.sum())} bytes; {data.size} bytes were given.")
+    ends = np.cumsum(sizes)
+    return [data[end - size : end].tobytes() for size, end in zip(sizes.tolist(), ends.tolist(), strict=True)]

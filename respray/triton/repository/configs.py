@@ -1,0 +1,191 @@
+"""The six models' whole Triton configurations, for any target, from one description.
+
+They are built as tritonclient's own `ModelConfig` messages, so that a misspelt field fails here and not on the pod, and written out in
+protobuf's text form. Shapes come from the exported graphs' `ModelSpec`; tensor names from `docs/architecture.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2 as pb
+
+from respray.contract import parameters
+from respray.contract.request import ObjectSource
+from respray.segmentation.spec import GraphName, ModelSpec
+from respray.triton.repository import tensorrt
+from respray.triton.repository.targets import Target
+
+MODELS = ("sam3_image_encoder", "sam3_text_encoder", "sam3_concept_decoder", "sam3", "applier", "pipeline_bls")
+PLAN_CONFIG = "plan"
+ANY = -1
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One tensor as Triton sees it: `dims` without the batch dimension, -1 where it varies."""
+
+    name: str
+    dtype: str
+    dims: tuple[int, ...]
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A model's inputs and outputs."""
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+def signatures(spec: ModelSpec) -> dict[str, Signature]:
+    """Inputs and outputs of every model for graphs of this spec. `docs/architecture.md` explains the tensors."""
+    side, grid, channels = spec.image_size, spec.grid, spec.channels
+    length, width, queries, mask = spec.text_length, spec.text_width, spec.queries, spec.mask_size
+    floating = "FP16" if spec.precision == "fp16" else "FP32"
+    image = Tensor("image", "UINT8", (side, side, 3))
+    levels = (("high", 4 * grid), ("mid", 2 * grid), ("low", grid))
+    features = tuple(Tensor(f"features_{level}", floating, (channels, size, size)) for level, size in levels)
+    texts = (Tensor("text_features", "FP32", (ANY, length, width)), Tensor("text_mask", "INT32", (ANY, length)))
+    decoded = (
+        Tensor("masks", "UINT8", (ANY, queries, mask, mask)),
+        Tensor("scores", "FP32", (ANY, queries)),
+        Tensor("boxes", "FP32", (ANY, queries, 4)),
+        Tensor("presence", "FP32", (ANY,)),
+        Tensor("region", "UINT8", (ANY, mask, mask)),
+    )
+    work = (Tensor("request", "UINT8", (ANY,)), Tensor("attachments", "UINT8", (ANY,)), Tensor("attachment_sizes", "INT64", (ANY,)))
+    results = (Tensor("files", "UINT8", (ANY,)), Tensor("file_sizes", "INT64", (ANY,)), Tensor("report", "UINT8", (ANY,)))
+    # Optional: a photo whose concepts all bring their own masks has nothing segmented.
+    segments = tuple(Tensor(tensor.name, tensor.dtype, tensor.dims, optional=True) for tensor in decoded)
+    tokens = (Tensor("input_ids", "INT32", (length,)), Tensor("attention_mask", "INT32", (length,)))
+    return {
+        "sam3_image_encoder": Signature((image,), features),
+        "sam3_text_encoder": Signature(tokens, (Tensor("text_features", "FP32", (length, width)),)),
+        "sam3_concept_decoder": Signature((*features, *texts), decoded),
+        "sam3": Signature((image, *texts), decoded),
+        "applier": Signature((Tensor("photo", "UINT8", (ANY, ANY, 3)), *segments, *work), results),
+        "pipeline_bls": Signature((Tensor("photo", "UINT8", (ANY,)), *work), results),
+    }
+
+
+def configs(spec: ModelSpec, target: Target, plans: bool = False) -> dict[str, pb.ModelConfig]:
+    """Every model's configuration by name. `plans`: encoder and decoder as TensorRT engines (built on the pod) in place of ONNX graphs."""
+    signed = signatures(spec)
+    built = {
+        "sam3_image_encoder": _graph(spec, target, signed, "sam3_image_encoder", plans),
+        "sam3_text_encoder": _graph(spec, target, signed, "sam3_text_encoder", plans=False),
+        "sam3_concept_decoder": _graph(spec, target, signed, "sam3_concept_decoder", plans),
+        "sam3": _ensemble(target, signed),
+        "applier": _python("applier", signed["applier"], target.applier_instances),
+        "pipeline_bls": _python("pipeline_bls", signed["pipeline_bls"], target.pipeline_instances),
+    }
+    built["pipeline_bls"].parameters[parameters.BUCKETS].string_value = ",".join(map(str, target.buckets))
+    built["applier"].parameters[parameters.OBJECTS].string_value = object_source(spec)
+    return {name: built[name] for name in MODELS}
+
+
+def object_source(spec: ModelSpec) -> ObjectSource:
+    """Where the applier takes objects' masks from (`respray.editing.mask.select.find`)."""
+    return "region" if spec.is_demo else "instances"
+
+
+def to_text(config: pb.ModelConfig) -> str:
+    """The `config.pbtxt` of a configuration."""
+    return str(text_format.MessageToString(config))
+
+
+def _base(name: str, signature: Signature, max_batch: int) -> pb.ModelConfig:
+    config = pb.ModelConfig(name=name, max_batch_size=max_batch)
+    for tensor in signature.inputs:
+        config.input.add(name=tensor.name, data_type=f"TYPE_{tensor.dtype}", dims=tensor.dims, optional=tensor.optional)
+    for tensor in signature.outputs:
+        config.output.add(name=tensor.name, data_type=f"TYPE_{tensor.dtype}", dims=tensor.dims)
+    return config
+
+
+def _python(name: str, signature: Signature, instances: int) -> pb.ModelConfig:
+    """A Python model that takes one photo at a time: photos differ in size, so there is nothing to batch."""
+    config = _base(name, signature, 0)
+    config.backend = "python"
+    config.instance_group.add(kind="KIND_CPU", count=instances)
+    return config
+
+
+def _graph(spec: ModelSpec, target: Target, signed: dict[str, Signature], name: GraphName, plans: bool) -> pb.ModelConfig:
+    is_text = name == "sam3_text_encoder"
+    largest = {
+        "sam3_image_encoder": target.max_photos,
+        "sam3_text_encoder": target.max_texts,
+        "sam3_concept_decoder": target.decoder_photos,
+    }
+    config = _base(name, signed[name], largest[name])
+    file = spec.graphs[name].model.file
+    if target.name == "embedded":
+        config.backend = "python"
+        config.parameters[parameters.GRAPH].string_value = file
+        config.parameters[parameters.THREADS].string_value = str(target.graph_threads)
+    elif plans:
+        config.backend = "tensorrt"
+        config.default_model_filename = tensorrt.PLAN_FILE
+    else:
+        config.backend = "onnxruntime"
+        config.default_model_filename = file
+        if target.name == "tensorrt" and not is_text:
+            tensorrt.accelerate(config, spec, target, name)
+    _place(config, target, name)
+    config.dynamic_batching.max_queue_delay_microseconds = {
+        "sam3_image_encoder": target.encoder_delay,
+        "sam3_text_encoder": 0,
+        "sam3_concept_decoder": target.decoder_delay,
+    }[name]
+    # The response cache only ever hits for models whose tensors are in CPU memory.
+    if is_text:
+        config.response_cache.enable = True
+    if target.warm_up:
+        _warm_up(config, target, signed[name])
+    return config
+
+
+def _place(config: pb.ModelConfig, target: Target, name: GraphName) -> None:
+    """One instance group: on the CPU for the text encoder (its answers are cached) and for everything embedded, else on every GPU."""
+    if name == "sam3_text_encoder" or target.name == "embedded":
+        embedded = {"sam3_image_encoder": target.encoder_instances, "sam3_concept_decoder": target.decoder_instances}
+        config.instance_group.add(kind="KIND_CPU", count=embedded.get(name, target.text_instances))
+        return
+    count = target.encoder_instances if name == "sam3_image_encoder" else target.decoder_instances
+    config.instance_group.add(kind="KIND_GPU", count=count, gpus=range(target.gpus))
+
+
+def _warm_up(config: pb.ModelConfig, target: Target, signature: Signature) -> None:
+    """Zeros through every bucket of concepts, so that no photo pays for memory and kernel selection. On a CPU one shape is enough.
+
+    The largest first: the memory that it takes serves the smaller ones, which could not join theirs to make room for it.
+    """
+    varies = any(ANY in tensor.dims for tensor in signature.inputs)
+    sizes: Sequence[int] = target.buckets[::-1] if varies and target.name != "embedded" else (1,)
+    for size in sizes:
+        sample = config.model_warmup.add(name=f"{config.name}_{size}", batch_size=1)
+        for tensor in signature.inputs:
+            dims = [size if dim == ANY else dim for dim in tensor.dims]
+            sample.inputs[tensor.name].CopyFrom(pb.ModelWarmup.Input(data_type=f"TYPE_{tensor.dtype}", dims=dims, zero_data=True))
+
+
+def _ensemble(target: Target, signed: dict[str, Signature]) -> pb.ModelConfig:
+    """Encoder and decoder joined: the feature maps (56 MB per photo in FP16 at full size) never leave the server's memory.
+
+    Triton takes no ensemble with larger batches than its smallest model. That costs nothing: requests are of one photo, and the batches of
+    encoder and decoder are made behind it.
+    """
+    config = _base("sam3", signed["sam3"], target.decoder_photos)
+    config.platform = "ensemble"
+    for name in ("sam3_image_encoder", "sam3_concept_decoder"):
+        step = config.ensemble_scheduling.step.add(model_name=name, model_version=-1)
+        for tensor in signed[name].inputs:
+            step.input_map[tensor.name] = tensor.name
+        for tensor in signed[name].outputs:
+            step.output_map[tensor.name] = tensor.name
+    return config

@@ -1,0 +1,106 @@
+"""Where a model repository will run, and the numbers that belong to that place: batches, queue delays and instances.
+
+The three targets have the same models, tensors and Python code; only what is here differs. See `docs/serving.md` for how the defaults
+were measured.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from respray.segmentation.spec import Attention
+from respray.triton.errors import BuildError
+
+TargetName = Literal["embedded", "onnxruntime", "tensorrt"]
+TARGETS: tuple[TargetName, ...] = get_args(TargetName)
+
+
+@dataclass(frozen=True)
+class Target:
+    """One place to run. Queue delays are in microseconds: how long the first request of a batch may wait for company.
+
+    `max_photos` bounds the encoder's batches, `max_concepts` is the largest bucket of concepts, and `max_decoded` bounds photos x concepts
+    of one run of the decoder, whose memory grows with that product; together they bound the GPU memory.
+    `gpus` is how many devices get an instance of encoder and decoder (ignored by `embedded`, which uses what onnxruntime offers);
+    `graph_threads` is how many cores one run of a graph may use on the CPU (`embedded` only; 0: all).
+    """
+
+    name: TargetName
+    max_photos: int = 4
+    max_concepts: int = 16
+    max_decoded: int = 16
+    max_texts: int = 16
+    encoder_delay: int = 2000
+    decoder_delay: int = 1000
+    gpus: int = 1
+    encoder_instances: int = 1
+    decoder_instances: int = 1
+    text_instances: int = 1
+    applier_instances: int = 4
+    pipeline_instances: int = 8
+    graph_threads: int = 0
+    exact_buckets: bool = False
+    warm_up: bool = True
+
+    def __post_init__(self) -> None:
+        if self.name not in TARGETS:
+            raise BuildError(f"Unknown target {self.name!r}; there is: {', '.join(TARGETS)}.")
+        for entry in dataclasses.fields(self):
+            value = getattr(self, entry.name)
+            least = 0 if entry.name.endswith(("_delay", "_threads")) else 1
+            if entry.type == "int" and (not isinstance(value, int) or value < least):
+                raise BuildError(f"{entry.name} is {value!r}; a whole number of at least {least} is accepted.")
+
+    @property
+    def decoder_photos(self) -> int:
+        """Photos that the decoder takes at once. A photo with all concepts is always taken, by itself where need be."""
+        return max(1, min(self.max_photos, self.max_decoded // self.max_concepts))
+
+    @property
+    def attention(self) -> Attention:
+        """The form of attention that graphs for this target are to be exported with (`export_onnx.py --attention`).
+
+        TensorRT fuses the explicit form itself. ONNX Runtime would store its matrices, and has an operator of its own that does not.
+        """
+        return "explicit" if self.name == "tensorrt" else "ort"
+
+    @property
+    def buckets(self) -> tuple[int, ...]:
+        """Numbers of concepts to which requests are padded: powers of two, and `max_concepts` itself last; with `exact_buckets` all.
+
+        Triton batches only requests of equal shapes, and TensorRT tunes its kernels per shape: few different shapes serve both. On a CPU
+        neither counts, and every concept of padding costs as much as a real one.
+        """
+        if self.exact_buckets:
+            return tuple(range(1, self.max_concepts + 1))
+        powers = []
+        size = 1
+        while size < self.max_concepts:
+            powers.append(size)
+            size *= 2
+        return (*powers, self.max_concepts)
+
+
+# embedded: a few cores, where waiting for a fuller batch gains nothing (batches still form while the encoder is busy) and padding costs;
+# more pipeline instances than cores, so that photos are decoded while others are encoded. The GPU targets' batch sizes bound memory to what
+# a 16 GB card has, by calculation and by what the modules took on a GPU (docs/serving.md, "GPU memory"); the server was not measured there.
+DEFAULTS: dict[TargetName, Target] = {
+    "embedded": Target(
+        "embedded", max_decoded=64, encoder_delay=0, decoder_delay=0, applier_instances=2, pipeline_instances=4, exact_buckets=True
+    ),
+    "onnxruntime": Target("onnxruntime"),
+    "tensorrt": Target("tensorrt"),
+}
+
+
+def target(name: str, **overrides: int | bool | None) -> Target:
+    """The named target's defaults with the overrides that are not None. BuildError for an unknown name or setting."""
+    if name not in DEFAULTS:
+        raise BuildError(f"Unknown target {name!r}; there is: {', '.join(TARGETS)}.")
+    known = {entry.name for entry in dataclasses.fields(Target)} - {"name"}
+    given = {key: value for key, value in overrides.items() if value is not None}
+    if unknown := sorted(set(given) - known):
+        raise BuildError(f"Unknown setting {', '.join(unknown)}; there is: {', '.join(sorted(known))}.")
+    return dataclasses.replace(DEFAULTS[name], **given)  # type: ignore[arg-type]

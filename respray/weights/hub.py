@@ -1,0 +1,80 @@
+"""Bring a checkpoint from the Hugging Face hub to the volume. The hub's own client resumes; this adds checksums and plain errors."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from respray.weights.errors import GatedModelError, WeightsError
+from respray.weights.manifest import sha256_of
+from respray.weights.model_presets import Weights
+
+
+def download(weights: Weights, folder: Path, token: str | None, endpoint: str | None = None) -> str:
+    """Fetch the files of `weights` into `folder` and verify each; returns the commit that `revision` stood for.
+
+    `endpoint` is another hub (a mirror); None is the public one. Raises GatedModelError where access has to be requested.
+    """
+    try:
+        import httpx
+        from huggingface_hub import HfApi, snapshot_download
+        from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+    except ImportError as error:
+        raise WeightsError("downloading from the hub needs huggingface_hub: pip install 'respray[hub]'") from error
+    repository = weights.repository
+    if repository is None:
+        raise WeightsError("this model has no `weights.repository` in model_presets.yaml")
+    try:
+        info = HfApi(endpoint=endpoint, token=token or False).model_info(repository, revision=weights.revision, files_metadata=True)
+        snapshot_download(
+            repository,
+            revision=info.sha,
+            local_dir=folder,
+            allow_patterns=weights.patterns,
+            token=token or False,
+            endpoint=endpoint,
+            max_workers=8,
+        )
+    except GatedRepoError as error:
+        raise _gated(repository, token) from error
+    except RevisionNotFoundError as error:
+        raise WeightsError(f"{repository} has no revision {weights.revision!r}; correct weights.revision in model_presets.yaml") from error
+    except RepositoryNotFoundError as error:  # the hub answers 401 or 404 alike for "absent" and "not yours to see"
+        raise (_gated(repository, token) if weights.gated else WeightsError(f"there is no repository {repository} on the hub")) from error
+    except HfHubHTTPError as error:
+        status = error.response.status_code if error.response is not None else 0
+        if status in (401, 403):
+            raise _gated(repository, token) from error
+        raise WeightsError(f"the hub answered {status or 'nothing'} for {repository}: {str(error).splitlines()[0]}") from error
+    except (OSError, httpx.HTTPError, RuntimeError) as error:  # no network is httpx's own error; hf_xet makes a full disk a RuntimeError
+        what = str(error) or type(error).__name__
+        raise WeightsError(f"{repository} could not be downloaded: {what}; start again, it goes on where it stopped") from error
+    _verify(info.siblings or [], folder)
+    return str(info.sha)
+
+
+def _gated(repository: str, token: str | None) -> GatedModelError:
+    given = "HF_TOKEN is set, and its account has not been granted access" if token else "HF_TOKEN is not set"
+    return GatedModelError(
+        f"{repository} is gated, and the hub refused the download: {given}. Request access at https://huggingface.co/{repository} "
+        "(approval takes a day or two), make a read token at https://huggingface.co/settings/tokens, and set HF_TOKEN to it"
+    )
+
+
+def _verify(siblings: list[Any], folder: Path) -> None:
+    """Compare each file with the hub's own hash: SHA-256 of large files, the git blob id of small ones."""
+    for sibling in siblings:
+        path = folder / sibling.rfilename
+        if not path.is_file():
+            continue  # not among the patterns
+        if sibling.lfs is not None:
+            right, actual = sibling.lfs.sha256, sha256_of(path)
+        else:
+            content = path.read_bytes()
+            right, actual = sibling.blob_id, hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+        if right and right != actual:
+            path.unlink()
+            raise WeightsError(
+                f"{sibling.rfilename} arrived damaged ({actual[:12]}..., {right[:12]}... is right) and was removed; start again"
+            )

@@ -1,5 +1,0 @@
-"""SAM3 as three graphs for export. Needs torch and transformers; nothing at run time imports it."""
-
-from segmentation.graphs.build import Graphs, build_graphs
-
-__all__ = ["Graphs", "build_graphs"]

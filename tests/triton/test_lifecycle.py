@@ -1,0 +1,211 @@
+"""Start, failure and stop of the embedded server; what a slow encoder and a client that goes away do to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from respray.triton.client import PipelineClient
+from respray.triton.embedded.processes import family
+from respray.triton.embedded.server import EmbeddedServer, ServerOptions
+from respray.triton.embedded.watchdog import Keeper
+from respray.triton.errors import ServerStartError
+from respray.triton.repository.build_repository import SOURCES, build
+from respray.triton.repository.targets import target
+from respray.triton.statistics import difference
+from tests.triton.photos import jpeg, request
+
+pytestmark = pytest.mark.server
+ENCODER_SECONDS = 1.0
+SLOW_MODEL = f"""
+import time
+from respray.triton.models.graph_model import GraphModel
+
+class TritonPythonModel(GraphModel):
+    def execute(self, requests):
+        time.sleep({ENCODER_SECONDS})
+        return super().execute(requests)
+"""
+OWNER = """
+import sys, time
+from pathlib import Path
+from respray.triton.embedded.server import EmbeddedServer, ServerOptions
+server = EmbeddedServer(Path(sys.argv[1]), ServerOptions(log_file=Path(sys.argv[2]))).start()
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+def segments(pid: int) -> list[str]:
+    """Shared-memory segments of servers that the process owns."""
+    return [name for name in os.listdir("/dev/shm") if name.startswith(f"respray_{pid}_")]
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 15.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@pytest.fixture(scope="module")
+def small(demo_graphs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository that starts quickly."""
+    chosen = target("embedded", pipeline_instances=1, applier_instances=1)
+    return build(demo_graphs, chosen, tmp_path_factory.mktemp("small") / "repository")
+
+
+def test_stop_leaves_no_process_and_no_shared_memory_and_it_starts_again(small: Path, tmp_path: Path) -> None:
+    before = set(segments(os.getpid()))  # of the session's server
+    server = EmbeddedServer(small, ServerOptions(log_file=tmp_path / "log"))
+    for _ in range(2):
+        with server:
+            assert server._process is not None
+            processes = family(server._process.pid)
+            assert len(processes) >= 7  # guard, server, five Python models
+            assert set(segments(os.getpid())) - before
+        assert not server.running
+        assert not [pid for pid in processes if Path(f"/proc/{pid}").exists()]
+        assert set(segments(os.getpid())) == before
+    server.stop()  # a second stop is nothing
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_nothing_outlives_an_owner_that_is_killed(small: Path, tmp_path: Path, number: signal.Signals) -> None:
+    command = [sys.executable, "-c", OWNER, str(small), str(tmp_path / "log")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == "ready\n"
+        processes = family(owner.pid)[1:]
+        assert len(processes) >= 7
+        owner.send_signal(number)
+    assert eventually(lambda: not [pid for pid in processes if Path(f"/proc/{pid}").exists()])
+    assert eventually(lambda: not segments(owner.pid))
+
+
+def test_nothing_outlives_a_guard_that_is_killed(small: Path, tmp_path: Path) -> None:
+    server = EmbeddedServer(small, ServerOptions(log_file=tmp_path / "log")).start()
+    assert server._process is not None
+    processes = family(server._process.pid)
+    os.kill(server._process.pid, signal.SIGKILL)
+    server.stop()
+    assert eventually(lambda: not [pid for pid in processes if Path(f"/proc/{pid}").exists()])
+
+
+def test_a_server_that_dies_is_kept_up_on_the_same_ports(small: Path, tmp_path: Path) -> None:
+    others = set(segments(os.getpid()))  # of the session's server
+    server = EmbeddedServer(small, ServerOptions(log_file=tmp_path / "triton.log")).start()
+    keeper = Keeper(server)
+    try:
+        url, first = server.grpc_url, family(server._process.pid)  # type: ignore[union-attr]
+        os.kill(first[1], signal.SIGKILL)  # tritonserver, the guard's child
+        assert eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in first))
+        asyncio.run(_ready(url))
+        assert server.grpc_url == url
+        assert sorted(path.name for path in tmp_path.glob("*.log")) == ["triton-1.log", "triton.log"]
+    finally:
+        keeper.stop()
+    assert not server.running
+    assert set(segments(os.getpid())) == others
+
+
+async def _ready(url: str) -> None:
+    async with PipelineClient(url) as client:
+        await client.wait_ready(60)
+
+
+def test_a_model_that_does_not_load_is_told_in_the_servers_words(small: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "repository"
+    shutil.copytree(small, broken)
+    (broken / "applier" / "1" / "model.py").write_text("import a_module_that_is_not_there\n")
+    server = EmbeddedServer(broken, ServerOptions(log_file=tmp_path / "log"))
+    with pytest.raises(ServerStartError) as error:
+        server.start()
+    assert "No module named 'a_module_that_is_not_there'" in str(error.value)
+    assert f"The whole log: {tmp_path / 'log'}" in str(error.value)
+    assert len(str(error.value).splitlines()) < 15
+    assert not server.running
+
+
+def test_a_start_that_takes_too_long_is_given_up(small: Path, tmp_path: Path) -> None:
+    server = EmbeddedServer(small, ServerOptions(log_file=tmp_path / "log", start_timeout=0.3))
+    with pytest.raises(ServerStartError, match=r"not ready after 0\.3 s"):
+        server.start()
+    assert not server.running
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serve_ends_in_order_when_it_is_told_to(tmp_path: Path, number: signal.Signals) -> None:
+    ports = [f"--{name}-port=0" for name in ("grpc", "http", "metrics")]
+    command = [sys.executable, "-m", "orchestrator.cli.app", "serve", *ports]
+    environment = {**os.environ, "MODEL_NAME": "demo", "REQUIRE_REAL_MODEL": "false"}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as serving:
+        assert serving.stdout is not None
+        assert [json.loads(serving.stdout.readline())["status"] for _ in range(2)] == ["loading", "ready"]
+        processes = family(serving.pid)
+        serving.send_signal(number)
+        # A server that does not hear of it is killed after 25 s.
+        output, _ = serving.communicate(timeout=20)
+    assert serving.returncode == 0
+    assert [json.loads(line)["status"] for line in output.splitlines()] == ["cleaning_up"]
+    assert not [pid for pid in processes if Path(f"/proc/{pid}").exists()]
+
+
+@pytest.fixture(scope="module")
+def slow_url(demo_graphs: Path, tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
+    """A server whose image encoder takes a second more per execution, as a large model on a CPU would."""
+    folder = tmp_path_factory.mktemp("slow")
+    shutil.copytree(SOURCES, folder / "sources")
+    (folder / "sources" / "sam3_image_encoder" / "1" / "model.py").write_text(SLOW_MODEL)
+    chosen = target("embedded", pipeline_instances=8, max_photos=4)
+    repository = build(demo_graphs, chosen, folder / "repository", sources=folder / "sources")
+    with EmbeddedServer(repository, ServerOptions(log_file=folder / "log")) as server:
+        yield server.grpc_url
+
+
+def test_eight_photos_overlap_while_the_encoder_is_slow(slow_url: str) -> None:
+    """BLS must not block: while one photo waits for the encoder, the others are decoded, queued there and batched."""
+
+    async def eight() -> tuple[float, dict]:
+        async with PipelineClient(slow_url) as client:
+            await client.edit(jpeg(), request("floor"))
+            before = await client.statistics()
+            start = time.monotonic()
+            await asyncio.gather(*(client.edit(jpeg(seed), request("floor")) for seed in range(8)))
+            return time.monotonic() - start, difference(await client.statistics(), before)
+
+    wall, added = asyncio.run(eight())
+    pipeline, encoder = added["pipeline_bls"], added["sam3_image_encoder"]
+    assert encoder.inferences == 8
+    assert encoder.executions <= 4  # the first one leaves alone or with few, the others gather meanwhile
+    under_way = (pipeline.total_seconds - pipeline.queue_seconds) / wall
+    assert under_way >= 4.0, f"{under_way:.1f} photos were under way at a time"
+
+
+def test_a_cancelled_photo_ends_at_its_next_stage(slow_url: str) -> None:
+    async def leave() -> dict:
+        async with PipelineClient(slow_url) as client:
+            before = await client.statistics()
+            task = asyncio.create_task(client.edit(jpeg(), request("floor")))
+            await asyncio.sleep(ENCODER_SECONDS / 2)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await asyncio.sleep(ENCODER_SECONDS * 1.5)
+            return difference(await client.statistics(), before)
+
+    added = asyncio.run(leave())
+    assert added["sam3_image_encoder"].inferences == 1
+    assert added["applier"].requests == 0

@@ -1,0 +1,212 @@
+"""Reference pages written from the code itself, so that they cannot say anything else: `python -m tools.docs.reference [--check]`."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from typing import Annotated, Any
+
+import typer
+from pydantic import BaseModel, SecretStr, TypeAdapter
+from pydantic.fields import FieldInfo
+
+from orchestrator.cli.app import build_app
+from orchestrator.jobs import messages
+from orchestrator.jobs.rules import RULE_NAMES
+from orchestrator.settings import Settings, spellings
+from respray.contract import request
+from respray.observe.metrics import Metrics
+from respray.weights.model_presets import PRESETS_FILE, load_presets
+
+ROOT = PRESETS_FILE.parent
+FOLDER = ROOT / "docs" / "reference"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the pages; with `--check` write nothing, and return 1 where one is not what the code says."""
+    check = "--check" in (sys.argv[1:] if arguments is None else arguments)
+    pages = {"jobs": jobs(), "settings": settings(), "commands": commands(), "models": models(), "metrics": metrics()}
+    stale = [
+        name for name, page in pages.items() if not (path := FOLDER / f"{name}.md").is_file() or path.read_text(encoding="utf-8") != page
+    ]
+    if check:
+        if stale:
+            names = ", ".join(f"docs/reference/{name}.md" for name in stale)
+            print(f"{names} no longer say what the code says; run: python -m tools.docs.reference", file=sys.stderr)
+        return int(bool(stale))
+    FOLDER.mkdir(exist_ok=True)
+    for name in stale:
+        (FOLDER / f"{name}.md").write_text(pages[name], encoding="utf-8")
+    return 0
+
+
+def jobs() -> str:
+    """The two message formats and the rules."""
+    parts = [
+        "# Job messages\n",
+        "Two formats are accepted everywhere and told apart by their fields. Unknown fields are errors. "
+        "`respray run JOB.json` takes either from a file.\n",
+        "## Palette job\n",
+        *_example("palette.json"),
+        *_model(messages.PaletteMessage),
+        "### Items\n",
+        *_model(messages.PaletteItem),
+        "## Rule job\n",
+        *_example("rules.json"),
+        *_model(messages.RuleMessage),
+        "### Rules of a rule job\n",
+        *_model(messages.RuleEntry),
+        "## Options\n",
+        "Both formats take `options`.\n",
+        *_model(messages.Options),
+        "## Rules\n",
+        f"`action` and `value`, or `type` and `params`, with one of: {', '.join(f'`{name}`' for name in RULE_NAMES)}.\n",
+    ]
+    for name in RULE_NAMES:
+        kind = getattr(request, name.capitalize())
+        parts += [f"### {name}\n", _doc(kind), *_table(kind, skip=("rule",))]
+    return "\n".join(parts)
+
+
+def settings() -> str:
+    """Every environment variable."""
+    lines = [
+        "# Settings\n",
+        "Environment variables, or a file `.env` in the working folder (the environment wins). Several spellings of one setting are the "
+        "same; set to different values they are an error that names both. An empty value counts as not set.\n",
+        "| variable | other spellings | accepted | default |",
+        "|---|---|---|---|",
+    ]
+    for field in Settings.model_fields.values():
+        first, *others = spellings(field)
+        lines.append(f"| `{first}` | {', '.join(f'`{name}`' for name in others)} | {_accepted(field)} | {_default(field)} |")
+    return "\n".join([*lines, ""])
+
+
+def commands() -> str:
+    """`--help` of every command."""
+    app = typer.main.get_command(build_app())
+    parts = ["# Commands\n"]
+    for name, command in sorted(app.commands.items()):  # type: ignore[attr-defined]
+        parts += [f"## respray {name}\n", *_help(f"respray {name}", command)]
+        for child_name, child in sorted(getattr(command, "commands", {}).items()):
+            parts += [f"### respray {name} {child_name}\n", *_help(f"respray {name} {child_name}", child)]
+    return "\n".join(parts)
+
+
+def models() -> str:
+    """The models that MODEL_NAME can name."""
+    lines = ["# Models\n", "`MODEL_NAME` is one of these, from `respray/weights/model_presets.yaml`.\n"]
+    lines += ["| name | what | weights | precision | VRAM |", "|---|---|---|---|---|"]
+    for preset in load_presets().values():
+        weights = preset.weights
+        origin = f"`{weights.folder}`" if weights.folder else f"[{weights.repository}](https://huggingface.co/{weights.repository})"
+        memory = f"{preset.vram_gb:g} GB" if preset.vram_gb else "CPU"
+        lines.append(f"| `{preset.name}` | {preset.description} | {origin} | {preset.precision} | {memory} |")
+    return "\n".join([*lines, ""])
+
+
+def metrics() -> str:
+    """The worker's own metrics."""
+    lines = ["# Metrics\n", "What a worker serves at `/metrics` on `HEALTH_PORT`. Triton serves its own (`nv_...`) on port 8002.\n"]
+    lines += ["| metric | type | what |", "|---|---|---|"]
+    for family in Metrics().registry.collect():
+        suffix = "_total" if family.type == "counter" else ""
+        lines.append(f"| `{family.name}{suffix}` | {family.type} | {family.documentation} |")
+    return "\n".join([*lines, ""])
+
+
+def _help(name: str, command: Any) -> list[str]:
+    context = command.make_context(name, [], resilient_parsing=True)
+    lines = [f"{command.help or ''}\n"]
+    records = [record for parameter in command.params if (record := parameter.get_help_record(context)) is not None]
+    # Defaults that lie in the checkout are shown as seen from it: the page must not say whose machine made it.
+    shown = [(option, text.replace(f"{ROOT}/", "")) for option, text in records]
+    if shown:
+        lines += ["| option | what |", "|---|---|", *(f"| `{_cell(option)}` | {_cell(text)} |" for option, text in shown), ""]
+    return lines
+
+
+def _example(name: str) -> list[str]:
+    text = (ROOT / "demo" / "jobs" / name).read_text(encoding="utf-8").rstrip()
+    return ["```json", text, "```\n"]
+
+
+def _model(model: type[BaseModel]) -> list[str]:
+    return [_doc(model), *_table(model)]
+
+
+def _doc(model: type[BaseModel]) -> str:
+    return f"{inspect.cleandoc(model.__doc__ or '')}\n"
+
+
+def _table(model: type[BaseModel], skip: tuple[str, ...] = ()) -> list[str]:
+    lines = ["| field | accepted | default |", "|---|---|---|"]
+    for name, field in model.model_fields.items():
+        if name not in skip:
+            lines.append(f"| `{field.alias or name}` | {_accepted(field)} | {_default(field)} |")
+    return [*lines, ""]
+
+
+def _accepted(field: FieldInfo) -> str:
+    """Type and constraints, in words that the schema has: no second description to keep true."""
+
+    if "SecretStr" in str(field.annotation):
+        return "secret"
+    annotation: Any = field.annotation
+    for entry in field.metadata:
+        annotation = Annotated[annotation, entry]
+    return _describe(TypeAdapter(annotation).json_schema(mode="validation"))
+
+
+def _describe(schema: dict[str, Any]) -> str:
+    definitions = schema.get("$defs", {})
+    if "$ref" in schema:
+        return f"object ({schema['$ref'].rsplit('/', 1)[-1]})"
+    if "anyOf" in schema:
+        return " or ".join(_describe({**option, "$defs": definitions}) for option in schema["anyOf"] if option.get("type") != "null")
+    if "enum" in schema or "const" in schema:
+        return ", ".join(f"`{value}`" for value in schema.get("enum", [schema.get("const")]))
+    kind = {
+        "number": "number",
+        "integer": "whole number",
+        "string": "text",
+        "boolean": "`true` or `false`",
+        "object": "object",
+        "array": "list",
+    }
+    words = kind.get(schema.get("type", ""), "any")
+    limits = {
+        "minimum": "≥",
+        "exclusiveMinimum": ">",
+        "maximum": "≤",
+        "exclusiveMaximum": "<",
+        "minLength": "length ≥",
+        "maxLength": "length ≤",
+    }
+    limits |= {"minItems": "at least", "maxItems": "at most", "minProperties": "at least", "maxProperties": "at most"}
+    bounds = [f"{sign} {schema[name]}" for name, sign in limits.items() if name in schema]
+    if "pattern" in schema:
+        bounds.append(f"`{schema['pattern']}`".replace("|", "\\|"))
+    if isinstance(schema.get("items"), dict) and schema["items"]:
+        words += f" of {_describe({**schema['items'], '$defs': definitions})}"
+    return " ".join([words, *bounds])
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    default = field.default
+    if default is None or isinstance(default, (SecretStr, BaseModel)) or default == "":
+        return ""
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    return f"`{default}`"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
