@@ -12,12 +12,12 @@ import pytest
 from orchestrator.errors import AccessDenied, Conflict, NotFound, StorageError, TooLarge
 from orchestrator.storage import Expect, Storage
 from orchestrator.storage.folder import FolderStorage
-from orchestrator.storage.retry import Retry
 from orchestrator.storage.s3 import S3Options, S3Storage
+from respray.retry import Retry, full_jitter
 from tests.faults.chaos import ChaosProxy
 from tests.faults.processes import ACCESS, BUCKET, SECRET, S3Server
 
-QUICK = Retry(attempts=12, base=0.005, cap=0.05)
+QUICK = Retry(attempts=12, wait=full_jitter(base=0.005, cap=0.05))
 
 
 def s3(url: str, **options: object) -> S3Storage:
