@@ -23,9 +23,9 @@ from orchestrator.storage.threads import AsyncStorage
 log = logging.getLogger(__name__)
 
 PREFIX = "leases/"
-WATCHED = 4
+WATCHED_RECORDS = 4
 """Records of others that a worker watches: so many neighbours may die together and still be noticed at once."""
-_MOST, _BYTES = 10_000, 1 << 20
+_MAX_RECORDS, _MAX_RECORD_BYTES = 10_000, 1 << 20
 
 
 class _Record(BaseModel):
@@ -96,13 +96,13 @@ class HeldLeases:
             self._written = False
 
     async def _look(self) -> None:
-        others = [key for key in await self._storage.keys(self._folder, _MOST) if key != self._key]
+        others = [key for key in await self._storage.keys(self._folder, _MAX_RECORDS) if key != self._key]
         around = [key for key in others if key > self._key] + [key for key in others if key < self._key]
-        watched = around[:WATCHED]
+        watched = around[:WATCHED_RECORDS]
         self._seen = {key: seen for key, seen in self._seen.items() if key in watched}
         for key in watched:
             try:
-                data, stat = await self._storage.read(key, _BYTES)
+                data, stat = await self._storage.read(key, _MAX_RECORD_BYTES)
             except NotFound:
                 continue
             before = self._seen.get(key)

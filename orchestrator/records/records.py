@@ -32,8 +32,8 @@ from respray.observe.redaction import Redactor
 JSON = "application/json"
 OWED_PREFIX = "callbacks-owed/"
 FAILED_PREFIX = "failed/"
-MOST_OWED = 10_000
-MOST_RECORDS = 50_000
+MAX_MARKERS = 10_000
+MAX_RECORDS_PER_JOB = 50_000
 """Records of one job that are looked at for a marker that does not name its items."""
 Status = Literal["completed", "failed"]
 CallbackState = Literal["owed", "delivered", "refused", "gone", "expired"]
@@ -148,7 +148,7 @@ class Records:
     async def load(self, key: str) -> tuple[ItemRecord, Stat] | tuple[None, Stat | None]:
         """A record and what it was stored as; an unreadable one counts as not there (and will be replaced)."""
         try:
-            data, stat = await self._storage.read(key, limits.MANIFEST_BYTES)
+            data, stat = await self._storage.read(key, limits.MAX_RECORD_BYTES)
         except NotFound:
             return None, None
         try:
@@ -171,7 +171,7 @@ class Records:
         """Keys of the item records that a marker speaks of, there or not."""
         if marker.items:
             return [record_key(marker.prefix, idx) for idx in marker.items]
-        listed = await self._storage.keys(f"{marker.prefix}manifest/", MOST_RECORDS)
+        listed = await self._storage.keys(f"{marker.prefix}manifest/", MAX_RECORDS_PER_JOB)
         return [key for key in listed if re.fullmatch(r"[0-9]+\.json", key.rsplit("/", 1)[-1])]
 
     async def mark_owed(self, job: Job) -> Marker:
@@ -193,12 +193,12 @@ class Records:
 
     async def markers(self) -> list[str]:
         """Keys of the markers of jobs that may owe callbacks."""
-        return await self._storage.keys(OWED_PREFIX, MOST_OWED)
+        return await self._storage.keys(OWED_PREFIX, MAX_MARKERS)
 
     async def marker(self, key: str) -> Marker | None:
         """Read one marker; None when it has just been removed or cannot be read."""
         try:
-            return Marker.model_validate_json((await self._storage.read(key, limits.MANIFEST_BYTES))[0])
+            return Marker.model_validate_json((await self._storage.read(key, limits.MAX_RECORD_BYTES))[0])
         except (NotFound, ValidationError):
             return None
 

@@ -12,6 +12,8 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
+from opentelemetry.trace import SpanKind
+
 from orchestrator.callbacks.client import event_id
 from orchestrator.callbacks.deliverer import Deliverer, Tracked
 from orchestrator.errors import AccessDenied, Conflict, InternalError, NotFound, PhotoRefused, ResprayError, Superseded, TooLarge
@@ -20,20 +22,23 @@ from orchestrator.jobs.job_types import Item, Job
 from orchestrator.records.records import CallbackRecord, ItemRecord, Marker, Records, StoredFile, record_key
 from orchestrator.storage.base import Expect, Stat
 from orchestrator.storage.threads import AsyncStorage
-from orchestrator.worker.backend import PipelineGate
+from orchestrator.worker.backend import ThrottledBackend
 from respray.contract.request import PhotoReport
 from respray.imaging.decode import PhotoInfo, inspect
 from respray.imaging.encode import check_sides
 from respray.imaging.errors import ImageError
+from respray.observe.log_context import log_place
 from respray.observe.metrics import Metrics
+from respray.observe.tracing import mark_failed, photo_context, span
 
 log = logging.getLogger(__name__)
 
-MOST_LISTED = 50_000
-MOST_SHARED = 16
+MAX_LISTED_KEYS = 50_000
+"""Keys of one job that are looked up at once when it begins; of a job with more, each key is asked for."""
+MAX_SHARED_ATTACHMENTS = 16
 """Attachments that are kept for several items of a job, the most used ones; others are fetched each time. Bounds a job's memory."""
-TWIN_PATIENCE = 15.0
-"""Seconds that an item waits for the record of a twin that has stored one of its files."""
+TWIN_PATIENCE_SECONDS = 15.0
+"""How long an item waits for the record of a twin that has stored one of its files."""
 STAGES = ("download", "decode", "segment", "matte", "apply", "encode", "preview", "upload", "total")
 
 
@@ -75,22 +80,22 @@ class _Run:
         return record_key(self.state.job.prefix, self.item.idx)
 
 
-class ItemFlow:
+class ItemRunner:
     """Works on items; one instance per worker."""
 
     def __init__(
-        self, storage: AsyncStorage, records: Records, gate: PipelineGate, *, deliverer: Deliverer, metrics: Metrics, worker: str
+        self, storage: AsyncStorage, records: Records, backend: ThrottledBackend, *, deliverer: Deliverer, metrics: Metrics, worker: str
     ) -> None:
-        self._storage, self._records, self._gate = storage, records, gate
+        self._storage, self._records, self._backend = storage, records, backend
         self._deliverer, self._metrics, self._worker = deliverer, metrics, worker
 
     async def begin(self, job: Job, attempt: int, final: bool, slots: int, refused: ResprayError | None = None) -> JobState:
         """Look at what is stored of this job already. See JobState for the arguments."""
         prefixes = (job.prefix, keys.previews_prefix(job.user_id, job.job_id), keys.masks_prefix(job.user_id, job.job_id))
-        found = await asyncio.gather(*(self._storage.keys(prefix, MOST_LISTED) for prefix in prefixes))
-        complete = all(len(part) < MOST_LISTED for part in found)
+        found = await asyncio.gather(*(self._storage.keys(prefix, MAX_LISTED_KEYS) for prefix in prefixes))
+        complete = all(len(part) < MAX_LISTED_KEYS for part in found)
         uses = Counter(key for item in job.items for key in set(item.attachment_keys))
-        several = frozenset(key for key, count in uses.most_common(MOST_SHARED) if count > 1)
+        several = frozenset(key for key, count in uses.most_common(MAX_SHARED_ATTACHMENTS) if count > 1)
         listed = frozenset(key for part in found for key in part) if complete else None
         return JobState(job, attempt, final, listed, asyncio.Semaphore(slots), several, refused=refused)
 
@@ -99,6 +104,25 @@ class ItemFlow:
 
         Raises Superseded, and retryable errors unless this is the final attempt; everything else becomes a failed record.
         """
+        job = state.job
+        attributes: dict[str, str | int] = {
+            "respray.job_id": job.job_id,
+            "respray.user_id": job.user_id,
+            "respray.idx": item.idx,
+            "respray.attempt": state.attempt,
+            "respray.concepts": len(item.request.concepts),
+        }
+        with (
+            log_place(job.job_id, item.idx),
+            # The root of a photo's work in one attempt.
+            span("item", attributes, SpanKind.CONSUMER, photo_context(job.prefix, item.idx)) as opened,
+        ):
+            tracked = await self._run(state, item)
+            if tracked.record.status != "completed":
+                mark_failed(opened, tracked.record.error)
+            return tracked
+
+    async def _run(self, state: JobState, item: Item) -> Tracked:
         began = time.monotonic()
         key = record_key(state.job.prefix, item.idx)
         record, stat = (None, None) if state.absent(key) else await self._records.load(key)
@@ -131,7 +155,7 @@ class ItemFlow:
         photo, *attachments = await asyncio.gather(self._photo(item), *(self._attachment(state, key) for key in item.attachment_keys))
         run.timings["download"] = time.monotonic() - clock
         async with state.slots:
-            report, files = await self._gate.infer(photo, item.request, attachments)
+            report, files = await self._backend.infer(photo, item.request, attachments)
         del photo, attachments  # a job's memory is what its items in flight hold
         run.timings.update(report.timings)
         clock = time.monotonic()
@@ -171,7 +195,7 @@ class ItemFlow:
 
     async def _photo(self, item: Item) -> bytes:
         """The photo, refused before any work where an output's format cannot hold a picture of its size."""
-        data, info = await self._fetch(item.input_key, limits.PHOTO_BYTES, item.request.max_megapixels)
+        data, info = await self._fetch(item.input_key, limits.MAX_PHOTO_BYTES, item.request.max_megapixels)
         try:
             for output in item.request.outputs:
                 check_sides(output.format, info.width, info.height)
@@ -182,22 +206,27 @@ class ItemFlow:
     async def _attachment(self, state: JobState, key: str) -> bytes:
         """A mask or texture. What several items of a job use is fetched once."""
         if key not in state.several:
-            return (await self._fetch(key, limits.MASK_BYTES, limits.ATTACHMENT_MEGAPIXELS))[0]
+            return (await self._fetch(key, limits.MAX_MASK_BYTES, limits.MAX_ATTACHMENT_MEGAPIXELS))[0]
         if key not in state.shared:
-            state.shared[key] = asyncio.ensure_future(self._fetch(key, limits.TEXTURE_BYTES, limits.ATTACHMENT_MEGAPIXELS))
+            state.shared[key] = asyncio.ensure_future(self._fetch(key, limits.MAX_TEXTURE_BYTES, limits.MAX_ATTACHMENT_MEGAPIXELS))
         return (await asyncio.shield(state.shared[key]))[0]
 
     async def _fetch(self, key: str, limit: int, megapixels: float) -> tuple[bytes, PhotoInfo]:
-        try:
-            data, _ = await self._storage.read(key, limit)
-            # In a thread: a file of many small blocks takes its time, and the loop renews the job's lease meanwhile.
-            return data, await asyncio.to_thread(inspect, data, megapixels, limit)
-        except ImageError as error:
-            raise PhotoRefused(f"{key}: {error}") from None
-        except (NotFound, TooLarge, AccessDenied) as error:
-            raise PhotoRefused(str(error)) from None
+        with span("download", {"respray.key": key}):
+            try:
+                data, _ = await self._storage.read(key, limit)
+                # In a thread: a file of many small blocks takes its time, and the loop renews the job's lease meanwhile.
+                return data, await asyncio.to_thread(inspect, data, megapixels, limit)
+            except ImageError as error:
+                raise PhotoRefused(f"{key}: {error}") from None
+            except (NotFound, TooLarge, AccessDenied) as error:
+                raise PhotoRefused(str(error)) from None
 
     async def _upload(self, run: _Run, key: str, data: bytes, media_type: str) -> StoredFile:
+        with span("upload", {"respray.key": key}):
+            return await self._store(run, key, data, media_type)
+
+    async def _store(self, run: _Run, key: str, data: bytes, media_type: str) -> StoredFile:
         """Store one file where nothing newer than this run is stored."""
         expect: Expect | Stat = Expect.NOTHING
         if not run.state.absent(key):
@@ -217,7 +246,7 @@ class ItemFlow:
 
         Raises _Adopt when it is of the same work, Superseded when it is of a newer version of the job; returns when none appears.
         """
-        deadline = time.monotonic() + TWIN_PATIENCE
+        deadline = time.monotonic() + TWIN_PATIENCE_SECONDS
         while time.monotonic() < deadline:
             record, stat = await self._records.load(run.record_key)
             if record is not None and stat is not None and stat != run.before:

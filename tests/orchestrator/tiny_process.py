@@ -18,7 +18,7 @@ SECONDS = float(sys.argv[2]) if len(sys.argv) > 2 else 0.0
 
 
 class _Pipeline(TinyPipeline):
-    """In place of `TritonPipeline`."""
+    """In place of `TritonBackend`."""
 
     def __init__(self, url: str, timeout: float) -> None:
         super().__init__(SECONDS)
@@ -26,7 +26,7 @@ class _Pipeline(TinyPipeline):
 
 def main() -> None:
     """Run until a signal."""
-    app.TritonPipeline = _Pipeline  # type: ignore[misc,assignment]
+    app.TritonBackend = _Pipeline  # type: ignore[misc,assignment]
     with command_context() as c:
         options = app.Options(store=sys.argv[1], triton_url="none:1")
         if c.settings.adapter == "runpod":
