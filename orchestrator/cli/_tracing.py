@@ -1,4 +1,4 @@
-"""Not a command: what runs before every command - OpenTelemetry traces where they are asked for.
+"""Not a command: OpenTelemetry traces where they are asked for, for the commands that work on photos.
 
 OpenTelemetry's variables are its own standard and read by its library; this module only looks whether the one that matters is set.
 """
@@ -6,30 +6,19 @@ OpenTelemetry's variables are its own standard and read by its library; this mod
 from __future__ import annotations
 
 import os
-import sys
-
-import typer
 
 from orchestrator.errors import SettingsError
 
 _ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
-# The commands that work on photos: the others start faster without importing what does.
-_WORKING = ("work", "run", "demo")
 
 
-def register(app: typer.Typer) -> None:
-    """Run before every command."""
+def set_up_tracing() -> None:
+    """Send traces where OTEL_EXPORTER_OTLP_ENDPOINT says. Raises SettingsError."""
+    if not os.environ.get(_ENDPOINT):
+        return
+    try:
+        from respray.observe.tracing import export_spans
 
-    @app.callback()
-    def start(context: typer.Context) -> None:
-        """Edit photos by concept: SAM3 on Triton, with queues, storage and callbacks around it."""
-        if context.invoked_subcommand not in _WORKING or "--help" in sys.argv:
-            return
-        if not os.environ.get(_ENDPOINT):
-            return
-        try:
-            from respray.observe.tracing import export_spans
-
-            export_spans()
-        except ImportError as error:
-            raise SettingsError(f"{_ENDPOINT} is set and {error.name} is missing: pip install 'respray[tracing]', or unset it") from None
+        export_spans()
+    except ImportError as error:
+        raise SettingsError(f"{_ENDPOINT} is set and {error.name} is missing: pip install 'respray[tracing]', or unset it") from None

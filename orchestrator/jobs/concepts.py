@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from orchestrator.jobs.messages import JobOptions
 from orchestrator.jobs.name_catalog import Catalog, unknown_name_message
 from orchestrator.jobs.problems import Problems
-from respray.catalog.catalog import Preset, free_text, is_ground, normalise
+from respray.catalog.preset import Preset, free_text, is_ground, normalise
+from respray.contract.errors import EditError
 from respray.contract.request import ConceptQuery
-from respray.editing.errors import EditError
 
 FLOOR = "floor"
 

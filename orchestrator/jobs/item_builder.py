@@ -11,7 +11,7 @@ from orchestrator.jobs.job_types import Item, Target
 from orchestrator.jobs.messages import JobOptions
 from orchestrator.jobs.name_catalog import unknown_name_message
 from orchestrator.jobs.problems import Problems
-from respray.catalog.catalog import normalise
+from respray.catalog.preset import normalise
 from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Remove
 
 

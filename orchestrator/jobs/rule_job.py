@@ -12,7 +12,7 @@ from orchestrator.jobs.messages import RuleMessage
 from orchestrator.jobs.name_catalog import Catalog, unknown_name_message
 from orchestrator.jobs.problems import Problems
 from orchestrator.jobs.rules import RuleBuilder, needs_alpha
-from respray.catalog.catalog import normalise
+from respray.catalog.preset import normalise
 from respray.contract.request import Edit
 
 

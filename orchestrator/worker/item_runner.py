@@ -23,10 +23,9 @@ from orchestrator.records.records import CallbackRecord, ItemRecord, Marker, Rec
 from orchestrator.storage.base import Expect, Stat
 from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.backend import ThrottledBackend
-from respray.contract.request import PhotoReport
-from respray.imaging.decode import PhotoInfo, inspect
-from respray.imaging.encode import check_sides
-from respray.imaging.errors import ImageError
+from respray.contract.errors import ImageError
+from respray.contract.photo_file import PhotoInfo, check_sides, inspect
+from respray.contract.report import PhotoReport
 from respray.observe.log_context import log_place
 from respray.observe.metrics import Metrics
 from respray.observe.tracing import mark_failed, photo_context, span
