@@ -85,6 +85,10 @@ class Retry:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> T:
         """The same for a coroutine."""
+
+        async def attempt() -> T:  # tenacity awaits coroutine functions only, and `work` may be a lambda
+            return await work()
+
         retrying = AsyncRetrying(
             stop=stop_after_attempt(self.attempts),
             wait=self._wait,
@@ -93,10 +97,11 @@ class Retry:
             sleep=sleep,
             reraise=True,
         )
-        return await retrying(work)
+        return await retrying(attempt)
 
     def _wait(self, state: RetryCallState) -> float:
-        return self.wait(state.attempt_number, _error(state))
+        # tenacity asks after the last attempt as well.
+        return self.wait(state.attempt_number, _error(state)) if state.attempt_number < self.attempts else 0.0
 
 
 def _before_sleep(on_retry: OnRetry) -> Callable[[RetryCallState], None]:

@@ -59,7 +59,7 @@ def resolve_concepts(
     for place, names in (("concepts", edited), ("protect", protected)):
         for name in names:
             other = seen.setdefault(normalise(name), name)
-            if other is not name:
+            if other != name:
                 problems.add(
                     place, f"{name!r} and {other!r} are the same concept; accepted is each concept once, either edited or protected"
                 )
