@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -71,13 +70,16 @@ class HeldLeases:
             self._changed.clear()
             try:
                 await self._write()
-                if time.monotonic() >= look:
-                    look = time.monotonic() + self._interval
+                if self._now() >= look:
+                    look = self._now() + self._interval
                     await self._look()
             except ResprayError as error:
                 log.warning("the record of leases could not be kept: %s", error)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), self._interval)
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
 
     async def close(self) -> None:
         """Take the record away; everything is settled."""
@@ -107,8 +109,8 @@ class HeldLeases:
                 continue
             before = self._seen.get(key)
             if before is None or before[0] != stat.etag:
-                self._seen[key] = (stat.etag, time.monotonic())
-            elif time.monotonic() - before[1] >= 4 * self._interval:
+                self._seen[key] = (stat.etag, self._now())
+            elif self._now() - before[1] >= 4 * self._interval:
                 await self._return(key, data)
 
     async def _return(self, key: str, data: bytes) -> None:

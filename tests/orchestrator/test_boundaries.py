@@ -256,7 +256,7 @@ def test_a_runpod_worker_that_could_not_open_tries_again_with_the_next_job(tmp_p
         settings = Settings(adapter="runpod", health_port=0)
         intake = runpod_module.RunpodIntake(settings, WorkerOptions(), Events(None), Metrics(), redactor=Redactor())
         answers = [await intake.handle({"id": "a", "input": palette_job(count=1)}) for _ in range(3)]
-        await intake._stack.aclose()
+        await intake.close()
         return answers
 
     first, second, third = asyncio.run(work())
