@@ -18,9 +18,11 @@ from orchestrator.jobs.name_catalog import Catalog
 from orchestrator.jobs.parser import parse_job
 from orchestrator.jobs.raw_message import RawMessage, Received, decode_message
 from orchestrator.records.records import ItemRecord, Records, callback_summary, manifest_of
+from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.dead_letters import DeadLetters
 from orchestrator.worker.handle import Handle, JobFailed, JobResult
-from orchestrator.worker.item_runner import ItemRunner, JobState
+from orchestrator.worker.item_runner import ItemRunner
+from orchestrator.worker.job_state import JobState, look_at_job
 from orchestrator.worker.refusals import refusal
 from respray.observe.events import Events
 from respray.observe.log_context import log_place
@@ -62,6 +64,7 @@ class JobRunner:
         self,
         *,
         catalog: Catalog,
+        storage: AsyncStorage,
         items: ItemRunner,
         records: Records,
         deliverer: Deliverer,
@@ -71,7 +74,8 @@ class JobRunner:
         concurrency: int,
         attempts: int,
     ) -> None:
-        self._catalog, self._items, self._records, self._deliverer = catalog, items, records, deliverer
+        self._catalog, self._storage, self._items = catalog, storage, items
+        self._records, self._deliverer = records, deliverer
         self._events, self._metrics = events, metrics
         self._dead_letters = DeadLetters(records, events, metrics)
         self._workers_api_url, self._concurrency, self._attempts = workers_api_url, concurrency, attempts
@@ -120,7 +124,7 @@ class JobRunner:
             if attempt > self._attempts
             else None
         )
-        state = await self._items.begin(job, attempt, delivery.final, slots, beyond)
+        state = await look_at_job(self._storage, job, attempt, delivery.final, slots, beyond)
         if job.callback_url is not None:
             # Under way while the first photos are; no record that owes a callback is written before it.
             state.marked = asyncio.create_task(self._records.mark_owed(job))

@@ -51,6 +51,7 @@ class Worker:
         self._metrics = metrics
         self._jobs = JobRunner(
             catalog=catalog,
+            storage=storage,
             items=ItemRunner(storage, records, backend, deliverer=deliverer, metrics=metrics, worker=name),
             records=records,
             deliverer=deliverer,

@@ -27,9 +27,10 @@ from orchestrator.service.open_worker import WorkerOptions
 from orchestrator.settings import Settings
 from orchestrator.storage.folder import FolderStorage
 from orchestrator.storage.threads import AsyncStorage
-from orchestrator.worker import item_runner as items
+from orchestrator.worker import downloads
 from orchestrator.worker.backend import AdaptiveLimit
-from orchestrator.worker.item_runner import MAX_SHARED_ATTACHMENTS, ItemRunner
+from orchestrator.worker.item_runner import ItemRunner
+from orchestrator.worker.job_state import MAX_SHARED_ATTACHMENTS, look_at_job
 from respray.contract.photo_file import inspect
 from respray.observe.events import Events
 from respray.observe.metrics import Metrics
@@ -99,7 +100,7 @@ def test_what_items_share_is_bounded(tmp_path: Path) -> None:
         async with tiny_worker(tmp_path, TinyPipeline()) as worker:
             records = Records(worker.storage, Redactor())
             items = ItemRunner(worker.storage, records, worker.backend, deliverer=worker.deliverer, metrics=Metrics(), worker="tester")
-            state = await items.begin(parse_job(message, load_catalog()), 1, True, 4)
+            state = await look_at_job(worker.storage, parse_job(message, load_catalog()), 1, True, 4)
             await asyncio.gather(*(items.run(state, item) for item in state.job.items))
             return len(state.shared)
 
@@ -133,7 +134,7 @@ def test_files_are_inspected_beside_the_event_loop(tmp_path: Path, monkeypatch: 
         threads.append(threading.current_thread())
         return inspect(*arguments)
 
-    monkeypatch.setattr(items, "inspect", spied)
+    monkeypatch.setattr(downloads, "inspect", spied)
 
     async def work() -> None:
         async with tiny_worker(tmp_path) as worker:
