@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from operations.doctor import FAIL, PASS, WARN, Situation
+from respray.doctor import FAIL, PASS, WARN, Situation
 
 from orchestrator.cli import weights
 from orchestrator.errors import SettingsError
