@@ -168,11 +168,14 @@ class Deliverer:
         return await self._save(prefix, tracked, self.leased(callback))
 
     async def _send(self, prefix: str, tracked: Tracked) -> Tracked:
-        callback = tracked.record.callback
+        record, callback = tracked.record, tracked.record.callback
         assert callback is not None and self._client is not None
         if callback.state != "owed":
             return tracked
-        result = await self._tell(self._client, tracked.record.event())
+        event = CallbackEvent(
+            callback.url, callback.event_id, callback.idempotency_prefix, record.idx, record.callback_body(), record.attempt
+        )
+        result = await self._tell(self._client, event)
         attempts = callback.attempts + result.attempts
         wait = min(3600.0, 30.0 * 2 ** min(attempts // 4, 10)) if result.state == "owed" else 0.0
         changed = callback.model_copy(

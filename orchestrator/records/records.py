@@ -20,7 +20,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from orchestrator.callbacks.client import CallbackEvent
 from orchestrator.errors import NotFound
 from orchestrator.jobs import keys, limits
 from orchestrator.jobs.job_types import Job
@@ -94,13 +93,6 @@ class ItemRecord(Record):
         """The JSON of this item's callback (contract, section 2)."""
         body = {"idx": self.idx, "status": self.status, "output_key": self.output_key, "preview_key": self.preview_key, "error": self.error}
         return body | ({"outputs": self.outputs} if self.outputs_map else {})
-
-    def event(self) -> CallbackEvent:
-        """The callback that tells of this item; only for records that have one."""
-        assert self.callback is not None
-        return CallbackEvent(
-            self.callback.url, self.callback.event_id, self.callback.idempotency_prefix, self.idx, self.callback_body(), self.attempt
-        )
 
 
 class Marker(Record):
