@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 PACKAGE = "orchestrator.cli"
-# The commands that work on photos: only they have logs and traces to set up.
+# The commands that work on photos: only they have traces to send.
 WORKING = ("work", "run", "demo")
 Command = TyperCommand | TyperGroup
 
@@ -81,7 +81,7 @@ def build_app() -> typer.Typer:
         if context.invoked_subcommand in WORKING and "--help" not in sys.argv:
             from orchestrator.cli._tracing import set_up_tracing
 
-            set_up_tracing(context)
+            set_up_tracing()
 
     return app
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from respray.observe.escaping import lines, one_line
+from respray.observe.log_context import current_place
 from respray.observe.output import LineWriter
 from respray.observe.redaction import Redactor
 
@@ -13,14 +14,16 @@ OURS = ("orchestrator", "respray", "benchmarks", "tests")
 
 
 class _Formatter(logging.Formatter):
-    """Escapes and masks after formatting, so that arguments and tracebacks are covered too."""
+    """Adds the job and photo to the message, and masks secrets after formatting, so that arguments and tracebacks are covered too."""
 
     def __init__(self, redactor: Redactor) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
         self._redactor = redactor
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        return one_line(super().formatMessage(record))
+        # Handlers run where the line is logged, so this is the line's own place.
+        place = current_place()
+        return one_line(super().formatMessage(record) + (f" {place}" if place else ""))
 
     def formatException(self, ei: object) -> str:
         return "  " + lines(super().formatException(ei))  # type: ignore[arg-type]

@@ -22,6 +22,7 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from respray.contract.report import PhotoReport
 from respray.contract.request import PhotoRequest
+from respray.observe.tracing import request_headers
 from respray.triton.errors import PhotoError, ServerUnavailable, ServingError
 from respray.triton.packing import from_bytes, pack, unpack
 from respray.triton.statistics import ModelStatistics, parse
@@ -84,7 +85,12 @@ class PipelineClient:
         seconds = self.deadline if deadline is None else deadline
         try:
             answer = await self._client.infer(
-                MODEL, inputs, outputs=[InferRequestedOutput(name) for name in OUTPUTS], request_id=tag, client_timeout=seconds
+                MODEL,
+                inputs,
+                outputs=[InferRequestedOutput(name) for name in OUTPUTS],
+                request_id=tag,
+                headers=request_headers(),
+                client_timeout=seconds,
             )
         except InferenceServerException as error:
             raise self._translate(error, seconds) from error

@@ -58,7 +58,7 @@ def _python(project: Path, script: str, *arguments: str) -> str:
 _PARSE = """
 import sys, json
 from pathlib import Path
-from orchestrator.jobs.catalog import load_catalog
+from orchestrator.jobs.name_catalog import load_catalog
 from orchestrator.jobs.parser import parse_job
 palette = Path(sys.argv[2]) if len(sys.argv) > 2 else None
 job = parse_job(Path(sys.argv[1]).read_bytes(), load_catalog(palette), None)
@@ -99,7 +99,7 @@ from PIL import Image
 from respray.editing.apply import edit_photo
 from respray.contract.request import PhotoRequest
 from respray.editing.mask.select import Segments
-from orchestrator.jobs.catalog import load_catalog
+from orchestrator.jobs.name_catalog import load_catalog
 from orchestrator.jobs.parser import parse_job
 message = {"job_id": "f1", "user_id": "u", "concepts": {"wall": {"action": "fade", "value": 0.5}},
     "items": [{"idx": 0, "input_key": "inputs/u/f1/0.png", "output_key": "outputs/u/f1/0.png", "mask_keys": {"wall": "inputs/u/f1/m.png"}}]}

@@ -57,7 +57,7 @@ def jobs() -> str:
         *_model(messages.RuleEntry),
         "## Options\n",
         "Both formats take `options`.\n",
-        *_model(messages.Options),
+        *_model(messages.JobOptions),
         "## Rules\n",
         f"`action` and `value`, or `type` and `params`, with one of: {', '.join(f'`{name}`' for name in RULE_NAMES)}.\n",
     ]
