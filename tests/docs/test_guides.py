@@ -25,9 +25,8 @@ _BLOCK = re.compile(r'^```(\w+) title="([^"]+)"\n(.*?)^```$', re.MULTILINE | re.
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A copy of what a guide may change."""
-    for name in ("editing", "imaging", "orchestrator", "segmentation", "serving", "operations"):
+    for name in ("orchestrator", "respray"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "respray/weights/model_presets.yaml", tmp_path)
     return tmp_path
 
 
@@ -74,7 +73,7 @@ def test_preset(project: Path) -> None:
     assert request["protect"] == ["Plant"]
     listed = _python(project, "from orchestrator.cli.app import build_app; build_app()(['presets'], standalone_mode=False)")
     assert "garden: Gardens and terraces" in listed
-    broken = project / "editing" / "presets" / "garden.yaml"
+    broken = project / "respray" / "catalog" / "presets" / "garden.yaml"
     broken.write_text(broken.read_text().replace("prompts: [fence]", "prompt: [fence]"))
     done = subprocess.run([sys.executable, "-c", _PARSE, "job.json"], cwd=project, capture_output=True, text=True, check=False)
     assert done.returncode != 0 and "garden.yaml" in done.stderr and "Fence" in done.stderr

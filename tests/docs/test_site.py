@@ -25,7 +25,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built site."""
     pytest.importorskip("material", reason="the docs extra is not installed: pip install -e '.[docs]'")
     folder = tmp_path_factory.mktemp("site")
-    done = subprocess.run([ROOT / "scripts" / "build_docs.sh", "--site-dir", str(folder)], capture_output=True, text=True, check=False)
+    done = subprocess.run([ROOT / "tools" / "docs" / "build.sh", "--site-dir", str(folder)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,9 +17,9 @@ from orchestrator.jobs.rules import RULE_NAMES
 from orchestrator.settings import Settings, spellings
 from respray.contract import request
 from respray.observe.metrics import Metrics
-from respray.weights.model_presets import PRESETS_FILE, load_presets
+from respray.weights.model_presets import load_presets
 
-ROOT = PRESETS_FILE.parent
+ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "reference"
 
 
@@ -128,7 +129,7 @@ def _help(name: str, command: Any) -> list[str]:
 
 
 def _example(name: str) -> list[str]:
-    text = (ROOT / "demo" / "jobs" / name).read_text(encoding="utf-8").rstrip()
+    text = (ROOT / "respray" / "demo" / "jobs" / name).read_text(encoding="utf-8").rstrip()
     return ["```json", text, "```\n"]
 
 
