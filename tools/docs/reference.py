@@ -15,7 +15,7 @@ from orchestrator.cli.app import build_app
 from orchestrator.jobs import messages
 from orchestrator.jobs.rules import RULE_NAMES
 from orchestrator.settings import Settings, spellings
-from respray.contract import request
+from respray.contract import report, request
 from respray.observe.metrics import Metrics
 from respray.weights.model_presets import load_presets
 
@@ -26,7 +26,14 @@ FOLDER = ROOT / "docs" / "reference"
 def main(arguments: list[str] | None = None) -> int:
     """Write the pages; with `--check` write nothing, and return 1 where one is not what the code says."""
     check = "--check" in (sys.argv[1:] if arguments is None else arguments)
-    pages = {"jobs": jobs(), "settings": settings(), "commands": commands(), "models": models(), "metrics": metrics()}
+    pages = {
+        "jobs": jobs(),
+        "request": photo_request(),
+        "settings": settings(),
+        "commands": commands(),
+        "models": models(),
+        "metrics": metrics(),
+    }
     stale = [
         name for name, page in pages.items() if not (path := FOLDER / f"{name}.md").is_file() or path.read_text(encoding="utf-8") != page
     ]
@@ -69,6 +76,36 @@ def jobs() -> str:
     return "\n".join(parts)
 
 
+def photo_request() -> str:
+    """The JSON that crosses Triton: request and report."""
+    parts = [
+        "# Photo request and report\n",
+        "The two JSON documents of one photo, as `pipeline_bls` takes and gives them ([gRPC](grpc.md)). Unknown fields are errors. "
+        "A job message is not this: the orchestrator makes a request from it, with all ids resolved.\n",
+        "## Request\n",
+        *_model(request.PhotoRequest),
+        "### Concepts\n",
+        *_model(request.ConceptQuery),
+        "### Outputs\n",
+        *_model(request.Output),
+        "### Edits\n",
+        *_model(request.Edit),
+        f"`rule` is an object with a field `rule` ({', '.join(f'`{name}`' for name in RULE_NAMES)}) and the fields of that "
+        "[rule](jobs.md#rules).\n",
+        "## Report\n",
+        *_model(report.PhotoReport),
+    ]
+    answered: dict[str, type[BaseModel]] = {
+        "Concepts found": report.ConceptReport,
+        "Outputs edited": report.OutputReport,
+        "Edits measured": report.EditReport,
+        "Files returned": report.FileReport,
+    }
+    for title, kind in answered.items():
+        parts += [f"### {title}\n", *_model(kind)]
+    return "\n".join(parts)
+
+
 def settings() -> str:
     """Every environment variable."""
     lines = [
@@ -101,7 +138,7 @@ def models() -> str:
     lines += ["| name | what | weights | precision | VRAM |", "|---|---|---|---|---|"]
     for preset in load_presets().values():
         weights = preset.weights
-        origin = f"`{weights.folder}`" if weights.folder else f"[{weights.repository}](https://huggingface.co/{weights.repository})"
+        origin = "in the package" if weights.folder else f"[{weights.repository}](https://huggingface.co/{weights.repository})"
         memory = f"{preset.vram_gb:g} GB" if preset.vram_gb else "CPU"
         lines.append(f"| `{preset.name}` | {preset.description} | {origin} | {preset.precision} | {memory} |")
     return "\n".join([*lines, ""])
@@ -186,12 +223,17 @@ def _describe(schema: dict[str, Any]) -> str:
         "maxLength": "length ≤",
     }
     limits |= {"minItems": "at least", "maxItems": "at most", "minProperties": "at least", "maxProperties": "at most"}
-    bounds = [f"{sign} {schema[name]}" for name, sign in limits.items() if name in schema]
+    bounds = [f"{sign} {_number(schema[name])}" for name, sign in limits.items() if name in schema]
     if "pattern" in schema:
         bounds.append(f"`{schema['pattern']}`".replace("|", "\\|"))
     if isinstance(schema.get("items"), dict) and schema["items"]:
         words += f" of {_describe({**schema['items'], '$defs': definitions})}"
     return " ".join([words, *bounds])
+
+
+def _number(value: float) -> str:
+    """A bound, the same whether pydantic keeps it as 1 or as 1.0."""
+    return str(int(value)) if float(value).is_integer() else str(value)
 
 
 def _default(field: FieldInfo) -> str:
