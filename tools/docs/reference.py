@@ -84,25 +84,16 @@ def photo_request() -> str:
         "A job message is not this: the orchestrator makes a request from it, with all ids resolved.\n",
         "## Request\n",
         *_model(request.PhotoRequest),
-        "### Concepts\n",
-        *_model(request.ConceptQuery),
-        "### Outputs\n",
-        *_model(request.Output),
-        "### Edits\n",
-        *_model(request.Edit),
-        f"`rule` is an object with a field `rule` ({', '.join(f'`{name}`' for name in RULE_NAMES)}) and the fields of that "
-        "[rule](jobs.md#rules).\n",
-        "## Report\n",
-        *_model(report.PhotoReport),
     ]
-    answered: dict[str, type[BaseModel]] = {
-        "Concepts found": report.ConceptReport,
-        "Outputs edited": report.OutputReport,
-        "Edits measured": report.EditReport,
-        "Files returned": report.FileReport,
-    }
-    for title, kind in answered.items():
-        parts += [f"### {title}\n", *_model(kind)]
+    asked: tuple[type[BaseModel], ...] = (request.ConceptQuery, request.Output, request.Edit)
+    for kind in asked:
+        parts += [f"### {kind.__name__}\n", *_model(kind)]
+    rules = ", ".join(f"`{name}`" for name in RULE_NAMES)
+    parts += [f"`rule` is an object with a field `rule` ({rules}) and the fields of that [rule](jobs.md#rules).\n"]
+    parts += ["## Report\n", *_model(report.PhotoReport)]
+    answered: tuple[type[BaseModel], ...] = (report.ConceptReport, report.OutputReport, report.EditReport, report.FileReport)
+    for kind in answered:
+        parts += [f"### {kind.__name__}\n", *_model(kind)]
     return "\n".join(parts)
 
 
@@ -239,7 +230,7 @@ def _number(value: float) -> str:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
-    default = field.default
+    default = field.get_default(call_default_factory=True, validated_data={})
     if default is None or isinstance(default, (SecretStr, BaseModel)) or default == "":
         return ""
     if isinstance(default, bool):
