@@ -32,7 +32,7 @@ def test_the_client_edits_a_photo(tmp_path: Path, triton_url: str) -> None:
     assert done.returncode == 0, done.stderr
     (output,) = json.loads(done.stdout)["outputs"]
     (edit,) = output["edits"]
-    assert output["name"] == "sage" and edit["requested"] == "#7c9082" and edit["coverage"] > 0.05
+    assert output["name"] == "sage" and edit["requested"].lower() == "#7c9082" and edit["coverage"] > 0.05
     before, after = np.asarray(Image.open(PHOTO).convert("RGB")), np.asarray(Image.open(tmp_path / "edited.png"))
     assert after.shape == before.shape and (after != before).any()
 
