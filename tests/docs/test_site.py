@@ -92,7 +92,7 @@ def test_every_command_that_the_pages_show_exists() -> None:
 
 def test_every_file_that_the_pages_name_exists() -> None:
     folders = "benchmarks|deploy|docs|model_repository|models|orchestrator|respray|scripts|tests|tools|training"
-    pattern = re.compile(rf"`((?:{folders}|\\.github|\\.runpod)/[\\w./-]+)`")
+    pattern = re.compile(rf"`((?:{folders}|\.github|\.runpod)/[\w./-]+)`")
     # A guide also names what it adds; the log may name what has gone.
     pages = [path for path in PAGES if path.parent.name not in {"guides", "log"}]
     pages += [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs/reference/contract.md", ROOT / "docs/reference/grpc.md"]
