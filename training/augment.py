@@ -10,8 +10,8 @@ import colorsys
 import cv2
 import numpy as np
 
-from .sensor import srgb_decode, srgb_encode
-from .spec import CONCEPTS
+from training.scenes.scene_spec import CONCEPTS
+from training.scenes.sensor import srgb_decode, srgb_encode
 
 REPAINTED = tuple(CONCEPTS.index(c) for c in ("wall", "sofa", "bed", "curtain", "rug", "door", "cabinet", "chair"))
 # What is taken from one room into another, and what it may hide there.

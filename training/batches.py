@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from .augment import augment
-from .dataset import REGIONS, Cache
-from .model import IMAGE, MASK, PATCH
-from .spec import CONCEPTS
-from .vocabulary import build_tokenizer, encode, foreign_prompt, positive_prompt
+from training.augment import augment
+from training.dataset import REGIONS, Cache
+from training.model import IMAGE, MASK, PATCH
+from training.scenes.scene_spec import CONCEPTS
+from training.vocabulary import build_tokenizer, encode, foreign_prompt, positive_prompt
 
 MAX_INSTANCES = 8
 # Share of prompts that ask for something else, and of those that ask for a concept that other rooms show.

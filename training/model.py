@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from transformers import AttentionInterface, AttentionMaskInterface, Sam3Config, Sam3Model
 from transformers.masking_utils import create_bidirectional_mask, eager_mask
 
-from .vocabulary import build_tokenizer, save_tokenizer
+from training.vocabulary import build_tokenizer, save_tokenizer
 
 IMAGE, PATCH, WIDTH, QUERIES = 480, 16, 96, 32
 MASK = IMAGE // PATCH * 4

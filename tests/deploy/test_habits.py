@@ -1,4 +1,4 @@
-"""The files of the project's habits are what their readers (GitHub, pre-commit) accept, and each really refuses what it is there to refuse."""
+"""The files of the project's habits are what their readers (GitHub, pre-commit) accept, and each refuses what it is there to refuse."""
 
 from __future__ import annotations
 
