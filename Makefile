@@ -37,8 +37,9 @@ $(VENV)/.test: pyproject.toml scripts/setup_test_tools.sh | $(BIN)/python
 demo: $(VENV)/.demo  ## edit the demo photos through the real pipeline and print where to look
 	$(BIN)/respray demo
 
-lint: $(VENV)/.test  ## ruff
+lint: $(VENV)/.test  ## ruff, and the direction of imports
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports
 
 types: $(VENV)/.test  ## mypy
 	$(BIN)/mypy

@@ -30,7 +30,8 @@ import redis.asyncio
 from PIL import Image
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from respray.contract.request import FileReport, OutputReport, PhotoReport, PhotoRequest
+from respray.contract.report import FileReport, OutputReport, PhotoReport
+from respray.contract.request import PhotoRequest
 
 ROOT = Path(__file__).resolve().parents[1]
 USER = "scale"

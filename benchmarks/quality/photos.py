@@ -10,7 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from respray.contract.request import ConceptQuery, Edit, Output, PhotoReport, PhotoRequest, Recolor, Remove, Rule, Texture, Tone
+from respray.contract.report import PhotoReport
+from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor, Remove, Rule, Texture, Tone
 from respray.editing.apply import edit_photo
 from respray.editing.mask.select import Segments
 from respray.imaging.arrays import UInt8Array

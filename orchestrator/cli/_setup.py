@@ -26,6 +26,13 @@ TritonOption = Annotated[
 PaletteOption = Annotated[Path | None, typer.Option("--palette", help="Palette file of your own in place of the built-in one.")]
 
 
+def start_local_server(settings: Settings) -> contextlib.AbstractAsyncContextManager[str]:
+    """The embedded server, for workers that are given no TRITON_URL. Imported when it is needed: it is an extra of its own."""
+    from respray.launch.local_server import local_server
+
+    return local_server(settings)
+
+
 @dataclass(frozen=True)
 class Context:
     """A command's surroundings."""

@@ -1,32 +1,88 @@
-"""The `respray` command. Every module in `orchestrator.cli` with a `register(app)` is a command: adding one is adding one file."""
+"""The `respray` command. Every module beside this one with a `register(app)` is a command of its file's name.
+
+A command's module is imported when that command runs. The list of commands takes their one line each from the modules' docstrings.
+"""
 
 from __future__ import annotations
 
+import ast
 import importlib
 import pkgutil
 import sys
+from functools import cache
+from importlib import resources
+from typing import Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from orchestrator import cli as commands
-from orchestrator.errors import ResprayError
-from orchestrator.settings import load_settings
-from respray.observe.redaction import Redactor
+PACKAGE = "orchestrator.cli"
+# The commands that work on photos: only they have logs and traces to set up.
+WORKING = ("work", "run", "demo")
+Command = TyperCommand | TyperGroup
+
+
+class LazyGroup(TyperGroup):
+    """A group that imports the module of a command when the command is asked for.
+
+    Typer's contexts and formatters are of a click of its own without public names, hence the `Any`.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of the command modules."""
+        return list(command_names())
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Command | None:
+        """The command of this name, or None."""
+        return load_command(cmd_name) if cmd_name in command_names() else None
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The list in `respray --help`, without importing any command."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary(name)) for name in command_names()])
+
+
+@cache
+def command_names() -> tuple[str, ...]:
+    """All commands, in the order of their names."""
+    names = {module.name for module in pkgutil.iter_modules([str(resources.files(PACKAGE))])}
+    return tuple(sorted(name for name in names - {"app"} if not name.startswith("_")))
+
+
+@cache
+def load_command(name: str) -> Command:
+    """Import a command's module and build its command."""
+    holder = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    importlib.import_module(f"{PACKAGE}.{name}").register(holder)
+    command = typer.main.get_command(holder)
+    if isinstance(command, TyperGroup) and name in command.commands:
+        command = command.commands[name]
+    assert isinstance(command, Command)  # what typer makes
+    return command
+
+
+def summary(name: str) -> str:
+    """What a command does, in a line: its module's docstring behind the colon."""
+    text = (resources.files(PACKAGE) / f"{name}.py").read_text(encoding="utf-8")
+    line = (ast.get_docstring(ast.parse(text)) or "").splitlines()[0]
+    what = line.partition(": ")[2] or line
+    return what[:1].upper() + what[1:]
 
 
 def build_app() -> typer.Typer:
-    """The command line with all commands, in the order of their names."""
+    """The command line with all commands."""
     app = typer.Typer(
-        name="respray",
-        help="Edit photos by concept: SAM3 on Triton, with queues, storage and callbacks around it.",
-        no_args_is_help=True,
-        add_completion=False,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
+        name="respray", cls=LazyGroup, no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
     )
-    for module in sorted(pkgutil.iter_modules(commands.__path__), key=lambda m: m.name):
-        if not module.name.startswith("_"):
-            importlib.import_module(f"{commands.__name__}.{module.name}").register(app)
+
+    @app.callback()
+    def start(context: typer.Context) -> None:
+        """Edit photos by concept: SAM3 on Triton, with queues, storage and callbacks around it."""
+        if context.invoked_subcommand in WORKING and "--help" not in sys.argv:
+            from orchestrator.cli._tracing import set_up_tracing
+
+            set_up_tracing(context)
+
     return app
 
 
@@ -34,18 +90,29 @@ def main() -> None:
     """Run the command line; our own errors are one line on stderr and exit code 1, never a traceback."""
     try:
         build_app()()
-    except ResprayError as error:
-        print(f"respray: {_redactor().text(str(error))}", file=sys.stderr)
-        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        message = _own_message(error)
+        if message is None:
+            raise
+        print(f"respray: {message}", file=sys.stderr)
+        sys.exit(1)
 
 
-def _redactor() -> Redactor:
+def _own_message(error: Any) -> str | None:
+    """One sentence for an error of ours, without secrets; None for any other."""
+    from orchestrator.errors import ResprayError
+    from orchestrator.settings import load_settings
+    from respray.observe.redaction import Redactor
+
+    if not isinstance(error, ResprayError):
+        return None
     try:
-        return Redactor(load_settings().secrets())
+        redactor = Redactor(load_settings().secrets())
     except ResprayError:
-        return Redactor()
+        redactor = Redactor()
+    return redactor.text(str(error))
 
 
 if __name__ == "__main__":

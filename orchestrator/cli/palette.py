@@ -11,8 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.errors import SettingsError
-from respray.catalog.catalog import load_palette, textures
-from respray.editing.errors import EditError
+from respray.catalog.palette import load_palette
+from respray.catalog.texture import textures
+from respray.contract.errors import EditError
 
 
 def register(app: typer.Typer) -> None:

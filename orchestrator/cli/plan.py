@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestrator.errors import ResprayError
+from respray.planning.errors import PlanError
 from respray.planning.plan import Load, Plan, make_plan
 from respray.planning.stage_times import Price, StageTimes, measured, price_of, stated
-from respray.weights.errors import OperationsError
 
 
 def register(app: typer.Typer) -> None:
@@ -44,7 +44,7 @@ def register(app: typer.Typer) -> None:
                 times = dataclasses.replace(times, price=Price(price, price, "--price"))
             load = Load(images_per_day, concepts, rules, peak, job_images)
             answer = make_plan(load, times, cores=cores, concurrency=concurrency)
-        except OperationsError as error:
+        except PlanError as error:
             raise ResprayError(str(error)) from None
         if json:
             print(

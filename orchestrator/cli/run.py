@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli._setup import Context, PaletteOption, StoreOption, TritonOption, command_context
+from orchestrator.cli._setup import Context, PaletteOption, StoreOption, TritonOption, command_context, start_local_server
 from orchestrator.errors import ResprayError, SettingsError
 from orchestrator.jobs.catalog import load_catalog
 from orchestrator.jobs.parser import parse_job
-from orchestrator.service.open_worker import Options, open_worker
+from orchestrator.service.open_worker import WorkerOptions, open_worker
 from orchestrator.settings import require
 from orchestrator.worker.handle import JobResult
 
@@ -38,7 +38,8 @@ def register(app: typer.Typer) -> None:
         with command_context(adapter="local", batch_concurrency=concurrency) as context:
             try:
                 message = sys.stdin.buffer.read() if str(job) == "-" else _read(job)
-                result = asyncio.run(_run(context, message, Options(store, triton_url, palette, attempts=1)))
+                options = WorkerOptions(store, triton_url, palette, attempts=1, start_server=start_local_server)
+                result = asyncio.run(_run(context, message, options))
             except ResprayError as error:
                 context.events.emit("finish", status="failed", error=str(error))
                 raise
@@ -52,7 +53,7 @@ def _read(path: Path) -> bytes:
         raise SettingsError(f"the job file {path} cannot be read: {error.strerror}") from None
 
 
-async def _run(context: Context, message: bytes, options: Options) -> JobResult:
+async def _run(context: Context, message: bytes, options: WorkerOptions) -> JobResult:
     events = context.events
     require(context.settings, storage=options.store is None or options.store.startswith("s3://"), adapter=False)
     # A job that is no job is said at once, not after a server has started.

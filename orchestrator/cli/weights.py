@@ -11,7 +11,7 @@ import typer
 
 from orchestrator.errors import ResprayError
 from orchestrator.settings import Settings, load_settings
-from respray.launch.local_server import chosen_model
+from respray.launch.chosen_model import chosen_model
 from respray.weights import ensure as model_weights
 from respray.weights.engine_cache import engine_folder
 from respray.weights.errors import OperationsError

@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli._setup import PaletteOption, StoreOption, TritonOption, command_context
+from orchestrator.cli._setup import PaletteOption, StoreOption, TritonOption, command_context, start_local_server
 from orchestrator.errors import ResprayError
 from orchestrator.intake import open_intake
-from orchestrator.service.open_worker import Options
+from orchestrator.service.open_worker import WorkerOptions
 from orchestrator.service.session import run_session
 from orchestrator.settings import require
-from respray.launch.local_server import check_model
+from respray.launch.chosen_model import check_model
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Take jobs until SIGTERM. Events go to stdout, logs to stderr; /healthz, /readyz and /metrics on HEALTH_PORT."""
         with command_context(adapter=adapter, local_path=path) as c:
-            options = Options(store, triton_url, palette)
+            options = WorkerOptions(store, triton_url, palette, start_server=start_local_server)
             try:
                 require(c.settings, storage=store is None or store.startswith("s3://"), adapter=True)
                 check_model(c.settings)
@@ -44,8 +44,8 @@ def register(app: typer.Typer) -> None:
                     sys.argv = [sys.argv[0], *context.args]
                     RunpodIntake(c.settings, options, c.events, c.metrics, redactor=c.redactor).run()
                 else:
-                    intake = open_intake(c.settings)
-                    asyncio.run(run_session(c.settings, options, intake, c.events, c.metrics, redactor=c.redactor))
+                    take_jobs = open_intake(c.settings).run
+                    asyncio.run(run_session(c.settings, options, take_jobs, c.events, c.metrics, redactor=c.redactor))
             except ResprayError as error:
                 c.events.emit("finish", status="failed", error=str(error))
                 raise

@@ -19,7 +19,7 @@ from typing import Any
 from orchestrator.errors import ResprayError, SettingsError
 from orchestrator.intake.base import Throttle
 from orchestrator.service.health import Health, serve_health
-from orchestrator.service.open_worker import Options, open_worker, sweeping
+from orchestrator.service.open_worker import WorkerOptions, open_worker, sweeping
 from orchestrator.settings import Settings
 from orchestrator.worker.worker import Worker
 from respray.observe.events import Events
@@ -35,7 +35,7 @@ PROGRESS_EVERY = 2.0
 class RunpodIntake:
     """Runs the SDK until it ends."""
 
-    def __init__(self, settings: Settings, options: Options, events: Events, metrics: Metrics, *, redactor: Redactor) -> None:
+    def __init__(self, settings: Settings, options: WorkerOptions, events: Events, metrics: Metrics, *, redactor: Redactor) -> None:
         self._settings, self._options, self._events = settings, options, events
         self._metrics, self._redactor = metrics, redactor
         self._worker: asyncio.Task[Worker] | None = None

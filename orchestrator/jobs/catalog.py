@@ -1,6 +1,6 @@
 """What job messages may refer to by id: palette colours, textures, presets.
 
-The data belongs to `respray.catalog.catalog`; this is the parser's view of it.
+The data belongs to `respray.catalog`; this is the parser's view of it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import SettingsError
-from respray.catalog.catalog import Preset, load_palette, load_presets, textures
-from respray.editing.errors import EditError
+from respray.catalog.palette import load_palette
+from respray.catalog.preset import Preset, load_presets
+from respray.catalog.texture import textures
+from respray.contract.errors import EditError
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from orchestrator.jobs.job_types import Item, Job, Target
 from orchestrator.jobs.messages import Options, PaletteItem, PaletteMessage, RuleFields, RuleMessage
 from orchestrator.jobs.rules import AnyRule, RuleProblem, build_rule
 from orchestrator.jobs.validation_messages import MOST
-from respray.catalog.catalog import Preset, free_text, is_ground, normalise
+from respray.catalog.preset import Preset, free_text, is_ground, normalise
+from respray.contract.errors import EditError
 from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Remove
-from respray.editing.errors import EditError
 
 FLOOR = "floor"
 

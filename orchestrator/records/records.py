@@ -26,7 +26,7 @@ from orchestrator.jobs import keys, limits
 from orchestrator.jobs.job_types import Job
 from orchestrator.storage.base import Expect, Stat
 from orchestrator.storage.threads import AsyncStorage
-from respray.contract.request import PhotoReport
+from respray.contract.report import PhotoReport
 from respray.observe.redaction import Redactor
 
 JSON = "application/json"

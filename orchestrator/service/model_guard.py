@@ -15,8 +15,6 @@ from tritonclient.utils import InferenceServerException
 
 from orchestrator.errors import PipelineUnavailable, SettingsError
 from respray.contract import parameters
-from respray.weights.errors import OperationsError
-from respray.weights.model_presets import choose_preset, refuse_demo
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +45,8 @@ async def refuse_served_demo(url: str) -> None:
         log.warning("Triton at %s does not say which model it serves, so REQUIRE_REAL_MODEL cannot be checked", url)
         return
     if demo:
-        try:
-            refuse_demo(choose_preset("demo"), require_real_model=True)
-        except OperationsError as error:
-            raise SettingsError(f"TRITON_URL={url} serves the demo model: {error}") from None
+        raise SettingsError(
+            f"TRITON_URL={url} serves the demo model and REQUIRE_REAL_MODEL is on. Serve the real one: request access at "
+            "https://huggingface.co/facebook/sam3, and start the server with HF_TOKEN and MODEL_NAME=sam3. To try the demo anyway: "
+            "REQUIRE_REAL_MODEL=false."
+        )

@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.errors import ResprayError
+from orchestrator.errors import ResprayError, SettingsError
 from orchestrator.jobs.catalog import load_catalog
 from orchestrator.service.assembly import Parts, callback_client, make_worker
 from orchestrator.service.model_guard import refuse_served_demo
@@ -25,19 +25,32 @@ from respray.observe.redaction import Redactor
 
 log = logging.getLogger(__name__)
 
+ServerStarter = Callable[[Settings], contextlib.AbstractAsyncContextManager[str]]
+
 
 @dataclass(frozen=True)
-class Options:
-    """What a command adds to the settings. `store`: a folder or s3://bucket in place of the settings' bucket."""
+class WorkerOptions:
+    """What a command adds to the settings.
+
+    Attributes:
+        store: A folder or s3://bucket in place of the settings' bucket.
+        triton_url: host:port of a running Triton (gRPC), in place of TRITON_URL.
+        palette: A palette file of the user's own.
+        attempts: In place of JOB_ATTEMPTS.
+        start_server: Starts a Triton server where no address is given, and yields its address.
+    """
 
     store: str | None = None
     triton_url: str | None = None
     palette: Path | None = None
     attempts: int | None = None
+    start_server: ServerStarter | None = None
 
 
 @contextlib.asynccontextmanager
-async def open_worker(settings: Settings, options: Options, events: Events, metrics: Metrics, redactor: Redactor) -> AsyncIterator[Worker]:
+async def open_worker(
+    settings: Settings, options: WorkerOptions, events: Events, metrics: Metrics, redactor: Redactor
+) -> AsyncIterator[Worker]:
     """A worker that is ready: its store answers and Triton has its models loaded.
 
     Raises SettingsError (also where a real model is required and the server has the demo), StorageError, PipelineUnavailable.
@@ -52,8 +65,10 @@ async def open_worker(settings: Settings, options: Options, events: Events, metr
         storage = await stack.enter_async_context(AsyncStorage(open_storage(settings, options.store, retried)))
         await storage.wait_ready()
         if url is None:
+            if options.start_server is None:
+                raise SettingsError("missing setting: TRITON_URL; this worker starts no Triton server of its own")
             events.worker("loading", "starting the embedded Triton server")
-            url = await stack.enter_async_context(_embedded(settings))
+            url = await stack.enter_async_context(options.start_server(settings))
         pipeline = TritonPipeline(url, settings.pipeline_timeout)
         stack.push_async_callback(pipeline.close)
         parts = Parts(
@@ -94,17 +109,3 @@ async def sweeping(worker: Worker, interval: float) -> AsyncIterator[None]:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-
-
-@contextlib.asynccontextmanager
-async def _embedded(settings: Settings) -> AsyncIterator[str]:
-    """The embedded server over the demo model (or MODEL_NAME), for as long as the worker lives. Yields its gRPC address."""
-    from respray.launch.local_server import start_embedded  # needs the embedded extra
-    from respray.triton.embedded.watchdog import Keeper
-
-    server = await asyncio.to_thread(start_embedded, settings)
-    keeper = Keeper(server)
-    try:
-        yield server.grpc_url
-    finally:
-        await asyncio.to_thread(keeper.stop)

@@ -11,23 +11,24 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
-from orchestrator.intake.base import Intake
 from orchestrator.service.health import Health, serve_health
-from orchestrator.service.open_worker import Options, open_worker, sweeping
+from orchestrator.service.open_worker import WorkerOptions, open_worker, sweeping
 from orchestrator.settings import Settings
+from orchestrator.worker.worker import Worker
 from respray.observe.events import Events
 from respray.observe.metrics import Metrics
 from respray.observe.redaction import Redactor
 
+TakeJobs = Callable[[Worker, asyncio.Event], Awaitable[None]]
 log = logging.getLogger(__name__)
 
 
 async def run_session(
-    settings: Settings, options: Options, intake: Intake, events: Events, metrics: Metrics, *, redactor: Redactor
+    settings: Settings, options: WorkerOptions, take_jobs: TakeJobs, events: Events, metrics: Metrics, *, redactor: Redactor
 ) -> None:
-    """Work until the intake ends or a signal comes."""
+    """Work until the intake ends or a signal comes. `take_jobs` is the `run` of an intake."""
     events.connection("connected")
     events.worker("initializing", f"intake {settings.adapter}")
     stop, health = asyncio.Event(), Health()
@@ -40,7 +41,7 @@ async def run_session(
             health.worker = worker
             events.worker("ready", f"taking jobs; probes on port {port}")
             try:
-                await intake.run(worker, stop)
+                await take_jobs(worker, stop)
             finally:
                 health.stop()
                 events.worker("cleaning_up", f"{worker.busy} job(s) under way")

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from orchestrator.errors import OutOfMemory, PhotoRefused, PipelineFailed, PipelineUnavailable
-from respray.contract.request import PhotoReport, PhotoRequest
+from respray.contract.report import PhotoReport
+from respray.contract.request import PhotoRequest
 from respray.observe.events import Events
 from respray.observe.metrics import Metrics
 from respray.triton.client import PipelineClient

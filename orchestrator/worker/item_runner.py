@@ -21,10 +21,9 @@ from orchestrator.records.records import CallbackRecord, ItemRecord, Marker, Rec
 from orchestrator.storage.base import Expect, Stat
 from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.backend import PipelineGate
-from respray.contract.request import PhotoReport
-from respray.imaging.decode import PhotoInfo, inspect
-from respray.imaging.encode import check_sides
-from respray.imaging.errors import ImageError
+from respray.contract.errors import ImageError
+from respray.contract.photo_file import PhotoInfo, check_sides, inspect
+from respray.contract.report import PhotoReport
 from respray.observe.metrics import Metrics
 
 log = logging.getLogger(__name__)

@@ -1,6 +1,6 @@
-"""What one photo's work is, and what came of it: the types that the orchestrator and the Triton pipeline share.
+"""What one photo's work is, as the orchestrator asks it of the Triton pipeline. Travels as JSON.
 
-Both travel as JSON. Ids (palette, texture, preset) are resolved by the orchestrator before a request is built, so that an
+Ids (palette, texture, preset) are resolved by the orchestrator before a request is built, so that an
 unknown id is refused before anything is downloaded; the pipeline sees only resolved values and attachment indices.
 """
 
@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from respray.contract.base import StrictModel
 
 # Which of the network's answers an object's matte is made from.
 ObjectSource = Literal["instances", "region"]
@@ -17,13 +19,7 @@ ObjectSource = Literal["instances", "region"]
 Repeats = Annotated[float, Field(ge=-1000.0, le=1000.0, allow_inf_nan=False)]
 
 
-class Strict(BaseModel):
-    """Base of all boundary types: unknown fields are errors, values are validated, instances are immutable."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Recolor(Strict):
+class Recolor(StrictModel):
     """Lay a new colour on a surface and keep its own light and shadow.
 
     `color` is sRGB `#rrggbb`; `label` is what the user wrote (a palette id or the hex); `strength` blends with the photo.
@@ -35,7 +31,7 @@ class Recolor(Strict):
     strength: float = Field(default=1.0, ge=0.0, le=1.0)
 
 
-class Tone(Strict):
+class Tone(StrictModel):
     """Photographic adjustment inside the matte; every value in -1..1, 0 changes nothing."""
 
     rule: Literal["tone"] = "tone"
@@ -46,7 +42,7 @@ class Tone(Strict):
     exposure: float = Field(default=0.0, ge=-1.0, le=1.0)
 
 
-class Texture(Strict):
+class Texture(StrictModel):
     """Lay a material on a surface in perspective, keeping light and shadow.
 
     Exactly one of `texture` (catalogue id) and `attachment` (index of an attached image file) is given. `size_m` is the width
@@ -65,7 +61,7 @@ class Texture(Strict):
     camera_height_m: float = Field(default=1.5, gt=0.1, le=10.0)
 
 
-class Remove(Strict):
+class Remove(StrictModel):
     """Take the concept out: `transparent` (alpha), `inpaint` (filled from its surroundings), or a flat `background` colour."""
 
     rule: Literal["remove"] = "remove"
@@ -76,7 +72,7 @@ class Remove(Strict):
 Rule = Annotated[Recolor | Tone | Texture | Remove, Field(discriminator="rule")]
 
 
-class ConceptQuery(Strict):
+class ConceptQuery(StrictModel):
     """One concept to find in the photo.
 
     `prompts` are the words SAM3 is asked for (their regions are united); `kind` says how overlaps are resolved (objects lie above
@@ -91,19 +87,19 @@ class ConceptQuery(Strict):
     priority: int = 0
     threshold: float = Field(default=0.5, ge=0.0, le=1.0)
     mask_attachment: int | None = Field(default=None, ge=0)
-    complement_of: list[str] = []
+    complement_of: list[str] = Field(default_factory=list)
     aid: bool = False
     implied: bool = False
 
 
-class Edit(Strict):
+class Edit(StrictModel):
     """One rule on one concept (by `ConceptQuery.name`)."""
 
     concept: str
     rule: Rule
 
 
-class Output(Strict):
+class Output(StrictModel):
     """One edited file: its edits in order, and how it is encoded (`quality` for JPEG and lossy WebP)."""
 
     name: str
@@ -112,76 +108,17 @@ class Output(Strict):
     quality: int = Field(default=92, ge=1, le=100)
 
 
-class PhotoRequest(Strict):
+class PhotoRequest(StrictModel):
     """Everything the pipeline needs to know about one photo. `preview_size` is in pixels (longest side); 0 writes none."""
 
     concepts: list[ConceptQuery] = Field(min_length=1)
-    protect: list[str] = []
+    protect: list[str] = Field(default_factory=list)
     outputs: list[Output] = Field(min_length=1)
     preview_size: int = Field(default=256, ge=0, le=4096)
     masks: bool = False
     feather: float = Field(default=0.0, ge=0.0, le=100.0)
     max_megapixels: float = Field(default=50.0, gt=0.0, le=200.0)
     missing_is_error: bool = False
-
-
-class ConceptReport(Strict):
-    """What was found: share of the photo covered, number of instances, best score, where the mask came from."""
-
-    name: str
-    found: bool
-    coverage: float
-    instances: int
-    score: float
-    source: Literal["sam3", "user", "complement"] = "sam3"
-
-
-class EditReport(Strict):
-    """Honest numbers about one edit; None where a rule has no such number.
-
-    Colours are sRGB hex of the median over the solid part of the matte, read as albedo (shading removed);
-    `delta_e` is CIEDE2000 between requested and measured.
-    """
-
-    concept: str
-    rule: str
-    requested: str | None = None
-    measured: str | None = None
-    delta_e: float | None = None
-    coverage: float = 0.0
-    clipped: float | None = None
-    out_of_gamut: float | None = None
-    shading_correlation: float | None = None
-    geometry_confidence: float | None = None
-    warnings: list[str] = []
-
-
-class OutputReport(Strict):
-    """One output's edits in the order in which they were applied."""
-
-    name: str
-    edits: list[EditReport]
-
-
-class FileReport(Strict):
-    """One returned file, in the order of `file_sizes`. `kind` says what it is; `name` the output or concept; instances count from 1."""
-
-    kind: Literal["output", "preview", "mask"]
-    name: str
-    instance: int = 0
-    media_type: str
-
-
-class PhotoReport(Strict):
-    """What the pipeline did to one photo. `timings` are seconds per stage: decode, segment, matte, apply, encode, preview."""
-
-    width: int
-    height: int
-    concepts: list[ConceptReport]
-    outputs: list[OutputReport]
-    files: list[FileReport]
-    timings: dict[str, float]
-    warnings: list[str] = []
 
 
 def needs_segmentation(concept: ConceptQuery) -> bool:

@@ -12,11 +12,12 @@ from typing import Any
 
 from orchestrator.errors import SettingsError
 from orchestrator.intake.local import LocalIntake
-from orchestrator.service.open_worker import Options, open_worker
+from orchestrator.service.open_worker import WorkerOptions, open_worker
 from orchestrator.settings import Settings
 from respray.demo.callback_receiver import CallbackReceiver
 from respray.demo.contact_sheet import EditLine, PhotoEntry
 from respray.demo.contact_sheet import write as write_sheet
+from respray.launch.local_server import local_server
 from respray.observe.events import Events
 from respray.observe.metrics import Metrics
 from respray.observe.redaction import Redactor
@@ -57,7 +58,7 @@ async def run_demo(
     settings = settings.model_copy(update={"model_name": "demo", "require_real_model_setting": False, "triton_url": None})
     store = _fresh_store(out)
     jobs = [_prepare(name, out, receiver.host) for name in JOBS]
-    options = Options(store=str(store), triton_url=triton_url, attempts=1)
+    options = WorkerOptions(store=str(store), triton_url=triton_url, attempts=1, start_server=local_server)
     async with open_worker(settings, options, events, Metrics(), redactor) as worker:
         events.connection("connected")
         events.worker("ready", f"{len(jobs)} jobs")

@@ -20,7 +20,7 @@ def run(situation: Situation) -> list[Finding]:
     try:
         from orchestrator.errors import SettingsError
         from orchestrator.settings import load_settings
-        from respray.launch.local_server import chosen_model
+        from respray.launch.chosen_model import chosen_model
         from respray.segmentation.spec import SPEC_FILE
         from respray.weights import ensure as weights
         from respray.weights.errors import OperationsError

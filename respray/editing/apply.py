@@ -10,23 +10,11 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from respray.catalog.catalog import is_ground
-from respray.contract.request import (
-    Edit,
-    EditReport,
-    FileReport,
-    ObjectSource,
-    Output,
-    OutputReport,
-    PhotoReport,
-    PhotoRequest,
-    Recolor,
-    Remove,
-    Rule,
-    Texture,
-    Tone,
-)
-from respray.editing.errors import ConceptNotFoundError, EditError, UnknownNameError
+from respray.catalog.preset import is_ground
+from respray.contract.errors import ConceptNotFoundError, EditError, UnknownNameError
+from respray.contract.photo_file import MEDIA_TYPES
+from respray.contract.report import EditReport, FileReport, OutputReport, PhotoReport
+from respray.contract.request import Edit, ObjectSource, Output, PhotoRequest, Recolor, Remove, Rule, Texture, Tone
 from respray.editing.fill.inpaint import Inpainter
 from respray.editing.mask.matte import Matte, unite
 from respray.editing.mask.overlap import resolve
@@ -41,7 +29,7 @@ from respray.editing.surface.illuminant import Light, photo_light
 from respray.editing.surface.surface import SOLID_ALPHA, Surface, surfaces
 from respray.editing.texture.lay import PhotoGeometry, TexturePainter, material_of
 from respray.imaging.arrays import BoolArray, UInt8Array
-from respray.imaging.encode import MEDIA_TYPES, encode, preview
+from respray.imaging.encode import encode, preview
 
 
 @dataclass(frozen=True)

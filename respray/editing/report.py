@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from respray.contract.request import EditReport, Remove, Rule
+from respray.contract.report import EditReport
+from respray.contract.request import Remove, Rule
 from respray.editing.core.color import LUMINANCE, decode_scene, delta_e_2000, hex_to_lab, linear_to_hex, linear_to_lab, to_display
 from respray.editing.surface.surface import Surface
 from respray.imaging.arrays import BoolArray, FloatArray, UInt8Array

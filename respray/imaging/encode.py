@@ -6,31 +6,16 @@ every reader.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import cv2
 import numpy as np
 
+from respray.contract.errors import ImageError
+from respray.contract.photo_file import ImageFormat, check_sides
 from respray.imaging.arrays import UInt8Array
-from respray.imaging.errors import ImageError
 from respray.imaging.png import encode_png
 
-ImageFormat = Literal["png", "jpeg", "webp"]
-MEDIA_TYPES: dict[str, str] = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
-# Pixels on a side: WebP has 14 bits for it; JPEG has 16, of which libjpeg leaves some aside (its JPEG_MAX_DIMENSION).
-LONGEST_SIDE: dict[str, int] = {"webp": 16_383, "jpeg": 65_500}
 PREVIEW_QUALITY = 85
 WHITE = 255
-
-
-def check_sides(format: str, width: int, height: int) -> None:
-    """Raise `ImageError` where a picture of `width` x `height` pixels is too long for `format`, naming the formats that can hold it."""
-    longest = max(width, height)
-    if longest <= LONGEST_SIDE.get(format, longest):
-        return
-    others = " or ".join(name for name in MEDIA_TYPES if longest <= LONGEST_SIDE.get(name, longest))
-    limit = f"a {format} file holds at most {LONGEST_SIDE[format]} pixels on a side"
-    raise ImageError(f"{limit}, and the image has {width} x {height}; ask for {others}, or send a smaller photo")
 
 
 def encode(image: UInt8Array, format: ImageFormat = "png", quality: int = 92) -> bytes:

@@ -2,34 +2,13 @@
 
 from __future__ import annotations
 
-import io
-
 import cv2
 import numpy as np
-from PIL import TiffImagePlugin
 
+from respray.contract.errors import ImageError
 from respray.imaging.arrays import UInt8Array
-from respray.imaging.errors import ImageError
 
-WIDTH_TAG, HEIGHT_TAG, BITS_TAG = 256, 257, 258
 SIXTEEN_TO_EIGHT = 1.0 / 257.0
-
-
-def tiff16_size(data: bytes) -> tuple[int, int] | None:
-    """(width, height) of a 16-bit colour TIFF, from its header alone; None where `data` is anything else."""
-    if data[:4] not in (b"II*\x00", b"MM\x00*"):
-        return None
-    try:
-        stream = io.BytesIO(data)
-        header = TiffImagePlugin.ImageFileDirectory_v2(stream.read(8))
-        stream.seek(header.next)
-        header.load(stream)
-        bits = header.get(BITS_TAG, (1,))
-        if set(bits) != {16} or len(bits) not in (3, 4):
-            return None
-        return int(header[WIDTH_TAG]), int(header[HEIGHT_TAG])
-    except Exception:  # a broken tag directory: not a TIFF that anybody could read
-        return None
 
 
 def decode_tiff16(data: bytes) -> UInt8Array:

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.settings import load_settings
+from respray.launch.chosen_model import chosen_model
 from respray.launch.gpus import Gpu
-from respray.launch.local_server import chosen_model
 from respray.segmentation.spec import SPEC_FILE, Attention
 from respray.triton.errors import HostError
 from respray.triton.repository.build_repository import ENGINE_SCRIPT

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from respray.planning.errors import PlanError
 from respray.planning.stage_times import StageTimes
-from respray.weights.errors import PlanError
 
 _DAY = 86_400.0
 # From the seed: 300 ms per concept and photo (A4000), 50 ms per rule and photo, 2 s of overhead per job.

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from respray.weights.errors import PlanError
+from respray.planning.errors import PlanError
 
 FILE = Path(str(resources.files("respray.planning"))) / "stage_times.yaml"
 _ON_CPU = ("decode", "matte")

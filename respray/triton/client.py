@@ -20,7 +20,8 @@ from tritonclient.grpc import InferInput, InferRequestedOutput
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
-from respray.contract.request import PhotoReport, PhotoRequest
+from respray.contract.report import PhotoReport
+from respray.contract.request import PhotoRequest
 from respray.triton.errors import PhotoError, ServerUnavailable, ServingError
 from respray.triton.packing import from_bytes, pack, unpack
 from respray.triton.statistics import ModelStatistics, parse

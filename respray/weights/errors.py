@@ -25,7 +25,3 @@ class DemoRefusedError(WeightsError):
 
 class VolumeLockError(WeightsError):
     """Another worker holds the volume for longer than this one wants to wait."""
-
-
-class PlanError(OperationsError):
-    """The plan was asked for something that cannot be computed."""

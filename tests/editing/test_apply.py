@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from respray.contract.errors import ConceptNotFoundError, EditError, UnknownNameError
 from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor, Remove, Tone, prompts_of
 from respray.editing.apply import edit_photo
-from respray.editing.errors import ConceptNotFoundError, EditError, UnknownNameError
 from respray.editing.mask.select import Segments, find
 from respray.editing.report import measure
 from respray.editing.surface.illuminant import photo_light

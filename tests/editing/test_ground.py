@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.quality.metrics import psnr
-from respray.catalog.catalog import is_ground
+from respray.catalog.preset import is_ground
 from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Remove
 from respray.editing.apply import edit_photo
 from respray.editing.fill.ground import far_border

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from respray.editing.errors import EditError
+from respray.contract.errors import EditError
 from respray.editing.fill.inpaint_onnx import find_inpainter
 
 onnx = pytest.importorskip("onnx")

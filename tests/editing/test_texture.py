@@ -7,10 +7,10 @@ import pytest
 from pydantic import ValidationError
 
 from benchmarks.quality.geometry import textures
+from respray.contract.errors import EditError, UnknownNameError
 from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Texture
 from respray.editing.apply import edit_photo
 from respray.editing.core.color import decode_srgb
-from respray.editing.errors import EditError, UnknownNameError
 from respray.editing.report import LEAST_CONFIDENCE
 from respray.editing.surface.illuminant import photo_light
 from respray.editing.surface.surface import surfaces

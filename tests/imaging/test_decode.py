@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from respray.imaging.decode import decode, decode_mask, inspect
+from respray.contract.errors import ImageError
+from respray.contract.photo_file import inspect
+from respray.imaging.decode import decode, decode_mask
 from respray.imaging.encode import encode, preview
-from respray.imaging.errors import ImageError
 
 
 def picture(width: int = 64, height: int = 48) -> np.ndarray:

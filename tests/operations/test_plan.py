@@ -10,9 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from orchestrator.cli.app import build_app
+from respray.planning.errors import PlanError
 from respray.planning.plan import UTILISATION, Load, make_plan
 from respray.planning.stage_times import Price, StageTimes, measured, price_of, stated
-from respray.weights.errors import PlanError
 
 _DOLLAR = Price(active=1.0, flex=1.0, source="test")
 _TIMES = StageTimes(

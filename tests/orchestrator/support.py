@@ -20,7 +20,8 @@ from orchestrator.storage.base import Storage
 from orchestrator.storage.folder import FolderStorage
 from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.worker import Worker
-from respray.contract.request import FileReport, PhotoReport, PhotoRequest
+from respray.contract.report import FileReport, PhotoReport
+from respray.contract.request import PhotoRequest
 from respray.observe.events import Events
 from respray.observe.metrics import Metrics
 from respray.observe.redaction import Redactor

@@ -23,14 +23,14 @@ from orchestrator.jobs.parser import parse_job
 from orchestrator.records.records import Records
 from orchestrator.service import health as health_module
 from orchestrator.service.health import Health, serve_health
-from orchestrator.service.open_worker import Options
+from orchestrator.service.open_worker import WorkerOptions
 from orchestrator.settings import Settings
 from orchestrator.storage.folder import FolderStorage
 from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker import item_runner as items
 from orchestrator.worker.backend import AdaptiveLimit
 from orchestrator.worker.item_runner import MOST_SHARED
-from respray.imaging.decode import inspect
+from respray.contract.photo_file import inspect
 from respray.observe.events import Events
 from respray.observe.metrics import Metrics
 from respray.observe.redaction import Redactor
@@ -253,7 +253,7 @@ def test_a_runpod_worker_that_could_not_open_tries_again_with_the_next_job(tmp_p
 
     async def work() -> list[dict[str, Any]]:
         settings = Settings(adapter="runpod", health_port=0)
-        intake = runpod_module.RunpodIntake(settings, Options(), Events(None), Metrics(), redactor=Redactor())
+        intake = runpod_module.RunpodIntake(settings, WorkerOptions(), Events(None), Metrics(), redactor=Redactor())
         answers = [await intake.handle({"id": "a", "input": palette_job(count=1)}) for _ in range(3)]
         await intake._stack.aclose()
         return answers

@@ -10,9 +10,9 @@ import pytest
 
 from orchestrator.jobs.catalog import load_catalog
 from orchestrator.jobs.parser import parse_job
+from respray.contract.errors import ConceptNotFoundError
 from respray.contract.request import PhotoRequest, prompts_of
 from respray.editing.apply import edit_photo
-from respray.editing.errors import ConceptNotFoundError
 from respray.imaging.decode import decode
 from tests.editing.rooms import segments, wall_photo
 from tests.orchestrator.support import palette_job

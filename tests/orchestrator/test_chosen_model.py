@@ -6,15 +6,16 @@ import re
 from pathlib import Path
 
 import pytest
-from operations.doctor import FAIL, PASS, WARN, Situation
+from respray.doctor import FAIL, PASS, WARN, Situation
 
 from orchestrator.cli import weights
 from orchestrator.errors import SettingsError
 from orchestrator.settings import load_settings
 from respray.doctor import model_files
 from respray.launch import preparation
-from respray.launch.local_server import PROJECT, check_model, find_graphs
+from respray.launch.chosen_model import check_model, find_graphs
 from respray.triton.repository.targets import target
+from tests.faults.processes import PROJECT
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
-from orchestrator.cli.app import build_app
+from orchestrator.cli.app import load_command
 from orchestrator.settings import load_settings
 from tests.orchestrator.support import palette_job, put_photos
 
@@ -48,7 +47,7 @@ def test_help_everywhere(tmp_path: Path, command: tuple[str, ...]) -> None:
 
 
 def test_top_looks_where_a_worker_answers() -> None:
-    top = typer.main.get_command(build_app()).commands["top"]  # type: ignore[attr-defined]
+    top = load_command("top")
     (worker,) = (parameter for parameter in top.params if parameter.name == "worker")
     assert worker.default == f"http://127.0.0.1:{load_settings({}, None).health_port}"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from orchestrator.storage import Expect, Stat
 from orchestrator.storage.folder import FolderStorage
-from respray.contract.request import FileReport, PhotoReport
+from respray.contract.report import FileReport, PhotoReport
 from tests.faults.receiver import Receiver
 from tests.orchestrator.support import TinyPipeline, palette_job, photo, put_photos, tiny_worker
 

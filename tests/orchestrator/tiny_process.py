@@ -28,14 +28,14 @@ def main() -> None:
     """Run until a signal."""
     app.TritonPipeline = _Pipeline  # type: ignore[misc,assignment]
     with command_context() as c:
-        options = app.Options(store=sys.argv[1], triton_url="none:1")
+        options = app.WorkerOptions(store=sys.argv[1], triton_url="none:1")
         if c.settings.adapter == "runpod":
             from orchestrator.intake.runpod import RunpodIntake
 
             sys.argv = sys.argv[:1] + sys.argv[3:]
             RunpodIntake(c.settings, options, c.events, c.metrics, redactor=c.redactor).run()
             return
-        asyncio.run(session.run_session(c.settings, options, open_intake(c.settings), c.events, c.metrics, redactor=c.redactor))
+        asyncio.run(session.run_session(c.settings, options, open_intake(c.settings).run, c.events, c.metrics, redactor=c.redactor))
 
 
 if __name__ == "__main__":

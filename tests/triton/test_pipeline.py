@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from respray.contract.request import PhotoReport, PhotoRequest
+from respray.contract.report import PhotoReport
+from respray.contract.request import PhotoRequest
 from respray.segmentation.spec import load_spec
 from respray.segmentation.tokenizer import PromptTokenizer
 from respray.triton.errors import PhotoError

@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from respray.editing.errors import EditError
+from respray.contract.errors import EditError
 from respray.imaging.arrays import BoolArray, UInt8Array
 
 # File names that are looked for in a model folder, and below its `inpaint` folder.

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from respray.contract.request import ConceptQuery, ConceptReport, ObjectSource, prompts_of
-from respray.editing.errors import EditError
+from respray.contract.errors import EditError
+from respray.contract.report import ConceptReport
+from respray.contract.request import ConceptQuery, ObjectSource, prompts_of
 from respray.editing.mask import matte as mattes
 from respray.editing.mask.matte import Matte
 from respray.imaging.arrays import FloatArray, UInt8Array

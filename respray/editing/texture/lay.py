@@ -6,10 +6,11 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from respray.catalog.catalog import find_texture, orientation_of
+from respray.catalog.preset import orientation_of
+from respray.catalog.texture import find_texture
+from respray.contract.errors import EditError
 from respray.contract.request import Texture
 from respray.editing.core.field import Tile, upsample
-from respray.editing.errors import EditError
 from respray.editing.surface.exposure import expose
 from respray.editing.surface.shading import smooth_shading
 from respray.editing.surface.surface import Surface

@@ -11,12 +11,11 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
+from respray.contract.errors import EditError, ImageError
 from respray.contract.request import ConceptQuery, Edit, ObjectSource, Output, PhotoRequest, Recolor, Remove
 from respray.editing.apply import edit_photo
-from respray.editing.errors import EditError
 from respray.editing.fill.inpaint import Inpainter
 from respray.editing.mask.select import Segments
-from respray.imaging.errors import ImageError
 from respray.triton.errors import PhotoError
 from respray.triton.models.request_tensors import SEGMENTS, Arrays, parse_request
 from respray.triton.packing import from_bytes, pack, unpack

@@ -14,9 +14,10 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from respray.contract.request import PhotoReport, PhotoRequest, prompts_of
+from respray.contract.errors import ImageError
+from respray.contract.report import PhotoReport
+from respray.contract.request import PhotoRequest, prompts_of
 from respray.imaging.decode import decode
-from respray.imaging.errors import ImageError
 from respray.segmentation.prepare import to_square
 from respray.segmentation.tokenizer import PromptTokenizer
 from respray.triton.errors import PhotoError

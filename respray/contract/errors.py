@@ -1,8 +1,12 @@
-"""Errors of the editing package. Every message says what was given and what would be accepted."""
+"""Errors about what a sender gave: a photo, a name, an edit. Every message says what was given and what would be accepted."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+
+
+class ImageError(ValueError):
+    """An encoded image that cannot be used: not an image, a refused format, too large, animated, truncated or corrupt."""
 
 
 class EditError(ValueError):

@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 import yaml
 
-from respray.catalog import catalog
-from respray.editing.errors import EditError, UnknownNameError
+from respray.catalog import cielab
+from respray.catalog.palette import load_palette
+from respray.catalog.preset import find_preset, load_presets
+from respray.catalog.texture import find_texture, textures
+from respray.contract.errors import EditError, UnknownNameError
+from respray.editing.core.color import hex_to_lab
 from respray.imaging.decode import decode
 
 
 def test_the_palette_is_large_and_has_what_the_contract_names() -> None:
-    palette = catalog.load_palette()
+    palette = load_palette()
     assert len(palette.colors) >= 60
     assert {"oak_a", "offwhite_b"} <= set(palette.hexes)
     assert {"paint", "wood", "stone", "metal"} == {paint.kind for paint in palette.colors}
@@ -26,7 +30,7 @@ def test_the_palette_is_large_and_has_what_the_contract_names() -> None:
 def test_a_users_palette_needs_only_id_and_hex(tmp_path: Path) -> None:
     path = tmp_path / "own.yaml"
     path.write_text(yaml.safe_dump({"name": "own", "colors": [{"id": "brick", "hex": "#A4573D"}]}))
-    paint = catalog.load_palette(path).find("brick")
+    paint = load_palette(path).find("brick")
     assert paint.lab[0] == pytest.approx(46.0, abs=1.5)
     assert 10 < paint.lrv < 20
 
@@ -44,11 +48,11 @@ def test_a_broken_palette_says_where(tmp_path: Path, colors: list[object], messa
     path = tmp_path / "bad.yaml"
     path.write_text(yaml.safe_dump({"name": "bad", "colors": colors}))
     with pytest.raises(EditError, match=message):
-        catalog.load_palette(path)
+        load_palette(path)
 
 
 def test_presets_resolve_what_users_write() -> None:
-    interior = catalog.find_preset("interior")
+    interior = find_preset("interior")
     assert interior.query("Frame_Molding").prompts == ["baseboard", "molding"]
     assert interior.query("skirting-board").name == "skirting-board"
     assert interior.query("skirting-board").prompts == ["baseboard", "molding"]
@@ -57,26 +61,26 @@ def test_presets_resolve_what_users_write() -> None:
     assert "Window" in interior.protect
     assert interior.queries()["couch"].prompts == ["sofa"]
     with pytest.raises(UnknownNameError, match="there is: interior, seller"):
-        catalog.find_preset("garden")
+        find_preset("garden")
 
 
 def test_seller_background_brings_what_it_is_the_complement_of() -> None:
-    queries = catalog.find_preset("seller").queries_for(["Background", "item"])
+    queries = find_preset("seller").queries_for(["Background", "item"])
     assert [query.name for query in queries] == ["Background", "item", "Shadow"]
     assert queries[0].complement_of == ["item", "Shadow"]
 
 
 def test_a_new_preset_is_one_new_file(tmp_path: Path) -> None:
     (tmp_path / "garden.yaml").write_text("name: garden\nconcepts:\n  Lawn: {prompts: [lawn], synonyms: [grass]}\n")
-    assert catalog.load_presets(tmp_path)["garden"].query("Grass").prompts == ["lawn"]
+    assert load_presets(tmp_path)["garden"].query("Grass").prompts == ["lawn"]
     (tmp_path / "bad.yaml").write_text("name: bad\nconcepts:\n  Lawn: {prompts: []}\n")
     with pytest.raises(EditError, match=r"bad.yaml: concepts.Lawn"):
-        catalog.load_presets.__wrapped__(tmp_path)
+        load_presets.__wrapped__(tmp_path)
 
 
-@pytest.mark.parametrize("texture", sorted(catalog.textures()))
+@pytest.mark.parametrize("texture", sorted(textures()))
 def test_textures_repeat_without_a_seam(texture: str) -> None:
-    image = decode(catalog.find_texture(texture).read()).astype(float)
+    image = decode(find_texture(texture).read()).astype(float)
     assert min(image.shape[:2]) >= 1024
     for axis in (0, 1):
         steps = np.abs(np.diff(image, axis=axis)).mean(axis=(1 - axis, 2))
@@ -89,14 +93,19 @@ def test_a_json_palette_may_be_indented_with_tabs_and_begin_with_a_mark(tmp_path
     path = tmp_path / "own.json"
     colors = {"name": "own", "colors": [{"id": "brick", "hex": "#A4573D"}]}
     path.write_text(json.dumps(colors, indent="\t"), encoding="utf-8-sig")
-    assert catalog.load_palette(path).find("brick").hex == "#A4573D"
+    assert load_palette(path).find("brick").hex == "#A4573D"
     broken = tmp_path / "broken.json"
     broken.write_text('{"name": "own",\n"colors": [}')
     with pytest.raises(EditError, match=r"broken\.json is not valid JSON: .*line 2"):
-        catalog.load_palette(broken)
+        load_palette(broken)
 
 
 def test_only_a_top_has_a_height(tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text("name: bad\nconcepts:\n  Shelf: {prompts: [shelf], height_m: 1.2}\n")
     with pytest.raises(EditError, match=r"bad.yaml: concepts.Shelf: .*plane: floor"):
-        catalog.load_presets(tmp_path)
+        load_presets(tmp_path)
+
+
+@pytest.mark.parametrize("color", ["#000000", "#FFFFFF", "#010203", "#7C9082", "#FF0000", "#0000FF"])
+def test_lab_in_plain_python_is_the_editors_lab(color: str) -> None:
+    assert cielab.hex_to_lab(color) == pytest.approx(tuple(hex_to_lab(color)), abs=1e-3)

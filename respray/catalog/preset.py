@@ -1,102 +1,22 @@
-"""Data that users refer to by name: presets, palettes and textures. Each is a data file; adding a preset is adding one file.
-
-A palette file (YAML or JSON) is `{name, colors: [{id, hex, name?, kind?, family?, lab?, lrv?}]}`; what is missing is computed from `hex`.
-"""
+"""Presets: the concepts that a trade's users name, the prompts that find them and what is protected by default."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
-import numpy as np
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
+from respray.catalog.data_file import ID_PATTERN, Data, parse, refuse_repeats
+from respray.contract.errors import EditError, UnknownNameError
 from respray.contract.request import ConceptQuery
-from respray.editing.core.color import LUMINANCE, delta_e_2000, hex_to_lab, hex_to_linear
-from respray.editing.errors import EditError, UnknownNameError
 
-# A palette's own Lab and LRV must describe its hex to within rounding.
-LAB_TOLERANCE = 0.5
-LRV_TOLERANCE = 0.6
-T = TypeVar("T", bound=BaseModel)
-HEX_PATTERN = r"^#[0-9A-Fa-f]{6}$"
 GROUND_WORDS = ("floor", "floors", "flooring", "floorboards", "parquet", "carpet", "ground")
 # What a surface is made of, behind the word that says how it lies: "floor tiles", "wall paint".
 MATERIAL_WORDS = ("tile", "tiles", "tiling", "paint", "covering", "boards", "planks")
-ID_PATTERN = r"^[a-z0-9][a-z0-9_\-.]*$"
-
-
-class Data(BaseModel):
-    """Base of the data files' types: unknown fields are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Paint(Data):
-    """One palette colour: `hex` sRGB, `lab` CIE L*a*b* (D65), `lrv` light reflectance value (luminance x 100)."""
-
-    id: str = Field(pattern=ID_PATTERN)
-    hex: str = Field(pattern=HEX_PATTERN)
-    name: str = ""
-    kind: Literal["paint", "wood", "stone", "metal", "other"] = "paint"
-    family: str = "other"
-    lab: tuple[float, float, float]
-    lrv: float
-
-    @model_validator(mode="before")
-    @classmethod
-    def _complete(cls, values: Any) -> Any:
-        if isinstance(values, dict) and isinstance(values.get("hex"), str) and len(values["hex"]) == 7:
-            values = dict(values)
-            try:
-                lab, lrv = hex_to_lab(values["hex"]), float(hex_to_linear(values["hex"]) @ LUMINANCE) * 100.0
-            except ValueError:
-                return values
-            values.setdefault("lab", tuple(round(float(v), 2) for v in lab))
-            values.setdefault("lrv", round(lrv, 1))
-            values.setdefault("name", str(values.get("id", "")))
-        return values
-
-    @model_validator(mode="after")
-    def _agrees(self) -> Paint:
-        away = float(delta_e_2000(hex_to_lab(self.hex), np.array(self.lab)))
-        if away > LAB_TOLERANCE:
-            raise ValueError(
-                f"lab {list(self.lab)} of '{self.id}' is not {self.hex} (CIEDE2000 {away:.1f}); leave lab out to have it computed"
-            )
-        lrv = float(hex_to_linear(self.hex) @ LUMINANCE) * 100.0
-        if abs(lrv - self.lrv) > LRV_TOLERANCE:
-            raise ValueError(f"lrv {self.lrv} of '{self.id}' is not that of {self.hex} ({lrv:.1f}); leave lrv out to have it computed")
-        return self
-
-
-class Palette(Data):
-    """A named list of colours with unique ids."""
-
-    name: str
-    colors: tuple[Paint, ...] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _unique(self) -> Palette:
-        _no_repeats("palette id", [paint.id for paint in self.colors])
-        return self
-
-    @property
-    def hexes(self) -> dict[str, str]:
-        """Id -> '#rrggbb'."""
-        return {paint.id: paint.hex for paint in self.colors}
-
-    def find(self, color_id: str) -> Paint:
-        """The colour called `color_id`; `UnknownNameError` lists what exists."""
-        for paint in self.colors:
-            if paint.id == color_id:
-                return paint
-        raise UnknownNameError("palette colour", color_id, [paint.id for paint in self.colors])
 
 
 class PresetConcept(Data):
@@ -133,7 +53,7 @@ class Preset(Data):
     @model_validator(mode="after")
     def _consistent(self) -> Preset:
         names = [n for key, item in self.concepts.items() for n in dict.fromkeys(map(normalise, (key, *item.synonyms)))]
-        _no_repeats(f"concept name or synonym of preset '{self.name}'", names)
+        refuse_repeats(f"concept name or synonym of preset '{self.name}'", names)
         for key, item in self.concepts.items():
             for other in item.complement_of:
                 if other not in self.concepts:
@@ -179,34 +99,6 @@ class Preset(Data):
             for other in others:
                 queries.setdefault(other, self.query(other))
         return list(queries.values())
-
-
-class TextureEntry(Data):
-    """A catalogue material. `size_m`: what one repeat covers (width, height) in metres; `gloss` 0..1: share of highlights kept on top."""
-
-    id: str = Field(pattern=ID_PATTERN)
-    name: str
-    family: str
-    file: str
-    size_m: tuple[float, float]
-    gloss: float = Field(default=0.5, ge=0.0, le=1.0)
-    surfaces: tuple[str, ...] = ("floor",)
-
-    def read(self) -> bytes:
-        """The encoded, seamless image."""
-        return (resources.files("respray.catalog") / "textures" / self.file).read_bytes()
-
-
-class TextureCatalogue(Data):
-    """All materials, unique by id."""
-
-    name: str
-    textures: tuple[TextureEntry, ...]
-
-    @model_validator(mode="after")
-    def _unique(self) -> TextureCatalogue:
-        _no_repeats("texture id", [texture.id for texture in self.textures])
-        return self
 
 
 def normalise(name: str) -> str:
@@ -257,8 +149,8 @@ def load_presets(folder: Path | None = None) -> dict[str, Preset]:
     """Preset name -> preset, of every `*.yaml` in `folder` (None: the built-in ones). Raises `EditError` for a broken file."""
     root = resources.files("respray.catalog") / "presets" if folder is None else folder
     files = sorted((item for item in root.iterdir() if item.name.endswith(".yaml")), key=lambda item: item.name)
-    presets = [_parse(Preset, item.read_text(encoding="utf-8"), item.name) for item in files]
-    _no_repeats("preset", [preset.name for preset in presets])
+    presets = [parse(Preset, item.read_text(encoding="utf-8"), item.name) for item in files]
+    refuse_repeats("preset", [preset.name for preset in presets])
     return {preset.name: preset for preset in presets}
 
 
@@ -268,51 +160,3 @@ def find_preset(name: str) -> Preset:
     if name not in presets:
         raise UnknownNameError("preset", name, presets)
     return presets[name]
-
-
-@lru_cache(maxsize=8)
-def load_palette(path: Path | None = None) -> Palette:
-    """The built-in palette, or a user's file. Raises `EditError` naming the file, the field and what is accepted."""
-    if path is None:
-        text = (resources.files("respray.catalog") / "palettes" / "default.yaml").read_text(encoding="utf-8")
-        return _parse(Palette, text, "default.yaml")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise EditError(f"the palette file {path.name} cannot be read: {error}") from error
-    return _parse(Palette, text, path.name)
-
-
-@lru_cache(maxsize=1)
-def textures() -> dict[str, TextureEntry]:
-    """Texture id -> entry of the built-in catalogue."""
-    text = (resources.files("respray.catalog") / "textures" / "catalogue.yaml").read_text(encoding="utf-8")
-    return {entry.id: entry for entry in _parse(TextureCatalogue, text, "catalogue.yaml").textures}
-
-
-def find_texture(texture_id: str) -> TextureEntry:
-    """The catalogue texture called `texture_id`; `UnknownNameError` lists what exists."""
-    entries = textures()
-    if texture_id not in entries:
-        raise UnknownNameError("texture", texture_id, entries)
-    return entries[texture_id]
-
-
-def _parse(kind: type[T], text: str, source: str) -> T:
-    try:
-        # YAML takes most JSON, but not what is indented with tabs.
-        return kind.model_validate(json.loads(text) if source.lower().endswith(".json") else yaml.safe_load(text))
-    except json.JSONDecodeError as error:
-        raise EditError(f"{source} is not valid JSON: {error}") from error
-    except yaml.YAMLError as error:
-        raise EditError(f"{source} is not valid YAML: {error}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise EditError(f"{source}: {place}: {first['msg']}") from error
-
-
-def _no_repeats(kind: str, names: list[str]) -> None:
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise ValueError(f"{kind} given twice: {', '.join(repeated)}")

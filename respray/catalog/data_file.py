@@ -1,0 +1,43 @@
+"""Data files (YAML or JSON) into their types, with errors that say where and what."""
+
+from __future__ import annotations
+
+import json
+from typing import TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from respray.contract.errors import EditError
+
+T = TypeVar("T", bound=BaseModel)
+HEX_PATTERN = r"^#[0-9A-Fa-f]{6}$"
+ID_PATTERN = r"^[a-z0-9][a-z0-9_\-.]*$"
+
+
+class Data(BaseModel):
+    """Base of the data files' types: unknown fields are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def parse(kind: type[T], text: str, source: str) -> T:
+    """A data file's text as its type. Raises `EditError` that names the file, the field and what is wrong."""
+    try:
+        # YAML takes most JSON, but not what is indented with tabs.
+        return kind.model_validate(json.loads(text) if source.lower().endswith(".json") else yaml.safe_load(text))
+    except json.JSONDecodeError as error:
+        raise EditError(f"{source} is not valid JSON: {error}") from error
+    except yaml.YAMLError as error:
+        raise EditError(f"{source} is not valid YAML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise EditError(f"{source}: {place}: {first['msg']}") from error
+
+
+def refuse_repeats(kind: str, names: list[str]) -> None:
+    """Raise ValueError where a name stands twice."""
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"{kind} given twice: {', '.join(repeated)}")

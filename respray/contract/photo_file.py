@@ -1,0 +1,170 @@
+"""Encoded photos as they travel: what is accepted, what a header says, what a format can hold. Decodes no pixel and needs Pillow only."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from dataclasses import dataclass
+from typing import Literal
+
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
+from PIL.Image import DecompressionBombError
+
+from respray.contract.errors import ImageError
+
+ImageFormat = Literal["png", "jpeg", "webp"]
+MEDIA_TYPES: dict[str, str] = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
+# Pixels on a side: WebP has 14 bits for it; JPEG has 16, of which libjpeg leaves some aside (its JPEG_MAX_DIMENSION).
+LONGEST_SIDE: dict[str, int] = {"webp": 16_383, "jpeg": 65_500}
+# Phones' MPO files (JPEG with further views) open as JPEG.
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
+ACCEPTED = "JPEG, PNG, WebP, TIFF, BMP and still GIF"
+MAX_BYTES = 128 * 1024 * 1024
+# The hard ceiling of PhotoRequest.max_megapixels. Pillow refuses at twice its own limit and warns above it.
+MAX_MEGAPIXELS = 200.0
+Image.MAX_IMAGE_PIXELS = int(MAX_MEGAPIXELS * 1e6) // 2
+# Formats whose further frames are an animation; an MPO's are other views of one photo, a TIFF's other pages.
+ANIMATED = frozenset({"GIF", "WEBP", "PNG"})
+MIN_SIDE = 8
+WIDTH_TAG, HEIGHT_TAG, BITS_TAG = 256, 257, 258
+
+
+@dataclass(frozen=True)
+class PhotoInfo:
+    """What the header says. `width` and `height` are in pixels after the EXIF orientation is applied."""
+
+    format: str
+    width: int
+    height: int
+    bytes: int
+
+    @property
+    def megapixels(self) -> float:
+        """Million pixels."""
+        return self.width * self.height / 1e6
+
+
+def inspect(data: bytes, max_megapixels: float = 50.0, max_bytes: int = MAX_BYTES) -> PhotoInfo:
+    """Check an encoded photo by its header alone; decodes no pixel, and of a GIF looks no further than whether a second frame follows.
+
+    A PNG may say its orientation only behind its pixels. `imaging.decode` turns such a photo; here its sides are as they are stored.
+
+    Raises:
+        ImageError: Empty or more than `max_bytes`, not one of `FORMATS`, over `max_megapixels`, under 8 pixels on a side, or animated.
+    """
+    info, image = open_photo(data, max_megapixels, max_bytes)
+    if image is not None:
+        image.close()
+    return info
+
+
+def open_photo(data: bytes, max_megapixels: float = 50.0, max_bytes: int = MAX_BYTES) -> tuple[PhotoInfo, Image.Image | None]:
+    """Open an encoded photo and check its header, as `inspect` does.
+
+    Returns:
+        What the header says, and Pillow's picture, which the caller closes; None for a TIFF of 16 bits per colour, which Pillow
+        cannot open.
+
+    Raises:
+        ImageError: As `inspect`.
+    """
+    if not data:
+        raise ImageError(f"the file is empty (0 bytes); accepted are {ACCEPTED} files")
+    if len(data) > max_bytes:
+        raise ImageError(f"the file has {len(data) / 1e6:.1f} MB; at most {max_bytes / 1e6:.0f} MB are accepted")
+    try:
+        image = _open_image(data)
+    except UnidentifiedImageError:
+        size = tiff16_size(data)
+        if size is None:
+            raise ImageError(f"the file is not an image that can be read here ({_first_bytes(data)}); accepted are {ACCEPTED}") from None
+        _check_size(*size, max_megapixels)
+        return PhotoInfo("TIFF", *size, len(data)), None
+    try:
+        width, height = image.size
+        _check_size(width, height, max_megapixels)
+        if _is_animated(image):
+            raise ImageError(f"the {image.format} is animated; a still picture is accepted")
+        if _said_in_header(image) and orientation(image) >= 5:
+            width, height = height, width
+        return PhotoInfo(str(image.format), width, height, len(data)), image
+    except BaseException:
+        image.close()
+        raise
+
+
+def check_sides(format: str, width: int, height: int) -> None:
+    """Raise `ImageError` where a picture of `width` x `height` pixels is too long for `format`, naming the formats that can hold it."""
+    longest = max(width, height)
+    if longest <= LONGEST_SIDE.get(format, longest):
+        return
+    others = " or ".join(name for name in MEDIA_TYPES if longest <= LONGEST_SIDE.get(name, longest))
+    limit = f"a {format} file holds at most {LONGEST_SIDE[format]} pixels on a side"
+    raise ImageError(f"{limit}, and the image has {width} x {height}; ask for {others}, or send a smaller photo")
+
+
+def tiff16_size(data: bytes) -> tuple[int, int] | None:
+    """(width, height) of a 16-bit colour TIFF, from its header alone; None where `data` is anything else."""
+    if data[:4] not in (b"II*\x00", b"MM\x00*"):
+        return None
+    try:
+        stream = io.BytesIO(data)
+        header = TiffImagePlugin.ImageFileDirectory_v2(stream.read(8))
+        stream.seek(header.next)
+        header.load(stream)
+        bits = header.get(BITS_TAG, (1,))
+        if set(bits) != {16} or len(bits) not in (3, 4):
+            return None
+        return int(header[WIDTH_TAG]), int(header[HEIGHT_TAG])
+    except Exception:  # a broken tag directory: not a TIFF that anybody could read
+        return None
+
+
+def _open_image(data: bytes) -> Image.Image:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        try:
+            return Image.open(io.BytesIO(data), formats=FORMATS)
+        except UnidentifiedImageError:
+            raise
+        except DecompressionBombError as error:
+            # Pillow gives up before it has a size to show, but says the number of pixels.
+            pixels = re.search(r"\d+", str(error))
+            given = f"{int(pixels.group()) / 1e6:.0f}" if pixels else "too many"
+            raise ImageError(f"the image has {given} megapixels; at most {MAX_MEGAPIXELS:.0f} are ever accepted") from None
+        except Exception as error:  # Pillow's readers raise many types (struct.error, SyntaxError, OSError) on a broken header
+            raise ImageError(f"the image's header is corrupt ({error}); accepted are {ACCEPTED} files") from error
+
+
+def _check_size(width: int, height: int, max_megapixels: float) -> None:
+    if width * height > max_megapixels * 1e6:
+        size = f"{width} x {height} pixels ({width * height / 1e6:.1f} megapixels)"
+        raise ImageError(f"the image has {size}; at most {max_megapixels:g} megapixels are accepted")
+    if min(width, height) < MIN_SIDE:
+        raise ImageError(f"the image has {width} x {height} pixels; at least {MIN_SIDE} pixels on each side are needed")
+
+
+def _is_animated(image: Image.Image) -> bool:
+    """Whether there is a second frame. `n_frames` would count them all, for which a GIF is read to its end."""
+    try:
+        return image.format in ANIMATED and bool(getattr(image, "is_animated", False))
+    except Exception as error:  # Pillow's readers raise many types on a broken header of a frame
+        raise ImageError(f"the {image.format} is corrupt after its first frame ({error}); the whole file is needed") from error
+
+
+def orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1 where none is said or it is broken. Decodes all of a PNG that has none in its header."""
+    try:
+        return int(image.getexif().get(0x0112, 1))
+    except Exception:  # a broken EXIF block is no reason to refuse the photo
+        return 1
+
+
+def _said_in_header(image: Image.Image) -> bool:
+    """Whether the orientation can be read without decoding a pixel: a PNG may say it behind them, and Pillow then goes there to look."""
+    return image.format != "PNG" or "exif" in image.info
+
+
+def _first_bytes(data: bytes) -> str:
+    return "it starts with " + " ".join(f"{byte:02x}" for byte in data[:8])

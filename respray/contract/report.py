@@ -1,0 +1,68 @@
+"""What came of one photo, as the Triton pipeline tells it. Travels as JSON."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from respray.contract.base import StrictModel
+
+
+class ConceptReport(StrictModel):
+    """What was found: share of the photo covered, number of instances, best score, where the mask came from."""
+
+    name: str
+    found: bool
+    coverage: float
+    instances: int
+    score: float
+    source: Literal["sam3", "user", "complement"] = "sam3"
+
+
+class EditReport(StrictModel):
+    """Honest numbers about one edit; None where a rule has no such number.
+
+    Colours are sRGB hex of the median over the solid part of the matte, read as albedo (shading removed);
+    `delta_e` is CIEDE2000 between requested and measured.
+    """
+
+    concept: str
+    rule: str
+    requested: str | None = None
+    measured: str | None = None
+    delta_e: float | None = None
+    coverage: float = 0.0
+    clipped: float | None = None
+    out_of_gamut: float | None = None
+    shading_correlation: float | None = None
+    geometry_confidence: float | None = None
+    warnings: list[str] = Field(default_factory=list)
+
+
+class OutputReport(StrictModel):
+    """One output's edits in the order in which they were applied."""
+
+    name: str
+    edits: list[EditReport]
+
+
+class FileReport(StrictModel):
+    """One returned file, in the order of `file_sizes`. `kind` says what it is; `name` the output or concept; instances count from 1."""
+
+    kind: Literal["output", "preview", "mask"]
+    name: str
+    instance: int = 0
+    media_type: str
+
+
+class PhotoReport(StrictModel):
+    """What the pipeline did to one photo. `timings` are seconds per stage: decode, segment, matte, apply, encode, preview."""
+
+    width: int
+    height: int
+    concepts: list[ConceptReport]
+    outputs: list[OutputReport]
+    files: list[FileReport]
+    timings: dict[str, float]
+    warnings: list[str] = Field(default_factory=list)
