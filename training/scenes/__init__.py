@@ -9,7 +9,7 @@ from .camera import PLANE_NAMES, Camera
 from .render import Scene, concept_materials, render
 from .rooms import sample_room
 from .sensor import develop, neutral, srgb_decode, srgb_encode
-from .spec import CONCEPTS, RoomSpec, Sensor, without
+from .scene_spec import CONCEPTS, RoomSpec, Sensor, without
 from .textures import PLANKS, pack
 
 __all__ = ["CONCEPTS", "PLANE_NAMES", "PLANKS", "Camera", "RoomSpec", "Scene", "Sensor", "concept_materials", "develop", "neutral", "pack",

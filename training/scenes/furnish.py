@@ -8,8 +8,8 @@ from . import fittings as ft
 from . import furniture as fu
 from . import materials as mt
 from . import textures as tx
-from .plan import Plan, against_wall
-from .spec import Builder
+from .floor_plan import Plan, against_wall
+from .scene_spec import Builder
 
 Rng = np.random.Generator
 

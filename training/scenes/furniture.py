@@ -10,7 +10,7 @@ import numpy as np
 
 from . import materials as mt
 from . import textures as tx
-from .spec import Builder, rotation_x, rotation_z
+from .scene_spec import Builder, rotation_x, rotation_z
 
 Rng = np.random.Generator
 

@@ -13,7 +13,7 @@ from .kernels import primary, sample_light, shade
 from .light import light_grid
 from .openings import FRAME, GLASS, O_FRAME_MAT
 from .sensor import develop, exposure_of
-from .spec import CONCEPTS, RoomSpec, Sensor
+from .scene_spec import CONCEPTS, RoomSpec, Sensor
 from .textures import PAINT, pack, texture
 
 Overrides = Mapping[str, "np.ndarray | tuple[float, float, float]"]

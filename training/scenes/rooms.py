@@ -7,9 +7,9 @@ import numpy as np
 from . import fittings as ft
 from . import materials as mt
 from .furnish import furnish
-from .plan import Plan
+from .floor_plan import Plan
 from .sensor import sample_sensor
-from .spec import Builder, RoomSpec
+from .scene_spec import Builder, RoomSpec
 
 Rng = np.random.Generator
 KINDS = ("living", "bedroom", "dining", "kitchen", "office", "hall", "empty")
