@@ -90,7 +90,8 @@ def largest_difference(picture: bytes, golden: bytes) -> float:
 def _block_lab(picture: UInt8Array) -> FloatArray:
     height, width = (side // BLOCK for side in picture.shape[:2])
     lab = srgb8_to_lab(np.ascontiguousarray(picture[: height * BLOCK, : width * BLOCK]))
-    return lab.reshape(height, BLOCK, width, BLOCK, 3).mean(axis=(1, 3), dtype=np.float32)
+    means: FloatArray = lab.reshape(height, BLOCK, width, BLOCK, 3).mean(axis=(1, 3), dtype=np.float32)
+    return means
 
 
 def _over_checkerboard(picture: Image.Image) -> UInt8Array:

@@ -46,7 +46,8 @@ class Edited:
 
     def mask(self, *concepts: str) -> UInt8Array:
         """uint8 [H,W], 1 where one of `concepts` is."""
-        return np.logical_or.reduce([self.given.masks[concept] for concept in concepts]).astype(np.uint8)
+        union: BoolArray = np.logical_or.reduce([self.given.masks[concept] for concept in concepts])
+        return union.astype(np.uint8)
 
     @property
     def changed(self) -> BoolArray:
@@ -69,7 +70,7 @@ def real_bedroom() -> MaskedPhoto:
     for concept in ("accent wall", "floor", "bed"):
         mask = np.zeros((height, width), np.uint8)
         for polygon in drawn[concept]:
-            cv2.fillPoly(mask, [np.array(polygon, np.int32)], 255)
+            cv2.fillPoly(mask, [np.array(polygon, np.int32)], (255,))
         masks[concept] = mask > 0
     return MaskedPhoto((REAL / "bedroom.jpg").read_bytes(), masks, {"accent wall": "#5E7F8C", "floor": "oak_a"}, "bed")
 
