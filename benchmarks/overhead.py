@@ -112,7 +112,7 @@ def main(
     def in_process(photo: bytes) -> float:
         """Seconds outside decoding and models."""
         start, before = time.perf_counter(), models.seconds
-        passed_on = dict(zip(tensors.PASSED_ON, (body, data, sizes), strict=True))
+        passed_on: Arrays = dict(zip(tensors.PASSED_ON, (body, data, sizes), strict=True))
         result = pipeline.run({tensors.PHOTO: from_bytes(photo), **passed_on})
         decoding = json.loads(result[tensors.REPORT].tobytes())["timings"]["decode"]
         return time.perf_counter() - start - decoding - (models.seconds - before)
