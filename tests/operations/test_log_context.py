@@ -82,7 +82,7 @@ def test_real_run_says_in_its_log_which_photo_failed(tmp_path: Path) -> None:
     import grpc
     from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-    class Ready(service_pb2_grpc.GRPCInferenceServiceServicer):
+    class Ready(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
         def ServerReady(self, request: Any, context: Any) -> Any:
             return service_pb2.ServerReadyResponse(ready=True)
 

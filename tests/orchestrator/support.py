@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 from PIL import Image
+from pydantic import SecretStr
 
 from orchestrator.callbacks.address_policy import AddressPolicy
 from orchestrator.callbacks.client import CallbackClient, Schedule
@@ -155,7 +156,7 @@ async def tiny_worker(
     hide, metrics = redactor or Redactor([secret] if secret else []), Metrics()
     settings = Settings(
         adapter="local",
-        callback_secret=secret,
+        callback_secret=SecretStr(secret) if secret is not None else None,
         callback_allow_hosts=allow,
         callback_timeout=timeout,
         workers_api_url=workers_api_url,

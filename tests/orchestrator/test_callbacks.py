@@ -207,7 +207,7 @@ def tls_server(certificate: Path) -> Iterator[tuple[int, list[str | None]]]:
     seen: list[str | None] = []
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
-    context.sni_callback = lambda connection, name, _: seen.append(f"sni {name}")  # type: ignore[assignment]
+    context.sni_callback = lambda connection, name, _: seen.append(f"sni {name}")
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:

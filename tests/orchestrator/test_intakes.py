@@ -90,7 +90,7 @@ def pull_intake(queue: CloudflareQueue, jobs: int = 2, visibility: float = 60.0)
 
 def test_the_stand_in_speaks_as_the_official_client_expects(queue: CloudflareQueue) -> None:
     client = Cloudflare(api_token=queue.TOKEN, base_url=queue.url)
-    where = {"queue_id": queue.QUEUE, "account_id": queue.ACCOUNT}
+    where: dict[str, Any] = {"queue_id": queue.QUEUE, "account_id": queue.ACCOUNT}
     client.queues.messages.push(**where, body={"hello": 1}, content_type="json")
     pulled = client.queues.messages.pull(**where, batch_size=10, visibility_timeout_ms=6000)
     assert pulled is not None and pulled.messages is not None
@@ -189,7 +189,7 @@ def test_an_idle_queue_is_asked_less_and_less(tmp_path: Path) -> None:
 async def bull_state(redis: Redis, queue: str) -> dict[str, int]:
     handle = bullmq.Queue(queue, {"connection": redis.url})
     try:
-        return await handle.getJobCounts("completed", "failed", "delayed", "active", "waiting")
+        return dict(await handle.getJobCounts("completed", "failed", "delayed", "active", "waiting"))
     finally:
         await handle.close()
 

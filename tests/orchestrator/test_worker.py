@@ -38,7 +38,7 @@ def do(folder: Path, message: Any, pipeline: TinyPipeline | None = None, **optio
 
 
 def manifest(folder: Path, user: str, job: str) -> dict[str, Any]:
-    return json.loads((folder / "outputs" / user / job / "manifest.json").read_text())
+    return dict(json.loads((folder / "outputs" / user / job / "manifest.json").read_text()))
 
 
 def test_every_file_lands_under_its_key(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_two_workers_with_the_same_job_tell_each_item_once(tmp_path: Path, recei
             tiny_worker(tmp_path, TinyPipeline(0.05), allow=receiver.host, name="one", timeout=60.0) as one,
             tiny_worker(tmp_path, TinyPipeline(0.05), allow=receiver.host, name="two", timeout=60.0) as two,
         ):
-            return await asyncio.gather(one.start(message).finished(), two.start(message).finished())
+            return list(await asyncio.gather(one.start(message).finished(), two.start(message).finished()))
 
     results = asyncio.run(work())
     assert all(result.ok for result in results)
