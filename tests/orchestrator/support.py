@@ -84,6 +84,19 @@ class TinyPipeline:
         """Nothing to close."""
 
 
+class GatedPipeline(TinyPipeline):
+    """Lets no photo through before it is `open`."""
+
+    open, waiting = False, 0
+
+    async def infer(self, *arguments: Any) -> Any:
+        """As TinyPipeline.infer."""
+        self.waiting += 1
+        while not self.open:
+            await asyncio.sleep(0.01)
+        return await super().infer(*arguments)
+
+
 def palette_job(job: str = "job_1", count: int = 3, user: str = "u_abc", **fields: Any) -> dict[str, Any]:
     """A palette job over photos 0..count-1."""
     items = [
@@ -191,6 +204,7 @@ async def tiny_worker(
 
 __all__ = [
     "FAST",
+    "GatedPipeline",
     "OutOfMemory",
     "PhotoRefused",
     "PipelineUnavailable",
