@@ -34,6 +34,7 @@ if [ -z "${TRITON_URL:-}" ]; then
     kill -0 "$server" 2>/dev/null || { echo "the embedded server did not start; its message stands above" >&2; exit 1; }
     sleep 0.2
   done
+  # shellcheck source=/dev/null
   . "$ready"
 fi
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Tools that tests use and pip cannot bring: a real Redis, Node with the BullMQ producer, promtool and shellcheck.
-# Installs only what is missing; says what to install by hand where it may not. Without the last two, their tests are skipped.
+# Tools that tests use and pip cannot bring: a real Redis, Node with the BullMQ producer, and promtool.
+# Installs only what is missing; says what to install by hand where it may not. Without promtool, its tests are skipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -46,4 +46,3 @@ if command -v apt-get >/dev/null && ! apt-cache show prometheus >/dev/null 2>&1;
   ${sudo:-} apt-get update -qq >&2 2>/dev/null || true  # a fresh machine has no lists
 fi
 fetch_program prometheus promtool
-fetch_program shellcheck shellcheck

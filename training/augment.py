@@ -10,8 +10,8 @@ import colorsys
 import cv2
 import numpy as np
 
-from .sensor import srgb_decode, srgb_encode
-from .spec import CONCEPTS
+from training.scenes.scene_spec import CONCEPTS
+from training.scenes.sensor import srgb_decode, srgb_encode
 
 REPAINTED = tuple(CONCEPTS.index(c) for c in ("wall", "sofa", "bed", "curtain", "rug", "door", "cabinet", "chair"))
 # What is taken from one room into another, and what it may hide there.
@@ -20,8 +20,8 @@ PASTED = {"rug": ("floor", "rug"), "curtain": ON_WALLS, "door": ON_WALLS, "windo
           **dict.fromkeys(("sofa", "bed", "table", "chair", "plant", "lamp", "cabinet"), CONCEPTS)}
 STANDING = ("sofa", "bed", "table", "chair", "cabinet")
 GROUND = ("floor", "rug")
-LEAST_PASTED, MOST_PASTED = 0.005, 0.35
-MOST_INSTANCES = 254
+MIN_PASTED_SHARE, MAX_PASTED_SHARE = 0.005, 0.35
+MAX_INSTANCES = 254
 
 
 def _any_of(concept: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
@@ -46,11 +46,12 @@ def paste(example: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> N
     concept_of[instance] = other[..., 3]
     numbers = np.flatnonzero(counts)
     concepts, share = concept_of[numbers], counts[numbers] / instance.size
-    can = [i for i in range(len(numbers)) if numbers[i] and CONCEPTS[concepts[i]] in PASTED and LEAST_PASTED < share[i] < MOST_PASTED]
+    fits = (share > MIN_PASTED_SHARE) & (share < MAX_PASTED_SHARE)
+    can = [i for i in range(len(numbers)) if numbers[i] and CONCEPTS[concepts[i]] in PASTED and fits[i]]
     for i in rng.permutation(can)[:1 if rng.random() < 0.6 else 2]:
         new, name = int(example[..., 4].max()) + 1, CONCEPTS[concepts[i]]
         mask = (other[..., 4] == numbers[i]) & _any_of(example[..., 3], PASTED[name])
-        if new > MOST_INSTANCES or mask.mean() < LEAST_PASTED or (name in STANDING and not _stands(mask, example[..., 3])):
+        if new > MAX_INSTANCES or mask.mean() < MIN_PASTED_SHARE or (name in STANDING and not _stands(mask, example[..., 3])):
             continue
         x, y, w, h = cv2.boundingRect(mask.astype(np.uint8))
         box = np.s_[max(y - 2, 0):y + h + 2, max(x - 2, 0):x + w + 2]  # so wide that the blur's mirrored border is empty

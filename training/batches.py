@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from .augment import augment
-from .dataset import REGIONS, Cache
-from .model import IMAGE, MASK, PATCH
-from .spec import CONCEPTS
-from .vocabulary import build_tokenizer, encode, foreign_prompt, positive_prompt
+from training.augment import augment
+from training.dataset import REGIONS, Cache
+from training.model import IMAGE, MASK, PATCH
+from training.scenes.scene_spec import CONCEPTS
+from training.vocabulary import build_tokenizer, encode, foreign_prompt, positive_prompt
 
 MAX_INSTANCES = 8
 # Share of prompts that ask for something else, and of those that ask for a concept that other rooms show.
@@ -26,7 +26,7 @@ ABSENT, KNOWN = 0.45, 0.75
 MISSING = 0.53
 ABSENT_WEIGHT = MISSING / (1 - MISSING) * (1 - ABSENT) / (ABSENT * KNOWN)
 # Share of the photo from which on a concept counts as shown. A smaller sliver is neither there nor not there, and not asked for.
-LEAST_SHOWN = 0.002
+MIN_SHOWN_SHARE = 0.002
 # How eagerly a concept that is in the photo is asked for; the ones people edit most come first.
 EAGERNESS = {"floor": 1.6, "wall": 1.2, "ceiling": 1.1, "window": 1.6, "door": 1.6, "curtain": 1.6, "sofa": 1.5, "bed": 1.5,
              "rug": 2.5, "picture": 0.8, "plant": 0.6, "lamp": 0.6, "baseboard": 0.7}
@@ -59,7 +59,7 @@ def make_batch(cache: Cache, tok, rng: np.random.Generator, images: int, prompts
         concept, inst = ex[..., 3], ex[..., 4]
         dense.append(concept[step // 2::step, step // 2::step].astype(np.int64))
         counts = np.bincount(concept.ravel(), minlength=len(CONCEPTS))
-        there = [c for c in range(1, len(CONCEPTS)) if counts[c] >= LEAST_SHOWN * concept.size]
+        there = [c for c in range(1, len(CONCEPTS)) if counts[c] >= MIN_SHOWN_SHARE * concept.size]
         gone = [c for c in range(1, len(CONCEPTS)) if counts[c] == 0]
         total = (prompts * (b + 1)) // images - (prompts * b) // images
         n_neg = int(rng.binomial(total, ABSENT))

@@ -15,9 +15,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .render import render
-from .rooms import sample_room
-from .spec import CONCEPTS
+from training.scenes.render import render
+from training.scenes.rooms import sample_room
+from training.scenes.scene_spec import CONCEPTS
 
 SHARD = 64
 # Surfaces are one region each: a wall's corner is no border between two things that people name.

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from transformers import Sam3Model
 
-from .model import MASK, WIDTH, masks_of
-from .spec import CONCEPTS
+from training.model import MASK, WIDTH, masks_of
+from training.scenes.scene_spec import CONCEPTS
 
 COARSE = MASK // 4
 INSTANCE_LOSSES = ("score", "box", "mask_bce", "mask_dice")

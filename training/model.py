@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from transformers import AttentionInterface, AttentionMaskInterface, Sam3Config, Sam3Model
 from transformers.masking_utils import create_bidirectional_mask, eager_mask
 
-from .vocabulary import build_tokenizer, save_tokenizer
+from training.vocabulary import build_tokenizer, save_tokenizer
 
 IMAGE, PATCH, WIDTH, QUERIES = 480, 16, 96, 32
 MASK = IMAGE // PATCH * 4
@@ -137,7 +137,7 @@ def initialise(model: torch.nn.Module) -> None:
             torch.nn.init.normal_(module.weight, std=module.in_channels ** -0.5)
 
 
-def look_around(backbone: Any) -> None:
+def init_local_attention(backbone: Any) -> None:
     """Let every head of a fresh vision encoder attend to one neighbour of each patch, as a convolution does.
 
     After d'Ascoli et al., "ConViT" (2021): a transformer that starts as a convolution learns from far fewer photos. The place is
@@ -190,7 +190,7 @@ def _stretched(table: torch.Tensor, tokens: int) -> torch.Tensor:
     return grid.permute(0, 2, 3, 1).flatten(1, 2)
 
 
-def take_eyes(model: Any, weights: dict[str, torch.Tensor], pixels: torch.Tensor, trained: bool) -> None:
+def load_vision_encoder(model: Any, weights: dict[str, torch.Tensor], pixels: torch.Tensor, trained: bool) -> None:
     """Put a trained backbone into a model. The neck's first layers are scaled to the size of its features on ``pixels``: to 1 for a
     fresh neck, to that of the backbone before for a ``trained`` one."""
     backbone = model.vision_encoder.backbone

@@ -9,9 +9,9 @@ import torch
 
 WARM_UP = 100
 # Steps and rate with which heads that start at random are fitted to a model that has learnt before.
-SETTLING_STEPS, SETTLING_RATE = 60, 4e-3
+HEAD_STEPS, HEAD_RATE = 60, 4e-3
 # A matrix with a smaller side is a head, not a hidden layer.
-LEAST_SIDE = 32
+MIN_MUON_SIDE = 32
 
 
 class Muon(torch.optim.Optimizer):
@@ -93,7 +93,7 @@ class Optimisers:
 
 def is_hidden(name: str, p: torch.Tensor) -> bool:
     """Whether a parameter is a layer's matrix, and no table of tokens, queries or positions."""
-    return p.ndim == 2 and min(p.shape) >= LEAST_SIDE and "embed" not in name.rsplit(".", 2)[-2] and name.endswith("weight")
+    return p.ndim == 2 and min(p.shape) >= MIN_MUON_SIDE and "embed" not in name.rsplit(".", 2)[-2] and name.endswith("weight")
 
 
 def schedule(progress: float, step: int) -> float:
@@ -101,19 +101,19 @@ def schedule(progress: float, step: int) -> float:
     return min(1.0, (step + 1) / WARM_UP) * min(1.0, 2.0 * (1.0 - min(progress, 1.0)) + 0.01)
 
 
-def settle(heads: Iterable[torch.nn.Parameter], loss_of: Callable[[], torch.Tensor]) -> None:
+def warm_up_heads(heads: Iterable[torch.nn.Parameter], loss_of: Callable[[], torch.Tensor]) -> None:
     """Fit training heads alone, before a model that has learnt before goes on learning: random ones would undo what it knows.
 
     ``loss_of`` gives the loss of another batch, with gradients for ``heads`` only.
     """
-    optimiser = torch.optim.AdamW(heads, lr=SETTLING_RATE)
-    for step in range(SETTLING_STEPS):
+    optimiser = torch.optim.AdamW(heads, lr=HEAD_RATE)
+    for step in range(HEAD_STEPS):
         loss = loss_of()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        if step == SETTLING_STEPS - 1:
-            print(f"heads settled, loss {float(loss.detach()):.3f}", flush=True)
+        if step == HEAD_STEPS - 1:
+            print(f"heads warmed up, loss {float(loss.detach()):.3f}", flush=True)
 
 
 class Masters:

@@ -33,8 +33,19 @@ from transformers.models.sam3 import modeling_sam3
 from training.batches import feed
 from training.dataset import Cache, start_rendering
 from training.losses import INSTANCE_LOSSES, DenseHeads, losses
-from training.model import IMAGE, demo_config, forward, initialise, look_around, normalise, rotate, save_checkpoint, take_eyes, take_over
-from training.optimise import Average, Masters, Optimisers, fast_attention, fast_type, schedule, settle
+from training.model import (
+    IMAGE,
+    demo_config,
+    forward,
+    init_local_attention,
+    initialise,
+    load_vision_encoder,
+    normalise,
+    rotate,
+    save_checkpoint,
+    take_over,
+)
+from training.optimise import Average, Masters, Optimisers, fast_attention, fast_type, schedule, warm_up_heads
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -97,14 +108,14 @@ def main() -> None:
     fast = fast_type(device)
     model = Sam3Model._from_config(demo_config(), attn_implementation=fast_attention(device, fast)).train()
     initialise(model)
-    look_around(model.vision_encoder.backbone)
+    init_local_attention(model.vision_encoder.backbone)
     if args.start:
         take_over(model, Sam3Model.from_pretrained(args.start).float().state_dict())
     model.to(device)
     if args.vision:
         seen = torch.load(args.vision, map_location="cpu", weights_only=True)["average"]
         photos = np.stack([cache.sample(np.random.default_rng(i))[..., :3] for i in range(8)])
-        take_eyes(model, seen, normalise(photos).to(device), trained=args.start is not None)
+        load_vision_encoder(model, seen, normalise(photos).to(device), trained=args.start is not None)
     saved = torch.load(state_path, map_location=device, weights_only=True) if state_path.exists() else None
     if saved:
         model.load_state_dict(saved["model"], strict=False)
@@ -133,7 +144,7 @@ def main() -> None:
                 return sum(ask(model, aid, next(batches), 1.0)[1].values(), torch.zeros((), device=device))
 
         model.requires_grad_(False)
-        settle(aid.parameters(), aids_loss)
+        warm_up_heads(aid.parameters(), aids_loss)
         model.requires_grad_(True)
     log = (args.cache / "log.jsonl").open("a")
     sums: dict[str, torch.Tensor] = {}

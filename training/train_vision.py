@@ -27,8 +27,8 @@ from transformers.models.sam3 import modeling_sam3
 
 from training.augment import augment
 from training.dataset import SHARD, Cache, start_rendering
-from training.model import IMAGE, PATCH, demo_config, initialise, look_around, normalise, rotate, take_over
-from training.optimise import Average, Masters, Optimisers, fast_attention, fast_type, schedule, settle
+from training.model import IMAGE, PATCH, demo_config, init_local_attention, initialise, normalise, rotate, take_over
+from training.optimise import Average, Masters, Optimisers, fast_attention, fast_type, schedule, warm_up_heads
 from training.scenes.scene_spec import CONCEPTS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,7 +48,7 @@ class Namer(torch.nn.Module):
         model = Sam3Model._from_config(demo_config(), attn_implementation=attention)
         initialise(model)
         self.backbone = model.vision_encoder.backbone.train()
-        look_around(self.backbone)
+        init_local_attention(self.backbone)
         width = self.backbone.config.hidden_size
         self.norm, self.head = torch.nn.LayerNorm(width), torch.nn.Linear(width, CELLS ** 2 * len(CONCEPTS))
 
@@ -146,7 +146,7 @@ def main() -> None:
     threading.Thread(target=feed, args=(cache, batches, step, args.augment), daemon=True).start()
     masters = Masters(model, model.backbone, fast)
     if args.start and not saved:
-        settle([*model.norm.parameters(), *model.head.parameters()], functools.partial(head_loss, model, batches))
+        warm_up_heads([*model.norm.parameters(), *model.head.parameters()], functools.partial(head_loss, model, batches))
     optimisers, average = Optimisers([(1.0, masters.named)], args.lr, args.muon), Average(masters.state())
     if saved:
         optimisers.load_state_dict(saved["opt"])

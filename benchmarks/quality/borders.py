@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from benchmarks.quality.baselines import BASELINES
-from benchmarks.quality.cases import LEAST_COVERAGE, camera, repainted
+from benchmarks.quality.cases import MIN_COVERAGE, camera, repainted
 from benchmarks.quality.metrics import exposure_between, inner, outer
 from benchmarks.quality.recolor import network_mask
 from benchmarks.quality.speed import segments_of
@@ -23,7 +23,7 @@ from training import scenes
 COLORS = {"wall": "#22304A", "ceiling": "#2A2A2B"}
 # The border's own pixels, and those beside it that it is compared with: distances in pixels.
 LINE, BESIDE = 2, (5, 9)
-LEAST_LINE = 100
+MIN_LINE_PIXELS = 100
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def borders(seeds: range, width: int = 600, height: int = 400) -> list[BorderRow
         masks = {concept: scene.masks[concept] for concept in COLORS}
         near = [outer(mask, LINE) for mask in masks.values()]
         line = near[0] & near[1] & (masks["wall"] | masks["ceiling"])
-        if min(mask.mean() for mask in masks.values()) < LEAST_COVERAGE or line.sum() < LEAST_LINE:
+        if min(mask.mean() for mask in masks.values()) < MIN_COVERAGE or line.sum() < MIN_LINE_PIXELS:
             continue
         truth = scenes.develop(repainted(room, scene, COLORS, sensor), sensor, scene.exposure, room.seed)
         pictures = {"photo": scene.photo, "ours": _ours(scene.photo, masks), "truth": truth}

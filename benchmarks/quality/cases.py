@@ -16,14 +16,14 @@ from training import scenes
 
 CONCEPTS = ("wall", "floor", "ceiling", "sofa", "curtain", "cabinet", "door", "bed", "table", "rug")
 COLORS = ("#22304A", "#EFE9DD", "#A3AF94", "#A4573D", "#9A9D9C", "#E2BE63", "#5E7F8C", "#2A2A2B")
-LEAST_COVERAGE = 0.03
+MIN_COVERAGE = 0.03
 # A surface that is burnt out or black in the photo holds nothing to measure.
-LEAST_USABLE = 0.6
+MIN_USABLE_SHARE = 0.6
 # Albedo inside the mask: above this spread of log luminance, or with colours of several hues, it is a pattern, for which there is no right
 # answer. Below it the surface's grain (planks, joints, a door's handle) stays, since a new colour does not sand a floor.
 GRAIN_SPREAD, CHROMA_SPREAD = 0.5, 0.35
 # No paint reflects more.
-MOST_ALBEDO = 0.95
+MAX_ALBEDO = 0.95
 # Pixels that show the surface and nothing else; grain is laid on these only.
 WHOLE = 0.999
 # A camera's automatic white balance takes most of the light's mean colour away, not all of it.
@@ -81,7 +81,7 @@ def _render(seed: int, width: int, height: int) -> Iterator[Case]:
     scene = scenes.render(room, width, height, sensor=sensor, quality=2)
     for number, concept in enumerate(CONCEPTS):
         mask = scene.masks.get(concept)
-        if mask is None or mask.mean() < LEAST_COVERAGE or not _usable(scene.photo, mask):
+        if mask is None or mask.mean() < MIN_COVERAGE or not _usable(scene.photo, mask):
             continue
         spread, colours = _albedo_spread(scene.albedo[mask])
         if spread > GRAIN_SPREAD or colours > CHROMA_SPREAD:
@@ -100,7 +100,7 @@ def repainted(room: scenes.RoomSpec, scene: scenes.Scene, colors: dict[str, str]
     light, grain = scene.albedo @ LUMINANCE, np.ones((height, width), np.float32)
     for concept, target in targets.items():
         mask = scene.masks[concept]
-        own = np.minimum(light / max(float(np.median(light[mask])), 1e-4), MOST_ALBEDO / float(target.max()))
+        own = np.minimum(light / max(float(np.median(light[mask])), 1e-4), MAX_ALBEDO / float(target.max()))
         grain = np.where(mask & (painted.overridden > WHOLE), own, grain).astype(np.float32)
     return painted.albedo * painted.shading * grain[..., None] + painted.highlights
 
@@ -114,7 +114,7 @@ def _albedo_spread(albedo: FloatArray) -> tuple[float, float]:
 
 def _usable(photo: UInt8Array, mask: BoolArray) -> bool:
     pixels = photo[mask]
-    return float(np.mean((pixels.max(axis=1) < 252) & (pixels.max(axis=1) > 25))) >= LEAST_USABLE
+    return float(np.mean((pixels.max(axis=1) < 252) & (pixels.max(axis=1) > 25))) >= MIN_USABLE_SHARE
 
 
 def _code_version() -> str:

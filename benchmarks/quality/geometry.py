@@ -13,7 +13,7 @@ from respray.imaging.arrays import FloatArray
 from training import scenes
 
 POINTS = 60
-LEAST_FLOOR = 0.02
+MIN_FLOOR_SHARE = 0.02
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def textures(seeds: range, width: int = 900, height: int = 600) -> list[Geometry
     for seed in seeds:
         room = scenes.sample_room(seed)
         scene = scenes.render(room, width, height)
-        if scene.plane_masks["floor"].mean() < LEAST_FLOOR:
+        if scene.plane_masks["floor"].mean() < MIN_FLOOR_SHARE:
             continue
         found = estimate_camera(find_segments(scene.photo), width, height)
         ys, xs = np.nonzero(scene.plane_masks["floor"])

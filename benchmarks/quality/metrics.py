@@ -16,7 +16,7 @@ HALO_PIXELS = 3
 LOG_FLOOR = 0.003
 # A gradient is seen when it is this many times the noise's (standard deviation), and a surface has relief when so many pixels show one.
 RELIEF_OVER_NOISE = 2.0
-LEAST_RELIEF = 200
+MIN_RELIEF_PIXELS = 200
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def relief_correlation(edit: UInt8Array, truth: UInt8Array, calm: UInt8Array, wh
     ours, theirs, true = (_gradients(image, where).reshape(2, -1) for image in (edit, truth, calm))
     noise = float((theirs - true).std())
     seen = np.hypot(*true) > RELIEF_OVER_NOISE * 2.0**0.5 * noise
-    if int(seen.sum()) < LEAST_RELIEF:
+    if int(seen.sum()) < MIN_RELIEF_PIXELS:
         return float("nan"), float("nan")
     reached, limit = (float(np.corrcoef(picture[:, seen].ravel(), true[:, seen].ravel())[0, 1]) for picture in (ours, theirs))
     return reached, limit

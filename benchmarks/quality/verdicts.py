@@ -17,7 +17,7 @@ Summary = dict[str, dict[str, float]]
 MEGAPIXELS_LARGE = 5.0
 # A colour difference that is just seen. The shortcuts keep the old light, wrong as it is, and
 # with it pale borders that show no line.
-LEAST_SEEN = 2.0
+MIN_VISIBLE_DELTA_E = 2.0
 # Bytes per pixel that one output may need beyond the photo, and what the output itself takes (RGB).
 MEMORY_TARGET, OUTPUT_BYTES = 12.0, 3.0
 
@@ -93,7 +93,7 @@ def _borders(rows: Sequence[BorderRow]) -> list[list[str]]:
     mean = {name: float(np.mean([row.excess[name] for row in rows])) for name in rows[0].excess}
     shortcuts = ", ".join(f"{name} {value:.2f}" for name, value in mean.items() if name != "ours")
     name = f"wall and ceiling both painted, {len(rows)} rooms: CIEDE2000 on their border, above that beside it ({shortcuts})"
-    return [_at_most(name, mean["ours"], LEAST_SEEN)]
+    return [_at_most(name, mean["ours"], MIN_VISIBLE_DELTA_E)]
 
 
 def _texture(grids: Sequence[GeometryRow]) -> list[list[str]]:

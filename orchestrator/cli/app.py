@@ -104,6 +104,7 @@ def _own_message(error: Any) -> str | None:
     """One sentence for an error of ours, without secrets; None for any other."""
     from orchestrator.errors import ResprayError
     from orchestrator.settings import load_settings
+    from respray.observe.escaping import one_line
     from respray.observe.redaction import Redactor
 
     if not isinstance(error, ResprayError):
@@ -112,7 +113,7 @@ def _own_message(error: Any) -> str | None:
         redactor = Redactor(load_settings().secrets())
     except ResprayError:
         redactor = Redactor()
-    return redactor.text(str(error))
+    return one_line(redactor.text(str(error)))
 
 
 if __name__ == "__main__":

@@ -187,7 +187,7 @@ def test_a_model_takes_over_what_one_for_smaller_photos_knows(model):
 def test_heads_settle_without_moving_the_model(model):
     import torch
 
-    from training.optimise import settle
+    from training.optimise import warm_up_heads
     torch.manual_seed(0)
     body, head = torch.nn.Linear(8, 8), torch.nn.Linear(8, 1)
     x, before, losses = torch.randn(256, 8), body.weight.clone(), []
@@ -198,7 +198,7 @@ def test_heads_settle_without_moving_the_model(model):
         losses.append((head(seen) - 0.2 * x[:, :1]).square().mean())
         return losses[-1]
 
-    settle(head.parameters(), loss)
+    warm_up_heads(head.parameters(), loss)
     assert float(losses[-1]) < 0.5 * float(losses[0])
     assert torch.equal(body.weight, before) and body.weight.grad is None
 
@@ -216,7 +216,7 @@ def test_fresh_heads_look_at_their_neighbours(model):
     from transformers import Sam3Model
     backbone = Sam3Model._from_config(model.demo_config(), attn_implementation="eager").vision_encoder.backbone.eval()
     model.initialise(backbone)
-    model.look_around(backbone)
+    model.init_local_attention(backbone)
     seen = []
     backbone.layers[0].attention.register_forward_hook(lambda module, given, out: seen.append(out[1]))
     with torch.no_grad():

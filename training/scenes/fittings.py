@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from training.scenes.openings import O_COLS
+from training.scenes.scene_spec import Builder, rotation_x, rotation_z
+
 from . import materials as mt
 from . import textures as tx
-from .openings import O_COLS
-from .spec import Builder, rotation_x, rotation_z
 
 Rng = np.random.Generator
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from training.scenes.floor_plan import Plan, against_wall
+from training.scenes.scene_spec import Builder
+
 from . import fittings as ft
 from . import furniture as fu
 from . import materials as mt
 from . import textures as tx
-from .plan import Plan, against_wall
-from .spec import Builder
 
 Rng = np.random.Generator
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from training.scenes.scene_spec import Builder, rotation_x, rotation_z
+
 from . import materials as mt
 from . import textures as tx
-from .spec import Builder, rotation_x, rotation_z
 
 Rng = np.random.Generator
 

@@ -4,9 +4,9 @@ import math
 
 from numba import njit
 
-from .intersect import blocked, in_opening
-from .light import wall_uv
-from .openings import O_DEPTH, frame_cover
+from training.scenes.intersect import blocked, in_opening
+from training.scenes.light import wall_uv
+from training.scenes.openings import O_DEPTH, frame_cover
 
 
 @njit(cache=True, fastmath=True, nogil=True)

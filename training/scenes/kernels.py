@@ -9,11 +9,11 @@ import math
 import numpy as np
 from numba import njit
 
-from .gather import gather, sun_light
-from .intersect import blocked
-from .light import lamp_light, seen_radiance, trace
-from .openings import FRAME, GLASS, O_FRAME_MAT, REVEAL, daylight, outside
-from .textures import C0, EMIT, GLOSS, ROUGH, TRANS, hash2, texture
+from training.scenes.gather import gather, sun_light
+from training.scenes.intersect import blocked
+from training.scenes.light import lamp_light, seen_radiance, trace
+from training.scenes.openings import FRAME, GLASS, O_FRAME_MAT, REVEAL, daylight, outside
+from training.scenes.textures import C0, EMIT, GLOSS, ROUGH, TRANS, hash2, texture
 
 
 @njit(cache=True, fastmath=True)

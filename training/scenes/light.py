@@ -9,9 +9,9 @@ import math
 import numpy as np
 from numba import njit
 
-from .intersect import closest_prim, in_opening, prim_surface, room_exit
-from .openings import FRAME, GLASS, O_DEPTH, O_U0, O_U1, O_Z0, O_Z1, PLANE, REVEAL, daylight, frame_cover, outside
-from .textures import C0, EMIT
+from training.scenes.intersect import closest_prim, in_opening, prim_surface, room_exit
+from training.scenes.openings import FRAME, GLASS, O_DEPTH, O_U0, O_U1, O_Z0, O_Z1, PLANE, REVEAL, daylight, frame_cover, outside
+from training.scenes.textures import C0, EMIT
 
 GRID = 8
 

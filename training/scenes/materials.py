@@ -6,8 +6,9 @@ import colorsys
 
 import numpy as np
 
+from training.scenes.sensor import srgb_decode
+
 from . import textures as tx
-from .sensor import srgb_decode
 
 Rng = np.random.Generator
 

@@ -7,7 +7,7 @@ import math
 
 from numba import njit
 
-from .textures import fbm, hash2, vnoise
+from training.scenes.textures import fbm, hash2, vnoise
 
 # Parts of an opening that a ray can end on.
 PLANE, REVEAL, FRAME, GLASS = 0, 1, 2, 3

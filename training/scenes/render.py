@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .camera import PLANE_NAMES, Camera, make_camera, plane_equation, plane_homography
-from .gather import smooth
-from .kernels import primary, sample_light, shade
-from .light import light_grid
-from .openings import FRAME, GLASS, O_FRAME_MAT
-from .sensor import develop, exposure_of
-from .spec import CONCEPTS, RoomSpec, Sensor
-from .textures import PAINT, pack, texture
+from training.scenes.camera import PLANE_NAMES, Camera, make_camera, plane_equation, plane_homography
+from training.scenes.gather import smooth
+from training.scenes.kernels import primary, sample_light, shade
+from training.scenes.light import light_grid
+from training.scenes.openings import FRAME, GLASS, O_FRAME_MAT
+from training.scenes.scene_spec import CONCEPTS, RoomSpec, Sensor
+from training.scenes.sensor import develop, exposure_of
+from training.scenes.textures import PAINT, pack, texture
 
 Overrides = Mapping[str, "np.ndarray | tuple[float, float, float]"]
 

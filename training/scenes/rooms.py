@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from training.scenes.floor_plan import Plan
+from training.scenes.furnish import furnish
+from training.scenes.scene_spec import Builder, RoomSpec
+from training.scenes.sensor import sample_sensor
+
 from . import fittings as ft
 from . import materials as mt
-from .furnish import furnish
-from .plan import Plan
-from .sensor import sample_sensor
-from .spec import Builder, RoomSpec
 
 Rng = np.random.Generator
 KINDS = ("living", "bedroom", "dining", "kitchen", "office", "hall", "empty")

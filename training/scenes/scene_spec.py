@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from .intersect import BOX, ELLIPSOID, FRUSTUM
-from .openings import O_COLS
-from .textures import ROW
+from training.scenes.intersect import BOX, ELLIPSOID, FRUSTUM
+from training.scenes.openings import O_COLS
+from training.scenes.textures import ROW
 
 CONCEPTS = ("other", "floor", "wall", "ceiling", "window", "door", "curtain", "sofa", "bed", "rug", "table", "chair",
             "picture", "plant", "lamp", "baseboard", "cabinet")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .spec import Sensor
+from training.scenes.scene_spec import Sensor
 
 
 def neutral() -> Sensor:
