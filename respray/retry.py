@@ -26,8 +26,11 @@ OnRetry: TypeAlias = Callable[[int, BaseException, float], None]
 def full_jitter(base: float, cap: float) -> Wait:
     """Waits between 0 and `min(cap, base * 2 ** (attempt - 1))` seconds.
 
-    An error with `retry_after` (seconds, as a server has asked for) is given at least so long, and never more than `cap`.
     Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+
+    Args:
+        base: The longest first wait, in seconds.
+        cap: The longest wait, in seconds. An error with `retry_after` (as a server has asked for) is given at least so long, up to the cap.
     """
 
     def wait(attempt: int, error: BaseException) -> float:

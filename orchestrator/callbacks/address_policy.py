@@ -43,13 +43,24 @@ def is_public(address: str) -> bool:
 
 @dataclass(frozen=True)
 class AddressPolicy:
-    """`allowed` holds `host` (any port) or `host:port` that may be private and may speak http."""
+    """Which addresses may be called.
+
+    Attributes:
+        allowed: `host` (any port) or `host:port`, each of which may be private and may speak http.
+    """
 
     allowed: frozenset[str] = frozenset()
 
     @classmethod
     def parse(cls, text: str) -> AddressPolicy:
-        """From CALLBACK_ALLOW_HOSTS: comma-separated `host[:port]`. Raises SettingsError."""
+        """Read CALLBACK_ALLOW_HOSTS.
+
+        Args:
+            text: Comma-separated `host[:port]`.
+
+        Raises:
+            SettingsError: Where an entry is no host.
+        """
         hosts = [part.strip().lower() for part in text.split(",") if part.strip()]
         for host in hosts:
             if "/" in host or "@" in host or "*" in host:

@@ -38,7 +38,16 @@ OutcomeState = Literal["delivered", "owed", "refused", "gone"]
 
 @dataclass(frozen=True)
 class CallbackEvent:
-    """One thing to tell: `event_id` is the webhook-id; `attempt` is the job's delivery count, part of X-Idempotency-Key."""
+    """One thing to tell.
+
+    Attributes:
+        url: Whom to tell.
+        event_id: The webhook-id: the same for every attempt, also by another worker.
+        idempotency_prefix: The first part of X-Idempotency-Key.
+        idx: The photo's index in its job.
+        body: The JSON that is sent.
+        attempt: The queue's count of the job's deliveries, also part of X-Idempotency-Key.
+    """
 
     url: str
     event_id: str
@@ -68,7 +77,12 @@ class CallbackOutcome:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Waits before the three retries, in seconds, each with up to `jitter` of itself added."""
+    """When a callback is repeated.
+
+    Attributes:
+        waits: Seconds before each retry.
+        jitter: The share of itself that is added to a wait at most.
+    """
 
     waits: tuple[float, ...] = (1.0, 3.0, 9.0)
     jitter: float = 0.25
@@ -112,7 +126,7 @@ def webhook(secret: str) -> Webhook:
 
 
 class CallbackClient:
-    """Sends events. `sleep` and `clock` can be replaced in tests."""
+    """Sends events."""
 
     def __init__(
         self,
@@ -126,6 +140,21 @@ class CallbackClient:
         clock: Callable[[], float] = time.time,
         on_retry: Callable[[], None] = lambda: None,
     ) -> None:
+        """A client of its own connections.
+
+        Args:
+            secret: Signs events, and is sent as the contract says.
+            timeout: Seconds that one request may take.
+            policy: Which addresses may be called.
+            schedule: When a callback is repeated; None: the usual one.
+            transport: Sends requests in place of the one that keeps to the policy.
+            sleep: Waits between attempts.
+            clock: Unix time in seconds.
+            on_retry: Called before each wait.
+
+        Raises:
+            SettingsError: For a secret that cannot sign.
+        """
         self._secret, self._signer = secret, webhook(secret)
         self._timeout, self._schedule = timeout, schedule or Schedule()
         self._sleep, self._clock, self._on_retry = sleep, clock, on_retry

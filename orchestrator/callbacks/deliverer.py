@@ -35,7 +35,13 @@ _MAX_REMEMBERED_URLS = 10_000
 
 @dataclass
 class Tracked:
-    """A record as this worker last saw it stored. `ours`: this very run wrote it, and with it took the lease on its callback."""
+    """A record as this worker last saw it stored.
+
+    Attributes:
+        record: The record.
+        stat: What it is stored as.
+        ours: This very run wrote it, and with it took the lease on its callback.
+    """
 
     record: ItemRecord
     stat: Stat
@@ -107,7 +113,15 @@ class Deliverer:
         return {"delivered": int(delivered), "undelivered": undelivered}
 
     async def sweep(self, *, force: bool = False, on_job: Callable[[str, list[ItemRecord]], None] = lambda job, records: None) -> int:
-        """Deliver what is owed anywhere in the store. Returns how many callbacks are still owed afterwards."""
+        """Deliver what is owed anywhere in the store.
+
+        Args:
+            force: Ignore receivers' wishes to be left alone until later.
+            on_job: Called with `user/job` and its records after each job.
+
+        Returns:
+            How many callbacks are still owed afterwards.
+        """
         owed = set[str]()
         for key in await self._records.markers():
             try:

@@ -21,7 +21,14 @@ class Intake(ABC):
     async def run(self, worker: Worker, stop: asyncio.Event) -> None:
         """Take jobs until `stop` is set (or the source has ended), and return when no further one will be started.
 
-        Jobs under way when it returns are the session's to finish or to hand back. Raises IntakeError for a source that cannot be used.
+        Jobs under way when it returns are the session's to finish or to hand back.
+
+        Args:
+            worker: Does the jobs.
+            stop: The order to stop.
+
+        Raises:
+            IntakeError: For a source that cannot be used.
         """
 
 
@@ -60,5 +67,11 @@ async def pause(stop: asyncio.Event, seconds: float) -> None:
 
 
 def backoff(attempt: int, base: float = 15.0, cap: float = 900.0) -> float:
-    """Seconds before a job is delivered again after its attempt number `attempt` (from 1)."""
+    """Seconds before a job is delivered again.
+
+    Args:
+        attempt: The attempt that failed, from 1.
+        base: Seconds after the first one; they double with each.
+        cap: Most seconds.
+    """
     return min(cap, base * 2.0 ** min(attempt - 1, 20))

@@ -28,9 +28,18 @@ LAG_EVERY = 10.0
 
 
 class BullmqIntake(Intake):
-    """`url` is redis:// or rediss:// (TLS; `?ssl_ca_certs=FILE` for a private authority). Times in seconds."""
+    """Jobs from a BullMQ queue."""
 
     def __init__(self, url: str, queue: str, jobs: int, *, lock: float = 30.0, stalled_every: float = 15.0) -> None:
+        """Nothing is connected before `run`.
+
+        Args:
+            url: redis:// or rediss:// (TLS; `?ssl_ca_certs=FILE` for a private authority).
+            queue: The queue's name.
+            jobs: Jobs that may be under way at the same time.
+            lock: Seconds that a job stays a dead worker's.
+            stalled_every: Seconds between two looks for jobs of dead workers.
+        """
         self._url, self._queue, self._jobs = url, queue, jobs
         self._lock, self._stalled_every = lock, stalled_every
         self._active: set[asyncio.Task[dict[str, Any]]] = set()

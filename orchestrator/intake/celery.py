@@ -69,9 +69,17 @@ def unacked_index(queue: str) -> str:
 
 
 class CeleryIntake(Intake):
-    """`jobs` may be under way at the same time; `visibility` in seconds, renewed four times as often."""
+    """Jobs from Celery's Redis broker."""
 
     def __init__(self, url: str, queue: str, jobs: int, visibility: float) -> None:
+        """Nothing is connected before `run`.
+
+        Args:
+            url: redis:// or rediss://.
+            queue: The queue's name.
+            jobs: Jobs that may be under way at the same time.
+            visibility: Seconds that a message stays a dead worker's; a living one renews it four times as often.
+        """
         self._url, self._jobs = url, jobs
         self._queue, self._visibility = queue, visibility
         self.app = make_app(url, queue, visibility)

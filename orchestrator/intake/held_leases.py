@@ -37,14 +37,23 @@ class _Record(BaseModel):
 
 
 class HeldLeases:
-    """The leases of one worker on one queue. `give_back(lease_ids)` returns leases to the queue and may raise ResprayError.
+    """The leases of one worker on one queue.
 
-    A record counts as abandoned when it has not changed for four times `interval` seconds, measured with the watcher's own clock alone.
+    A record counts as abandoned when it has not changed for four intervals, measured with the watcher's own clock alone.
     """
 
     def __init__(
         self, storage: AsyncStorage, queue: str, worker: str, interval: float, give_back: Callable[[Sequence[str]], Awaitable[None]]
     ) -> None:
+        """Nothing is written before `run`.
+
+        Args:
+            storage: Where the records lie.
+            queue: The queue's name, a folder of records.
+            worker: The worker's name, its own record.
+            interval: Seconds between two writings of the record.
+            give_back: Returns leases to the queue, given their ids. May raise ResprayError.
+        """
         self._storage, self._interval, self._give_back = storage, interval, give_back
         self._folder = f"{PREFIX}{queue}/"
         self._key = f"{self._folder}{worker}.json"

@@ -32,9 +32,16 @@ MAX_REPORTED_ENTRIES = 1000
 
 
 class LocalIntake(Intake):
-    """`path` is a file, a folder or `-`; `jobs` may be under way at the same time."""
+    """Jobs from a file, a folder or stdin."""
 
     def __init__(self, path: str, jobs: int, poll: float = 0.5) -> None:
+        """Nothing is opened before `run`.
+
+        Args:
+            path: A file, a folder, or `-` for stdin.
+            jobs: Jobs that may be under way at the same time.
+            poll: Seconds between two looks into a folder.
+        """
         self._path, self._jobs, self._poll = path, jobs, poll
 
     async def run(self, worker: Worker, stop: asyncio.Event) -> None:

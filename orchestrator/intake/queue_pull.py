@@ -54,7 +54,18 @@ class QueueClient:
         self._client = httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=timeout)
 
     async def pull(self, count: int, visibility: float) -> tuple[list[Lease], int | None]:
-        """Up to `count` messages (100 at most), and how many are waiting, where the queue says."""
+        """Lease messages.
+
+        Args:
+            count: Most messages; the queue gives 100 at most.
+            visibility: Seconds of their leases.
+
+        Returns:
+            The messages, and how many are waiting where the queue says.
+
+        Raises:
+            IntakeError: Where the queue does not answer, or says no.
+        """
         body = {"batch_size": min(count, 100), "visibility_timeout_ms": round(min(visibility, MAX_LEASE_SECONDS) * 1000)}
         result = await self._post("pull", body)
         messages, backlog = result.get("messages"), result.get("message_backlog_count")
@@ -129,12 +140,18 @@ def _lease(message: Any) -> Lease | None:
 
 
 class QueuePullIntake(Intake):
-    """Pulls while there is room. `jobs` may be under way at the same time; `visibility` is the lease in seconds.
-
-    `queue` names the queue in the store's records of held leases, which are renewed every `beat` seconds.
-    """
+    """Pulls while there is room."""
 
     def __init__(self, client: QueueClient, jobs: int, visibility: float, *, queue: str = "queue", beat: float = 15.0) -> None:
+        """Nothing is asked for before `run`.
+
+        Args:
+            client: Speaks to the queue; it is closed when `run` ends.
+            jobs: Jobs that may be under way at the same time.
+            visibility: Seconds of a lease.
+            queue: The queue's name in the store's records of held leases.
+            beat: Seconds between two writings of these records.
+        """
         self._client, self._jobs, self._visibility = client, jobs, visibility
         self._queue, self._beat = queue, beat
         self._running: set[asyncio.Task[None]] = set()

@@ -1,0 +1,1 @@
+"""From a message of either format to one frozen job."""

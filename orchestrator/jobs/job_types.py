@@ -13,7 +13,13 @@ from respray.contract.request import PhotoRequest
 
 @dataclass(frozen=True)
 class Target:
-    """Where one output goes. `name` is the output's name in the request (and the rule's id in a rule job)."""
+    """Where one output goes.
+
+    Attributes:
+        name: The output's name in the request, and the rule's id in a rule job.
+        key: Its storage key.
+        format: What its bytes are.
+    """
 
     name: str
     key: str
@@ -24,7 +30,14 @@ class Target:
 class Item:
     """One photo: what to read, what to ask of the pipeline, where the results go.
 
-    `attachment_keys` are storage keys of masks and textures, in the order in which `request` refers to them by index.
+    Attributes:
+        idx: The photo's index in its job.
+        input_key: Storage key of the photo.
+        targets: Where the outputs go, in the order of the request's.
+        preview_key: Where the preview of the first output goes; None: there is none.
+        request: What the pipeline is asked for.
+        attachment_keys: Storage keys of masks and textures, in the order in which `request` refers to them by index.
+        mask_names: Each concept's name as a part of its masks' keys.
     """
 
     idx: int
@@ -43,7 +56,14 @@ class Item:
 
 @dataclass(frozen=True)
 class Job:
-    """One job, whatever its message looked like. `outputs_map`: callbacks carry every output's key, not only the first's."""
+    """One job, whatever its message looked like.
+
+    Attributes:
+        callback_url: Whom to tell of each item; None: nobody.
+        idempotency_prefix: The first part of its callbacks' idempotency keys.
+        concurrency: Its photos that may be in the pipeline at the same time; None: as many as the worker allows.
+        outputs_map: Callbacks carry every output's key, not only the first's.
+    """
 
     job_id: str
     user_id: str
@@ -59,5 +79,11 @@ class Job:
         return keys.outputs_prefix(self.user_id, self.job_id)
 
     def mask_key(self, item: Item, concept: str, instance: int) -> str:
-        """Key of an instance mask; instances count from 1."""
+        """Key of an instance mask.
+
+        Args:
+            item: The photo.
+            concept: The concept's name.
+            instance: The instance, from 1.
+        """
         return keys.mask_key(self.user_id, self.job_id, item.mask_names[concept], item.idx, instance)

@@ -36,7 +36,12 @@ def id_problem(value: str) -> str | None:
 
 
 def key_problem(key: str, prefix: str) -> str | None:
-    """What is wrong with a storage key that must lie below `prefix`, or None."""
+    """What is wrong with a storage key, or None.
+
+    Args:
+        key: The key as a message names it.
+        prefix: What it must lie below.
+    """
     shown = key if len(key) <= 120 else key[:117] + "..."
     if not key:
         return f"is empty; accepted is a key below {prefix!r}"

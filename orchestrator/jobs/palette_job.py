@@ -14,7 +14,15 @@ from respray.contract.request import Edit
 
 
 def build_palette_job(message: PaletteMessage, catalog: Catalog) -> Job:
-    """Build the job. Raises JobError with all problems at once."""
+    """Build the job.
+
+    Args:
+        message: A validated message.
+        catalog: What it may name.
+
+    Raises:
+        JobError: With all problems at once.
+    """
     user, job, options, problems = message.user_id, message.job_id, message.options, Problems()
     concepts = resolve_concepts(message.concepts, message.protect, message.preset, options, catalog, problems)
     rules = RuleBuilder(catalog, keys.inputs_prefix(user, job), problems)

@@ -17,7 +17,16 @@ from respray.contract.request import Edit
 
 
 def build_rule_job(message: RuleMessage, catalog: Catalog, workers_api_url: str | None) -> Job:
-    """Build the job; `workers_api_url` is where its callbacks go (None: it has none). Raises JobError with all problems at once."""
+    """Build the job.
+
+    Args:
+        message: A validated message.
+        catalog: What it may name.
+        workers_api_url: Where its callbacks go; None: it has none.
+
+    Raises:
+        JobError: With all problems at once.
+    """
     user, job, problems = message.user_id, message.job_id, Problems()
     concepts = resolve_concepts(message.concepts, message.protect, message.preset, message.options, catalog, problems)
     fmt: keys.Format = message.options.format or "jpeg"

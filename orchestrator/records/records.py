@@ -53,7 +53,21 @@ class StoredFile(Record):
 
 
 class CallbackRecord(Record):
-    """Where an item's callback stands. While `leased_until` (Unix time) lies ahead, `holder` is the one who delivers it."""
+    """Where an item's callback stands. Times are Unix times in seconds.
+
+    Attributes:
+        url: Whom to tell.
+        event_id: The webhook-id of every attempt.
+        idempotency_prefix: The first part of X-Idempotency-Key.
+        state: What came of it so far.
+        attempts: Requests that were made.
+        status_code: The receiver's last HTTP status.
+        error: Why it is not delivered.
+        holder: The worker that delivers it while the lease lasts.
+        leased_until: The end of the lease.
+        not_before: When the receiver wants to be asked again.
+        owed_since: When it was first owed.
+    """
 
     url: str
     event_id: str
@@ -96,10 +110,16 @@ class ItemRecord(Record):
 
 
 class Marker(Record):
-    """Says that callbacks of these items of a job may be owed: `items` is the fingerprint of each by idx, `since` when its run began.
+    """Says that callbacks of these items of a job may be owed.
 
     A job that is sent again with other items or rules has a marker of its own, so that neither run can take the other's away.
-    `expected` is of the version before, whose markers (`callbacks-owed/{user}/{job}.json`) had a count in place of the items.
+
+    Attributes:
+        user_id: The job's user.
+        job_id: The job.
+        since: Unix time when the run that left it began.
+        items: The fingerprint of each item by idx.
+        expected: Of the version before, whose markers (`callbacks-owed/{user}/{job}.json`) had a count in place of the items.
     """
 
     user_id: str
@@ -153,7 +173,19 @@ class Records:
         return self._redactor.text(text)
 
     async def save(self, key: str, record: ItemRecord, expect: Stat | None) -> tuple[ItemRecord, Stat]:
-        """Write a record where `expect` (None: nothing) is what is stored; what was written, without secrets. Raises Conflict."""
+        """Write a record, if nobody else has.
+
+        Args:
+            key: The record's key.
+            record: What is to be written.
+            expect: What is stored there now; None: nothing.
+
+        Returns:
+            What was written, without secrets, and what it is stored as.
+
+        Raises:
+            Conflict: Something else is stored there.
+        """
         data = record.model_copy(update={"error": self.redacted(record.error) if record.error else None})
         if data.callback is not None and data.callback.error:
             data = data.model_copy(update={"callback": data.callback.model_copy(update={"error": self.redacted(data.callback.error)})})
@@ -217,7 +249,12 @@ def _json(value: Any, indent: int | None = None) -> bytes:
 
 
 def record_key(prefix: str, idx: int) -> str:
-    """Key of an item's record; `prefix` is the job's outputs prefix."""
+    """Key of an item's record.
+
+    Args:
+        prefix: The job's outputs prefix.
+        idx: The photo's index in its job.
+    """
     return f"{prefix}manifest/{idx}.json"
 
 

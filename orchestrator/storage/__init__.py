@@ -16,7 +16,16 @@ __all__ = ["Expect", "Stat", "Storage", "open_storage"]
 
 
 def open_storage(settings: Settings, store: str | None = None, on_retry: Callable[[], None] = lambda: None) -> Storage:
-    """The store that `store` names (`DIR` or `s3://bucket`), or the bucket of the settings. Raises SettingsError."""
+    """Open a store; nothing is asked of it yet.
+
+    Args:
+        settings: Where the bucket is, and its keys.
+        store: A folder, or `s3://BUCKET` in place of the settings' bucket; None: the settings' bucket.
+        on_retry: Called before a request is repeated.
+
+    Raises:
+        SettingsError: For what names no store.
+    """
     bucket = settings.bucket
     if store is not None and "://" not in store:
         return FolderStorage(Path(store))

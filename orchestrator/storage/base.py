@@ -21,7 +21,13 @@ class Expect(Enum):
 
 @dataclass(frozen=True)
 class Stat:
-    """What a store knows about an object. `etag` changes with the content; `digest` is the SHA-256 of the content where it is known."""
+    """What a store knows about an object.
+
+    Attributes:
+        size: Bytes.
+        etag: Changes with the content.
+        digest: SHA-256 of the content in hex, where it is known.
+    """
 
     size: int
     etag: str
@@ -38,7 +44,18 @@ class Storage(ABC):
 
     @abstractmethod
     def read(self, key: str, limit: int) -> tuple[bytes, Stat]:
-        """The whole object. Raises NotFound, TooLarge (more than `limit` bytes), AccessDenied, StorageError."""
+        """Read the whole object.
+
+        Args:
+            key: The object.
+            limit: Most bytes that are accepted.
+
+        Raises:
+            NotFound: There is none.
+            TooLarge: It has more bytes; it is then not read.
+            AccessDenied: The store refuses.
+            StorageError: The store does not answer, or not with what was stored.
+        """
 
     @abstractmethod
     def stat(self, key: str) -> Stat | None:
@@ -46,9 +63,21 @@ class Storage(ABC):
 
     @abstractmethod
     def write(self, key: str, data: bytes, media_type: str, expect: Expect | Stat = Expect.ANYTHING) -> Stat:
-        """Store atomically and verify what was stored. `expect` makes it conditional: only where nothing, or that very object, is stored.
+        """Store atomically and verify what was stored.
 
-        Raises Conflict when the condition does not hold, unless exactly these bytes are stored already. Raises AccessDenied, StorageError.
+        Args:
+            key: The object.
+            data: Its content.
+            media_type: What its content is, as `image/png`.
+            expect: Store only where nothing, or that very object, is stored.
+
+        Returns:
+            What is stored now.
+
+        Raises:
+            Conflict: The condition does not hold, and what is stored are not these very bytes.
+            AccessDenied: The store refuses.
+            StorageError: The store does not answer, or has stored something else.
         """
 
     @abstractmethod

@@ -19,7 +19,12 @@ class FolderStorage(Storage):
     """Atomic by writing beside the file and renaming; conditional writes hold a lock on the file's folder."""
 
     def __init__(self, root: Path, sync: bool = True) -> None:
-        """`sync`: a file is on the disk, not only in its cache, before it counts as stored."""
+        """A folder that is there already, or is made with the first file.
+
+        Args:
+            root: The folder.
+            sync: A file is on the disk, not only in its cache, before it counts as stored.
+        """
         self.root = root.resolve()
         self._sync = sync
 

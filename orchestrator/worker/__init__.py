@@ -1,0 +1,1 @@
+"""The way of jobs and their items through one worker."""

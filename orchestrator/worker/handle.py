@@ -26,7 +26,20 @@ class HandedBack(ResprayError):
 
 @dataclass
 class JobResult:
-    """How a job went. `dead`: its message belongs into the dead-letter queue (it is no job, or all its attempts are used up)."""
+    """How a job went.
+
+    Attributes:
+        job_id: The job, as far as its message says.
+        status: `completed` or `failed`.
+        completed: Items that are stored.
+        failed: Items that are not.
+        total: All items.
+        error: The first thing that went wrong.
+        manifest: Key of the job's manifest.
+        seconds: From its start to its last record.
+        callbacks: What came of its callbacks, as in the manifest.
+        dead: Its message belongs into the dead-letter queue: it is no job, or all its attempts are used up.
+    """
 
     job_id: str
     status: str

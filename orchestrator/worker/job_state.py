@@ -75,7 +75,16 @@ class ItemRun:
 async def look_at_job(
     storage: AsyncStorage, job: Job, attempt: int, final: bool, slots: int, refused: ResprayError | None = None
 ) -> JobState:
-    """Begin a run: see what is stored of the job already. `slots` photos of it may be in the pipeline; see JobState for the others."""
+    """Begin a run: see what is stored of the job already.
+
+    Args:
+        storage: Where it is stored.
+        job: The job.
+        attempt: The queue's count of deliveries, from 1.
+        final: No further delivery will come.
+        slots: Its photos that may be in the pipeline at the same time.
+        refused: Why nothing more is to be done of it; None: it is done.
+    """
     prefixes = (job.prefix, keys.previews_prefix(job.user_id, job.job_id), keys.masks_prefix(job.user_id, job.job_id))
     found = await asyncio.gather(*(storage.keys(prefix, MAX_LISTED_KEYS) for prefix in prefixes))
     complete = all(len(part) < MAX_LISTED_KEYS for part in found)

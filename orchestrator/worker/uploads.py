@@ -32,7 +32,12 @@ class PlannedFile:
 
 @dataclass(frozen=True)
 class UploadPlan:
-    """What is stored of one item; `masks` are the keys of instance masks by concept."""
+    """What is stored of one item.
+
+    Attributes:
+        files: Each file with its key.
+        masks: Keys of instance masks by concept, instances in order.
+    """
 
     files: list[PlannedFile]
     masks: dict[str, list[str]]

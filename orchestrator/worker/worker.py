@@ -93,7 +93,16 @@ class Worker:
         return len(self._handles)
 
     async def within_grace(self, handle: Handle, stop: asyncio.Event) -> JobResult:
-        """Wait until a job is stored; once `stop` is set, no longer than the grace period. Raises JobFailed, HandedBack."""
+        """Wait until a job is stored; after the order to stop, no longer than the grace period.
+
+        Args:
+            handle: The job.
+            stop: The order to stop.
+
+        Raises:
+            JobFailed: The job is to be delivered again later.
+            HandedBack: It was stopped, and is to be delivered again at once.
+        """
         stored, stopped = asyncio.ensure_future(handle.stored()), asyncio.ensure_future(stop.wait())
         try:
             await asyncio.wait({stored, stopped}, return_when=asyncio.FIRST_COMPLETED)

@@ -20,8 +20,8 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
+from respray.retry import Retry
 from respray.weights.errors import WeightsError
 from respray.weights.manifest import MANIFEST, PARTIAL_SUFFIX, FileEntry, Manifest, check_relative, sha256_of
 
@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 _ATTEMPTS = 4
 _READ = 1024 * 1024
+# After a broken transfer; an answer of the server is none.
+_RETRY = Retry(_ATTEMPTS, lambda attempt, error: 0.4 * 2 ** (attempt - 1), lambda error: isinstance(error, BotoCoreError | OSError))
 
 
 @dataclass(frozen=True)
@@ -151,27 +153,15 @@ class Sync:
     def _part(self, download: _Download, part: int) -> None:
         """Read one range into its place. A broken transfer is tried again; a changed object is an error (If-Match)."""
         start, end = download.range_of(part)
-        for attempt in self._retrying(f"{download.remote.key}, bytes {start} to {end}"):
-            with attempt:
-                answer = self._client.get_object(
-                    Bucket=self._source.bucket, Key=download.remote.key, Range=f"bytes={start}-{end - 1}", IfMatch=download.remote.etag
-                )
-                download.write(part, answer["Body"].iter_chunks(_READ))
+        what = f"{download.remote.key}, bytes {start} to {end}"
 
-    def _retrying(self, what: str) -> Retrying:
-        """Attempts after a broken transfer, 0.4 s apart and then twice as long each time; an answer of the server is no broken transfer."""
+        def fetch() -> None:
+            answer = self._client.get_object(
+                Bucket=self._source.bucket, Key=download.remote.key, Range=f"bytes={start}-{end - 1}", IfMatch=download.remote.etag
+            )
+            download.write(part, answer["Body"].iter_chunks(_READ))
 
-        def tell(state: RetryCallState) -> None:
-            assert state.outcome is not None
-            log.warning("%s: %s; trying again", what, state.outcome.exception())
-
-        return Retrying(
-            retry=retry_if_exception_type((BotoCoreError, OSError)),
-            stop=stop_after_attempt(_ATTEMPTS),
-            wait=wait_exponential(multiplier=0.4),
-            before_sleep=tell,
-            reraise=True,
-        )
+        _RETRY.run(fetch, lambda attempt, error, wait: log.warning("%s: %s; trying again", what, error))
 
     def _finish(self, download: _Download) -> None:
         """Verify and publish; what arrived damaged is fetched once more as a whole before it is an error."""

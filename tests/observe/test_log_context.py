@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import logging
 import os
 import subprocess
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 
 from respray.observe.log_context import log_place
-from respray.observe.logs import set_up_logging
+from respray.observe.logs import OURS, set_up_logging
 from respray.observe.redaction import Redactor
 from tests.orchestrator.support import TinyPipeline, palette_job, put_photos, tiny_worker
 
@@ -24,17 +23,20 @@ log = logging.getLogger("tests.log_context")
 
 
 @pytest.fixture
-def lines() -> Iterator[Callable[[], list[str]]]:
-    """What this module's logger has written with the process's own formatter, without its time."""
-    root, stream = logging.getLogger(), io.StringIO()
-    before, level = root.handlers[:], root.level
-    set_up_logging("INFO", Redactor())
-    handler = root.handlers[0]
-    assert isinstance(handler, logging.StreamHandler)
-    handler.setStream(stream)
-    yield lambda: [line.partition(f"{log.name}: ")[2] for line in stream.getvalue().splitlines() if log.name in line]
-    root.handlers[:] = before
-    root.setLevel(level)
+def lines(capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[[], list[str]]]:
+    """What this module's logger has written to the process's own stderr, without its time."""
+    loggers = [logging.getLogger(name) for name in (None, *OURS)]
+    handlers, levels = loggers[0].handlers[:], [logger.level for logger in loggers]
+    writer = set_up_logging("INFO", Redactor())
+
+    def take() -> list[str]:
+        assert writer.drain(10)
+        return [line.partition(f"{log.name}: ")[2] for line in capfd.readouterr().err.splitlines() if log.name in line]
+
+    yield take
+    loggers[0].handlers[:] = handlers
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 class Chatty(TinyPipeline):
@@ -82,7 +84,7 @@ def test_real_run_says_in_its_log_which_photo_failed(tmp_path: Path) -> None:
     import grpc
     from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-    class Ready(service_pb2_grpc.GRPCInferenceServiceServicer):
+    class Ready(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
         def ServerReady(self, request: Any, context: Any) -> Any:
             return service_pb2.ServerReadyResponse(ready=True)
 

@@ -135,7 +135,7 @@ def test_one_photo_is_one_trace_from_download_through_triton_to_callback(collect
 
     address = f"http://127.0.0.1:{collector.server_port}"
 
-    def traced(job_id: str, server: TracingServer) -> list[Any]:
+    def traced(job_id: str, server: EmbeddedServer) -> list[Any]:
         """The spans of one photo's trace, after one job on the server."""
         photo = tmp_path / "store" / "inputs" / "u" / job_id / "0.jpg"
         photo.parent.mkdir(parents=True)
@@ -156,8 +156,8 @@ def test_one_photo_is_one_trace_from_download_through_triton_to_callback(collect
             "CALLBACK_ALLOW_HOSTS": f"127.0.0.1:{collector.server_port}",
             "PYTHONPATH": str(ROOT),
         }
-        job = str(tmp_path / f"{job_id}.json")
-        command = [sys.executable, "-m", "orchestrator.cli.app", "run", job, "--store", str(tmp_path / "store")]
+        message = str(tmp_path / f"{job_id}.json")
+        command = [sys.executable, "-m", "orchestrator.cli.app", "run", message, "--store", str(tmp_path / "store")]
         done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
         trace = trace_id(job_prefix("u", job_id), 0)

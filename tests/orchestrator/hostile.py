@@ -120,10 +120,10 @@ def _bad_keys() -> Iterator[tuple[str, Any]]:
         message = palette_job(count=1)
         message["items"][0]["output_key"] = key
         yield f"output extension {key[-10:]}", message
-    for key in ("../m.png", "inputs/other/job_1/m.png", "masks/u_abc/job_1/m.png", 5):
+    for mask_key in ("../m.png", "inputs/other/job_1/m.png", "masks/u_abc/job_1/m.png", 5):
         message = palette_job(count=1)
-        message["items"][0]["mask_keys"] = {"Floor": key}
-        yield f"mask key {key!r}", message
+        message["items"][0]["mask_keys"] = {"Floor": mask_key}
+        yield f"mask key {mask_key!r}", message
     message = palette_job(count=1)
     message["items"][0]["mask_keys"] = {"Ceiling fan": "inputs/u_abc/job_1/m.png"}
     yield "mask of a concept that is not in the job", message
@@ -169,10 +169,11 @@ def _rule_jobs() -> Iterator[tuple[str, Any]]:
         "item with a foreign mask": {"items": [{"idx": 0, "mask_keys": {"wall": "inputs/other/job_r/m.png"}}]}, "concept twice": {"concepts": ["wall", "Wall"]},
     }  # fmt: skip
     yield from ((f"rule job: {name}", rule_job() | change) for name, change in changes.items())
-    for change in (
+    wrong: tuple[dict[str, Any], ...] = (
         {"ruleId": "../x"}, {"ruleId": ""}, {"ruleId": "a/b"}, {"ruleId": "x" * 65}, {"concept": "sofa"}, {"concept": ""}, {"type": "paint"}, {"params": {}},
         {"params": {"color": "red"}}, {"type": "remove", "params": "transparent"}, {"type": "texture", "params": {"texture": "nope"}}, {"extra": 1}, {"ruleId": "r2"},
-    ):  # fmt: skip
+    )  # fmt: skip
+    for change in wrong:
         message = copy.deepcopy(rule_job())
         message["rules"][0] |= change
         yield f"rule {change!r}", message

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 from PIL import Image
+from pydantic import SecretStr
 
 from orchestrator.callbacks.address_policy import AddressPolicy
 from orchestrator.callbacks.client import CallbackClient, Schedule
@@ -81,6 +82,19 @@ class TinyPipeline:
 
     async def close(self) -> None:
         """Nothing to close."""
+
+
+class GatedPipeline(TinyPipeline):
+    """Lets no photo through before it is `open`."""
+
+    open, waiting = False, 0
+
+    async def infer(self, *arguments: Any) -> Any:
+        """As TinyPipeline.infer."""
+        self.waiting += 1
+        while not self.open:
+            await asyncio.sleep(0.01)
+        return await super().infer(*arguments)
 
 
 def palette_job(job: str = "job_1", count: int = 3, user: str = "u_abc", **fields: Any) -> dict[str, Any]:
@@ -155,7 +169,7 @@ async def tiny_worker(
     hide, metrics = redactor or Redactor([secret] if secret else []), Metrics()
     settings = Settings(
         adapter="local",
-        callback_secret=secret,
+        callback_secret=SecretStr(secret) if secret is not None else None,
         callback_allow_hosts=allow,
         callback_timeout=timeout,
         workers_api_url=workers_api_url,
@@ -190,6 +204,7 @@ async def tiny_worker(
 
 __all__ = [
     "FAST",
+    "GatedPipeline",
     "OutOfMemory",
     "PhotoRefused",
     "PipelineUnavailable",

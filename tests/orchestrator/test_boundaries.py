@@ -35,6 +35,7 @@ from respray.contract.photo_file import inspect
 from respray.observe.events import Events
 from respray.observe.metrics import Metrics
 from respray.observe.redaction import Redactor
+from tests.faults import virtual_time
 from tests.faults.processes import PROJECT, worker_environment
 from tests.faults.receiver import Receiver
 from tests.orchestrator.support import TinyPipeline, palette_job, photo, put_photos, tiny_worker
@@ -57,7 +58,7 @@ def test_a_place_in_the_pipeline_comes_back_from_a_task_that_is_cancelled_twice(
         async with asyncio.timeout(1), limit.slot(), limit.slot():
             pass
 
-    asyncio.run(work())
+    virtual_time.run(work())
 
 
 def test_places_are_given_one_by_one_and_grow_back() -> None:
@@ -80,7 +81,7 @@ def test_places_are_given_one_by_one_and_grow_back() -> None:
         await asyncio.gather(*(hold() for _ in range(limit.GROW_AFTER * 3)))
         assert limit.size == 4 and most <= 4
 
-    asyncio.run(work())
+    virtual_time.run(work())
 
 
 def test_what_items_share_is_bounded(tmp_path: Path) -> None:

@@ -58,7 +58,11 @@ def test_what_the_preset_protects_unasked_is_looked_for_unless_all_that_is_edite
 def test_what_nobody_named_is_reported_and_not_missed() -> None:
     """A room without a person is no reason to fail, a room without what the job names is."""
     photo, floor = wall_photo("#D8CFC0")
-    fields = {"concepts": {"Floor": {"action": "recolor", "value": "oak_a"}}, "preset": "interior", "options": {"missing": "error"}}
+    fields: dict[str, Any] = {
+        "concepts": {"Floor": {"action": "recolor", "value": "oak_a"}},
+        "preset": "interior",
+        "options": {"missing": "error"},
+    }
 
     def edited(seen: str, **more: Any) -> Any:
         sent = parse_job(palette_job(**fields, **more), load_catalog()).items[0].request

@@ -175,12 +175,13 @@ def test_celery_brings_back_what_a_killed_worker_held(tmp_path: Path, redis_serv
 def test_celery_keeps_a_job_that_takes_longer_than_the_timeout(tmp_path: Path, redis_server: Redis) -> None:
     """The photo ends when the message has been held for longer than the timeout, after which the other worker would have taken it."""
     put_photos(tmp_path, "long", 1)
-    index, gate = redis.from_url(redis_server.url), tmp_path / "gate"
+    index: Any = redis.from_url(redis_server.url)
+    gate = tmp_path / "gate"
     result = make_app(redis_server.url, "celery-long", 4).send_task(TASK, [palette_job("long", 1)])
 
     def held_since() -> list[float]:
         """When Redis was last told that a worker holds the message, by Redis' own record."""
-        return [score for _, score in index.zrange(unacked_index("celery-long"), 0, -1, withscores=True)]
+        return [float(score) for _, score in index.zrange(unacked_index("celery-long"), 0, -1, withscores=True)]
 
     with (
         celery_worker(tmp_path, redis_server, "celery-long", "first", gate, lock="2"),

@@ -41,7 +41,7 @@ def test_upload_queue_callbacks_results_and_no_secret_anywhere(
     s3 = s3_server.client()
 
     def presigned(operation: str, key: str) -> str:
-        return s3.generate_presigned_url(operation, Params={"Bucket": BUCKET, "Key": key}, ExpiresIn=600)
+        return str(s3.generate_presigned_url(operation, Params={"Bucket": BUCKET, "Key": key}, ExpiresIn=600))
 
     items: list[dict[str, Any]] = []
     for index in range(3):
@@ -112,9 +112,9 @@ def test_upload_queue_callbacks_results_and_no_secret_anywhere(
     assert told[f"/jobs/{JOB}/callback", 2].body["status"] == "failed" and told[f"/jobs/{JOB}/callback", 2].body["error"]
     for index in range(2):
         body = told[f"/jobs/{JOB}/callback", index].body
-        result = Image.open(io.BytesIO(httpx.get(presigned("get_object", body["output_key"])).content))
+        result = Image.open(io.BytesIO(httpx.get(presigned("get_object", str(body["output_key"]))).content))
         assert result.format == "PNG" and result.size == Image.open(io.BytesIO(make_photo(index))).size
-        preview = Image.open(io.BytesIO(httpx.get(presigned("get_object", body["preview_key"])).content))
+        preview = Image.open(io.BytesIO(httpx.get(presigned("get_object", str(body["preview_key"]))).content))
         assert preview.format == "JPEG" and max(preview.size) <= 256
     rule_result = Image.open(io.BytesIO(httpx.get(presigned("get_object", f"outputs/{USER}/job_rules/r1/0.jpg")).content))
     assert rule_result.format == "JPEG"
@@ -134,7 +134,7 @@ def test_upload_queue_callbacks_results_and_no_secret_anywhere(
     places |= {
         e["Key"]: s3.get_object(Bucket=BUCKET, Key=e["Key"])["Body"].read().decode("latin-1") for e in listed if e["Key"].endswith(".json")
     }
-    assert any(key.startswith("failed/") for key in places) and len(places["log"]) > 1000
+    assert any(key.startswith("failed/") for key in places) and "stopping: no more jobs" in places["log"]
     assert not [(place, secret[:6]) for place, text in places.items() for secret in secrets if secret in text]
 
 

@@ -28,7 +28,7 @@ from orchestrator.worker.worker import Worker
 from tests.faults import virtual_time
 from tests.faults.processes import Process, Redis, produce, wait_for, worker_environment
 from tests.faults.standins import CloudflareQueue
-from tests.orchestrator.support import PipelineUnavailable, TinyPipeline, palette_job, put_photos, tiny_worker
+from tests.orchestrator.support import GatedPipeline, PipelineUnavailable, TinyPipeline, palette_job, put_photos, tiny_worker
 
 Check = Callable[[], bool]
 
@@ -90,7 +90,7 @@ def pull_intake(queue: CloudflareQueue, jobs: int = 2, visibility: float = 60.0)
 
 def test_the_stand_in_speaks_as_the_official_client_expects(queue: CloudflareQueue) -> None:
     client = Cloudflare(api_token=queue.TOKEN, base_url=queue.url)
-    where = {"queue_id": queue.QUEUE, "account_id": queue.ACCOUNT}
+    where: dict[str, Any] = {"queue_id": queue.QUEUE, "account_id": queue.ACCOUNT}
     client.queues.messages.push(**where, body={"hello": 1}, content_type="json")
     pulled = client.queues.messages.pull(**where, batch_size=10, visibility_timeout_ms=6000)
     assert pulled is not None and pulled.messages is not None
@@ -189,7 +189,7 @@ def test_an_idle_queue_is_asked_less_and_less(tmp_path: Path) -> None:
 async def bull_state(redis: Redis, queue: str) -> dict[str, int]:
     handle = bullmq.Queue(queue, {"connection": redis.url})
     try:
-        return await handle.getJobCounts("completed", "failed", "delayed", "active", "waiting")
+        return dict(await handle.getJobCounts("completed", "failed", "delayed", "active", "waiting"))
     finally:
         await handle.close()
 
@@ -338,18 +338,6 @@ def test_a_file_that_a_dead_worker_had_taken_is_taken_again(tmp_path: Path) -> N
     take(store, LocalIntake(str(inbox), 1, poll=0.05), (inbox / "done" / "f1.json").is_file)
 
 
-class Gate(TinyPipeline):
-    """Lets no photo through before it is `open`."""
-
-    open = False
-
-    async def infer(self, *arguments: Any) -> Any:
-        """As TinyPipeline.infer."""
-        while not self.open:
-            await asyncio.sleep(0.01)
-        return await super().infer(*arguments)
-
-
 def drop(inbox: Path, name: str, message: dict[str, Any]) -> None:
     """Move a file into a watched folder, as its users do."""
     inbox.mkdir(exist_ok=True)
@@ -358,7 +346,7 @@ def drop(inbox: Path, name: str, message: dict[str, Any]) -> None:
 
 
 def test_a_file_waits_while_one_of_its_name_is_worked_on(tmp_path: Path) -> None:
-    store, inbox, gate = tmp_path / "store", tmp_path / "inbox", Gate()
+    store, inbox, gate = tmp_path / "store", tmp_path / "inbox", GatedPipeline()
     first, second, third = jobs_in(store, "first", "second", "third")
     drop(inbox, "job.json", first)
 
@@ -379,7 +367,7 @@ def test_a_file_that_is_handed_back_replaces_no_newer_one_of_its_name(tmp_path: 
     store, inbox = tmp_path / "store", tmp_path / "inbox"
     first, second = jobs_in(store, "first", "second")
     drop(inbox, "job.json", first)
-    take(store, LocalIntake(str(inbox), 2, poll=0.05), (inbox / "taken/job.json").exists, Gate(), grace=0.01)
+    take(store, LocalIntake(str(inbox), 2, poll=0.05), (inbox / "taken/job.json").exists, GatedPipeline(), grace=0.01)
     drop(inbox, "job.json", second)
     take(store, LocalIntake(str(inbox), 2, poll=0.05), lambda: done(store, "first", "second")() and not [*inbox.glob("taken/*")])
 
@@ -396,7 +384,7 @@ def test_the_order_to_stop_between_two_attempts_leaves_the_file_to_the_next_work
 
 
 def test_a_file_that_cannot_be_put_away_does_not_end_the_session(tmp_path: Path) -> None:
-    store, inbox, gate = tmp_path / "store", tmp_path / "inbox", Gate()
+    store, inbox, gate = tmp_path / "store", tmp_path / "inbox", GatedPipeline()
     drop(inbox, "job.json", jobs_in(store, "one")[0])
 
     def meanwhile() -> bool:

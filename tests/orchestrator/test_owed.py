@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from orchestrator.callbacks import deliverer as deliveries
 from orchestrator.callbacks.client import CallbackEvent
@@ -133,7 +134,10 @@ def test_a_callback_whose_lease_runs_out_while_it_waits_for_a_slot_is_told_once(
 
     hanging = Receiver(plan=hang)
     settings = Settings(
-        adapter="local", callback_secret=CALLBACK_SECRET, callback_allow_hosts=f"{receiver.host},{hanging.host}", callback_timeout=20.0
+        adapter="local",
+        callback_secret=SecretStr(CALLBACK_SECRET),
+        callback_allow_hosts=f"{receiver.host},{hanging.host}",
+        callback_timeout=20.0,
     )
     prefix = "outputs/u_abc/job_1/"
 
@@ -172,7 +176,7 @@ def test_a_410_is_remembered_for_its_address_and_not_for_ever(
 ) -> None:
     monkeypatch.setattr(deliveries, "GONE_FOR", seconds)
     receiver.plan = lambda number, body: (410, {})
-    settings = Settings(adapter="local", callback_secret=CALLBACK_SECRET, callback_allow_hosts=receiver.host)
+    settings = Settings(adapter="local", callback_secret=SecretStr(CALLBACK_SECRET), callback_allow_hosts=receiver.host)
 
     async def work() -> list[Any]:
         async with AsyncStorage(FolderStorage(tmp_path, sync=False)) as storage:

@@ -93,7 +93,8 @@ def test_a_receiver_that_is_down_holds_nothing_up(tmp_path: Path, receiver: Rece
             handle = worker.start(broken(receiver))
             assert (await handle.stored()).dead
             assert list((tmp_path / "failed/unreadable").iterdir()), "its dead letter is written when it may be acknowledged"
-            assert (await handle.finished()).callbacks["undelivered"][0]["state"] == "owed"
+            callbacks = (await handle.finished()).callbacks
+            assert callbacks is not None and callbacks["undelivered"][0]["state"] == "owed"
 
     asyncio.run(work())
 

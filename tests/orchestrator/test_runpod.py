@@ -28,7 +28,7 @@ def api() -> Iterator[RunpodApi]:
 
 
 @contextlib.contextmanager
-def runpod_worker(folder: Path, arguments: tuple[str, ...] = (), seconds: float = 0.0, **settings: str) -> Iterator[Process]:
+def runpod_worker(folder: Path, settings: dict[str, str], *arguments: str, seconds: float = 0.0) -> Iterator[Process]:
     environment = worker_environment(ADAPTER="runpod", JOB_CONCURRENCY="2", **settings)
     command = [sys.executable, "-m", "tests.orchestrator.tiny_process", str(folder), str(seconds), *arguments]
     process = Process(command, folder / "worker.log", environment, folder / "worker.events")
@@ -48,7 +48,7 @@ def test_jobs_progress_results_and_the_way_down(tmp_path: Path, api: RunpodApi) 
         put_photos(tmp_path, name, 3)
         api.push(f"rp-{name}", palette_job(name, 3))
     api.push("rp-bad", {"preset": "castle"})
-    with runpod_worker(tmp_path, seconds=0.2, **api.environment()) as process:
+    with runpod_worker(tmp_path, api.environment(), seconds=0.2) as process:
         wait_for("three results", lambda: len(api.results) == 3, 60)
         assert api.results["rp-r1"]["output"]["status"] == "completed" and "error" not in api.results["rp-r1"]
         assert "the message is no job" in api.results["rp-bad"]["error"]
@@ -64,7 +64,7 @@ def test_a_cancelled_job_stops_and_its_neighbour_goes_on(tmp_path: Path, api: Ru
     put_photos(tmp_path, "long", 40)
     put_photos(tmp_path, "short", 1)
     api.push("rp-long", palette_job("long", 40))
-    with runpod_worker(tmp_path, seconds=0.5, BATCH_CONCURRENCY="1", **api.environment()):
+    with runpod_worker(tmp_path, {"BATCH_CONCURRENCY": "1", **api.environment()}, seconds=0.5):
         wait_for("the long job", lambda: (tmp_path / "worker.events").exists() and "stored" in (tmp_path / "worker.events").read_text(), 60)
         api.stop.append("rp-long")
         api.push("rp-short", palette_job("short", 1))
@@ -94,7 +94,7 @@ def test_away_from_runpod_the_missing_variable_and_the_other_intakes_are_named(t
 def test_the_sdks_own_local_api(tmp_path: Path) -> None:
     put_photos(tmp_path, "local", 2)
     port = free_port()
-    with runpod_worker(tmp_path, ("--rp_serve_api", "--rp_api_port", str(port))):
+    with runpod_worker(tmp_path, {}, "--rp_serve_api", "--rp_api_port", str(port)):
 
         def answers() -> bool:
             with contextlib.suppress(httpx.HTTPError):

@@ -90,10 +90,10 @@ def test_wrong_values_are_shown_but_never_a_secret() -> None:
 
 
 def test_redaction_takes_linear_time_whatever_the_text() -> None:
-    redactor, began = Redactor(["hunter2/hunter2"]), time.monotonic()
+    redactor, began = Redactor(["hunter2/hunter2"]), time.process_time()
     for part in ("x", "a.", "://", "bearer ", "?sig=", "whsec_", "hf_", "http://x", "@"):
         redactor.text(part * (200_000 // len(part)))
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_redaction_knows_secrets_and_the_places_where_they_stand() -> None:

@@ -14,6 +14,7 @@ from orchestrator.storage.folder import FolderStorage
 from orchestrator.worker.handle import JobFailed
 from tests.faults.receiver import Receiver
 from tests.orchestrator.support import (
+    GatedPipeline,
     OutOfMemory,
     PhotoRefused,
     PipelineUnavailable,
@@ -38,7 +39,7 @@ def do(folder: Path, message: Any, pipeline: TinyPipeline | None = None, **optio
 
 
 def manifest(folder: Path, user: str, job: str) -> dict[str, Any]:
-    return json.loads((folder / "outputs" / user / job / "manifest.json").read_text())
+    return dict(json.loads((folder / "outputs" / user / job / "manifest.json").read_text()))
 
 
 def test_every_file_lands_under_its_key(tmp_path: Path) -> None:
@@ -106,7 +107,7 @@ def test_two_workers_with_the_same_job_tell_each_item_once(tmp_path: Path, recei
             tiny_worker(tmp_path, TinyPipeline(0.05), allow=receiver.host, name="one", timeout=60.0) as one,
             tiny_worker(tmp_path, TinyPipeline(0.05), allow=receiver.host, name="two", timeout=60.0) as two,
         ):
-            return await asyncio.gather(one.start(message).finished(), two.start(message).finished())
+            return list(await asyncio.gather(one.start(message).finished(), two.start(message).finished()))
 
     results = asyncio.run(work())
     assert all(result.ok for result in results)
@@ -118,11 +119,14 @@ def test_a_late_twin_cannot_overwrite_a_newer_result(tmp_path: Path) -> None:
     newer = palette_job(count=1, concepts={"Wall": {"action": "recolor", "value": "#ffffff"}})
 
     async def work() -> tuple[Any, bytes]:
-        async with tiny_worker(tmp_path, TinyPipeline(0.5), name="old") as old, tiny_worker(tmp_path, name="new") as new:
+        gate = GatedPipeline()
+        async with tiny_worker(tmp_path, gate, name="old") as old, tiny_worker(tmp_path, name="new") as new:
             slow = old.start(palette_job(count=1))
-            await asyncio.sleep(0.2)
+            while not gate.waiting:
+                await asyncio.sleep(0.01)
             assert (await new.start(newer).finished()).ok
             kept = (tmp_path / "outputs/u_abc/job_1/0_result.png").read_bytes()
+            gate.open = True
             return await slow.finished(), kept
 
     late, kept = asyncio.run(work())
@@ -204,7 +208,8 @@ def test_a_dead_workers_callback_is_taken_over_with_the_same_id(tmp_path: Path, 
             handle = worker.start(message)
             await handle.stored()
             handle.cancel()  # recorded and acknowledged, not delivered
-            await asyncio.sleep(0.05)
+            while worker.busy:
+                await asyncio.sleep(0)
 
     asyncio.run(die())
     before = json.loads((tmp_path / "outputs/u_abc/job_1/manifest/0.json").read_text())["callback"]

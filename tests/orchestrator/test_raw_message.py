@@ -1,0 +1,76 @@
+"""A message is decoded once, and whoever needs it reads what was decoded."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.errors import JobError
+from orchestrator.jobs import limits
+from orchestrator.jobs.name_catalog import load_catalog
+from orchestrator.jobs.parser import parse_job
+from orchestrator.jobs.raw_message import decode_message
+from tests.faults.receiver import Receiver
+from tests.orchestrator.support import palette_job, rule_job, tiny_worker
+
+
+def test_what_is_decoded_is_not_decoded_again() -> None:
+    raw = decode_message(json.dumps(palette_job()).encode())
+    assert decode_message(raw) is raw and raw.fields == palette_job() and not raw.problem
+    assert parse_job(raw, load_catalog()) == parse_job(palette_job(), load_catalog())
+
+
+def test_a_refused_message_is_decoded_once_on_its_way(tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parsed, refused, written down as a dead letter, and told to its sender."""
+    text = json.dumps(palette_job(callback_url=f"{receiver.url}/jobs/job_1/callback", preset="castle"))
+    loads, decoded = json.loads, list[str]()
+
+    def spied(given: Any, **options: Any) -> Any:
+        decoded.extend([given] if given == text else [])
+        return loads(given, **options)
+
+    monkeypatch.setattr(json, "loads", spied)
+
+    async def work() -> None:
+        async with tiny_worker(tmp_path, allow=receiver.host) as worker:
+            assert (await worker.start(text.encode()).finished()).job_id == "job_1"
+
+    asyncio.run(work())
+    assert len(receiver.calls) == 1 and decoded == [text]
+    (letter,) = (tmp_path / "failed/unreadable").iterdir()
+    assert loads(letter.read_text())["message"] == text
+
+
+@pytest.mark.parametrize(
+    ("received", "shown"),
+    [
+        (b'{"job_id": "a"}', '{"job_id": "a"}'),
+        ({"job_id": "a", "pair": (1, 2)}, {"job_id": "a", "pair": [1, 2]}),
+        ({"job_id": float("nan")}, '{"job_id": NaN}'),
+        ({"job_id": b"bytes"}, '{"job_id": "b\'bytes\'"}'),
+        (7, "7"),
+        ("x" * (limits.MAX_MESSAGE_BYTES + 9), "x" * limits.MAX_MESSAGE_BYTES),
+    ],
+)
+def test_a_dead_letter_shows_what_came(received: Any, shown: Any) -> None:
+    assert decode_message(received).presentable == shown
+
+
+@pytest.mark.parametrize(
+    ("message", "problem"),
+    [
+        (palette_job(items={}), "items: input should be a valid array (given: {})"),
+        (palette_job(options=[]), "options: input should be an object (given: [])"),
+        (palette_job(concepts=[]), "concepts: input should be an object (given: [])"),
+        (rule_job(rules=["x"]), "rules[0]: input should be an object (given: 'x')"),
+        (palette_job() | {"preset": "\ud800"}, "message: invalid JSON: a string holds half a surrogate pair"),
+    ],
+)
+def test_problems_speak_of_json_and_not_of_python(message: dict[str, Any], problem: str) -> None:
+    with pytest.raises(JobError) as caught:
+        parse_job(message, load_catalog())
+    assert problem in caught.value.problems
