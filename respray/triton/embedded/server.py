@@ -87,6 +87,11 @@ class EmbeddedServer:
         return f"http://{LOOPBACK}:{self._ports['metrics']}/metrics"
 
     @property
+    def pid(self) -> int:
+        """Process id of the guard, from which the server and its Python models descend; 0 while nothing runs."""
+        return self._process.pid if self._process is not None else 0
+
+    @property
     def running(self) -> bool:
         """Whether the server process is there (not whether it is ready)."""
         return self._process is not None and self._process.poll() is None
@@ -98,7 +103,7 @@ class EmbeddedServer:
 
     def cpu_seconds(self) -> float:
         """Processor time that the server and its Python models have used so far."""
-        return cpu_seconds(self._process.pid) if self._process is not None else 0.0
+        return cpu_seconds(self.pid) if self.pid else 0.0
 
     def __enter__(self) -> EmbeddedServer:
         return self.start()
