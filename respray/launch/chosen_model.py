@@ -32,7 +32,7 @@ def find_graphs(settings: Settings) -> Path:
     folder = model_folder(preset, settings.model_path) / GRAPHS
     if not (folder / "spec.json").is_file():
         raise SettingsError(
-            f"there are no exported graphs of MODEL_NAME={name} in {folder}; export them with scripts/export_onnx.py, "
+            f"there are no exported graphs of MODEL_NAME={name} in {folder}; export them with python -m respray.segmentation.export, "
             "or set TRITON_URL to a server that has them"
         )
     return folder

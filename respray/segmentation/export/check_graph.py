@@ -239,7 +239,7 @@ def check_folder(folder: Path, target: Target = "tensorrt") -> list[Finding]:
 
 
 def main(
-    folder: Annotated[Path, typer.Argument(help="Folder written by scripts/export_onnx.py.")],
+    folder: Annotated[Path, typer.Argument(help="Folder written by the exporter.")],
     target: Annotated[str, typer.Option(help="tensorrt or onnxruntime")] = "tensorrt",
 ) -> None:
     """Print every finding; exit code 1 if one of them is an error."""
