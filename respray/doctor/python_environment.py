@@ -12,8 +12,8 @@ NAME = "python"
 TITLE = "Python and virtual environment"
 
 # pyproject's requires-python; read here too because tomllib came with 3.11 and this must run on less.
-LOWEST = (3, 11)
-BELOW = (3, 14)
+MIN_VERSION = (3, 11)
+END_VERSION = (3, 14)
 
 
 def run(situation: Situation) -> list[Finding]:
@@ -24,9 +24,9 @@ def run(situation: Situation) -> list[Finding]:
 def _version(situation: Situation) -> Finding:
     version = sys.version_info[:3]
     text = ".".join(map(str, version))
-    if LOWEST <= version[:2] < BELOW:
+    if MIN_VERSION <= version[:2] < END_VERSION:
         return Finding(PASS, f"Python {text} at {sys.executable}")
-    accepted = f"{LOWEST[0]}.{LOWEST[1]} to {BELOW[0]}.{BELOW[1] - 1}"
+    accepted = f"{MIN_VERSION[0]}.{MIN_VERSION[1]} to {END_VERSION[0]}.{END_VERSION[1] - 1}"
     fix = f"apt-get install -y python3.12 python3.12-venv (Ubuntu 24.04), then {_recreate(situation)}"
     return Finding(FAIL, f"Python {text} at {sys.executable}; Respray needs {accepted}", fix)
 

@@ -125,9 +125,9 @@ def run_export(
 
         if bar is None:
             # Progress of a download belongs on a terminal only.
-            import huggingface_hub.utils
+            from huggingface_hub.utils.tqdm import disable_progress_bars
 
-            huggingface_hub.utils.disable_progress_bars()
+            disable_progress_bars()
         step("finding the checkpoint")
         found = find_checkpoint(checkpoint, revision, demo_folder)
         step("loading torch")

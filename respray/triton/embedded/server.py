@@ -29,10 +29,10 @@ from respray.triton.errors import HostError, ServerStartError
 from respray.triton.models import allocator
 from respray.triton.repository.build_repository import needed_shared_memory
 
-KEPT_LOGS = 10
+MAX_LOGS = 10
 ERROR_LINE = re.compile(r"^(E\d{4} |error:|\w*Error:|.*UNAVAILABLE:)")
 HARMLESS = ("CudaDriverHelper has not been initialized", "unable to create stream")  # what every machine without a GPU logs
-LINE_LIMIT = 300
+MAX_LINE_CHARS = 300
 START_ATTEMPTS = 3  # a free port found a moment ago may have been taken by another process
 
 
@@ -223,7 +223,7 @@ class EmbeddedServer:
         """The server's own error lines, without the traces in them (the last lines when it wrote none), and where its whole log is."""
         lines = self.log_file.read_text(errors="replace").splitlines() if self.log_file.is_file() else []
         errors = [line for line in lines if ERROR_LINE.match(line) and not any(noise in line for noise in HARMLESS)]
-        chosen = dict.fromkeys(line.split("\\n")[0].strip()[:LINE_LIMIT] for line in errors or lines[-count:])
+        chosen = dict.fromkeys(line.split("\\n")[0].strip()[:MAX_LINE_CHARS] for line in errors or lines[-count:])
         return "\n".join(f"  {line}" for line in list(chosen)[-count:]) + f"\nThe whole log: {self.log_file}"
 
 
@@ -239,6 +239,6 @@ def _new_log_file() -> Path:
     """A new log file in the cache folder; the oldest ones go."""
     folder = cache_folder() / "logs"
     folder.mkdir(parents=True, exist_ok=True)
-    for old in sorted(folder.glob("triton-*.log"), key=lambda path: path.stat().st_mtime)[: -KEPT_LOGS or None]:
+    for old in sorted(folder.glob("triton-*.log"), key=lambda path: path.stat().st_mtime)[: -MAX_LOGS or None]:
         old.unlink(missing_ok=True)
     return folder / f"triton-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{uuid.uuid4().hex[:4]}.log"

@@ -18,7 +18,7 @@ from respray.editing.apply import edit_photo
 from respray.editing.fill.inpaint import Inpainter
 from respray.editing.mask.select import Segments
 from respray.triton.errors import PhotoError
-from respray.triton.models.request_tensors import Arrays, parse_request
+from respray.triton.models.parse_request import Arrays, parse_request
 from respray.triton.packing import Int64Vector, UInt8Vector, from_bytes, pack, unpack
 
 

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +21,8 @@ from respray.imaging.decode import decode
 from respray.segmentation.prepare import to_square
 from respray.segmentation.tokenizer import PromptTokenizer
 from respray.triton.errors import PhotoError
-from respray.triton.models.request_tensors import Arrays, parse_request
-from respray.triton.models.text_features import Array, TextMemory
+from respray.triton.models.parse_request import Arrays, parse_request
+from respray.triton.models.text_feature_cache import Array, TextFeatureCache
 from respray.triton.packing import from_bytes
 
 Infer = Callable[[str, Mapping[str, Array], Sequence[str]], Arrays]
@@ -41,7 +40,7 @@ class Pipeline:
     tokenizer: PromptTokenizer
     image_size: int
     buckets: Sequence[int]
-    texts: TextMemory = field(default_factory=TextMemory)
+    texts: TextFeatureCache = field(default_factory=TextFeatureCache)
 
     def run(self, inputs: Arrays, cancelled: Cancelled = lambda: False) -> Arrays:
         """`pipeline_bls`'s inputs to its outputs (`docs/architecture.md`).
@@ -103,7 +102,7 @@ class Pipeline:
         """`text_features` [1,N,T,D] and `text_mask` [1,N,T], N filled up to a bucket by repeating the last prompt."""
         size = next(bucket for bucket in self.buckets if bucket >= len(texts))
         rows = [*range(len(texts)), *[len(texts) - 1] * (size - len(texts))]
-        return {tensors.TEXT_FEATURES: np.stack([texts[row] for row in rows])[None], tensors.TEXT_MASK: cast(Array, mask[rows][None])}
+        return {tensors.TEXT_FEATURES: np.stack([texts[row] for row in rows])[None], tensors.TEXT_MASK: mask[rows][None]}
 
 
 class _Clock:

@@ -34,7 +34,7 @@ TRITON_POOL = 64 << 20  # its default
 STUB_MEMORY = 1 << 20  # what the Python backend reserves per instance
 PHOTO_MEMORY = 12_000_000 * 3
 DETR_HEADS = 8
-MUCH = 100 << 20  # bytes of one matrix of attention, for each concept, that are worth a warning
+LARGE_ATTENTION_BYTES = 100 << 20  # bytes of one matrix of attention, for each concept, that are worth a warning
 
 
 def build(graphs: Path, target: Target, out: Path, sources: Path = SOURCES, *, symlinks: bool = False) -> Path:
@@ -111,7 +111,7 @@ def _check_attention(spec: ModelSpec, target: Target, graphs: Path) -> None:
     if target.name == "tensorrt" and spec.attention == "ort":
         raise BuildError(f"The graphs in {graphs} hold ONNX Runtime's own attention, which TensorRT cannot read; {again}.")
     matrix = DETR_HEADS * spec.grid**4 * (2 if spec.precision == "fp16" else 4)
-    if spec.attention != target.attention and matrix > MUCH:
+    if spec.attention != target.attention and matrix > LARGE_ATTENTION_BYTES:
         log.warning(
             "The graphs in %s write attention out: on the target %s each concept of a run takes %.1f GB for one matrix and its copies; %s.",
             *(graphs, target.name, matrix / 1e9, again),
