@@ -41,7 +41,7 @@ class ServerOptions:
     """How the server runs. Ports of 0 mean any free one; times in seconds; sizes in bytes.
 
     `exit_timeout` is how long requests in flight may take to finish after a stop; `shared_memory` is what must be free before the start
-    (None: what the repository was built to need).
+    (None: what the repository was built to need); `trace_config` are Triton's own `--trace-config` settings.
     """
 
     grpc_port: int = 0
@@ -54,6 +54,7 @@ class ServerOptions:
     log_file: Path | None = None
     verbose: int = 0
     extra_environment: dict[str, str] = field(default_factory=dict)
+    trace_config: tuple[str, ...] = ()
 
 
 class EmbeddedServer:
@@ -114,7 +115,9 @@ class EmbeddedServer:
     def start(self) -> EmbeddedServer:
         """Check the machine, start the server and wait until every model is ready.
 
-        HostError when the machine cannot run it, ServerStartError with the server's own words when it does not come up.
+        Raises:
+            HostError: the machine cannot run it.
+            ServerStartError: it does not come up; the message has the server's own words.
         """
         if self.running:
             return self
@@ -203,6 +206,7 @@ class EmbeddedServer:
             "--disable-auto-complete-config",
             *(f"--{name}={value}" for name, value in flags.items()),
             *(f"--backend-config=python,{setting}" for setting in backend),
+            *(f"--trace-config={setting}" for setting in options.trace_config),
         ]
 
     def _wait_ready(self, deadline: float) -> None:

@@ -43,9 +43,15 @@ class Pipeline:
     texts: TextFeatureCache = field(default_factory=TextFeatureCache)
 
     def run(self, inputs: Arrays, cancelled: Cancelled = lambda: False) -> Arrays:
-        """`pipeline_bls`'s inputs to its outputs (`docs/architecture.md`).
+        """`pipeline_bls`'s inputs to its outputs.
 
-        PhotoError when photo or request are at fault, InterruptedError when the client went away between two stages.
+        Args:
+            inputs: the model's tensors by name (`docs/architecture.md`).
+            cancelled: asked before each stage whether the client has gone away.
+
+        Raises:
+            PhotoError: photo or request are at fault.
+            InterruptedError: the client went away between two stages.
         """
         clock = _Clock(cancelled)
         request = parse_request(inputs[tensors.REQUEST].tobytes())

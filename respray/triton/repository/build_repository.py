@@ -38,11 +38,20 @@ LARGE_ATTENTION_BYTES = 100 << 20  # bytes of one matrix of attention, for each 
 
 
 def build(graphs: Path, target: Target, out: Path, sources: Path = SOURCES, *, symlinks: bool = False) -> Path:
-    """Write the model repository to `out` and return it. What is already there for the same graphs and target is reused.
+    """Write the model repository to `out` and return it, as a whole or not at all.
 
-    `graphs` is a folder written by `scripts/export_onnx.py`. The repository appears as a whole or not at all. BuildError when the graphs
-    are missing or damaged, when `out` holds something else, or when the disk is full. `symlinks`: point to the weights where they lie, for
-    a repository that is used on this machine only and may be on another file system than its weights.
+    What is already there for the same graphs and target is reused.
+
+    Args:
+        graphs: a folder written by the exporter.
+        target: where the repository will run.
+        out: a new or empty folder, or one that an earlier build has written.
+        sources: the Python models.
+        symlinks: point to the weights where they lie, for a repository that is used on this machine only and may be on another file
+            system than its weights.
+
+    Raises:
+        BuildError: the graphs are missing or damaged, `out` holds something else, or the disk is full.
     """
     try:
         spec = load_spec(graphs)
