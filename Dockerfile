@@ -10,12 +10,17 @@
 ARG TRITON_VERSION=26.07
 
 FROM python:3.12-slim-bookworm AS wheels
-# `intake` for every queue; `intake,export` also brings torch, to export a checkpoint on the pod (gigabytes).
-ARG EXTRAS=intake,hub
+# `server` is what runs inside Triton, `intake` is every queue; `server,intake,export` also brings torch, to export a checkpoint on the pod
+# (gigabytes).
+ARG EXTRAS=server,intake,hub
 WORKDIR /build
 COPY pyproject.toml ./
 COPY deploy/images/ deploy/images/
-RUN deploy/images/wheels.sh /wheels "${EXTRAS}"
+RUN deploy/images/wheels.sh dependencies /wheels "${EXTRAS}"
+
+FROM wheels AS package
+COPY . .
+RUN deploy/images/wheels.sh package /wheels
 
 FROM nvcr.io/nvidia/tritonserver:${TRITON_VERSION}-py3
 # tini passes signals on and reaps what Triton's Python models leave behind. curl is what health probes of other deployments call.
@@ -25,14 +30,15 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 10001 --create-home respray \
  && install -d -o respray -g respray /models
-WORKDIR /srv/respray
+WORKDIR /home/respray
 # The wheels are for the Python that Triton's Python backend embeds: another one would find none of them.
 RUN python3 -c 'import sys; assert sys.version_info[:2] == (3, 12), f"this Triton has Python {sys.version}; change the wheels stage"'
 RUN --mount=type=bind,from=wheels,source=/wheels,target=/wheels \
     --mount=type=bind,source=deploy/images/install.sh,target=/install.sh \
     sh /install.sh dependencies /wheels --break-system-packages
-COPY . .
-RUN deploy/images/install.sh checkout --break-system-packages
+RUN --mount=type=bind,from=package,source=/wheels,target=/wheels \
+    --mount=type=bind,source=deploy/images/install.sh,target=/install.sh \
+    sh /install.sh package /wheels --break-system-packages
 # MODEL_PATH stays unset: /models is its default, and a value here would contradict its other spelling, MODEL_CACHE_DIR.
 ENV PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \

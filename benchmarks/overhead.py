@@ -38,8 +38,8 @@ from respray.triton.client import PipelineClient
 from respray.triton.embedded.server import EmbeddedServer
 from respray.triton.models import allocator
 from respray.triton.models.applier import apply
+from respray.triton.models.parse_request import Arrays
 from respray.triton.models.pipeline import Pipeline
-from respray.triton.models.request_tensors import Arrays
 from respray.triton.packing import from_bytes, pack
 from respray.triton.repository.configs import object_source
 from respray.triton.repository.targets import target

@@ -1,26 +1,20 @@
 #!/bin/sh
-# Install without a network: install.sh dependencies FOLDER [pip options], the wheels of wheels.sh, and then
-#                            install.sh checkout [pip options], the repository in whose root this runs.
-# Two steps, so that the image's layer of dependencies outlives changes of the code.
+# Install the wheels of wheels.sh without a network:
+#   install.sh dependencies FOLDER [pip options]
+#   install.sh package FOLDER [pip options]
 set -eu
 what="$1"
-shift
+folder="$2"
+shift 2
 python="${PYTHON:-python3}"
 pip() {
   "$python" -m pip install --disable-pip-version-check --no-cache-dir --quiet --no-index "$@"
 }
 case "$what" in
-  dependencies)
-    folder="$1"
-    shift
-    pip --find-links "$folder" "$@" --requirement "$folder/requirements.txt" 'setuptools>=77'
-    ;;
-  checkout)
-    pip --no-deps --no-build-isolation "$@" .
-    "$python" -m compileall -q orchestrator respray
-    ;;
+  dependencies) pip --find-links "$folder" "$@" --requirement "$folder/requirements.txt" ;;
+  package) pip --no-deps "$@" "$folder"/package/respray-*.whl ;;
   *)
-    echo "install.sh: '$what' is neither 'dependencies' nor 'checkout'" >&2
+    echo "install.sh: '$what' is neither 'dependencies' nor 'package'" >&2
     exit 2
     ;;
 esac

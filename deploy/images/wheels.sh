@@ -1,11 +1,26 @@
 #!/bin/sh
-# Fetch the image's Python dependencies as wheels: wheels.sh FOLDER [EXTRAS]. Run from the repository's root by the Dockerfile's first stage
-# and by tests/launch/test_image.py. Needs the network and nothing of CUDA.
+# Make the wheels that an image installs. Run from the repository's root by a Dockerfile's first stages and by tests/launch/test_image.py.
+#   wheels.sh dependencies FOLDER EXTRAS    everything that pyproject.toml asks for with these extras; needs the network, and nothing of CUDA
+#   wheels.sh package FOLDER                the project itself, built with the setuptools that the first step has fetched
+# Two steps, so that the image's layer of dependencies outlives changes of the code.
 set -eu
-folder="$1"
-extras="${2:-intake}"
+what="$1"
+folder="$2"
 python="${PYTHON:-python3}"
-mkdir -p "$folder"
-"$python" deploy/images/requirements.py "$extras" > "$folder/requirements.txt"
-# setuptools installs the checkout itself in the last stage, where there is no network.
-"$python" -m pip wheel --disable-pip-version-check --no-cache-dir --quiet --wheel-dir "$folder" --requirement "$folder/requirements.txt" 'setuptools>=77'
+wheel() {
+  "$python" -m pip wheel --disable-pip-version-check --no-cache-dir --quiet --wheel-dir "$@"
+}
+case "$what" in
+  dependencies)
+    mkdir -p "$folder/package"
+    "$python" deploy/images/requirements.py "$3" > "$folder/requirements.txt"
+    wheel "$folder" --requirement "$folder/requirements.txt" 'setuptools>=77'
+    ;;
+  package)
+    wheel "$folder/package" --no-deps --no-index --find-links "$folder" .
+    ;;
+  *)
+    echo "wheels.sh: '$what' is neither 'dependencies' nor 'package'" >&2
+    exit 2
+    ;;
+esac

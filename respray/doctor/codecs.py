@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import os
 
@@ -21,7 +22,7 @@ _REINSTALL = "pip install --force-reinstall {}"
 
 def run(situation: Situation) -> list[Finding]:
     """Codec findings, then shared memory."""
-    return [*_pillow(), *_opencv(), _shared_memory(situation)]
+    return [*_pillow(), *_opencv(situation), _shared_memory(situation)]
 
 
 def _pillow() -> list[Finding]:
@@ -49,8 +50,10 @@ def _pillow() -> list[Finding]:
     return findings
 
 
-def _opencv() -> list[Finding]:
-    """OpenCV does the image maths; its usual failure is a missing libGL of the non-headless build."""
+def _opencv(situation: Situation) -> list[Finding]:
+    """OpenCV does the image maths, where Triton runs; its usual failure is a missing libGL of the non-headless build."""
+    if situation.environment.get("TRITON_URL") and importlib.util.find_spec("cv2") is None:
+        return []
     try:
         import cv2
         import numpy

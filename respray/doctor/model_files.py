@@ -60,7 +60,8 @@ def run(situation: Situation) -> list[Finding]:
     elif not found:
         findings.append(Finding(PASS, f"{name} ({preset.description}) in {folder}: graphs as their specification describes them"))
     elif preset.weights.folder is not None:
-        findings.append(Finding(FAIL, f"{name}: {'; '.join(found)}", f"git checkout -- {preset.weights.folder}"))
+        fix = "install respray again (in a checkout: git checkout -- respray/weights)"
+        findings.append(Finding(FAIL, f"{name}: {'; '.join(found)}", fix))
     else:
         findings.append(
             Finding(FAIL, f"{name}: {'; '.join(found[:5])}", f"respray weights fetch (fetches what is missing or damaged into {folder})")
@@ -73,7 +74,8 @@ def _no_graphs(situation: Situation, checkpoint: Path, graphs: Path, precision: 
     """The hub has a checkpoint only, and no server runs that. Where Triton is elsewhere, it is that one's folder that counts."""
     attention = "explicit" if situation.environment.get("TRITON_TARGET") == "tensorrt" else "ort"
     options = f"--checkpoint {checkpoint} --precision {precision} --attention {attention} --out {graphs}"
-    fix = f"pip install -e '.[export]' && python scripts/export_onnx.py {options} (without torch: docs/weights.md, From a private bucket)"
+    export = f"pip install {situation.install('export')} && python -m respray.segmentation.export {options}"
+    fix = f"{export} (without torch: docs/weights.md, From a private bucket)"
     severity: Status = WARN if situation.environment.get("TRITON_URL") else FAIL
     return Finding(severity, f"the weights were never exported: no graphs in {graphs}, and Triton serves nothing else", fix)
 

@@ -54,8 +54,9 @@ def _has_tomllib() -> bool:
 
 def wanted_extras(situation: Situation) -> list[str]:
     """The extras that this machine's settings call for."""
+    extras = ["server"] if not situation.environment.get("TRITON_URL") and _version("nvidia-pytriton") else []
     extra = _INTAKE_EXTRA.get(situation.adapter)
-    return [extra] if extra else []
+    return [*extras, extra] if extra else extras
 
 
 def requirements(pyproject: Path, extras: list[str]) -> list[str]:
@@ -100,7 +101,8 @@ def _runtime(situation: Situation) -> list[Finding]:
     if situation.environment.get("TRITON_URL"):
         return []
     if not installed["nvidia-pytriton"]:
-        fix = f"{sys.executable} -m pip install -e '.[embedded]' for the embedded server, or TRITON_URL=host:8001 for a real one"
+        install = f"{sys.executable} -m pip install {situation.install('embedded')}"
+        fix = f"{install} for the embedded server, or TRITON_URL=host:8001 for a real one"
         return [Finding(WARN, "no embedded server is installed and TRITON_URL is not set", fix)]
     library = _missing_libpython()
     if library:

@@ -46,6 +46,10 @@ class Situation:
         """Whether an NVIDIA device node is visible: then broken libraries are a failure, not a choice."""
         return (self.device_folder / "nvidiactl").exists() or (self.device_folder / "nvidia0").exists()
 
+    def install(self, extra: str) -> str:
+        """pip's arguments for the project with an extra: the checkout that the doctor runs in, or the package where that is none."""
+        return f"-e '.[{extra}]'" if (self.repository / "pyproject.toml").is_file() else f"'respray[{extra}]'"
+
     @property
     def adapter(self) -> str:
         """The intake this machine is set up for; empty where nobody has set one up yet."""

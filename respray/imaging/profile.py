@@ -28,11 +28,6 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
         return _plain(image)
 
 
-def srgb_profile() -> bytes:
-    """The bytes of a standard sRGB profile, for tagging what is written."""
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-
-
 def _plain(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 

@@ -17,7 +17,11 @@ def chosen_model(settings: Settings) -> str:
 
 
 def check_model(settings: Settings) -> None:
-    """Raise SettingsError for a MODEL_NAME that does not exist, and for the demo model where a real one is required."""
+    """Refuse a model that cannot be served.
+
+    Raises:
+        SettingsError: MODEL_NAME does not exist, or is the demo model where a real one is required.
+    """
     try:
         refuse_demo(choose_preset(chosen_model(settings)), settings.require_real_model)
     except OperationsError as error:
@@ -25,14 +29,18 @@ def check_model(settings: Settings) -> None:
 
 
 def find_graphs(settings: Settings) -> Path:
-    """The exported graphs of MODEL_NAME: of the package for the demo, below MODEL_PATH otherwise. Raises SettingsError."""
+    """The exported graphs of MODEL_NAME: of the package for the demo, below MODEL_PATH otherwise.
+
+    Raises:
+        SettingsError: there are none, or there is no such model.
+    """
     check_model(settings)
     name = chosen_model(settings)
     preset = choose_preset(name)
     folder = model_folder(preset, settings.model_path) / GRAPHS
     if not (folder / "spec.json").is_file():
         raise SettingsError(
-            f"there are no exported graphs of MODEL_NAME={name} in {folder}; export them with scripts/export_onnx.py, "
+            f"there are no exported graphs of MODEL_NAME={name} in {folder}; export them with python -m respray.segmentation.export, "
             "or set TRITON_URL to a server that has them"
         )
     return folder

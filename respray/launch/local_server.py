@@ -34,7 +34,9 @@ async def local_server(settings: Settings) -> AsyncIterator[str]:
 def start_embedded(settings: Settings, options: ServerOptions | None = None) -> EmbeddedServer:
     """Build the model repository where needed, start the server and wait until it is ready. Stop it with `.stop()`.
 
-    Raises SettingsError (no such model), PipelineUnavailable (it does not start; the message has the server's own words).
+    Raises:
+        SettingsError: there is no such model.
+        PipelineUnavailable: it does not start; the message has the server's own words.
     """
     graphs = find_graphs(settings)
     try:

@@ -108,4 +108,5 @@ def _wait_in_queue(used: float, servers: int, service: float) -> float:
     """
     if used >= 1:
         return math.inf
-    return used ** (math.sqrt(2 * (servers + 1)) - 1) / (servers * (1 - used)) * service / 2
+    busy: float = used ** (math.sqrt(2 * (servers + 1)) - 1)
+    return busy / (servers * (1 - used)) * service / 2

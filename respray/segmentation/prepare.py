@@ -3,10 +3,11 @@
 import cv2
 import numpy as np
 
+from respray.segmentation.arrays import UInt8Array
 from respray.segmentation.errors import TensorError
 
 
-def to_square(photo: np.ndarray, size: int) -> np.ndarray:
+def to_square(photo: UInt8Array, size: int) -> UInt8Array:
     """Stretch a photo to `size` x `size` like SAM3's own processor (no padding, no crop).
 
     Args:
@@ -25,5 +26,5 @@ def to_square(photo: np.ndarray, size: int) -> np.ndarray:
     if height > size or width > size:
         # Averaging avoids aliasing, as transformers' antialiased bilinear filter does. Sides that grow come after: where one side grows,
         # OpenCV's INTER_AREA averages neither of them.
-        photo = cv2.resize(photo, (min(width, size), min(height, size)), interpolation=cv2.INTER_AREA)
-    return cv2.resize(photo, (size, size), interpolation=cv2.INTER_LINEAR)
+        photo = np.asarray(cv2.resize(photo, (min(width, size), min(height, size)), interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(photo, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)

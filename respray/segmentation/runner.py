@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import onnxruntime
 
 from respray.contract import tensors
 from respray.segmentation.accelerator import cuda_problem
+from respray.segmentation.arrays import Float32Array, Int32Array, NamedArrays, UInt8Array
 from respray.segmentation.errors import TensorError
 from respray.segmentation.spec import GraphName, ModelSpec, load_spec
 from respray.segmentation.tokenizer import PromptTokenizer
@@ -26,11 +26,11 @@ class Decoded:
         presence: float32 [B, N]. region: uint8 [B, N, 4g, 4g].
     """
 
-    masks: np.ndarray
-    scores: np.ndarray
-    boxes: np.ndarray
-    presence: np.ndarray
-    region: np.ndarray
+    masks: UInt8Array
+    scores: Float32Array
+    boxes: Float32Array
+    presence: Float32Array
+    region: UInt8Array
 
 
 def providers(device: int | None) -> list[str | tuple[str, dict[str, str]]]:
@@ -71,7 +71,7 @@ class GraphRunner:
         self.inputs = {node.name: node for node in self.session.get_inputs()}
         self.outputs = [node.name for node in self.session.get_outputs()]
 
-    def __call__(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def __call__(self, arrays: NamedArrays) -> NamedArrays:
         """Run the graph.
 
         Raises:
@@ -102,16 +102,16 @@ class Segmenter:
         self.text_encoder = GraphRunner(paths["sam3_text_encoder"], threads, None)
         self.concept_decoder = GraphRunner(paths["sam3_concept_decoder"], threads, device)
 
-    def encode_images(self, squares: np.ndarray) -> dict[str, np.ndarray]:
+    def encode_images(self, squares: UInt8Array) -> NamedArrays:
         """uint8 [B, S, S, 3] to the feature maps by name."""
         return self.image_encoder({tensors.IMAGE: squares})
 
-    def encode_prompts(self, prompts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    def encode_prompts(self, prompts: Sequence[str]) -> tuple[Float32Array, Int32Array]:
         """N prompts to `text_features` float32 [N, T, D] and `text_mask` int32 [N, T]."""
         ids, mask = self.tokenizer(prompts)
         return self.text_encoder({tensors.INPUT_IDS: ids, tensors.ATTENTION_MASK: mask})[tensors.TEXT_FEATURES], mask
 
-    def decode(self, features: dict[str, np.ndarray], text_features: np.ndarray, text_mask: np.ndarray) -> Decoded:
+    def decode(self, features: NamedArrays, text_features: Float32Array, text_mask: Int32Array) -> Decoded:
         """Feature maps of B photos, text [B, N, T, D] and mask [B, N, T] to the decoder's outputs."""
         outputs = self.concept_decoder({**features, tensors.TEXT_FEATURES: text_features, tensors.TEXT_MASK: text_mask})
         return Decoded(**{name: outputs[name] for name in tensors.SEGMENTS})

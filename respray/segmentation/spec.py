@@ -120,7 +120,7 @@ def load_spec(folder: Path) -> ModelSpec:
     """
     path = folder / SPEC_FILE
     if not path.is_file():
-        raise SpecError(f"{folder} holds no {SPEC_FILE}: it is not a folder written by scripts/export_onnx.py")
+        raise SpecError(f"{folder} holds no {SPEC_FILE}: it is not a folder written by python -m respray.segmentation.export")
     try:
         spec = ModelSpec.model_validate_json(path.read_text(encoding="utf-8"))
     except (ValidationError, ValueError) as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
+from respray.segmentation.arrays import Int32Array
 from respray.segmentation.errors import SpecError
 from respray.segmentation.spec import ModelSpec
 
@@ -31,7 +32,7 @@ class PromptTokenizer:
         """The tokenizer that lies beside a spec's graphs."""
         return cls(folder / spec.tokenizer.file, spec.text_length, spec.pad_id)
 
-    def __call__(self, prompts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(self, prompts: Sequence[str]) -> tuple[Int32Array, Int32Array]:
         """Tokenise `prompts`.
 
         Returns:

@@ -13,31 +13,31 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import DataTable, Footer, Header, Sparkline, Static
 
-from respray.top.observation import Jobs, Look, ModelView, WorkerView, parse, triton_view, worker_view
+from respray.top.observation import Jobs, ModelView, Snapshot, WorkerView, parse, triton_view, worker_view
 
 _HISTORY = 120
 _BAR = 12
 
 
-class Source:
-    """One address of Prometheus metrics. `look` never raises: `problem` says why the last one failed."""
+class MetricsSource:
+    """One address of Prometheus metrics. `fetch` never raises: `problem` says why the last one failed."""
 
     def __init__(self, address: str, client: httpx.AsyncClient) -> None:
         self.address = address if address.endswith("/metrics") else address.rstrip("/") + "/metrics"
         self.problem = ""
         self._client = client
 
-    async def look(self) -> Look | None:
+    async def fetch(self) -> Snapshot | None:
         """The metrics now, or None."""
         try:
             answer = await self._client.get(self.address)
             answer.raise_for_status()
-            look = parse(answer.text, time.monotonic())
+            snapshot = parse(answer.text, time.monotonic())
         except (httpx.HTTPError, ValueError) as error:
             self.problem = f"{self.address}: {error or type(error).__name__}"
             return None
         self.problem = ""
-        return look
+        return snapshot
 
 
 class Top(App[None]):
@@ -56,11 +56,11 @@ class Top(App[None]):
     def __init__(self, worker: str, triton: str | None = None, events: Path | None = None, every: float = 1.0) -> None:
         super().__init__()
         self._client = httpx.AsyncClient(timeout=5.0)
-        self._worker = Source(worker, self._client)
-        self._triton = Source(triton, self._client) if triton else None
+        self._worker = MetricsSource(worker, self._client)
+        self._triton = MetricsSource(triton, self._client) if triton else None
         self._events, self._jobs = events, Jobs()
         self._file: TextIO | None = None
-        self._before: dict[str, Look] = {}
+        self._before: dict[str, Snapshot] = {}
         self._rates: list[float] = [0.0]
         self._every, self._paused = every, False
 
@@ -103,15 +103,15 @@ class Top(App[None]):
         self.sub_title = "paused" if self._paused else ""
 
     async def refresh_now(self) -> None:
-        """Look, compare with the last look, show."""
+        """Fetch, compare with the last snapshot, show."""
         if self._paused:
             return
-        worker = await self._worker.look()
+        worker = await self._worker.fetch()
         if worker is not None:
             self._show_worker(worker_view(self._swap("worker", worker), worker))
         problems = [self._worker.problem]
         if self._triton is not None:
-            triton = await self._triton.look()
+            triton = await self._triton.fetch()
             if triton is not None:
                 self._show_models(triton_view(self._swap("triton", triton), triton))
             problems.append(self._triton.problem)
@@ -119,10 +119,10 @@ class Top(App[None]):
         self._show_jobs()
         self.query_one("#problem", Static).update(Text("\n".join(filter(None, problems))))
 
-    def _swap(self, name: str, look: Look) -> Look:
-        """The look before this one (this one itself at first), and remember this one."""
-        before = self._before.get(name, look)
-        self._before[name] = look
+    def _swap(self, name: str, now: Snapshot) -> Snapshot:
+        """The snapshot before this one (this one itself at first), and remember this one."""
+        before = self._before.get(name, now)
+        self._before[name] = now
         return before
 
     def _read_events(self) -> str:

@@ -1,4 +1,4 @@
-"""What a worker and its Triton are doing, from two looks at their metrics and from the worker's events: plain numbers, no screen."""
+"""What a worker and its Triton are doing, from two snapshots of their metrics and from the worker's events: plain numbers, no screen."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 from prometheus_client.parser import text_string_to_metric_families
 
-_MOST_JOBS = 200
+MAX_JOBS = 200
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 @dataclass(frozen=True)
-class Look:
+class Snapshot:
     """Metrics at one moment; `at` in seconds of any clock that only goes forward."""
 
     at: float
@@ -29,7 +29,7 @@ class Look:
         return sorted({value for key, own in self.samples if key == name for label_name, value in own if label_name == label})
 
 
-def parse(text: str, at: float) -> Look:
+def parse(text: str, at: float) -> Snapshot:
     """The Prometheus text format. ValueError where it is something else."""
     samples: Samples = {}
     for family in text_string_to_metric_families(text):
@@ -37,12 +37,12 @@ def parse(text: str, at: float) -> Look:
             # The parser gives every counter the ending that Prometheus recommends; Triton's own have none.
             name = sample.name.removesuffix("_total") if sample.name.startswith("nv_") else sample.name
             samples[name, frozenset(sample.labels.items())] = sample.value
-    return Look(at, samples)
+    return Snapshot(at, samples)
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Mean seconds and number per minute of one stage, between the two looks."""
+    """Mean seconds and number per minute of one stage, between the two snapshots."""
 
     name: str
     seconds: float
@@ -51,7 +51,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class WorkerView:
-    """A worker between two looks. Rates are per minute."""
+    """A worker between two snapshots. Rates are per minute."""
 
     completed: float
     failed: float
@@ -68,7 +68,7 @@ class WorkerView:
 
 @dataclass(frozen=True)
 class ModelView:
-    """One Triton model between two looks: requests a second, mean batch, milliseconds waiting and computing, requests that wait now."""
+    """One Triton model between two snapshots: requests a second, mean batch, milliseconds waiting and computing, requests that wait now."""
 
     name: str
     per_second: float
@@ -78,8 +78,8 @@ class ModelView:
     pending: int
 
 
-def worker_view(earlier: Look, later: Look) -> WorkerView:
-    """What a worker did between two looks at its own metrics."""
+def worker_view(earlier: Snapshot, later: Snapshot) -> WorkerView:
+    """What a worker did between two snapshots of its own metrics."""
     minutes = max(later.at - earlier.at, 1e-6) / 60
 
     def rate(name: str, **labels: str) -> float:
@@ -105,8 +105,8 @@ def worker_view(earlier: Look, later: Look) -> WorkerView:
     )
 
 
-def triton_view(earlier: Look, later: Look) -> tuple[ModelView, ...]:
-    """What Triton's models did between two looks at its metrics."""
+def triton_view(earlier: Snapshot, later: Snapshot) -> tuple[ModelView, ...]:
+    """What Triton's models did between two snapshots of its metrics."""
     seconds = max(later.at - earlier.at, 1e-6)
     views = []
     for model in later.values("nv_inference_count", "model"):
@@ -162,5 +162,5 @@ class Jobs:
             job.error = str(event["error"])
         elif event.get("event") == "finish":
             job.status, job.error = str(event.get("status", "")), str(event.get("error") or job.error)
-        while len(self.lines) > _MOST_JOBS:
+        while len(self.lines) > MAX_JOBS:
             self.lines.popitem(last=False)

@@ -36,16 +36,22 @@ TRANSIENT = {"StatusCode.UNAVAILABLE", "StatusCode.DEADLINE_EXCEEDED", "StatusCo
 
 @dataclass(frozen=True)
 class PhotoResult:
-    """`files` in the order of `report.files`."""
+    """What came back.
+
+    Attributes:
+        files: encoded pictures, in the order of `report.files`.
+        report: what was found and done.
+    """
 
     files: list[bytes]
     report: PhotoReport
 
 
 class PipelineClient:
-    """Asynchronous client of one Triton server. `url` is `host:port` of its gRPC endpoint, `deadline` the seconds one photo may take."""
+    """Asynchronous client of one Triton server."""
 
     def __init__(self, url: str, deadline: float = 300.0) -> None:
+        """Connect lazily. `url` is `host:port` of the gRPC endpoint, `deadline` the seconds that one photo may take."""
         self.url = url.removeprefix("grpc://")
         self.deadline = deadline
         # tritonclient's own default lifts gRPC's 4 MB message limit to 2 GB.
@@ -64,10 +70,19 @@ class PipelineClient:
     async def edit(
         self, photo: bytes, request: PhotoRequest, attachments: Sequence[bytes] = (), *, deadline: float | None = None, tag: str = ""
     ) -> PhotoResult:
-        """Edit one encoded photo. `tag` becomes Triton's request id, for finding the request in its log.
+        """Edit one encoded photo. Cancelling the task cancels the request on the server at its next stage.
 
-        PhotoError when photo, request or an attachment is at fault; ServerUnavailable when the server is away, overloaded or too slow;
-        ServingError when it failed otherwise. Cancelling the task cancels the request on the server at its next stage.
+        Args:
+            photo: an encoded file, as it came.
+            request: what to find and what to do with it.
+            attachments: encoded masks and textures, which the request names by their numbers.
+            deadline: seconds until the answer; None takes the client's own.
+            tag: becomes Triton's request id, for finding the request in its log.
+
+        Raises:
+            PhotoError: photo, request or an attachment is at fault.
+            ServerUnavailable: the server is away, overloaded or too slow.
+            ServingError: it failed otherwise.
         """
         data, sizes = pack(attachments)
         arrays: dict[str, npt.NDArray[np.uint8] | npt.NDArray[np.int64]] = {
@@ -107,7 +122,11 @@ class PipelineClient:
             return False
 
     async def wait_ready(self, seconds: float) -> None:
-        """Return as soon as the server is ready. ServerUnavailable after so many seconds."""
+        """Return as soon as the server is ready.
+
+        Raises:
+            ServerUnavailable: it was not within so many seconds.
+        """
         deadline = time.monotonic() + seconds
         while not await self.ready():
             if time.monotonic() > deadline:

@@ -19,9 +19,10 @@ def from_bytes(data: bytes) -> UInt8Vector:
 
 
 def pack(files: Sequence[bytes]) -> tuple[UInt8Vector, Int64Vector]:
-    """Concatenate files; returns (data uint8 [sum of sizes], sizes int64 [number of files]).
+    """Concatenate files. Triton takes no empty tensor, so no file at all is one zero byte with sizes [0].
 
-    Triton takes no empty tensor, so no file at all is one zero byte with sizes [0].
+    Returns:
+        Data uint8 [sum of sizes], and sizes int64 [number of files] in bytes.
     """
     if not any(files):
         return np.zeros(1, dtype=np.uint8), np.array([len(file) for file in files] or [0], dtype=np.int64)
@@ -29,7 +30,15 @@ def pack(files: Sequence[bytes]) -> tuple[UInt8Vector, Int64Vector]:
 
 
 def unpack(data: UInt8Vector, sizes: Int64Vector) -> list[bytes]:
-    """The files that `pack` was given. PhotoError when the sizes do not add up to the data."""
+    """The files that `pack` was given.
+
+    Args:
+        data: uint8 [sum of sizes].
+        sizes: int64 [number of files] in bytes.
+
+    Raises:
+        PhotoError: the sizes do not add up to the data.
+    """
     if sizes.size == 1 and sizes[0] == 0:
         return []
     if np.any(sizes < 0) or int(sizes.sum()) != (data.size if sizes.any() else 0):

@@ -34,7 +34,11 @@ class RestartableServer(Protocol):
         """What the server itself says of its end, or where that can be read."""
 
     def revive(self) -> object:
-        """Start a server that has died again. Raises ServingError where it does not become ready."""
+        """Start a server that has died again.
+
+        Raises:
+            ServingError: it does not become ready.
+        """
 
     def stop(self) -> None:
         """End the server. A server that has ended already is no error."""

@@ -14,7 +14,7 @@ from respray.weights.volume_lock import VolumeLock
 
 log = logging.getLogger(__name__)
 
-# Inside a model folder: what the server runs (written by scripts/export_onnx.py), and what it was exported from.
+# Inside a model folder: what the server runs (written by the exporter), and what it was exported from.
 GRAPHS = "graphs"
 CHECKPOINT = "checkpoint"
 
@@ -69,8 +69,16 @@ def ensure(
 ) -> Path:
     """Return the model's folder after fetching what is missing. Several workers may call this on one volume at once.
 
-    From `sync` where it is given (`MODEL_SYNC_ENABLED`), otherwise from the hub with `token`; `endpoint` is another hub.
-    Raises WeightsError (or one of its kinds) that says what to do.
+    Args:
+        preset: the model.
+        root: the models' volume.
+        sync: a private bucket to fetch from (`MODEL_SYNC_ENABLED`); None means the hub.
+        token: of the hub.
+        endpoint: another hub than the public one.
+        wait: seconds to wait for a worker that fetches already.
+
+    Raises:
+        WeightsError: or one of its kinds; it says what to do.
     """
     folder = model_folder(preset, root)
     found = problems(preset, root)

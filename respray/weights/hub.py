@@ -12,9 +12,20 @@ from respray.weights.model_presets import Weights
 
 
 def download(weights: Weights, folder: Path, token: str | None, endpoint: str | None = None) -> str:
-    """Fetch the files of `weights` into `folder` and verify each; returns the commit that `revision` stood for.
+    """Fetch the files of `weights` into `folder` and verify each.
 
-    `endpoint` is another hub (a mirror); None is the public one. Raises GatedModelError where access has to be requested.
+    Args:
+        weights: the repository, its revision and the files wanted.
+        folder: where they go; what lies there from an earlier start is not fetched again.
+        token: of an account that may read the repository; None asks without one.
+        endpoint: another hub (a mirror); None is the public one.
+
+    Returns:
+        The commit that `revision` stood for.
+
+    Raises:
+        GatedModelError: access has to be requested.
+        WeightsError: it could not be fetched, or arrived damaged.
     """
     try:
         import httpx

@@ -52,7 +52,11 @@ class ModelPreset(_Strict):
 
 
 def load_presets(path: Path = PRESETS_FILE) -> dict[str, ModelPreset]:
-    """All presets by name. Raises PresetError that names the file, the entry and the field."""
+    """All presets by name.
+
+    Raises:
+        PresetError: it names the file, the entry and the field.
+    """
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -13,7 +13,11 @@ from respray.weights.s3_sync import SyncSource, open_client
 
 
 def push(source: SyncSource, model: str, folder: Path) -> int:
-    """Upload the files of `folder` under `model/` and return how many there were. Raises WeightsError."""
+    """Upload the files of `folder` under `model/` and return how many there were.
+
+    Raises:
+        WeightsError: the bucket cannot be written.
+    """
     if not folder.is_dir():
         raise WeightsError(f"{folder} does not exist; there is nothing to push")
     manifest = describe(folder, model, "pushed")

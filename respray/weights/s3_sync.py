@@ -92,7 +92,11 @@ class Sync:
         self._client = open_client(source, threads)
 
     def run(self, model: str) -> Manifest:
-        """Fetch what is missing or different and return the folder's manifest (not yet written). Raises WeightsError."""
+        """Fetch what is missing or different and return the folder's manifest (not yet written).
+
+        Raises:
+            WeightsError: the bucket cannot be read, lacks a file, or has a damaged one.
+        """
         try:
             remotes = self._list()
             missing = [remote for remote in remotes if not self._is_here(remote)]

@@ -16,6 +16,8 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
+# What the GPU image's entry point is made of.
+LAUNCH = "".join(path.read_text() for path in sorted((ROOT / "respray" / "launch").glob("*.py")))
 NODE = Path(__file__).resolve().parent / "node"
 KUBERNETES = "1.33"
 
@@ -168,7 +170,7 @@ def test_every_setting_that_deployments_use_exists() -> None:
 
     known = {name for field in Settings.model_fields.values() for name in spellings(field)} | {"OTEL_EXPORTER_OTLP_ENDPOINT"}
     # What the GPU image's own start script reads beside them.
-    known |= set(re.findall(r'environment\.get\("([A-Z_]+)"', (ROOT / "serving" / "container.py").read_text()))
+    known |= set(re.findall(r'environment\.get\("([A-Z_]+)"', LAUNCH))
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
     used = {name for service in ("worker", "worker-cpu", "triton") for name in compose["services"][service]["environment"]}
     kustomization = yaml.safe_load((DEPLOY / "kubernetes" / "base" / "kustomization.yaml").read_text())
@@ -200,7 +202,7 @@ def test_either_spelling_of_the_models_folder_can_be_set_on_top_of_a_deployment(
 
 
 def test_containers_are_started_in_roles_that_the_image_has() -> None:
-    text = (ROOT / "serving" / "container.py").read_text()
+    text = LAUNCH
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
     deployment = next(resource for resource in _files() if resource["kind"] == "Deployment")
     triton = next(c for c in deployment["spec"]["template"]["spec"]["initContainers"] if c["name"] == "triton")
@@ -211,14 +213,14 @@ def test_containers_are_started_in_roles_that_the_image_has() -> None:
 
 
 def test_probes_ask_addresses_that_the_worker_serves() -> None:
-    health = (ROOT / "orchestrator" / "health.py").read_text()
+    health = (ROOT / "orchestrator" / "service" / "health.py").read_text()
     deployment = next(resource for resource in _files() if resource["kind"] == "Deployment")
     (worker,) = deployment["spec"]["template"]["spec"]["containers"]
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert f'"{worker[probe]["httpGet"]["path"]}"' in health
     commands = [*worker["args"], *(container["args"][0] for container in deployment["spec"]["template"]["spec"]["initContainers"][:1])]
     for command in commands:
-        assert (ROOT / "orchestrator" / "commands" / f"{command}.py").is_file()
+        assert (ROOT / "orchestrator" / "cli" / f"{command}.py").is_file()
 
 
 # scripts/setup_test_tools.sh puts it beside Python.

@@ -82,7 +82,7 @@ def test_wrong_version_and_missing_intake_are_found(tmp_path: Path, monkeypatch:
     wrong = [finding for finding in packages.run(Situation({})) if finding.status == FAIL]
     assert [finding.what for finding in wrong] == ["pydantic 1.10.0 is installed, <3,>=2.11 is needed"]
     assert wrong[0].fix.endswith("-m pip install 'pydantic<3,>=2.11'")
-    assert packages.wanted_extras(Situation({"ADAPTER": "BullMQ"})) == ["intake"]
+    assert packages.wanted_extras(Situation({"ADAPTER": "BullMQ", "TRITON_URL": "triton:8001"})) == ["intake"]
 
 
 def _sam3(root: Path, graphs: bool = True) -> Path:
@@ -113,7 +113,8 @@ def test_weights_that_were_never_exported_are_not_ready(tmp_path: Path) -> None:
     folder = _sam3(tmp_path, graphs=False)
     whole, missing = _model(tmp_path)
     assert (whole.status, missing.status) == (PASS, FAIL) and "never exported" in missing.what
-    assert f"export_onnx.py --checkpoint {folder}/checkpoint --precision fp16 --attention ort --out {folder}/graphs" in missing.fix
+    options = f"--checkpoint {folder}/checkpoint --precision fp16 --attention ort --out {folder}/graphs"
+    assert f"python -m respray.segmentation.export {options}" in missing.fix
     assert [finding.status for finding in _model(tmp_path, TRITON_URL="127.0.0.1:8001")] == [PASS, WARN]
 
 

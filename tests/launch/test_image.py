@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import re
 import shutil
@@ -14,6 +15,8 @@ import pytest
 from deploy.images.requirements import requirements
 
 PROJECT = Path(__file__).resolve().parents[2]
+# What the worker's image does without.
+PIXELS = ("opencv", "numba", "tokenizers", "jinja2", "onnxruntime")
 DOCKERFILES = ["Dockerfile", "deploy/images/worker/Dockerfile"]
 # Works offline inside the image; imports what Triton's models and the entry point import.
 CHECK = """
@@ -53,10 +56,14 @@ def test_what_the_dockerfile_copies_and_calls_exists() -> None:
 
 
 def test_requirements_are_pyprojects_own() -> None:
-    lines = requirements(["intake"])
+    lines = requirements(["server", "intake"])
     assert any(line.startswith("tritonclient") for line in lines)
     assert any(line.startswith("runpod") for line in lines)
     assert not any(line.startswith(("torch", "nvidia-pytriton")) for line in lines)
+    assert any(line.startswith("numba") for line in lines)
+    assert not any(line.startswith(PIXELS) for line in requirements(["intake", "tracing"]))
+    assert any(line.startswith("numba") for line in requirements(["embedded"])), "an extra that names another"
+    assert not any(line.startswith("respray") for line in requirements(["embedded"]))
     with pytest.raises(SystemExit, match=r"no extra gpu; it has .*intake"):
         requirements(["gpu"])
 
@@ -64,17 +71,28 @@ def test_requirements_are_pyprojects_own() -> None:
 @pytest.mark.skipif(not os.environ.get("RESPRAY_TEST_IMAGE"), reason="downloads 200 MB: set RESPRAY_TEST_IMAGE=1")
 @pytest.mark.timeout(900)
 def test_the_install_scripts_make_a_complete_environment(tmp_path: Path) -> None:
-    """The Dockerfile's three RUN lines, on a copy of what its build context would hold, in a clean virtual environment."""
+    """The Dockerfile's RUN lines, on a copy of what its build context would hold, in a clean virtual environment."""
     patterns = [line for line in (PROJECT / ".dockerignore").read_text().splitlines() if line and not line.startswith(("#", "!"))]
     context = tmp_path / "srv"
-    shutil.copytree(PROJECT, context, ignore=shutil.ignore_patterns(*(pattern.removeprefix("**/") for pattern in patterns)))
+    anywhere = [pattern.removeprefix("**/") for pattern in patterns if pattern.startswith("**/")]
+
+    def ignore(folder: str, names: list[str]) -> set[str]:
+        """As Docker reads the file: patterns are for the context's root, except those that begin with `**/`."""
+        there = patterns if Path(folder) == PROJECT else anywhere
+        return {name for name in names if any(fnmatch.fnmatch(name, pattern) for pattern in there)}
+
+    shutil.copytree(PROJECT, context, ignore=ignore)
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     python = tmp_path / "venv" / "bin" / "python"
     environment = {**{key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}, "PYTHON": str(python)}
     wheels = tmp_path / "wheels"
-    subprocess.run(["deploy/images/wheels.sh", wheels, "intake"], cwd=context, env=environment, check=True)
-    for step in (["dependencies", wheels], ["checkout"]):
-        subprocess.run(["deploy/images/install.sh", *step], cwd=context, env=environment, check=True)
+    (extras,) = re.findall(r"^ARG EXTRAS=(.*)$", (PROJECT / "Dockerfile").read_text(), re.MULTILINE)
+    for step in (["wheels.sh", "dependencies", wheels, extras], ["wheels.sh", "package", wheels]):
+        subprocess.run([f"deploy/images/{step[0]}", *step[1:]], cwd=context, env=environment, check=True)
+    shutil.move(context / "deploy" / "images" / "install.sh", tmp_path)
+    shutil.rmtree(context)  # the last stage has no checkout
+    for what in ("dependencies", "package"):
+        subprocess.run([tmp_path / "install.sh", what, wheels], cwd=tmp_path, env=environment, check=True)
     check = subprocess.run([python, "-c", CHECK], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert check.stdout == "complete\n", check.stderr
     run = subprocess.run(

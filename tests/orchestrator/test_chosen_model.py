@@ -36,7 +36,7 @@ def test_fetched_checked_and_served_are_one_model(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(preparation, "_step", lambda *arguments, **extra: None)  # the download, and the export after it
+    monkeypatch.setattr(preparation, "run_step", lambda *arguments, **extra: None)  # the download, and the export after it
     settings = load_settings(environment, env_file=None)
     assert weights._chosen(None)[1].name == model
     assert preparation.prepare_graphs(environment, target("onnxruntime"))[0].name == model

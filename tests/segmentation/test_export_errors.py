@@ -118,7 +118,7 @@ EXPECTED = {
     "misspelt": ["check the name 'facebook/sam33'", "404"],
     "no-revision": ["facebook/sam3 has no revision 'typo'", "--revision"],
     "no-cache": ["could not be downloaded to the cache /dev/null/hub/hub", "HF_HOME", "Not a directory"],
-    "no-torch": ["torch is not installed", "-m pip install -e '.[export]'"],
+    "no-torch": ["torch is not installed", "-m pip install 'respray[export]'"],
     "down": ["503", "cannot be reached"],
     "no-network": ["cannot be reached", "network"],
     "offline": ["cannot be reached", "HF_HUB_OFFLINE"],

@@ -88,8 +88,8 @@ def test_folders_that_are_no_export(tmp_path: Path) -> None:
 
 
 def test_nothing_of_the_runtime_imports_torch() -> None:
-    modules = ["spec", "tokenizer", "prepare", "select", "runner", "errors"]
-    code = f"import sys\nfor name in {modules}: __import__('segmentation.' + name)\n"
+    modules = ["spec", "tokenizer", "prepare", "runner", "errors"]
+    code = f"import sys\nfor name in {modules}: __import__('respray.segmentation.' + name)\n"
     code += "print(sorted({'torch', 'transformers', 'onnx'} & set(sys.modules)))"
     run = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"

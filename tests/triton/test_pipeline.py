@@ -14,8 +14,8 @@ from respray.contract.request import PhotoRequest
 from respray.segmentation.spec import load_spec
 from respray.segmentation.tokenizer import PromptTokenizer
 from respray.triton.errors import PhotoError
+from respray.triton.models.parse_request import Arrays
 from respray.triton.models.pipeline import Pipeline
-from respray.triton.models.request_tensors import Arrays
 from respray.triton.packing import from_bytes, pack, unpack
 from tests.triton.photos import jpeg, request
 

@@ -64,7 +64,8 @@ def test_a_disk_error_leaves_nothing_behind(demo_graphs: Path, tmp_path: Path, m
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("respray.triton.repository.build_repository._link", full)
+    monkeypatch.setattr("os.link", full)
+    monkeypatch.setattr("shutil.copy2", full)
     with pytest.raises(BuildError, match="No space left on device"):
         build(demo_graphs, target("embedded"), tmp_path / "out")
     assert not list(tmp_path.iterdir())

@@ -13,7 +13,6 @@ import pytest
 
 from respray.triton.client import PipelineClient
 from respray.triton.embedded.server import EmbeddedServer, ServerOptions
-from respray.triton.embedded.server_files import ServerFiles
 from respray.triton.repository.build_repository import build
 from respray.triton.repository.targets import target
 from tests.triton.photos import jpeg, mask, request
@@ -22,23 +21,14 @@ from tests.triton.test_lifecycle import eventually
 pytestmark = pytest.mark.server
 
 
-class TracedServer(EmbeddedServer):
-    """A server that writes the time stamps of every request, each into a numbered file of its own as soon as the request is over."""
-
-    trace_file = Path()
-
-    def _server_command(self, files: ServerFiles) -> list[str]:
-        settings = ["mode=triton", f"triton,file={self.trace_file}", "triton,log-frequency=1", "level=TIMESTAMPS", "rate=1"]
-        return [*super()._server_command(files), *(f"--trace-config={setting}" for setting in settings)]
-
-
 @pytest.fixture(scope="module")
 def spans(demo_graphs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[str, Any]]]:
     """The traces of one segmented photo, of one with its own mask and of one more segmented photo, by request id of their roots."""
     folder = tmp_path_factory.mktemp("traced")
     repository = build(demo_graphs, target("embedded", pipeline_instances=1, applier_instances=1), folder / "repository")
-    server = TracedServer(repository, ServerOptions(log_file=folder / "log"))
-    server.trace_file = folder / "trace.json"
+    # The time stamps of every request, each in a numbered file of its own as soon as the request is over.
+    tracing = ("mode=triton", f"triton,file={folder / 'trace.json'}", "triton,log-frequency=1", "level=TIMESTAMPS", "rate=1")
+    server = EmbeddedServer(repository, ServerOptions(log_file=folder / "log", trace_config=tracing))
 
     async def send() -> None:
         async with PipelineClient(server.grpc_url) as client:

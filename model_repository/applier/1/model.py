@@ -1,8 +1,12 @@
 """Photo at full resolution, low-resolution masks and a request in; encoded files and a report out. The work is `editing`'s."""
 
+from __future__ import annotations
+
 import json
 import os
 from pathlib import Path
+
+import triton_python_backend_utils as pb_utils
 
 from respray.contract import parameters
 from respray.editing.fill.inpaint_onnx import find_inpainter
@@ -13,17 +17,17 @@ from respray.triton.models.applier import apply, warm_up
 class TritonPythonModel:
     """Edits one photo per request."""
 
-    def initialize(self, args):
+    def initialize(self, args: dict[str, str]) -> None:
         """Read where objects' masks come from, load an inpainting network where the volume of models has one, and warm up."""
         self.object_source = json.loads(args["model_config"])["parameters"][parameters.OBJECTS]["string_value"]
         self.network = find_inpainter(Path(os.environ.get("MODEL_PATH") or os.environ.get("MODEL_CACHE_DIR") or "/models"))
         warm_up()
 
-    def execute(self, requests):
+    def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
         """One answer per request; an error is the answer of its own request only."""
         return [self._answer(request) for request in requests]
 
-    def _answer(self, request):
+    def _answer(self, request: pb_utils.InferenceRequest) -> pb_utils.InferenceResponse:
         try:
             return bls.response(apply(bls.arrays(request), self.object_source, self.network))
         except Exception as error:

@@ -1,9 +1,13 @@
 """Encoded photo and request in; encoded results and a report out. Calls the other models through BLS."""
 
+from __future__ import annotations
+
 import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+
+import triton_python_backend_utils as pb_utils
 
 from respray.contract import parameters
 from respray.segmentation.spec import SPEC_FILE, ModelSpec
@@ -15,7 +19,7 @@ from respray.triton.models.pipeline import Pipeline
 class TritonPythonModel:
     """Takes one photo per request through `Pipeline`. Several instances run, so a photo that waits for the GPU blocks no other."""
 
-    def initialize(self, args):
+    def initialize(self, args: dict[str, str]) -> None:
         """Read the graphs' spec and tokenizer, which lie beside this file, and the buckets of this target."""
         folder = Path(args["model_repository"]) / args["model_version"]
         spec = ModelSpec.model_validate_json((folder / SPEC_FILE).read_text())
@@ -27,11 +31,11 @@ class TritonPythonModel:
             buckets=[int(size) for size in buckets.split(",")],
         )
 
-    def execute(self, requests):
+    def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
         """One answer per request; an error is the answer of its own request only."""
         return [self._answer(request) for request in requests]
 
-    def _answer(self, request):
+    def _answer(self, request: pb_utils.InferenceRequest) -> pb_utils.InferenceResponse:
         try:
             # Each photo's calls join its own trace.
             pipeline = replace(self.pipeline, infer=partial(bls.infer, request.trace()))

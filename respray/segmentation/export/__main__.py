@@ -1,6 +1,6 @@
 """Export a SAM3 checkpoint as three ONNX graphs, check them against PyTorch and describe them in spec.json.
 
-python -m respray.segmentation.export --checkpoint facebook/sam3 --precision fp16 --out /models/sam3-fp16
+    python -m respray.segmentation.export --checkpoint facebook/sam3 --precision fp16 --out /models/sam3-fp16
 """
 
 import logging
@@ -89,7 +89,7 @@ def export(
         print_error(str(error))
         raise typer.Exit(1) from error
     except ModuleNotFoundError as error:
-        print_error(f"{error.name} is not installed; the exporter needs: {sys.executable} -m pip install -e '.[export]'")
+        print_error(f"{error.name} is not installed; the exporter needs: {sys.executable} -m pip install 'respray[export]'")
         raise typer.Exit(1) from error
     print_report(report)
     console.print(f"{out} written in {time.monotonic() - started:.0f} s", markup=False)
@@ -125,9 +125,9 @@ def run_export(
 
         if bar is None:
             # Progress of a download belongs on a terminal only.
-            import huggingface_hub.utils
+            from huggingface_hub.utils.tqdm import disable_progress_bars
 
-            huggingface_hub.utils.disable_progress_bars()
+            disable_progress_bars()
         step("finding the checkpoint")
         found = find_checkpoint(checkpoint, revision, demo_folder)
         step("loading torch")

@@ -21,12 +21,12 @@ from respray.segmentation.errors import SegmentationError
 from respray.segmentation.spec import load_spec
 
 Target = Literal["tensorrt", "onnxruntime"]
-PROTOBUF_LIMIT = 2_147_483_647
+MAX_PROTOBUF_BYTES = 2_147_483_647
 MAX_OPSET = 20  # TensorRT 10.0's parser
-TOPK_LIMIT = 3840
+MAX_TOPK = 3840
 DYNAMIC_AXES = {"batch", "concepts"}
 # A running FP16 sum of values around one loses its last bit here.
-HALF_SUM_LIMIT = 2048
+MAX_HALF_SUM_TERMS = 2048
 
 _TABLE = (resources.files("respray.segmentation.export") / "tensorrt_operators.txt").read_text(encoding="utf-8")
 SUPPORTED = {operator for line in _TABLE.splitlines() if not line.startswith("#") for operator in line.split()}
@@ -36,6 +36,7 @@ SHAPE_MATHS = {
     *("Shape", "Size", "Gather", "Concat", "Add", "Sub", "Mul", "Div", "Squeeze", "Unsqueeze", "Slice", "Cast", "Min", "Max", "Identity"),
     *("Constant", "ConstantOfShape", "Equal", "Where", "Reshape"),
 }
+REDUCTIONS = {"ReduceSum", "ReduceMean", "ReduceSumSquare", "ReduceL2"}
 WEIGHT_INPUTS = {"Conv": (1,), "ConvTranspose": (1,), "InstanceNormalization": (1, 2)}
 
 
@@ -82,8 +83,8 @@ class _Graph:
     def dtype(self, name: str) -> int:
         """Element type of a tensor, 0 where it is unknown."""
         if name in self.initializers:
-            return self.initializers[name].data_type
-        return self.types[name].elem_type if name in self.types else 0
+            return int(self.initializers[name].data_type)
+        return int(self.types[name].elem_type) if name in self.types else 0
 
     def constant(self, name: str) -> bool:
         """Whether a tensor is known when the engine is built: an initialiser, or made from nothing but initialisers."""
@@ -130,8 +131,8 @@ def _dynamic_shapes(graph: _Graph) -> Iterator[tuple[Literal["error", "warning"]
             count = graph.initializers.get(node.input[1])
             if count is None:
                 yield "error", f"{node.name}: K of TopK is not an initialiser"
-            elif (k := int(onnx.numpy_helper.to_array(count).ravel()[0])) > TOPK_LIMIT:
-                yield "error", f"{node.name}: K = {k} is above TensorRT's {TOPK_LIMIT}"
+            elif (k := int(onnx.numpy_helper.to_array(count).ravel()[0])) > MAX_TOPK:
+                yield "error", f"{node.name}: K = {k} is above TensorRT's {MAX_TOPK}"
 
 
 def _types(graph: _Graph) -> Iterator[tuple[Literal["error", "warning"], str]]:
@@ -177,8 +178,8 @@ def _half_sums(graph: _Graph) -> Iterator[tuple[Literal["error", "warning"], str
         half = bool(node.input) and graph.dtype(node.input[0]) == TensorProto.FLOAT16
         if half and node.op_type in ("InstanceNormalization", "GroupNormalization"):
             yield "error", f"{node.op_type} {node.name} sums whole feature maps in FP16"
-        elif half and node.op_type in ("ReduceSum", "ReduceMean", "ReduceSumSquare", "ReduceL2") and _reduced(graph, node) > HALF_SUM_LIMIT:
-            yield "error", f"{node.op_type} {node.name} sums more than {HALF_SUM_LIMIT} values in FP16"
+        elif half and node.op_type in REDUCTIONS and _reduced(graph, node) > MAX_HALF_SUM_TERMS:
+            yield "error", f"{node.op_type} {node.name} sums more than {MAX_HALF_SUM_TERMS} values in FP16"
         elif half and node.op_type == "LayerNormalization":
             stash = next((attribute.i for attribute in node.attribute if attribute.name == "stash_type"), 1)
             if stash != TensorProto.FLOAT:
@@ -198,7 +199,7 @@ def _reduced(graph: _Graph, node: onnx.NodeProto) -> int:
 
 def _files(graph: _Graph) -> Iterator[tuple[Literal["error", "warning"], str]]:
     size = graph.path.stat().st_size
-    if size > PROTOBUF_LIMIT:
+    if size > MAX_PROTOBUF_BYTES:
         yield "error", f"{graph.path.name} has {size / 1e9:.1f} GB; a protobuf holds 2 GB, so weights belong into an external file"
     for tensor in graph.graph.initializer:
         if tensor.data_location != TensorProto.EXTERNAL:
@@ -239,7 +240,7 @@ def check_folder(folder: Path, target: Target = "tensorrt") -> list[Finding]:
 
 
 def main(
-    folder: Annotated[Path, typer.Argument(help="Folder written by scripts/export_onnx.py.")],
+    folder: Annotated[Path, typer.Argument(help="Folder written by the exporter.")],
     target: Annotated[str, typer.Option(help="tensorrt or onnxruntime")] = "tensorrt",
 ) -> None:
     """Print every finding; exit code 1 if one of them is an error."""

@@ -102,7 +102,7 @@ def pad_token_id(folder: Path, vocabulary: int) -> int:
         token = config.get(key)
         token = token.get("content") if isinstance(token, dict) else token
         if token in tokens and tokens[token] < vocabulary:
-            return tokens[token]
+            return int(tokens[token])
     return 0
 
 

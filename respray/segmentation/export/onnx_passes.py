@@ -21,7 +21,7 @@ def clear_metadata(model: ir.Model) -> None:
             value.doc_string = None
 
 
-def store_as_half(model: ir.Model, least_elements: int = 1024) -> None:
+def store_as_half(model: ir.Model, min_elements: int = 1024) -> None:
     """Hold float32 initialisers that are exact in FP16 as FP16 with a Cast in front of their uses.
 
     ONNX Runtime folds the Casts when it loads the graph, so the computation is the same float32 one, bit for bit.
@@ -30,7 +30,7 @@ def store_as_half(model: ir.Model, least_elements: int = 1024) -> None:
     for name in list(graph.initializers):
         value = graph.initializers[name]
         tensor = value.const_value
-        if tensor is None or tensor.dtype != ir.DataType.FLOAT or tensor.size < least_elements:
+        if tensor is None or tensor.dtype != ir.DataType.FLOAT or tensor.size < min_elements:
             continue
         full = tensor.numpy()
         with np.errstate(over="ignore"):

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from respray.contract import tensors
+from respray.segmentation.arrays import AnyArray, Float32Array, IntArray, NamedArrays, UInt8Array
 from respray.segmentation.export.graphs import build_graphs
 from respray.segmentation.export.half_range import check_half_range
 from respray.segmentation.export.transformers_reference import reference_outputs
@@ -38,7 +39,7 @@ class TensorParity:
     ok: bool
 
 
-def drawn_photo(size: int) -> np.ndarray:
+def drawn_photo(size: int) -> UInt8Array:
     """A square with edges, shading and noise, always the same: uint8 [size, size, 3]."""
     rng = np.random.default_rng(3)
     coarse = rng.integers(0, 256, (9, 9, 3), dtype=np.uint8)
@@ -111,20 +112,20 @@ def check_parity(
 
 
 def _run(
-    spec: ModelSpec, folder: Path, name: GraphName, inputs: dict[str, np.ndarray], threads: int | None, clock: Clock
-) -> dict[str, np.ndarray]:
+    spec: ModelSpec, folder: Path, name: GraphName, inputs: NamedArrays, threads: int | None, clock: Clock
+) -> NamedArrays:
     runner = GraphRunner(folder / spec.graphs[name].model.file, threads, None)
     with clock(name):
         return runner(inputs)
 
 
-def _matching_queries(boxes: np.ndarray, scores: np.ndarray, all_boxes: np.ndarray, all_scores: np.ndarray) -> np.ndarray:
+def _matching_queries(boxes: Float32Array, scores: Float32Array, all_boxes: Float32Array, all_scores: Float32Array) -> IntArray:
     """For each kept query [N, K] the index [N, K] of PyTorch's that it is: rounding may swap queries of nearly equal scores."""
     distance = np.abs(boxes[:, :, None] - all_boxes[:, None]).sum(axis=3) + np.abs(scores[:, :, None] - all_scores[:, None])
-    return distance.argmin(axis=2)
+    return np.asarray(distance.argmin(axis=2), np.intp)
 
 
-def _compare(name: str, value: np.ndarray, expected: np.ndarray, half: bool, levels: bool = False) -> TensorParity:
+def _compare(name: str, value: AnyArray, expected: AnyArray, half: bool, levels: bool = False) -> TensorParity:
     mine, theirs = value.astype(np.float64).ravel(), expected.astype(np.float64).ravel()
     error, scale = float(np.abs(mine - theirs).max()), float(np.abs(theirs).max())
     norm = np.linalg.norm(mine) * np.linalg.norm(theirs)

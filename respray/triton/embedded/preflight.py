@@ -11,7 +11,7 @@ from pathlib import Path
 from respray.triton.errors import HostError
 
 LOOPBACK = "127.0.0.1"
-MINIMUM_GLIBC = (2, 35)  # what the wheel's binaries were linked against [readelf -V]: Debian 12, Ubuntu 22.04
+MIN_GLIBC = (2, 35)  # what the wheel's binaries were linked against [readelf -V]: Debian 12, Ubuntu 22.04
 SHARED_MEMORY = Path("/dev/shm")
 SEGMENT_PREFIX = "respray_"
 MEBIBYTE = 1 << 20
@@ -24,8 +24,8 @@ def check_platform(machine: str | None = None, glibc: str | None = None) -> None
         raise HostError(f"The embedded server runs on x86-64 Linux; this is {sys.platform} on {machine}. Use Docker, or set TRITON_URL.")
     name, found = (glibc or _glibc()).split(" ", 1)
     numbers = tuple(int(part) for part in found.split(".")[:2] if part.isdigit())
-    if name != "glibc" or numbers < MINIMUM_GLIBC:
-        wanted = ".".join(map(str, MINIMUM_GLIBC))
+    if name != "glibc" or numbers < MIN_GLIBC:
+        wanted = ".".join(map(str, MIN_GLIBC))
         raise HostError(
             f"The embedded server needs glibc {wanted} or later (Debian 12, Ubuntu 22.04); this machine has {name} {found}. "
             "Use Docker, or set TRITON_URL."

@@ -29,10 +29,10 @@ from respray.triton.errors import HostError, ServerStartError
 from respray.triton.models import allocator
 from respray.triton.repository.build_repository import needed_shared_memory
 
-KEPT_LOGS = 10
+MAX_LOGS = 10
 ERROR_LINE = re.compile(r"^(E\d{4} |error:|\w*Error:|.*UNAVAILABLE:)")
 HARMLESS = ("CudaDriverHelper has not been initialized", "unable to create stream")  # what every machine without a GPU logs
-LINE_LIMIT = 300
+MAX_LINE_CHARS = 300
 START_ATTEMPTS = 3  # a free port found a moment ago may have been taken by another process
 
 
@@ -41,7 +41,7 @@ class ServerOptions:
     """How the server runs. Ports of 0 mean any free one; times in seconds; sizes in bytes.
 
     `exit_timeout` is how long requests in flight may take to finish after a stop; `shared_memory` is what must be free before the start
-    (None: what the repository was built to need).
+    (None: what the repository was built to need); `trace_config` are Triton's own `--trace-config` settings.
     """
 
     grpc_port: int = 0
@@ -54,6 +54,7 @@ class ServerOptions:
     log_file: Path | None = None
     verbose: int = 0
     extra_environment: dict[str, str] = field(default_factory=dict)
+    trace_config: tuple[str, ...] = ()
 
 
 class EmbeddedServer:
@@ -87,6 +88,11 @@ class EmbeddedServer:
         return f"http://{LOOPBACK}:{self._ports['metrics']}/metrics"
 
     @property
+    def pid(self) -> int:
+        """Process id of the guard, from which the server and its Python models descend; 0 while nothing runs."""
+        return self._process.pid if self._process is not None else 0
+
+    @property
     def running(self) -> bool:
         """Whether the server process is there (not whether it is ready)."""
         return self._process is not None and self._process.poll() is None
@@ -98,7 +104,7 @@ class EmbeddedServer:
 
     def cpu_seconds(self) -> float:
         """Processor time that the server and its Python models have used so far."""
-        return cpu_seconds(self._process.pid) if self._process is not None else 0.0
+        return cpu_seconds(self.pid) if self.pid else 0.0
 
     def __enter__(self) -> EmbeddedServer:
         return self.start()
@@ -109,7 +115,9 @@ class EmbeddedServer:
     def start(self) -> EmbeddedServer:
         """Check the machine, start the server and wait until every model is ready.
 
-        HostError when the machine cannot run it, ServerStartError with the server's own words when it does not come up.
+        Raises:
+            HostError: the machine cannot run it.
+            ServerStartError: it does not come up; the message has the server's own words.
         """
         if self.running:
             return self
@@ -198,6 +206,7 @@ class EmbeddedServer:
             "--disable-auto-complete-config",
             *(f"--{name}={value}" for name, value in flags.items()),
             *(f"--backend-config=python,{setting}" for setting in backend),
+            *(f"--trace-config={setting}" for setting in options.trace_config),
         ]
 
     def _wait_ready(self, deadline: float) -> None:
@@ -218,7 +227,7 @@ class EmbeddedServer:
         """The server's own error lines, without the traces in them (the last lines when it wrote none), and where its whole log is."""
         lines = self.log_file.read_text(errors="replace").splitlines() if self.log_file.is_file() else []
         errors = [line for line in lines if ERROR_LINE.match(line) and not any(noise in line for noise in HARMLESS)]
-        chosen = dict.fromkeys(line.split("\\n")[0].strip()[:LINE_LIMIT] for line in errors or lines[-count:])
+        chosen = dict.fromkeys(line.split("\\n")[0].strip()[:MAX_LINE_CHARS] for line in errors or lines[-count:])
         return "\n".join(f"  {line}" for line in list(chosen)[-count:]) + f"\nThe whole log: {self.log_file}"
 
 
@@ -234,6 +243,6 @@ def _new_log_file() -> Path:
     """A new log file in the cache folder; the oldest ones go."""
     folder = cache_folder() / "logs"
     folder.mkdir(parents=True, exist_ok=True)
-    for old in sorted(folder.glob("triton-*.log"), key=lambda path: path.stat().st_mtime)[: -KEPT_LOGS or None]:
+    for old in sorted(folder.glob("triton-*.log"), key=lambda path: path.stat().st_mtime)[: -MAX_LOGS or None]:
         old.unlink(missing_ok=True)
     return folder / f"triton-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{uuid.uuid4().hex[:4]}.log"

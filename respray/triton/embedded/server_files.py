@@ -61,7 +61,8 @@ def cache_folder() -> Path:
 def prepare(cache: Path | None = None) -> ServerFiles:
     """Find or build the server's files for the running Python. Safe when several processes do it at once; later calls reuse the result.
 
-    Raises HostError when the wheel, this Python's stub, a shared libpython or any other library is missing.
+    Raises:
+        HostError: the wheel, this Python's stub, a shared libpython or any other library is missing.
     """
     server, libraries = wheel_folders()
     version = f"{sys.version_info.major}.{sys.version_info.minor}"

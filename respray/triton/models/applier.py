@@ -18,14 +18,23 @@ from respray.editing.apply import edit_photo
 from respray.editing.fill.inpaint import Inpainter
 from respray.editing.mask.select import Segments
 from respray.triton.errors import PhotoError
-from respray.triton.models.request_tensors import Arrays, parse_request
+from respray.triton.models.parse_request import Arrays, parse_request
 from respray.triton.packing import Int64Vector, UInt8Vector, from_bytes, pack, unpack
 
 
 def apply(inputs: Arrays, object_source: ObjectSource = "instances", network: Inpainter | None = None) -> Arrays:
-    """Edit one photo. Inputs and outputs are the `applier` model's tensors (`docs/architecture.md`), the segments all or none.
+    """Edit one photo.
 
-    `object_source` and `network` as in `edit_photo`. PhotoError for whatever is wrong with the request or an attachment.
+    Args:
+        inputs: the `applier` model's tensors by name (`docs/architecture.md`), the segments all or none.
+        object_source: where objects' masks are taken from, as in `edit_photo`.
+        network: fills what is removed, as in `edit_photo`.
+
+    Returns:
+        The model's output tensors: `files`, `file_sizes` and `report`.
+
+    Raises:
+        PhotoError: something is wrong with the request or an attachment.
     """
     request = parse_request(inputs[tensors.REQUEST].tobytes())
     data, sizes = inputs[tensors.ATTACHMENTS], inputs[tensors.ATTACHMENT_SIZES]

@@ -37,8 +37,15 @@ class Held(np.ndarray[Any, np.dtype[np.generic]]):
 def infer(trace: pb_utils.InferenceTrace, model: str, inputs: Mapping[str, npt.NDArray[np.generic]], outputs: Sequence[str]) -> Arrays:
     """Run another model of this server and return the named outputs in CPU memory.
 
-    `trace` is the calling request's own (`request.trace()`): where Triton traces that request, this call becomes a child of it.
-    PhotoError when that model says that the photo or request is at fault, ModelCallError when it failed otherwise.
+    Args:
+        trace: the calling request's own (`request.trace()`): where Triton traces that request, this call becomes a child of it.
+        model: its name on this server.
+        inputs: arrays by tensor name.
+        outputs: the tensors that are wanted.
+
+    Raises:
+        PhotoError: that model says that the photo or request is at fault.
+        ModelCallError: it failed otherwise.
     """
     request = pb_utils.InferenceRequest(
         model_name=model,

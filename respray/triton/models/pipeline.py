@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +21,8 @@ from respray.imaging.decode import decode
 from respray.segmentation.prepare import to_square
 from respray.segmentation.tokenizer import PromptTokenizer
 from respray.triton.errors import PhotoError
-from respray.triton.models.request_tensors import Arrays, parse_request
-from respray.triton.models.text_features import Array, TextMemory
+from respray.triton.models.parse_request import Arrays, parse_request
+from respray.triton.models.text_feature_cache import Array, TextFeatureCache
 from respray.triton.packing import from_bytes
 
 Infer = Callable[[str, Mapping[str, Array], Sequence[str]], Arrays]
@@ -41,12 +40,18 @@ class Pipeline:
     tokenizer: PromptTokenizer
     image_size: int
     buckets: Sequence[int]
-    texts: TextMemory = field(default_factory=TextMemory)
+    texts: TextFeatureCache = field(default_factory=TextFeatureCache)
 
     def run(self, inputs: Arrays, cancelled: Cancelled = lambda: False) -> Arrays:
-        """`pipeline_bls`'s inputs to its outputs (`docs/architecture.md`).
+        """`pipeline_bls`'s inputs to its outputs.
 
-        PhotoError when photo or request are at fault, InterruptedError when the client went away between two stages.
+        Args:
+            inputs: the model's tensors by name (`docs/architecture.md`).
+            cancelled: asked before each stage whether the client has gone away.
+
+        Raises:
+            PhotoError: photo or request are at fault.
+            InterruptedError: the client went away between two stages.
         """
         clock = _Clock(cancelled)
         request = parse_request(inputs[tensors.REQUEST].tobytes())
@@ -103,7 +108,7 @@ class Pipeline:
         """`text_features` [1,N,T,D] and `text_mask` [1,N,T], N filled up to a bucket by repeating the last prompt."""
         size = next(bucket for bucket in self.buckets if bucket >= len(texts))
         rows = [*range(len(texts)), *[len(texts) - 1] * (size - len(texts))]
-        return {tensors.TEXT_FEATURES: np.stack([texts[row] for row in rows])[None], tensors.TEXT_MASK: cast(Array, mask[rows][None])}
+        return {tensors.TEXT_FEATURES: np.stack([texts[row] for row in rows])[None], tensors.TEXT_MASK: mask[rows][None]}
 
 
 class _Clock:

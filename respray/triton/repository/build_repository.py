@@ -34,15 +34,24 @@ TRITON_POOL = 64 << 20  # its default
 STUB_MEMORY = 1 << 20  # what the Python backend reserves per instance
 PHOTO_MEMORY = 12_000_000 * 3
 DETR_HEADS = 8
-MUCH = 100 << 20  # bytes of one matrix of attention, for each concept, that are worth a warning
+LARGE_ATTENTION_BYTES = 100 << 20  # bytes of one matrix of attention, for each concept, that are worth a warning
 
 
 def build(graphs: Path, target: Target, out: Path, sources: Path = SOURCES, *, symlinks: bool = False) -> Path:
-    """Write the model repository to `out` and return it. What is already there for the same graphs and target is reused.
+    """Write the model repository to `out` and return it, as a whole or not at all.
 
-    `graphs` is a folder written by `scripts/export_onnx.py`. The repository appears as a whole or not at all. BuildError when the graphs
-    are missing or damaged, when `out` holds something else, or when the disk is full. `symlinks`: point to the weights where they lie, for
-    a repository that is used on this machine only and may be on another file system than its weights.
+    What is already there for the same graphs and target is reused.
+
+    Args:
+        graphs: a folder written by the exporter.
+        target: where the repository will run.
+        out: a new or empty folder, or one that an earlier build has written.
+        sources: the Python models.
+        symlinks: point to the weights where they lie, for a repository that is used on this machine only and may be on another file
+            system than its weights.
+
+    Raises:
+        BuildError: the graphs are missing or damaged, `out` holds something else, or the disk is full.
     """
     try:
         spec = load_spec(graphs)
@@ -111,7 +120,7 @@ def _check_attention(spec: ModelSpec, target: Target, graphs: Path) -> None:
     if target.name == "tensorrt" and spec.attention == "ort":
         raise BuildError(f"The graphs in {graphs} hold ONNX Runtime's own attention, which TensorRT cannot read; {again}.")
     matrix = DETR_HEADS * spec.grid**4 * (2 if spec.precision == "fp16" else 4)
-    if spec.attention != target.attention and matrix > MUCH:
+    if spec.attention != target.attention and matrix > LARGE_ATTENTION_BYTES:
         log.warning(
             "The graphs in %s write attention out: on the target %s each concept of a run takes %.1f GB for one matrix and its copies; %s.",
             *(graphs, target.name, matrix / 1e9, again),

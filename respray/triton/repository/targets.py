@@ -67,7 +67,7 @@ class Target:
 
     @property
     def attention(self) -> Attention:
-        """The form of attention that graphs for this target are to be exported with (`export_onnx.py --attention`).
+        """The form of attention that graphs for this target are to be exported with (the exporter's `--attention`).
 
         TensorRT fuses the explicit form itself. ONNX Runtime would store its matrices, and has an operator of its own that does not.
         """
@@ -103,7 +103,11 @@ DEFAULTS: dict[TargetName, Target] = {
 
 
 def target(name: str, **overrides: int | bool | None) -> Target:
-    """The named target's defaults with the overrides that are not None. BuildError for an unknown name or setting."""
+    """The named target's defaults with the overrides that are not None.
+
+    Raises:
+        BuildError: an unknown name or setting, or a value that is not accepted.
+    """
     if name not in DEFAULTS:
         raise BuildError(f"Unknown target {name!r}; there is: {', '.join(TARGETS)}.")
     known = {entry.name for entry in dataclasses.fields(Target)} - {"name"}

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from respray.triton.models.text_features import TextMemory
+from respray.triton.models.text_feature_cache import TextFeatureCache
 
 
 def ids(word: int) -> np.ndarray:
@@ -23,14 +23,14 @@ def test_a_known_prompt_is_not_encoded_again() -> None:
         asked.append(word)
         return np.full((4, 2), word, np.float32)
 
-    memory = TextMemory()
+    cache = TextFeatureCache()
     for word in (1, 2, 1, 1):
-        assert (memory.get(ids(word), lambda word=word: encode(word)) == word).all()  # type: ignore[misc]
+        assert (cache.get(ids(word), lambda word=word: encode(word)) == word).all()  # type: ignore[misc]
     assert asked == [1, 2]
 
 
 def test_the_prompt_that_was_not_asked_for_longest_is_forgotten() -> None:
-    memory = TextMemory(kept=2)
+    cache = TextFeatureCache(max_prompts=2)
     counts = {1: 0, 2: 0, 3: 0}
 
     def ask(word: int) -> None:
@@ -38,7 +38,7 @@ def test_the_prompt_that_was_not_asked_for_longest_is_forgotten() -> None:
             counts[word] += 1
             return np.zeros((4, 2), np.float32)
 
-        memory.get(ids(word), encode)
+        cache.get(ids(word), encode)
 
     for word in (1, 2, 1, 3, 1, 2):
         ask(word)
@@ -46,10 +46,10 @@ def test_the_prompt_that_was_not_asked_for_longest_is_forgotten() -> None:
 
 
 def test_what_is_kept_does_not_change_with_the_answer_it_came_from() -> None:
-    memory, answer = TextMemory(), np.ones((4, 2), np.float32)
-    memory.get(ids(1), lambda: answer)
+    cache, answer = TextFeatureCache(), np.ones((4, 2), np.float32)
+    cache.get(ids(1), lambda: answer)
     answer[:] = 7
-    assert (memory.get(ids(1), lambda: answer) == 1).all()
+    assert (cache.get(ids(1), lambda: answer) == 1).all()
 
 
 def ask_as_an_instance(folder: Path, instances: int, word: int) -> None:
@@ -64,11 +64,11 @@ def ask_as_an_instance(folder: Path, instances: int, word: int) -> None:
             cached.touch()
         return np.zeros((4, 2), np.float32)
 
-    memory = TextMemory()
+    cache = TextFeatureCache()
     (folder / f"started-{word}-{multiprocessing.current_process().pid}").touch()
     while len(list(folder.glob(f"started-{word}-*"))) < instances:
         time.sleep(0.001)
-    memory.get(ids(word), encode)
+    cache.get(ids(word), encode)
 
 
 def test_instances_that_meet_a_prompt_together_have_it_encoded_once(tmp_path: Path) -> None:
@@ -83,11 +83,11 @@ def test_instances_that_meet_a_prompt_together_have_it_encoded_once(tmp_path: Pa
 
 
 def test_an_encoding_that_fails_lets_the_next_one_try() -> None:
-    memory = TextMemory()
+    cache = TextFeatureCache()
 
     def fail() -> np.ndarray:
         raise RuntimeError("no server")
 
     with pytest.raises(RuntimeError, match="no server"):
-        memory.get(ids(1), fail)
-    assert (memory.get(ids(1), lambda: np.ones((4, 2), np.float32)) == 1).all()
+        cache.get(ids(1), fail)
+    assert (cache.get(ids(1), lambda: np.ones((4, 2), np.float32)) == 1).all()

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.generic]
-KEPT = 512  # prompts; 16 MB at SAM3's full size (32 tokens of 256 FP32 each)
+MAX_PROMPTS = 512  # prompts; 16 MB at SAM3's full size (32 tokens of 256 FP32 each)
 
 
-class TextMemory:
+class TextFeatureCache:
     """The features of the prompts that were asked for lately, by their token ids. One thread at a time.
 
     Triton's response cache answers for the whole server; asking it costs a request to Triton for every prompt of every photo, which this
@@ -26,8 +26,8 @@ class TextMemory:
     asks for a prompt: the first has it encoded, and the others find it in the cache.
     """
 
-    def __init__(self, kept: int = KEPT) -> None:
-        self._kept = kept
+    def __init__(self, max_prompts: int = MAX_PROMPTS) -> None:
+        self._max_prompts = max_prompts
         self._features: OrderedDict[bytes, Array] = OrderedDict()
         # One file per user, not one per server, so that servers leave no files behind; each locks other bytes of it.
         self._locks = (Path(tempfile.gettempdir()) / f"respray-texts-{os.getuid()}").open("ab")
@@ -39,7 +39,7 @@ class TextMemory:
             with self._alone(key):
                 # A copy: what another model answered lies in shared memory that belongs to that answer.
                 self._features[key] = np.array(encode())
-            if len(self._features) > self._kept:
+            if len(self._features) > self._max_prompts:
                 self._features.popitem(last=False)
         self._features.move_to_end(key)
         return self._features[key]

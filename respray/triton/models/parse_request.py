@@ -1,4 +1,4 @@
-"""What a request and the network's answer are as tensors. Without pixel code, which `pipeline_bls` need not load."""
+"""A request from the bytes of its tensor. Without pixel code, which `pipeline_bls` need not load."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ Arrays = dict[str, npt.NDArray[np.generic]]
 
 
 def parse_request(data: bytes) -> PhotoRequest:
-    """The request from its JSON. PhotoError with the first thing that is wrong with it."""
+    """The request from its JSON.
+
+    Raises:
+        PhotoError: with the first thing that is wrong with it.
+    """
     try:
         return PhotoRequest.model_validate_json(data)
     except ValidationError as error:
