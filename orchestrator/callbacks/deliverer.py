@@ -143,9 +143,9 @@ class Deliverer:
         done = await asyncio.gather(*(self.deliver(prefix, t, force=force) for t in tracked))
         records = [t.record for t in done]
         owed = {record_key(prefix, r.idx) for r in records if r.callback is not None and r.callback.state == "owed"}
-        over = marker.is_over(records)
+        over, version = marker.is_over(records), max((r.version for r in records), default=0)
         if over and [r.callback for r in records] != before:
-            await self._records.write_manifest(prefix, manifest_of(marker.user_id, marker.job_id, records, len(records)))
+            await self._records.write_manifest(prefix, manifest_of(marker.user_id, marker.job_id, records, len(records)), version)
         if not owed and (over or time.time() - marker.since > EXPIRES_AFTER):
             await self._records.clear_owed(marker)
         on_job(f"{marker.user_id}/{marker.job_id}", records)

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from pathlib import Path
 from typing import Annotated
+from uuid import uuid4
 
 import typer
 
@@ -64,6 +65,6 @@ async def _run(context: Context, message: bytes, options: WorkerOptions) -> JobR
     events.worker("initializing", "reading settings")
     async with open_worker(context.settings, options, events, context.metrics, context.redactor) as worker:
         events.worker("ready", "working on one job")
-        result = await worker.start(raw, attempt=1, final=True, job=job).finished()
+        result = await worker.start(raw, attempt=1, final=True, job=job, message_id=f"run:{uuid4()}").finished()
         events.worker("cleaning_up", "the job is done")
         return result

@@ -157,7 +157,7 @@ class CeleryIntake(Intake):
         attempt = self._count(task.request.id)
 
         async def work() -> JobResult:
-            return await worker.within_grace(worker.start(message, attempt), stop)
+            return await worker.within_grace(worker.start(message, attempt, message_id=f"celery:{task.request.id}"), stop)
 
         try:
             result = asyncio.run_coroutine_threadsafe(work(), loop).result()

@@ -18,6 +18,7 @@ import sys
 import threading
 from pathlib import Path
 from typing import IO
+from uuid import uuid4
 
 from orchestrator.errors import IntakeError, ResprayError
 from orchestrator.intake.base import Intake, backoff, pause, until
@@ -52,7 +53,7 @@ class LocalIntake(Intake):
             await _Folder(Path(self._path), self._poll).watch(worker, stop, slots)
         elif Path(self._path).is_file():
             with Path(self._path).open("rb") as file:
-                await _finish(worker, file.read(MAX_MESSAGE_BYTES + 1), self._path, stop)
+                await _finish(worker, file.read(MAX_MESSAGE_BYTES + 1), self._path, f"file:{uuid4()}", stop)
         else:
             raise IntakeError(
                 f"LOCAL_PATH={self._path!r} is neither a file nor a folder; accepted is one of them, or '-' for lines on stdin"
@@ -72,7 +73,7 @@ class LocalIntake(Intake):
                 if not line:
                     break
                 if line.strip():
-                    group.create_task(_finish(worker, line, "stdin", stop)).add_done_callback(lambda _: slots.release())
+                    group.create_task(_finish(worker, line, "stdin", f"stdin:{uuid4()}", stop)).add_done_callback(lambda _: slots.release())
                 else:
                     slots.release()
 
@@ -96,14 +97,14 @@ async def _stdin() -> asyncio.StreamReader:
     return reader
 
 
-async def _finish(worker: Worker, message: bytes, source: str, stop: asyncio.Event) -> bool | None:
+async def _finish(worker: Worker, message: bytes, source: str, name: str, stop: asyncio.Event) -> bool | None:
     """Do one job with all its attempts, here and now. Returns whether all of it was completed; None when it was handed back.
 
     Once `stop` is set, no further attempt is begun: the last of them would record its photos as failed.
     """
     for attempt in range(1, worker.attempts + 1):
         try:
-            return (await worker.within_grace(worker.start(message, attempt), stop)).ok
+            return (await worker.within_grace(worker.start(message, attempt, message_id=name), stop)).ok
         except HandedBack as error:
             log.warning("%s: %s", source, error)
             return None
@@ -178,7 +179,10 @@ class _Folder:
 
     async def _work(self, worker: Worker, path: Path, handle: int, stop: asyncio.Event) -> None:
         with os.fdopen(handle, "rb") as file:
-            ok = await _finish(worker, file.read(MAX_MESSAGE_BYTES + 1), path.name, stop)
+            status = os.fstat(handle)
+            # Moving a file keeps both, and writing a new one does not.
+            name = f"file:{status.st_ino}:{status.st_mtime_ns}"
+            ok = await _finish(worker, file.read(MAX_MESSAGE_BYTES + 1), path.name, name, stop)
             if ok is None:
                 return  # stays in taken/, unlocked: in the folder, it could replace a newer file of its name
             target = (self._done if ok else self._failed) / path.name

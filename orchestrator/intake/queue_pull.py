@@ -44,6 +44,7 @@ class Lease:
     lease_id: str
     body: str | bytes
     attempts: int
+    message_id: str | None = None
 
 
 class QueueClient:
@@ -136,7 +137,9 @@ def _lease(message: Any) -> Lease | None:
         log.error("the queue delivered a message without a lease; it is left alone: %.200r", message)
         return None
     attempts = message.get("attempts")
-    return Lease(identity, decode_body(message), attempts if isinstance(attempts, int) and attempts > 0 else 1)
+    name = message.get("id")
+    message_id = f"cloudflare:{name}" if isinstance(name, str) and name else None
+    return Lease(identity, decode_body(message), attempts if isinstance(attempts, int) and attempts > 0 else 1, message_id)
 
 
 class QueuePullIntake(Intake):
@@ -212,7 +215,7 @@ class QueuePullIntake(Intake):
         await self._client.settle([], [(lease, 0.0) for lease in leases])
 
     async def _work(self, worker: Worker, lease: Lease, stop: asyncio.Event, held: HeldLeases) -> None:
-        handle = worker.start(lease.body, lease.attempts)
+        handle = worker.start(lease.body, lease.attempts, message_id=lease.message_id)
         try:
             result = await worker.within_grace(handle, stop)
             acks, retries = [lease.lease_id], list[tuple[str, float]]()

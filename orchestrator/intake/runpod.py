@@ -85,7 +85,7 @@ class RunpodIntake:
             return {"status": "failed", "error": str(error)}
         progress = Throttle(PROGRESS_EVERY, lambda done, total: self._progress(job, done, total))
         # Runpod does not deliver a job again that a handler has answered, so this attempt is the last.
-        handle = worker.start(_message(job), attempt=1, final=True, on_progress=progress)
+        handle = worker.start(_message(job), attempt=1, final=True, on_progress=progress, message_id=_name(job))
         try:
             # Callbacks are waited for: after the answer, Runpod may stop the machine.
             return (await handle.finished()).fields()
@@ -158,3 +158,9 @@ def _has_source(arguments: list[str]) -> bool:
 def _message(job: dict[str, Any]) -> Any:
     """The job message inside Runpod's envelope; some senders put it as text."""
     return job.get("input")
+
+
+def _name(job: dict[str, Any]) -> str | None:
+    """Runpod's id of the request."""
+    name = job.get("id")
+    return f"runpod:{name}" if isinstance(name, str) and name else None

@@ -2,6 +2,7 @@
 
     outputs/{user}/{job}/manifest/{idx}.json   an item: what is stored, with checksums, and whether its callback is owed
     outputs/{user}/{job}/manifest.json         the whole job, for people and programs
+    outputs/{user}/{job}/manifest/versions.json the order of the messages that were sent under the job's id (`versions.py`)
     callbacks-owed/{user}/{job}.{work}.json    a marker while callbacks of the job are owed, so that any worker can find them;
                                                one for each set of items that was sent under the job's id
     failed/{user}/{job}.json                   a job that was given up, with its message and the reason
@@ -20,9 +21,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from orchestrator.errors import NotFound
+from orchestrator.errors import Conflict, NotFound
 from orchestrator.jobs import keys, limits
 from orchestrator.jobs.job_types import Job
+from orchestrator.records.versions import Versions
 from orchestrator.storage.base import Expect, Stat
 from orchestrator.storage.threads import AsyncStorage
 from respray.contract.report import PhotoReport
@@ -83,7 +85,7 @@ class CallbackRecord(Record):
 
 
 class ItemRecord(Record):
-    """What came of one item."""
+    """What came of one item. `version`: the number of its message (`versions.py`); `contents`: what was read, ETag by key."""
 
     idx: int
     status: Status
@@ -101,6 +103,8 @@ class ItemRecord(Record):
     worker: str = ""
     finished_at: float = 0.0
     outputs_map: bool = False
+    version: int = 0
+    contents: dict[str, str] = {}
     callback: CallbackRecord | None = None
 
     def callback_body(self) -> dict[str, Any]:
@@ -156,6 +160,7 @@ class Records:
     def __init__(self, storage: AsyncStorage, redactor: Redactor) -> None:
         self._storage = storage
         self._redactor = redactor
+        self.versions = Versions(storage)
 
     async def load(self, key: str) -> tuple[ItemRecord, Stat] | tuple[None, Stat | None]:
         """A record and what it was stored as; an unreadable one counts as not there (and will be replaced)."""
@@ -229,11 +234,24 @@ class Records:
     async def _write_marker(self, marker: Marker) -> None:
         await self._storage.write(marker.key, marker.model_dump_json().encode(), JSON)
 
-    async def write_manifest(self, prefix: str, manifest: dict[str, Any]) -> str:
-        """Write the whole job's manifest and return its key."""
-        key = f"{prefix}manifest.json"
-        await self._storage.write(key, _json(self._redactor.value(manifest), indent=1), JSON)
-        return key
+    async def write_manifest(self, prefix: str, manifest: dict[str, Any], version: int) -> str:
+        """Write the whole job's manifest and return its key.
+
+        Args:
+            prefix: The job's outputs prefix.
+            manifest: What `manifest_of` made.
+            version: The number of the message that it is about: a newer message's manifest is left alone.
+        """
+        key, data = f"{prefix}manifest.json", _json(self._redactor.value(manifest), indent=1)
+        while True:
+            stored = await self._storage.stat(key)
+            if await self.versions.latest(prefix) > version:
+                return key
+            try:
+                await self._storage.write(key, data, JSON, stored or Expect.NOTHING)
+                return key
+            except Conflict:
+                continue
 
     async def write_failed(self, name: str, message: Any, reason: str, attempts: int) -> str:
         """Record a job that was given up, and return the record's key."""

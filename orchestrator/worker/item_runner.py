@@ -68,6 +68,8 @@ class ItemRunner:
         began = time.monotonic()
         key = record_key(state.job.prefix, item.idx)
         record, stat = (None, None) if state.absent(key) else await self._records.load(key)
+        if record is not None and record.version > state.version:
+            raise superseded(item)
         if record is not None and stat is not None and await self._is_done(record, item):
             return Tracked(record, stat)
         run = ItemRun(state, item, stat)
@@ -96,14 +98,16 @@ class ItemRunner:
             raise state.refused
         downloads = (self._downloads.attachment(state, key) for key in item.attachment_keys)
         photo, *attachments = await asyncio.gather(self._downloads.photo(item), *downloads)
+        run.contents = dict(zip((item.input_key, *item.attachment_keys), (file.etag for file in (photo, *attachments)), strict=True))
         run.timings["download"] = time.monotonic() - clock
         async with state.slots:
-            report, files = await self._backend.infer(photo, item.request, attachments)
+            await self._uploads.refuse_if_superseded(run)
+            report, files = await self._backend.infer(photo.data, item.request, [file.data for file in attachments])
         del photo, attachments  # a job's memory is what its items in flight hold
         run.timings.update(report.timings)
         clock = time.monotonic()
         plan = plan_uploads(state.job, item, report, files)
-        stored = await asyncio.gather(*(self._uploads.store(run, file) for file in plan.files))
+        stored = await self._uploads.store_all(run, plan.files)
         run.timings["upload"] = time.monotonic() - clock
         return ItemRecord(
             idx=item.idx,
@@ -120,10 +124,11 @@ class ItemRunner:
     def _complete(self, run: ItemRun, record: ItemRecord) -> ItemRecord:
         job, callback = run.state.job, None
         if job.callback_url is not None:
-            identity = event_id(job.idempotency_prefix, record.idx, record.status, record.fingerprint)
-            callback = self._deliverer.leased(
-                CallbackRecord(url=job.callback_url, event_id=identity, idempotency_prefix=job.idempotency_prefix)
-            )
+            news = f"{record.fingerprint}{sorted(run.contents.items())}{run.state.version}"
+            identity = event_id(job.idempotency_prefix, record.idx, record.status, news)
+            # The formula of X-Idempotency-Key knows no versions: those after the first must not share the first one's key.
+            prefix = job.idempotency_prefix + (f"~{run.state.version}" if run.state.version > 1 else "")
+            callback = self._deliverer.leased(CallbackRecord(url=job.callback_url, event_id=identity, idempotency_prefix=prefix))
         return record.model_copy(
             update={
                 "attempt": run.state.attempt,
@@ -131,13 +136,21 @@ class ItemRunner:
                 "finished_at": time.time(),
                 "outputs_map": job.outputs_map,
                 "callback": callback,
+                "version": run.state.version,
+                "contents": run.contents,
                 "timings": {stage: round(seconds, 4) for stage, seconds in run.timings.items()},
             }
         )
 
     async def _is_done(self, record: ItemRecord, item: Item) -> bool:
-        """Whether a stored record is of exactly this work, completed, and every file of it is still what was stored."""
+        """Whether a stored record is of exactly this work, completed, every file of it is still what was stored, and so is what was read.
+
+        What was read and is gone by now cannot be read again: then the result stands.
+        """
         if record.status != "completed" or record.fingerprint != item.fingerprint():
+            return False
+        read = await asyncio.gather(*(self._storage.stat(key) for key in record.contents))
+        if any(now is not None and now.etag != etag for now, etag in zip(read, record.contents.values(), strict=True)):
             return False
         stats = await asyncio.gather(*(self._storage.stat(file.key) for file in record.files))
         return all(s is not None and s.size == f.size and s.digest == f.digest for s, f in zip(stats, record.files, strict=True))
@@ -148,11 +161,13 @@ class ItemRunner:
             record = record.model_copy(update={"callback": before.callback})  # what was told before is not told again
         if run.state.marked is not None:
             await asyncio.shield(run.state.marked)
-        try:
-            saved, stat = await self._records.save(run.record_key, record, run.before)
-            return Tracked(saved, stat, ours=not same_news)
-        except Conflict:
-            stored, found = await self._records.load(run.record_key)
-            if stored is not None and found is not None and stored.fingerprint == record.fingerprint:
-                return Tracked(stored, found)  # a twin was faster; its record is as good as ours
-            raise superseded(run.item) from None
+        while True:
+            try:
+                saved, stat = await self._records.save(run.record_key, record, run.before)
+                return Tracked(saved, stat, ours=not same_news)
+            except Conflict:
+                stored, run.before = await self._records.load(run.record_key)
+            if stored is not None and run.before is not None and stored.version == record.version:
+                return Tracked(stored, run.before)  # a twin was faster; its record is as good as ours
+            if stored is not None and stored.version > record.version:
+                raise superseded(run.item) from None

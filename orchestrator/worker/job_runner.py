@@ -18,6 +18,7 @@ from orchestrator.jobs.name_catalog import Catalog
 from orchestrator.jobs.parser import parse_job
 from orchestrator.jobs.raw_message import RawMessage, Received, decode_message
 from orchestrator.records.records import ItemRecord, Records, callback_summary, manifest_of
+from orchestrator.records.versions import CONTENT
 from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.dead_letters import DeadLetters
 from orchestrator.worker.handle import Handle, JobFailed, JobResult
@@ -48,12 +49,14 @@ class QueueDelivery:
         message: The message, decoded or not.
         attempt: The queue's count of deliveries, from 1.
         final: No further delivery will come.
+        message_id: The queue's own name of the message, the same for every delivery of it; None where it has none.
         job: The message where somebody has parsed it already.
     """
 
     message: Received | RawMessage
     attempt: int
     final: bool
+    message_id: str | None = None
     job: Job | None = None
 
 
@@ -124,7 +127,11 @@ class JobRunner:
             if attempt > self._attempts
             else None
         )
-        state = await look_at_job(self._storage, job, attempt, delivery.final, slots, beyond)
+        message_id = CONTENT + raw.fingerprint if delivery.message_id is None else delivery.message_id
+        version, newest = await self._records.versions.take(job.prefix, message_id, attempt > 1)
+        refused = beyond if newest else Superseded("a newer message of this job was accepted, and that one counts")
+        # What is stored is looked at behind the number: all that a newer message's run writes is news to this one.
+        state = await look_at_job(self._storage, job, attempt, delivery.final, slots, version, refused)
         if job.callback_url is not None:
             # Under way while the first photos are; no record that owes a callback is written before it.
             state.marked = asyncio.create_task(self._records.mark_owed(job))
@@ -218,7 +225,7 @@ class JobRunner:
         try:
             if not troubles:  # a superseded job must not write over the newer one's manifest
                 manifest = manifest_of(job.user_id, job.job_id, records, len(job.items), result.seconds)
-                result.manifest = await self._records.write_manifest(job.prefix, manifest)
+                result.manifest = await self._records.write_manifest(job.prefix, manifest, state.version)
                 if marked is not None and owed:
                     await self._records.keep_owed(await marked)
                 elif marked is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from orchestrator.errors import ResprayError
 from orchestrator.jobs import keys
@@ -19,6 +20,13 @@ MAX_SHARED_ATTACHMENTS = 16
 """Attachments that are kept for several items of a job, the most used ones; others are fetched each time. Bounds a job's memory."""
 
 
+class Download(NamedTuple):
+    """An encoded file, and the ETag of what it was read from."""
+
+    data: bytes
+    etag: str
+
+
 @dataclass
 class JobState:
     """One run of a job.
@@ -31,6 +39,8 @@ class JobState:
         slots: The job's own places in the pipeline.
         several: Attachments that several items use.
         marked: Writes the marker of owed callbacks.
+        version: The number of the message among those of its job (`records.versions`).
+        look_at_versions: When (monotonic) to ask the store again whether a newer message was accepted.
         refused: Do nothing more of this job, and say why in the records of what is not done.
         shared: What of `several` has been downloaded, or is being.
     """
@@ -42,8 +52,10 @@ class JobState:
     slots: asyncio.Semaphore
     several: frozenset[str] = frozenset()
     marked: asyncio.Task[Marker] | None = None
+    version: int = 0
+    look_at_versions: float = 0.0
     refused: ResprayError | None = None
-    shared: dict[str, asyncio.Task[bytes]] = field(default_factory=dict)
+    shared: dict[str, asyncio.Task[Download]] = field(default_factory=dict)
 
     def absent(self, key: str) -> bool:
         """Whether nothing was stored under a key when the job began; False where that is not known."""
@@ -58,12 +70,14 @@ class ItemRun:
         state: The run of its job.
         item: The item.
         before: The item's record as it was stored when the item began; None: there was none.
+        contents: What was read for it, ETag by key.
         timings: Seconds by stage.
     """
 
     state: JobState
     item: Item
     before: Stat | None
+    contents: dict[str, str] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -73,7 +87,7 @@ class ItemRun:
 
 
 async def look_at_job(
-    storage: AsyncStorage, job: Job, attempt: int, final: bool, slots: int, refused: ResprayError | None = None
+    storage: AsyncStorage, job: Job, attempt: int, final: bool, slots: int, version: int = 0, refused: ResprayError | None = None
 ) -> JobState:
     """Begin a run: see what is stored of the job already.
 
@@ -91,4 +105,4 @@ async def look_at_job(
     uses = Counter(key for item in job.items for key in set(item.attachment_keys))
     several = frozenset(key for key, count in uses.most_common(MAX_SHARED_ATTACHMENTS) if count > 1)
     listed = frozenset(key for part in found for key in part) if complete else None
-    return JobState(job, attempt, final, listed, asyncio.Semaphore(slots), several, refused=refused)
+    return JobState(job, attempt, final, listed, asyncio.Semaphore(slots), several, version=version, refused=refused)

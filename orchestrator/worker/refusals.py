@@ -40,7 +40,9 @@ def refusal(message: RawMessage, reason: str, attempt: int, workers_api_url: str
     idx = _first_index(fields.get("items"))
     error = f"the job was refused, nothing of it is done: {reason}"[:MAX_REASON_CHARACTERS]
     body = {"idx": idx, "status": "failed", "output_key": None, "preview_key": None, "error": error}
-    return CallbackEvent(url, event_id(prefix, idx, "failed", message.fingerprint), prefix, idx, body, attempt)
+    identity = event_id(prefix, idx, "failed", message.fingerprint)
+    # Not the key of the first item's own event, which may come in the same minute.
+    return CallbackEvent(url, identity, f"{prefix}~refused~{message.fingerprint[:8]}", idx, body, attempt)
 
 
 def _url(value: Any) -> str | None:

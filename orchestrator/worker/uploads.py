@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.callbacks.deliverer import Tracked
@@ -18,7 +19,11 @@ from respray.observe.tracing import span
 
 TWIN_PATIENCE_SECONDS = 15.0
 """How long an item waits for the record of a twin that has stored one of its files."""
-_MAX_CONFLICTS = 3
+OLDER_PATIENCE_SECONDS = 2.0
+"""The same where an older message of the job may be at work still."""
+LOOK_AT_VERSIONS_SECONDS = 1.0
+"""How often a run asks whether a newer message was accepted."""
+_MAX_CONFLICTS = 5
 
 
 @dataclass(frozen=True)
@@ -88,41 +93,68 @@ class Uploads:
     def __init__(self, storage: AsyncStorage, records: Records) -> None:
         self._storage, self._records = storage, records
 
-    async def store(self, run: ItemRun, file: PlannedFile) -> StoredFile:
-        """Store one file.
+    async def store_all(self, run: ItemRun, files: Sequence[PlannedFile]) -> list[StoredFile]:
+        """Store an item's files, side by side. One that cannot be stored stops the others.
 
         Raises:
             TwinFinished: A twin has finished this very item meanwhile.
-            Superseded: A newer version of the job has.
-            StorageError: The store could not take it.
+            Superseded: A newer message of the job was accepted meanwhile.
+            StorageError: The store could not take one.
         """
-        with span("upload", {"respray.key": file.key}):
-            return await self._store(run, file)
+        await self.refuse_if_superseded(run)
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._store(run, file)) for file in files]
+        except BaseExceptionGroup as group_error:
+            raise group_error.exceptions[0] from None
+        return [task.result() for task in tasks]
+
+    async def refuse_if_superseded(self, run: ItemRun) -> None:
+        """Raise Superseded where a newer message of the job was accepted. Asks the store once in a while only: writes ask again."""
+        state, now = run.state, time.monotonic()
+        if now >= state.look_at_versions:
+            state.look_at_versions = now + LOOK_AT_VERSIONS_SECONDS
+            await self._refuse_if_superseded(run)
+
+    async def _refuse_if_superseded(self, run: ItemRun) -> None:
+        if await self._records.versions.latest(run.state.job.prefix) > run.state.version:
+            raise superseded(run.item)
 
     async def _store(self, run: ItemRun, file: PlannedFile) -> StoredFile:
-        expect: Expect | Stat = Expect.NOTHING
-        if not run.state.absent(file.key):
-            expect = await self._storage.stat(file.key) or Expect.NOTHING
-        for _ in range(_MAX_CONFLICTS):
-            try:
-                stat = await self._storage.write(file.key, file.data, file.media_type, expect)
-                return StoredFile(key=file.key, size=stat.size, digest=stat.digest or "")
-            except Conflict:
-                await self._wait_for_twin(run)
-                # The twin died between its upload and its record: what it left is no newer than this run, and is replaced.
-                expect = await self._storage.stat(file.key) or Expect.NOTHING
-        raise Superseded(f"{file.key} keeps being written by other workers")
+        with span("upload", {"respray.key": file.key}):
+            expect = Expect.NOTHING if run.state.absent(file.key) else await self._replaceable(run, file.key)
+            for _ in range(_MAX_CONFLICTS):
+                try:
+                    stat = await self._storage.write(file.key, file.data, file.media_type, expect)
+                    return StoredFile(key=file.key, size=stat.size, digest=stat.digest or "")
+                except Conflict:
+                    await self._wait_for_twin(run)
+                    # Its writer died between its upload and its record, or gives way to this run: what it left is replaced.
+                    expect = await self._replaceable(run, file.key)
+            raise Superseded(f"{file.key} keeps being written by other workers")
+
+    async def _replaceable(self, run: ItemRun, key: str) -> Expect | Stat:
+        """What is stored under a key now, which is no newer than this run. Raises Superseded.
+
+        In this order: whoever writes a newer file has taken its number before, so a file that was seen here before the look at the numbers
+        is an older one or is not there any more when this run writes.
+        """
+        stored = await self._storage.stat(key)
+        await self._refuse_if_superseded(run)
+        return stored or Expect.NOTHING
 
     async def _wait_for_twin(self, run: ItemRun) -> None:
         """Somebody wrote one of our files since this run began: wait for their record, and give way to it.
 
-        Raises TwinFinished when it is of the same work, Superseded when it is of a newer version of the job; returns when none appears.
+        Raises TwinFinished when it is of the same message, Superseded when it is of a newer one; returns when none appears. Where older
+        messages came before this one, one of their runs may have written, which leaves no record: then the wait is short.
         """
-        deadline = time.monotonic() + TWIN_PATIENCE_SECONDS
+        await self._refuse_if_superseded(run)
+        deadline = time.monotonic() + (TWIN_PATIENCE_SECONDS if run.state.version <= 1 else OLDER_PATIENCE_SECONDS)
         while time.monotonic() < deadline:
             record, stat = await self._records.load(run.record_key)
-            if record is not None and stat is not None and stat != run.before:
-                if record.fingerprint != run.item.fingerprint():
+            if record is not None and stat is not None and stat != run.before and record.version >= run.state.version:
+                if record.version > run.state.version:
                     raise superseded(run.item)
                 if record.status == "completed":
                     raise TwinFinished(Tracked(record, stat))

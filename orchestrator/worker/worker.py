@@ -70,6 +70,7 @@ class Worker:
         final: bool | None = None,
         on_progress: Callable[[int, int], None] | None = None,
         job: Job | None = None,
+        message_id: str | None = None,
     ) -> Handle:
         """Begin a job.
 
@@ -79,10 +80,11 @@ class Worker:
             final: No further delivery will come; None: by the worker's `attempts`.
             on_progress: Called with (done, total) after every item.
             job: The message where the caller has parsed it already.
+            message_id: The queue's own name of the message, the same for every delivery of it.
         """
         handle = Handle(on_progress)
         last = attempt >= self.attempts if final is None else final
-        handle.task = asyncio.create_task(self._jobs.run(handle, QueueDelivery(message, attempt, last, job)))
+        handle.task = asyncio.create_task(self._jobs.run(handle, QueueDelivery(message, attempt, last, message_id, job)))
         self._handles.add(handle)
         handle.task.add_done_callback(lambda task: self._forget(handle, task))
         return handle
