@@ -60,7 +60,7 @@ def _python(project: Path, script: str, *arguments: str) -> str:
 _PARSE = """
 import sys, json
 from pathlib import Path
-from orchestrator.jobs.catalog import load_catalog
+from orchestrator.jobs.name_catalog import load_catalog
 from orchestrator.jobs.parser import parse_job
 palette = Path(sys.argv[2]) if len(sys.argv) > 2 else None
 job = parse_job(Path(sys.argv[1]).read_bytes(), load_catalog(palette), None)
@@ -101,7 +101,7 @@ from PIL import Image
 from respray.editing.apply import edit_photo
 from respray.contract.request import PhotoRequest
 from respray.editing.mask.select import Segments
-from orchestrator.jobs.catalog import load_catalog
+from orchestrator.jobs.name_catalog import load_catalog
 from orchestrator.jobs.parser import parse_job
 message = {"job_id": "f1", "user_id": "u", "concepts": {"wall": {"action": "fade", "value": 0.5}},
     "items": [{"idx": 0, "input_key": "inputs/u/f1/0.png", "output_key": "outputs/u/f1/0.png", "mask_keys": {"wall": "inputs/u/f1/m.png"}}]}
@@ -122,6 +122,9 @@ print(json.dumps({"right": right, "inside": edited[32, 20].tolist(), "outside": 
 def test_rule(project: Path) -> None:
     """From a message to pixels: half way to white in linear light, and the rest is untouched."""
     _follow("rule.md", project)
+    shutil.copy(ROOT / "pyproject.toml", project)
+    lint = subprocess.run([sys.executable, "-m", "ruff", "check", "."], cwd=project, capture_output=True, text=True, check=False)
+    assert lint.returncode == 0, lint.stdout
     result = json.loads(_python(project, _FADE))
     assert result["rule"] == "fade" and result["outside"] == [80, 80, 80]
     assert result["right"][0] > 150 and all(abs(a - b) <= 2 for a, b in zip(result["inside"], result["right"], strict=True)), result

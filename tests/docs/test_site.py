@@ -42,7 +42,7 @@ def test_job_reference_has_every_field_and_rule(site: Path) -> None:
     from orchestrator.jobs.rules import RULE_NAMES
 
     text = (ROOT / "docs" / "reference" / "jobs.md").read_text()
-    for model in (messages.PaletteMessage, messages.PaletteItem, messages.RuleMessage, messages.RuleEntry, messages.Options):
+    for model in (messages.PaletteMessage, messages.PaletteItem, messages.RuleMessage, messages.RuleEntry, messages.JobOptions):
         for name, field in model.model_fields.items():
             assert f"| `{field.alias or name}` |" in text
     for rule in RULE_NAMES:

@@ -7,11 +7,10 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
 from pydantic import BaseModel, SecretStr, TypeAdapter
 from pydantic.fields import FieldInfo
 
-from orchestrator.cli.app import build_app
+from orchestrator.cli.app import command_names, load_command
 from orchestrator.jobs import messages
 from orchestrator.jobs.rules import RULE_NAMES
 from orchestrator.settings import Settings, spellings
@@ -66,7 +65,7 @@ def jobs() -> str:
         *_model(messages.RuleEntry),
         "## Options\n",
         "Both formats take `options`.\n",
-        *_model(messages.Options),
+        *_model(messages.JobOptions),
         "## Rules\n",
         f"`action` and `value`, or `type` and `params`, with one of: {', '.join(f'`{name}`' for name in RULE_NAMES)}.\n",
     ]
@@ -114,9 +113,8 @@ def settings() -> str:
 
 def commands() -> str:
     """`--help` of every command."""
-    app = typer.main.get_command(build_app())
     parts = ["# Commands\n"]
-    for name, command in sorted(app.commands.items()):  # type: ignore[attr-defined]
+    for name, command in ((name, load_command(name)) for name in command_names()):
         parts += [f"## respray {name}\n", *_help(f"respray {name}", command)]
         for child_name, child in sorted(getattr(command, "commands", {}).items()):
             parts += [f"### respray {name} {child_name}\n", *_help(f"respray {name} {child_name}", child)]
