@@ -111,7 +111,7 @@ def main(
         """Seconds outside decoding and models."""
         start, before = time.perf_counter(), models.seconds
         result = pipeline.run({"photo": from_bytes(photo), "request": body, "attachments": data, "attachment_sizes": sizes})
-        decoding = json.loads(result["report"].tobytes())["timings"]["decode"]
+        decoding: float = json.loads(result["report"].tobytes())["timings"]["decode"]
         return time.perf_counter() - start - decoding - (models.seconds - before)
 
     async def measure(server: EmbeddedServer) -> Measured:
