@@ -19,6 +19,8 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from respray.contract import tensors
+
 FORMS = {
     "transformers": "transformers' forward, exported as it is",
     "explicit": "ours, explicit attention",
@@ -54,7 +56,7 @@ def export(form: str, path: Path) -> None:
         inputs = {name: value[:1] for name, value in plan.inputs.items()}
         concepts = torch.export.Dim("concepts")
         dynamic = {name: {1: concepts} if name.startswith("text") else {} for name in inputs}
-        plan = GraphPlan(_as_it_is(model), inputs, ["masks", "boxes", "logits", "presence", "region"], dynamic)
+        plan = GraphPlan(_as_it_is(model), inputs, [tensors.MASKS, tensors.BOXES, "logits", tensors.PRESENCE, tensors.REGION], dynamic)
     export_graph(plan, path, False)
 
 
@@ -87,11 +89,11 @@ def run(path: Path, concepts: int, profile: bool) -> dict[str, Any]:
 
     runner = GraphRunner(path, threads=1, device=None, profile=str(path.parent / "profile") if profile else None)
     rng = np.random.default_rng(0)
-    maps = {"high": 4 * GRID, "mid": 2 * GRID, "low": GRID}
-    inputs = {f"features_{name}": rng.standard_normal((1, WIDTH, side, side), dtype=np.float32) for name, side in maps.items()}
-    inputs["text_features"] = rng.standard_normal((1, concepts, TOKENS, WIDTH), dtype=np.float32)
-    inputs["text_mask"] = np.ones((1, concepts, TOKENS), np.int32)
-    inputs["text_mask"][..., 6:] = 0
+    maps = {tensors.FEATURES_HIGH: 4 * GRID, tensors.FEATURES_MID: 2 * GRID, tensors.FEATURES_LOW: GRID}
+    inputs = {name: rng.standard_normal((1, WIDTH, side, side), dtype=np.float32) for name, side in maps.items()}
+    inputs[tensors.TEXT_FEATURES] = rng.standard_normal((1, concepts, TOKENS, WIDTH), dtype=np.float32)
+    inputs[tensors.TEXT_MASK] = np.ones((1, concepts, TOKENS), np.int32)
+    inputs[tensors.TEXT_MASK][..., 6:] = 0
     result: dict[str, Any] = {}
     for _ in range(2):
         cpu, wall = time.process_time(), time.perf_counter()

@@ -19,14 +19,14 @@ import typer
 
 from benchmarks.pipeline import embedded
 from benchmarks.work import GRAPHS, PHOTOS, machine
-from orchestrator.jobs.catalog import load_catalog
+from orchestrator.jobs.name_catalog import load_catalog
 from orchestrator.jobs.parser import parse_job
 from orchestrator.service.assembly import Parts, callback_client, make_worker
 from orchestrator.settings import Settings
 from orchestrator.storage.base import Expect, Stat
 from orchestrator.storage.folder import FolderStorage
 from orchestrator.storage.threads import AsyncStorage
-from orchestrator.worker.backend import TritonPipeline
+from orchestrator.worker.backend import TritonBackend
 from respray.demo.callback_receiver import CallbackReceiver
 from respray.observe.events import Events
 from respray.observe.metrics import Metrics
@@ -90,7 +90,7 @@ async def as_job(url: str, message: dict[str, Any], store: SlowFolder, receiver:
     """Seconds until the job's last callback is delivered."""
     settings = Settings.model_validate({**receiver.settings(), "batch_concurrency": concurrency})
     metrics, redactor = Metrics(), Redactor([receiver.secret])
-    callbacks, pipeline = callback_client(settings, metrics), TritonPipeline(url, settings.pipeline_timeout)
+    callbacks, pipeline = callback_client(settings, metrics), TritonBackend(url, settings.pipeline_timeout)
     assert callbacks is not None  # the receiver's settings have a secret
     async with AsyncStorage(store) as storage:
         try:

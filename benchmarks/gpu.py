@@ -27,6 +27,7 @@ from torch import Tensor
 
 from benchmarks.baseline import TransformersBaseline, median_seconds
 from benchmarks.work import CHECKPOINT
+from respray.contract import tensors
 from respray.segmentation.errors import SegmentationError
 from respray.segmentation.export.graphs import Graphs, build_graphs
 from respray.segmentation.export.graphs.attention import AttentionKernel
@@ -124,9 +125,10 @@ def similarity(found: Tensor, truth: Tensor) -> float:
 def answers(modules: Modules, concepts: int, truth: Any) -> dict[str, float]:
     """How like transformers' answers in FP32 those of the modules are, per tensor: cosines."""
     _, scores, _, presence, region = modules.segment(concepts)
-    pairs = {"scores": (scores[0], truth.scores.topk(scores.shape[2], dim=1).values), "presence": (presence[0], truth.presence),
-             "region": (region[0], (255.0 * truth.region).round())}  # fmt: skip
-    for name, mine, reference in zip(("features_high", "features_mid", "features_low"), modules.encode(), truth.features, strict=True):
+    best = truth.scores.topk(scores.shape[2], dim=1).values
+    pairs = {tensors.SCORES: (scores[0], best), tensors.PRESENCE: (presence[0], truth.presence),
+             tensors.REGION: (region[0], (255.0 * truth.region).round())}  # fmt: skip
+    for name, mine, reference in zip(tensors.FEATURES, modules.encode(), truth.features, strict=True):
         pairs[name] = (mine, reference)
     return {name: similarity(*pair) for name, pair in pairs.items()}
 

@@ -32,7 +32,8 @@ from rich.console import Console
 
 from benchmarks.pipeline import embedded
 from benchmarks.work import GRAPHS, PHOTOS, load_photos, machine, make_request
-from respray.segmentation.runner import DECODED, FEATURES, Segmenter
+from respray.contract import tensors
+from respray.segmentation.runner import Segmenter
 from respray.triton.client import PipelineClient
 from respray.triton.embedded.server import EmbeddedServer
 from respray.triton.models import allocator
@@ -81,12 +82,13 @@ class InProcess:
             return self.segmenter.text_encoder(dict(inputs))
         if model == "sam3_image_encoder":
             return self.segmenter.image_encoder(dict(inputs))
-        texts = {name: inputs[name] for name in ("text_features", "text_mask")}
-        features = (
-            self.segmenter.image_encoder({"image": inputs["image"]}) if model == "sam3" else {name: inputs[name] for name in FEATURES}
-        )
+        texts = {name: inputs[name] for name in (tensors.TEXT_FEATURES, tensors.TEXT_MASK)}
+        if model == "sam3":
+            features = self.segmenter.image_encoder({tensors.IMAGE: inputs[tensors.IMAGE]})
+        else:
+            features = {name: inputs[name] for name in tensors.FEATURES}
         decoded = self.segmenter.concept_decoder({**features, **texts})
-        return {name: decoded[name] for name in DECODED}
+        return {name: decoded[name] for name in tensors.SEGMENTS}
 
 
 def main(
@@ -110,8 +112,9 @@ def main(
     def in_process(photo: bytes) -> float:
         """Seconds outside decoding and models."""
         start, before = time.perf_counter(), models.seconds
-        result = pipeline.run({"photo": from_bytes(photo), "request": body, "attachments": data, "attachment_sizes": sizes})
-        decoding: float = json.loads(result["report"].tobytes())["timings"]["decode"]
+        passed_on: Arrays = dict(zip(tensors.PASSED_ON, (body, data, sizes), strict=True))
+        result = pipeline.run({tensors.PHOTO: from_bytes(photo), **passed_on})
+        decoding: float = json.loads(result[tensors.REPORT].tobytes())["timings"]["decode"]
         return time.perf_counter() - start - decoding - (models.seconds - before)
 
     async def measure(server: EmbeddedServer) -> Measured:

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks.work import PHOTOS, load_photos, make_request
+from respray.contract import tensors
 from respray.triton.packing import pack
 
 
@@ -27,8 +28,9 @@ def inputs(photos: list[bytes], concepts: int) -> dict[str, Any]:
     def listed(values: list[int]) -> dict[str, Any]:
         return {"content": values, "shape": [len(values)]}
 
-    fixed = {"request": encoded(request), "attachments": listed(data.tolist()), "attachment_sizes": listed(sizes.tolist())}
-    return {"data": [{"photo": encoded(photo), **fixed} for photo in photos]}
+    packed = {tensors.ATTACHMENTS: listed(data.tolist()), tensors.ATTACHMENT_SIZES: listed(sizes.tolist())}
+    fixed = {tensors.REQUEST: encoded(request), **packed}
+    return {"data": [{tensors.PHOTO: encoded(photo), **fixed} for photo in photos]}
 
 
 def main(

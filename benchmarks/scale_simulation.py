@@ -30,6 +30,7 @@ import redis.asyncio
 from PIL import Image
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from respray.contract import tensors
 from respray.contract.report import FileReport, OutputReport, PhotoReport
 from respray.contract.request import PhotoRequest
 
@@ -73,7 +74,7 @@ class StandIn(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[mi
     async def ModelInfer(self, request: Any, context: Any) -> Any:
         """Hold the GPU for the fixed time and return one small file for every output and preview that was asked for."""
         contents = dict(zip([tensor.name for tensor in request.inputs], request.raw_input_contents, strict=True))
-        wanted = PhotoRequest.model_validate_json(contents["request"])
+        wanted = PhotoRequest.model_validate_json(contents[tensors.REQUEST])
         async with self._gpu:
             await asyncio.sleep(self._seconds)
         kinds = ("output", "preview") if wanted.preview_size else ("output",)
@@ -88,9 +89,9 @@ class StandIn(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[mi
         )
         answer = service_pb2.ModelInferResponse(model_name=request.model_name, id=request.id)
         sizes = np.full(len(files), len(self._file), np.int64)
-        tensors = {"files": self._file * len(files), "file_sizes": sizes.tobytes(), "report": report.model_dump_json().encode()}
-        for name, data in tensors.items():
-            kind, length = ("INT64", len(files)) if name == "file_sizes" else ("UINT8", len(data))
+        outputs = (self._file * len(files), sizes.tobytes(), report.model_dump_json().encode())
+        for name, data in zip(tensors.RESULTS, outputs, strict=True):
+            kind, length = ("INT64", len(files)) if name == tensors.FILE_SIZES else ("UINT8", len(data))
             answer.outputs.add(name=name, datatype=kind, shape=[length])
             answer.raw_output_contents.append(data)
         return answer

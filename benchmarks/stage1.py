@@ -34,6 +34,7 @@ from benchmarks.baseline import TransformersBaseline, median_seconds
 from benchmarks.pipeline import served
 from benchmarks.plot import grouped_bars
 from benchmarks.work import CHECKPOINT, GRAPHS, BenchmarkError
+from respray.contract import tensors
 from respray.segmentation.errors import SegmentationError
 from respray.segmentation.runner import Segmenter
 from respray.triton.repository.targets import target
@@ -83,16 +84,16 @@ class GraphsInTriton:
         ids, mask = self.tokenizer(prompts)
         texts = []
         for row in range(len(prompts)):
-            tokens = {"input_ids": ids[row : row + 1], "attention_mask": mask[row : row + 1]}
-            texts.append(self._infer("sam3_text_encoder", tokens, ["text_features"])["text_features"])
-        tensors = {"image": self.square[None], "text_features": np.concatenate(texts)[None], "text_mask": mask[None]}
-        self._infer("sam3", tensors, ["masks", "scores", "boxes", "presence", "region"])
+            tokens = {tensors.INPUT_IDS: ids[row : row + 1], tensors.ATTENTION_MASK: mask[row : row + 1]}
+            texts.append(self._infer("sam3_text_encoder", tokens, [tensors.TEXT_FEATURES])[tensors.TEXT_FEATURES])
+        inputs = {tensors.IMAGE: self.square[None], tensors.TEXT_FEATURES: np.concatenate(texts)[None], tensors.TEXT_MASK: mask[None]}
+        self._infer("sam3", inputs, tensors.SEGMENTS)
 
-    def _infer(self, model: str, tensors: dict[str, Array], outputs: list[str]) -> dict[str, Array]:
+    def _infer(self, model: str, arrays: dict[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
         from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
         inputs = []
-        for name, value in tensors.items():
+        for name, value in arrays.items():
             tensor = self.grpc.InferInput(name, list(value.shape), np_to_triton_dtype(value.dtype))
             tensor.set_data_from_numpy(np.ascontiguousarray(value))
             inputs.append(tensor)

@@ -12,6 +12,7 @@ from respray.triton.embedded.server import EmbeddedServer, ServerOptions
 from respray.triton.repository.build_repository import build
 from respray.triton.repository.targets import target
 
+pytest_plugins = ["tests.servers"]
 PROJECT = Path(__file__).resolve().parents[1]
 
 # A shell script starts what it leaves in the background (`make test &`) with Ctrl-C ignored, and programs that tests start and end with it

@@ -1,19 +1,20 @@
 """Tell the caller about an item: one signed POST, repeated where repeating may help (contract, section 2).
 
 Every attempt of one event carries the same `webhook-id`, also from another worker and days later, so that a receiver can tell a
-repetition from news. What cannot be delivered stays owed in the item's record; see `deliveries.py`.
+repetition from news. What cannot be delivered stays owed in the item's record; see `deliverer.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import email.utils
+import itertools
 import json
 import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Literal
@@ -23,15 +24,16 @@ from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 
 from orchestrator.callbacks.address_policy import AddressPolicy, PinnedTransport
 from orchestrator.errors import CallbackRefused, SettingsError
+from respray.retry import Retry
 
 log = logging.getLogger(__name__)
 
-MOST_BODY = 64 << 10
-"""How much of an answer is read, in bytes. Nothing in it is used; reading a little lets the receiver finish."""
-RETRY_AFTER_CAP = 60.0
+MAX_ANSWER_BYTES = 64 << 10
+"""How much of an answer is read. Nothing in it is used; reading a little lets the receiver finish."""
+MAX_RETRY_AFTER_SECONDS = 60.0
 """The longest Retry-After that is waited for on the spot; a longer one leaves the callback owed until then."""
 
-Outcome = Literal["delivered", "owed", "refused", "gone"]
+OutcomeState = Literal["delivered", "owed", "refused", "gone"]
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,17 @@ class CallbackEvent:
 
 
 @dataclass(frozen=True)
-class Delivery:
-    """What came of it. `refused`: the receiver or our own policy said no for good; `gone`: 410; `not_before`: Unix time of the next try."""
+class CallbackOutcome:
+    """What came of telling an event.
 
-    outcome: Outcome
+    Attributes:
+        state: `owed`: repeating may help; `refused`: the receiver or our own policy said no for good; `gone`: 410.
+        attempts: Requests that were made.
+        status: The receiver's last HTTP status.
+        not_before: Unix time of the next try.
+    """
+
+    state: OutcomeState
     attempts: int
     status: int | None = None
     error: str | None = None
@@ -63,6 +72,25 @@ class Schedule:
 
     waits: tuple[float, ...] = (1.0, 3.0, 9.0)
     jitter: float = 0.25
+
+    def wait(self, attempt: int, error: BaseException) -> float:
+        """Seconds after a failed attempt (from 1): the receiver's wish where it has one."""
+        if isinstance(error, _NotDelivered) and error.retry_after is not None:
+            return error.retry_after
+        return self.waits[attempt - 1] * (1 + random.uniform(0, self.jitter))
+
+
+class _NotDelivered(Exception):
+    """An attempt that leaves the callback owed; `retry_after` are the seconds that the receiver asked for."""
+
+    def __init__(self, outcome: CallbackOutcome, retry_after: float | None = None) -> None:
+        super().__init__(outcome.error)
+        self.outcome, self.retry_after = outcome, retry_after
+
+    @property
+    def is_soon(self) -> bool:
+        """Whether the next attempt is waited for on the spot."""
+        return self.retry_after is None or self.retry_after <= MAX_RETRY_AFTER_SECONDS
 
 
 def event_id(prefix: str, idx: int, status: str, fingerprint: str) -> str:
@@ -105,21 +133,27 @@ class CallbackClient:
             transport=transport or PinnedTransport(policy), timeout=timeout, follow_redirects=False, trust_env=False
         )
 
-    async def deliver(self, event: CallbackEvent, retries: int | None = None) -> Delivery:
-        """Send an event, with up to `retries` retries (None: all of the schedule). Never raises for anything the receiver does."""
-        waits = self._schedule.waits if retries is None else self._schedule.waits[:retries]
-        for attempt in range(len(waits) + 1):
-            result, retry_after = await self._attempt(event, attempt + 1)
-            if result.outcome != "owed":
-                return result
-            if retry_after is not None and retry_after > RETRY_AFTER_CAP:
-                return Delivery("owed", attempt + 1, result.status, result.error, self._clock() + retry_after)
-            if attempt < len(waits):
-                wait = retry_after if retry_after is not None else waits[attempt] * (1 + random.uniform(0, self._schedule.jitter))
-                log.info("callback of item %d failed (%s); again in %.1f s", event.idx, result.error, wait)
-                self._on_retry()
-                await self._sleep(wait)
-        return result
+    async def deliver(self, event: CallbackEvent, retries: int | None = None) -> CallbackOutcome:
+        """Send an event. Never raises for anything the receiver does.
+
+        Args:
+            event: What to tell.
+            retries: How often it is repeated at most; None: as often as the schedule says.
+        """
+        allowed = len(self._schedule.waits) if retries is None else min(retries, len(self._schedule.waits))
+        numbers = itertools.count(1)
+        retry = Retry(allowed + 1, self._schedule.wait, lambda error: isinstance(error, _NotDelivered) and error.is_soon)
+
+        def note(attempt: int, error: BaseException, wait: float) -> None:
+            log.info("callback of item %d failed (%s); again in %.1f s", event.idx, error, wait)
+            self._on_retry()
+
+        try:
+            return await retry.run_async(lambda: self._attempt(event, next(numbers)), note, self._sleep)
+        except _NotDelivered as error:
+            if error.retry_after is None or error.is_soon:
+                return error.outcome
+            return replace(error.outcome, not_before=self._clock() + error.retry_after)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -139,8 +173,8 @@ class CallbackClient:
             "webhook-signature": signature,
         }
 
-    async def _attempt(self, event: CallbackEvent, number: int) -> tuple[Delivery, float | None]:
-        """One request: what came of it ('owed' means that repeating may help), and the receiver's Retry-After in seconds."""
+    async def _attempt(self, event: CallbackEvent, number: int) -> CallbackOutcome:
+        """One request, and what came of it for good. Raises _NotDelivered where repeating may help."""
         body = json.dumps(event.body, ensure_ascii=False, separators=(",", ":"))
         try:
             headers = self.headers(event, body, int(self._clock()))
@@ -150,36 +184,37 @@ class CallbackClient:
             ):
                 await _read_a_little(answer)
         except CallbackRefused as error:
-            return Delivery("refused", number, error=str(error)), None
+            return CallbackOutcome("refused", number, error=str(error))
         except TimeoutError:
-            return Delivery("owed", number, error=f"no answer within {self._timeout:g} s"), None
+            raise _NotDelivered(CallbackOutcome("owed", number, error=f"no answer within {self._timeout:g} s")) from None
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError) as error:
-            return Delivery("refused", number, error=f"the callback URL cannot be used: {error}"), None
+            return CallbackOutcome("refused", number, error=f"the callback URL cannot be used: {error}")
         except (httpx.HTTPError, OSError) as error:
-            return Delivery("owed", number, error=f"{type(error).__name__}: {error}"), None
+            raise _NotDelivered(CallbackOutcome("owed", number, error=f"{type(error).__name__}: {error}")) from None
         except Exception as error:  # whatever a receiver can bring out in a library is its callback's matter, not the job's
             log.exception("a callback met an unexpected error")
-            return Delivery("owed", number, error=f"an unexpected error: {type(error).__name__}"), None
+            raise _NotDelivered(CallbackOutcome("owed", number, error=f"an unexpected error: {type(error).__name__}")) from None
         status = answer.status_code
         if 200 <= status < 300:
-            return Delivery("delivered", number, status), None
+            return CallbackOutcome("delivered", number, status)
         if status == 410:
-            return Delivery("gone", number, status, "the receiver answered 410 Gone: it wants no more callbacks"), None
+            return CallbackOutcome("gone", number, status, "the receiver answered 410 Gone: it wants no more callbacks")
         if status == 429 or status >= 500:
-            return Delivery("owed", number, status, f"the receiver answered {status}"), _retry_after(answer, self._clock())
+            owed = CallbackOutcome("owed", number, status, f"the receiver answered {status}")
+            raise _NotDelivered(owed, retry_after_seconds(answer, self._clock()))
         reason = "a redirect, and redirects are not followed" if 300 <= status < 400 else "which is final"
-        return Delivery("refused", number, status, f"the receiver answered {status}, {reason}"), None
+        return CallbackOutcome("refused", number, status, f"the receiver answered {status}, {reason}")
 
 
 async def _read_a_little(answer: httpx.Response) -> None:
     size = 0
     async for block in answer.aiter_raw():
         size += len(block)
-        if size > MOST_BODY:
+        if size > MAX_ANSWER_BYTES:
             return
 
 
-def _retry_after(answer: httpx.Response, now: float) -> float | None:
+def retry_after_seconds(answer: httpx.Response, now: float) -> float | None:
     """Retry-After in seconds from now (it is a number of seconds, or a date), or None."""
     value = answer.headers.get("Retry-After", "").strip()
     if not value:

@@ -13,11 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.callbacks.client import CallbackClient, CallbackEvent, Delivery, Schedule
+from opentelemetry.trace import SpanKind
+
+from orchestrator.callbacks.client import CallbackClient, CallbackEvent, CallbackOutcome, Schedule
 from orchestrator.errors import Conflict, ResprayError
 from orchestrator.records.records import CallbackRecord, ItemRecord, Records, manifest_of, record_key
 from orchestrator.storage.base import Stat
 from respray.observe.metrics import Metrics
+from respray.observe.tracing import mark_failed, photo_context, span
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +30,7 @@ GONE_FOR = 3600.0
 """Seconds for which an address that answered 410 is sent nothing: one that said so by mistake must not need a restart of all workers."""
 _MARGIN = 5.0
 """Seconds of a lease beyond the longest delivery, for the waits around it."""
-_MOST_REMEMBERED = 10_000
+_MAX_REMEMBERED_URLS = 10_000
 
 
 @dataclass
@@ -64,10 +67,27 @@ class Deliverer:
     async def deliver(self, prefix: str, tracked: Tracked, *, force: bool = False, wait_for_lease: bool = False) -> Tracked:
         """Deliver a record's callback if it is owed, and return the record as it stands afterwards. Never raises for the receiver's faults.
 
-        `force` ignores a receiver's wish to be left alone until later; `wait_for_lease` waits for another worker's lease to run out.
+        Args:
+            prefix: The job's outputs prefix.
+            tracked: The record as it was last seen stored.
+            force: Ignore a receiver's wish to be left alone until later.
+            wait_for_lease: Wait for another worker's lease to run out.
         """
         callback = tracked.record.callback
-        if self._client is None or callback is None or callback.state != "owed":
+        if callback is None or callback.state != "owed":
+            return tracked
+        # In the photo's trace, also when it is delivered long after and by another worker.
+        attributes: dict[str, str | int] = {"respray.idx": tracked.record.idx, "respray.event_id": callback.event_id}
+        with span("callback", attributes, SpanKind.PRODUCER, photo_context(prefix, tracked.record.idx)) as opened:
+            done = await self._deliver(prefix, tracked, force, wait_for_lease)
+            after = done.record.callback
+            opened.set_attribute("respray.outcome", after.state if after else "")
+            if after is not None and after.state == "owed":
+                mark_failed(opened, after.error)
+            return done
+
+    async def _deliver(self, prefix: str, tracked: Tracked, force: bool, wait_for_lease: bool) -> Tracked:
+        if self._client is None:
             return tracked
         if wait_for_lease and not tracked.ours:
             tracked = await self._until_free(prefix, tracked)
@@ -82,8 +102,8 @@ class Deliverer:
             return None
         async with self._slots:
             result = await self._tell(self._client, event)
-        delivered = result.outcome == "delivered"
-        undelivered = [] if delivered else [{"idx": event.idx, "state": result.outcome, "error": result.error}]
+        delivered = result.state == "delivered"
+        undelivered = [] if delivered else [{"idx": event.idx, "state": result.state, "error": result.error}]
         return {"delivered": int(delivered), "undelivered": undelivered}
 
     async def sweep(self, *, force: bool = False, on_job: Callable[[str, list[ItemRecord]], None] = lambda job, records: None) -> int:
@@ -148,16 +168,19 @@ class Deliverer:
         return await self._save(prefix, tracked, self.leased(callback))
 
     async def _send(self, prefix: str, tracked: Tracked) -> Tracked:
-        callback = tracked.record.callback
+        record, callback = tracked.record, tracked.record.callback
         assert callback is not None and self._client is not None
         if callback.state != "owed":
             return tracked
-        result = await self._tell(self._client, tracked.record.event())
+        event = CallbackEvent(
+            callback.url, callback.event_id, callback.idempotency_prefix, record.idx, record.callback_body(), record.attempt
+        )
+        result = await self._tell(self._client, event)
         attempts = callback.attempts + result.attempts
-        wait = min(3600.0, 30.0 * 2 ** min(attempts // 4, 10)) if result.outcome == "owed" else 0.0
+        wait = min(3600.0, 30.0 * 2 ** min(attempts // 4, 10)) if result.state == "owed" else 0.0
         changed = callback.model_copy(
             update={
-                "state": result.outcome,
+                "state": result.state,
                 "attempts": attempts,
                 "status_code": result.status,
                 "error": result.error,
@@ -167,23 +190,23 @@ class Deliverer:
         )
         return await self._save(prefix, tracked, changed) or tracked
 
-    async def _tell(self, client: CallbackClient, event: CallbackEvent) -> Delivery:
+    async def _tell(self, client: CallbackClient, event: CallbackEvent) -> CallbackOutcome:
         # A receiver that has just used up all retries gets one attempt per callback for a while: it is down, not busy.
         down = self._down.get(event.url, 0.0) > time.time()
         if self._gone.get(event.url, 0.0) > time.time():
-            result = Delivery("gone", 0, 410, "the receiver answered 410 Gone to an earlier callback")
+            result = CallbackOutcome("gone", 0, 410, "the receiver answered 410 Gone to an earlier callback")
         else:
             with self._metrics.callback_seconds.time():
                 result = await client.deliver(event, retries=0 if down else None)
-            if result.outcome == "gone" and len(self._gone) < _MOST_REMEMBERED:
+            if result.state == "gone" and len(self._gone) < _MAX_REMEMBERED_URLS:
                 self._gone[event.url] = time.time() + GONE_FOR
-        if result.outcome == "owed" and len(self._down) < _MOST_REMEMBERED:
+        if result.state == "owed" and len(self._down) < _MAX_REMEMBERED_URLS:
             self._down[event.url] = time.time() + 30.0
         else:
             self._down.pop(event.url, None)
-        self._metrics.callbacks.labels(result.outcome).inc()
-        if result.outcome != "delivered":
-            log.warning("callback of item %d to %s: %s (%s)", event.idx, event.url.split("?")[0], result.outcome, result.error)
+        self._metrics.callbacks.labels(result.state).inc()
+        if result.state != "delivered":
+            log.warning("callback of item %d to %s: %s (%s)", event.idx, event.url.split("?")[0], result.state, result.error)
         return result
 
     async def _save(self, prefix: str, tracked: Tracked, callback: CallbackRecord) -> Tracked | None:

@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 PACKAGE = "orchestrator.cli"
-# The commands that work on photos: only they have logs and traces to set up.
+# The commands that work on photos: only they have traces to send.
 WORKING = ("work", "run", "demo")
 Command = TyperCommand | TyperGroup
 
@@ -81,7 +81,7 @@ def build_app() -> typer.Typer:
         if context.invoked_subcommand in WORKING and "--help" not in sys.argv:
             from orchestrator.cli._tracing import set_up_tracing
 
-            set_up_tracing(context)
+            set_up_tracing()
 
     return app
 
@@ -104,6 +104,7 @@ def _own_message(error: Any) -> str | None:
     """One sentence for an error of ours, without secrets; None for any other."""
     from orchestrator.errors import ResprayError
     from orchestrator.settings import load_settings
+    from respray.observe.escaping import one_line
     from respray.observe.redaction import Redactor
 
     if not isinstance(error, ResprayError):
@@ -112,7 +113,7 @@ def _own_message(error: Any) -> str | None:
         redactor = Redactor(load_settings().secrets())
     except ResprayError:
         redactor = Redactor()
-    return redactor.text(str(error))
+    return one_line(redactor.text(str(error)))
 
 
 if __name__ == "__main__":

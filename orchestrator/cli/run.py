@@ -11,8 +11,9 @@ import typer
 
 from orchestrator.cli._setup import Context, PaletteOption, StoreOption, TritonOption, command_context, start_local_server
 from orchestrator.errors import ResprayError, SettingsError
-from orchestrator.jobs.catalog import load_catalog
+from orchestrator.jobs.name_catalog import load_catalog
 from orchestrator.jobs.parser import parse_job
+from orchestrator.jobs.raw_message import decode_message
 from orchestrator.service.open_worker import WorkerOptions, open_worker
 from orchestrator.settings import require
 from orchestrator.worker.handle import JobResult
@@ -57,11 +58,12 @@ async def _run(context: Context, message: bytes, options: WorkerOptions) -> JobR
     events = context.events
     require(context.settings, storage=options.store is None or options.store.startswith("s3://"), adapter=False)
     # A job that is no job is said at once, not after a server has started.
-    job = parse_job(message, load_catalog(options.palette), context.settings.workers_api_url)
+    raw = decode_message(message)
+    job = parse_job(raw, load_catalog(options.palette), context.settings.workers_api_url)
     events.connection("connected")
     events.worker("initializing", "reading settings")
     async with open_worker(context.settings, options, events, context.metrics, context.redactor) as worker:
         events.worker("ready", "working on one job")
-        result = await worker.start(message, attempt=1, final=True, job=job).finished()
+        result = await worker.start(raw, attempt=1, final=True, job=job).finished()
         events.worker("cleaning_up", "the job is done")
         return result

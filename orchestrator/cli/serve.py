@@ -12,7 +12,7 @@ import typer
 from orchestrator.cli._setup import command_context
 from respray.launch.local_server import start_embedded
 from respray.triton.embedded.server import ServerOptions
-from respray.triton.embedded.watchdog import LOOK_SECONDS, Keeper
+from respray.triton.watchdog import POLL_SECONDS, ServerWatchdog
 
 
 def register(app: typer.Typer) -> None:
@@ -30,14 +30,14 @@ def register(app: typer.Typer) -> None:
             signal.signal(signal.SIGTERM, signal.default_int_handler)
             context.events.worker("loading", "starting the embedded Triton server")
             server = start_embedded(context.settings, ServerOptions(grpc_port=grpc_port, http_port=http_port, metrics_port=metrics_port))
-            keeper = Keeper(server)
+            watchdog = ServerWatchdog(server)
             try:
                 context.events.worker("ready", f"TRITON_URL={server.grpc_url}")
                 print(f"Use it with: export TRITON_URL={server.grpc_url}", file=sys.stderr)
-                while keeper.is_alive():
-                    time.sleep(LOOK_SECONDS)
-                raise typer.Exit(1)  # the keeper has given the server up, and has said so
+                while watchdog.is_alive():
+                    time.sleep(POLL_SECONDS)
+                raise typer.Exit(1)  # the watchdog has given the server up, and has said so
             except KeyboardInterrupt:
                 context.events.worker("cleaning_up", "stopping the server")
             finally:
-                keeper.stop()
+                watchdog.stop()

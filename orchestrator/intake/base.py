@@ -61,4 +61,4 @@ async def pause(stop: asyncio.Event, seconds: float) -> None:
 
 def backoff(attempt: int, base: float = 15.0, cap: float = 900.0) -> float:
     """Seconds before a job is delivered again after its attempt number `attempt` (from 1)."""
-    return min(cap, base * 2 ** min(attempt - 1, 20))
+    return min(cap, base * 2.0 ** min(attempt - 1, 20))

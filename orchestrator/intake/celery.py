@@ -74,7 +74,7 @@ class CeleryIntake(Intake):
     def __init__(self, url: str, queue: str, jobs: int, visibility: float) -> None:
         self._url, self._jobs = url, jobs
         self._queue, self._visibility = queue, visibility
-        self._app = make_app(url, queue, visibility)
+        self.app = make_app(url, queue, visibility)
         self._counter: Any = redis.from_url(url)
 
     @classmethod
@@ -90,12 +90,12 @@ class CeleryIntake(Intake):
         def process(task: Any, *arguments: Any, **named: Any) -> dict[str, Any]:
             # A sender that gave none, or several, gets a dead letter like any other that sent no job.
             message = arguments[0] if len(arguments) == 1 and not named else {"args": arguments, "kwargs": named}
-            return self._process(task, message, worker, stop, loop)
+            return self.deliver(task, message, worker, stop, loop)
 
-        self._app.set_default()  # Celery's threads look for "the" application to store a result
-        self._app.task(name=TASK, bind=True, max_retries=None)(process)
+        self.app.set_default()  # Celery's threads look for "the" application to store a result
+        self.app.task(name=TASK, bind=True, max_retries=None)(process)
         controller = WorkController(
-            app=self._app,
+            app=self.app,
             pool="threads",
             concurrency=self._jobs,
             without_gossip=True,
@@ -132,8 +132,20 @@ class CeleryIntake(Intake):
         if tags:
             self._counter.zadd(unacked_index(self._queue), dict.fromkeys(tags, time.time()), xx=True)
 
-    def _process(self, task: Any, message: Any, worker: Worker, stop: asyncio.Event, loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
-        """One delivery, in one of Celery's threads."""
+    def deliver(self, task: Any, message: Any, worker: Worker, stop: asyncio.Event, loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
+        """Work on one delivery, in one of Celery's threads.
+
+        Args:
+            task: Celery's task, which knows the delivery's id and can send the next attempt.
+            message: The job as its sender gave it.
+            worker: Does the job, on `loop`.
+            stop: The order to stop, on `loop`.
+            loop: The event loop of the worker.
+
+        Raises:
+            Retry: Celery's own, where a further attempt has been sent.
+            Reject: Where the message goes back to its queue.
+        """
         attempt = self._count(task.request.id)
 
         async def work() -> JobResult:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -23,9 +22,9 @@ from orchestrator.storage.threads import AsyncStorage
 log = logging.getLogger(__name__)
 
 PREFIX = "leases/"
-WATCHED = 4
+WATCHED_RECORDS = 4
 """Records of others that a worker watches: so many neighbours may die together and still be noticed at once."""
-_MOST, _BYTES = 10_000, 1 << 20
+_MAX_RECORDS, _MAX_RECORD_BYTES = 10_000, 1 << 20
 
 
 class _Record(BaseModel):
@@ -71,13 +70,16 @@ class HeldLeases:
             self._changed.clear()
             try:
                 await self._write()
-                if time.monotonic() >= look:
-                    look = time.monotonic() + self._interval
+                if self._now() >= look:
+                    look = self._now() + self._interval
                     await self._look()
             except ResprayError as error:
                 log.warning("the record of leases could not be kept: %s", error)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), self._interval)
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
 
     async def close(self) -> None:
         """Take the record away; everything is settled."""
@@ -96,19 +98,19 @@ class HeldLeases:
             self._written = False
 
     async def _look(self) -> None:
-        others = [key for key in await self._storage.keys(self._folder, _MOST) if key != self._key]
+        others = [key for key in await self._storage.keys(self._folder, _MAX_RECORDS) if key != self._key]
         around = [key for key in others if key > self._key] + [key for key in others if key < self._key]
-        watched = around[:WATCHED]
+        watched = around[:WATCHED_RECORDS]
         self._seen = {key: seen for key, seen in self._seen.items() if key in watched}
         for key in watched:
             try:
-                data, stat = await self._storage.read(key, _BYTES)
+                data, stat = await self._storage.read(key, _MAX_RECORD_BYTES)
             except NotFound:
                 continue
             before = self._seen.get(key)
             if before is None or before[0] != stat.etag:
-                self._seen[key] = (stat.etag, time.monotonic())
-            elif time.monotonic() - before[1] >= 4 * self._interval:
+                self._seen[key] = (stat.etag, self._now())
+            elif self._now() - before[1] >= 4 * self._interval:
                 await self._return(key, data)
 
     async def _return(self, key: str, data: bytes) -> None:

@@ -21,13 +21,13 @@ from typing import IO
 
 from orchestrator.errors import IntakeError, ResprayError
 from orchestrator.intake.base import Intake, backoff, pause, until
-from orchestrator.jobs.limits import MESSAGE_BYTES
+from orchestrator.jobs.limits import MAX_MESSAGE_BYTES
 from orchestrator.worker.handle import HandedBack
 from orchestrator.worker.worker import Worker
 
 log = logging.getLogger(__name__)
 
-MOST_LEFT = 1000
+MAX_REPORTED_ENTRIES = 1000
 """Entries of a folder that cannot be taken and are remembered, so that each is said once."""
 
 
@@ -45,7 +45,7 @@ class LocalIntake(Intake):
             await _Folder(Path(self._path), self._poll).watch(worker, stop, slots)
         elif Path(self._path).is_file():
             with Path(self._path).open("rb") as file:
-                await _finish(worker, file.read(MESSAGE_BYTES + 1), self._path, stop)
+                await _finish(worker, file.read(MAX_MESSAGE_BYTES + 1), self._path, stop)
         else:
             raise IntakeError(
                 f"LOCAL_PATH={self._path!r} is neither a file nor a folder; accepted is one of them, or '-' for lines on stdin"
@@ -60,7 +60,7 @@ class LocalIntake(Intake):
                 try:
                     line = await until(stop, reader.readline())
                 except ValueError:
-                    log.error("a line on stdin is longer than %d bytes; it is left out", MESSAGE_BYTES)
+                    log.error("a line on stdin is longer than %d bytes; it is left out", MAX_MESSAGE_BYTES)
                     line = b"\n"
                 if not line:
                     break
@@ -72,7 +72,7 @@ class LocalIntake(Intake):
 
 async def _stdin() -> asyncio.StreamReader:
     """Stdin on the event loop; a file or device on it (`< jobs.jsonl`), which event loops cannot watch, goes through a pipe."""
-    reader, source = asyncio.StreamReader(limit=MESSAGE_BYTES + 2), sys.stdin.buffer
+    reader, source = asyncio.StreamReader(limit=MAX_MESSAGE_BYTES + 2), sys.stdin.buffer
     kind = os.fstat(source.fileno()).st_mode
     watched: IO[bytes] = source
     if not (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind) or source.isatty()):
@@ -165,13 +165,13 @@ class _Folder:
 
     def _leave(self, path: Path, why: str) -> None:
         """Say once that something in the folder cannot be taken."""
-        if path not in self._left and len(self._left) < MOST_LEFT:
+        if path not in self._left and len(self._left) < MAX_REPORTED_ENTRIES:
             self._left.add(path)
             log.error("%s is left alone: %s", path, why)
 
     async def _work(self, worker: Worker, path: Path, handle: int, stop: asyncio.Event) -> None:
         with os.fdopen(handle, "rb") as file:
-            ok = await _finish(worker, file.read(MESSAGE_BYTES + 1), path.name, stop)
+            ok = await _finish(worker, file.read(MAX_MESSAGE_BYTES + 1), path.name, stop)
             if ok is None:
                 return  # stays in taken/, unlocked: in the folder, it could replace a newer file of its name
             target = (self._done if ok else self._failed) / path.name

@@ -2,7 +2,7 @@
 
 A lease cannot be extended, so it is asked for longer than the longest job; a dead worker's leases are returned by its neighbours
 (`held_leases.py`). No more is pulled than there is room for; on SIGTERM what is not done is returned without delay. An idle queue is asked
-less and less often, up to every `IDLE_MOST` seconds.
+less and less often, up to every `MAX_IDLE_SECONDS`.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ from orchestrator.intake.held_leases import HeldLeases
 from orchestrator.settings import Settings
 from orchestrator.worker.handle import HandedBack, JobFailed
 from orchestrator.worker.worker import Worker
+from respray.retry import Retry, full_jitter
 
 log = logging.getLogger(__name__)
 
-IDLE_LEAST, IDLE_MOST = 0.5, 20.0
-LAST_PULL = 5.0
-LONGEST_LEASE = 12 * 3600.0
-"""Cloudflare's own limit on a visibility timeout, in seconds; a delay may be as long."""
-_ATTEMPTS = 6
+MIN_IDLE_SECONDS, MAX_IDLE_SECONDS = 0.5, 20.0
+LAST_PULL_SECONDS = 5.0
+MAX_LEASE_SECONDS = 12 * 3600.0
+"""Cloudflare's own limit on a visibility timeout; a delay may be as long."""
+_RETRY = Retry(attempts=6, wait=full_jitter(base=1.0, cap=60.0), retryable=lambda error: isinstance(error, _Busy))
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class QueueClient:
 
     async def pull(self, count: int, visibility: float) -> tuple[list[Lease], int | None]:
         """Up to `count` messages (100 at most), and how many are waiting, where the queue says."""
-        body = {"batch_size": min(count, 100), "visibility_timeout_ms": round(min(visibility, LONGEST_LEASE) * 1000)}
+        body = {"batch_size": min(count, 100), "visibility_timeout_ms": round(min(visibility, MAX_LEASE_SECONDS) * 1000)}
         result = await self._post("pull", body)
         messages, backlog = result.get("messages"), result.get("message_backlog_count")
         leases = [lease for message in (messages if isinstance(messages, list) else ()) if (lease := _lease(message)) is not None]
@@ -62,7 +63,7 @@ class QueueClient:
 
     async def settle(self, acks: Sequence[str], retries: Sequence[tuple[str, float]]) -> None:
         """Acknowledge messages, and return others to be delivered again after so many seconds."""
-        returned = [{"lease_id": lease, "delay_seconds": round(min(delay, LONGEST_LEASE))} for lease, delay in retries]
+        returned = [{"lease_id": lease, "delay_seconds": round(min(delay, MAX_LEASE_SECONDS))} for lease, delay in retries]
         await self._post("ack", {"acks": [{"lease_id": lease} for lease in acks], "retries": returned})
 
     async def close(self) -> None:
@@ -70,26 +71,35 @@ class QueueClient:
         await self._client.aclose()
 
     async def _post(self, operation: str, body: dict[str, Any]) -> dict[str, Any]:
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                answer = await self._client.post(f"{self._url}/{operation}", json=body)
-            except httpx.HTTPError as error:
-                problem, wait = f"no answer ({type(error).__name__})", 0.0
-            else:
-                if answer.is_success:
-                    return _result(answer, operation)
-                if answer.status_code in (401, 403, 404):
-                    raise _Final(
-                        f"Cloudflare Queues answered {answer.status_code}: check CF_ACCOUNT_ID and CF_QUEUE_ID, "
-                        "and that CF_API_TOKEN may read and write queues"
-                    )
-                if answer.status_code != 429 and answer.status_code < 500:
-                    raise _Final(f"Cloudflare Queues refused {operation}: {answer.status_code} {answer.text[:200]}")
-                problem, after = f"answered {answer.status_code}", answer.headers.get("Retry-After", "")
-                wait = float(after[:4]) if after.isascii() and after.isdigit() else 0.0
-            if attempt < _ATTEMPTS:
-                await asyncio.sleep(min(60.0, max(wait, random.uniform(0, 0.5 * 2**attempt))))
-        raise IntakeError(f"Cloudflare Queues at {self._url}: {operation} {problem}, {_ATTEMPTS} times")
+        try:
+            return await _RETRY.run_async(lambda: self._post_once(operation, body))
+        except _Busy as error:
+            raise IntakeError(f"Cloudflare Queues at {self._url}: {operation} {error}, {_RETRY.attempts} times") from None
+
+    async def _post_once(self, operation: str, body: dict[str, Any]) -> dict[str, Any]:
+        try:
+            answer = await self._client.post(f"{self._url}/{operation}", json=body)
+        except httpx.HTTPError as error:
+            raise _Busy(f"no answer ({type(error).__name__})") from None
+        if answer.is_success:
+            return _result(answer, operation)
+        if answer.status_code in (401, 403, 404):
+            raise _Final(
+                f"Cloudflare Queues answered {answer.status_code}: check CF_ACCOUNT_ID and CF_QUEUE_ID, "
+                "and that CF_API_TOKEN may read and write queues"
+            )
+        if answer.status_code != 429 and answer.status_code < 500:
+            raise _Final(f"Cloudflare Queues refused {operation}: {answer.status_code} {answer.text[:200]}")
+        after = answer.headers.get("Retry-After", "")
+        raise _Busy(f"answered {answer.status_code}", float(after[:4]) if after.isascii() and after.isdigit() else 0.0)
+
+
+class _Busy(IntakeError):
+    """The queue did not answer, or not now; `retry_after` are the seconds that it asked for."""
+
+    def __init__(self, problem: str, retry_after: float = 0.0) -> None:
+        super().__init__(problem)
+        self.retry_after = retry_after
 
 
 class _Final(IntakeError):
@@ -154,7 +164,7 @@ class QueuePullIntake(Intake):
             await self._client.close()
 
     async def _take(self, worker: Worker, stop: asyncio.Event, held: HeldLeases) -> None:
-        idle = IDLE_LEAST
+        idle = MIN_IDLE_SECONDS
         while not stop.is_set():
             room = self._jobs - len(self._running)
             if room <= 0:
@@ -177,7 +187,7 @@ class QueuePullIntake(Intake):
                 task = asyncio.create_task(self._work(worker, lease, stop, held))
                 self._running.add(task)
                 task.add_done_callback(self._running.discard)
-            idle = IDLE_LEAST if leases else min(IDLE_MOST, idle * 1.6)
+            idle = MIN_IDLE_SECONDS if leases else min(MAX_IDLE_SECONDS, idle * 1.6)
             if not leases:
                 await pause(stop, idle * random.uniform(0.75, 1.25))
 
@@ -208,7 +218,7 @@ class QueuePullIntake(Intake):
         await asyncio.wait({pull, stopped}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
         if not pull.done():
-            await asyncio.wait({pull}, timeout=LAST_PULL)
+            await asyncio.wait({pull}, timeout=LAST_PULL_SECONDS)
         if not pull.done():
             pull.cancel()
             return [], None

@@ -95,6 +95,10 @@ class RunpodIntake:
         except ResprayError as error:
             return {"status": "failed", "error": str(error)}
 
+    async def close(self) -> None:
+        """Let go of the worker; the SDK's own end of the process needs no such thing."""
+        await self._stack.aclose()
+
     def _progress(self, job: dict[str, Any], done: int, total: int) -> None:
         try:
             self._runpod.serverless.progress_update(job, {"done": done, "total": total})

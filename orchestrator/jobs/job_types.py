@@ -1,4 +1,4 @@
-"""A job as the worker sees it, whatever its message looked like. `job.py` makes these; nothing here knows a format."""
+"""A job as the worker sees it, whatever its message looked like. `parser.py` makes these; nothing here knows a format."""
 
 from __future__ import annotations
 

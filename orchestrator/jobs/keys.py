@@ -28,8 +28,8 @@ _SLUG = re.compile(r"[^A-Za-z0-9_-]+")
 
 def id_problem(value: str) -> str | None:
     """What is wrong with a user or job id, or None. Ids become parts of keys."""
-    if not value or len(value) > limits.ID_CHARACTERS:
-        return f"must have 1 to {limits.ID_CHARACTERS} characters, has {len(value)}"
+    if not value or len(value) > limits.MAX_ID_CHARACTERS:
+        return f"must have 1 to {limits.MAX_ID_CHARACTERS} characters, has {len(value)}"
     if not _ID.fullmatch(value) or ".." in value:
         return f"{value!r} may hold letters, digits and ._@:+=|~- only, must start with a letter or digit and not contain '..'"
     return None
@@ -40,8 +40,8 @@ def key_problem(key: str, prefix: str) -> str | None:
     shown = key if len(key) <= 120 else key[:117] + "..."
     if not key:
         return f"is empty; accepted is a key below {prefix!r}"
-    if len(key.encode("utf-8", "surrogatepass")) > limits.KEY_BYTES:
-        return f"is longer than {limits.KEY_BYTES} bytes"
+    if len(key.encode("utf-8", "surrogatepass")) > limits.MAX_KEY_BYTES:
+        return f"is longer than {limits.MAX_KEY_BYTES} bytes"
     if any(unicodedata.category(c) in ("Cc", "Cs", "Cf") for c in key):
         return f"{shown!r} contains control characters"
     if "\\" in key:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-MESSAGE_BYTES = 1 << 20
+MAX_MESSAGE_BYTES = 1 << 20
 """Largest job message. A thousand items with long keys take about half of it."""
-ITEMS = 1000
-CONCEPTS = 16
+MAX_ITEMS = 1000
+MAX_CONCEPTS = 16
 """Concepts a message may name, protected ones included: the largest batch that the decoder's buckets know."""
-RULES = 32
-NAME_CHARACTERS = 64
+MAX_RULES = 32
+MAX_NAME_CHARACTERS = 64
 """Concept names and rule ids."""
-ID_CHARACTERS = 128
+MAX_ID_CHARACTERS = 128
 """User and job ids."""
-KEY_BYTES = 1024
+MAX_KEY_BYTES = 1024
 """S3's own limit on a key, in UTF-8 bytes."""
-URL_CHARACTERS = 2048
-BATCH_CONCURRENCY = 64
-NESTING = 12
+MAX_URL_CHARACTERS = 2048
+MAX_BATCH_CONCURRENCY = 64
+MAX_NESTING = 12
 """Depth of a message; the formats need six."""
-PHOTO_BYTES = 128 << 20
-MASK_BYTES = 32 << 20
-TEXTURE_BYTES = 32 << 20
-ATTACHMENT_MEGAPIXELS = 200.0
-MANIFEST_BYTES = 64 << 20
+MAX_PROBLEMS = 20
+"""Problems that are told of one message: one with a thousand wrong items does not need a thousand sentences."""
+MAX_PHOTO_BYTES = 128 << 20
+MAX_MASK_BYTES = 32 << 20
+MAX_TEXTURE_BYTES = 32 << 20
+MAX_ATTACHMENT_MEGAPIXELS = 200.0
+MAX_RECORD_BYTES = 64 << 20

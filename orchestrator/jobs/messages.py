@@ -1,4 +1,4 @@
-"""The two message formats as they travel (contract, section 1). Only `job.py` uses them; nothing else knows that there are two."""
+"""The two message formats as they travel (contract, section 1). Only the parser and the two job builders know that there are two."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pydantic import AnyUrl, BaseModel, ConfigDict, Field, UrlConstraints, field
 from orchestrator.jobs import keys, limits
 
 
-class Message(BaseModel):
+class StrictModel(BaseModel):
     """Strict: unknown fields are errors, `"1"` is not a number and `true` is not one either."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=False)
 
 
-Name = Annotated[str, Field(min_length=1, max_length=limits.NAME_CHARACTERS)]
-Key = Annotated[str, Field(max_length=limits.KEY_BYTES)]
+Name = Annotated[str, Field(min_length=1, max_length=limits.MAX_NAME_CHARACTERS)]
+Key = Annotated[str, Field(max_length=limits.MAX_KEY_BYTES)]
 Index = Annotated[int, Field(ge=0, lt=1_000_000)]
-CallbackUrl = Annotated[AnyUrl, UrlConstraints(max_length=limits.URL_CHARACTERS, allowed_schemes=["https", "http"], host_required=True)]
+CallbackUrl = Annotated[AnyUrl, UrlConstraints(max_length=limits.MAX_URL_CHARACTERS, allowed_schemes=["https", "http"], host_required=True)]
 
 
 def _check_id(value: str) -> str:
@@ -35,7 +35,7 @@ def _check_name(value: str) -> str:
     return value
 
 
-class Options(Message):
+class JobOptions(StrictModel):
     """Options of both formats. `missing` says what a concept that is not found means: nothing to do, or an error of that item."""
 
     threshold: float | None = Field(default=None, ge=0.0, le=1.0)
@@ -53,8 +53,8 @@ class Options(Message):
         return "jpeg" if value == "jpg" else value
 
 
-class RuleFields(Message):
-    """A rule in either spelling; `job.py` checks that it is one of them."""
+class RuleFields(StrictModel):
+    """A rule in either spelling; `rules.py` checks that it is one of them."""
 
     action: str | None = None
     value: Any = None
@@ -62,29 +62,29 @@ class RuleFields(Message):
     params: Any = None
 
 
-class PaletteItem(Message):
+class PaletteItem(StrictModel):
     """One photo of a palette job."""
 
     idx: Index
     input_key: Key
     output_key: Key
     preview_key: Key | None = None
-    mask_keys: dict[Name, Key] = Field(default={}, max_length=limits.CONCEPTS)
+    mask_keys: dict[Name, Key] = Field(default={}, max_length=limits.MAX_CONCEPTS)
 
 
-class PaletteMessage(Message):
+class PaletteMessage(StrictModel):
     """One output per photo, all concepts edited together."""
 
     job_id: str
     user_id: str
     preset: Name | None = None
-    concepts: dict[Name, RuleFields] = Field(min_length=1, max_length=limits.CONCEPTS)
-    protect: list[Name] = Field(default=[], max_length=limits.CONCEPTS)
-    items: list[PaletteItem] = Field(min_length=1, max_length=limits.ITEMS)
+    concepts: dict[Name, RuleFields] = Field(min_length=1, max_length=limits.MAX_CONCEPTS)
+    protect: list[Name] = Field(default=[], max_length=limits.MAX_CONCEPTS)
+    items: list[PaletteItem] = Field(min_length=1, max_length=limits.MAX_ITEMS)
     callback_url: CallbackUrl | None = None
-    idempotency_prefix: Annotated[str, Field(min_length=1, max_length=limits.ID_CHARACTERS)] | None = None
-    batch_concurrency: int | None = Field(default=None, ge=1, le=limits.BATCH_CONCURRENCY)
-    options: Options = Options()
+    idempotency_prefix: Annotated[str, Field(min_length=1, max_length=limits.MAX_ID_CHARACTERS)] | None = None
+    batch_concurrency: int | None = Field(default=None, ge=1, le=limits.MAX_BATCH_CONCURRENCY)
+    options: JobOptions = JobOptions()
 
     _ids = field_validator("job_id", "user_id")(_check_id)
 
@@ -110,30 +110,30 @@ class RuleEntry(RuleFields):
     @field_validator("rule_id")
     @classmethod
     def _rule_id(cls, value: str) -> str:
-        if len(value) > limits.NAME_CHARACTERS:
-            raise ValueError(f"must have at most {limits.NAME_CHARACTERS} characters, has {len(value)}")
+        if len(value) > limits.MAX_NAME_CHARACTERS:
+            raise ValueError(f"must have at most {limits.MAX_NAME_CHARACTERS} characters, has {len(value)}")
         return _check_id(value)
 
 
-class RuleItem(Message):
+class RuleItem(StrictModel):
     """Masks that the user already has for one photo of a rule job."""
 
     idx: Index
-    mask_keys: dict[Name, Key] = Field(default={}, max_length=limits.CONCEPTS)
+    mask_keys: dict[Name, Key] = Field(default={}, max_length=limits.MAX_CONCEPTS)
 
 
-class RuleMessage(Message):
+class RuleMessage(StrictModel):
     """One output per rule per photo; keys follow from the ids. `preset`, `protect`, `items` and `options` may be left out."""
 
     user_id: str = Field(alias="userId")
     job_id: str = Field(alias="jobId")
-    concepts: list[Name] = Field(min_length=1, max_length=limits.CONCEPTS)
-    rules: list[RuleEntry] = Field(min_length=1, max_length=limits.RULES)
-    image_count: int = Field(alias="imageCount", ge=1, le=limits.ITEMS)
+    concepts: list[Name] = Field(min_length=1, max_length=limits.MAX_CONCEPTS)
+    rules: list[RuleEntry] = Field(min_length=1, max_length=limits.MAX_RULES)
+    image_count: int = Field(alias="imageCount", ge=1, le=limits.MAX_ITEMS)
     preset: Name | None = None
-    protect: list[Name] = Field(default=[], max_length=limits.CONCEPTS)
-    items: list[RuleItem] = Field(default=[], max_length=limits.ITEMS)
-    options: Options = Options()
+    protect: list[Name] = Field(default=[], max_length=limits.MAX_CONCEPTS)
+    items: list[RuleItem] = Field(default=[], max_length=limits.MAX_ITEMS)
+    options: JobOptions = JobOptions()
 
     _ids = field_validator("job_id", "user_id")(_check_id)
 

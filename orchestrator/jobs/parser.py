@@ -7,24 +7,18 @@ Everything that can be known before a download is checked here: fields, ids, key
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from orchestrator.errors import JobError
-from orchestrator.jobs import limits
-from orchestrator.jobs.catalog import Catalog
-from orchestrator.jobs.job_builder import build_palette_job, build_rule_job
-from orchestrator.jobs.job_types import Item, Job, Target
+from orchestrator.jobs.job_types import Job
 from orchestrator.jobs.messages import PaletteMessage, RuleMessage
-from orchestrator.jobs.validation_messages import explain
-
-__all__ = ["Item", "Job", "Message", "Target", "claimed_id", "load_message", "parse_job"]
-
-Message: TypeAlias = str | bytes | Mapping[str, Any]
-"""A job as an intake hands it over: text, or JSON that its client has read already."""
+from orchestrator.jobs.name_catalog import Catalog
+from orchestrator.jobs.palette_job import build_palette_job
+from orchestrator.jobs.raw_message import RawMessage, Received, decode_message
+from orchestrator.jobs.rule_job import build_rule_job
+from orchestrator.jobs.validation_messages import validation_messages
 
 PALETTE_FIELDS = frozenset({"job_id", "user_id", "callback_url", "idempotency_prefix", "batch_concurrency"})
 RULE_FIELDS = frozenset({"jobId", "userId", "rules", "imageCount"})
@@ -32,50 +26,23 @@ RULE_FIELDS = frozenset({"jobId", "userId", "rules", "imageCount"})
 M = TypeVar("M", PaletteMessage, RuleMessage)
 
 
-def parse_job(message: Message, catalog: Catalog, workers_api_url: str | None = None) -> Job:
-    """Parse either format. `workers_api_url` is where callbacks of rule jobs go (None: they have none).
+def parse_job(message: Received | RawMessage, catalog: Catalog, workers_api_url: str | None = None) -> Job:
+    """Parse either format: decode, validate, build.
 
-    Raises JobError with one sentence per problem.
+    Args:
+        message: A message, decoded or not.
+        catalog: What it may name.
+        workers_api_url: Where callbacks of rule jobs go; None: they have none.
+
+    Raises:
+        JobError: With one sentence per problem.
     """
-    fields = load_message(message)
-    if _is_rule_message(fields):
-        return build_rule_job(_validate(RuleMessage, fields), catalog, workers_api_url)
-    return build_palette_job(_validate(PaletteMessage, fields), catalog)
-
-
-def load_message(message: Message) -> dict[str, Any]:
-    """A message as a dict with string keys: valid JSON, an object, not too large or deep, no field twice. Raises JobError."""
-    if not isinstance(message, str | bytes):  # an intake's client has read it already, and it may be anything that JSON has
-        try:
-            message = json.dumps(message, allow_nan=False)  # so that size, depth and number rules are the same for every intake
-        except (TypeError, ValueError, RecursionError) as error:
-            raise JobError(f"the message is not JSON: {error}") from None
-    size = len(message) if isinstance(message, bytes) else len(message.encode("utf-8", "surrogatepass"))
-    if size > limits.MESSAGE_BYTES:
-        raise JobError(f"the message has {size} bytes; at most {limits.MESSAGE_BYTES} are accepted")
-    try:
-        text = message.decode("utf-8-sig") if isinstance(message, bytes) else message  # json would also guess UTF-16 and UTF-32
-        fields = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
-    except RecursionError:
-        raise JobError("the message is nested too deeply") from None
-    except UnicodeDecodeError as error:
-        raise JobError(f"the message is not UTF-8: {error.reason} at byte {error.start}") from None
-    except ValueError as error:
-        raise JobError(f"the message is not JSON: {error}") from None
-    if not isinstance(fields, dict):
-        raise JobError(f"the message must be a JSON object, not {type(fields).__name__}")
-    if depth(fields) > limits.NESTING:
-        raise JobError(f"the message is nested more than {limits.NESTING} levels deep")
-    return fields
-
-
-def claimed_id(message: Message) -> str:
-    """What a refused message calls itself, for the event that says so; it proves nothing."""
-    try:
-        fields = load_message(message)
-    except JobError:
-        return ""
-    return next((str(fields[n])[: limits.ID_CHARACTERS] for n in ("job_id", "jobId") if isinstance(fields.get(n), str)), "")
+    raw = decode_message(message)
+    if raw.fields is None:
+        raise JobError(raw.problem)
+    if _is_rule_message(raw.fields):
+        return build_rule_job(_validate(RuleMessage, raw.fields), catalog, workers_api_url)
+    return build_palette_job(_validate(PaletteMessage, raw.fields), catalog)
 
 
 def _is_rule_message(fields: dict[str, Any]) -> bool:
@@ -91,32 +58,23 @@ def _is_rule_message(fields: dict[str, Any]) -> bool:
 
 
 def _validate(model: type[M], fields: dict[str, Any]) -> M:
+    if _has_lone_surrogate(fields):  # JSON can spell it and UTF-8 cannot
+        raise JobError("message: invalid JSON: a string holds half a surrogate pair")
     try:
-        # JSON mode: lists for tuples and the like are as JSON has them, everything else stays strict.
-        return model.model_validate_json(json.dumps(fields, ensure_ascii=True))
+        return model.model_validate(fields)
     except ValidationError as error:
-        raise JobError(explain(error, model)) from None
+        raise JobError(validation_messages(error, model)) from None
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in result:
-            raise ValueError(f"field {name[:80]!r} stands twice in one object")
-        result[name] = value
-    return result
-
-
-def _no_constants(name: str) -> Any:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-def depth(value: Any) -> int:
-    """How many objects and arrays lie inside each other."""
-    levels, level = 0, [value]
-    while level:
-        levels += 1
-        level = [
-            inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer) if isinstance(inner, dict | list)
-        ]
-    return levels
+def _has_lone_surrogate(value: object) -> bool:
+    waiting = [value]
+    while waiting:
+        entry = waiting.pop()
+        if isinstance(entry, dict):
+            waiting.extend(entry)
+            waiting.extend(entry.values())
+        elif isinstance(entry, list):
+            waiting.extend(entry)
+        elif isinstance(entry, str) and not entry.isascii() and any("\ud800" <= character <= "\udfff" for character in entry):
+            return True
+    return False

@@ -6,15 +6,27 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-MOST = 20  # a message with a thousand wrong items does not need a thousand sentences
+from orchestrator.jobs import limits
+
+# In the words of JSON, which senders write, not of Python.
+_JSON_WORDS = {
+    "model_type": "input should be an object",
+    "dict_type": "input should be an object",
+    "list_type": "input should be a valid array",
+}
 
 
-def explain(error: ValidationError, model: type[BaseModel] | None = None, prefix: str = "") -> list[str]:
-    """One sentence per problem. With `model`, unknown fields are answered with the ones that are accepted there."""
+def validation_messages(error: ValidationError, model: type[BaseModel] | None = None) -> list[str]:
+    """One sentence per problem, of very many the first ones.
+
+    Args:
+        error: What pydantic found.
+        model: The model that was validated; unknown fields are then answered with the ones that are accepted there.
+    """
     sentences = []
     details = error.errors(include_url=False, include_context=True)
-    for detail in details[:MOST]:
-        place = prefix + _path(detail["loc"])
+    for detail in details[: limits.MAX_PROBLEMS]:
+        place = _path(detail["loc"])
         if detail["type"] == "extra_forbidden":
             accepted = _accepted(model, detail["loc"][:-1])
             hint = f"; accepted here: {', '.join(accepted)}" if accepted else ""
@@ -22,13 +34,12 @@ def explain(error: ValidationError, model: type[BaseModel] | None = None, prefix
         elif detail["type"] == "missing":
             sentences.append(f"{place}: is missing")
         else:
-            message = detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-            given = _shown(detail.get("input"))
-            sentences.append(
-                f"{place}: {message[0].lower() + message[1:]}" + (f" (given: {given})" if detail["type"] != "value_error" else "")
-            )
-    if len(details) > MOST:
-        sentences.append(f"and {len(details) - MOST} more problems")
+            said = detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+            message = _JSON_WORDS.get(detail["type"], said[0].lower() + said[1:])
+            given = f" (given: {shown(detail.get('input'))})" if detail["type"] != "value_error" else ""
+            sentences.append(f"{place}: {message}{given}")
+    if len(details) > limits.MAX_PROBLEMS:
+        sentences.append(f"and {len(details) - limits.MAX_PROBLEMS} more problems")
     return sentences
 
 
@@ -66,6 +77,7 @@ def _inner(annotation: Any) -> Any:
     return None
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value as an error message shows it: cut where it is long."""
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."

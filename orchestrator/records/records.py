@@ -20,7 +20,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from orchestrator.callbacks.client import CallbackEvent
 from orchestrator.errors import NotFound
 from orchestrator.jobs import keys, limits
 from orchestrator.jobs.job_types import Job
@@ -32,8 +31,8 @@ from respray.observe.redaction import Redactor
 JSON = "application/json"
 OWED_PREFIX = "callbacks-owed/"
 FAILED_PREFIX = "failed/"
-MOST_OWED = 10_000
-MOST_RECORDS = 50_000
+MAX_MARKERS = 10_000
+MAX_RECORDS_PER_JOB = 50_000
 """Records of one job that are looked at for a marker that does not name its items."""
 Status = Literal["completed", "failed"]
 CallbackState = Literal["owed", "delivered", "refused", "gone", "expired"]
@@ -95,13 +94,6 @@ class ItemRecord(Record):
         body = {"idx": self.idx, "status": self.status, "output_key": self.output_key, "preview_key": self.preview_key, "error": self.error}
         return body | ({"outputs": self.outputs} if self.outputs_map else {})
 
-    def event(self) -> CallbackEvent:
-        """The callback that tells of this item; only for records that have one."""
-        assert self.callback is not None
-        return CallbackEvent(
-            self.callback.url, self.callback.event_id, self.callback.idempotency_prefix, self.idx, self.callback_body(), self.attempt
-        )
-
 
 class Marker(Record):
     """Says that callbacks of these items of a job may be owed: `items` is the fingerprint of each by idx, `since` when its run began.
@@ -148,7 +140,7 @@ class Records:
     async def load(self, key: str) -> tuple[ItemRecord, Stat] | tuple[None, Stat | None]:
         """A record and what it was stored as; an unreadable one counts as not there (and will be replaced)."""
         try:
-            data, stat = await self._storage.read(key, limits.MANIFEST_BYTES)
+            data, stat = await self._storage.read(key, limits.MAX_RECORD_BYTES)
         except NotFound:
             return None, None
         try:
@@ -171,7 +163,7 @@ class Records:
         """Keys of the item records that a marker speaks of, there or not."""
         if marker.items:
             return [record_key(marker.prefix, idx) for idx in marker.items]
-        listed = await self._storage.keys(f"{marker.prefix}manifest/", MOST_RECORDS)
+        listed = await self._storage.keys(f"{marker.prefix}manifest/", MAX_RECORDS_PER_JOB)
         return [key for key in listed if re.fullmatch(r"[0-9]+\.json", key.rsplit("/", 1)[-1])]
 
     async def mark_owed(self, job: Job) -> Marker:
@@ -193,12 +185,12 @@ class Records:
 
     async def markers(self) -> list[str]:
         """Keys of the markers of jobs that may owe callbacks."""
-        return await self._storage.keys(OWED_PREFIX, MOST_OWED)
+        return await self._storage.keys(OWED_PREFIX, MAX_MARKERS)
 
     async def marker(self, key: str) -> Marker | None:
         """Read one marker; None when it has just been removed or cannot be read."""
         try:
-            return Marker.model_validate_json((await self._storage.read(key, limits.MANIFEST_BYTES))[0])
+            return Marker.model_validate_json((await self._storage.read(key, limits.MAX_RECORD_BYTES))[0])
         except (NotFound, ValidationError):
             return None
 

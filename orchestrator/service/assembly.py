@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from orchestrator.callbacks.address_policy import AddressPolicy
 from orchestrator.callbacks.client import CallbackClient, Schedule
 from orchestrator.callbacks.deliverer import Deliverer
-from orchestrator.jobs.catalog import Catalog, load_catalog
+from orchestrator.jobs.name_catalog import Catalog, load_catalog
 from orchestrator.records.records import Records
 from orchestrator.settings import Settings
 from orchestrator.storage.threads import AsyncStorage
-from orchestrator.worker.backend import PATIENCE, Pipeline, PipelineGate
+from orchestrator.worker.backend import PATIENCE, InferenceBackend, ThrottledBackend
 from orchestrator.worker.worker import Worker
 from respray.observe.events import Events
 from respray.observe.metrics import Metrics
@@ -34,7 +34,7 @@ class Parts:
     """
 
     storage: AsyncStorage
-    pipeline: Pipeline
+    pipeline: InferenceBackend
     callbacks: CallbackClient | None
     events: Events
     metrics: Metrics
@@ -67,7 +67,7 @@ def make_worker(settings: Settings, parts: Parts) -> Worker:
         catalog=parts.catalog,
         storage=parts.storage,
         records=records,
-        gate=PipelineGate(parts.pipeline, settings.batch_concurrency, parts.metrics, parts.events, parts.patience),
+        backend=ThrottledBackend(parts.pipeline, settings.batch_concurrency, parts.metrics, parts.events, parts.patience),
         deliverer=make_deliverer(settings, parts.callbacks, records, parts.metrics, parts.name),
         events=parts.events,
         metrics=parts.metrics,

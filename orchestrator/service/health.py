@@ -41,7 +41,7 @@ class Health:
             return "the worker is shutting down"
         if self.worker is None:
             return "the worker is starting"
-        if not await self.worker.gate.pipeline.ready():
+        if not await self.worker.backend.ready():
             return "Triton is not ready"
         try:
             await self.worker.storage.check()

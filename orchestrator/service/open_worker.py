@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import ResprayError, SettingsError
-from orchestrator.jobs.catalog import load_catalog
+from orchestrator.jobs.name_catalog import load_catalog
 from orchestrator.service.assembly import Parts, callback_client, make_worker
 from orchestrator.service.model_guard import refuse_served_demo
 from orchestrator.settings import Settings
 from orchestrator.storage import open_storage
 from orchestrator.storage.threads import AsyncStorage
-from orchestrator.worker.backend import TritonPipeline
+from orchestrator.worker.backend import TritonBackend
 from orchestrator.worker.worker import Worker
 from respray.observe.events import Events
 from respray.observe.metrics import Metrics
@@ -69,7 +69,7 @@ async def open_worker(
                 raise SettingsError("missing setting: TRITON_URL; this worker starts no Triton server of its own")
             events.worker("loading", "starting the embedded Triton server")
             url = await stack.enter_async_context(options.start_server(settings))
-        pipeline = TritonPipeline(url, settings.pipeline_timeout)
+        pipeline = TritonBackend(url, settings.pipeline_timeout)
         stack.push_async_callback(pipeline.close)
         parts = Parts(
             storage=storage,
@@ -83,7 +83,7 @@ async def open_worker(
         )
         worker = make_worker(settings, parts)
         events.worker("loading", f"waiting for Triton at {url}")
-        await worker.gate.wait_until_ready()
+        await worker.backend.wait_until_ready()
         if settings.require_real_model:
             await refuse_served_demo(url)
         yield worker

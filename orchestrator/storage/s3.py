@@ -1,7 +1,8 @@
 """S3, Cloudflare R2 and MinIO through boto3.
 
 Checksums: boto3 since 1.36 sends CRC32 trailers that R2 refuses, so `when_required`; instead each upload carries Content-MD5, which
-every store checks, and the object's size, ETag and our own SHA-256 (kept as metadata) are compared after the upload.
+every store checks, and our own SHA-256 as metadata. A store answers an upload with the object's ETag. Where that is the MD5 of what was
+sent, it proves what is stored; where it is something else (with SSE-KMS, say), size, ETag and SHA-256 are asked for and compared.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from urllib3.exceptions import HTTPError as Urllib3Error
 
 from orchestrator.errors import AccessDenied, Conflict, NotFound, StorageError, TooLarge
 from orchestrator.storage.base import Expect, Stat, Storage, digest_of
-from orchestrator.storage.retry import Retry
+from respray.retry import Retry
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -96,13 +97,15 @@ class S3Storage(Storage):
 
         def upload() -> Stat:
             try:
-                etag = put(key, data, extra, condition)
+                etag, expected = put(key, data, extra, condition)
             except (Conflict, NotFound) as error:
                 # An attempt that was answered with an error may have been stored all the same; and a twin may have stored the same bytes.
                 stored = self.stat(key)
                 if stored is not None and stored.digest == digest:
                     return stored
                 raise Conflict(f"{key} was written by somebody else in the meantime") from error
+            if etag == expected:
+                return Stat(len(data), etag, digest)
             stored = _stat(self._call(self._client.head_object, key, Key=key))
             if stored.digest == digest and stored.size == len(data) and stored.etag == etag:
                 return stored
@@ -151,23 +154,28 @@ class S3Storage(Storage):
             raise StorageError(f"the download of {key} does not have the checksum that it was stored with")
         return data, Stat(stat.size, stat.etag, digest)
 
-    def _put_whole(self, key: str, data: bytes, extra: dict[str, Any], condition: dict[str, str]) -> str:
-        answer = self._conditional(self._client.put_object, key, condition, Key=key, Body=data, ContentMD5=_md5(data), **extra)
-        return str(answer["ETag"]).strip('"')
+    def _put_whole(self, key: str, data: bytes, extra: dict[str, Any], condition: dict[str, str]) -> tuple[str, str]:
+        """Store in one request; the ETag that the store answers, and the one that proves it."""
+        digest = _md5(data)
+        answer = self._conditional(self._client.put_object, key, condition, Key=key, Body=data, ContentMD5=_base64(digest), **extra)
+        return _etag(answer), digest.hex()
 
-    def _put_parts(self, key: str, data: bytes, extra: dict[str, Any], condition: dict[str, str]) -> str:
+    def _put_parts(self, key: str, data: bytes, extra: dict[str, Any], condition: dict[str, str]) -> tuple[str, str]:
+        """Store in parts; the ETag that the store answers, and the one that proves it: the MD5 of the parts' MD5s, and their number."""
         upload = self._call(self._client.create_multipart_upload, key, Key=key, **extra)["UploadId"]
         try:
-            parts = []
+            parts, digests = [], b""
             for number, start in enumerate(range(0, len(data), self.options.part_size), 1):
                 part = data[start : start + self.options.part_size]
-                send = {"Key": key, "UploadId": upload, "PartNumber": number, "Body": part, "ContentMD5": _md5(part)}
+                digest = _md5(part)
+                digests += digest
+                send = {"Key": key, "UploadId": upload, "PartNumber": number, "Body": part, "ContentMD5": _base64(digest)}
                 answer = self._repeat(f"part {number} of {key}", partial(self._call, self._client.upload_part, key, **send))
                 parts.append({"PartNumber": number, "ETag": answer["ETag"]})
             done = self._conditional(
                 self._client.complete_multipart_upload, key, condition, Key=key, UploadId=upload, MultipartUpload={"Parts": parts}
             )
-            return str(done["ETag"]).strip('"')
+            return _etag(done), f"{_md5(digests).hex()}-{len(parts)}"
         except Exception:
             try:
                 self._call(self._client.abort_multipart_upload, key, Key=key, UploadId=upload)
@@ -209,12 +217,26 @@ class S3Storage(Storage):
             raise StorageError(f"{what}: no answer from {self.options.endpoint or 'AWS'} ({type(error).__name__})") from None
 
     def _repeat(self, what: str, work: Callable[[], T]) -> T:
-        return self.options.retry.run(what, work, self._on_retry)
+        attempts = self.options.retry.attempts
+
+        def note(attempt: int, error: BaseException, wait: float) -> None:
+            log.info("%s failed (%s); attempt %d of %d in %.2f s", what, error, attempt + 1, attempts, wait)
+            self._on_retry()
+
+        return self.options.retry.run(work, note)
 
 
 def _stat(answer: dict[str, Any]) -> Stat:
-    return Stat(int(answer["ContentLength"]), str(answer["ETag"]).strip('"'), answer.get("Metadata", {}).get(DIGEST))
+    return Stat(int(answer["ContentLength"]), _etag(answer), answer.get("Metadata", {}).get(DIGEST))
 
 
-def _md5(data: bytes) -> str:
-    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+def _etag(answer: dict[str, Any]) -> str:
+    return str(answer["ETag"]).strip('"')
+
+
+def _md5(data: bytes) -> bytes:
+    return hashlib.md5(data, usedforsecurity=False).digest()
+
+
+def _base64(digest: bytes) -> str:
+    return base64.b64encode(digest).decode()

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from orchestrator.storage.base import Expect, Stat, Storage
-from orchestrator.storage.retry import Retry
+from respray.retry import Retry
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ class AsyncStorage:
 
     async def wait_ready(self) -> None:
         """Like `check`, but a store that has a bad moment is asked again."""
-        await self._run(lambda: Retry().run("look at the store", self.storage.check))
+        await self._run(lambda: Retry().run(self.storage.check))
 
     async def close(self) -> None:
         """Finish what is running and let go of the threads and connections."""

@@ -1,4 +1,4 @@
-"""The pipeline as the worker sees it, and the gate in front of it: how many photos at a time, and what to do when Triton goes away."""
+"""The pipeline as the worker sees it, and the throttle in front of it: how many photos at a time, what to do when Triton goes away."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from orchestrator.errors import OutOfMemory, PhotoRefused, PipelineFailed, PipelineUnavailable
+from orchestrator.errors import OutOfMemory, PhotoRefused, PipelineFailed, PipelineUnavailable, ResprayError
 from respray.contract.report import PhotoReport
 from respray.contract.request import PhotoRequest
 from respray.observe.events import Events
 from respray.observe.metrics import Metrics
+from respray.observe.tracing import span
 from respray.triton.client import PipelineClient
 from respray.triton.errors import PhotoError, ServerUnavailable, ServingError
 
 log = logging.getLogger(__name__)
 
-ATTEMPTS = 4
+MAX_ATTEMPTS = 4
 """How often one photo is tried: a photo that takes the server down each time must not do so forever."""
 PATIENCE = 120.0
 """Seconds that a photo waits for Triton to come back before its job is handed back to the queue."""
-ALONE_ATTEMPTS = 2
+MAX_ALONE_ATTEMPTS = 2
 """How often a photo may run out of memory while nothing else of this worker is in the pipeline: another worker's photos may be."""
 ALONE_PAUSE = 1.0
 """Seconds between these attempts."""
@@ -34,7 +35,7 @@ _OUT_OF_MEMORY = ("out of memory", "out_of_memory", "failed to allocate memory",
 _OUT_OF_SHARED_MEMORY = "shared memory pool size"
 
 
-class Pipeline(Protocol):
+class InferenceBackend(Protocol):
     """One photo in, its files out. Errors: PhotoRefused, PipelineFailed, OutOfMemory, PipelineUnavailable."""
 
     async def infer(self, photo: bytes, request: PhotoRequest, attachments: Sequence[bytes]) -> tuple[PhotoReport, list[bytes]]:
@@ -51,8 +52,8 @@ class Pipeline(Protocol):
 
 
 @dataclass(frozen=True)
-class Place:
-    """One of the limit's places: how often the limit had been halved when it was taken, and whether it was then the only one there is."""
+class Slot:
+    """One place in the limit: how often the limit had been halved when it was taken, and whether it was then the only one there is."""
 
     halvings: int
     alone: bool
@@ -64,32 +65,32 @@ class AdaptiveLimit:
     GROW_AFTER = 50
 
     def __init__(self, size: int) -> None:
-        self.most = self.size = size
+        self.max_size = self.size = size
         self._used = 0
         self._successes = 0
         self._halvings = 0
         self._changed = asyncio.Event()
 
     @asynccontextmanager
-    async def slot(self) -> AsyncIterator[Place]:
-        """Hold one of the places."""
+    async def slot(self) -> AsyncIterator[Slot]:
+        """Hold one of the slots."""
         while self._used >= self.size:
             self._changed.clear()
             await self._changed.wait()
         self._used += 1
         try:
-            yield Place(self._halvings, alone=self.size == 1)
+            yield Slot(self._halvings, alone=self.size == 1)
         finally:
-            # Nothing is awaited here: a place must come back also where the task is cancelled a second time.
+            # Nothing is awaited here: a slot must come back also where the task is cancelled a second time.
             self._used -= 1
             self._changed.set()
 
-    def halve(self, place: Place) -> bool:
+    def halve(self, slot: Slot) -> bool:
         """Fewer at the same time from now on; whether that changed anything.
 
         The photos of one batch all fail with it: only the first of them halves, the others had begun before.
         """
-        if place.halvings < self._halvings or self.size == 1:
+        if slot.halvings < self._halvings or self.size == 1:
             return False
         self.size, self._successes, self._halvings = self.size // 2, 0, self._halvings + 1
         return True
@@ -97,17 +98,17 @@ class AdaptiveLimit:
     def succeeded(self) -> int:
         """Count a success towards growing back; returns the size."""
         self._successes += 1
-        if self.size < self.most and self._successes >= self.GROW_AFTER:
+        if self.size < self.max_size and self._successes >= self.GROW_AFTER:
             self.size, self._successes = self.size + 1, 0
             self._changed.set()
         return self.size
 
 
-class PipelineGate:
+class ThrottledBackend:
     """Sends photos through a pipeline, repeating what is safe to repeat: a photo's work changes nothing on the server."""
 
-    def __init__(self, pipeline: Pipeline, concurrency: int, metrics: Metrics, events: Events, patience: float = PATIENCE) -> None:
-        self.pipeline = pipeline
+    def __init__(self, backend: InferenceBackend, concurrency: int, metrics: Metrics, events: Events, patience: float = PATIENCE) -> None:
+        self._backend = backend
         self.limit = AdaptiveLimit(concurrency)
         self._metrics, self._events, self._patience = metrics, events, patience
         metrics.pipeline_limit.set(concurrency)
@@ -117,21 +118,39 @@ class PipelineGate:
 
         Running out of memory counts only where the photo was alone: before that, each repetition meets fewer others.
         """
+        with span("pipeline", {"respray.bytes": len(photo)}):
+            return await self._infer(photo, request, attachments)
+
+    async def ready(self) -> bool:
+        """Whether a photo sent now would be worked on."""
+        return await self._backend.ready()
+
+    async def wait_until_ready(self, reason: str = "") -> None:
+        """Return as soon as the pipeline is ready. Raises PipelineUnavailable when the patience is used up."""
+        deadline = asyncio.get_running_loop().time() + self._patience
+        pause = 0.1
+        while not await self._backend.ready():
+            if asyncio.get_running_loop().time() > deadline:
+                raise PipelineUnavailable(f"Triton was not ready within {self._patience:g} s" + (f" ({reason})" if reason else ""))
+            await asyncio.sleep(pause)
+            pause = min(2.0, pause * 1.5)
+
+    async def _infer(self, photo: bytes, request: PhotoRequest, attachments: Sequence[bytes]) -> tuple[PhotoReport, list[bytes]]:
         attempt, alone = 1, 0
         while True:
             try:
-                async with self.limit.slot() as place:
-                    result = await self.pipeline.infer(photo, request, attachments)
+                async with self.limit.slot() as slot:
+                    result = await self._backend.infer(photo, request, attachments)
                 self._metrics.pipeline_limit.set(self.limit.succeeded())
                 return result
             except OutOfMemory as error:
                 self._metrics.retries.labels("out_of_memory").inc()
-                if self.limit.halve(place):
+                if self.limit.halve(slot):
                     self._metrics.pipeline_limit.set(self.limit.size)
                     self._events.worker("loading", f"{error}; going on with {self.limit.size} photo(s) at the same time")
-                if place.alone:
+                if slot.alone:
                     alone += 1
-                    if alone == ALONE_ATTEMPTS:
+                    if alone == MAX_ALONE_ATTEMPTS:
                         raise PipelineFailed(f"the photo does not fit into memory, also alone: {error}") from None
                     await asyncio.sleep(ALONE_PAUSE)
             except PipelineFailed as error:
@@ -141,52 +160,45 @@ class PipelineGate:
                 attempt += 1
             except PipelineUnavailable as error:
                 self._metrics.retries.labels("pipeline").inc()
-                if attempt == ATTEMPTS:
+                if attempt == MAX_ATTEMPTS:
                     raise
                 log.warning("Triton did not answer (%s); waiting for it to be ready", error)
                 attempt += 1
                 await self.wait_until_ready(str(error))
 
-    async def wait_until_ready(self, reason: str = "") -> None:
-        """Return as soon as the pipeline is ready. Raises PipelineUnavailable when the patience is used up."""
-        deadline = asyncio.get_running_loop().time() + self._patience
-        pause = 0.1
-        while not await self.pipeline.ready():
-            if asyncio.get_running_loop().time() > deadline:
-                raise PipelineUnavailable(f"Triton was not ready within {self._patience:g} s" + (f" ({reason})" if reason else ""))
-            await asyncio.sleep(pause)
-            pause = min(2.0, pause * 1.5)
+
+def translate(error: ServingError) -> ResprayError:
+    """An error of the serving side as one of ours, by its kind and by the server's own words."""
+    said = str(error).lower()
+    if isinstance(error, PhotoError):
+        return PhotoRefused(str(error))
+    if _OUT_OF_SHARED_MEMORY in said:
+        return OutOfMemory(f"/dev/shm of the Triton server is full; give it more (Docker: --shm-size) or lower BATCH_CONCURRENCY ({error})")
+    if any(sign in said for sign in _OUT_OF_MEMORY):
+        return OutOfMemory(f"the accelerator is out of memory ({error})")
+    if isinstance(error, ServerUnavailable):
+        return PipelineUnavailable(str(error))
+    return PipelineFailed(str(error))
 
 
-class TritonPipeline:
+class TritonBackend:
     """`PipelineClient` with our errors. Make it on the event loop that uses it: gRPC's channel belongs to one loop."""
 
     def __init__(self, url: str, timeout: float) -> None:
         self._client = PipelineClient(url, deadline=timeout)
 
     async def infer(self, photo: bytes, request: PhotoRequest, attachments: Sequence[bytes]) -> tuple[PhotoReport, list[bytes]]:
-        """See `Pipeline.infer`."""
+        """See `InferenceBackend.infer`."""
         try:
             result = await self._client.edit(photo, request, attachments)
-        except PhotoError as error:
-            raise PhotoRefused(str(error)) from None
         except ServingError as error:
-            said = str(error).lower()
-            if _OUT_OF_SHARED_MEMORY in said:
-                raise OutOfMemory(
-                    f"/dev/shm of the Triton server is full; give it more (Docker: --shm-size) or lower BATCH_CONCURRENCY ({error})"
-                ) from None
-            if any(sign in said for sign in _OUT_OF_MEMORY):
-                raise OutOfMemory(f"the accelerator is out of memory ({error})") from None
-            if isinstance(error, ServerUnavailable):
-                raise PipelineUnavailable(str(error)) from None
-            raise PipelineFailed(str(error)) from None
+            raise translate(error) from None
         return result.report, result.files
 
     async def ready(self) -> bool:
-        """See `Pipeline.ready`."""
+        """See `InferenceBackend.ready`."""
         return await self._client.ready()
 
     async def close(self) -> None:
-        """See `Pipeline.close`."""
+        """See `InferenceBackend.close`."""
         await self._client.close()

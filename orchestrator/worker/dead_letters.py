@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Mapping
-from hashlib import sha256
-from typing import Any
 
 from orchestrator.errors import ResprayError
-from orchestrator.jobs import limits
 from orchestrator.jobs.job_types import Job
-from orchestrator.jobs.parser import Message, claimed_id, depth
+from orchestrator.jobs.raw_message import RawMessage
 from orchestrator.records.records import Records
 from orchestrator.worker.handle import JobFailed, JobResult
 from respray.observe.events import Events
@@ -26,14 +21,14 @@ class DeadLetters:
     def __init__(self, records: Records, events: Events, metrics: Metrics) -> None:
         self._records, self._events, self._metrics = records, events, metrics
 
-    async def refuse(self, message: Message, reason: str, attempt: int) -> JobResult:
+    async def refuse(self, message: RawMessage, reason: str, attempt: int) -> JobResult:
         """A message that is no job: repeating will not help, so it is recorded and done with."""
-        await self.record(f"unreadable/{fingerprint(message)}", message, reason, attempt)
+        await self.record(f"unreadable/{message.fingerprint}", message, reason, attempt)
         self._metrics.jobs.labels("refused").inc()
         log.error("refused a message: %s", reason)
-        return JobResult(claimed_id(message), "failed", error=reason, dead=True)
+        return JobResult(message.claimed_id, "failed", error=reason, dead=True)
 
-    async def give_up(self, job: Job, message: Message, reason: str, attempt: int) -> JobResult:
+    async def give_up(self, job: Job, message: RawMessage, reason: str, attempt: int) -> JobResult:
         """A job that met the same trouble on all its attempts."""
         await self.record(f"{job.user_id}/{job.job_id}", message, reason, attempt)
         self._metrics.jobs.labels("failed").inc()
@@ -42,31 +37,9 @@ class DeadLetters:
         self._events.emit("finish", **result.fields())
         return result
 
-    async def record(self, name: str, message: Message, reason: str, attempt: int) -> None:
+    async def record(self, name: str, message: RawMessage, reason: str, attempt: int) -> None:
         """Write a dead letter below `failed/`."""
         try:
-            await self._records.write_failed(name, presentable(message), reason, attempt)
+            await self._records.write_failed(name, message.presentable, reason, attempt)
         except ResprayError as error:
             raise JobFailed(f"{reason}; and the record of it could not be written: {error}") from error
-
-
-def fingerprint(message: Any) -> str:
-    """The same for the same message, whatever it is."""
-    text = message if isinstance(message, bytes) else str(message).encode("utf-8", "replace")
-    return sha256(text).hexdigest()[:32]
-
-
-def presentable(message: Any) -> Any:
-    """A message as a dead letter keeps it: as it came where a job could be that large and deep, otherwise its beginning as text."""
-    if isinstance(message, bytes):
-        message = message.decode("utf-8", "replace")
-    if isinstance(message, Mapping):
-        try:
-            text = json.dumps(message, default=repr)
-            if len(text) <= limits.MESSAGE_BYTES and depth(message) <= limits.NESTING:
-                return dict(message)
-        except (TypeError, ValueError, RecursionError):
-            text = "a message that cannot be shown"
-    else:
-        text = message if isinstance(message, str) else repr(message)
-    return text[: limits.MESSAGE_BYTES]

@@ -13,51 +13,59 @@ from dataclasses import dataclass
 
 from orchestrator.callbacks.deliverer import Deliverer, Tracked
 from orchestrator.errors import InternalError, JobError, OutOfMemory, PipelineUnavailable, Poisoned, ResprayError, StorageError, Superseded
-from orchestrator.jobs.catalog import Catalog
 from orchestrator.jobs.job_types import Item, Job
-from orchestrator.jobs.parser import Message, parse_job
+from orchestrator.jobs.name_catalog import Catalog
+from orchestrator.jobs.parser import parse_job
+from orchestrator.jobs.raw_message import RawMessage, Received, decode_message
 from orchestrator.records.records import ItemRecord, Records, callback_summary, manifest_of
+from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.dead_letters import DeadLetters
 from orchestrator.worker.handle import Handle, JobFailed, JobResult
-from orchestrator.worker.item_runner import ItemFlow, JobState
+from orchestrator.worker.item_runner import ItemRunner
+from orchestrator.worker.job_state import JobState, look_at_job
 from orchestrator.worker.refusals import refusal
 from respray.observe.events import Events
+from respray.observe.log_context import log_place
 from respray.observe.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
 AHEAD = 10
 """Items of a job that may be in flight beyond those in the pipeline: being downloaded, uploaded or recorded."""
-MOST_DELIVERING = 64
+MAX_DELIVERING_JOBS = 64
 """Jobs whose callbacks may still be under way after they were acknowledged; what comes beyond stays owed for the sweep."""
-
-MOST_LEFTOVER = 2000
+MAX_LEFTOVER_CALLBACKS = 2000
 """Callbacks that may still be under way for jobs that went back to their queue."""
 
 _RETRYABLE = frozenset(e.code for e in (InternalError, OutOfMemory, PipelineUnavailable, Poisoned, StorageError))
 
 
 @dataclass(frozen=True)
-class Delivery:
-    """One delivery of a message: `attempt` is the queue's count from 1, `final` says that no further one will come.
+class QueueDelivery:
+    """One delivery of a message by its queue.
 
-    `job` is the message where somebody has parsed it already.
+    Attributes:
+        message: The message, decoded or not.
+        attempt: The queue's count of deliveries, from 1.
+        final: No further delivery will come.
+        job: The message where somebody has parsed it already.
     """
 
-    message: Message
+    message: Received | RawMessage
     attempt: int
     final: bool
     job: Job | None = None
 
 
-class JobFlow:
+class JobRunner:
     """Works on jobs; one instance per worker."""
 
     def __init__(
         self,
         *,
         catalog: Catalog,
-        flow: ItemFlow,
+        storage: AsyncStorage,
+        items: ItemRunner,
         records: Records,
         deliverer: Deliverer,
         events: Events,
@@ -66,7 +74,8 @@ class JobFlow:
         concurrency: int,
         attempts: int,
     ) -> None:
-        self._catalog, self._flow, self._records, self._deliverer = catalog, flow, records, deliverer
+        self._catalog, self._storage, self._items = catalog, storage, items
+        self._records, self._deliverer = records, deliverer
         self._events, self._metrics = events, metrics
         self._dead_letters = DeadLetters(records, events, metrics)
         self._workers_api_url, self._concurrency, self._attempts = workers_api_url, concurrency, attempts
@@ -74,30 +83,40 @@ class JobFlow:
         self._leftover: set[asyncio.Task[Tracked]] = set()
         self._delivering = 0
 
-    async def run(self, handle: Handle, delivery: Delivery) -> JobResult:
+    async def run(self, handle: Handle, delivery: QueueDelivery) -> JobResult:
         """Do a job to its end. Raises JobFailed when it should be delivered again, and nothing else."""
-        message, attempt = delivery.message, delivery.attempt
-        job: Job | None = None
         try:
-            try:
-                job = delivery.job or parse_job(message, self._catalog, self._workers_api_url)
-            except JobError as error:
-                return await self._refuse(handle, message, str(error), attempt)
-            with self._metrics.jobs_in_flight.track_inprogress():
-                return await self._work(handle, job, delivery)
+            raw = decode_message(delivery.message)
+            job = delivery.job or parse_job(raw, self._catalog, self._workers_api_url)
+        except JobError as error:
+            reason = str(error)
+        except Exception as error:
+            raise _unreadable(error) from error
+        else:
+            with log_place(job.job_id):
+                return await self._run_job(handle, job, raw, delivery)
+        try:
+            return await self._refuse(handle, raw, reason, delivery.attempt)
         except JobFailed:
             raise
         except Exception as error:
-            reason = str(error) if isinstance(error, ResprayError) else f"an unexpected error in this worker: {error!r:.300}"
-            if reason != str(error):
-                log.exception("job %s met an unexpected error", job.job_id if job else "")
-            may_pass = not isinstance(error, ResprayError) or error.retryable
             # What is no job and has no dead letter stays in the queue, which is the only place that still has it.
-            if job is None or (may_pass and not delivery.final):
-                raise JobFailed(f"job {job.job_id if job else '(unreadable)'}: {reason}") from error
-            return await self._dead_letters.give_up(job, message, reason, attempt)
+            raise _unreadable(error) from error
 
-    async def _work(self, handle: Handle, job: Job, delivery: Delivery) -> JobResult:
+    async def _run_job(self, handle: Handle, job: Job, raw: RawMessage, delivery: QueueDelivery) -> JobResult:
+        try:
+            with self._metrics.jobs_in_flight.track_inprogress():
+                return await self._work(handle, job, raw, delivery)
+        except JobFailed:
+            raise
+        except Exception as error:
+            reason = _reason(error, job.job_id)
+            may_pass = not isinstance(error, ResprayError) or error.retryable
+            if may_pass and not delivery.final:
+                raise JobFailed(f"job {job.job_id}: {reason}") from error
+            return await self._dead_letters.give_up(job, raw, reason, delivery.attempt)
+
+    async def _work(self, handle: Handle, job: Job, raw: RawMessage, delivery: QueueDelivery) -> JobResult:
         began, attempt = time.monotonic(), delivery.attempt
         slots = min(job.concurrency or self._concurrency, self._concurrency)
         beyond = (
@@ -105,12 +124,12 @@ class JobFlow:
             if attempt > self._attempts
             else None
         )
-        state = await self._flow.begin(job, attempt, delivery.final, slots, beyond)
+        state = await look_at_job(self._storage, job, attempt, delivery.final, slots, beyond)
         if job.callback_url is not None:
             # Under way while the first photos are; no record that owes a callback is written before it.
             state.marked = asyncio.create_task(self._records.mark_owed(job))
         deliveries: list[asyncio.Task[Tracked]] = []
-        deliver_now = self._delivering < MOST_DELIVERING and len(self._leftover) < MOST_LEFTOVER
+        deliver_now = self._delivering < MAX_DELIVERING_JOBS and len(self._leftover) < MAX_LEFTOVER_CALLBACKS
         tracked: dict[int, Tracked] = {}
         troubles: dict[int, ResprayError] = {}
 
@@ -130,7 +149,7 @@ class JobFlow:
             records = [t.record for t in tracked.values()]
             result = _result(job, records, troubles, began)
             if result.dead:
-                await self._dead_letters.record(f"{job.user_id}/{job.job_id}", delivery.message, result.error or "", attempt)
+                await self._dead_letters.record(f"{job.user_id}/{job.job_id}", raw, result.error or "", attempt)
             handle.set_stored(result)
             for done in await asyncio.gather(*deliveries):
                 tracked[done.record.idx] = done
@@ -161,7 +180,7 @@ class JobFlow:
                 async with self._in_flight:
                     with self._metrics.items_in_flight.track_inprogress():
                         try:
-                            result = await self._flow.run(state, item)
+                            result = await self._items.run(state, item)
                         except ResprayError as error:
                             troubles[item.idx] = error
                             done += 1
@@ -210,12 +229,12 @@ class JobFlow:
         self._events.emit("finish", **result.fields())
         return result
 
-    async def _refuse(self, handle: Handle, message: Message, reason: str, attempt: int) -> JobResult:
+    async def _refuse(self, handle: Handle, raw: RawMessage, reason: str, attempt: int) -> JobResult:
         """Done with once its dead letter is written; its sender is told where the message says, in spite of all, who that is."""
-        result = await self._dead_letters.refuse(message, reason, attempt)
+        result = await self._dead_letters.refuse(raw, reason, attempt)
         handle.set_stored(result)
-        event = refusal(message, self._records.redacted(reason), attempt, self._workers_api_url)
-        if event is not None and self._delivering < MOST_DELIVERING:
+        event = refusal(raw, self._records.redacted(reason), attempt, self._workers_api_url)
+        if event is not None and self._delivering < MAX_DELIVERING_JOBS:
             self._delivering += 1
             try:
                 result.callbacks = await self._deliverer.tell_once(event)
@@ -223,6 +242,18 @@ class JobFlow:
                 self._delivering -= 1
         self._events.emit("finish", **result.fields())
         return result
+
+
+def _reason(error: Exception, job_id: str = "") -> str:
+    """Why a job did not come to its end; the log has the traceback of what nobody expected."""
+    if isinstance(error, ResprayError):
+        return str(error)
+    log.error("job %s met an unexpected error", job_id, exc_info=error)
+    return f"an unexpected error in this worker: {error!r:.300}"
+
+
+def _unreadable(error: Exception) -> JobFailed:
+    return JobFailed(f"job (unreadable): {_reason(error)}")
 
 
 def _result(job: Job, records: list[ItemRecord], troubles: Mapping[int, ResprayError], began: float) -> JobResult:

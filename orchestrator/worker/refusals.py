@@ -11,23 +11,20 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from orchestrator.callbacks.client import CallbackEvent, event_id
-from orchestrator.errors import JobError
 from orchestrator.jobs import keys, limits
 from orchestrator.jobs.messages import CallbackUrl, Index
-from orchestrator.jobs.parser import Message, load_message
-from orchestrator.worker.dead_letters import fingerprint
+from orchestrator.jobs.raw_message import RawMessage
 
-MOST_REASON = 2000
-"""Characters of the reason that travel in a callback; the dead letter has all of it."""
+MAX_REASON_CHARACTERS = 2000
+"""How much of the reason travels in a callback; the dead letter has all of it."""
 _URL = TypeAdapter[Any](CallbackUrl)
 _INDEX = TypeAdapter[Any](Index)
 
 
-def refusal(message: Message, reason: str, attempt: int, workers_api_url: str | None) -> CallbackEvent | None:
+def refusal(message: RawMessage, reason: str, attempt: int, workers_api_url: str | None) -> CallbackEvent | None:
     """The event for a refused message, or None where nobody can be told. Whether its address may be called is the client's to decide."""
-    try:
-        fields = load_message(message)
-    except JobError:
+    fields = message.fields
+    if fields is None:
         return None
     named = [name for name in ("job_id", "jobId") if name in fields]
     if len(named) != 1 or not isinstance(job_id := fields[named[0]], str) or keys.id_problem(job_id) is not None:
@@ -39,11 +36,11 @@ def refusal(message: Message, reason: str, attempt: int, workers_api_url: str | 
     if url is None:
         return None
     given = fields.get("idempotency_prefix")
-    prefix = given if isinstance(given, str) and 1 <= len(given) <= limits.ID_CHARACTERS and named == ["job_id"] else job_id
+    prefix = given if isinstance(given, str) and 1 <= len(given) <= limits.MAX_ID_CHARACTERS and named == ["job_id"] else job_id
     idx = _first_index(fields.get("items"))
-    error = f"the job was refused, nothing of it is done: {reason}"[:MOST_REASON]
+    error = f"the job was refused, nothing of it is done: {reason}"[:MAX_REASON_CHARACTERS]
     body = {"idx": idx, "status": "failed", "output_key": None, "preview_key": None, "error": error}
-    return CallbackEvent(url, event_id(prefix, idx, "failed", fingerprint(message)), prefix, idx, body, attempt)
+    return CallbackEvent(url, event_id(prefix, idx, "failed", message.fingerprint), prefix, idx, body, attempt)
 
 
 def _url(value: Any) -> str | None:

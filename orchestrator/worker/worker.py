@@ -1,7 +1,7 @@
 """One worker: starts jobs from whatever intake, keeps count of those under way, and brings them to an end at a shutdown.
 
 `start` returns a handle, so that an intake can acknowledge when everything is recorded (`stored`) and need not wait for receivers that
-are slow or down (`finished`). What happens to a job in between is in `jobs.py`.
+are slow or down (`finished`). What happens to a job in between is in `job_runner.py`.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from collections.abc import Callable
 
 from orchestrator.callbacks.deliverer import Deliverer
 from orchestrator.errors import ResprayError
-from orchestrator.jobs.catalog import Catalog
 from orchestrator.jobs.job_types import Job
-from orchestrator.jobs.parser import Message
+from orchestrator.jobs.name_catalog import Catalog
+from orchestrator.jobs.raw_message import RawMessage, Received
 from orchestrator.records.records import Records
 from orchestrator.storage.threads import AsyncStorage
-from orchestrator.worker.backend import PipelineGate
+from orchestrator.worker.backend import ThrottledBackend
 from orchestrator.worker.handle import HandedBack, Handle, JobResult
-from orchestrator.worker.item_runner import ItemFlow
-from orchestrator.worker.job_runner import Delivery, JobFlow
+from orchestrator.worker.item_runner import ItemRunner
+from orchestrator.worker.job_runner import JobRunner, QueueDelivery
 from respray.observe.events import Events
 from respray.observe.metrics import Metrics
 
@@ -36,7 +36,7 @@ class Worker:
         catalog: Catalog,
         storage: AsyncStorage,
         records: Records,
-        gate: PipelineGate,
+        backend: ThrottledBackend,
         deliverer: Deliverer,
         events: Events,
         metrics: Metrics,
@@ -46,12 +46,13 @@ class Worker:
         attempts: int = 3,
         grace: float = 25.0,
     ) -> None:
-        self.storage, self.gate, self.deliverer, self.name = storage, gate, deliverer, name
+        self.storage, self.backend, self.deliverer, self.name = storage, backend, deliverer, name
         self.concurrency, self.attempts, self.grace = concurrency, attempts, grace
         self._metrics = metrics
-        self._jobs = JobFlow(
+        self._jobs = JobRunner(
             catalog=catalog,
-            flow=ItemFlow(storage, records, gate, deliverer=deliverer, metrics=metrics, worker=name),
+            storage=storage,
+            items=ItemRunner(storage, records, backend, deliverer=deliverer, metrics=metrics, worker=name),
             records=records,
             deliverer=deliverer,
             events=events,
@@ -64,19 +65,24 @@ class Worker:
 
     def start(
         self,
-        message: Message,
+        message: Received | RawMessage,
         attempt: int = 1,
         final: bool | None = None,
         on_progress: Callable[[int, int], None] | None = None,
         job: Job | None = None,
     ) -> Handle:
-        """Begin a job. `attempt` is the queue's delivery count from 1; `final` says that no further one will come (None: by `attempts`).
+        """Begin a job.
 
-        `on_progress(done, total)` is called after every item. `job` is the message where the caller has parsed it already.
+        Args:
+            message: The message, decoded or not.
+            attempt: The queue's count of deliveries, from 1.
+            final: No further delivery will come; None: by the worker's `attempts`.
+            on_progress: Called with (done, total) after every item.
+            job: The message where the caller has parsed it already.
         """
         handle = Handle(on_progress)
         last = attempt >= self.attempts if final is None else final
-        handle.task = asyncio.create_task(self._jobs.run(handle, Delivery(message, attempt, last, job)))
+        handle.task = asyncio.create_task(self._jobs.run(handle, QueueDelivery(message, attempt, last, job)))
         self._handles.add(handle)
         handle.task.add_done_callback(lambda task: self._forget(handle, task))
         return handle

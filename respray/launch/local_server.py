@@ -14,21 +14,21 @@ from orchestrator.errors import PipelineUnavailable
 from orchestrator.settings import Settings
 from respray.launch.chosen_model import find_graphs
 from respray.triton.embedded.server import EmbeddedServer, ServerOptions
-from respray.triton.embedded.watchdog import Keeper
 from respray.triton.errors import ServingError
 from respray.triton.repository.build_repository import build
 from respray.triton.repository.targets import target
+from respray.triton.watchdog import ServerWatchdog
 
 
 @contextlib.asynccontextmanager
 async def local_server(settings: Settings) -> AsyncIterator[str]:
     """The embedded server over the demo model (or MODEL_NAME), for as long as a worker lives. Yields its gRPC address `host:port`."""
     server = await asyncio.to_thread(start_embedded, settings)
-    keeper = Keeper(server)
+    watchdog = ServerWatchdog(server)
     try:
         yield server.grpc_url
     finally:
-        await asyncio.to_thread(keeper.stop)
+        await asyncio.to_thread(watchdog.stop)
 
 
 def start_embedded(settings: Settings, options: ServerOptions | None = None) -> EmbeddedServer:

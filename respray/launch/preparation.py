@@ -34,7 +34,7 @@ def prepare_graphs(environment: Mapping[str, str], chosen: Target) -> tuple[Mode
 
     `graphs` holds them in one form of attention, `graphs-ort` or `graphs-explicit` in the other one where a second target came later.
     """
-    _step(["respray", "weights", "fetch"], "the model's weights could not be fetched")
+    run_step(["respray", "weights", "fetch"], "the model's weights could not be fetched")
     preset = choose_preset(chosen_model(load_settings(environment)))  # the one that the step above has fetched
     folder = weights.model_folder(preset, models_root(environment))
     command = [sys.executable, "-m", "respray.segmentation.export", "--checkpoint", str(folder / weights.CHECKPOINT)]
@@ -44,7 +44,7 @@ def prepare_graphs(environment: Mapping[str, str], chosen: Target) -> tuple[Mode
         with VolumeLock(folder / ".export.lock"):
             graphs, there = _find_graphs(folder, chosen.attention)
             if not there:
-                _step([*command, "--out", str(graphs)], f"{preset.name} could not be exported")
+                run_step([*command, "--out", str(graphs)], f"{preset.name} could not be exported")
         return preset, graphs
     # In the other form, which costs memory or is refused: building the repository says which.
     return preset, graphs if there else folder / weights.GRAPHS
@@ -90,10 +90,10 @@ def prepare_engines(repository: Path, preset: ModelPreset, graphs: Path, gpu: Gp
         precision=preset.precision,
     )
     with VolumeLock(folder / ".lock"):
-        _step(["sh", str(repository / ENGINE_SCRIPT)], "TensorRT engines could not be built", ENGINE_CACHE=str(folder))
+        run_step(["sh", str(repository / ENGINE_SCRIPT)], "TensorRT engines could not be built", ENGINE_CACHE=str(folder))
 
 
-def _step(command: list[str], failure: str, **extra: str) -> None:
+def run_step(command: list[str], failure: str, **extra: str) -> None:
     # A signal within Popen would leave behind a process that nobody knows of. Blocking signals would not do: the heartbeat of a volume's
     # lock is a thread, and takes them.
     held: list[int] = []

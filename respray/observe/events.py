@@ -1,4 +1,4 @@
-"""The event stream on stdout: one JSON object a line and nothing else (contract, section 4).
+"""The event stream on stdout: one JSON object a line and nothing else (docs/reference/contract.md).
 
 Libraries print too (the Runpod SDK does at import). `claim_stdout` therefore keeps the real stdout for events and points
 file descriptor 1 at stderr, so that a stray `print`, even from C code, becomes a log line instead of a broken event stream.
@@ -10,10 +10,11 @@ import json
 import logging
 import os
 import sys
-import threading
 from collections.abc import Callable
-from typing import Any, Literal, TextIO
+from typing import Any, Literal
 
+from respray.observe.escaping import json_safe
+from respray.observe.output import LineWriter
 from respray.observe.redaction import Redactor
 
 log = logging.getLogger(__name__)
@@ -21,47 +22,31 @@ log = logging.getLogger(__name__)
 WorkerStatus = Literal["initializing", "loading", "ready", "cleaning_up"]
 
 
-def claim_stdout() -> TextIO:
-    """Return a line-buffered stream on the real stdout and send everything else that is written to stdout to stderr."""
+def claim_stdout() -> LineWriter:
+    """Take the real stdout for events, and send everything else that is written to stdout to stderr."""
     sys.stdout.flush()
-    # Half a surrogate pair, out of a hostile message, has no UTF-8: its escape is JSON as well, and an error here would end the stream.
-    stream = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="backslashreplace", buffering=1)
+    writer = LineWriter(os.dup(1), lambda reason: log.error("events are lost: %s", reason))
     os.dup2(2, 1)
-    return stream
+    return writer
 
 
 class Events:
-    """Writes events; safe to use from several threads. A reader that went away (closed pipe) or a full disk never stops the work."""
+    """Writes events; safe to use from several threads. A reader that is slow or went away, or a full disk, never stops the work."""
 
     def __init__(
-        self, stream: TextIO | None, redactor: Redactor | None = None, listener: Callable[[dict[str, Any]], None] | None = None
+        self, writer: LineWriter | None, redactor: Redactor | None = None, listener: Callable[[dict[str, Any]], None] | None = None
     ) -> None:
-        self._stream = stream
+        self._writer = writer
         self._redactor = redactor or Redactor()
         self._listener = listener
-        self._lock = threading.Lock()
-        self._losing = False
 
     def emit(self, event: str, **fields: Any) -> None:
         """Write one event. Values must be JSON-serialisable; secrets in them are masked."""
         record = self._redactor.value({"event": event, **fields})
         if self._listener is not None:
             self._listener(record)
-        if self._stream is None:
-            return
-        line = json.dumps(record, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str)
-        with self._lock:
-            try:
-                self._stream.write(line + "\n")
-                self._stream.flush()
-                self._losing = False
-            except (BrokenPipeError, ValueError):
-                self._stream = None
-            except OSError as error:
-                if not self._losing:
-                    log.error("events are lost, they cannot be written to stdout: %s", error)
-                # Said once and tried again with the next event: a disk that is full now may have room later.
-                self._losing = True
+        if self._writer is not None:
+            self._writer.write(json_safe(json.dumps(record, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str)))
 
     def connection(self, status: str) -> None:
         """The worker's connection to its surroundings changed (`connected`, `disconnected`)."""

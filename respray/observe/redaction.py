@@ -1,7 +1,8 @@
 """Keeps secrets out of everything that leaves the process: logs, events, errors, manifests.
 
-Two nets: every secret of the settings is replaced wherever it appears, and so are values that look like credentials in places where
-they usually stand (URL user info, bearer tokens, presigned query strings), since libraries put foreign URLs into their messages.
+Two nets. Every secret of the settings is replaced wherever it appears. In sentences (logs, errors), which libraries write too, so is what
+stands where credentials stand: a URL's user info, a signed link's query, an Authorization header. Data (keys, ids, names) is not judged by
+its looks: "basic kitchen" is a file, and `hf_...` may be somebody's user id.
 """
 
 from __future__ import annotations
@@ -12,41 +13,53 @@ from typing import Any
 from urllib.parse import quote
 
 MASK = "***"
-_SHORTEST = 6  # shorter values are no secrets, and masking them would blank out ordinary words and parts of keys
-_PATTERNS = (
-    (re.compile(r"(?P<keep>://)[^/\s@\"']{1,512}@"), r"\g<keep>" + MASK + "@"),
-    (re.compile(r"(?P<keep>\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{4,}", re.I), r"\g<keep>" + MASK),
-    (
-        re.compile(r"(?P<keep>[?&](?:X-Amz-(?:Signature|Credential|Security-Token)|AWSAccessKeyId|Signature|token|sig)=)[^&\s\"']+", re.I),
-        r"\g<keep>" + MASK,
-    ),
-    (re.compile(r"\bwhsec_[A-Za-z0-9+/=_-]{8,}"), MASK),
-    (re.compile(r"\bhf_[A-Za-z0-9]{16,}"), MASK),
+MIN_SECRET = 6
+"""Characters; shorter values are no secrets, and masking them would blank out ordinary words and parts of keys."""
+SENTENCES = frozenset({"error", "message", "reason", "warnings"})
+"""Fields of events and records that hold sentences."""
+_QUERY = r"X-Amz-(?:Signature|Credential|Security-Token)|X-Goog-(?:Signature|Credential)|AWSAccessKeyId|Signature|token|sig"
+_IN_URLS = (
+    (re.compile(r"(?P<keep>://)[^/\s@\"']{1,512}@"), rf"\g<keep>{MASK}@"),
+    (re.compile(rf"(?P<keep>[?&](?:{_QUERY})=)[^&\s\"']+", re.I), rf"\g<keep>{MASK}"),
 )
+_IN_HEADERS = (re.compile(r"(?P<keep>authorization\W{1,4}(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{4,}", re.I), rf"\g<keep>{MASK}")
+_URL = re.compile(r"[a-z][a-z0-9+.-]{1,20}://", re.I)
 
 
 class Redactor:
     """Replaces secrets in text and in JSON-like values."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        forms = {form for secret in secrets if len(secret) >= _SHORTEST for form in (secret, quote(secret, safe=""), quote(secret))}
+        forms = {form for secret in secrets if len(secret) >= MIN_SECRET for form in (secret, quote(secret, safe=""), quote(secret))}
         # Longest first, so that a secret that contains another is not left half visible.
         self._secrets = sorted(forms, key=len, reverse=True)
 
     def text(self, value: str) -> str:
-        """The text with every known or likely secret replaced by `***`."""
-        for secret in self._secrets:
-            value = value.replace(secret, MASK)
-        for pattern, replacement in _PATTERNS:
+        """A sentence with every known secret, and what stands in a secret's place, replaced by `***`."""
+        value = self._known(value)
+        for pattern, replacement in (*_IN_URLS, _IN_HEADERS):
             value = pattern.sub(replacement, value)
         return value
 
-    def value(self, value: Any) -> Any:
-        """The same for strings anywhere inside dicts and lists."""
+    def value(self, value: Any, field: str = "") -> Any:
+        """JSON-like data with secrets replaced: known ones anywhere, others in URLs and in the fields that hold sentences."""
         if isinstance(value, str):
-            return self.text(value)
+            if field in SENTENCES:
+                return self.text(value)
+            return self._url(value) if _URL.match(value) else self._known(value)
         if isinstance(value, dict):
-            return {key: self.value(item) for key, item in value.items()}
+            return {self._known(key) if isinstance(key, str) else key: self.value(item, str(key)) for key, item in value.items()}
         if isinstance(value, list | tuple):
-            return [self.value(item) for item in value]
+            return [self.value(item, field) for item in value]
+        return value
+
+    def _known(self, value: str) -> str:
+        for secret in self._secrets:
+            value = value.replace(secret, MASK)
+        return value
+
+    def _url(self, value: str) -> str:
+        value = self._known(value)
+        for pattern, replacement in _IN_URLS:
+            value = pattern.sub(replacement, value)
         return value

@@ -8,16 +8,13 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
+from respray.contract import tensors
 from respray.segmentation.accelerator import cuda_problem
 from respray.segmentation.errors import TensorError
-from respray.segmentation.prepare import to_square
-from respray.segmentation.select import ConceptMasks, select_concept
 from respray.segmentation.spec import GraphName, ModelSpec, load_spec
 from respray.segmentation.tokenizer import PromptTokenizer
 
 _log = logging.getLogger(__name__)
-FEATURES = ("features_high", "features_mid", "features_low")
-DECODED = ("masks", "scores", "boxes", "presence", "region")
 
 
 @dataclass(frozen=True)
@@ -34,12 +31,6 @@ class Decoded:
     boxes: np.ndarray
     presence: np.ndarray
     region: np.ndarray
-
-    def concept(self, photo: int, concept: int, threshold: float) -> ConceptMasks:
-        """One concept of one photo, its instances above `threshold`."""
-        at = (photo, concept)
-        presence = float(self.presence[at])
-        return select_concept(self.region[at], self.masks[at], self.scores[at], self.boxes[at], presence=presence, threshold=threshold)
 
 
 def providers(device: int | None) -> list[str | tuple[str, dict[str, str]]]:
@@ -80,19 +71,19 @@ class GraphRunner:
         self.inputs = {node.name: node for node in self.session.get_inputs()}
         self.outputs = [node.name for node in self.session.get_outputs()]
 
-    def __call__(self, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def __call__(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run the graph.
 
         Raises:
             TensorError: a missing, unknown or ill-fitting input, with what would fit.
         """
-        unknown = sorted(set(tensors) ^ set(self.inputs))
+        unknown = sorted(set(arrays) ^ set(self.inputs))
         if unknown:
-            raise TensorError(f"inputs given: {sorted(tensors)}; the graph takes {sorted(self.inputs)}")
+            raise TensorError(f"inputs given: {sorted(arrays)}; the graph takes {sorted(self.inputs)}")
         try:
-            values = self.session.run(self.outputs, tensors)
+            values = self.session.run(self.outputs, arrays)
         except onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument as error:
-            given = {name: f"{value.dtype} {list(value.shape)}" for name, value in tensors.items()}
+            given = {name: f"{value.dtype} {list(value.shape)}" for name, value in arrays.items()}
             takes = {name: f"{node.type} {node.shape}" for name, node in self.inputs.items()}
             raise TensorError(f"inputs given: {given}; the graph takes {takes}") from error
         return dict(zip(self.outputs, values, strict=True))
@@ -113,21 +104,14 @@ class Segmenter:
 
     def encode_images(self, squares: np.ndarray) -> dict[str, np.ndarray]:
         """uint8 [B, S, S, 3] to the feature maps by name."""
-        return self.image_encoder({"image": squares})
+        return self.image_encoder({tensors.IMAGE: squares})
 
     def encode_prompts(self, prompts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """N prompts to `text_features` float32 [N, T, D] and `text_mask` int32 [N, T]."""
         ids, mask = self.tokenizer(prompts)
-        return self.text_encoder({"input_ids": ids, "attention_mask": mask})["text_features"], mask
+        return self.text_encoder({tensors.INPUT_IDS: ids, tensors.ATTENTION_MASK: mask})[tensors.TEXT_FEATURES], mask
 
     def decode(self, features: dict[str, np.ndarray], text_features: np.ndarray, text_mask: np.ndarray) -> Decoded:
         """Feature maps of B photos, text [B, N, T, D] and mask [B, N, T] to the decoder's outputs."""
-        outputs = self.concept_decoder({**features, "text_features": text_features, "text_mask": text_mask})
-        return Decoded(**{name: outputs[name] for name in DECODED})
-
-    def segment(self, photo: np.ndarray, prompts: Sequence[str], threshold: float = 0.5) -> list[ConceptMasks]:
-        """Segment a photo (uint8 [H, W, 3] sRGB) by every prompt; instances above `threshold`, by default a job's."""
-        features = self.encode_images(to_square(photo, self.spec.image_size)[None])
-        text_features, text_mask = self.encode_prompts(prompts)
-        decoded = self.decode(features, text_features[None], text_mask[None])
-        return [decoded.concept(0, index, threshold) for index in range(len(prompts))]
+        outputs = self.concept_decoder({**features, tensors.TEXT_FEATURES: text_features, tensors.TEXT_MASK: text_mask})
+        return Decoded(**{name: outputs[name] for name in tensors.SEGMENTS})

@@ -20,14 +20,15 @@ from tritonclient.grpc import InferInput, InferRequestedOutput
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
+from respray.contract import tensors
 from respray.contract.report import PhotoReport
 from respray.contract.request import PhotoRequest
+from respray.observe.tracing import request_headers
 from respray.triton.errors import PhotoError, ServerUnavailable, ServingError
 from respray.triton.packing import from_bytes, pack, unpack
 from respray.triton.statistics import ModelStatistics, parse
 
 MODEL = "pipeline_bls"
-OUTPUTS = ("files", "file_sizes", "report")
 READY_SECONDS = 5.0
 # Codes after which the same request may succeed, on this server or another one.
 TRANSIENT = {"StatusCode.UNAVAILABLE", "StatusCode.DEADLINE_EXCEEDED", "StatusCode.RESOURCE_EXHAUSTED", "StatusCode.CANCELLED"}
@@ -69,26 +70,31 @@ class PipelineClient:
         ServingError when it failed otherwise. Cancelling the task cancels the request on the server at its next stage.
         """
         data, sizes = pack(attachments)
-        tensors: dict[str, npt.NDArray[np.uint8] | npt.NDArray[np.int64]] = {
+        arrays: dict[str, npt.NDArray[np.uint8] | npt.NDArray[np.int64]] = {
             # An empty tensor is refused by Triton with words about byte sizes; one zero byte is refused by the decoder in words for users.
-            "photo": from_bytes(photo or b"\0"),
-            "request": from_bytes(request.model_dump_json().encode()),
-            "attachments": data,
-            "attachment_sizes": sizes,
+            tensors.PHOTO: from_bytes(photo or b"\0"),
+            tensors.REQUEST: from_bytes(request.model_dump_json().encode()),
+            tensors.ATTACHMENTS: data,
+            tensors.ATTACHMENT_SIZES: sizes,
         }
         inputs = []
-        for name, array in tensors.items():
+        for name, array in arrays.items():
             tensor = InferInput(name, list(array.shape), np_to_triton_dtype(array.dtype))
             tensor.set_data_from_numpy(array)
             inputs.append(tensor)
         seconds = self.deadline if deadline is None else deadline
         try:
             answer = await self._client.infer(
-                MODEL, inputs, outputs=[InferRequestedOutput(name) for name in OUTPUTS], request_id=tag, client_timeout=seconds
+                MODEL,
+                inputs,
+                outputs=[InferRequestedOutput(name) for name in tensors.RESULTS],
+                request_id=tag,
+                headers=request_headers(),
+                client_timeout=seconds,
             )
         except InferenceServerException as error:
             raise self._translate(error, seconds) from error
-        files, file_sizes, report = (answer.as_numpy(name) for name in OUTPUTS)
+        files, file_sizes, report = (answer.as_numpy(name) for name in tensors.RESULTS)
         assert files is not None and file_sizes is not None and report is not None
         return PhotoResult(unpack(files, file_sizes.astype(np.int64)), PhotoReport.model_validate_json(report.tobytes()))
 

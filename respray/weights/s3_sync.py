@@ -1,11 +1,14 @@
-"""Bring a model folder from a private S3 bucket to the volume: parallel, resumable, verified, and visible only when whole."""
+"""Bring a model folder from a private S3 bucket to the volume: parallel, resumable, verified, and visible only when whole.
+
+Ranges are read here and not by boto3's transfer manager on purpose: that one begins every object at its first byte again (it takes no
+`Range`), and a pod that is killed at 3 of 3.4 GB has to go on where it stopped.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
@@ -17,6 +20,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from respray.weights.errors import WeightsError
 from respray.weights.manifest import MANIFEST, PARTIAL_SUFFIX, FileEntry, Manifest, check_relative, sha256_of
@@ -147,20 +151,27 @@ class Sync:
     def _part(self, download: _Download, part: int) -> None:
         """Read one range into its place. A broken transfer is tried again; a changed object is an error (If-Match)."""
         start, end = download.range_of(part)
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
+        for attempt in self._retrying(f"{download.remote.key}, bytes {start} to {end}"):
+            with attempt:
                 answer = self._client.get_object(
                     Bucket=self._source.bucket, Key=download.remote.key, Range=f"bytes={start}-{end - 1}", IfMatch=download.remote.etag
                 )
                 download.write(part, answer["Body"].iter_chunks(_READ))
-                return
-            except ClientError:
-                raise
-            except (BotoCoreError, OSError) as error:
-                if attempt == _ATTEMPTS:
-                    raise
-                log.warning("%s, bytes %d to %d: %s; trying again", download.remote.key, start, end, error)
-                time.sleep(0.2 * 2**attempt)
+
+    def _retrying(self, what: str) -> Retrying:
+        """Attempts after a broken transfer, 0.4 s apart and then twice as long each time; an answer of the server is no broken transfer."""
+
+        def tell(state: RetryCallState) -> None:
+            assert state.outcome is not None
+            log.warning("%s: %s; trying again", what, state.outcome.exception())
+
+        return Retrying(
+            retry=retry_if_exception_type((BotoCoreError, OSError)),
+            stop=stop_after_attempt(_ATTEMPTS),
+            wait=wait_exponential(multiplier=0.4),
+            before_sleep=tell,
+            reraise=True,
+        )
 
     def _finish(self, download: _Download) -> None:
         """Verify and publish; what arrived damaged is fetched once more as a whole before it is an error."""

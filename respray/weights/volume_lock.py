@@ -11,6 +11,7 @@ import os
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -25,8 +26,19 @@ class VolumeLock:
     looked), so that pods whose clocks differ do not rob each other.
     """
 
-    def __init__(self, path: Path, wait: float = 3600.0, stale_after: float = 60.0, beat: float = 5.0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        wait: float = 3600.0,
+        stale_after: float = 60.0,
+        beat: float = 5.0,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Nothing is locked yet. Times in seconds; `clock` only goes forward, and waiting sleeps by `sleep`."""
         self._path = path
+        self._clock, self._sleep = clock, sleep
         self._wait = wait
         self._stale_after = stale_after
         self._beat = beat
@@ -37,11 +49,11 @@ class VolumeLock:
     def __enter__(self) -> VolumeLock:
         """Take the lock, or raise VolumeLockError that says who holds it."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        started = time.monotonic()
+        started = self._clock()
         seen, seen_at = "", started
         while not self._create():
             state = self._state()
-            now = time.monotonic()
+            now = self._clock()
             if state != seen:
                 seen, seen_at = state, now
             elif state and now - seen_at > self._stale_after:
@@ -50,7 +62,7 @@ class VolumeLock:
             if now - started > self._wait:
                 holder = state.rsplit(" ", 2)[0] or "another worker"
                 raise VolumeLockError(f"{self._path} was held by {holder} for {self._wait:.0f} s; delete the file if that worker is gone")
-            time.sleep(min(0.2, self._beat))
+            self._sleep(min(0.2, self._beat))
         self._thread = threading.Thread(target=self._keep_beating, name="volume-lock", daemon=True)
         self._thread.start()
         return self

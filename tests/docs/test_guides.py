@@ -14,7 +14,10 @@ from pathlib import Path
 
 import pytest
 import redis
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2 as pb
 
+from respray.segmentation.spec import GRAPH_NAMES
 from tests.orchestrator.support import palette_job, put_photos
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,9 +28,8 @@ _BLOCK = re.compile(r'^```(\w+) title="([^"]+)"\n(.*?)^```$', re.MULTILINE | re.
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A copy of what a guide may change."""
-    for name in ("editing", "imaging", "orchestrator", "segmentation", "serving", "operations"):
+    for name in ("orchestrator", "respray"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "respray/weights/model_presets.yaml", tmp_path)
     return tmp_path
 
 
@@ -58,7 +60,7 @@ def _python(project: Path, script: str, *arguments: str) -> str:
 _PARSE = """
 import sys, json
 from pathlib import Path
-from orchestrator.jobs.catalog import load_catalog
+from orchestrator.jobs.name_catalog import load_catalog
 from orchestrator.jobs.parser import parse_job
 palette = Path(sys.argv[2]) if len(sys.argv) > 2 else None
 job = parse_job(Path(sys.argv[1]).read_bytes(), load_catalog(palette), None)
@@ -74,7 +76,7 @@ def test_preset(project: Path) -> None:
     assert request["protect"] == ["Plant"]
     listed = _python(project, "from orchestrator.cli.app import build_app; build_app()(['presets'], standalone_mode=False)")
     assert "garden: Gardens and terraces" in listed
-    broken = project / "editing" / "presets" / "garden.yaml"
+    broken = project / "respray" / "catalog" / "presets" / "garden.yaml"
     broken.write_text(broken.read_text().replace("prompts: [fence]", "prompt: [fence]"))
     done = subprocess.run([sys.executable, "-c", _PARSE, "job.json"], cwd=project, capture_output=True, text=True, check=False)
     assert done.returncode != 0 and "garden.yaml" in done.stderr and "Fence" in done.stderr
@@ -99,7 +101,7 @@ from PIL import Image
 from respray.editing.apply import edit_photo
 from respray.contract.request import PhotoRequest
 from respray.editing.mask.select import Segments
-from orchestrator.jobs.catalog import load_catalog
+from orchestrator.jobs.name_catalog import load_catalog
 from orchestrator.jobs.parser import parse_job
 message = {"job_id": "f1", "user_id": "u", "concepts": {"wall": {"action": "fade", "value": 0.5}},
     "items": [{"idx": 0, "input_key": "inputs/u/f1/0.png", "output_key": "outputs/u/f1/0.png", "mask_keys": {"wall": "inputs/u/f1/m.png"}}]}
@@ -123,6 +125,25 @@ def test_rule(project: Path) -> None:
     result = json.loads(_python(project, _FADE))
     assert result["rule"] == "fade" and result["outside"] == [80, 80, 80]
     assert result["right"][0] > 150 and all(abs(a - b) <= 2 for a, b in zip(result["inside"], result["right"], strict=True)), result
+
+
+_COMMAND = "from orchestrator.cli.app import main; main()"
+
+
+def test_target(project: Path) -> None:
+    """The new target's repository is for a CPU with Triton's own backend; the command's errors name it; the others are as before."""
+    _follow("target.md", project)
+    folder = Path(_python(project, _COMMAND, "build", "--target", "onnxruntime_cpu", "--out", "build/cpu").strip())
+    for name in GRAPH_NAMES:
+        config = text_format.Parse((project / folder / name / "config.pbtxt").read_text(), pb.ModelConfig())
+        assert config.backend == "onnxruntime" and config.instance_group[0].kind == pb.ModelInstanceGroup.KIND_CPU
+    assert json.loads((project / folder / "respray-build.json").read_text())["gpu_pool"] == 0
+    command = [sys.executable, "-c", _COMMAND, "build", "--target", "tpu", "--out", "build/tpu"]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    assert done.returncode != 0 and "onnxruntime_cpu" in done.stderr
+    _python(project, _COMMAND, "build", "--target", "onnxruntime", "--out", "build/gpu")
+    gpu = text_format.Parse((project / "build/gpu/sam3_image_encoder/config.pbtxt").read_text(), pb.ModelConfig())
+    assert gpu.instance_group[0].kind == pb.ModelInstanceGroup.KIND_GPU
 
 
 @pytest.fixture

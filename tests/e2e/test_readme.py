@@ -15,7 +15,7 @@ README = (PROJECT / "README.md").read_text(encoding="utf-8")
 def test_the_job_by_hand_runs_as_written(tmp_path: Path, triton_url: str) -> None:
     section = README.split("## A job by hand")[1].split("## ")[0]
     (commands,) = re.findall(r"```bash\n(.*?)```", section, re.DOTALL)
-    (tmp_path / "demo").symlink_to(PROJECT / "demo")
+    (tmp_path / "respray").symlink_to(PROJECT / "respray")
     (tmp_path / ".venv").mkdir()
     (tmp_path / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
     done = subprocess.run(
@@ -35,6 +35,16 @@ def test_it_opens_with_the_two_commands() -> None:
     first = re.search(r"```bash\n(.*?)```", README, re.DOTALL)
     assert first is not None and README.index(first.group(0)) < 200
     assert [line.split("#")[0].strip() for line in first.group(1).splitlines()] == ["make demo", "make test"]
+
+
+def test_it_is_read_in_five_minutes() -> None:
+    assert len(README.splitlines()) <= 150
+
+
+def test_every_folder_it_names_exists() -> None:
+    section = README.split("## Where things are")[1]
+    names = re.findall(r"`([\w./]+/[\w./]*)`", section)
+    assert len(names) > 15 and [name for name in names if not (PROJECT / name).exists()] == []
 
 
 def test_every_file_it_links_to_exists() -> None:

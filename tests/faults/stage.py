@@ -241,7 +241,7 @@ class Stage:
     def _run_references(self, seeds: list[int]) -> dict[int, np.ndarray[Any, Any]]:
         import asyncio
 
-        from orchestrator.jobs.catalog import load_catalog
+        from orchestrator.jobs.name_catalog import load_catalog
         from orchestrator.jobs.parser import parse_job
         from respray.triton.client import PipelineClient
 

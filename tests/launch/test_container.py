@@ -13,13 +13,16 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
-from respray.launch import container, preparation
+from respray.launch import preparation, triton_process
+from respray.launch.container import Supervisor
+from respray.launch.triton_process import Ports, TritonProcess, triton_command
 from respray.triton.embedded import server_files
-from respray.triton.embedded import watchdog as keeper
 from respray.triton.repository.build_repository import build, needed_pool
 from respray.triton.repository.targets import target as target_of
+from respray.triton.watchdog import MAX_RESTARTS
 
 pytestmark = pytest.mark.server
 WORKER = """
@@ -117,8 +120,8 @@ def test_triton_then_the_worker_and_on_sigterm_the_worker_first(surroundings: di
 
 def _triton(supervisor: int) -> int:
     """Process id of the tritonserver that a supervisor runs, 0 where it runs none."""
-    children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
-    return next((int(child) for child in children if Path(f"/proc/{child}/comm").read_text().strip() == "tritonserver"), 0)
+    children = psutil.Process(supervisor).children()
+    return next((child.pid for child in children if child.name() == "tritonserver"), 0)
 
 
 def _wait_until(condition: Callable[[], bool], seconds: float) -> None:
@@ -139,7 +142,7 @@ def test_a_triton_that_dies_is_started_again_under_the_worker(surroundings: dict
         first = _triton(running.pid)
         os.kill(first, signal.SIGKILL)
         _wait_until(lambda: _triton(running.pid) not in (0, first), 30)
-        _wait_until(lambda: container.ready(int(surroundings["TRITON_HTTP_PORT"])), 60)
+        _wait_until(lambda: triton_process.ready(int(surroundings["TRITON_HTTP_PORT"])), 60)
         running.send_signal(signal.SIGTERM)
         output, _ = running.communicate(timeout=60)
         log.seek(0)
@@ -147,19 +150,20 @@ def test_a_triton_that_dies_is_started_again_under_the_worker(surroundings: dict
     assert json.loads(output) == {"drained": True}  # the worker lived on and edits again
     assert running.returncode == 0
     assert "Triton ended by itself (status -9); starting it again" in told
-    assert not list(Path("/dev/shm").glob(f"{container.TRITON_SEGMENTS}*"))
+    assert not list(Path("/dev/shm").glob(f"{triton_process.TRITON_SEGMENTS}*"))
 
 
 @pytest.fixture
-def supervisor() -> Iterator[container.Supervisor]:
-    """One in this process, whose own signal handlers come back afterwards."""
+def supervise() -> Iterator[Callable[[list[str], Ports], Supervisor]]:
+    """Make one in this process, whose own signal handlers come back afterwards."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    yield container.Supervisor(container.Ports(*free_ports(3)))
+    yield lambda command, ports: Supervisor(TritonProcess(command, ports, start_timeout=20.0))
     for number, handler in before.items():
         signal.signal(number, handler)
 
 
-def test_a_triton_that_keeps_dying_ends_the_container(supervisor: container.Supervisor, tmp_path: Path) -> None:
+def test_a_triton_that_keeps_dying_ends_the_container(supervise: Callable[[list[str], Ports], Supervisor], tmp_path: Path) -> None:
+    ports = Ports(*free_ports(3))
     starts = tmp_path / "starts"
     # Ready at once, by a web server of its own, and dead a moment later.
     script(
@@ -168,13 +172,13 @@ def test_a_triton_that_keeps_dying_ends_the_container(supervisor: container.Supe
 import http.server, threading, time
 open({str(starts)!r}, "a").write("x")
 handler = type("H", (http.server.BaseHTTPRequestHandler,), {{"do_GET": lambda self: (self.send_response(200), self.end_headers())}})
-threading.Thread(target=http.server.HTTPServer(("127.0.0.1", {supervisor.ports.http}), handler).serve_forever, daemon=True).start()
+threading.Thread(target=http.server.HTTPServer(("127.0.0.1", {ports.http}), handler).serve_forever, daemon=True).start()
 time.sleep(1.0)
 raise SystemExit(6)
 """,
     )
-    assert supervisor.run([str(tmp_path / "tritonserver")], None, 20.0) == 1
-    assert len(starts.read_text()) == 1 + keeper.LIMIT
+    assert supervise([str(tmp_path / "tritonserver")], ports).run(None) == 1
+    assert len(starts.read_text()) == 1 + MAX_RESTARTS
 
 
 def test_a_signal_before_triton_ends_the_step_and_all_that_it_started(surroundings: dict[str, str], tmp_path: Path) -> None:
@@ -197,7 +201,7 @@ INTERRUPTED = """
 import os, signal, subprocess, sys
 from pathlib import Path
 from respray.weights.volume_lock import VolumeLock
-from serving import container, preparation
+from respray.launch import container, preparation
 class Popen(subprocess.Popen):
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
@@ -207,9 +211,9 @@ class Popen(subprocess.Popen):
             pass
 subprocess.Popen = Popen
 for number in preparation.ENDING:
-    signal.signal(number, container._leave)
+    signal.signal(number, container.exit_on_signal)
 with VolumeLock(Path(sys.argv[1])):
-    preparation._step(["sleep", "600"], "")
+    preparation.run_step(["sleep", "600"], "")
 """
 
 
@@ -224,15 +228,13 @@ def test_a_signal_within_the_start_of_a_step_ends_it(tmp_path: Path) -> None:
 
 def _lives(pid: int) -> bool:
     """Whether the process is there and no zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
-def test_a_signal_in_the_moment_of_tritons_start_is_not_lost(supervisor: container.Supervisor) -> None:
-    supervisor._stop(signal.SIGTERM, None)
-    assert supervisor.run(["sleep", "600"], None, 20.0) == 0
+def test_a_signal_in_the_moment_of_tritons_start_is_not_lost(supervise: Callable[[list[str], Ports], Supervisor]) -> None:
+    supervisor = supervise(["sleep", "600"], Ports(*free_ports(3)))
+    signal.raise_signal(signal.SIGTERM)
+    assert supervisor.run(None) == 0
 
 
 def test_a_step_that_fails_ends_the_container_with_its_reason(surroundings: dict[str, str]) -> None:
@@ -306,23 +308,23 @@ def test_engines_are_built_once_per_gpu_and_tensorrt_version(surroundings: dict[
 
 
 def test_work_listens_on_loopback_and_restricts_all_but_inference_and_health() -> None:
-    flags = dict(flag.removeprefix("--").split("=", 1) for flag in container.triton_command(Path("/r"), "work", {}, plans=False)[2:])
+    flags = dict(flag.removeprefix("--").split("=", 1) for flag in triton_command(Path("/r"), "work", {}, plans=False)[2:])
     assert flags["grpc-address"] == flags["http-address"] == flags["metrics-address"] == "127.0.0.1"
     restricted = flags["grpc-restricted-protocol"].split(":")[0].split(",")
     assert {"metadata", "statistics", "model-config", "shared-memory", "model-repository", "trace", "logging"} == set(restricted)
     assert flags["model-control-mode"] == "none"
-    other = container.triton_command(Path("/r"), "work", {}, plans=False)
+    other = triton_command(Path("/r"), "work", {}, plans=False)
     assert flags["http-restricted-api"] not in " ".join(other)  # another start, another key
 
 
 def test_every_gpu_gets_memory_for_what_passes_between_models(demo_graphs: Path, tmp_path: Path) -> None:
     repository = build(demo_graphs, target_of("onnxruntime", gpus=2), tmp_path / "repository")
-    command = container.triton_command(repository, "work", {}, plans=False, devices=2)
+    command = triton_command(repository, "work", {}, plans=False, devices=2)
     pool = needed_pool(repository)
     assert [flag for flag in command if "cuda-memory-pool" in flag] == [f"--cuda-memory-pool-byte-size={gpu}:{pool}" for gpu in (0, 1)]
     assert f"--pinned-memory-pool-byte-size={max(256 << 20, 2 * pool)}" in command
     embedded = build(demo_graphs, target_of("embedded"), tmp_path / "embedded")
-    assert not [flag for flag in container.triton_command(embedded, "work", {}, plans=False, devices=2) if "-pool-" in flag]
+    assert not [flag for flag in triton_command(embedded, "work", {}, plans=False, devices=2) if "-pool-" in flag]
 
 
 def test_each_target_gets_graphs_with_its_own_attention(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -332,7 +334,7 @@ def test_each_target_gets_graphs_with_its_own_attention(tmp_path: Path, monkeypa
 
     def step(command: list[str], failure: str) -> None:
         if "--out" in command:
-            given = dict(zip(command[2::2], command[3::2], strict=True))
+            given = dict(zip(command[3::2], command[4::2], strict=True))
             commands.append((given["--attention"], given["--precision"], Path(given["--out"]).name))
             Path(given["--out"]).mkdir()
             (Path(given["--out"]) / "spec.json").write_text(json.dumps({"attention": given["--attention"]}))
@@ -340,7 +342,7 @@ def test_each_target_gets_graphs_with_its_own_attention(tmp_path: Path, monkeypa
     def graphs(name: str) -> str:
         return preparation.prepare_graphs({"MODEL_PATH": str(tmp_path)}, target_of(name))[1].name
 
-    monkeypatch.setattr(preparation, "_step", step)
+    monkeypatch.setattr(preparation, "run_step", step)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
     assert [graphs(name) for name in ("onnxruntime", "onnxruntime", "tensorrt", "tensorrt", "onnxruntime")] == [
         *("graphs", "graphs", "graphs-explicit", "graphs-explicit", "graphs")

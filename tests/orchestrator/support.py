@@ -10,9 +10,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
 from PIL import Image
 
-from orchestrator.callbacks.client import Schedule
+from orchestrator.callbacks.address_policy import AddressPolicy
+from orchestrator.callbacks.client import CallbackClient, Schedule
 from orchestrator.errors import OutOfMemory, PhotoRefused, PipelineUnavailable
 from orchestrator.service.assembly import Parts, callback_client, make_worker
 from orchestrator.settings import Settings
@@ -47,7 +49,7 @@ class TinyPipeline:
         self.is_ready = True
 
     async def infer(self, photo: bytes, request: PhotoRequest, attachments: Sequence[bytes]) -> tuple[PhotoReport, list[bytes]]:
-        """As `orchestrator.worker.backend.Pipeline.infer`."""
+        """As `orchestrator.worker.backend.InferenceBackend.infer`."""
         self.calls += 1
         self.running += 1
         self.most = max(self.most, self.running)
@@ -74,7 +76,7 @@ class TinyPipeline:
         return PhotoReport(width=32, height=24, concepts=[], outputs=[], files=files, timings=timings), data
 
     async def ready(self) -> bool:
-        """As `Pipeline.ready`."""
+        """As `InferenceBackend.ready`."""
         return self.is_ready
 
     async def close(self) -> None:
@@ -133,7 +135,7 @@ def markers(root: Path) -> list[Path]:
 
 @contextlib.asynccontextmanager
 async def tiny_worker(
-    storage: Storage | Path,
+    storage: AsyncStorage | Storage | Path,
     pipeline: Any = None,
     *,
     events: list[dict[str, Any]] | None = None,
@@ -147,8 +149,9 @@ async def tiny_worker(
     patience: float = 2.0,
     redactor: Redactor | None = None,
     lease: float | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
 ) -> AsyncIterator[Worker]:
-    """A worker with the tiny pipeline (or another) on a store."""
+    """A worker with the tiny pipeline (or another) on a store; with `transport`, callbacks go through it in place of the network."""
     hide, metrics = redactor or Redactor([secret] if secret else []), Metrics()
     settings = Settings(
         adapter="local",
@@ -160,7 +163,11 @@ async def tiny_worker(
         job_attempts=attempts,
     )
     callbacks = callback_client(settings, metrics, FAST)
-    async with AsyncStorage(FolderStorage(storage, sync=False) if isinstance(storage, Path) else storage) as store:
+    if transport is not None and secret is not None:
+        callbacks = CallbackClient(secret, timeout, AddressPolicy(), schedule=FAST, transport=transport)
+    if isinstance(storage, Path):
+        storage = FolderStorage(storage, sync=False)
+    async with storage if isinstance(storage, AsyncStorage) else AsyncStorage(storage) as store:
         parts = Parts(
             storage=store,
             pipeline=pipeline or TinyPipeline(),

@@ -18,7 +18,7 @@ import pytest
 from orchestrator.errors import JobError, StorageError
 from orchestrator.intake import runpod as runpod_module
 from orchestrator.intake.local import LocalIntake
-from orchestrator.jobs.catalog import load_catalog
+from orchestrator.jobs.name_catalog import load_catalog
 from orchestrator.jobs.parser import parse_job
 from orchestrator.records.records import Records
 from orchestrator.service import health as health_module
@@ -27,9 +27,10 @@ from orchestrator.service.open_worker import WorkerOptions
 from orchestrator.settings import Settings
 from orchestrator.storage.folder import FolderStorage
 from orchestrator.storage.threads import AsyncStorage
-from orchestrator.worker import item_runner as items
+from orchestrator.worker import downloads
 from orchestrator.worker.backend import AdaptiveLimit
-from orchestrator.worker.item_runner import MOST_SHARED
+from orchestrator.worker.item_runner import ItemRunner
+from orchestrator.worker.job_state import MAX_SHARED_ATTACHMENTS, look_at_job
 from respray.contract.photo_file import inspect
 from respray.observe.events import Events
 from respray.observe.metrics import Metrics
@@ -62,8 +63,8 @@ def test_a_place_in_the_pipeline_comes_back_from_a_task_that_is_cancelled_twice(
 def test_places_are_given_one_by_one_and_grow_back() -> None:
     async def work() -> None:
         limit, running, most = AdaptiveLimit(4), 0, 0
-        async with limit.slot() as place:
-            assert limit.halve(place) and limit.size == 2
+        async with limit.slot() as slot:
+            assert limit.halve(slot) and limit.size == 2
 
         async def hold() -> None:
             nonlocal running, most
@@ -97,12 +98,13 @@ def test_what_items_share_is_bounded(tmp_path: Path) -> None:
 
     async def work() -> int:
         async with tiny_worker(tmp_path, TinyPipeline()) as worker:
-            flow = worker._jobs._flow
-            state = await flow.begin(parse_job(message, load_catalog()), 1, True, 4)
-            await asyncio.gather(*(flow.run(state, item) for item in state.job.items))
+            records = Records(worker.storage, Redactor())
+            items = ItemRunner(worker.storage, records, worker.backend, deliverer=worker.deliverer, metrics=Metrics(), worker="tester")
+            state = await look_at_job(worker.storage, parse_job(message, load_catalog()), 1, True, 4)
+            await asyncio.gather(*(items.run(state, item) for item in state.job.items))
             return len(state.shared)
 
-    assert asyncio.run(work()) <= MOST_SHARED
+    assert asyncio.run(work()) <= MAX_SHARED_ATTACHMENTS
 
 
 def test_a_photo_too_long_for_its_output_is_refused_before_any_work(tmp_path: Path) -> None:
@@ -132,7 +134,7 @@ def test_files_are_inspected_beside_the_event_loop(tmp_path: Path, monkeypatch: 
         threads.append(threading.current_thread())
         return inspect(*arguments)
 
-    monkeypatch.setattr(items, "inspect", spied)
+    monkeypatch.setattr(downloads, "inspect", spied)
 
     async def work() -> None:
         async with tiny_worker(tmp_path) as worker:
@@ -255,7 +257,7 @@ def test_a_runpod_worker_that_could_not_open_tries_again_with_the_next_job(tmp_p
         settings = Settings(adapter="runpod", health_port=0)
         intake = runpod_module.RunpodIntake(settings, WorkerOptions(), Events(None), Metrics(), redactor=Redactor())
         answers = [await intake.handle({"id": "a", "input": palette_job(count=1)}) for _ in range(3)]
-        await intake._stack.aclose()
+        await intake.close()
         return answers
 
     first, second, third = asyncio.run(work())

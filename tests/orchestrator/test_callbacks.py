@@ -21,7 +21,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from standardwebhooks.webhooks import Webhook
 
 from orchestrator.callbacks.address_policy import AddressPolicy, PinnedTransport, is_public
-from orchestrator.callbacks.client import CallbackClient, CallbackEvent, Delivery, Schedule, _retry_after, event_id, idempotency_key
+from orchestrator.callbacks.client import (
+    CallbackClient,
+    CallbackEvent,
+    CallbackOutcome,
+    Schedule,
+    event_id,
+    idempotency_key,
+    retry_after_seconds,
+)
 from orchestrator.errors import CallbackRefused, SettingsError
 from tests.faults.processes import CALLBACK_SECRET
 from tests.faults.receiver import Receiver
@@ -32,14 +40,14 @@ def event(url: str, idx: int = 0) -> CallbackEvent:
     return CallbackEvent(url, event_id("job_1", idx, "completed", "f"), "job_1", idx, body)
 
 
-def send(url: str, allow: str, **options: Any) -> tuple[Delivery, list[float]]:
+def send(url: str, allow: str, **options: Any) -> tuple[CallbackOutcome, list[float]]:
     """Deliver once; what came of it, and the waits between attempts."""
     waits: list[float] = []
 
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
 
-    async def work() -> Delivery:
+    async def work() -> CallbackOutcome:
         client = CallbackClient(CALLBACK_SECRET, options.pop("timeout", 2.0), AddressPolicy.parse(allow), sleep=sleep, **options)
         try:
             return await client.deliver(event(url))
@@ -52,7 +60,7 @@ def send(url: str, allow: str, **options: Any) -> tuple[Delivery, list[float]]:
 def test_every_header_of_the_contract(receiver: Receiver) -> None:
     result, _ = send(f"{receiver.url}/jobs/job_1/callback", receiver.host)
     call = receiver.calls[0]
-    assert result.outcome == "delivered" and call.problem is None
+    assert result.state == "delivered" and call.problem is None
     assert call.headers["content-type"] == "application/json" and call.headers["host"] == receiver.host
     minute = int(call.headers["webhook-timestamp"])
     assert call.headers["x-idempotency-key"] == idempotency_key("job_1", 0, 1, minute)
@@ -77,7 +85,7 @@ def test_a_standard_webhooks_secret_signs_with_its_bytes() -> None:
 def test_three_retries_with_growing_waits_and_one_id(receiver: Receiver, status: int) -> None:
     receiver.plan = lambda number, body: (status, {})
     result, waits = send(f"{receiver.url}/jobs/job_1/callback", receiver.host, schedule=Schedule((1.0, 3.0, 9.0), 0.25))
-    assert (result.outcome, result.attempts, result.status) == ("owed", 4, status)
+    assert (result.state, result.attempts, result.status) == ("owed", 4, status)
     assert [low <= wait <= low * 1.25 for low, wait in zip((1, 3, 9), waits, strict=True)] == [True] * 3
     assert len({call.headers["webhook-id"] for call in receiver.calls}) == 1
 
@@ -88,7 +96,7 @@ def test_three_retries_with_growing_waits_and_one_id(receiver: Receiver, status:
 def test_final_answers_are_not_repeated(receiver: Receiver, status: int, outcome: str) -> None:
     receiver.plan = lambda number, body: (status, {"Location": f"{receiver.url}/jobs/elsewhere/callback"})
     result, waits = send(f"{receiver.url}/jobs/job_1/callback", receiver.host)
-    assert result.outcome == outcome and not waits and len(receiver.calls) == 1
+    assert result.state == outcome and not waits and len(receiver.calls) == 1
 
 
 def test_retry_after_is_honoured_in_both_forms(receiver: Receiver) -> None:
@@ -96,20 +104,20 @@ def test_retry_after_is_honoured_in_both_forms(receiver: Receiver) -> None:
     answers = [(503, {"Retry-After": "7"}), (429, {"Retry-After": date}), (200, {})]
     receiver.plan = lambda number, body: answers[number]
     result, waits = send(f"{receiver.url}/jobs/job_1/callback", receiver.host)
-    assert result.outcome == "delivered" and waits[0] == 7.0 and 15 < waits[1] <= 20
+    assert result.state == "delivered" and waits[0] == 7.0 and 15 < waits[1] <= 20
 
 
 def test_a_long_retry_after_leaves_the_callback_owed_until_then(receiver: Receiver) -> None:
     receiver.plan = lambda number, body: (503, {"Retry-After": "3600"})
     result, waits = send(f"{receiver.url}/jobs/job_1/callback", receiver.host)
-    assert result.outcome == "owed" and not waits and result.not_before == pytest.approx(time.time() + 3600, abs=10)
+    assert result.state == "owed" and not waits and result.not_before == pytest.approx(time.time() + 3600, abs=10)
 
 
 def test_a_receiver_that_hangs_costs_the_timeout_and_no_more() -> None:
     slow = Receiver(delay=5.0)
     began = time.monotonic()
     result, _ = send(f"{slow.url}/jobs/job_1/callback", slow.host, timeout=0.2)
-    assert result.outcome == "owed" and "no answer within 0.2 s" in (result.error or "") and time.monotonic() - began < 3
+    assert result.state == "owed" and "no answer within 0.2 s" in (result.error or "") and time.monotonic() - began < 3
     slow.down()
 
 
@@ -135,7 +143,7 @@ def test_an_endless_answer_is_not_read_to_its_end() -> None:
         thread.start()
         result, _ = send(f"http://127.0.0.1:{port}/", f"127.0.0.1:{port}")
         thread.join(10)
-    assert result.outcome == "delivered" and sent < 32 << 20
+    assert result.state == "delivered" and sent < 32 << 20
 
 
 @pytest.mark.parametrize(
@@ -164,7 +172,7 @@ def test_addresses_that_are_public(address: str) -> None:
 )  # fmt: skip
 def test_addresses_that_are_refused_without_a_request(url: str) -> None:
     result, _ = send(url, "")
-    assert result.outcome == "refused", result
+    assert result.state == "refused", result
 
 
 def test_a_listed_host_with_a_port_is_allowed_on_that_port_only(receiver: Receiver) -> None:
@@ -237,7 +245,7 @@ def test_the_connection_goes_to_the_checked_address_with_the_name_in_sni_and_hos
     port, seen = tls_server
     transport, asked = pinned(certificate, [["127.0.0.1"], ["203.0.113.9"]], "hooks.example.com")
     result, _ = send(f"https://hooks.example.com:{port}/cb", "", transport=transport, timeout=20.0)
-    assert result.outcome == "delivered", result
+    assert result.state == "delivered", result
     assert asked == ["hooks.example.com"], "resolved once"
     assert seen == ["sni hooks.example.com", f"host: hooks.example.com:{port}"]
 
@@ -248,7 +256,7 @@ def test_dns_rebinding_gains_nothing(certificate: Path, tls_server: tuple[int, l
     transport, asked = pinned(certificate, [["8.8.8.8", "127.0.0.1"], ["127.0.0.1"]], "")
     for _ in range(2):
         result, _ = send(f"https://hooks.example.com:{port}/cb", "", transport=transport)
-        assert result.outcome == "refused" and "127.0.0.1, which is not public" in (result.error or "")
+        assert result.state == "refused" and "127.0.0.1, which is not public" in (result.error or "")
     assert len(asked) == 2 and not seen
 
 
@@ -256,7 +264,7 @@ def test_a_wrong_certificate_is_not_accepted(certificate: Path, tls_server: tupl
     port, _ = tls_server
     transport, _ = pinned(certificate, [["127.0.0.1"]], "other.example.com")
     result, _ = send(f"https://other.example.com:{port}/cb", "", transport=transport, schedule=Schedule(()))
-    assert result.outcome == "owed" and "certificate" in (result.error or "").lower()
+    assert result.state == "owed" and "certificate" in (result.error or "").lower()
 
 
 @pytest.mark.parametrize(
@@ -264,7 +272,7 @@ def test_a_wrong_certificate_is_not_accepted(certificate: Path, tls_server: tupl
 )
 def test_a_retry_after_of_any_kind_never_raises(value: str) -> None:
     answer = httpx.Response(503, headers=[(b"Retry-After", value.encode("latin-1"))])
-    seconds = _retry_after(answer, time.time())
+    seconds = retry_after_seconds(answer, time.time())
     assert seconds is None or 0 <= seconds < 1e12
 
 
@@ -274,4 +282,4 @@ def test_what_a_receiver_brings_out_in_a_library_stays_its_own_matter() -> None:
             raise LookupError("unknown encoding")
 
     result, _ = send("https://x.example/", "", transport=Odd())
-    assert result.outcome == "owed" and "LookupError" in (result.error or "")
+    assert result.state == "owed" and "LookupError" in (result.error or "")

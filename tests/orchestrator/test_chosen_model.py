@@ -6,12 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
-from respray.doctor import FAIL, PASS, WARN, Situation
 
 from orchestrator.cli import weights
 from orchestrator.errors import SettingsError
 from orchestrator.settings import load_settings
-from respray.doctor import model_files
+from respray.doctor import FAIL, PASS, WARN, Situation, model_files
 from respray.launch import preparation
 from respray.launch.chosen_model import check_model, find_graphs
 from respray.triton.repository.targets import target

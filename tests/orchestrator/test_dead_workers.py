@@ -15,11 +15,12 @@ import pytest
 import redis
 
 from orchestrator.errors import IntakeError
-from orchestrator.intake.celery import TASK, make_app
+from orchestrator.intake.celery import TASK, make_app, unacked_index
 from orchestrator.intake.held_leases import HeldLeases
 from orchestrator.intake.queue_pull import QueueClient, QueuePullIntake
 from orchestrator.storage.folder import FolderStorage
 from orchestrator.storage.threads import AsyncStorage
+from tests.faults import virtual_time
 from tests.faults.processes import Process, Redis, wait_for, worker_environment
 from tests.faults.standins import CloudflareQueue
 from tests.orchestrator.support import TinyPipeline, palette_job, put_photos, tiny_worker
@@ -84,24 +85,23 @@ def test_a_living_workers_leases_are_left_alone_whatever_their_age(tmp_path: Pat
 
     async def work() -> None:
         async with AsyncStorage(FolderStorage(tmp_path, sync=False)) as storage:
-            workers = [HeldLeases(storage, "q", f"w{number}", 1.0, give_back) for number in range(6)]
+            workers = [HeldLeases(storage, "q", f"w{number}", 15.0, give_back) for number in range(6)]
             for number, worker in enumerate(workers):
                 worker.take(f"lease-{number}")
             keeping = [asyncio.create_task(worker.run()) for worker in workers]
-            await asyncio.sleep(6)
+            await asyncio.sleep(HOUR)
             assert not returned
             keeping[0].cancel()
             keeping[1].cancel()
-            deadline = time.monotonic() + 60
-            while len(set(returned)) < 2 and time.monotonic() < deadline:
-                await asyncio.sleep(0.05)
+            await asyncio.sleep(120.0)
+            assert set(returned) == {"lease-0", "lease-1"}
+            await asyncio.sleep(HOUR)
             for task in keeping:
                 task.cancel()
             for worker in workers[2:]:
-                worker.release(worker._key)
                 await worker.close()
 
-    asyncio.run(work())
+    virtual_time.run(work())
     assert set(returned) == {"lease-0", "lease-1"}
 
 
@@ -111,14 +111,12 @@ def test_a_record_that_cannot_be_read_is_cleared_away(tmp_path: Path) -> None:
 
     async def work() -> None:
         async with AsyncStorage(FolderStorage(tmp_path, sync=False)) as storage:
-            keeping = asyncio.create_task(HeldLeases(storage, "q", "w", 0.05, lambda leases: asyncio.sleep(0)).run())
-            deadline = time.monotonic() + 30
-            while (tmp_path / "leases/q/odd.json").exists() and time.monotonic() < deadline:
-                await asyncio.sleep(0.02)
+            keeping = asyncio.create_task(HeldLeases(storage, "q", "w", 15.0, lambda leases: asyncio.sleep(0)).run())
+            await asyncio.sleep(120.0)
             assert not keeping.done()
             keeping.cancel()
 
-    asyncio.run(work())
+    virtual_time.run(work())
     assert not list((tmp_path / "leases").rglob("*.json"))
 
 
@@ -148,9 +146,9 @@ def test_an_answer_of_another_shape_stops_nobody(tmp_path: Path, answer: Any) ->
 
 
 @contextlib.contextmanager
-def celery_worker(folder: Path, server: Redis, queue: str, name: str, seconds: float, lock: str = "1") -> Any:
+def celery_worker(folder: Path, server: Redis, queue: str, name: str, photos: float | Path, lock: str = "1") -> Any:
     environment = worker_environment(ADAPTER="celery", REDIS_URL=server.url, QUEUE_NAME=queue, GRACE_PERIOD_SEC="1", JOB_LOCK_SEC=lock)
-    command = [sys.executable, "-m", "tests.orchestrator.tiny_process", str(folder), str(seconds)]
+    command = [sys.executable, "-m", "tests.orchestrator.tiny_process", str(folder), str(photos)]
     process = Process(command, folder / f"{name}.log", environment, folder / f"{name}.events")
     try:
         yield process
@@ -175,18 +173,26 @@ def test_celery_brings_back_what_a_killed_worker_held(tmp_path: Path, redis_serv
 
 
 def test_celery_keeps_a_job_that_takes_longer_than_the_timeout(tmp_path: Path, redis_server: Redis) -> None:
+    """The photo ends when the message has been held for longer than the timeout, after which the other worker would have taken it."""
     put_photos(tmp_path, "long", 1)
+    index, gate = redis.from_url(redis_server.url), tmp_path / "gate"
     result = make_app(redis_server.url, "celery-long", 4).send_task(TASK, [palette_job("long", 1)])
+
+    def held_since() -> list[float]:
+        """When Redis was last told that a worker holds the message, by Redis' own record."""
+        return [score for _, score in index.zrange(unacked_index("celery-long"), 0, -1, withscores=True)]
+
     with (
-        celery_worker(tmp_path, redis_server, "celery-long", "first", 10, lock="2"),
-        celery_worker(tmp_path, redis_server, "celery-long", "second", 10, lock="2"),
+        celery_worker(tmp_path, redis_server, "celery-long", "first", gate, lock="2"),
+        celery_worker(tmp_path, redis_server, "celery-long", "second", gate, lock="2"),
     ):
-        wait_for("a job under way", lambda: started(redis_server, result.id) == 1, 90)
-        most = 0
-        while not result.ready():
-            most = max(most, started(redis_server, result.id))
-            time.sleep(0.2)
-    assert result.get()["status"] == "completed" and most == 1, "delivered once"
+        wait_for("a job under way", lambda: started(redis_server, result.id) == 1 and held_since(), 90)
+        (began,) = held_since()
+        wait_for("its lease kept beyond the timeout", lambda: any(since > began + 4 + 1 for since in held_since()), 90)
+        assert started(redis_server, result.id) == 1
+        gate.touch()
+        wait_for("its result", result.ready, 90)
+    assert result.get()["status"] == "completed" and started(redis_server, result.id) == 0, "delivered once, and its count is cleared"
 
 
 def test_celery_refuses_a_task_without_its_one_argument(tmp_path: Path, redis_server: Redis) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from orchestrator.errors import JobError
 from orchestrator.jobs import keys
-from orchestrator.jobs.catalog import load_catalog
+from orchestrator.jobs.name_catalog import load_catalog
 from orchestrator.jobs.parser import parse_job
 from tests.orchestrator import hostile
 from tests.orchestrator.support import TinyPipeline, palette_job, photo, rule_job, tiny_worker

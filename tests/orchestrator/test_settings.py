@@ -96,14 +96,14 @@ def test_redaction_takes_linear_time_whatever_the_text() -> None:
     assert time.monotonic() - began < 5
 
 
-def test_redaction_knows_secrets_and_what_looks_like_one() -> None:
+def test_redaction_knows_secrets_and_the_places_where_they_stand() -> None:
     redactor = Redactor(["hunter2/hunter2"])
     for text in (
         "key hunter2/hunter2!", "quoted hunter2%2Fhunter2", "redis://:topsecret@host:1", "Authorization: Bearer abcdef12345",
-        "https://b.s3/x?X-Amz-Signature=deadbeef&x=1", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "hf_abcdefghijklmnopqrstuv",
+        "https://b.s3/x?X-Amz-Signature=deadbeef&x=1",
     ):  # fmt: skip
         masked = redactor.text(text)
-        assert "***" in masked and not any(s in masked for s in ("hunter2", "topsecret", "abcdef12345", "deadbeef", "MfKQ", "hf_a"))
+        assert "***" in masked and not any(s in masked for s in ("hunter2", "topsecret", "abcdef12345", "deadbeef"))
     assert redactor.value({"a": ["hunter2/hunter2", {"b": 1}]}) == {"a": ["***", {"b": 1}]}
 
 

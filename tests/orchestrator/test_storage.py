@@ -5,19 +5,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from orchestrator.errors import AccessDenied, Conflict, NotFound, StorageError, TooLarge
 from orchestrator.storage import Expect, Storage
+from orchestrator.storage.base import digest_of
 from orchestrator.storage.folder import FolderStorage
-from orchestrator.storage.retry import Retry
-from orchestrator.storage.s3 import S3Options, S3Storage
+from orchestrator.storage.s3 import DIGEST, S3Options, S3Storage
+from respray.retry import Retry, full_jitter
 from tests.faults.chaos import ChaosProxy
 from tests.faults.processes import ACCESS, BUCKET, SECRET, S3Server
 
-QUICK = Retry(attempts=12, base=0.005, cap=0.05)
+QUICK = Retry(attempts=12, wait=full_jitter(base=0.005, cap=0.05))
 
 
 def s3(url: str, **options: object) -> S3Storage:
@@ -157,3 +159,51 @@ def test_three_faults_in_ten_requests_change_nothing(s3_server: S3Server, fault:
         assert store.read(key, 1 << 20)[0] == data[::-1] + b"!"
     assert proxy.injected > 5
     proxy.close()
+
+
+def test_an_answer_that_proves_what_is_stored_costs_one_request(s3_server: S3Server) -> None:
+    proxy = ChaosProxy(s3_server.port, share=0.0)
+    store = s3(proxy.url, multipart_above=6 << 20, part_size=5 << 20)
+    written = store.write("outputs/u/once/0.png", b"x" * 1000, "image/png")
+    assert [request.split()[0] for request in proxy.requests] == ["PUT"] and store.stat("outputs/u/once/0.png") == written
+    large = store.write("outputs/u/once/1.png", b"x" * (7 << 20), "image/png")
+    assert [request.split()[0] for request in proxy.requests[2:]] == ["POST", "PUT", "PUT", "POST"]
+    assert store.stat("outputs/u/once/1.png") == large
+    proxy.close()
+
+
+class _Encrypting(BaseHTTPRequestHandler):
+    """A store whose ETags say nothing about the content, as with SSE-KMS: it stores what `damage` makes of it."""
+
+    etag = '"0123456789abcdef0123456789abcdef"'
+    stored, digest, damage = b"", "", staticmethod(lambda data: data)
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+    def do_PUT(self) -> None:
+        _Encrypting.stored = self.damage(self.rfile.read(int(self.headers["Content-Length"])))
+        _Encrypting.digest = digest_of(self.stored)
+        self._answer(0)
+
+    def do_HEAD(self) -> None:
+        self._answer(len(self.stored))
+
+    def _answer(self, size: int) -> None:
+        self.send_response(200)
+        self.send_header("ETag", self.etag)
+        self.send_header("Content-Length", str(size))
+        self.send_header(f"x-amz-meta-{DIGEST}", self.digest)
+        self.end_headers()
+
+
+def test_a_store_whose_etag_is_no_checksum_is_asked_what_it_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Encrypting)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    store = s3(f"http://127.0.0.1:{server.server_port}", retry=Retry(1))
+    assert store.write("outputs/u/kms/0.png", b"hello", "image/png").digest == digest_of(b"hello")
+    monkeypatch.setattr(_Encrypting, "damage", staticmethod(lambda data: data[:-1]))
+    with pytest.raises(StorageError, match="reads back as 4 bytes with another checksum; 5 bytes were sent"):
+        store.write("outputs/u/kms/0.png", b"hello", "image/png")
+    server.shutdown()
+    server.server_close()

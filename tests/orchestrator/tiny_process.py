@@ -1,4 +1,6 @@
-"""A worker process with the tiny pipeline and a folder store: `python -m tests.orchestrator.tiny_process FOLDER [SECONDS_PER_PHOTO]`.
+"""A worker process with the tiny pipeline and a folder store: `python -m tests.orchestrator.tiny_process FOLDER [PHOTOS]`.
+
+PHOTOS are the seconds that a photo takes, or a file: photos end when it is there.
 
 Everything else is as in `respray work`: settings from the environment, intake, signals, probes, events on stdout.
 """
@@ -7,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
+from typing import Any
 
 from orchestrator.cli._setup import command_context
 from orchestrator.intake import open_intake
@@ -14,19 +18,25 @@ from orchestrator.service import open_worker as app
 from orchestrator.service import session
 from tests.orchestrator.support import TinyPipeline
 
-SECONDS = float(sys.argv[2]) if len(sys.argv) > 2 else 0.0
+PHOTOS = sys.argv[2] if len(sys.argv) > 2 else "0"
 
 
 class _Pipeline(TinyPipeline):
-    """In place of `TritonPipeline`."""
+    """In place of `TritonBackend`."""
 
     def __init__(self, url: str, timeout: float) -> None:
-        super().__init__(SECONDS)
+        super().__init__(0.0 if PHOTOS.startswith("/") else float(PHOTOS))
+
+    async def infer(self, *arguments: Any) -> Any:
+        """As TinyPipeline.infer."""
+        while PHOTOS.startswith("/") and not Path(PHOTOS).exists():
+            await asyncio.sleep(0.05)
+        return await super().infer(*arguments)
 
 
 def main() -> None:
     """Run until a signal."""
-    app.TritonPipeline = _Pipeline  # type: ignore[misc,assignment]
+    app.TritonBackend = _Pipeline  # type: ignore[misc,assignment]
     with command_context() as c:
         options = app.WorkerOptions(store=sys.argv[1], triton_url="none:1")
         if c.settings.adapter == "runpod":

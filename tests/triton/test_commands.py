@@ -20,6 +20,7 @@ from benchmarks.sweep import VALUES, Point, best, command
 from benchmarks.work import BenchmarkError, load_photos, make_request
 from orchestrator.cli.app import build_app
 from orchestrator.errors import SettingsError
+from respray.contract import tensors
 from respray.contract.request import PhotoRequest
 from respray.triton.repository.targets import target
 from tests.triton.photos import jpeg
@@ -92,9 +93,9 @@ def test_wrong_benchmark_options_are_named(tmp_path: Path) -> None:
 def test_perf_analyzers_input_holds_whole_photos_and_a_valid_request() -> None:
     photo = jpeg()
     (step,) = inputs([photo], 3)["data"]
-    assert base64.b64decode(step["photo"]["content"]["b64"]) == photo
-    assert step["photo"]["shape"] == [len(photo)]
-    assert len(PhotoRequest.model_validate_json(base64.b64decode(step["request"]["content"]["b64"])).concepts) == 3
+    assert base64.b64decode(step[tensors.PHOTO]["content"]["b64"]) == photo
+    assert step[tensors.PHOTO]["shape"] == [len(photo)]
+    assert len(PhotoRequest.model_validate_json(base64.b64decode(step[tensors.REQUEST]["content"]["b64"])).concepts) == 3
 
 
 def test_the_report_shows_what_was_measured(tmp_path: Path) -> None:
@@ -116,5 +117,5 @@ def test_the_report_shows_what_was_measured(tmp_path: Path) -> None:
 
 
 def test_the_perf_analyzer_script_is_valid_shell() -> None:
-    script = Path(__file__).resolve().parents[2] / "scripts" / "perf_analyzer.sh"
+    script = Path(__file__).resolve().parents[2] / "benchmarks" / "perf_analyzer.sh"
     subprocess.run(["sh", "-n", script], check=True)

@@ -11,6 +11,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
+from respray.contract import tensors
 from respray.segmentation.spec import GRAPH_NAMES, ModelSpec, load_spec
 from respray.triton.errors import BuildError
 from respray.triton.repository import tensorrt
@@ -100,7 +101,7 @@ def test_the_ensemble_feeds_every_input_of_its_steps(spec: ModelSpec) -> None:
 def test_warm_up_covers_every_bucket_on_a_gpu(spec: ModelSpec) -> None:
     built = configs(spec, target("onnxruntime", max_concepts=16))
     decoder = built["sam3_concept_decoder"]
-    assert [warm.inputs["text_mask"].dims[0] for warm in decoder.model_warmup] == [16, 8, 4, 2, 1]
+    assert [warm.inputs[tensors.TEXT_MASK].dims[0] for warm in decoder.model_warmup] == [16, 8, 4, 2, 1]
     for model in GRAPH_NAMES:
         for warm in built[model].model_warmup:
             assert set(warm.inputs) == {tensor.name for tensor in built[model].input}

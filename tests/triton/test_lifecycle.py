@@ -18,11 +18,11 @@ import pytest
 from respray.triton.client import PipelineClient
 from respray.triton.embedded.processes import family
 from respray.triton.embedded.server import EmbeddedServer, ServerOptions
-from respray.triton.embedded.watchdog import Keeper
 from respray.triton.errors import ServerStartError
 from respray.triton.repository.build_repository import SOURCES, build
 from respray.triton.repository.targets import target
 from respray.triton.statistics import difference
+from respray.triton.watchdog import ServerWatchdog
 from tests.triton.photos import jpeg, request
 
 pytestmark = pytest.mark.server
@@ -107,7 +107,7 @@ def test_nothing_outlives_a_guard_that_is_killed(small: Path, tmp_path: Path) ->
 def test_a_server_that_dies_is_kept_up_on_the_same_ports(small: Path, tmp_path: Path) -> None:
     others = set(segments(os.getpid()))  # of the session's server
     server = EmbeddedServer(small, ServerOptions(log_file=tmp_path / "triton.log")).start()
-    keeper = Keeper(server)
+    watchdog = ServerWatchdog(server)
     try:
         url, first = server.grpc_url, family(server._process.pid)  # type: ignore[union-attr]
         os.kill(first[1], signal.SIGKILL)  # tritonserver, the guard's child
@@ -116,7 +116,7 @@ def test_a_server_that_dies_is_kept_up_on_the_same_ports(small: Path, tmp_path: 
         assert server.grpc_url == url
         assert sorted(path.name for path in tmp_path.glob("*.log")) == ["triton-1.log", "triton.log"]
     finally:
-        keeper.stop()
+        watchdog.stop()
     assert not server.running
     assert set(segments(os.getpid())) == others
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from respray.contract import tensors
 from respray.contract.report import PhotoReport
 from respray.contract.request import PhotoRequest
 from respray.segmentation.spec import load_spec
 from respray.segmentation.tokenizer import PromptTokenizer
 from respray.triton.errors import PhotoError
-from respray.triton.models.pipeline import FEATURES, Pipeline
+from respray.triton.models.pipeline import Pipeline
 from respray.triton.models.request_tensors import Arrays
 from respray.triton.packing import from_bytes, pack, unpack
 from tests.triton.photos import jpeg, request
@@ -31,23 +32,23 @@ class Models:
     def __call__(self, model: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]) -> Arrays:
         self.calls.append((model, {name: value.shape for name, value in inputs.items()}))
         if model == "sam3_text_encoder":
-            return {"text_features": inputs["input_ids"].astype(np.float32)[..., None]}
+            return {tensors.TEXT_FEATURES: inputs[tensors.INPUT_IDS].astype(np.float32)[..., None]}
         if model == "sam3_image_encoder":
-            return {name: np.zeros((1, 1, 1, 1), np.float32) for name in FEATURES}
+            return {name: np.zeros((1, 1, 1, 1), np.float32) for name in tensors.FEATURES}
         if model in ("sam3", "sam3_concept_decoder"):
-            first = inputs["text_features"][..., 1, 0].astype(np.float32)
+            first = inputs[tensors.TEXT_FEATURES][..., 1, 0].astype(np.float32)
             count = first.shape[1]
             return {
-                "masks": np.zeros((1, count, 1, 2, 2), np.uint8),
-                "scores": np.zeros((1, count, 1), np.float32),
-                "boxes": np.zeros((1, count, 1, 4), np.float32),
-                "presence": first,
-                "region": np.zeros((1, count, 2, 2), np.uint8),
+                tensors.MASKS: np.zeros((1, count, 1, 2, 2), np.uint8),
+                tensors.SCORES: np.zeros((1, count, 1), np.float32),
+                tensors.BOXES: np.zeros((1, count, 1, 4), np.float32),
+                tensors.PRESENCE: first,
+                tensors.REGION: np.zeros((1, count, 2, 2), np.uint8),
             }
         self.applied = dict(inputs)
         files, sizes = pack([b"file"])
         report = PhotoReport(width=1, height=1, concepts=[], outputs=[], files=[], timings={"matte": 0.5})
-        return {"files": files, "file_sizes": sizes, "report": from_bytes(report.model_dump_json().encode())}
+        return {tensors.FILES: files, tensors.FILE_SIZES: sizes, tensors.REPORT: from_bytes(report.model_dump_json().encode())}
 
     def asked(self, model: str) -> list[dict[str, tuple[int, ...]]]:
         return [shapes for name, shapes in self.calls if name == model]
@@ -63,10 +64,10 @@ def run(tokenizer: PromptTokenizer, wanted: PhotoRequest, photo: bytes | None = 
     pipeline = Pipeline(models, tokenizer, image_size=56, buckets=(1, 2, 4))
     data, sizes = pack([])
     inputs: Arrays = {
-        "photo": from_bytes(jpeg() if photo is None else photo),
-        "request": from_bytes(wanted.model_dump_json().encode()),
-        "attachments": data,
-        "attachment_sizes": sizes,
+        tensors.PHOTO: from_bytes(jpeg() if photo is None else photo),
+        tensors.REQUEST: from_bytes(wanted.model_dump_json().encode()),
+        tensors.ATTACHMENTS: data,
+        tensors.ATTACHMENT_SIZES: sizes,
     }
     return models, pipeline.run(inputs)
 
@@ -75,9 +76,9 @@ def run(tokenizer: PromptTokenizer, wanted: PhotoRequest, photo: bytes | None = 
 def test_prompts_are_padded_to_a_bucket(tokenizer: PromptTokenizer, prompts: int, bucket: int) -> None:
     models, _ = run(tokenizer, request(*[f"word{n}" for n in range(prompts)]))
     (shapes,) = models.asked("sam3")
-    assert shapes["image"] == (1, 56, 56, 3)
-    assert shapes["text_features"][:3] == (1, bucket, LENGTH)
-    assert shapes["text_mask"] == (1, bucket, LENGTH)
+    assert shapes[tensors.IMAGE] == (1, 56, 56, 3)
+    assert shapes[tensors.TEXT_FEATURES][:3] == (1, bucket, LENGTH)
+    assert shapes[tensors.TEXT_MASK] == (1, bucket, LENGTH)
     assert len(models.asked("sam3_text_encoder")) == prompts
 
 
@@ -86,28 +87,28 @@ def test_more_than_the_largest_bucket_is_decoded_in_parts_of_one_encoding(tokeni
     models, _ = run(tokenizer, request(*words))
     assert not models.asked("sam3")
     assert len(models.asked("sam3_image_encoder")) == 1
-    assert [shapes["text_mask"][1] for shapes in models.asked("sam3_concept_decoder")] == [4, 4, 1]
+    assert [shapes[tensors.TEXT_MASK][1] for shapes in models.asked("sam3_concept_decoder")] == [4, 4, 1]
     expected = [tokenizer([word])[0][0, 1] for word in words]
-    assert models.applied["presence"][:9].tolist() == expected
+    assert models.applied[tensors.PRESENCE][:9].tolist() == expected
 
 
 def test_a_repeated_prompt_is_asked_once_and_answered_twice(tokenizer: PromptTokenizer) -> None:
     models, _ = run(tokenizer, request("sofa", "bed", "sofa"))
     assert len(models.asked("sam3_text_encoder")) == 2
-    assert models.asked("sam3")[0]["text_mask"] == (1, 2, LENGTH)
-    first, second, third = models.applied["presence"][:3].tolist()
+    assert models.asked("sam3")[0][tensors.TEXT_MASK] == (1, 2, LENGTH)
+    first, second, third = models.applied[tensors.PRESENCE][:3].tolist()
     assert first == third != second
 
 
 def test_nothing_is_segmented_where_every_concept_brings_its_mask(tokenizer: PromptTokenizer) -> None:
     models, _ = run(tokenizer, request("floor", masked=True))
     assert [name for name, _ in models.calls] == ["applier"]
-    assert "region" not in models.applied
+    assert tensors.REGION not in models.applied
 
 
 def test_times_of_all_stages_are_in_the_report(tokenizer: PromptTokenizer) -> None:
     _, results = run(tokenizer, request("floor"))
-    report = PhotoReport.model_validate_json(results["report"].tobytes())
+    report = PhotoReport.model_validate_json(results[tensors.REPORT].tobytes())
     assert set(report.timings) == {"decode", "segment", "matte"}
     assert report.timings["matte"] == 0.5
 
@@ -119,7 +120,7 @@ def test_a_bad_photo_calls_no_other_model(tokenizer: PromptTokenizer) -> None:
 
 def test_a_bad_request_is_named_by_its_field(tokenizer: PromptTokenizer) -> None:
     pipeline = Pipeline(Models(), tokenizer, image_size=56, buckets=(1,))
-    inputs: Arrays = {"photo": from_bytes(jpeg()), "request": from_bytes(b'{"concepts": [], "outputs": []}')}
+    inputs: Arrays = {tensors.PHOTO: from_bytes(jpeg()), tensors.REQUEST: from_bytes(b'{"concepts": [], "outputs": []}')}
     with pytest.raises(PhotoError, match=r"not a valid PhotoRequest \(concepts: "):
         pipeline.run(inputs)
 
@@ -128,7 +129,7 @@ def test_no_stage_begins_for_a_client_that_has_gone(tokenizer: PromptTokenizer) 
     models = Models()
     answers = iter([False, True])
     pipeline = Pipeline(models, tokenizer, image_size=56, buckets=(1,))
-    inputs: Arrays = {"photo": from_bytes(jpeg()), "request": from_bytes(request("floor").model_dump_json().encode())}
+    inputs: Arrays = {tensors.PHOTO: from_bytes(jpeg()), tensors.REQUEST: from_bytes(request("floor").model_dump_json().encode())}
     with pytest.raises(InterruptedError, match="before stage 'segment'"):
         pipeline.run(inputs, lambda: next(answers))
     assert not models.calls

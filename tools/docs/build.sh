@@ -2,7 +2,7 @@
 # Builds the documentation into build/site. Warnings are errors: a dead link or a page outside the navigation fails.
 # Uses the project's environment, and installs the generator into it where it is missing.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 python=.venv/bin/python
 [[ -x $python ]] || python=$(command -v python3)

@@ -1,4 +1,4 @@
-"""mkdocs hook: pages of docs/ that the navigation does not name go under its last section, so that adding one is adding a file."""
+"""mkdocs hook: pages of docs/ that the navigation does not name go under Design, so that adding one is adding a file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ def on_config(config: Any) -> Any:
     pages = sorted(path.name for path in Path(config.docs_dir).glob("*.md") if path.name not in named)
     # The architecture is where to start reading.
     pages.sort(key=lambda name: name != "architecture.md")
-    config.nav[-1] = {next(iter(config.nav[-1])): pages}
+    design = next(section for section in config.nav if section == {"Design": []})
+    design["Design"] = pages
     return config
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, SecretStr, TypeAdapter
@@ -13,18 +14,25 @@ from orchestrator.cli.app import command_names, load_command
 from orchestrator.jobs import messages
 from orchestrator.jobs.rules import RULE_NAMES
 from orchestrator.settings import Settings, spellings
-from respray.contract import request
+from respray.contract import report, request
 from respray.observe.metrics import Metrics
-from respray.weights.model_presets import PRESETS_FILE, load_presets
+from respray.weights.model_presets import load_presets
 
-ROOT = PRESETS_FILE.parent
+ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "reference"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Write the pages; with `--check` write nothing, and return 1 where one is not what the code says."""
     check = "--check" in (sys.argv[1:] if arguments is None else arguments)
-    pages = {"jobs": jobs(), "settings": settings(), "commands": commands(), "models": models(), "metrics": metrics()}
+    pages = {
+        "jobs": jobs(),
+        "request": photo_request(),
+        "settings": settings(),
+        "commands": commands(),
+        "models": models(),
+        "metrics": metrics(),
+    }
     stale = [
         name for name, page in pages.items() if not (path := FOLDER / f"{name}.md").is_file() or path.read_text(encoding="utf-8") != page
     ]
@@ -57,13 +65,34 @@ def jobs() -> str:
         *_model(messages.RuleEntry),
         "## Options\n",
         "Both formats take `options`.\n",
-        *_model(messages.Options),
+        *_model(messages.JobOptions),
         "## Rules\n",
         f"`action` and `value`, or `type` and `params`, with one of: {', '.join(f'`{name}`' for name in RULE_NAMES)}.\n",
     ]
     for name in RULE_NAMES:
         kind = getattr(request, name.capitalize())
         parts += [f"### {name}\n", _doc(kind), *_table(kind, skip=("rule",))]
+    return "\n".join(parts)
+
+
+def photo_request() -> str:
+    """The JSON that crosses Triton: request and report."""
+    parts = [
+        "# Photo request and report\n",
+        "The two JSON documents of one photo, as `pipeline_bls` takes and gives them ([gRPC](grpc.md)). Unknown fields are errors. "
+        "A job message is not this: the orchestrator makes a request from it, with all ids resolved.\n",
+        "## Request\n",
+        *_model(request.PhotoRequest),
+    ]
+    asked: tuple[type[BaseModel], ...] = (request.ConceptQuery, request.Output, request.Edit)
+    for kind in asked:
+        parts += [f"### {kind.__name__}\n", *_model(kind)]
+    rules = ", ".join(f"`{name}`" for name in RULE_NAMES)
+    parts += [f"`rule` is an object with a field `rule` ({rules}) and the fields of that [rule](jobs.md#rules).\n"]
+    parts += ["## Report\n", *_model(report.PhotoReport)]
+    answered: tuple[type[BaseModel], ...] = (report.ConceptReport, report.OutputReport, report.EditReport, report.FileReport)
+    for kind in answered:
+        parts += [f"### {kind.__name__}\n", *_model(kind)]
     return "\n".join(parts)
 
 
@@ -98,7 +127,7 @@ def models() -> str:
     lines += ["| name | what | weights | precision | VRAM |", "|---|---|---|---|---|"]
     for preset in load_presets().values():
         weights = preset.weights
-        origin = f"`{weights.folder}`" if weights.folder else f"[{weights.repository}](https://huggingface.co/{weights.repository})"
+        origin = "in the package" if weights.folder else f"[{weights.repository}](https://huggingface.co/{weights.repository})"
         memory = f"{preset.vram_gb:g} GB" if preset.vram_gb else "CPU"
         lines.append(f"| `{preset.name}` | {preset.description} | {origin} | {preset.precision} | {memory} |")
     return "\n".join([*lines, ""])
@@ -126,7 +155,7 @@ def _help(name: str, command: Any) -> list[str]:
 
 
 def _example(name: str) -> list[str]:
-    text = (ROOT / "demo" / "jobs" / name).read_text(encoding="utf-8").rstrip()
+    text = (ROOT / "respray" / "demo" / "jobs" / name).read_text(encoding="utf-8").rstrip()
     return ["```json", text, "```\n"]
 
 
@@ -183,7 +212,7 @@ def _describe(schema: dict[str, Any]) -> str:
         "maxLength": "length ≤",
     }
     limits |= {"minItems": "at least", "maxItems": "at most", "minProperties": "at least", "maxProperties": "at most"}
-    bounds = [f"{sign} {schema[name]}" for name, sign in limits.items() if name in schema]
+    bounds = [f"{sign} {_number(schema[name])}" for name, sign in limits.items() if name in schema]
     if "pattern" in schema:
         bounds.append(f"`{schema['pattern']}`".replace("|", "\\|"))
     if isinstance(schema.get("items"), dict) and schema["items"]:
@@ -191,10 +220,15 @@ def _describe(schema: dict[str, Any]) -> str:
     return " ".join([words, *bounds])
 
 
+def _number(value: float) -> str:
+    """A bound, the same whether pydantic keeps it as 1 or as 1.0."""
+    return str(int(value)) if float(value).is_integer() else str(value)
+
+
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
-    default = field.default
+    default = field.get_default(call_default_factory=True, validated_data={})
     if default is None or isinstance(default, (SecretStr, BaseModel)) or default == "":
         return ""
     if isinstance(default, bool):

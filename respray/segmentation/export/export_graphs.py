@@ -12,6 +12,7 @@ import onnx_ir as ir
 import torch
 from torch import nn
 
+from respray.contract import tensors
 from respray.segmentation.export.checkpoints import Checkpoint, pad_token_id
 from respray.segmentation.export.graphs import Graphs, build_graphs
 from respray.segmentation.export.graphs.build_graphs import ClsToken, Precision, prompt_length
@@ -43,25 +44,26 @@ def plan_graphs(graphs: Graphs, text_length: int) -> dict[GraphName, GraphPlan]:
     batch, concepts = torch.export.Dim("batch"), torch.export.Dim("concepts")
     ids = torch.zeros(2, text_length, dtype=torch.int32)
     features = {
-        f"features_{name}": torch.zeros(2, channels, k * grid, k * grid, dtype=dtype) for name, k in (("high", 4), ("mid", 2), ("low", 1))
+        name: torch.zeros(2, channels, k * grid, k * grid, dtype=dtype) for name, k in zip(tensors.FEATURES, (4, 2, 1), strict=True)
     }
-    texts = {"text_features": torch.zeros(2, 3, text_length, width), "text_mask": torch.ones(2, 3, text_length, dtype=torch.int32)}
+    mask = torch.ones(2, 3, text_length, dtype=torch.int32)
+    texts = {tensors.TEXT_FEATURES: torch.zeros(2, 3, text_length, width), tensors.TEXT_MASK: mask}
     per_photo = {name: {0: batch} for name in features}
     return {
         "sam3_image_encoder": GraphPlan(
-            encoder, {"image": torch.zeros(2, side, side, 3, dtype=torch.uint8)}, list(features), {"image": {0: batch}}
+            encoder, {tensors.IMAGE: torch.zeros(2, side, side, 3, dtype=torch.uint8)}, list(features), {tensors.IMAGE: {0: batch}}
         ),
         "sam3_text_encoder": GraphPlan(
             graphs.text_encoder,
-            {"input_ids": ids, "attention_mask": torch.ones_like(ids)},
-            ["text_features"],
-            {"input_ids": {0: batch}, "attention_mask": {0: batch}},
+            {tensors.INPUT_IDS: ids, tensors.ATTENTION_MASK: torch.ones_like(ids)},
+            [tensors.TEXT_FEATURES],
+            {tensors.INPUT_IDS: {0: batch}, tensors.ATTENTION_MASK: {0: batch}},
         ),
         "sam3_concept_decoder": GraphPlan(
             graphs.concept_decoder,
             {**features, **texts},
-            ["masks", "scores", "boxes", "presence", "region"],
-            {**per_photo, "text_features": {0: batch, 1: concepts}, "text_mask": {0: batch, 1: concepts}},
+            list(tensors.SEGMENTS),
+            {**per_photo, tensors.TEXT_FEATURES: {0: batch, 1: concepts}, tensors.TEXT_MASK: {0: batch, 1: concepts}},
         ),
     }
 

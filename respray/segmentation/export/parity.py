@@ -10,10 +10,11 @@ import cv2
 import numpy as np
 import torch
 
+from respray.contract import tensors
 from respray.segmentation.export.graphs import build_graphs
 from respray.segmentation.export.half_range import check_half_range
 from respray.segmentation.export.transformers_reference import reference_outputs
-from respray.segmentation.runner import FEATURES, GraphRunner
+from respray.segmentation.runner import GraphRunner
 from respray.segmentation.spec import GraphName, ModelSpec
 from respray.segmentation.tokenizer import PromptTokenizer
 
@@ -81,31 +82,31 @@ def check_parity(
     report: list[TensorParity] = []
 
     with torch.no_grad():
-        features = _run(spec, folder, "sam3_image_encoder", {"image": image}, threads, clock)
-        tokens = {"input_ids": ids, "attention_mask": mask}
-        text = _run(spec, folder, "sam3_text_encoder", tokens, threads, clock)["text_features"]
+        features = _run(spec, folder, "sam3_image_encoder", {tensors.IMAGE: image}, threads, clock)
+        tokens = {tensors.INPUT_IDS: ids, tensors.ATTENTION_MASK: mask}
+        text = _run(spec, folder, "sam3_text_encoder", tokens, threads, clock)[tensors.TEXT_FEATURES]
         embeds = model.get_text_features(torch.from_numpy(ids).long(), torch.from_numpy(mask).long(), return_dict=True).pooler_output
         valid = mask.astype(bool)
-        report.append(_compare("text_features", text[valid], embeds.numpy()[valid], half))
-        prompt = {"text_features": text[None], "text_mask": mask[None]}
+        report.append(_compare(tensors.TEXT_FEATURES, text[valid], embeds.numpy()[valid], half))
+        prompt = {tensors.TEXT_FEATURES: text[None], tensors.TEXT_MASK: mask[None]}
         decoded = _run(spec, folder, "sam3_concept_decoder", {**features, **prompt}, threads, clock)
         with clock("transformers"):
             reference = reference_outputs(model, torch.from_numpy(image), torch.from_numpy(ids), torch.from_numpy(mask), spec.cls_token)
 
-    for name, expected in zip(FEATURES, reference.features, strict=True):
+    for name, expected in zip(tensors.FEATURES, reference.features, strict=True):
         report.append(_compare(name, features[name], expected.numpy(), half))
     kept = spec.queries
     best = np.sort(reference.scores.numpy(), axis=1)[:, ::-1][:, :kept]
-    report.append(_compare("presence", decoded["presence"][0], reference.presence.numpy(), half))
-    report.append(_compare("scores", decoded["scores"][0], best, half))
-    same = _matching_queries(decoded["boxes"][0], decoded["scores"][0], reference.boxes.numpy(), reference.scores.numpy())
+    report.append(_compare(tensors.PRESENCE, decoded[tensors.PRESENCE][0], reference.presence.numpy(), half))
+    report.append(_compare(tensors.SCORES, decoded[tensors.SCORES][0], best, half))
+    same = _matching_queries(decoded[tensors.BOXES][0], decoded[tensors.SCORES][0], reference.boxes.numpy(), reference.scores.numpy())
     boxes = np.take_along_axis(reference.boxes.numpy(), same[..., None], axis=1)
-    report.append(_compare("boxes", decoded["boxes"][0], boxes, half))
+    report.append(_compare(tensors.BOXES, decoded[tensors.BOXES][0], boxes, half))
     region = reference.region.numpy() * 255
-    report.append(_compare("region", decoded["region"][0].astype(np.float32), region, half, levels=True))
+    report.append(_compare(tensors.REGION, decoded[tensors.REGION][0].astype(np.float32), region, half, levels=True))
     rows = np.arange(len(same))[:, None]
     masks = reference.masks.numpy()[rows, same] * 255
-    report.append(_compare("masks", decoded["masks"][0].astype(np.float32), masks, half, levels=True))
+    report.append(_compare(tensors.MASKS, decoded[tensors.MASKS][0].astype(np.float32), masks, half, levels=True))
     return report
 
 

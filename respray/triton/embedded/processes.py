@@ -1,36 +1,32 @@
-"""What a process and all that descend from it use, from Linux's /proc (proc(5)); processes that end meanwhile count as nothing."""
+"""What a process and all that descend from it use; processes that end meanwhile count as nothing."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-from pathlib import Path
+
+import psutil
 
 
 def family(process: int) -> list[int]:
-    """A process and all that descend from it."""
-    found = [process]
-    for task in Path(f"/proc/{process}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            for child in task.read_text().split():
-                found += family(int(child))
-    return found
+    """Ids of a process and of all that descend from it, itself first; it alone where it has ended."""
+    try:
+        return [process, *(child.pid for child in psutil.Process(process).children(recursive=True))]
+    except psutil.NoSuchProcess:
+        return [process]
 
 
 def cpu_seconds(process: int) -> float:
     """Processor time that a process and its living descendants have used so far, in seconds."""
-    ticks = 0
+    seconds = 0.0
     for member in family(process):
-        with contextlib.suppress(OSError):
-            fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])  # utime and stime
-    return ticks / os.sysconf("SC_CLK_TCK")
+        with contextlib.suppress(psutil.Error):
+            times = psutil.Process(member).cpu_times()
+            seconds += times.user + times.system
+    return seconds
 
 
 def proportional_bytes(process: int) -> int:
-    """Memory of one process in bytes, shared pages by share; 0 where it has ended or may not be read."""
-    with contextlib.suppress(OSError, ValueError):
-        for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
+    """Memory of one process in bytes, shared pages by share (PSS); 0 where it has ended or may not be read."""
+    with contextlib.suppress(psutil.Error):
+        return int(psutil.Process(process).memory_full_info().pss)
     return 0

@@ -11,14 +11,15 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
+from respray.contract import tensors
 from respray.contract.errors import EditError, ImageError
 from respray.contract.request import ConceptQuery, Edit, ObjectSource, Output, PhotoRequest, Recolor, Remove
 from respray.editing.apply import edit_photo
 from respray.editing.fill.inpaint import Inpainter
 from respray.editing.mask.select import Segments
 from respray.triton.errors import PhotoError
-from respray.triton.models.request_tensors import SEGMENTS, Arrays, parse_request
-from respray.triton.packing import from_bytes, pack, unpack
+from respray.triton.models.request_tensors import Arrays, parse_request
+from respray.triton.packing import Int64Vector, UInt8Vector, from_bytes, pack, unpack
 
 
 def apply(inputs: Arrays, object_source: ObjectSource = "instances", network: Inpainter | None = None) -> Arrays:
@@ -26,16 +27,17 @@ def apply(inputs: Arrays, object_source: ObjectSource = "instances", network: In
 
     `object_source` and `network` as in `edit_photo`. PhotoError for whatever is wrong with the request or an attachment.
     """
-    request = parse_request(inputs["request"].tobytes())
-    attachments = unpack(cast(npt.NDArray[np.uint8], inputs["attachments"]), cast(npt.NDArray[np.int64], inputs["attachment_sizes"]))
-    segments = Segments(**{name: inputs[name] for name in SEGMENTS}) if "region" in inputs else Segments.empty()  # type: ignore[arg-type]
+    request = parse_request(inputs[tensors.REQUEST].tobytes())
+    data, sizes = inputs[tensors.ATTACHMENTS], inputs[tensors.ATTACHMENT_SIZES]
+    attachments = unpack(cast(UInt8Vector, data), cast(Int64Vector, sizes))
+    segments = Segments(**{name: inputs[name] for name in tensors.SEGMENTS}) if tensors.REGION in inputs else Segments.empty()
     try:
-        photo = cast(npt.NDArray[np.uint8], inputs["photo"])
+        photo = cast(npt.NDArray[np.uint8], inputs[tensors.PHOTO])
         result = edit_photo(photo, segments, request, attachments, object_source=object_source, network=network)
     except (EditError, ImageError) as error:
         raise PhotoError(str(error)) from error
-    files, sizes = pack(result.files)
-    return {"files": files, "file_sizes": sizes, "report": from_bytes(result.report.model_dump_json().encode())}
+    files, file_sizes = pack(result.files)
+    return {tensors.FILES: files, tensors.FILE_SIZES: file_sizes, tensors.REPORT: from_bytes(result.report.model_dump_json().encode())}
 
 
 def warm_up() -> None:

@@ -14,6 +14,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
+from respray.contract import tensors
 from respray.contract.errors import ImageError
 from respray.contract.report import PhotoReport
 from respray.contract.request import PhotoRequest, prompts_of
@@ -21,14 +22,12 @@ from respray.imaging.decode import decode
 from respray.segmentation.prepare import to_square
 from respray.segmentation.tokenizer import PromptTokenizer
 from respray.triton.errors import PhotoError
-from respray.triton.models.request_tensors import SEGMENTS, Arrays, parse_request
+from respray.triton.models.request_tensors import Arrays, parse_request
 from respray.triton.models.text_features import Array, TextMemory
 from respray.triton.packing import from_bytes
 
 Infer = Callable[[str, Mapping[str, Array], Sequence[str]], Arrays]
 Cancelled = Callable[[], bool]
-FEATURES = ("features_high", "features_mid", "features_low")
-RESULTS = ("files", "file_sizes", "report")
 
 
 @dataclass(frozen=True)
@@ -50,18 +49,18 @@ class Pipeline:
         PhotoError when photo or request are at fault, InterruptedError when the client went away between two stages.
         """
         clock = _Clock(cancelled)
-        request = parse_request(inputs["request"].tobytes())
+        request = parse_request(inputs[tensors.REQUEST].tobytes())
         with clock.stage("decode"):
-            photo = self._decode(inputs["photo"].tobytes(), request)
+            photo = self._decode(inputs[tensors.PHOTO].tobytes(), request)
         with clock.stage("segment"):
             segments = self._segment(photo, prompts_of(request.concepts))
         with clock.stage("applier"):
-            work = {name: inputs[name] for name in ("request", "attachments", "attachment_sizes")}
-            results = self.infer("applier", {"photo": photo, **segments, **work}, RESULTS)
-        report = PhotoReport.model_validate_json(results["report"].tobytes())
+            work = {name: inputs[name] for name in tensors.PASSED_ON}
+            results = self.infer("applier", {tensors.PHOTO: photo, **segments, **work}, tensors.RESULTS)
+        report = PhotoReport.model_validate_json(results[tensors.REPORT].tobytes())
         measured = {"decode": clock.seconds["decode"], "segment": clock.seconds["segment"], **report.timings}
         report = report.model_copy(update={"timings": {name: round(seconds, 6) for name, seconds in measured.items()}})
-        return {**results, "report": from_bytes(report.model_dump_json().encode())}
+        return {**results, tensors.REPORT: from_bytes(report.model_dump_json().encode())}
 
     def _decode(self, data: bytes, request: PhotoRequest) -> npt.NDArray[np.uint8]:
         try:
@@ -80,31 +79,31 @@ class Pipeline:
         image = to_square(photo, self.image_size)[None]
         limit = self.buckets[-1]
         if len(unique) <= limit:
-            decoded = self.infer("sam3", {"image": image, **self._bucket(texts, mask)}, SEGMENTS)
+            decoded = self.infer("sam3", {tensors.IMAGE: image, **self._bucket(texts, mask)}, tensors.SEGMENTS)
             segments = {name: value[0] for name, value in decoded.items()}
         else:
             # More than one bucket holds: still one encoding, then bucket by bucket.
-            features = self.infer("sam3_image_encoder", {"image": image}, FEATURES)
+            features = self.infer("sam3_image_encoder", {tensors.IMAGE: image}, tensors.FEATURES)
             parts = []
             for start in range(0, len(unique), limit):
                 bucket = self._bucket(texts[start : start + limit], mask[start : start + limit])
-                decoded = self.infer("sam3_concept_decoder", {**features, **bucket}, SEGMENTS)
+                decoded = self.infer("sam3_concept_decoder", {**features, **bucket}, tensors.SEGMENTS)
                 parts.append({name: value[0] for name, value in decoded.items()})
-            segments = {name: np.concatenate([part[name] for part in parts]) for name in SEGMENTS}
+            segments = {name: np.concatenate([part[name] for part in parts]) for name in tensors.SEGMENTS}
         if len(unique) < len(prompts):
             rows = [unique.index(prompt) for prompt in prompts]
             segments = {name: value[rows] for name, value in segments.items()}
         return segments
 
     def _text(self, ids: Array, mask: Array) -> Array:
-        tokens = {"input_ids": ids, "attention_mask": mask}
-        return self.texts.get(ids, lambda: self.infer("sam3_text_encoder", tokens, ("text_features",))["text_features"][0])
+        tokens = {tensors.INPUT_IDS: ids, tensors.ATTENTION_MASK: mask}
+        return self.texts.get(ids, lambda: self.infer("sam3_text_encoder", tokens, (tensors.TEXT_FEATURES,))[tensors.TEXT_FEATURES][0])
 
     def _bucket(self, texts: Sequence[Array], mask: Array) -> Arrays:
         """`text_features` [1,N,T,D] and `text_mask` [1,N,T], N filled up to a bucket by repeating the last prompt."""
         size = next(bucket for bucket in self.buckets if bucket >= len(texts))
         rows = [*range(len(texts)), *[len(texts) - 1] * (size - len(texts))]
-        return {"text_features": np.stack([texts[row] for row in rows])[None], "text_mask": cast(Array, mask[rows][None])}
+        return {tensors.TEXT_FEATURES: np.stack([texts[row] for row in rows])[None], tensors.TEXT_MASK: cast(Array, mask[rows][None])}
 
 
 class _Clock:

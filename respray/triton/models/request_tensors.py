@@ -10,7 +10,6 @@ from respray.contract.request import PhotoRequest
 from respray.triton.errors import PhotoError
 
 Arrays = dict[str, npt.NDArray[np.generic]]
-SEGMENTS = ("masks", "scores", "boxes", "presence", "region")
 
 
 def parse_request(data: bytes) -> PhotoRequest:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-from respray.contract import parameters
+from respray.contract import parameters, tensors
 from respray.contract.request import ObjectSource
 from respray.segmentation.spec import GraphName, ModelSpec
 from respray.triton.repository import tensorrt
@@ -46,29 +46,30 @@ def signatures(spec: ModelSpec) -> dict[str, Signature]:
     side, grid, channels = spec.image_size, spec.grid, spec.channels
     length, width, queries, mask = spec.text_length, spec.text_width, spec.queries, spec.mask_size
     floating = "FP16" if spec.precision == "fp16" else "FP32"
-    image = Tensor("image", "UINT8", (side, side, 3))
-    levels = (("high", 4 * grid), ("mid", 2 * grid), ("low", grid))
-    features = tuple(Tensor(f"features_{level}", floating, (channels, size, size)) for level, size in levels)
-    texts = (Tensor("text_features", "FP32", (ANY, length, width)), Tensor("text_mask", "INT32", (ANY, length)))
+    image = Tensor(tensors.IMAGE, "UINT8", (side, side, 3))
+    sides = (4 * grid, 2 * grid, grid)
+    features = tuple(Tensor(name, floating, (channels, size, size)) for name, size in zip(tensors.FEATURES, sides, strict=True))
+    texts = (Tensor(tensors.TEXT_FEATURES, "FP32", (ANY, length, width)), Tensor(tensors.TEXT_MASK, "INT32", (ANY, length)))
     decoded = (
-        Tensor("masks", "UINT8", (ANY, queries, mask, mask)),
-        Tensor("scores", "FP32", (ANY, queries)),
-        Tensor("boxes", "FP32", (ANY, queries, 4)),
-        Tensor("presence", "FP32", (ANY,)),
-        Tensor("region", "UINT8", (ANY, mask, mask)),
+        Tensor(tensors.MASKS, "UINT8", (ANY, queries, mask, mask)),
+        Tensor(tensors.SCORES, "FP32", (ANY, queries)),
+        Tensor(tensors.BOXES, "FP32", (ANY, queries, 4)),
+        Tensor(tensors.PRESENCE, "FP32", (ANY,)),
+        Tensor(tensors.REGION, "UINT8", (ANY, mask, mask)),
     )
-    work = (Tensor("request", "UINT8", (ANY,)), Tensor("attachments", "UINT8", (ANY,)), Tensor("attachment_sizes", "INT64", (ANY,)))
-    results = (Tensor("files", "UINT8", (ANY,)), Tensor("file_sizes", "INT64", (ANY,)), Tensor("report", "UINT8", (ANY,)))
+    vectors = ("UINT8", "UINT8", "INT64")
+    passed_on = tuple(Tensor(name, dtype, (ANY,)) for name, dtype in zip(tensors.PASSED_ON, vectors, strict=True))
+    results = (Tensor(tensors.FILES, "UINT8", (ANY,)), Tensor(tensors.FILE_SIZES, "INT64", (ANY,)), Tensor(tensors.REPORT, "UINT8", (ANY,)))
     # Optional: a photo whose concepts all bring their own masks has nothing segmented.
     segments = tuple(Tensor(tensor.name, tensor.dtype, tensor.dims, optional=True) for tensor in decoded)
-    tokens = (Tensor("input_ids", "INT32", (length,)), Tensor("attention_mask", "INT32", (length,)))
+    tokens = (Tensor(tensors.INPUT_IDS, "INT32", (length,)), Tensor(tensors.ATTENTION_MASK, "INT32", (length,)))
     return {
         "sam3_image_encoder": Signature((image,), features),
-        "sam3_text_encoder": Signature(tokens, (Tensor("text_features", "FP32", (length, width)),)),
+        "sam3_text_encoder": Signature(tokens, (Tensor(tensors.TEXT_FEATURES, "FP32", (length, width)),)),
         "sam3_concept_decoder": Signature((*features, *texts), decoded),
         "sam3": Signature((image, *texts), decoded),
-        "applier": Signature((Tensor("photo", "UINT8", (ANY, ANY, 3)), *segments, *work), results),
-        "pipeline_bls": Signature((Tensor("photo", "UINT8", (ANY,)), *work), results),
+        "applier": Signature((Tensor(tensors.PHOTO, "UINT8", (ANY, ANY, 3)), *segments, *passed_on), results),
+        "pipeline_bls": Signature((Tensor(tensors.PHOTO, "UINT8", (ANY,)), *passed_on), results),
     }
 
 

@@ -7,8 +7,10 @@ were measured.
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, Self, get_args
+
+from pydantic import ConfigDict, ModelWrapValidatorHandler, NonNegativeInt, PositiveInt, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
 
 from respray.segmentation.spec import Attention
 from respray.triton.errors import BuildError
@@ -17,7 +19,7 @@ TargetName = Literal["embedded", "onnxruntime", "tensorrt"]
 TARGETS: tuple[TargetName, ...] = get_args(TargetName)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(strict=True))
 class Target:
     """One place to run. Queue delays are in microseconds: how long the first request of a batch may wait for company.
 
@@ -28,30 +30,35 @@ class Target:
     """
 
     name: TargetName
-    max_photos: int = 4
-    max_concepts: int = 16
-    max_decoded: int = 16
-    max_texts: int = 16
-    encoder_delay: int = 2000
-    decoder_delay: int = 1000
-    gpus: int = 1
-    encoder_instances: int = 1
-    decoder_instances: int = 1
-    text_instances: int = 1
-    applier_instances: int = 4
-    pipeline_instances: int = 8
-    graph_threads: int = 0
+    max_photos: PositiveInt = 4
+    max_concepts: PositiveInt = 16
+    max_decoded: PositiveInt = 16
+    max_texts: PositiveInt = 16
+    encoder_delay: NonNegativeInt = 2000
+    decoder_delay: NonNegativeInt = 1000
+    gpus: PositiveInt = 1
+    encoder_instances: PositiveInt = 1
+    decoder_instances: PositiveInt = 1
+    text_instances: PositiveInt = 1
+    applier_instances: PositiveInt = 4
+    pipeline_instances: PositiveInt = 8
+    graph_threads: NonNegativeInt = 0
     exact_buckets: bool = False
     warm_up: bool = True
 
-    def __post_init__(self) -> None:
-        if self.name not in TARGETS:
-            raise BuildError(f"Unknown target {self.name!r}; there is: {', '.join(TARGETS)}.")
-        for entry in dataclasses.fields(self):
-            value = getattr(self, entry.name)
-            least = 0 if entry.name.endswith(("_delay", "_threads")) else 1
-            if entry.type == "int" and (not isinstance(value, int) or value < least):
-                raise BuildError(f"{entry.name} is {value!r}; a whole number of at least {least} is accepted.")
+    @model_validator(mode="wrap")
+    @classmethod
+    def _explain(cls, given: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        """Say what is wrong, and what would be accepted, in one sentence (BuildError)."""
+        try:
+            return validate(given)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name, value = str(first["loc"][0]), first["input"]
+            if name == "name":
+                raise BuildError(f"Unknown target {value!r}; there is: {', '.join(TARGETS)}.") from None
+            minimum = 0 if name.endswith(("_delay", "_threads")) else 1
+            raise BuildError(f"{name} is {value!r}; a whole number of at least {minimum} is accepted.") from None
 
     @property
     def decoder_photos(self) -> int:

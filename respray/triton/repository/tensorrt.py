@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from tritonclient.grpc import model_config_pb2 as pb
 
+from respray.contract import tensors
 from respray.segmentation.spec import GraphName, ModelSpec
 from respray.triton.repository.targets import Target
 from respray.weights.engine_cache import models_root
@@ -22,13 +23,13 @@ def shapes(spec: ModelSpec, name: GraphName, photos: int, concepts: int) -> dict
     """Every input of the graph with its whole shape for so many photos and concepts."""
     side, grid, channels = spec.image_size, spec.grid, spec.channels
     if name == "sam3_image_encoder":
-        return {"image": (photos, side, side, 3)}
+        return {tensors.IMAGE: (photos, side, side, 3)}
     return {
-        "features_high": (photos, channels, 4 * grid, 4 * grid),
-        "features_mid": (photos, channels, 2 * grid, 2 * grid),
-        "features_low": (photos, channels, grid, grid),
-        "text_features": (photos, concepts, spec.text_length, spec.text_width),
-        "text_mask": (photos, concepts, spec.text_length),
+        tensors.FEATURES_HIGH: (photos, channels, 4 * grid, 4 * grid),
+        tensors.FEATURES_MID: (photos, channels, 2 * grid, 2 * grid),
+        tensors.FEATURES_LOW: (photos, channels, grid, grid),
+        tensors.TEXT_FEATURES: (photos, concepts, spec.text_length, spec.text_width),
+        tensors.TEXT_MASK: (photos, concepts, spec.text_length),
     }
 
 

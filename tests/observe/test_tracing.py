@@ -12,20 +12,26 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from google.protobuf import json_format
 
-pytest.importorskip("wrapt", reason="the tracing extra is not installed")
+pytest.importorskip("opentelemetry.sdk", reason="the tracing extra is not installed")
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
 
-from respray.observe.tracing import job_prefix, trace_id
+from respray.observe.tracing import export_spans, job_prefix, trace_id
 from respray.triton.embedded.server import EmbeddedServer, ServerOptions
 from respray.triton.repository.build_repository import build
 from respray.triton.repository.targets import target
+from tests.faults.receiver import Receiver
+from tests.orchestrator.support import PhotoRefused, TinyPipeline, palette_job, put_photos, tiny_worker
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -85,6 +91,14 @@ def _binary_ids(entry: dict[str, Any]) -> dict[str, Any]:
         if name in entry:
             entry[name] = base64.b64encode(bytes.fromhex(entry[name])).decode()
     return entry
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A callback receiver that answers 200."""
+    server = Receiver()
+    yield server
+    server.down()
 
 
 @pytest.fixture
@@ -170,46 +184,77 @@ def test_one_photo_is_one_trace_from_download_through_triton_to_callback(collect
     assert {a.key: a.value.string_value for a in item.attributes if a.value.HasField("string_value")}["respray.job_id"] == job_id
 
 
-def test_nothing_is_wrapped_without_an_endpoint_and_everything_is_unwrapped_at_the_end() -> None:
-    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-
-    from orchestrator.worker.backend import PipelineGate
-    from orchestrator.worker.item_runner import ItemFlow
-    from respray.observe.tracing import Tracing
-
-    before = (ItemFlow.__dict__["run"], PipelineGate.__dict__["infer"])
-    tracing = Tracing(SimpleSpanProcessor(InMemorySpanExporter()))
-    assert ItemFlow.__dict__["run"] is not before[0]
-    tracing.stop()
-    assert (ItemFlow.__dict__["run"], PipelineGate.__dict__["infer"]) == before
-
-
-def test_failed_item_is_an_error_in_its_trace() -> None:
-    from types import SimpleNamespace as Names
-
-    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-    from opentelemetry.trace import StatusCode
-
-    from respray.observe.tracing import Tracing
-
+@pytest.fixture(scope="module")
+def exporter() -> InMemorySpanExporter:
+    """What the spans of this process go to; the SDK takes one provider a process."""
     memory = InMemorySpanExporter()
-    tracing = Tracing(SimpleSpanProcessor(memory))
-    try:
-        state = Names(job=Names(job_id="j", user_id="u", prefix=job_prefix("u", "j")), attempt=2)
-        item = Names(idx=7, request=Names(concepts=[1, 2]))
+    export_spans(SimpleSpanProcessor(memory))
+    return memory
 
-        async def run(*_: Any) -> Any:
-            return Names(record=Names(status="failed", error="the photo is no photo"))
 
-        asyncio.run(tracing._item(run, None, (state, item), {}))
-    finally:
-        tracing.stop()
-    (span,) = memory.get_finished_spans()
-    assert span.status.status_code is StatusCode.ERROR and span.status.description == "the photo is no photo"
-    assert span.context is not None and span.context.trace_id == trace_id(job_prefix("u", "j"), 7)
-    assert span.attributes is not None and span.attributes["respray.attempt"] == 2
+@pytest.fixture
+def spans(exporter: InMemorySpanExporter) -> Callable[[], list[ReadableSpan]]:
+    """Takes the spans that have ended since the last call."""
+
+    def take() -> list[ReadableSpan]:
+        ended = list(exporter.get_finished_spans())
+        exporter.clear()
+        return ended
+
+    take()
+    return take
+
+
+def _work(folder: Path, pipeline: TinyPipeline, **options: Any) -> None:
+    """A job of one photo without the server, in its second delivery."""
+    put_photos(folder, "job_1", 1)
+
+    async def work() -> None:
+        async with tiny_worker(folder, pipeline, **options) as worker:
+            callback_url = f"http://{options['allow']}/callback" if "allow" in options else None
+            await worker.start(palette_job(count=1) | ({"callback_url": callback_url} if callback_url else {}), 2, final=True).finished()
+
+    asyncio.run(work())
+
+
+def test_spans_of_a_photo_hang_together(spans: Callable[[], list[ReadableSpan]], receiver: Receiver, tmp_path: Path) -> None:
+    _work(tmp_path, TinyPipeline(), allow=receiver.host)
+    ended = {span.name: span for span in spans()}
+    assert set(ended) == {"item", "download", "pipeline", "upload", "callback"}
+    assert {span.context.trace_id for span in ended.values() if span.context} == {trace_id(job_prefix("u_abc", "job_1"), 0)}
+    for name in ("download", "pipeline", "upload"):
+        assert ended[name].parent == ended["item"].context and ended[name].kind is SpanKind.CLIENT
+    told = ended["callback"].attributes
+    assert told is not None and told["respray.outcome"] == "delivered" and str(told["respray.event_id"]).startswith("msg_")
+    assert (ended["item"].attributes or {}).items() >= {"respray.user_id": "u_abc", "respray.attempt": 2, "respray.idx": 0}.items()
+    assert (ended["download"].attributes or {})["respray.key"] == "inputs/u_abc/job_1/0.jpg"
+    assert (ended["pipeline"].attributes or {})["respray.bytes"] == (tmp_path / "inputs/u_abc/job_1/0.jpg").stat().st_size
+
+
+def test_failed_item_is_an_error_in_its_trace(spans: Callable[[], list[ReadableSpan]], tmp_path: Path) -> None:
+    _work(tmp_path, TinyPipeline(fail=lambda number, photo: PhotoRefused("the photo is no photo")))
+    ended = {span.name: span for span in spans()}
+    status = ended["item"].status
+    assert status.status_code is StatusCode.ERROR and status.description == "the photo is no photo"
+    assert ended["pipeline"].status.status_code is StatusCode.ERROR
+
+
+def test_callback_that_stays_owed_is_an_error_in_its_trace(spans: Callable[[], list[ReadableSpan]], tmp_path: Path) -> None:
+    _work(tmp_path, TinyPipeline(), allow="127.0.0.1:1", secret=None)
+    (told,) = [span for span in spans() if span.name == "callback"]
+    assert told.status.status_code is StatusCode.ERROR and told.status.description == "GPU_CALLBACK_SECRET is not set"
+
+
+def test_nothing_is_recorded_or_sent_on_without_an_endpoint() -> None:
+    """In a process of its own: OpenTelemetry's API without its SDK."""
+    script = (
+        "import sys\n"
+        "from respray.observe.tracing import photo_context, request_headers, span\n"
+        "with span('item', {}, context=photo_context('outputs/u/j/', 0)) as opened, span('pipeline', {}):\n"
+        "    assert not opened.is_recording() and request_headers() == {}\n"
+        "assert not any(name.startswith('opentelemetry.sdk') for name in sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
 
 
 def test_id_can_be_computed_from_a_log_line() -> None:

@@ -16,10 +16,9 @@ from typing import Any
 
 import grpc
 import pytest
-from operations.doctor import FAIL, PASS, WARN, Finding, Situation
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from respray.doctor import connections
+from respray.doctor import FAIL, PASS, WARN, Finding, Situation, connections
 
 
 def _find(findings: list[Finding], word: str) -> Finding:

@@ -1,4 +1,4 @@
-"""Real servers for the tests of `operations`: an S3 server process, a Redis process, and a network that can be broken on purpose."""
+"""Fixtures with real servers that several packages' tests share: an S3 server process and a Redis process."""
 
 from __future__ import annotations
 
@@ -7,18 +7,14 @@ import shutil
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from botocore.config import Config
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def free_port() -> int:
@@ -102,71 +98,3 @@ def s3_as(s3_endpoint: str) -> Callable[..., Any]:
         return client_of(s3_endpoint, access_key, secret_key, service)
 
     return make
-
-
-class BrokenNetwork:
-    """A TCP proxy in front of a server that can be told to lose, damage and slow down what comes back.
-
-    `sent` counts the bytes that came back through it. `cut_after`: close a connection once so many bytes came back through it.
-    `flip_at`: change the byte at this position of a connection's answer, in the first `flips` connections that get so far.
-    `bytes_per_second` slows each connection down.
-    """
-
-    def __init__(self, target: int) -> None:
-        self._target = target
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self.sent = 0
-        self.cut_after: int | None = None
-        self.cuts = 0
-        self.flip_at: int | None = None
-        self.flips = 0
-        self.bytes_per_second: int | None = None
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(("127.0.0.1", self._target))
-            threading.Thread(target=self._forward, args=(client, server), daemon=True).start()
-            threading.Thread(target=self._answer, args=(server, client), daemon=True).start()
-
-    def _forward(self, client: socket.socket, server: socket.socket) -> None:
-        with suppress(OSError):
-            while data := client.recv(65536):
-                server.sendall(data)
-            server.shutdown(socket.SHUT_WR)
-
-    def _answer(self, server: socket.socket, client: socket.socket) -> None:
-        position = 0
-        with suppress(OSError), client, server:
-            while data := server.recv(65536):
-                block = bytearray(data)
-                if self.flip_at is not None and self.flips > 0 and position <= self.flip_at < position + len(block):
-                    block[self.flip_at - position] ^= 1
-                    self.flips -= 1
-                if self.cut_after is not None and self.cuts > 0 and position + len(block) > self.cut_after:
-                    self.cuts -= 1
-                    client.sendall(block[: self.cut_after - position])
-                    client.shutdown(socket.SHUT_RDWR)  # close() alone waits for the thread that is reading from it
-                    return
-                if self.bytes_per_second:
-                    time.sleep(len(block) / self.bytes_per_second)
-                client.sendall(block)
-                position += len(block)
-                self.sent += len(block)
-
-    def close(self) -> None:
-        """Accept no more connections."""
-        self._listener.close()
-
-
-@pytest.fixture
-def broken_network(s3_endpoint: str) -> Iterator[BrokenNetwork]:
-    """The network between a worker and the S3 server."""
-    proxy = BrokenNetwork(int(s3_endpoint.rsplit(":", 1)[1]))
-    yield proxy
-    proxy.close()

@@ -11,9 +11,8 @@ import venv
 from pathlib import Path
 
 import pytest
-from operations.doctor import FAIL, PASS, WARN, Finding, Situation, examine
 
-from respray.doctor import model_files, packages, python_environment
+from respray.doctor import FAIL, PASS, WARN, Finding, Situation, examine, model_files, packages, python_environment
 from respray.doctor.report import as_json, as_text, exit_code
 from respray.doctor.situation import with_dotenv
 from respray.weights.manifest import describe

@@ -3,54 +3,76 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace as Names
 from typing import Any
 
 import pytest
 
-from orchestrator.worker.item_runner import ItemFlow
-from respray.observe import log_context
+from respray.observe.log_context import log_place
+from respray.observe.logs import set_up_logging
+from respray.observe.redaction import Redactor
+from tests.orchestrator.support import TinyPipeline, palette_job, put_photos, tiny_worker
 
 ROOT = Path(__file__).resolve().parents[2]
 log = logging.getLogger("tests.log_context")
 
 
-def test_lines_of_items_side_by_side_keep_their_own_ids(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def begin(flow: Any, job: Any) -> None:
-        log.warning("begin")
+@pytest.fixture
+def lines() -> Iterator[Callable[[], list[str]]]:
+    """What this module's logger has written with the process's own formatter, without its time."""
+    root, stream = logging.getLogger(), io.StringIO()
+    before, level = root.handlers[:], root.level
+    set_up_logging("INFO", Redactor())
+    handler = root.handlers[0]
+    assert isinstance(handler, logging.StreamHandler)
+    handler.setStream(stream)
+    yield lambda: [line.partition(f"{log.name}: ")[2] for line in stream.getvalue().splitlines() if log.name in line]
+    root.handlers[:] = before
+    root.setLevel(level)
 
-    async def run(flow: Any, state: Any, item: Any) -> None:
-        await asyncio.sleep(0.01 * (3 - item.idx))
+
+class Chatty(TinyPipeline):
+    """Logs in the task of a photo and in a thread of it; photos end in the reverse of their order."""
+
+    async def infer(self, *arguments: Any) -> Any:
+        """As TinyPipeline.infer."""
+        number = self.calls
+        answer = await super().infer(*arguments)
+        await asyncio.sleep(0.01 * (3 - number))
         log.warning("item")
         await asyncio.to_thread(log.warning, "thread")
+        return answer
 
-    monkeypatch.setattr(ItemFlow, "begin", begin)
-    monkeypatch.setattr(ItemFlow, "run", run)
-    undo = log_context.install()
-    job = Names(job_id="j 1")
+
+def test_lines_of_items_side_by_side_keep_their_own_ids(lines: Callable[[], list[str]], tmp_path: Path) -> None:
+    put_photos(tmp_path, "job_1", 3)
 
     async def work() -> None:
-        await ItemFlow.begin(None, job)  # type: ignore[arg-type, call-arg]
-        async with asyncio.TaskGroup() as group:
-            for idx in range(3):
-                group.create_task(ItemFlow.run(None, Names(job=job), Names(idx=idx)))  # type: ignore[arg-type]
-        log.warning("end")
+        async with tiny_worker(tmp_path, Chatty(), concurrency=3) as worker:
+            await worker.start(palette_job(count=3), on_progress=lambda done, total: log.warning("progress")).finished()
+            log.warning("outside")
 
-    try:
-        asyncio.run(work())
-        log.warning("outside")
-    finally:
-        undo()
-    lines = [record.getMessage() for record in caplog.records if record.name == log.name]
-    assert lines[0] == "begin job_id='j 1'" and lines[-2:] == ["end job_id='j 1'", "outside"]
-    assert sorted(lines[1:-2]) == sorted(f"{word} job_id='j 1' idx={idx}" for word in ("item", "thread") for idx in range(3))
-    log.warning("after")
-    assert caplog.records[-1].getMessage() == "after" and ItemFlow.__dict__["run"] is run
+    asyncio.run(work())
+    written = lines()
+    assert written.pop() == "outside"
+    assert written.count("progress job_id=job_1") == 3
+    items = [line for line in written if not line.startswith("progress")]
+    assert sorted(items) == sorted(f"{word} job_id=job_1 idx={idx}" for word in ("item", "thread") for idx in range(3))
+
+
+def test_an_id_that_is_no_word_is_quoted_and_a_traceback_follows_the_place(lines: Callable[[], list[str]]) -> None:
+    with log_place("j 1", 2):
+        try:
+            raise ValueError("inside")
+        except ValueError:
+            log.exception("caught")
+    assert lines() == ["caught job_id='j 1' idx=2"]
 
 
 def test_real_run_says_in_its_log_which_photo_failed(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from typer.testing import CliRunner
 
 from orchestrator.cli.app import build_app
 from respray.weights.ensure import ensure, problems
-from respray.weights.errors import WeightsError
+from respray.weights.errors import VolumeLockError, WeightsError
 from respray.weights.manifest import MANIFEST, Manifest, describe
 from respray.weights.model_presets import choose_preset
 from respray.weights.s3_sync import Sync, SyncSource
@@ -86,52 +88,58 @@ def test_network_that_always_damages_is_an_error_and_leaves_no_file(broken_netwo
     assert not list((tmp_path / "sam3").rglob("image_encoder.onnx.data*"))
 
 
-_WORKER = """
+_POD = f"""
 import sys
+from functools import partial
 from pathlib import Path
+from respray.weights import ensure, s3_sync
 from respray.weights.model_presets import choose_preset
-from respray.weights.s3_sync import SyncSource
-from operations import weights, s3_sync
-original = s3_sync.Sync.__init__
-def small_parts(self, source, prefix, folder): original(self, source, prefix, folder, threads=2, part_size={part})
-s3_sync.Sync.__init__ = small_parts
-source = SyncSource(sys.argv[2], sys.argv[3], "test", "test", region="us-east-1")
-weights.ensure(choose_preset("sam3"), Path(sys.argv[1]), sync=source)
-""".replace("{part}", str(PART))
+ensure.Sync = partial(s3_sync.Sync, threads=2, part_size={PART})
+source = s3_sync.SyncSource(sys.argv[2], sys.argv[3], "test", "test", region="us-east-1")
+print("started", flush=True)
+ensure.ensure(choose_preset("sam3"), Path(sys.argv[1]), sync=source)
+"""
 
 
-def _worker(volume: Path, network: Any, bucket: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", _WORKER, str(volume), f"http://127.0.0.1:{network.port}", bucket]
-    return subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE)
+def _pod(volume: Path, network: Any, bucket: str) -> subprocess.Popen[bytes]:
+    """A pod that fetches the model to the volume, in a process of its own; returns once it begins."""
+    command = [sys.executable, "-c", _POD, str(volume), f"http://127.0.0.1:{network.port}", bucket]
+    pod = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert pod.stdout is not None
+    assert pod.stdout.readline() == b"started\n", pod.communicate()[1].decode()
+    return pod
 
 
 def test_killed_pod_s_successor_goes_on_where_it_stopped(broken_network: Any, bucket: str, tmp_path: Path) -> None:
     """SIGKILL in the middle: nothing half-done is visible, and what had arrived is not fetched again."""
     volume = tmp_path / "volume"
-    broken_network.bytes_per_second = 1_000_000
-    first = _worker(volume, broken_network, bucket)
-    deadline = time.monotonic() + 30
-    while broken_network.sent < SIZE // 2 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    broken_network.hold_after = SIZE * 3 // 4
+    first = _pod(volume, broken_network, bucket)
+    assert broken_network.held.wait(60)
     first.kill()
     first.communicate()
     assert problems(choose_preset("sam3"), volume) and not (volume / "sam3" / MANIFEST).exists()
     assert not (volume / "sam3" / "graphs" / "image_encoder.onnx.data").exists()
     (volume / ".sam3.lock").unlink()  # its heartbeat has stopped; waiting out the lease is tested on its own
+    broken_network.release()
     before = broken_network.sent
-    broken_network.bytes_per_second = None
-    second = _worker(volume, broken_network, bucket)
-    assert second.wait() == 0, second.communicate()[1].decode()
+    second = _pod(volume, broken_network, bucket)
+    _, errors = second.communicate()
+    assert second.returncode == 0, errors.decode()
     fetched = broken_network.sent - before
     assert fetched < SIZE * 0.8, f"{fetched} of {SIZE} bytes were fetched again"
     assert _same(volume / "sam3", tmp_path)
 
 
 def test_two_pods_on_one_volume_fetch_once_and_both_find_it_whole(broken_network: Any, bucket: str, tmp_path: Path) -> None:
-    broken_network.bytes_per_second = 4_000_000
-    pods = [_worker(tmp_path / "volume", broken_network, bucket) for _ in range(2)]
+    broken_network.hold_after = SIZE // 2
+    pods = [_pod(tmp_path / "volume", broken_network, bucket)]
+    assert broken_network.held.wait(60)  # the first one is in the middle of it ...
+    pods.append(_pod(tmp_path / "volume", broken_network, bucket))  # ... when the second one begins
+    broken_network.release()
     for pod in pods:
-        assert pod.wait() == 0, pod.communicate()[1].decode()
+        _, errors = pod.communicate()
+        assert pod.returncode == 0, errors.decode()
     assert broken_network.sent < SIZE * 1.2
     assert _same(tmp_path / "volume" / "sam3", tmp_path)
 
@@ -165,15 +173,47 @@ def test_manifest_cannot_write_outside_the_folder(s3_client: Any, s3_endpoint: s
         Sync(_source(s3_endpoint.rsplit(":", 1)[1], "hostile"), "sam3", tmp_path).run("sam3")
 
 
-def test_lease_of_a_dead_holder_is_taken_over_and_a_living_one_s_is_not(tmp_path: Path) -> None:
-    path = tmp_path / "lock"
+class Clock:
+    """Goes forward only when someone sleeps; `beat` is what another pod does meanwhile."""
+
+    def __init__(self, beat: Callable[[], None] = lambda: None) -> None:
+        self.now, self._beat = 0.0, beat
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self._beat()
+
+
+def test_lease_of_a_dead_holder_is_taken_over(tmp_path: Path) -> None:
+    path, clock = tmp_path / "lock", Clock()
     path.write_text("dead-pod pid 7 0")
-    started = time.monotonic()
-    with VolumeLock(path, wait=10, stale_after=0.5, beat=0.1):
-        assert 0.4 < time.monotonic() - started < 5
-        with pytest.raises(Exception, match=rf"was held by {os.uname().nodename} pid {os.getpid()} for 1 s"):
-            VolumeLock(path, wait=1.0, stale_after=0.5, beat=0.1).__enter__()
+    with VolumeLock(path, wait=3600, stale_after=60, clock=clock, sleep=clock.sleep):
+        assert 60 <= clock.now < 61
+        assert str(os.getpid()) in path.read_text()
     assert not path.exists()
+
+
+def test_lease_of_a_living_holder_is_not_taken(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    path.write_text("other-pod pid 7 0")
+    beats = count(1)
+    clock = Clock(beat=lambda: os.utime(path, ns=(0, next(beats))))
+    with pytest.raises(VolumeLockError, match="was held by other-pod pid 7 for 300 s"):
+        VolumeLock(path, wait=300, stale_after=60, clock=clock, sleep=clock.sleep).__enter__()
+    assert path.read_text() == "other-pod pid 7 0"
+
+
+def test_a_holder_s_heartbeat_shows_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with VolumeLock(path, beat=0.01):
+        os.utime(path, ns=(0, 0))
+        deadline = time.monotonic() + 30
+        while path.stat().st_mtime_ns == 0:
+            assert time.monotonic() < deadline, "no heartbeat"
+            time.sleep(0.01)
 
 
 def test_commands_push_to_a_private_bucket_and_fetch_verify_from_it(

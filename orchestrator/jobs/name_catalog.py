@@ -34,10 +34,14 @@ def load_catalog(palette: Path | None = None) -> Catalog:
         raise SettingsError(str(error)) from error
 
 
-def known(what: str, given: str, accepted: Iterable[str]) -> str:
-    """`unknown palette id 'oak_z' (did you mean 'oak_a'?); there are: ...`: one sentence, listing what exists."""
+def unknown_name_message(what: str, given: str, accepted: Iterable[str]) -> str:
+    """One sentence that lists what exists.
+
+    >>> unknown_name_message("palette id", "oak_z", ["oak_a", "white_b"])
+    "unknown palette id 'oak_z' (did you mean 'oak_a'?); there are: oak_a, white_b"
+    """
     names = sorted(accepted)
     close = difflib.get_close_matches(given, names, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
-    shown = given if len(given) <= 80 else given[:77] + "..."
-    return f"unknown {what} {shown!r}{hint}; there are: {', '.join(names) or 'none'}"
+    short = given if len(given) <= 80 else given[:77] + "..."
+    return f"unknown {what} {short!r}{hint}; there are: {', '.join(names) or 'none'}"

@@ -10,9 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from operations.doctor import FAIL, PASS, WARN, Finding, Situation
 
-from respray.doctor import codecs, cuda, cudnn, gpu
+from respray.doctor import FAIL, PASS, WARN, Finding, Situation, codecs, cuda, cudnn, gpu
 from respray.segmentation import accelerator
 from respray.segmentation.accelerator import cuda_problem
 

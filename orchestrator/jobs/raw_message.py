@@ -1,0 +1,126 @@
+"""A message as it came, decoded once: what the parser, dead letters and refusals all read.
+
+    message = decode_message(body)
+
+Decoding never fails: a message that is no JSON object says so in `problem`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, TypeAlias
+
+from orchestrator.errors import JobError
+from orchestrator.jobs import limits
+
+Received: TypeAlias = str | bytes | Mapping[str, Any]
+"""A job as an intake hands it over: text, or JSON that its client has read already."""
+
+
+@dataclass(frozen=True)
+class RawMessage:
+    """One decoded message.
+
+    Attributes:
+        received: What the intake handed over. A client that reads JSON by itself may hand over anything that JSON has.
+        fields: The JSON object, not validated; None where it is none.
+        problem: Why there are no fields, in one sentence; empty where there are.
+    """
+
+    received: Received
+    fields: dict[str, Any] | None
+    problem: str = ""
+
+    @property
+    def claimed_id(self) -> str:
+        """What the message calls its job, for the event that refuses it; it proves nothing."""
+        fields = self.fields or {}
+        named = (fields.get(name) for name in ("job_id", "jobId"))
+        return next((value[: limits.MAX_ID_CHARACTERS] for value in named if isinstance(value, str)), "")
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same message, whatever it is."""
+        received: object = self.received
+        return sha256(received if isinstance(received, bytes) else str(received).encode("utf-8", "replace")).hexdigest()[:32]
+
+    @property
+    def presentable(self) -> Any:
+        """The message as a dead letter keeps it: as it came, and of one that is too large or no JSON its beginning as text."""
+        received: object = self.received
+        if isinstance(received, Mapping):
+            return self.fields if self.fields is not None else _as_text(received)[: limits.MAX_MESSAGE_BYTES]
+        text = received.decode("utf-8", "replace") if isinstance(received, bytes) else received
+        return (text if isinstance(text, str) else repr(text))[: limits.MAX_MESSAGE_BYTES]
+
+
+def decode_message(received: Received | RawMessage) -> RawMessage:
+    """Decode what an intake handed over; what is decoded already is returned as it is."""
+    if isinstance(received, RawMessage):
+        return received
+    try:
+        return RawMessage(received, _decode(received))
+    except JobError as error:
+        return RawMessage(received, None, str(error))
+
+
+def _decode(received: Received) -> dict[str, Any]:
+    """The JSON object with string keys: valid, not too large or deep, no field twice. Raises JobError."""
+    if isinstance(received, str | bytes):
+        data = received
+    else:
+        try:
+            data = json.dumps(received, allow_nan=False)  # so that size, depth and number rules are the same for every intake
+        except (TypeError, ValueError, RecursionError) as error:
+            raise JobError(f"the message is not JSON: {error}") from None
+    size = len(data) if isinstance(data, bytes) else len(data.encode("utf-8", "surrogatepass"))
+    if size > limits.MAX_MESSAGE_BYTES:
+        raise JobError(f"the message has {size} bytes; at most {limits.MAX_MESSAGE_BYTES} are accepted")
+    try:
+        text = data.decode("utf-8-sig") if isinstance(data, bytes) else data  # json would also guess UTF-16 and UTF-32
+        fields = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
+    except RecursionError:
+        raise JobError("the message is nested too deeply") from None
+    except UnicodeDecodeError as error:
+        raise JobError(f"the message is not UTF-8: {error.reason} at byte {error.start}") from None
+    except ValueError as error:
+        raise JobError(f"the message is not JSON: {error}") from None
+    if not isinstance(fields, dict):
+        raise JobError(f"the message must be a JSON object, not {type(fields).__name__}")
+    if _depth(fields) > limits.MAX_NESTING:
+        raise JobError(f"the message is nested more than {limits.MAX_NESTING} levels deep")
+    return fields
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in result:
+            raise ValueError(f"field {name[:80]!r} stands twice in one object")
+        result[name] = value
+    return result
+
+
+def _no_constants(name: str) -> Any:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _depth(value: dict[str, Any]) -> int:
+    """How many objects and arrays lie inside each other."""
+    levels, level = 0, list[Any]([value])
+    while level:
+        levels += 1
+        level = [
+            inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer) if isinstance(inner, dict | list)
+        ]
+    return levels
+
+
+def _as_text(received: object) -> str:
+    try:
+        return json.dumps(received, default=repr)
+    except (TypeError, ValueError, RecursionError):
+        return "a message that cannot be shown"

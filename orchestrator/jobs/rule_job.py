@@ -1,0 +1,82 @@
+"""From a validated rule message to a `Job`: keys follow from the ids; one output per rule; JPEG unless `options.format` says otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from orchestrator.jobs import keys
+from orchestrator.jobs.concepts import resolve_concepts
+from orchestrator.jobs.item_builder import ItemBuilder
+from orchestrator.jobs.job_types import Job, Target
+from orchestrator.jobs.messages import RuleMessage
+from orchestrator.jobs.name_catalog import Catalog, unknown_name_message
+from orchestrator.jobs.problems import Problems
+from orchestrator.jobs.rules import RuleBuilder, needs_alpha
+from respray.catalog.preset import normalise
+from respray.contract.request import Edit
+
+
+def build_rule_job(message: RuleMessage, catalog: Catalog, workers_api_url: str | None) -> Job:
+    """Build the job; `workers_api_url` is where its callbacks go (None: it has none). Raises JobError with all problems at once."""
+    user, job, problems = message.user_id, message.job_id, Problems()
+    concepts = resolve_concepts(message.concepts, message.protect, message.preset, message.options, catalog, problems)
+    fmt: keys.Format = message.options.format or "jpeg"
+    rules = RuleBuilder(catalog, keys.inputs_prefix(user, job), problems)
+    edits = _build_edits(message, rules, fmt, problems)
+    masks = _masks_by_photo(message, problems)
+    problems.raise_if_any()
+    # The seed's workers store masks with every rule job, so that is what its readers expect without options.
+    builder = ItemBuilder(keys.inputs_prefix(user, job), concepts, message.options, tuple(rules.textures), edits, True, problems)
+    extension = "jpg" if fmt == "jpeg" else fmt
+    items = [
+        builder.build(
+            f"items[{idx}]",
+            idx,
+            input_key=f"{keys.inputs_prefix(user, job)}{idx}.jpg",
+            targets=tuple(
+                Target(entry.rule_id, f"{keys.outputs_prefix(user, job)}{entry.rule_id}/{idx}.{extension}", fmt) for entry in message.rules
+            ),
+            preview_key=f"{keys.previews_prefix(user, job)}{idx}_preview.jpg",
+            mask_keys=masks.get(idx, {}),
+        )
+        for idx in range(message.image_count)
+    ]
+    problems.raise_if_any()
+    url = f"{workers_api_url.rstrip('/')}/jobs/{job}/callback" if workers_api_url else None
+    return Job(job, user, tuple(items), url, job, outputs_map=len(message.rules) > 1)
+
+
+def _build_edits(message: RuleMessage, rules: RuleBuilder, fmt: keys.Format, problems: Problems) -> list[list[Edit]]:
+    """One edit per output; fewer after noting problems."""
+    edits, ids = list[list[Edit]](), set[str]()
+    concepts = {normalise(name): name for name in reversed(message.concepts)}
+    for position, entry in enumerate(message.rules):
+        place = f"rules[{position}]"
+        if entry.rule_id in ids:
+            problems.add(f"{place}.ruleId", f"{entry.rule_id!r} stands twice; accepted is each ruleId once")
+        ids.add(entry.rule_id)
+        rule = rules.build(place, entry)
+        if rule is not None and needs_alpha(rule) and fmt not in keys.ALPHA_FORMATS:
+            hint = "set options.format to png or webp"
+            problems.add(place, f"'remove transparent' needs a format with transparency and JPEG has none; {hint}")
+        concept = concepts.get(normalise(entry.concept))
+        if concept is None:
+            problems.add(f"{place}.concept", unknown_name_message("concept", entry.concept, message.concepts))
+        elif rule is not None:
+            edits.append([Edit(concept=concept, rule=rule)])
+    return edits
+
+
+def _masks_by_photo(message: RuleMessage, problems: Problems) -> dict[int, Mapping[str, str]]:
+    """User masks per photo index."""
+    masks: dict[int, Mapping[str, str]] = {}
+    for position, entry in enumerate(message.items):
+        if entry.idx in masks:
+            problems.add(f"items[{position}].idx", f"{entry.idx} stands twice; accepted is each idx once")
+        elif entry.idx >= message.image_count:
+            problems.add(
+                f"items[{position}].idx",
+                f"{entry.idx} is beyond imageCount {message.image_count}; accepted is 0 to {message.image_count - 1}",
+            )
+        masks[entry.idx] = entry.mask_keys
+    return masks

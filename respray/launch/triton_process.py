@@ -1,0 +1,176 @@
+"""The GPU image's Triton: its command line, its process, and whether it is ready."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from respray.triton.embedded import guard
+from respray.triton.embedded.preflight import SEGMENT_PREFIX
+from respray.triton.errors import ServerStartError
+from respray.triton.models import allocator
+from respray.triton.repository.build_repository import needed_pool
+from respray.triton.repository.configs import PLAN_CONFIG
+
+# Everything but inference and health answers only to a key that is made at the start and given to no one ...
+RESTRICTED = "metadata,statistics,model-config,shared-memory,model-repository,trace,logging"
+# ... unless TRITON_BENCHMARK is set, for perf_analyzer and `respray bench`.
+RESTRICTED_BENCHMARK = "shared-memory,model-repository,trace,logging"
+DRAIN_SECONDS = 30
+PINNED_POOL = 256 << 20  # bytes; Triton's default
+# Python models' shared memory: named, so that what a crashed Triton leaves behind can be told from other programs' and removed.
+TRITON_SEGMENTS = f"{SEGMENT_PREFIX}triton_"
+POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Triton's own defaults, unless TRITON_HTTP_PORT, TRITON_GRPC_PORT or TRITON_METRICS_PORT say otherwise."""
+
+    http: int
+    grpc: int
+    metrics: int
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Ports:
+        """From the environment."""
+        return cls(
+            *(int(environment.get(f"TRITON_{name}_PORT", port)) for name, port in (("HTTP", 8000), ("GRPC", 8001), ("METRICS", 8002)))
+        )
+
+
+def ready(port: int) -> bool:
+    """Whether Triton says at its HTTP `port` that every model is loaded."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/ready", timeout=3.0) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def triton_command(repository: Path, role: str, environment: Mapping[str, str], plans: bool, devices: int = 1) -> list[str]:
+    """tritonserver's command line. Loopback only for `work`; what is not inference, health or metadata needs a key that nobody has.
+
+    Args:
+        repository: a built model repository.
+        role: "work" (a worker in the same container) or "triton" (workers elsewhere).
+        environment: the container's.
+        plans: run TensorRT engines, with the configurations that were written for them.
+        devices: how many GPUs Triton sees.
+    """
+    pool = needed_pool(repository)
+    address = environment.get("TRITON_ADDRESS", "127.0.0.1" if role == "work" else "0.0.0.0")
+    metrics = environment.get("TRITON_METRICS_ADDRESS", address)
+    ports = Ports.of(environment)
+    restricted = RESTRICTED_BENCHMARK if environment.get("TRITON_BENCHMARK", "").lower() in {"1", "true", "yes"} else RESTRICTED
+    key = secrets.token_urlsafe(32)
+    flags: dict[str, object] = {
+        "model-repository": repository,
+        "model-control-mode": "none",
+        "strict-readiness": "true",
+        "exit-timeout-secs": DRAIN_SECONDS,
+        "cache-config": f"local,size={64 << 20}",
+        "http-address": address,
+        "http-port": ports.http,
+        "grpc-address": address,
+        "grpc-port": ports.grpc,
+        "metrics-address": metrics,
+        "metrics-port": ports.metrics,
+        "grpc-restricted-protocol": f"{restricted}:respray-key={key}",
+        "http-restricted-api": f"{restricted}:respray-key={key}",
+    }
+    if plans:
+        flags["model-config-name"] = PLAN_CONFIG
+    if pool:
+        flags["pinned-memory-pool-byte-size"] = max(PINNED_POOL, devices * pool)
+    return [
+        "tritonserver",
+        "--disable-auto-complete-config",
+        *(f"--{name}={value}" for name, value in flags.items()),
+        *(f"--cuda-memory-pool-byte-size={gpu}:{pool}" for gpu in range(devices) if pool),
+        f"--backend-config=python,shm-region-prefix-name={TRITON_SEGMENTS}",
+    ]
+
+
+class TritonProcess:
+    """A Triton of this container, which can be started again on the same ports. Its log goes to stderr."""
+
+    def __init__(self, command: Sequence[str], ports: Ports, start_timeout: float) -> None:
+        """Nothing is started yet.
+
+        Args:
+            command: tritonserver's command line.
+            ports: where it listens; the same as in `command`.
+            start_timeout: seconds until it has to be ready.
+        """
+        self.ports = ports
+        self._command, self._start_timeout = command, start_timeout
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ending = threading.Event()
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is there (not whether it is ready)."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def exit_status(self) -> int | None:
+        """With what status a process that is not running any more has ended."""
+        return self._process.poll() if self._process is not None else None
+
+    def error_lines(self) -> str:
+        """Where the server's own words are."""
+        return "its log stands above"
+
+    def start(self) -> None:
+        """Start and wait until every model is ready; return at once where `wait_no_longer` was or is called.
+
+        Raises:
+            ServerStartError: it ended while starting, or was not ready in time.
+        """
+        if self._ending.is_set():
+            return
+        # Triton's log belongs to stderr: stdout is the orchestrator's, one event a line.
+        self._process = subprocess.Popen(self._command, stdout=sys.stderr, env={**allocator.environment(), **os.environ})
+        deadline = time.monotonic() + self._start_timeout
+        while not self._ending.is_set() and not ready(self.ports.http):
+            if not self.running:
+                raise ServerStartError(f"Triton ended while starting (status {self.exit_status}); its log stands above")
+            if time.monotonic() > deadline:
+                raise ServerStartError(f"Triton was not ready after {self._start_timeout:g} s (START_TIMEOUT_SEC); its log stands above")
+            time.sleep(POLL_SECONDS)
+
+    def revive(self) -> None:
+        """Start a server that has died again, without what it left in shared memory. Errors as `start`."""
+        self.stop()
+        self.start()
+
+    def wait_no_longer(self) -> None:
+        """End a start that is under way without an error, and let none follow: the container is about to end."""
+        self._ending.set()
+
+    def stop(self) -> None:
+        """Let requests in flight finish, then end the server and remove its shared memory."""
+        end_process(self._process, DRAIN_SECONDS + 5)
+        guard.remove_segments(TRITON_SEGMENTS)
+
+
+def end_process(process: subprocess.Popen[bytes] | None, seconds: float) -> None:
+    """Ask a process to terminate and kill it where it has not ended after so many seconds."""
+    if process is None or process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
