@@ -76,11 +76,13 @@ class Modules:
 
     def encode(self) -> tuple[Tensor, Tensor, Tensor]:
         """The photo's three maps."""
-        return self.graphs.image_encoder(self.image)
+        maps: tuple[Tensor, Tensor, Tensor] = self.graphs.image_encoder(self.image)
+        return maps
 
     def decode(self, maps: tuple[Tensor, Tensor, Tensor], concepts: int) -> tuple[Tensor, ...]:
         """Masks, scores, boxes, presence and region of the first concepts."""
-        return self.graphs.concept_decoder(*maps, self.text[:, :concepts], self.mask[:, :concepts])
+        found: tuple[Tensor, ...] = self.graphs.concept_decoder(*maps, self.text[:, :concepts], self.mask[:, :concepts])
+        return found
 
     def segment(self, concepts: int) -> tuple[Tensor, ...]:
         """Both; the image alone where there are no concepts."""

@@ -114,7 +114,7 @@ def main(
         start, before = time.perf_counter(), models.seconds
         passed_on: Arrays = dict(zip(tensors.PASSED_ON, (body, data, sizes), strict=True))
         result = pipeline.run({tensors.PHOTO: from_bytes(photo), **passed_on})
-        decoding = json.loads(result[tensors.REPORT].tobytes())["timings"]["decode"]
+        decoding: float = json.loads(result[tensors.REPORT].tobytes())["timings"]["decode"]
         return time.perf_counter() - start - decoding - (models.seconds - before)
 
     async def measure(server: EmbeddedServer) -> Measured:

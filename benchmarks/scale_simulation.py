@@ -53,7 +53,7 @@ class Run:
     machine_busy: float
 
 
-class StandIn(service_pb2_grpc.GRPCInferenceServiceServicer):
+class StandIn(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]  # generated without types
     """Triton as `respray.triton.client` sees it: one photo at a time, `seconds` each, and a valid answer."""
 
     def __init__(self, seconds: float) -> None:

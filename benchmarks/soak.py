@@ -69,7 +69,7 @@ def growth(samples: list[Sample], photos: int, field: str) -> float:
     """MiB that `field` grew by from the second tenth of the job to its last."""
 
     def mean(first: float, last: float) -> float:
-        values = [getattr(sample, field) for sample in samples if first * photos <= sample.done <= last * photos]
+        values: list[float] = [getattr(sample, field) for sample in samples if first * photos <= sample.done <= last * photos]
         if not values:
             raise BenchmarkError(f"no sample between {first:.0%} and {last:.0%} of {photos} photos: use more --photos")
         return sum(values) / len(values)

@@ -22,9 +22,10 @@ import platform
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -37,6 +38,8 @@ from respray.contract import tensors
 from respray.segmentation.errors import SegmentationError
 from respray.segmentation.runner import Segmenter
 from respray.triton.repository.targets import target
+
+Array: TypeAlias = npt.NDArray[Any]
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CONCEPTS = ("floor", "wall", "ceiling", "window", "door", "sofa", "bed", "rug")
@@ -53,9 +56,9 @@ console = Console(stderr=True)
 class GraphsInProcess:
     """Our graphs: the image once, each text once per process, all concepts in one decoder call (or `batch` at a time)."""
 
-    def __init__(self, segmenter: Segmenter, square: np.ndarray, batch: int) -> None:
+    def __init__(self, segmenter: Segmenter, square: Array, batch: int) -> None:
         self.segmenter, self.square, self.batch = segmenter, square, batch
-        self.texts: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self.texts: dict[str, tuple[Array, Array]] = {}
 
     def __call__(self, prompts: Sequence[str]) -> None:
         features = self.segmenter.encode_images(self.square[None])
@@ -70,7 +73,7 @@ class GraphsInProcess:
 class GraphsInTriton:
     """The `sam3` ensemble and the text encoder of a running server, called as `pipeline_bls` calls them, but through gRPC."""
 
-    def __init__(self, url: str, segmenter: Segmenter, square: np.ndarray) -> None:
+    def __init__(self, url: str, segmenter: Segmenter, square: Array) -> None:
         from tritonclient import grpc
 
         self.grpc, self.square, self.tokenizer = grpc, square, segmenter.tokenizer
@@ -86,7 +89,7 @@ class GraphsInTriton:
         inputs = {tensors.IMAGE: self.square[None], tensors.TEXT_FEATURES: np.concatenate(texts)[None], tensors.TEXT_MASK: mask[None]}
         self._infer("sam3", inputs, tensors.SEGMENTS)
 
-    def _infer(self, model: str, arrays: dict[str, np.ndarray], outputs: Sequence[str]) -> dict[str, np.ndarray]:
+    def _infer(self, model: str, arrays: dict[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
         from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
         inputs = []
@@ -106,7 +109,7 @@ class GraphsInTriton:
 def measure(
     segmenter: Segmenter,
     baseline: TransformersBaseline | None,
-    square: np.ndarray,
+    square: Array,
     *,
     url: str | None,
     counts: Sequence[int],
@@ -149,7 +152,7 @@ def derive(seconds: dict[str, dict[str, float]], image_pass: float) -> dict[str,
     return result
 
 
-def _photo(path: Path | None, size: int) -> np.ndarray:
+def _photo(path: Path | None, size: int) -> Array:
     import cv2
 
     from respray.segmentation.prepare import to_square
@@ -217,7 +220,7 @@ def _server(url: str | None, graphs: Path | None, concepts: int, threads: int | 
         yield started
 
 
-def _baseline(checkpoint: str, segmenter: Segmenter, square: np.ndarray, threads: int | None) -> TransformersBaseline | None:
+def _baseline(checkpoint: str, segmenter: Segmenter, square: Array, threads: int | None) -> TransformersBaseline | None:
     if checkpoint == "none":
         return None
     import torch

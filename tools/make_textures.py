@@ -25,7 +25,8 @@ def noise(rng: np.random.Generator, size: int, scale_x: float, scale_y: float, p
     spectrum = np.fft.fft2(rng.standard_normal((size, size))) / (1.0 + radius) ** (1.0 + power)
     spectrum[0, 0] = 0.0
     field = np.fft.ifft2(spectrum).real
-    return (field / field.std()).astype(np.float32)
+    normal: Array = (field / field.std()).astype(np.float32)
+    return normal
 
 
 def color(hex_code: str) -> Array:
@@ -36,7 +37,8 @@ def color(hex_code: str) -> Array:
 def mix(low: Array, high: Array, share: Array) -> Array:
     """Blend two sRGB colours by share [h,w] (clipped to 0..1): [h,w,3]."""
     share = np.clip(share, 0.0, 1.0)[..., None]
-    return low * (1.0 - share) + high * share
+    mixed: Array = low * (1.0 - share) + high * share
+    return mixed
 
 
 def wood_grain(rng: np.random.Generator, size: int, dark: str, light: str) -> Array:
@@ -188,7 +190,7 @@ def _grouted(rng: np.random.Generator, glaze: Array, distance: Array, width: flo
     rim = np.exp(-(((distance - width - 2.0) / 2.0) ** 2)).astype(np.float32)
     sand = color(grout) * (1.0 + 0.05 * noise(rng, size, 2, 2)[..., None])
     body = glaze * (1.0 - 0.05 * rim[..., None])
-    return (body * (1.0 - joint[..., None]) + sand * joint[..., None]).astype(np.float32)
+    return mix(body, sand, joint).astype(np.float32)
 
 
 def carpet(seed: int, size: int) -> Array:

@@ -10,6 +10,7 @@ import colorsys
 import cv2
 import numpy as np
 
+from training.arrays import Bools, Bytes
 from training.scenes.scene_spec import CONCEPTS
 from training.scenes.sensor import srgb_decode, srgb_encode
 
@@ -24,11 +25,11 @@ MIN_PASTED_SHARE, MAX_PASTED_SHARE = 0.005, 0.35
 MAX_INSTANCES = 254
 
 
-def _any_of(concept: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+def _any_of(concept: Bytes, names: tuple[str, ...]) -> Bools:
     return np.isin(concept, [CONCEPTS.index(n) for n in names])
 
 
-def _stands(mask: np.ndarray, concept: np.ndarray) -> bool:
+def _stands(mask: Bools, concept: Bytes) -> bool:
     """Whether the lowest part of ``mask`` is on the ground, or below the photo."""
     last = int(np.flatnonzero(mask.any(1))[-1])
     foot = mask.copy()
@@ -36,7 +37,7 @@ def _stands(mask: np.ndarray, concept: np.ndarray) -> bool:
     return last == len(mask) - 1 or float(_any_of(concept[foot], GROUND).mean()) > 0.5
 
 
-def paste(example: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> None:
+def paste(example: Bytes, other: Bytes, rng: np.random.Generator) -> None:
     """Put one or two things of the room ``other`` into ``example``, in place, where they stood in their own photo.
 
     After Ghiasi et al., "Simple Copy-Paste" (2021): a sofa in front of walls it was never rendered with, for the price of a copy.
@@ -62,7 +63,7 @@ def paste(example: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> N
         place[mask[box], 3:] = concepts[i], new
 
 
-def repaint(photo: np.ndarray, concept: np.ndarray, rng: np.random.Generator) -> None:
+def repaint(photo: Bytes, concept: Bytes, rng: np.random.Generator) -> None:
     """Give walls or a kind of furniture in the photo, in place, another albedo: their linear light times a factor per channel.
 
     Light, shadow and pattern stay. Teaches that these may have any colour, an olive accent wall above all, for the price of a
@@ -82,7 +83,7 @@ def repaint(photo: np.ndarray, concept: np.ndarray, rng: np.random.Generator) ->
     cv2.copyTo(cv2.LUT(photo, table.astype(np.uint8)[:, None]), mask, photo)
 
 
-def augment(example: np.ndarray, other: np.ndarray, rng: np.random.Generator, strength: float = 1.0) -> np.ndarray:
+def augment(example: Bytes, other: Bytes, rng: np.random.Generator, strength: float = 1.0) -> Bytes:
     """Things pasted from ``other``, mirror, crop and zoom, then colour, blur, noise and JPEG as photos from anywhere have them.
 
     ``strength`` scales how often: 1 in a long training, less in a short one that has no time for hard examples.

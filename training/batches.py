@@ -9,8 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from training.arrays import Bools, Bytes, Floats
 from training.augment import augment
 from training.dataset import REGIONS, Cache
 from training.model import IMAGE, MASK, PATCH
@@ -32,20 +34,21 @@ EAGERNESS = {"floor": 1.6, "wall": 1.2, "ceiling": 1.1, "window": 1.6, "door": 1
              "rug": 2.5, "picture": 0.8, "plant": 0.6, "lamp": 0.6, "baseboard": 0.7}
 
 
-def shrink(mask: np.ndarray) -> np.ndarray:
+def shrink(mask: Bools) -> Floats:
     """Bool (S,S) to the share of each mask cell that it covers, float32 (MASK, MASK)."""
-    return cv2.resize(mask.astype(np.float32), (MASK, MASK), interpolation=cv2.INTER_AREA)
+    return cv2.resize(mask.astype(np.float32), (MASK, MASK), interpolation=cv2.INTER_AREA).astype(np.float32, copy=False)
 
 
-def make_batch(cache: Cache, tok, rng: np.random.Generator, images: int, prompts: int, strength: float = 1.0) -> dict:
+def make_batch(cache: Cache, tok: Tokenizer, rng: np.random.Generator, images: int, prompts: int,
+               strength: float = 1.0) -> dict[str, torch.Tensor]:
     """One training step's data: photos, prompts with the photo they ask about, region and instance targets.
 
     Every photo gets at least one prompt; ``ABSENT`` of all prompts ask for something that is not there.
     """
-    photos: list[np.ndarray] = []
-    dense: list[np.ndarray] = []
-    region: list[np.ndarray] = []
-    inst_masks: list[np.ndarray] = []
+    photos: list[Bytes] = []
+    dense: list[Bytes] = []
+    region: list[Floats] = []
+    inst_masks: list[Floats] = []
     ids: list[str] = []
     index: list[int] = []
     presence: list[float] = []
@@ -110,7 +113,7 @@ def make_batch(cache: Cache, tok, rng: np.random.Generator, images: int, prompts
     }
 
 
-class Batches(IterableDataset):
+class Batches(IterableDataset[dict[str, torch.Tensor]]):
     """Endless batches of the rooms in some folders; every process that reads them draws its own, and looks for new shards now and then."""
 
     LOOK_AGAIN = 50

@@ -15,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from training.arrays import Bytes
 from training.scenes.render import render
 from training.scenes.rooms import sample_room
 from training.scenes.scene_spec import CONCEPTS
@@ -34,7 +35,7 @@ def seed_showing(seed: int, concept: str) -> int:
     return next((s for s in later if (sample_room(s).concept_of == number).any()), seed)
 
 
-def render_example(seed: int, size: int) -> np.ndarray:
+def render_example(seed: int, size: int) -> Bytes:
     """uint8 (size, size, 5): the room's photo stretched to the square, concept map, instance map."""
     room = sample_room(seed)
     scene = render(room, size, size, aspect=room.aspect, quality=0)
@@ -93,7 +94,7 @@ class Cache:
 
     def __init__(self, *folders: Path) -> None:
         self.folders = folders
-        self.shards: dict[Path, np.ndarray] = {}
+        self.shards: dict[Path, Bytes] = {}
         self.names: list[Path] = []
 
     def refresh(self) -> int:
@@ -105,7 +106,7 @@ class Cache:
                     self.names.append(path)
         return len(self.names) * SHARD
 
-    def sample(self, rng: np.random.Generator) -> np.ndarray:
+    def sample(self, rng: np.random.Generator) -> Bytes:
         """One scene (S, S, 5)."""
         shard = self.shards[self.names[int(rng.integers(len(self.names)))]]
         return np.asarray(shard[int(rng.integers(SHARD))])

@@ -14,6 +14,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ from tokenizers import Tokenizer
 from transformers import Sam3Model
 
 from respray.segmentation.prepare import to_square
+from training.arrays import Bytes, Floats
 from training.dataset import FIRST_HELD_OUT_SEED
 from training.scenes import CONCEPTS, render, sample_room
 from training.vocabulary import encode, foreign_prompt
@@ -43,7 +45,7 @@ class Predictor:
         self.size = self.model.config.image_size
 
     @torch.no_grad()
-    def __call__(self, photo: np.ndarray, prompts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(self, photo: Bytes, prompts: list[str]) -> tuple[Floats, Floats]:
         """Photo (H,W,3) uint8 sRGB -> region probabilities (N,H,W) float32 and presence (N,)."""
         h, w = photo.shape[:2]
         pixels = torch.from_numpy(to_square(photo, self.size).transpose(2, 0, 1).copy())[None].float() / 127.5 - 1
@@ -58,7 +60,7 @@ class Predictor:
         return full, out.presence_logits.sigmoid().numpy().ravel()
 
 
-def evaluate_rooms(predictor: Predictor, rooms: int, size: int = 480) -> dict:
+def evaluate_rooms(predictor: Predictor, rooms: int, size: int = 480) -> dict[str, Any]:
     """IoU and presence on ``rooms`` held-out rooms, asked for every concept and for two foreign words each."""
     names = [c for c in CONCEPTS if c != "other"]
     inter, union, single, shown = (dict.fromkeys(names, 0.0) for _ in range(4))
@@ -102,7 +104,7 @@ def evaluate_rooms(predictor: Predictor, rooms: int, size: int = 480) -> dict:
     }
 
 
-def evaluate_photos(predictor: Predictor, folder: Path) -> dict | None:
+def evaluate_photos(predictor: Predictor, folder: Path) -> dict[str, Any] | None:
     """IoU on the hand-drawn polygons of real photos; None where the folder is not there.
 
     The polygons of "accent wall" cover a part of the wall only, so that one is given as recall, not as IoU.
@@ -126,7 +128,7 @@ def evaluate_photos(predictor: Predictor, folder: Path) -> dict | None:
     return result
 
 
-def table(rooms: dict, photos: dict | None) -> str:
+def table(rooms: dict[str, Any], photos: dict[str, Any] | None) -> str:
     """The report that is printed."""
     lines = [f"{rooms['rooms']} rooms of seeds training never used", "",
              f"{'concept':<12}{'rooms':>6}{'IoU':>8}{'mean':>8}{'target':>8}{'presence':>10}"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ class DenseHeads(torch.nn.Module):
         self.word = torch.nn.Linear(WIDTH, len(CONCEPTS))
         self.nothing = torch.nn.Parameter(torch.zeros(1))
 
-    def align(self, model: Sam3Model, vision, texts: torch.Tensor, attention: torch.Tensor, kinds: torch.Tensor,
+    def align(self, model: Sam3Model, vision: Any, texts: torch.Tensor, attention: torch.Tensor, kinds: torch.Tensor,
               dense: torch.Tensor) -> torch.Tensor:
         """Words and surfaces that belong together: concept classification of the words, and of every coarse cell by its
         match with one phrase per concept, in the very projections that the first text attention compares them with."""
@@ -59,7 +60,7 @@ class DenseHeads(torch.nn.Module):
         target = F.avg_pool2d(region[:, None], 4)[:, 0]
         return F.binary_cross_entropy_with_logits(logit, target) * 3 + dice(logit, target).mean()
 
-    def forward(self, levels, dense: torch.Tensor) -> torch.Tensor:
+    def forward(self, levels: Sequence[torch.Tensor], dense: torch.Tensor) -> torch.Tensor:
         """Cross-entropy of the finest level, and of the coarser ones against the most frequent concept of a cell."""
         loss = F.cross_entropy(self.heads[0](levels[0]).float(), dense)
         one_hot = F.one_hot(dense, len(CONCEPTS)).permute(0, 3, 1, 2).float()
@@ -90,7 +91,7 @@ def xyxy(boxes: torch.Tensor) -> torch.Tensor:
     return torch.cat([c - s, c + s], -1)
 
 
-def losses(out: dict, batch: dict) -> dict[str, torch.Tensor]:
+def losses(out: dict[str, Any], batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Region, presence, score, box and mask losses; instances are matched to queries prompt by prompt."""
     there = batch["presence"] > 0
     of, slot = batch["inst_of"], batch["inst_slot"]
@@ -125,7 +126,7 @@ def losses(out: dict, batch: dict) -> dict[str, torch.Tensor]:
     return result
 
 
-def match(out: dict, batch: dict) -> torch.Tensor:
+def match(out: dict[str, Any], batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Query of every instance (I,): the assignment of least cost in coarse mask overlap, box and score."""
     of = batch["inst_of"]
     small = F.avg_pool2d(out["pixel"].float(), 4)[of].flatten(2)

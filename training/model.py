@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from transformers import AttentionInterface, AttentionMaskInterface, Sam3Config, Sam3Model
 from transformers.masking_utils import create_bidirectional_mask, eager_mask
 
+from training.arrays import Bytes
 from training.vocabulary import build_tokenizer, save_tokenizer
 
 IMAGE, PATCH, WIDTH, QUERIES = 480, 16, 96, 32
@@ -51,7 +51,9 @@ def demo_config() -> Sam3Config:
     )
 
 
-def matmul_attention(module, query, key, value, attention_mask=None, scaling=None, dropout=0.0, **kwargs):
+def matmul_attention(module: torch.nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor,
+                     attention_mask: torch.Tensor | None = None, scaling: float | None = None, dropout: float = 0.0,
+                     **kwargs: object) -> tuple[torch.Tensor, None]:
     """Attention as two plain matrix products. torch's fused CPU kernel takes a third of a training step in its backward
     pass and does not use AMX; these products do, and the softmax stays in the autocast type instead of float32."""
     with torch.autocast(query.device.type, enabled=False):
@@ -80,12 +82,12 @@ def rotate(q: torch.Tensor, k: torch.Tensor, cos: torch.Tensor, sin: torch.Tenso
     return turn(q), turn(k)
 
 
-def normalise(photos: np.ndarray | torch.Tensor) -> torch.Tensor:
+def normalise(photos: Bytes | torch.Tensor) -> torch.Tensor:
     """uint8 (B,S,S,3) to float (B,3,S,S) in [-1, 1], as facebook/sam3's processor does; where the photos are."""
     return torch.as_tensor(photos).permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1.0
 
 
-def forward(model: Sam3Model, pixels: torch.Tensor, ids: torch.Tensor, attention: torch.Tensor, index: torch.Tensor) -> dict:
+def forward(model: Sam3Model, pixels: torch.Tensor, ids: torch.Tensor, attention: torch.Tensor, index: torch.Tensor) -> dict[str, Any]:
     """Sam3Model.forward with one vision pass per photo for all its prompts, and masks left as embeddings.
 
     Line by line what ``Sam3Model.forward`` does; tests compare the two.
@@ -118,7 +120,7 @@ def forward(model: Sam3Model, pixels: torch.Tensor, ids: torch.Tensor, attention
             "presence": dec.presence_logits[..., 0].float()}
 
 
-def masks_of(out: dict, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def masks_of(out: dict[str, Any], chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Region logits (N,M,M) and mask logits (N,K,M,M) of the chosen queries (N,K)."""
     n, c, h, w = out["pixel"].shape
     query = torch.gather(out["query"], 1, chosen[..., None].expand(-1, -1, c))
@@ -196,7 +198,8 @@ def load_vision_encoder(model: Any, weights: dict[str, torch.Tensor], pixels: to
     backbone = model.vision_encoder.backbone
 
     def size() -> torch.Tensor:
-        return backbone(pixels).last_hidden_state.std()
+        deviation: torch.Tensor = backbone(pixels).last_hidden_state.std()
+        return deviation
 
     with torch.no_grad():
         before = size() if trained else 1.0

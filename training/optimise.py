@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -21,11 +22,12 @@ class Muon(torch.optim.Optimizer):
     times as long).
     """
 
-    def __init__(self, groups: list[dict], lr: float, momentum: float = 0.95, weight_decay: float = 0.05, iterations: int = 5) -> None:
+    def __init__(self, groups: list[dict[str, Any]], lr: float, momentum: float = 0.95, weight_decay: float = 0.05,
+                 iterations: int = 5) -> None:
         super().__init__(groups, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "iterations": iterations})
 
     @torch.no_grad()
-    def step(self, closure=None) -> None:  # type: ignore[override]
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """Move every matrix that has a gradient."""
         for group in self.param_groups:
             alike: dict[object, list[tuple[torch.nn.Parameter, torch.Tensor]]] = {}
@@ -47,12 +49,13 @@ class Muon(torch.optim.Optimizer):
 def orthogonal(matrices: torch.Tensor, iterations: int) -> torch.Tensor:
     """The nearest (semi-)orthogonal matrices (N,a,b), roughly: Newton-Schulz iterations with Jordan's coefficients."""
     tall = matrices.shape[1] > matrices.shape[2]
-    x = matrices.mT if tall else matrices
+    x: torch.Tensor = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(iterations):
         square = x @ x.mT
         x = 3.4445 * x + (-4.7750 * square + 2.0315 * (square @ square)) @ x
-    return x.mT if tall else x
+    near: torch.Tensor = x.mT if tall else x
+    return near
 
 
 class Optimisers:
@@ -81,11 +84,11 @@ class Optimisers:
                 group["lr"] = peak * scale * group["rate"]
             optimiser.step()
 
-    def state_dict(self) -> list[dict]:
+    def state_dict(self) -> list[dict[str, Any]]:
         """Of both, in order."""
         return [optimiser.state_dict() for optimiser in self.each]
 
-    def load_state_dict(self, states: list[dict]) -> None:
+    def load_state_dict(self, states: list[dict[str, Any]]) -> None:
         """What ``state_dict`` returned."""
         for optimiser, state in zip(self.each, states, strict=True):
             optimiser.load_state_dict(state)

@@ -23,6 +23,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -50,7 +51,7 @@ from training.optimise import Average, Masters, Optimisers, fast_attention, fast
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def ask(model: Sam3Model, aid: DenseHeads, batch: dict[str, torch.Tensor], dense: float) -> tuple[dict, dict[str, torch.Tensor]]:
+def ask(model: Sam3Model, aid: DenseHeads, batch: dict[str, torch.Tensor], dense: float) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """One forward pass: the model's answers, and the losses of the training aids on them."""
     out = forward(model, normalise(batch["photos"]), batch["ids"], batch["attention"], batch["index"])
     return out, {

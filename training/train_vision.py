@@ -17,6 +17,7 @@ import queue
 import threading
 import time
 from pathlib import Path
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -25,6 +26,7 @@ import torch.nn.functional as F
 from transformers import Sam3Model
 from transformers.models.sam3 import modeling_sam3
 
+from training.arrays import Bytes
 from training.augment import augment
 from training.dataset import SHARD, Cache, start_rendering
 from training.model import IMAGE, PATCH, demo_config, init_local_attention, initialise, normalise, rotate, take_over
@@ -32,6 +34,8 @@ from training.optimise import Average, Masters, Optimisers, fast_attention, fast
 from training.scenes.scene_spec import CONCEPTS
 
 ROOT = Path(__file__).resolve().parents[1]
+# Photos as the encoder takes them, and the concepts in their cells.
+Batches: TypeAlias = "queue.Queue[tuple[torch.Tensor, torch.Tensor]]"
 CELLS = 4  # each way in a patch
 CELL = PATCH // CELLS
 BATCH = 12
@@ -58,22 +62,23 @@ class Namer(torch.nn.Module):
 
     def see(self, pixels: torch.Tensor) -> torch.Tensor:
         """Photos (B,3,S,S) -> the backbone's tokens (B,g*g,D) float32."""
-        return self.backbone(pixels.to(next(self.backbone.parameters()).dtype)).last_hidden_state.float()
+        tokens: torch.Tensor = self.backbone(pixels.to(next(self.backbone.parameters()).dtype)).last_hidden_state
+        return tokens.float()
 
     def name(self, tokens: torch.Tensor) -> torch.Tensor:
         """Tokens (B,g*g,D) -> logits (B,concepts,M,M)."""
         grid = IMAGE // PATCH
-        out = self.head(self.norm(tokens))
+        out: torch.Tensor = self.head(self.norm(tokens))
         out = out.view(-1, grid, grid, CELLS, CELLS, len(CONCEPTS)).permute(0, 5, 1, 3, 2, 4)
         return out.reshape(-1, len(CONCEPTS), grid * CELLS, grid * CELLS)
 
 
-def names(examples: np.ndarray) -> torch.Tensor:
+def names(examples: Bytes) -> torch.Tensor:
     """Concept in the middle of every cell, int64 (B,M,M), of examples (B,S,S,5)."""
     return torch.from_numpy(examples[:, CELL // 2::CELL, CELL // 2::CELL, 3].astype(np.int64))
 
 
-def feed(cache: Cache, batches: queue.Queue, seed: int, strength: float) -> None:
+def feed(cache: Cache, batches: Batches, seed: int, strength: float) -> None:
     """Put batches of photos and names into the queue, for ever."""
     rng = np.random.default_rng(seed)
     while True:
@@ -81,7 +86,7 @@ def feed(cache: Cache, batches: queue.Queue, seed: int, strength: float) -> None
         batches.put((normalise(examples[..., :3]), names(examples)))
 
 
-def head_loss(model: Namer, batches: queue.Queue) -> torch.Tensor:
+def head_loss(model: Namer, batches: Batches) -> torch.Tensor:
     """The next batch's loss, with gradients for the head alone."""
     pixels, truth = batches.get()
     with torch.no_grad():
@@ -89,7 +94,7 @@ def head_loss(model: Namer, batches: queue.Queue) -> torch.Tensor:
     return F.cross_entropy(model.name(tokens), truth)
 
 
-def overlap(model: Namer, shards: list[np.ndarray]) -> dict[str, float]:
+def overlap(model: Namer, shards: list[Bytes]) -> dict[str, float]:
     """IoU per concept on shards."""
     both, either = np.zeros(len(CONCEPTS)), np.zeros(len(CONCEPTS))
     with torch.no_grad():
@@ -142,7 +147,7 @@ def main() -> None:
     if saved:
         model.load_state_dict(saved["model"], strict=False)
         step, minutes = saved["step"], saved["minutes"]
-    batches: queue.Queue = queue.Queue(4)
+    batches: Batches = queue.Queue(4)
     threading.Thread(target=feed, args=(cache, batches, step, args.augment), daemon=True).start()
     masters = Masters(model, model.backbone, fast)
     if args.start and not saved:

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from training.arrays import Ints
+
 MAX_TOKENS = 32
 
 SYNONYMS: dict[str, tuple[str, ...]] = {
@@ -104,7 +106,7 @@ def save_tokenizer(tok: Tokenizer, folder: Path) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
-def encode(tok: Tokenizer, prompts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def encode(tok: Tokenizer, prompts: list[str]) -> tuple[Ints, Ints]:
     """Token ids and attention mask, int64 (N, 32) each."""
     enc = tok.encode_batch(prompts)
     return np.array([e.ids for e in enc], np.int64), np.array([e.attention_mask for e in enc], np.int64)

@@ -40,4 +40,5 @@ BASELINES: dict[str, Callable[[UInt8Array, FloatArray, str], UInt8Array]] = {
 
 
 def _mix(photo: UInt8Array, new: FloatArray, share: FloatArray) -> UInt8Array:
-    return np.clip(np.round(photo * (1 - share) + new * share), 0, 255).astype(np.uint8)
+    mixed: UInt8Array = np.clip(np.round(photo * (1 - share) + new * share), 0, 255).astype(np.uint8)
+    return mixed

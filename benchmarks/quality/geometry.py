@@ -61,7 +61,8 @@ def _angle(found: RoomCamera, true: RoomCamera, points: FloatArray, order: tuple
 def _toward(camera: RoomCamera, axis: int, points: FloatArray) -> FloatArray:
     vanishing = camera.matrix @ camera.axes[axis]
     direction = vanishing[None, :2] - vanishing[2] * points
-    return direction / np.linalg.norm(direction, axis=1, keepdims=True)
+    unit: FloatArray = direction / np.linalg.norm(direction, axis=1, keepdims=True)
+    return unit
 
 
 def _scale(found: RoomCamera, true: RoomCamera, points: FloatArray, height: float) -> float:

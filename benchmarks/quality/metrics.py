@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -136,10 +137,11 @@ def boundary_f(alpha: UInt8Array, mask: BoolArray, tolerance: float = 1.5) -> fl
 
 def _edge(binary: BoolArray) -> BoolArray:
     grey = binary.astype(np.uint8)
-    return (grey > 0) & (cv2.erode(grey, np.ones((3, 3), np.uint8), borderValue=[1]) == 0)
+    edge: BoolArray = (grey > 0) & (cv2.erode(grey, np.ones((3, 3), np.uint8), borderValue=[1]) == 0)
+    return edge
 
 
 def psnr(edit: UInt8Array, truth: UInt8Array, where: BoolArray) -> float:
     """Peak signal-to-noise ratio in dB over `where`."""
     error = float(np.mean((edit[where].astype(np.float64) - truth[where]) ** 2))
-    return 10.0 * np.log10(255.0**2 / max(error, 1e-9))
+    return 10.0 * math.log10(255.0**2 / max(error, 1e-9))

@@ -55,7 +55,8 @@ class RecolorRow:
 def network_mask(mask: BoolArray) -> UInt8Array:
     """An exact mask (bool [H,W]) as a good network would answer it: probabilities uint8 [288,288]."""
     small = cv2.resize(mask.astype(np.float32), (MASK_SIDE, MASK_SIDE), interpolation=cv2.INTER_AREA)
-    return np.round(cv2.GaussianBlur(small, (0, 0), MASK_BLUR) * 255.0).astype(np.uint8)
+    probabilities: UInt8Array = np.round(cv2.GaussianBlur(small, (0, 0), MASK_BLUR) * 255.0).astype(np.uint8)
+    return probabilities
 
 
 def run(cases: Iterable[Case]) -> list[RecolorRow]:

@@ -16,6 +16,7 @@ import platform
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -36,12 +37,14 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the outcomes here, too")
     parser.add_argument("--folder", type=Path, help="keep logs and events here")
     arguments = parser.parse_args()
-    chosen = {
-        **{
-            name: partial(rows.ROWS[name], images=arguments.images)
-            for name in ("undisturbed", "triton_killed", "s3_broken", "receiver_down", "delivered_twice")
-        },
-        "worker_killed": partial(rows.worker_killed, images=arguments.images, kills=arguments.kills),
+    images = arguments.images
+    chosen: dict[str, Callable[[Stage], Outcome]] = {
+        "undisturbed": partial(rows.undisturbed, images=images),
+        "triton_killed": partial(rows.triton_killed, images=images),
+        "s3_broken": partial(rows.s3_broken, images=images),
+        "receiver_down": partial(rows.receiver_down, images=images),
+        "delivered_twice": partial(rows.delivered_twice, images=images),
+        "worker_killed": partial(rows.worker_killed, images=images, kills=arguments.kills),
         "redis_restarted": rows.redis_restarted,
         "many_jobs": partial(rows.many_jobs, jobs_count=arguments.jobs),
     }
@@ -53,7 +56,7 @@ def main() -> int:
     print(header(), flush=True)
     outcomes: list[Outcome] = []
     try:
-        stage.prepare_references(range(arguments.images))
+        stage.prepare_references(range(images))
         for name in names:
             try:
                 outcome = chosen[name](stage)

@@ -57,7 +57,7 @@ def triton_killed(stage: Stage, images: int = 30, kills: int = 2) -> Outcome:
     stage.push("triton", jobs)
     stage.worker("triton")
     for kill in range(1, kills + 1):
-        _wait(lambda kill=kill: stage.records(jobs) >= kill * images // (kills + 2))
+        _wait_for(stage.records, jobs, kill * images // (kills + 2))
         stage.kill_triton()
         time.sleep(3)
         stage.start_triton(port)
@@ -73,7 +73,7 @@ def redis_restarted(stage: Stage, jobs_count: int = 3, images: int = 10, restart
     stage.worker("redis")
     total = jobs_count * images
     for restart in range(1, restarts + 1):
-        _wait(lambda restart=restart: stage.records(jobs) >= restart * total // (restarts + 2))
+        _wait_for(stage.records, jobs, restart * total // (restarts + 2))
         stage.redis.kill()
         time.sleep(2)
         stage.redis.start()
@@ -142,7 +142,7 @@ def many_jobs(stage: Stage, jobs_count: int = 1000, workers: int = 4, kills: int
     stage.push("many", jobs)
     crew = [stage.worker("many", JOB_CONCURRENCY="4") for _ in range(workers)]
     for kill in range(kills):
-        _wait(lambda kill=kill: stage.callbacks(jobs) >= (kill + 1) * jobs_count // (kills + 2))
+        _wait_for(stage.callbacks, jobs, (kill + 1) * jobs_count // (kills + 2))
         crew[kill].kill()
     stage.wait_done(jobs, 3600)
     outcome = _end(
@@ -171,6 +171,10 @@ def _end(
     outcome = stage.judge(name, jobs, seeds, began)
     outcome.seconds = seconds
     return outcome
+
+
+def _wait_for(count: Callable[[list[dict[str, Any]]], int], jobs: list[dict[str, Any]], at_least: int) -> None:
+    _wait(lambda: count(jobs) >= at_least)
 
 
 def _wait(check: Callable[[], bool], seconds: float = LONG) -> None:

@@ -40,7 +40,10 @@ def find_graphs() -> Path:
 def make_photo(seed: int) -> bytes:
     """A small room-like picture that no other seed gives."""
     shade = random.Random(seed)
-    colour = lambda: tuple(shade.randrange(40, 240) for _ in range(3))  # noqa: E731
+
+    def colour() -> tuple[int, ...]:
+        return tuple(shade.randrange(40, 240) for _ in range(3))
+
     image = Image.new("RGB", SIZE, colour())
     draw = ImageDraw.Draw(image)
     draw.polygon([(0, 72), (20, 45), (76, 45), (96, 72)], fill=colour())
@@ -272,7 +275,8 @@ class Stage:
         }
 
     def _get(self, key: str) -> bytes:
-        return self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        body: bytes = self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        return body
 
     def _list(self, prefix: str) -> list[str]:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)

@@ -121,7 +121,8 @@ class CloudflareQueue(_StandIn):
         return 404, {"success": False, "errors": [{"code": 7003, "message": f"no route for {path}"}]}
 
     def _pull(self, fields: dict[str, Any]) -> dict[str, Any]:
-        now, given = time.time(), []
+        now = time.time()
+        given: list[dict[str, Any]] = []
         for message in list(self.messages):
             if message.visible_at > now or len(given) >= fields.get("batch_size", 5):
                 continue

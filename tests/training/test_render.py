@@ -4,29 +4,31 @@ import numpy as np
 import pytest
 
 from training import scenes
+from training.arrays import Bools
 
 SIZE = 96
 SEEDS = (10_900_001, 10_900_002, 10_900_003)
 
 
 @pytest.fixture(scope="module", params=SEEDS)
-def room(request):
+def room(request: pytest.FixtureRequest) -> scenes.RoomSpec:
     return scenes.sample_room(request.param)
 
 
 @pytest.fixture(scope="module")
-def scene(room):
+def scene(room: scenes.RoomSpec) -> scenes.Scene:
     return scenes.render(room, SIZE, SIZE, aspect=room.aspect, sensor=scenes.neutral())
 
 
-def grow(mask: np.ndarray) -> np.ndarray:
+def grow(mask: Bools) -> Bools:
     """The mask and all its neighbours: where an anti-aliased edge may reach."""
     p = np.pad(mask, 1)
     h, w = mask.shape
-    return np.any([p[j:j + h, i:i + w] for j in range(3) for i in range(3)], axis=0)
+    grown: Bools = np.any([p[j:j + h, i:i + w] for j in range(3) for i in range(3)], axis=0)
+    return grown
 
 
-def test_same_seed_same_picture(room):
+def test_same_seed_same_picture(room: scenes.RoomSpec) -> None:
     again = scenes.sample_room(room.seed)
     a, b = scenes.render(room, 64, 48), scenes.render(again, 64, 48)
     assert np.array_equal(a.photo, b.photo)
@@ -35,8 +37,8 @@ def test_same_seed_same_picture(room):
     assert not np.array_equal(a.photo, other.photo)
 
 
-def test_masks_are_disjoint_and_instances_fill_them(scene):
-    total = sum(m.astype(int) for m in scene.masks.values())
+def test_masks_are_disjoint_and_instances_fill_them(scene: scenes.Scene) -> None:
+    total = np.sum([m.astype(int) for m in scene.masks.values()], axis=0)
     assert total.max() <= 1
     for name, mask in scene.masks.items():
         parts = [m for n, m in scene.instances if n == name]
@@ -44,7 +46,7 @@ def test_masks_are_disjoint_and_instances_fill_them(scene):
         assert sum(p.sum() for p in parts) == mask.sum()
 
 
-def test_light_adds_up(scene):
+def test_light_adds_up(scene: scenes.Scene) -> None:
     back = scene.albedo * scene.shading + scene.highlights
     assert np.allclose(back, scene.linear, atol=1e-5)
     assert scene.linear.min() > -1e-4 and np.isfinite(scene.linear).all()
@@ -52,7 +54,7 @@ def test_light_adds_up(scene):
     assert np.abs(encoded - scene.photo).max() <= 1
 
 
-def test_paint_changes_the_wall_only(room, scene):
+def test_paint_changes_the_wall_only(room: scenes.RoomSpec, scene: scenes.Scene) -> None:
     paint = (0.11, 0.21, 0.26)
     edited = scenes.render(room, SIZE, SIZE, {"wall": paint}, aspect=room.aspect, sensor=scenes.neutral())
     wall = scene.masks["wall"]
@@ -71,7 +73,7 @@ def test_paint_changes_the_wall_only(room, scene):
     assert all(np.array_equal(edited.masks[c], scene.masks[c]) for c in scene.masks)
 
 
-def test_a_material_replaces_the_floor(room, scene):
+def test_a_material_replaces_the_floor(room: scenes.RoomSpec, scene: scenes.Scene) -> None:
     planks = scenes.pack(scenes.PLANKS, (0.3, 0.2, 0.1), (0.15, 0.1, 0.05), params=(0.12, 1.2, 0.001, 0.5, 1.0))
     edited = scenes.render(room, SIZE, SIZE, {"floor": planks}, aspect=room.aspect, sensor=scenes.neutral())
     floor = scene.masks["floor"]
@@ -80,12 +82,12 @@ def test_a_material_replaces_the_floor(room, scene):
         assert not np.array_equal(edited.photo[floor], scene.photo[floor])
 
 
-def test_unknown_concept_is_named(room):
+def test_unknown_concept_is_named(room: scenes.RoomSpec) -> None:
     with pytest.raises(ValueError, match="spaceship"):
         scenes.render(room, 32, 32, {"spaceship": (1, 1, 1)})
 
 
-def test_homographies_agree_with_masks_and_depth(room, scene):
+def test_homographies_agree_with_masks_and_depth(room: scenes.RoomSpec, scene: scenes.Scene) -> None:
     for i, (name, mask) in enumerate(scene.plane_masks.items()):
         ys, xs = np.nonzero(mask)
         if len(ys) < 20:
@@ -105,7 +107,7 @@ def test_homographies_agree_with_masks_and_depth(room, scene):
         assert np.allclose(scene.camera.project(world), np.stack([xs + 0.5, ys + 0.5], 1), atol=1e-3)
 
 
-def test_rooms_show_every_concept():
+def test_rooms_show_every_concept() -> None:
     seen = set()
     for seed in range(10_910_000, 10_910_060):
         room = scenes.sample_room(seed)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from training.arrays import Floats
 
 # Point on the plane and its two texture axes, as functions of the room size; (u, v) are metres along the axes.
 _PLANES = {
@@ -27,27 +30,27 @@ class Camera:
     """
 
     position: tuple[float, float, float]
-    rotation: np.ndarray
+    rotation: Floats
     fx: float
     fy: float
     cx: float
     cy: float
 
-    def packed(self) -> np.ndarray:
+    def packed(self) -> Floats:
         """The 16 numbers the kernels take: position, intrinsics, rotation rows."""
         return np.array([*self.position, self.fx, self.fy, self.cx, self.cy, *self.rotation.ravel()], np.float64)
 
-    def matrix(self) -> np.ndarray:
+    def matrix(self) -> Floats:
         """Intrinsic matrix (3,3)."""
         return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]])
 
-    def project(self, points: np.ndarray) -> np.ndarray:
+    def project(self, points: Floats) -> Floats:
         """Image points (N,2) in pixels of world points (N,3) in front of the camera."""
         p = (np.asarray(points, np.float64) - self.position) @ self.rotation.T
         return np.stack([self.fx * p[:, 0] / p[:, 2] + self.cx, self.fy * p[:, 1] / p[:, 2] + self.cy], axis=1)
 
 
-def make_camera(position, yaw: float, pitch: float, roll: float, focal: float, width: int, height: int,
+def make_camera(position: Sequence[float], yaw: float, pitch: float, roll: float, focal: float, width: int, height: int,
                 aspect: float | None = None, shift: float = 0.0) -> Camera:
     """Camera at ``position`` that looks along +y turned by ``yaw`` to the left, ``pitch`` up, ``roll`` clockwise (rad).
 
@@ -67,7 +70,7 @@ def make_camera(position, yaw: float, pitch: float, roll: float, focal: float, w
                   width / 2, height / 2 + shift * height)
 
 
-def plane_equation(plane: str, size) -> np.ndarray:
+def plane_equation(plane: str, size: Sequence[float]) -> Floats:
     """(4,) n, d with n . X + d = 0 and n pointing into the room; ``size`` is (width, depth, height) in metres."""
     origin, au, av = (np.array(v, float) for v in _PLANES[plane])
     n = np.cross(au, av)
@@ -77,9 +80,10 @@ def plane_equation(plane: str, size) -> np.ndarray:
     return np.append(n, -n @ origin)
 
 
-def plane_homography(camera: Camera, plane: str, size) -> np.ndarray:
+def plane_homography(camera: Camera, plane: str, size: Sequence[float]) -> Floats:
     """(3,3) H with (x, y, 1) ~ H (u, v, 1): plane coordinates in metres to image pixels (Hartley, Zisserman 8.1.1)."""
     origin, au, av = (np.array(v, float) for v in _PLANES[plane])
     basis = np.stack([au, av, origin * size - np.array(camera.position)], axis=1)
-    h = camera.matrix() @ camera.rotation @ basis
-    return h / np.linalg.norm(h)
+    h: Floats = camera.matrix() @ camera.rotation @ basis
+    h /= np.linalg.norm(h)
+    return h

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
 import numpy as np
 
+from training.arrays import Floats
 from training.scenes.openings import O_COLS
 from training.scenes.scene_spec import Builder, rotation_x, rotation_z
 
@@ -11,9 +15,11 @@ from . import materials as mt
 from . import textures as tx
 
 Rng = np.random.Generator
+# What the windows, or the doors, of one room have in common: numbers of materials, sizes in metres, colours.
+Look: TypeAlias = dict[str, Any]
 
 
-def wall_frame(wall: int, size, u: float) -> tuple[float, float, float]:
+def wall_frame(wall: int, size: Sequence[float], u: float) -> tuple[float, float, float]:
     """(x, y, yaw) of a frame at ``u`` metres along a wall whose +y points into the room."""
     if wall == 0:
         return 0.0, u, -np.pi / 2
@@ -24,7 +30,7 @@ def wall_frame(wall: int, size, u: float) -> tuple[float, float, float]:
     return u, size[1], np.pi
 
 
-def window(b: Builder, rng: Rng, wall: int, size, u0: float, u1: float, z0: float, z1: float, look: dict) -> None:
+def window(b: Builder, rng: Rng, wall: int, size: Sequence[float], u0: float, u1: float, z0: float, z1: float, look: Look) -> None:
     """Opening with reveal, frame, muntins and often a casing and sill. ``look`` is shared by the room's windows."""
     x, y, yaw = wall_frame(wall, size, (u0 + u1) / 2)
     b.begin("window", x, y, 0, yaw)
@@ -47,7 +53,7 @@ def window(b: Builder, rng: Rng, wall: int, size, u0: float, u1: float, z0: floa
         b.box((0, 0.04, z0 - 0.015), (hw + c + 0.04, 0.06, 0.018), m, 0.005)
 
 
-def window_look(b: Builder, rng: Rng) -> dict:
+def window_look(b: Builder, rng: Rng) -> Look:
     """Properties shared by the windows of one room."""
     frame = mt.lacquer(rng, 0.65) if rng.random() < 0.75 else mt.wood(rng)
     mat = b.mat(frame)
@@ -64,7 +70,8 @@ def window_look(b: Builder, rng: Rng) -> dict:
     }
 
 
-def curtains(b: Builder, rng: Rng, wall: int, size, u0: float, u1: float, z0: float, z1: float, room: tuple[float, float]) -> None:
+def curtains(b: Builder, rng: Rng, wall: int, size: Sequence[float], u0: float, u1: float, z0: float, z1: float,
+             room: tuple[float, float]) -> None:
     """Pair of curtains, one curtain, a roman shade or a blind in front of a window; ``room`` bounds u on the wall."""
     x, y, yaw = wall_frame(wall, size, (u0 + u1) / 2)
     hw = (u1 - u0) / 2
@@ -113,7 +120,7 @@ def curtains(b: Builder, rng: Rng, wall: int, size, u0: float, u1: float, z0: fl
         b.box((0, out, top + 0.015), (min(hw + spread + 0.08, hi, -lo), 0.011, 0.011), rod)
 
 
-def door(b: Builder, rng: Rng, wall: int, size, u: float, w: float, h: float, look: dict) -> None:
+def door(b: Builder, rng: Rng, wall: int, size: Sequence[float], u: float, w: float, h: float, look: Look) -> None:
     """Closed door with casing, panels and handle; sometimes glazed, sometimes a pair."""
     x, y, yaw = wall_frame(wall, size, u)
     b.begin("door", x, y, 0, yaw)
@@ -148,7 +155,7 @@ def door(b: Builder, rng: Rng, wall: int, size, u: float, w: float, h: float, lo
             b.box((0, 0.016, h / 2), (0.006, 0.008, h / 2), f)
 
 
-def door_look(b: Builder, rng: Rng) -> dict:
+def door_look(b: Builder, rng: Rng) -> Look:
     """Properties shared by the doors of one room."""
     leaf = mt.lacquer(rng, 0.6) if rng.random() < 0.6 else mt.wood(rng)
     return {"leaf": b.mat(leaf), "frame": b.mat(leaf if rng.random() < 0.6 else mt.lacquer(rng, 0.85)), "metal": b.mat(mt.metal(rng)),
@@ -157,7 +164,7 @@ def door_look(b: Builder, rng: Rng) -> dict:
             "glazed": rng.random() < 0.18, "hand": int(rng.choice([-1, 1]))}
 
 
-def picture(b: Builder, rng: Rng, wall: int, size, u: float, z: float, w: float, h: float) -> None:
+def picture(b: Builder, rng: Rng, wall: int, size: Sequence[float], u: float, z: float, w: float, h: float) -> None:
     """Framed picture, centre at (u, z)."""
     x, y, yaw = wall_frame(wall, size, u)
     b.begin("picture", x, y, 0, yaw)
@@ -169,7 +176,7 @@ def picture(b: Builder, rng: Rng, wall: int, size, u: float, z: float, w: float,
     b.box((0, 0.018, z), (w / 2 - t, 0.0105, h / 2 - t), m)
 
 
-def mouldings(b: Builder, rng: Rng, size, gaps: list[list[tuple[float, float]]], crown: bool, height: float) -> None:
+def mouldings(b: Builder, rng: Rng, size: Sequence[float], gaps: list[list[tuple[float, float]]], crown: bool, height: float) -> None:
     """Baseboards along all walls, interrupted at ``gaps`` (doors, full-height windows), and maybe a crown."""
     m = b.mat(mt.lacquer(rng, 0.8) if rng.random() < 0.75 else mt.wood(rng))
     for wall in range(4):
@@ -251,7 +258,7 @@ def lamp(b: Builder, rng: Rng, kind: str, x: float, y: float, z: float, on: floa
         b.lamps.append([*p, 0.08, *(warm * on), 0.0])
 
 
-def downlight(b: Builder, x: float, y: float, height: float, power: float, warm: np.ndarray) -> None:
+def downlight(b: Builder, x: float, y: float, height: float, power: float, warm: Floats) -> None:
     """Recessed ceiling spot."""
     b.begin("lamp", x, y, height)
     ring = b.mat(tx.pack(tx.PAINT, mt.lin("f2f0ea")))

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeAlias
+
 import numpy as np
 
 Rng = np.random.Generator
+# Stretches (from, to) in metres along each of the four walls.
+Spans: TypeAlias = list[list[tuple[float, float]]]
 
 
 class Plan:
     """Keeps track of free floor and free wall."""
 
-    def __init__(self, size, eye) -> None:
+    def __init__(self, size: Sequence[float], eye: Sequence[float]) -> None:
         self.size, self.eye = size, np.array(eye[:2])
         self.floor: list[tuple[float, float, float, float]] = []
-        self.walls: list[list[tuple[float, float]]] = [[] for _ in range(4)]
-        self.low: list[list[tuple[float, float]]] = [[] for _ in range(4)]
+        self.walls: Spans = [[] for _ in range(4)]
+        self.low: Spans = [[] for _ in range(4)]
 
     def length(self, wall: int) -> float:
         return self.size[1] if wall < 2 else self.size[0]
 
-    def free_wall(self, wall: int, lo: float, hi: float, taken=None) -> bool:
+    def free_wall(self, wall: int, lo: float, hi: float, taken: Spans | None = None) -> bool:
         """Whether the stretch [lo, hi] of a wall is free."""
         if lo < 0.02 or hi > self.length(wall) - 0.02:
             return False
@@ -31,7 +36,7 @@ class Plan:
         return {0: (0, d, u - hw, u + hw), 1: (w - d, w, u - hw, u + hw), 2: (u - hw, u + hw, 0, d),
                 3: (u - hw, u + hw, dd - d, dd)}[wall]
 
-    def free_floor(self, r, clear: float = 0.6) -> bool:
+    def free_floor(self, r: tuple[float, float, float, float], clear: float = 0.6) -> bool:
         """Whether a floor rectangle is free and not in the photographer's way."""
         if r[0] < -0.01 or r[1] > self.size[0] + 0.01 or r[2] < -0.01 or r[3] > self.size[1] + 0.01:
             return False
@@ -41,7 +46,8 @@ class Plan:
         return all(r[1] < f[0] or r[0] > f[1] or r[3] < f[2] or r[2] > f[3] for f in self.floor)
 
 
-def against_wall(plan: Plan, rng: Rng, hw: float, d: float, walls, low: bool = True, tries: int = 14):
+def against_wall(plan: Plan, rng: Rng, hw: float, d: float, walls: Sequence[int], low: bool = True,
+                 tries: int = 14) -> tuple[int, float] | None:
     """Find (wall, u) where a piece fits; reserves it. ``low`` pieces may stand under windows."""
     for _ in range(tries):
         wall = int(rng.choice(walls))

@@ -6,6 +6,7 @@ import colorsys
 
 import numpy as np
 
+from training.arrays import Floats
 from training.scenes.sensor import srgb_decode
 
 from . import textures as tx
@@ -26,17 +27,18 @@ FABRICS = ("d9d4c8", "b8b0a2", "8f8f8c", "6a6f75", "3d4450", "7b6a58", "a7613f",
            "2b2d33", "e6e0d4", "9fb0bd", "c7b8b0", "54473e", "b9c0a8", "6b4a5e", "a8a04a", "4a6a8a")
 
 
-def lin(hexa: str) -> np.ndarray:
+def lin(hexa: str) -> Floats:
     """Linear sRGB (3,) of a six-digit hex colour."""
     return srgb_decode(np.array([int(hexa[i:i + 2], 16) for i in (0, 2, 4)]) / 255.0)
 
 
-def jitter(rng: Rng, c: np.ndarray, amount: float = 0.12) -> np.ndarray:
+def jitter(rng: Rng, c: Floats, amount: float = 0.12) -> Floats:
     """Colour near ``c``: brightness by ``amount``, each channel by a third of it."""
-    return np.clip(c * np.exp(rng.normal(0, amount)) * np.exp(rng.normal(0, amount / 3, 3)), 0.005, 0.92)
+    near: Floats = np.clip(c * np.exp(rng.normal(0, amount)) * np.exp(rng.normal(0, amount / 3, 3)), 0.005, 0.92)
+    return near
 
 
-def any_colour(rng: Rng) -> np.ndarray:
+def any_colour(rng: Rng) -> Floats:
     """Any colour at all, mostly muted."""
     h, s, v = rng.random(), rng.beta(1.6, 2.5), rng.uniform(0.12, 0.97)
     return np.clip(srgb_decode(np.array(colorsys.hsv_to_rgb(h, s, v))), 0.005, 0.92)
@@ -46,7 +48,7 @@ def _seed(rng: Rng) -> int:
     return int(rng.integers(0, 100000))
 
 
-def paint_colour(rng: Rng, white: float = 0.5) -> np.ndarray:
+def paint_colour(rng: Rng, white: float = 0.5) -> Floats:
     """A wall paint: white with probability ``white``, else a paint, else anything."""
     p = rng.random()
     if p < white:
@@ -56,14 +58,14 @@ def paint_colour(rng: Rng, white: float = 0.5) -> np.ndarray:
     return any_colour(rng)
 
 
-def wood_pair(rng: Rng) -> tuple[np.ndarray, np.ndarray]:
+def wood_pair(rng: Rng) -> tuple[Floats, Floats]:
     """Light and dark tone of one wood."""
     a, b = WOODS[int(rng.integers(len(WOODS)))]
     k = np.exp(rng.normal(0, 0.12))
     return np.clip(lin(a) * k, 0, 0.9), np.clip(lin(b) * k, 0, 0.9)
 
 
-def floor(rng: Rng, kind: str) -> np.ndarray:
+def floor(rng: Rng, kind: str) -> Floats:
     """A floor material for a room kind."""
     p = rng.random()
     s = _seed(rng)
@@ -101,7 +103,7 @@ def floor(rng: Rng, kind: str) -> np.ndarray:
                    gloss, rough, seed=s, rot=rot)
 
 
-def wall(rng: Rng, colour: np.ndarray | None = None, plain: float = 0.72) -> np.ndarray:
+def wall(rng: Rng, colour: Floats | None = None, plain: float = 0.72) -> Floats:
     """A wall material; ``colour`` fixes the paint."""
     c = paint_colour(rng) if colour is None else colour
     s = _seed(rng)
@@ -130,7 +132,7 @@ def wall(rng: Rng, colour: np.ndarray | None = None, plain: float = 0.72) -> np.
     return tx.pack(tx.CONCRETE, c, c * 0.8, params=(1.0,), seed=s)
 
 
-def backsplash(rng: Rng) -> np.ndarray:
+def backsplash(rng: Rng) -> Floats:
     """Wall tiles of a kitchen."""
     c = paint_colour(rng, 0.65)
     w = rng.uniform(0.1, 0.3)
@@ -138,7 +140,7 @@ def backsplash(rng: Rng) -> np.ndarray:
                    0.5, 0.05, seed=_seed(rng))
 
 
-def ceiling(rng: Rng) -> np.ndarray:
+def ceiling(rng: Rng) -> Floats:
     """A ceiling: nearly always white paint."""
     p = rng.random()
     if p < 0.85:
@@ -149,18 +151,18 @@ def ceiling(rng: Rng) -> np.ndarray:
     return tx.pack(tx.PAINT, paint_colour(rng, 0.2))
 
 
-def wood(rng: Rng, gloss: float = 0.35) -> np.ndarray:
+def wood(rng: Rng, gloss: float = 0.35) -> Floats:
     """Furniture wood."""
     a, b = wood_pair(rng)
     return tx.pack(tx.WOOD, a, b, params=(rng.uniform(0.8, 1.8),), gloss=gloss, rough=rng.uniform(0.08, 0.3), seed=_seed(rng))
 
 
-def lacquer(rng: Rng, white: float = 0.5) -> np.ndarray:
+def lacquer(rng: Rng, white: float = 0.5) -> Floats:
     """Painted furniture, doors, frames."""
     return tx.pack(tx.PAINT, paint_colour(rng, white), gloss=rng.uniform(0.1, 0.6), rough=rng.uniform(0.05, 0.3))
 
 
-def fabric(rng: Rng, pattern: float = 0.15, colour: np.ndarray | None = None) -> np.ndarray:
+def fabric(rng: Rng, pattern: float = 0.15, colour: Floats | None = None) -> Floats:
     """Upholstery or bedding."""
     c = (jitter(rng, lin(str(rng.choice(FABRICS)))) if rng.random() < 0.75 else any_colour(rng)) if colour is None else colour
     c2 = any_colour(rng)
@@ -168,30 +170,30 @@ def fabric(rng: Rng, pattern: float = 0.15, colour: np.ndarray | None = None) ->
     return tx.pack(tx.FABRIC, c, c * rng.uniform(0.6, 0.9), c2, (rng.uniform(0.3, 1.0), p1, rng.uniform(0.1, 0.7)), seed=_seed(rng))
 
 
-def metal(rng: Rng) -> np.ndarray:
+def metal(rng: Rng) -> Floats:
     """Handles, legs, fixtures: brass, steel or black."""
     c = lin(str(rng.choice(("b08a4a", "9a9a9c", "1c1c1e", "d8d8d8", "6a5a48"))))
     return tx.pack(tx.PAINT, c * 0.8, gloss=3.0, rough=0.12)
 
 
-def furniture_surface(rng: Rng) -> np.ndarray:
+def furniture_surface(rng: Rng) -> Floats:
     """Wood mostly, lacquer otherwise."""
     return wood(rng) if rng.random() < 0.6 else lacquer(rng)
 
 
-def rug(rng: Rng, hx: float, hy: float) -> np.ndarray:
+def rug(rng: Rng, hx: float, hy: float) -> Floats:
     """A rug of half size (hx, hy)."""
     a, b, c = (jitter(rng, lin(str(rng.choice(FABRICS)))) if rng.random() < 0.7 else any_colour(rng) for _ in range(3))
     return tx.pack(tx.RUG, a, b, c, (hx, hy, int(rng.integers(0, 5)), rng.uniform(0.06, 0.3)), seed=_seed(rng))
 
 
-def art(rng: Rng, w: float, h: float) -> np.ndarray:
+def art(rng: Rng, w: float, h: float) -> Floats:
     """A picture of w x h metres."""
     return tx.pack(tx.ART, any_colour(rng), any_colour(rng), any_colour(rng),
                    (w, h, int(rng.integers(0, 4)), rng.choice([0.0, rng.uniform(0.05, 0.2)])), 0.4, 0.03, seed=_seed(rng))
 
 
-def curtain(rng: Rng, sheer: bool) -> np.ndarray:
+def curtain(rng: Rng, sheer: bool) -> Floats:
     """Curtain cloth with folds; sheer ones let daylight through."""
     c = jitter(rng, lin(str(rng.choice(WHITES + FABRICS)))) if rng.random() < 0.8 else any_colour(rng)
     stripe = rng.uniform(0.08, 0.4) if rng.random() < 0.12 else 0.0

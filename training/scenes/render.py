@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from training.arrays import Bools, Bytes, Floats, Ints
 from training.scenes.camera import PLANE_NAMES, Camera, make_camera, plane_equation, plane_homography
 from training.scenes.gather import smooth
 from training.scenes.kernels import primary, sample_light, shade
@@ -16,7 +17,7 @@ from training.scenes.scene_spec import CONCEPTS, RoomSpec, Sensor
 from training.scenes.sensor import develop, exposure_of
 from training.scenes.textures import PAINT, pack, texture
 
-Overrides = Mapping[str, "np.ndarray | tuple[float, float, float]"]
+Overrides = Mapping[str, "Floats | tuple[float, float, float]"]
 
 
 @dataclass
@@ -32,23 +33,23 @@ class Scene:
     bool mask says what the pixel's centre shows; a sliver thinner than a pixel is in here only).
     """
 
-    photo: np.ndarray
-    masks: dict[str, np.ndarray]
-    instances: list[tuple[str, np.ndarray]]
-    albedo: np.ndarray
-    shading: np.ndarray
-    highlights: np.ndarray
-    linear: np.ndarray
+    photo: Bytes
+    masks: dict[str, Bools]
+    instances: list[tuple[str, Bools]]
+    albedo: Floats
+    shading: Floats
+    highlights: Floats
+    linear: Floats
     exposure: float
     camera: Camera
-    planes: dict[str, np.ndarray]
-    homographies: dict[str, np.ndarray]
-    plane_masks: dict[str, np.ndarray]
-    depth: np.ndarray
-    overridden: np.ndarray
+    planes: dict[str, Floats]
+    homographies: dict[str, Floats]
+    plane_masks: dict[str, Bools]
+    depth: Floats
+    overridden: Floats
 
 
-def _mean_albedo(materials: np.ndarray) -> np.ndarray:
+def _mean_albedo(materials: Floats) -> Floats:
     """(M,3) mean albedo, sampled on a coarse grid with a wide footprint."""
     out = np.zeros((len(materials), 3))
     for i, row in enumerate(materials):
@@ -71,7 +72,9 @@ def concept_materials(room: RoomSpec, concept: str) -> list[int]:
     return sorted(ids)
 
 
-def _masks(room: RoomSpec, surf: np.ndarray, opening: np.ndarray, part: np.ndarray):
+def _masks(
+    room: RoomSpec, surf: Ints, opening: Ints, part: Ints
+) -> tuple[dict[str, Bools], list[tuple[str, Bools]], dict[str, Bools]]:
     concept_lut = np.concatenate([np.array([2, 2, 2, 2, 1, 3]), room.concept_of])
     concept = concept_lut[surf]
     pane = (part == GLASS) | (part == FRAME)

@@ -6,7 +6,7 @@ import numpy as np
 
 from training.scenes.floor_plan import Plan
 from training.scenes.furnish import furnish
-from training.scenes.scene_spec import Builder, RoomSpec
+from training.scenes.scene_spec import Builder, RoomSpec, rotation_z
 from training.scenes.sensor import sample_sensor
 
 from . import fittings as ft
@@ -109,7 +109,7 @@ def _structure(b: Builder, plan: Plan, rng: Rng, plane_mat: list[int]) -> None:
         m = b.mat(b.materials[plane_mat[3]].copy())
         b.begin("wall")
         w = rng.uniform(0.15, 0.5)
-        b.box((w if s == 0 else W - w, D - w, H / 2), (w, w, H / 2), m, rot=ft.rotation_z(float(rng.choice([0, np.pi / 4]))))
+        b.box((w if s == 0 else W - w, D - w, H / 2), (w, w, H / 2), m, rot=rotation_z(float(rng.choice([0, np.pi / 4]))))
         plan.floor.append((0, 2 * w, D - 2 * w, D) if s == 0 else (W - 2 * w, W, D - 2 * w, D))
         plan.walls[3].append((0, 2 * w) if s == 0 else (W - 2 * w, W))
         plan.walls[s].append((D - 2 * w, D))

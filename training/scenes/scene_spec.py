@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
+from training.arrays import Floats, Ints
 from training.scenes.intersect import BOX, ELLIPSOID, FRUSTUM
 from training.scenes.openings import O_COLS
 from training.scenes.textures import ROW
@@ -48,22 +51,22 @@ class RoomSpec:
     seed: int
     kind: str
     size: tuple[float, float, float]
-    materials: np.ndarray
-    plane_mat: np.ndarray
-    openings: np.ndarray
-    lamps: np.ndarray
-    sun: np.ndarray
-    ptype: np.ndarray
-    inv: np.ndarray
-    half: np.ndarray
-    bevel: np.ndarray
-    solid: np.ndarray
-    mat_of: np.ndarray
-    concept_of: np.ndarray
-    instance_of: np.ndarray
-    groups: np.ndarray
-    gstart: np.ndarray
-    window_instance: np.ndarray
+    materials: Floats
+    plane_mat: Ints
+    openings: Floats
+    lamps: Floats
+    sun: Floats
+    ptype: Ints
+    inv: Floats
+    half: Floats
+    bevel: Floats
+    solid: Floats
+    mat_of: Ints
+    concept_of: Ints
+    instance_of: Ints
+    groups: Floats
+    gstart: Ints
+    window_instance: Ints
     eye: tuple[float, float, float]
     yaw: float
     pitch: float
@@ -83,13 +86,13 @@ def without(room: RoomSpec, instance: int) -> RoomSpec:
     return replace(room, **rest, groups=room.groups[group[first]], gstart=np.append(first, len(group)).astype(np.int64))
 
 
-def rotation_z(a: float) -> np.ndarray:
+def rotation_z(a: float) -> Floats:
     """(3,3) rotation by ``a`` radians about the vertical."""
     c, s = np.cos(a), np.sin(a)
     return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
 
 
-def rotation_x(a: float) -> np.ndarray:
+def rotation_x(a: float) -> Floats:
     """(3,3) rotation by ``a`` radians about x."""
     c, s = np.cos(a), np.sin(a)
     return np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
@@ -99,10 +102,10 @@ class Builder:
     """Collects materials and primitives. Furniture is written in its own frame, which ``begin`` places in the room."""
 
     def __init__(self) -> None:
-        self.materials: list[np.ndarray] = []
-        self.prims: list[tuple] = []
+        self.materials: list[Floats] = []
+        self.prims: list[tuple[int, Floats, Floats, float, float, int, int, int, Floats]] = []
         self.group_of: list[int] = []
-        self.openings: list[np.ndarray] = []
+        self.openings: list[Floats] = []
         self.window_instance: list[int] = []
         self.lamps: list[list[float]] = []
         self.n_groups = 0
@@ -110,7 +113,7 @@ class Builder:
         self.frame = (np.eye(3), np.zeros(3))
         self.concept = 0
 
-    def mat(self, row: np.ndarray) -> int:
+    def mat(self, row: Floats) -> int:
         """Add a packed material, return its number."""
         self.materials.append(row)
         return len(self.materials) - 1
@@ -124,11 +127,13 @@ class Builder:
         if not same_instance:
             self.n_instances += 1
 
-    def world(self, x: float, y: float, z: float) -> np.ndarray:
+    def world(self, x: float, y: float, z: float) -> Floats:
         """World position of a point of the current frame."""
-        return self.frame[0] @ np.array([x, y, z]) + self.frame[1]
+        point: Floats = self.frame[0] @ np.array([x, y, z]) + self.frame[1]
+        return point
 
-    def _add(self, kind: int, c, half, mat: int, rot, bevel: float, solid: float, concept: str | None) -> None:
+    def _add(self, kind: int, c: Sequence[float], half: Sequence[float], mat: int, rot: Floats | None, bevel: float, solid: float,
+             concept: str | None) -> None:
         r = self.frame[0] @ (np.eye(3) if rot is None else rot)
         centre = self.world(*c)
         h = np.asarray(half, float)
@@ -142,22 +147,24 @@ class Builder:
         self.prims.append((kind, inv, np.append(h[:3], 0), bevel, solid, mat, cid, self.n_instances - 1, box))
         self.group_of.append(self.n_groups - 1)
 
-    def box(self, c, half, mat: int, bevel: float = 0.0, rot=None, solid: float = 1.0, concept=None) -> None:
+    def box(self, c: Sequence[float], half: Sequence[float], mat: int, bevel: float = 0.0, rot: Floats | None = None,
+            solid: float = 1.0, concept: str | None = None) -> None:
         """Box with centre ``c`` and half sizes ``half`` (metres)."""
         if min(half) > 1e-4:
             b = min(bevel, 0.9 * min(half))
             self._add(BOX, c, half, mat, rot, b, solid, concept)
 
-    def ell(self, c, radii, mat: int, rot=None, solid: float = 1.0, concept=None) -> None:
+    def ell(self, c: Sequence[float], radii: Sequence[float], mat: int, rot: Floats | None = None, solid: float = 1.0,
+            concept: str | None = None) -> None:
         """Ellipsoid with centre ``c`` and semi-axes ``radii`` (metres)."""
         self._add(ELLIPSOID, c, radii, mat, rot, 0.0, solid, concept)
 
-    def cone(self, c, r_bottom: float, r_top: float, half_height: float, mat: int, rot=None, solid: float = 1.0,
-             concept=None) -> None:
+    def cone(self, c: Sequence[float], r_bottom: float, r_top: float, half_height: float, mat: int, rot: Floats | None = None,
+             solid: float = 1.0, concept: str | None = None) -> None:
         """Frustum about its z axis with centre ``c`` (metres)."""
         self._add(FRUSTUM, c, (r_bottom, r_top, half_height), mat, rot, 0.0, solid, concept)
 
-    def arrays(self) -> dict:
+    def arrays(self) -> dict[str, Any]:
         """The primitive, opening and lamp arrays of a RoomSpec."""
         order = np.argsort(np.array(self.group_of, int), kind="stable")
         prims = [self.prims[i] for i in order]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from training.arrays import Bytes, Floats
 from training.scenes.scene_spec import Sensor
 
 
@@ -13,13 +14,13 @@ def neutral() -> Sensor:
     return Sensor(shoulder=1.0)
 
 
-def srgb_encode(x: np.ndarray) -> np.ndarray:
+def srgb_encode(x: Floats) -> Floats:
     """Linear [0, 1] to sRGB [0, 1] (IEC 61966-2-1)."""
     x = np.clip(x, 0, 1)
     return np.where(x <= 0.0031308, 12.92 * x, 1.055 * np.power(x, 1 / 2.4) - 0.055)
 
 
-def srgb_decode(x: np.ndarray) -> np.ndarray:
+def srgb_decode(x: Floats) -> Floats:
     """sRGB [0, 1] to linear [0, 1] (IEC 61966-2-1)."""
     x = np.asarray(x)
     return np.where(x <= 0.04045, x / 12.92, np.power((x + 0.055) / 1.055, 2.4))
@@ -28,14 +29,14 @@ def srgb_decode(x: np.ndarray) -> np.ndarray:
 _ENCODE_TABLE = srgb_encode(np.linspace(0, 1, 4097)).astype(np.float32)
 
 
-def exposure_of(linear: np.ndarray, sensor: Sensor) -> float:
+def exposure_of(linear: Floats, sensor: Sensor) -> float:
     """Factor that brings the picture's log-average to middle grey, as a camera's meter does, plus ``ev`` stops."""
     y = linear @ np.array([0.2126, 0.7152, 0.0722], np.float32)
     y = np.clip(y, 1e-3, np.percentile(y, 92))
     return float(0.30 / np.exp(np.mean(np.log(y + 1e-3))) * 2.0 ** sensor.ev)
 
 
-def develop(linear: np.ndarray, sensor: Sensor, exposure: float, seed: int) -> np.ndarray:
+def develop(linear: Floats, sensor: Sensor, exposure: float, seed: int) -> Bytes:
     """Photo (H,W,3) uint8 sRGB of radiance ``linear`` (H,W,3) float32.
 
     The noise depends on ``seed`` and on the picture's brightness only, so an edited room keeps its noise pattern.
@@ -78,10 +79,10 @@ def develop(linear: np.ndarray, sensor: Sensor, exposure: float, seed: int) -> n
         t = grey + sensor.saturation * (t - grey)
     if sensor.sharpen > 0:
         t = t + sensor.sharpen * (t - cv2.GaussianBlur(t, (0, 0), 0.9 * max(scale, 0.7)))
-    out = np.clip(t * 255 + 0.5, 0, 255).astype(np.uint8)
+    out: Bytes = np.clip(t * 255 + 0.5, 0, 255).astype(np.uint8)
     if sensor.jpeg:
         _, buf = cv2.imencode(".jpg", out[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, sensor.jpeg])
-        out = cv2.imdecode(buf, cv2.IMREAD_COLOR)[..., ::-1].copy()
+        out = cv2.imdecode(buf, cv2.IMREAD_COLOR)[..., ::-1].astype(np.uint8)
     return out
 
 

@@ -6,9 +6,13 @@ shading, never to the albedo, so that repainting a brick wall keeps its joints.
 """
 
 import math
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 from numba import njit
+
+from training.arrays import Floats
 
 # Material kinds (column 0 of a packed material row).
 PAINT, PLANKS, HERRINGBONE, TILES, CARPET, CONCRETE, BRICK, STRIPES, DAMASK, WOOD, FABRIC, BEADBOARD = range(12)
@@ -300,8 +304,12 @@ def texture(m, u, v, fw):
     return min(r, 0.95), min(g, 0.95), min(b, 0.95), cav
 
 
-def pack(kind: int, c0, c1=None, c2=None, params=(), gloss: float = 0.0, rough: float = 0.3, emit: float = 0.0,
-         seed: int = 0, rot: float = 0.0, trans: float = 0.0) -> np.ndarray:
+# A linear sRGB triple.
+Colour: TypeAlias = Floats | Sequence[float]
+
+
+def pack(kind: int, c0: Colour, c1: Colour | None = None, c2: Colour | None = None, params: Sequence[float] = (),
+         gloss: float = 0.0, rough: float = 0.3, emit: float = 0.0, seed: int = 0, rot: float = 0.0, trans: float = 0.0) -> Floats:
     """Pack a material into a float64 row of length ROW; colours are linear sRGB triples."""
     row = np.zeros(ROW)
     row[KIND] = kind
