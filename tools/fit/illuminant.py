@@ -31,7 +31,7 @@ class Observation:
     Attributes:
         bright: as in `surface.illuminant.photo_statistics`, like `neutral` and `room_tint`.
         own_tint: as in `surface.illuminant.light_tint`, like `height`.
-        light: float [3], scene-linear RGB of a white surface in its place: the truth.
+        light: float [3], linear RGB of a white surface in its place as the sensor sees it, before the camera's tone curve: the truth.
     """
 
     bright: float
@@ -55,10 +55,11 @@ def observe(rooms: int) -> list[Observation]:
             own[y0:y1, x0:x1] = surface.alpha > 0
             albedo = np.median(scene.albedo[own], axis=0)
             reference = surface.reflection.reference
-            # Where hardly anything is reflected, the quotient is noise.
+            # Where hardly anything is reflected, a tint is noise.
             if albedo.min() > 0.02 and reference.min() > 0.01:
                 height = (float(np.nonzero(own)[0].mean()) + 0.5) / len(mask)
-                found.append(Observation(bright, neutral, room_tint, log_tint(reference), height, reference / albedo))
+                light = np.median(scene.shading[own], axis=0) * scene.exposure * np.asarray(room.sensor.white)
+                found.append(Observation(bright, neutral, room_tint, log_tint(reference), height, light))
     return found
 
 
