@@ -154,10 +154,10 @@ def apply_light(
             place = shading[y, x] * scale
             # Whatever is no number must not become an index: nothing checks bounds here.
             row = np.uint32(min(place, last)) if place > 0 else np.uint32(0)
-            gleam, column, after = specular[y, x] * luminance, before[x], before[x] + np.uint32(1)
+            mirrored, column, after = specular[y, x] * luminance, before[x], before[x] + np.uint32(1)
             for c in range(3):
                 tint = line[column, c] + (line[after, c] - line[column, c]) * over[x]
-                out[y, x, c] = table[row, c] * tint + gleam
+                out[y, x, c] = table[row, c] * tint + mirrored
 
 
 @compiled

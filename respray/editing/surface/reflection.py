@@ -87,7 +87,9 @@ class DichromaticModel:
         p = self.parameters
         shading, specular = np.empty((2, *linear.shape[:2]), np.float32)
         weakest = int(self.reference.argmin())
-        limits = (p.noise_share, p.min_specular, p.max_matt_shading, p.burnt_from, 1 / (p.burnt_to - p.burnt_from), p.max_burnt_shading)
+        # Reciprocals, where the loop would divide.
+        burnt = (p.burnt_from, 1 / (p.burnt_to - p.burnt_from), p.max_burnt_shading, 1 / p.max_burnt_shading)
+        limits = (p.noise_share, p.min_specular, p.max_matt_shading, *burnt)
         _decompose(
             np.ascontiguousarray(linear),
             self.split,
@@ -120,12 +122,12 @@ def _decompose(
         split: float32 [2,3], as in `DichromaticModel`.
         weakest: the reference's lowest channel.
         reference: the reference's value in that channel.
-        limits: noise_share, min_specular, max_matt_shading, burnt_from, 1 / (burnt_to - burnt_from) and max_burnt_shading of
-            `ReflectionParameters`.
+        limits: noise_share, min_specular, max_matt_shading, burnt_from, 1 / (burnt_to - burnt_from), max_burnt_shading and
+            1 / max_burnt_shading of `ReflectionParameters`.
         shading: float32 [h,w], filled.
         specular: float32 [h,w], filled.
     """
-    noise_share, floor, start, burnt, burnt_range, max_light = limits
+    noise_share, floor, start, burnt, burnt_range, max_light, per_light = limits
     faint, one, two = noise_share / (split[0, 0] + split[0, 1] + split[0, 2]), np.float32(1), np.float32(2)
     for y in range(linear.shape[0]):
         for x in range(linear.shape[1]):
@@ -133,16 +135,16 @@ def _decompose(
             light = split[0, 0] * red + split[0, 1] * green + split[0, 2] * blue
             # A mirrored thing lies on top of the surface's own light: what is no brighter than the lit surface is pattern, grain or a pale
             # plank.
-            gleam = split[1, 0] * red + split[1, 1] * green + split[1, 2] * blue - floor
-            gleam = max(min(gleam, light - start), np.float32(0))
-            own = light - gleam
+            mirrored = split[1, 0] * red + split[1, 1] * green + split[1, 2] * blue - floor
+            mirrored = max(min(mirrored, light - start), np.float32(0))
+            own = light - mirrored
             brightest = max(red, green, blue)
             if brightest > burnt:
                 needed = (linear[y, x, weakest] + faint) / (reference + faint)
-                share = min((brightest - burnt) * burnt_range, one) * min(max(two - needed / max_light, np.float32(0)), one)
+                share = min((brightest - burnt) * burnt_range, one) * min(max(two - needed * per_light, np.float32(0)), one)
                 own += share * (max(min(needed, max_light), own) - own)
-                gleam *= one - share
-            shading[y, x], specular[y, x] = own, gleam
+                mirrored *= one - share
+            shading[y, x], specular[y, x] = own, mirrored
 
 
 def fit_reflection(pixels: FloatArray, parameters: ReflectionParameters = ReflectionParameters()) -> DichromaticModel:
