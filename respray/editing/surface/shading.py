@@ -56,8 +56,9 @@ def smooth_shading(surface: Surface, parameters: ShadingParameters = ShadingPara
 
 
 def extrapolate(values: FloatArray, known: BoolArray) -> FloatArray:
-    """Continue values smoothly over what is unknown, by normalised blurs of growing size (Knutsson, Westin, "Normalized convolution",
-    1993).
+    """Continue values smoothly over what is unknown, by normalised blurs of growing size.
+
+    After Knutsson, Westin, "Normalized and differential convolution", 1993.
 
     Args:
         values: float32 [h,w].
