@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from scipy.optimize import minimize as scipy_minimize
 
-P = TypeVar("P")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+P = TypeVar("P", bound="DataclassInstance")
 # Neighbours of a shipped value, as factors.
 FACTORS = (0.5, 0.71, 1.0, 1.41, 2.0)
 
@@ -71,8 +74,7 @@ def scan(error: Callable[[P], float], shipped: P, fields: Sequence[str], factors
 
 
 def _changed(parameters: P, values: Mapping[str, float]) -> P:
-    changed: P = replace(parameters, **{name: float(value) for name, value in values.items()})  # type: ignore[type-var]
-    return changed
+    return replace(parameters, **{name: float(value) for name, value in values.items()})
 
 
 def print_scans(scans: Sequence[Scan], measure: str) -> None:
@@ -83,7 +85,7 @@ def print_scans(scans: Sequence[Scan], measure: str) -> None:
         print(f"{item.field:<22}{item.shipped:>9.3g}{item.best:>9.3g}   {tried}")
 
 
-def print_fit(shipped: Any, fitted: Any, fields: Sequence[str]) -> None:
+def print_fit(shipped: object, fitted: object, fields: Sequence[str]) -> None:
     """Print shipped and fitted values of `fields`, one line each."""
     print(f"{'field':<22}{'shipped':>9}{'fitted':>9}")
     for name in fields:
