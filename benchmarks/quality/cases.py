@@ -79,17 +79,22 @@ def _render(seed: int, width: int, height: int) -> Iterator[Case]:
     sensor = camera(scenes.render(room, 96, 64))
     noiseless = replace(sensor, noise=0.0, jpeg=0)
     scene = scenes.render(room, width, height, sensor=sensor, quality=2)
-    for number, concept in enumerate(CONCEPTS):
+    for concept, mask in usable_surfaces(scene):
+        color = COLORS[(seed * 5 + CONCEPTS.index(concept)) % len(COLORS)]
+        linear = repainted(room, scene, {concept: color}, sensor)
+        truth, calm = (scenes.develop(linear, camera, scene.exposure, room.seed) for camera in (sensor, noiseless))
+        yield Case(seed, concept, color, scene.photo, mask, truth, calm)
+
+
+def usable_surfaces(scene: scenes.Scene) -> Iterator[tuple[str, BoolArray]]:
+    """Concepts and masks (bool [H,W]) of a room's surfaces for which there is a right answer."""
+    for concept in CONCEPTS:
         mask = scene.masks.get(concept)
         if mask is None or mask.mean() < MIN_COVERAGE or not _usable(scene.photo, mask):
             continue
         spread, colours = _albedo_spread(scene.albedo[mask])
-        if spread > GRAIN_SPREAD or colours > CHROMA_SPREAD:
-            continue
-        color = COLORS[(seed * 5 + number) % len(COLORS)]
-        linear = repainted(room, scene, {concept: color}, sensor)
-        truth, calm = (scenes.develop(linear, camera, scene.exposure, room.seed) for camera in (sensor, noiseless))
-        yield Case(seed, concept, color, scene.photo, mask, truth, calm)
+        if spread <= GRAIN_SPREAD and colours <= CHROMA_SPREAD:
+            yield concept, mask
 
 
 def repainted(room: scenes.RoomSpec, scene: scenes.Scene, colors: dict[str, str], sensor: scenes.Sensor) -> FloatArray:

@@ -8,7 +8,7 @@ import numpy as np
 
 from respray.editing.texture.camera import RoomCamera, estimate_camera
 from respray.editing.texture.lines import find_segments
-from respray.editing.texture.plane import floor_or_ceiling
+from respray.editing.texture.plane import horizontal_plane
 from respray.imaging.arrays import FloatArray
 from training import scenes
 
@@ -35,22 +35,32 @@ def textures(seeds: range, width: int = 900, height: int = 600) -> list[Geometry
         if scene.plane_masks["floor"].mean() < MIN_FLOOR_SHARE:
             continue
         found = estimate_camera(find_segments(scene.photo), width, height)
-        ys, xs = np.nonzero(scene.plane_masks["floor"])
-        chosen = np.random.default_rng(seed).choice(len(xs), POINTS)
-        points = np.stack([xs[chosen] + 0.5, ys[chosen] + 0.5], axis=1)
-        true = _true_camera(scene.camera)
-        angle = min(_angle(found, true, points, order) for order in ((0, 1), (1, 0)))
+        points = floor_points(scene, seed)
+        true = true_camera(scene.camera)
+        angle = grid_angle(found, true, points)
         rows.append(GeometryRow(seed, angle, _scale(found, true, points, room.eye[2]), found.confidence))
     return rows
 
 
-def _true_camera(camera: scenes.Camera) -> RoomCamera:
+def floor_points(scene: scenes.Scene, seed: int) -> FloatArray:
+    """POINTS pixels of a scene's floor, float64 [n,2]."""
+    ys, xs = np.nonzero(scene.plane_masks["floor"])
+    chosen = np.random.default_rng(seed).choice(len(xs), POINTS)
+    return np.stack([xs[chosen] + 0.5, ys[chosen] + 0.5], axis=1)
+
+
+def true_camera(camera: scenes.Camera) -> RoomCamera:
     """The renderer's camera in our convention: rows of `axes` are the room's x, y and down in camera coordinates."""
     rotation = camera.rotation
     return RoomCamera(np.stack([rotation[:, 0], rotation[:, 1], -rotation[:, 2]]), camera.fx, (camera.cx, camera.cy), 1.0)
 
 
-def _angle(found: RoomCamera, true: RoomCamera, points: FloatArray, order: tuple[int, int]) -> float:
+def grid_angle(found: RoomCamera, true: RoomCamera, points: FloatArray) -> float:
+    """Mean angle in the picture (degrees) between two cameras' horizontal directions at `points`, float64 [n,2]."""
+    return min(_mean_angle(found, true, points, order) for order in ((0, 1), (1, 0)))
+
+
+def _mean_angle(found: RoomCamera, true: RoomCamera, points: FloatArray, order: tuple[int, int]) -> float:
     errors = []
     for axis, other in enumerate(order):
         a, b = _toward(true, axis, points), _toward(found, other, points)
@@ -69,7 +79,7 @@ def _scale(found: RoomCamera, true: RoomCamera, points: FloatArray, height: floa
     """Median ratio of metres across one pixel, ours over true, minus 1 (absolute)."""
     ratios = []
     for camera in (found, true):
-        matrix = floor_or_ceiling(camera, False, height).to_plane
+        matrix = horizontal_plane(camera, False, height).to_plane
         at, beside = (np.column_stack([points + shift, np.ones(len(points))]) @ matrix.T for shift in ((0.0, 0.0), (1.0, 0.0)))
         ratios.append(np.linalg.norm(beside[:, :2] / beside[:, 2:] - at[:, :2] / at[:, 2:], axis=1))
     return abs(float(np.median(ratios[0] / ratios[1])) - 1.0)

@@ -25,8 +25,8 @@ from respray.editing.paint.recolor import Recolorer
 from respray.editing.paint.tone import Toner
 from respray.editing.remove import Canvas, apply_remove
 from respray.editing.report import measure
-from respray.editing.surface.illuminant import Light, photo_light
-from respray.editing.surface.surface import SOLID_ALPHA, Surface, surfaces
+from respray.editing.surface.illuminant import Illuminant, estimate_illuminant
+from respray.editing.surface.surface import SOLID_ALPHA, Surface, find_surfaces
 from respray.editing.texture.lay import PhotoGeometry, TexturePainter, material_of
 from respray.imaging.arrays import BoolArray, UInt8Array
 from respray.imaging.encode import encode, preview
@@ -87,7 +87,7 @@ def edit_photo(
         shield=_shield(request, whole),
         ground=[matte for name, matte in whole.items() if is_ground(name)],
         geometry=PhotoGeometry(photo),
-        light=photo_light(photo),
+        light=estimate_illuminant(photo),
         attachments=list(attachments),
         network=network,
     )
@@ -172,7 +172,7 @@ class _Job:
     shield: UInt8Array | None
     ground: list[Matte]
     geometry: PhotoGeometry
-    light: Light
+    light: Illuminant
     attachments: list[bytes]
     network: Inpainter | None
     _parts: dict[tuple[str, bool], list[Surface]] = field(default_factory=dict)
@@ -188,7 +188,7 @@ class _Job:
             # A new background also goes under the shadow that is kept on it.
             shadow = self.shadow_of(edit.concept) if background else None
             extent = matte.alpha if shadow is None else cv2.add(matte.alpha, shadow)
-            self._parts[key] = surfaces(self.photo, extent, self.light, matte.hard)
+            self._parts[key] = find_surfaces(self.photo, extent, self.light, matte.hard)
         return self._parts[key]
 
     def floor(self) -> BoolArray | None:

@@ -12,8 +12,8 @@ from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, R
 from respray.editing.apply import edit_photo
 from respray.editing.mask.select import Segments, find
 from respray.editing.report import measure
-from respray.editing.surface.illuminant import photo_light
-from respray.editing.surface.surface import surfaces
+from respray.editing.surface.illuminant import estimate_illuminant
+from respray.editing.surface.surface import find_surfaces
 from respray.imaging.decode import decode
 from respray.imaging.encode import encode
 from tests.editing.rooms import request, segments, wall_photo
@@ -173,7 +173,7 @@ def test_the_few_pixels_of_a_thin_line_are_measured() -> None:
     photo = np.full((1000, 1000, 3), 150, np.uint8)
     # Between the samples, which are four pixels apart; around it hardly anything is selected.
     alpha = np.maximum(np.diag(np.where(np.arange(1000) % 4, 255, 0)), 40).astype(np.uint8)
-    parts = surfaces(photo, alpha, photo_light(photo))
+    parts = find_surfaces(photo, alpha, estimate_illuminant(photo))
     report = measure("line", NAVY, parts, photo, photo, requested=NAVY.color)
     assert report.measured is not None
     assert not report.warnings

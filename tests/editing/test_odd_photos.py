@@ -18,7 +18,7 @@ from benchmarks.quality.speed import segments_of
 from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor, Remove, Rule, Texture, Tone
 from respray.editing.apply import edit_photo
 from respray.editing.core.codes import encode_scene
-from respray.editing.paint.recolor import _light_up
+from respray.editing.paint.recolor import apply_light
 from respray.imaging.arrays import UInt8Array
 
 RULES: list[Rule] = [
@@ -69,5 +69,5 @@ def test_numbers_that_are_none_become_a_code_and_no_index() -> None:
     assert encode_scene(odd).tolist() == [0, 255, 0, 0, 255, 0]
     table = np.linspace(0.0, 1.0, 8192, dtype=np.float32)[:, None].repeat(3, axis=1)
     out = np.empty((1, len(odd), 3), np.float32)
-    _light_up(odd[None], np.zeros((1, len(odd)), np.float32), np.float32(1), table, np.ones((1, 1, 3), np.float32), (0, 0, 1, 6), out)
+    apply_light(odd[None], np.zeros((1, len(odd)), np.float32), np.float32(1), table, np.ones((1, 1, 3), np.float32), (0, 0, 1, 6), out)
     assert out[0, :, 0].tolist() == [0.0, 1.0, 0.0, 0.0, 1.0, 0.0]

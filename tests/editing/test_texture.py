@@ -12,13 +12,13 @@ from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, T
 from respray.editing.apply import edit_photo
 from respray.editing.core.color import decode_srgb
 from respray.editing.report import LEAST_CONFIDENCE
-from respray.editing.surface.illuminant import photo_light
-from respray.editing.surface.surface import surfaces
+from respray.editing.surface.illuminant import estimate_illuminant
+from respray.editing.surface.surface import find_surfaces
 from respray.editing.texture.camera import RoomCamera, estimate_camera
 from respray.editing.texture.lay import PhotoGeometry
 from respray.editing.texture.lines import Segments2D, find_segments
-from respray.editing.texture.plane import floor_or_ceiling, wall
-from respray.editing.texture.sample import make_material, sample
+from respray.editing.texture.plane import horizontal_plane, wall_plane
+from respray.editing.texture.sample import make_material, sample_material
 from respray.imaging.decode import decode
 from respray.imaging.encode import encode
 from tests.editing.rooms import segments, wall_photo
@@ -89,7 +89,7 @@ def test_without_lines_a_level_camera_of_no_confidence() -> None:
 
 def test_metres_on_the_floor_and_distance_of_a_wall() -> None:
     true = camera(0.0, 0.0)
-    plane = floor_or_ceiling(true, False, 1.5)
+    plane = horizontal_plane(true, False, 1.5)
     # Two points on the floor, 1 m apart across, 3 m in front of a level camera 1.5 m above it.
     pixels = np.array([[true.center[0] + 650 * x / 3.0, true.center[1] + 650 * 1.5 / 3.0, 1.0] for x in (0.0, 1.0)])
     metres = pixels @ plane.to_plane.T
@@ -98,7 +98,8 @@ def test_metres_on_the_floor_and_distance_of_a_wall() -> None:
     mask = np.zeros((HEIGHT, WIDTH), bool)
     mask[100:544, 200:700] = True
     across = (
-        np.array([[300.0, 300.0, 1.0], [400.0, 300.0, 1.0]]) @ wall(true, mask, Segments2D(np.zeros((0, 4)), np.zeros(0)), 1.5).to_plane.T
+        np.array([[300.0, 300.0, 1.0], [400.0, 300.0, 1.0]])
+        @ wall_plane(true, mask, Segments2D(np.zeros((0, 4)), np.zeros(0)), 1.5).to_plane.T
     )
     across = across[:, :2] / across[:, 2:]
     # The foot at row 544 is 1.5 x 650 / 244 = 4.0 m away, where 100 pixels are 0.615 m.
@@ -108,8 +109,8 @@ def test_metres_on_the_floor_and_distance_of_a_wall() -> None:
 def test_far_away_a_checkerboard_becomes_its_mean() -> None:
     board = (np.indices((64, 64)).sum(axis=0) // 8 % 2 * 255).astype(np.uint8)
     material = make_material(np.repeat(board[..., None], 3, axis=2), (1.0, 1.0), 0.0)
-    near = sample(material, np.diag([1 / 64, 1 / 64, 1.0]), 0, 0, 32, 32)
-    far = sample(material, np.diag([1.7, 1.7, 1.0]), 0, 0, 32, 32)
+    near = sample_material(material, np.diag([1 / 64, 1 / 64, 1.0]), 0, 0, 32, 32)
+    far = sample_material(material, np.diag([1.7, 1.7, 1.0]), 0, 0, 32, 32)
     assert near.std() > 0.4
     assert far.std() < 0.02
     assert far.mean() == pytest.approx(0.5, abs=0.02)
@@ -177,7 +178,7 @@ def test_a_plane_is_told_by_the_concepts_name_and_a_mere_assumption_is_not_trust
     photo = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
     alpha = np.zeros((HEIGHT, WIDTH), np.uint8)
     alpha[350:550, 200:700] = 255
-    (surface,) = surfaces(photo, alpha, photo_light(photo))
+    (surface,) = find_surfaces(photo, alpha, estimate_illuminant(photo))
     # Turned, so that one wall faces the camera.
     found = Known(camera(yaw=0.05)).plane(concept, surface, 1.5)
     assert found.kind == plane
@@ -186,7 +187,7 @@ def test_a_plane_is_told_by_the_concepts_name_and_a_mere_assumption_is_not_trust
 
 def test_a_table_top_is_nearer_to_the_camera_than_the_floor() -> None:
     photo = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    (surface,) = surfaces(photo, np.full((HEIGHT, WIDTH), 255, np.uint8), photo_light(photo))
+    (surface,) = find_surfaces(photo, np.full((HEIGHT, WIDTH), 255, np.uint8), estimate_illuminant(photo))
     floor, table = (Known(camera()).plane(name, surface, 1.5).to_plane for name in ("floor", "table"))
 
     def metres(to_plane: np.ndarray) -> float:

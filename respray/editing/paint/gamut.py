@@ -2,54 +2,83 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from respray.editing.core.color import from_display, linear_to_oklab, oklab_to_linear, to_display
 from respray.imaging.arrays import BoolArray, FloatArray
 
-STEPS = 14
-TOLERANCE = 5e-4
+
+@dataclass(frozen=True)
+class GamutParameters:
+    """How exactly the edge of the gamut is found. By what they mean; there is nothing to fit."""
+
+    steps: int = 14
+    """Bisections of the chroma: the edge is found to 2^-14 of it, less than an 8-bit code is worth."""
+    tolerance: float = 5e-4
+    """Display-linear values may leave 0..1 by this much; half an 8-bit code near white is 0.0045, near black 0.00015."""
 
 
-def paint_table(target: FloatArray, shading: FloatArray) -> FloatArray:
-    """A paint under more and more light: scene-linear target [3], shading [n,1] -> scene-linear float32 [n,3].
+def build_paint_table(target: FloatArray, shading: FloatArray) -> FloatArray:
+    """A paint under more and more light.
 
     A camera's shoulder takes bright paint towards white; done per channel it would also turn the hue (orange to yellow), so lightness and
     chroma are taken from it and the hue from the target.
+
+    Args:
+        target: float [3], scene-linear RGB of the paint at shading 1.
+        shading: float [n,1].
+
+    Returns:
+        Float32 [n,3], scene-linear RGB.
     """
     shown = linear_to_oklab(to_display(shading * target))
     hue = linear_to_oklab(to_display(target))[1:]
     length = float(np.hypot(*hue))
     if length > 1e-6:
         shown[:, 1:] = np.hypot(shown[:, 1], shown[:, 2])[:, None] * hue / length
-    return from_display(fit(shown)).astype(np.float32)
+    return from_display(fit_to_srgb(shown)).astype(np.float32)
 
 
-def fit(lab: FloatArray) -> FloatArray:
-    """OKLab [n,3] -> display-linear [n,3] in 0..1: hue and lightness kept, chroma reduced by bisection."""
+def fit_to_srgb(lab: FloatArray, parameters: GamutParameters = GamutParameters()) -> FloatArray:
+    """Reduce chroma, at constant hue and lightness, until a colour fits into sRGB (Ottosson, "sRGB gamut clipping", 2021, by bisection).
+
+    Args:
+        lab: float64 [n,3], OKLab.
+        parameters: how exactly.
+
+    Returns:
+        Float64 [n,3], display-linear RGB in 0..1.
+
+    Example:
+        >>> fit_to_srgb(np.array([[1.0, 0.2, 0.0], [0.5, 0.0, 0.0]])).round(3).tolist()
+        [[1.0, 1.0, 1.0], [0.125, 0.125, 0.125]]
+    """
     lab = lab.copy()
     lab[..., 0] = np.clip(lab[..., 0], 0.0, 1.0)
     factor = np.ones(lab.shape[:-1])
-    outside = ~_inside(lab)
+    outside = ~_is_inside(lab, parameters.tolerance)
     if outside.any():
-        factor[outside] = _largest_factor(lab[outside])
-    return np.clip(oklab_to_linear(_reduced(lab, factor)), 0.0, 1.0)
+        factor[outside] = _max_factor(lab[outside], parameters)
+    return np.clip(oklab_to_linear(_scale_chroma(lab, factor)), 0.0, 1.0)
 
 
-def _largest_factor(lab: FloatArray) -> FloatArray:
+def _max_factor(lab: FloatArray, parameters: GamutParameters) -> FloatArray:
     """The largest share of its chroma with which each colour [n,3] fits, by bisection."""
     low, high = np.zeros(len(lab)), np.ones(len(lab))
-    for _ in range(STEPS):
+    for _ in range(parameters.steps):
         middle = (low + high) / 2.0
-        fits = _inside(_reduced(lab, middle))
+        fits = _is_inside(_scale_chroma(lab, middle), parameters.tolerance)
         low, high = np.where(fits, middle, low), np.where(fits, high, middle)
     return low
 
 
-def _reduced(lab: FloatArray, factor: FloatArray) -> FloatArray:
+def _scale_chroma(lab: FloatArray, factor: FloatArray) -> FloatArray:
     return np.stack([lab[..., 0], lab[..., 1] * factor, lab[..., 2] * factor], axis=-1)
 
 
-def _inside(lab: FloatArray) -> BoolArray:
+def _is_inside(lab: FloatArray, tolerance: float) -> BoolArray:
     linear = oklab_to_linear(lab)
-    return np.all((linear >= -TOLERANCE) & (linear <= 1.0 + TOLERANCE), axis=-1)
+    inside: BoolArray = np.all((linear >= -tolerance) & (linear <= 1.0 + tolerance), axis=-1)
+    return inside

@@ -1,10 +1,12 @@
 """A new colour on a surface, under the surface's own light.
 
-Model, in linear light: photo = reference x shading + shine (see `surface.reflection`); new pixel = target x shading + shine. The colour of
-the light (lamp here, window there) is kept as a smooth ratio field.
+Model, in linear light: photo = reference x shading + specular (see `surface.reflection`); new pixel = target x shading + specular. The
+colour of the light (lamp here, window there) is kept as a smooth ratio field.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -13,119 +15,153 @@ from respray.contract.request import Recolor
 from respray.editing.core.color import LUMINANCE, decode_scene, from_display, hex_to_linear, least, most
 from respray.editing.core.compiled import compiled
 from respray.editing.core.field import Tile, smooth, upsample
-from respray.editing.paint.gamut import paint_table
-from respray.editing.surface.exposure import expose
+from respray.editing.paint.burnt_areas import BurntAreaParameters, find_burnt_areas
+from respray.editing.paint.gamut import build_paint_table
+from respray.editing.surface.exposure import choose_exposure
 from respray.editing.surface.surface import Surface
 from respray.imaging.arrays import FloatArray, IntArray
 
-SHADING_MAX = 8.0
-TABLE = 8192
-ROWS = (TABLE - 1) / SHADING_MAX  # of the table, for a shading of 1
-# Noise is smoothed when the surface becomes this much brighter, within this radius (pixels), below this multiple of its deviation.
-LEAST_GAIN = 1.5
-NOISE_RADIUS = 6
-NOISE_STRENGTH = 2.0
-# Near white a camera presses much light into few codes, so that steps and JPEG blocks there are large once the shoulder is undone. From
-# this code on they are smoothed, whatever the new colour; JPEG errors are this many codes (standard deviation).
-STEEP_CODE = 232
-STEEP_NOISE_CODES = 2.0
-STEEP_LIGHT = float(decode_scene(np.array([[[STEEP_CODE]]], np.uint8))[0, 0, 0])  # scene-linear
-LEAST_EPSILON = 1e-9
-# Where all channels are burnt out the light was stronger than the picture says: by up to this factor in the middle of a burnt patch,
-# rising from its edge at these scales (shares of the work picture's longest side): a lamp's glow is wide, a sunlit patch is not.
-BURNT_GAIN = 2.0
-BURNT_SOFT = (0.015, 0.06, 0.15)
-# Found on a picture this large (longest side). A patch's edge is sharp where pixels between these distances (width of the window) from it
-# mostly lie below BURNT_DARK.
-BURNT_SIDE = 140
-BURNT_RING = (3, 7)
-BURNT_DARK = 0.75
-# Scene-linear values between which a pixel's darkest channel counts as burnt out.
-BURNT_FROM, BURNT_TO = 1.0, 1.45
-# Contrast above the reference is eased by up to this power when the surface becomes this many times brighter.
-EASE = 0.3
-FULL_EASE_GAIN = 8.0
-# The light's colour is estimated on a grid this fine and blurred by LIGHT_BLUR cells.
-LIGHT_GRID = 64
-LIGHT_BLUR = 2.0
-LIGHT_RANGE = 0.35
-# Light that differs by less than this is taken as of one colour.
-LIGHT_NEUTRAL = 0.01
+# A paint is tabulated over shading 0..MAX_SHADING (1 = the surface's reference) in so many rows.
+MAX_SHADING = 8.0
+TABLE_ROWS = 8192
+ROWS_PER_SHADING = (TABLE_ROWS - 1) / MAX_SHADING
+# Variance of shading below which nothing is smoothed: it keeps the guided filter's division defined.
+MIN_EPSILON = 1e-9
+
+
+@dataclass(frozen=True)
+class RecolorParameters:
+    """Parameters of a new paint. `python -m tools.fit.recolor` tries those again that say so; the others were chosen on the tuning rooms
+    (9000-9019)."""
+
+    min_noisy_gain: float = 1.5
+    """Noise is smoothed when the surface becomes this many times brighter: a dark surface made light brings its noise up with it."""
+    noise_radius: int = 6
+    """Radius of that smoothing, pixels. Its window of 13 holds a JPEG block of 8."""
+    noise_strength: float = 2.0
+    """Variation below this many standard deviations of the noise is smoothed. Two hold 95 % of it."""
+    steep_code: int = 232
+    """8-bit code from which on shading is smoothed whatever the new colour. Near white a camera presses much light into few codes, so that
+    steps and JPEG blocks there are large once the shoulder is undone."""
+    steep_noise_codes: float = 2.0
+    """Standard deviation of JPEG's errors there, 8-bit codes."""
+    ease: float = 0.3
+    """Contrast above the reference is lowered by up to this power when the surface becomes brighter: no photographer lets the sunlit part
+    of a floor burn out once the floor is light. Refitted by tools.fit.recolor."""
+    full_ease_gain: float = 8.0
+    """A surface that becomes this many times brighter is eased in full."""
+    light_grid: int = 64
+    """The light's colour is estimated on a grid of so many cells each way."""
+    light_blur: float = 2.0
+    """Standard deviation of the blur of that grid, cells. Refitted by tools.fit.recolor."""
+    light_range: float = 0.35
+    """The light's colour relative to the surface's average stays within 1 -+ this in every channel. Refitted by tools.fit.recolor."""
+    max_neutral: float = 0.01
+    """Light whose colour differs by less than this is taken as of one colour."""
 
 
 class Recolorer:
-    """`Recolor` prepared for one `Surface`; may be used from several threads."""
+    """`Recolor` prepared for one `Surface`; may be used from several threads. A `respray.editing.paint.composite.Painter`.
 
-    def __init__(self, surface: Surface, rule: Recolor) -> None:
+    Attributes:
+        exposure: factor on the shading, see `surface.exposure`.
+        margin: pixels that `paint` needs around what is used of its result.
+    """
+
+    def __init__(
+        self,
+        surface: Surface,
+        rule: Recolor,
+        parameters: RecolorParameters = RecolorParameters(),
+        burnt: BurntAreaParameters = BurntAreaParameters(),
+    ) -> None:
+        p = self._parameters = parameters
+        self._burnt_parameters = burnt
         target = from_display(hex_to_linear(rule.color)).astype(np.float32)
         self._strength = np.float32(rule.strength)
         self._reflection = reflection = surface.reflection
-        shading, shine = reflection.parts(surface.small)
-        self.exposure = expose(surface, shading, float(target.max()))
+        shading, specular = reflection.decompose(surface.small)
+        self.exposure = choose_exposure(surface, shading, float(target.max()))
         gain = float(target @ LUMINANCE) * self.exposure / reflection.luminance
         # A dark surface made light brings its noise and JPEG blocks up with it; variation below twice the noise is smoothed away.
-        self._epsilon = (NOISE_STRENGTH * surface.noise / reflection.luminance) ** 2 if gain > LEAST_GAIN else 0.0
-        bright = bool((surface.small[surface.solid] > STEEP_LIGHT).any())
-        self._steep = self._epsilon + _steep_epsilon(reflection.luminance) if bright else None
-        self.margin = 2 * NOISE_RADIUS if bright or self._epsilon > 0.0 else 0
-        # Nor does a photographer let the sunlit part of a floor burn out once the floor is light: brightness above the reference is eased.
-        ease = EASE * float(np.clip(np.log2(max(gain, 1e-3)) / np.log2(FULL_EASE_GAIN), 0.0, 1.0))
-        steps = np.linspace(0.0, SHADING_MAX, TABLE, dtype=np.float32)[:, None]
+        self._epsilon = (p.noise_strength * surface.noise / reflection.luminance) ** 2 if gain > p.min_noisy_gain else 0.0
+        self._steep_light = float(decode_scene(np.array([[[p.steep_code]]], np.uint8))[0, 0, 0])
+        bright = bool((surface.small[surface.solid] > self._steep_light).any())
+        self._steep = self._epsilon + _steep_epsilon(reflection.luminance, p) if bright else None
+        self.margin = 2 * p.noise_radius if bright or self._epsilon > 0.0 else 0
+        ease = p.ease * float(np.clip(np.log2(max(gain, 1e-3)) / np.log2(p.full_ease_gain), 0.0, 1.0))
+        steps = np.linspace(0.0, MAX_SHADING, TABLE_ROWS, dtype=np.float32)[:, None]
         lit = (target * surface.tint).astype(np.float32)
-        self._table = paint_table(lit, np.where(steps > 1.0, steps ** (1.0 - ease), steps) * np.float32(self.exposure))
-        field = _light_colour(surface, shine)
-        self._field = field if float(np.abs(field - 1.0).max()) > LIGHT_NEUTRAL else np.ones((1, 1, 3), np.float32)
-        self._burnt = _burnt_patches(surface)
+        self._table = build_paint_table(lit, np.where(steps > 1.0, steps ** (1.0 - ease), steps) * np.float32(self.exposure))
+        field = _light_color(surface, specular, p, burnt.burnt_from)
+        self._field = field if float(np.abs(field - 1.0).max()) > p.max_neutral else np.ones((1, 1, 3), np.float32)
+        self._burnt = find_burnt_areas(surface, burnt)
 
     def paint(self, tile: Tile, linear: FloatArray) -> FloatArray:
-        """See `respray.editing.paint.composite.Painter`."""
-        shading, shine = self._reflection.parts(linear)
+        """Paint one tile.
+
+        Args:
+            tile: where it lies in the surface's box.
+            linear: float32 [h,w,3], scene-linear RGB of the photo there.
+
+        Returns:
+            Float32 [h,w,3], scene-linear RGB.
+        """
+        p, burnt = self._parameters, self._burnt_parameters
+        shading, specular = self._reflection.decompose(linear)
         brightest = float(linear.max()) if linear.size else 0.0
-        if brightest > BURNT_FROM and self._burnt is not None:
-            share = np.clip((least(linear) - BURNT_FROM) / (BURNT_TO - BURNT_FROM), 0.0, 1.0)
-            shading = shading * (1.0 + np.float32(BURNT_GAIN) * share * upsample(self._burnt, tile))
-        if brightest > STEEP_LIGHT and self._steep is not None:
-            local = cv2.blur(shading, (2 * NOISE_RADIUS + 1, 2 * NOISE_RADIUS + 1))
-            shading = smooth(shading, NOISE_RADIUS, np.take(self._steep, _row(local)))
+        if brightest > burnt.burnt_from and self._burnt is not None:
+            share = np.clip((least(linear) - burnt.burnt_from) / (burnt.burnt_to - burnt.burnt_from), 0.0, 1.0)
+            shading = shading * (1.0 + np.float32(burnt.gain) * share * upsample(self._burnt, tile))
+        if brightest > self._steep_light and self._steep is not None:
+            local = cv2.blur(shading, (2 * p.noise_radius + 1, 2 * p.noise_radius + 1))
+            shading = smooth(shading, p.noise_radius, np.take(self._steep, _table_row(local)))
         elif self._epsilon > 0.0:
-            shading = smooth(shading, NOISE_RADIUS, self._epsilon)
+            shading = smooth(shading, p.noise_radius, self._epsilon)
         out = np.empty_like(linear)
         window = (tile.y0, tile.x0, tile.height, tile.width)
-        _light_up(shading, shine, np.float32(self._reflection.luminance), self._table, self._field, window, out)
+        apply_light(shading, specular, np.float32(self._reflection.luminance), self._table, self._field, window, out)
         return out if self._strength == 1.0 else linear + (out - linear) * self._strength
 
 
 @compiled
-def _light_up(
+def apply_light(
     shading: FloatArray,
-    shine: FloatArray,
+    specular: FloatArray,
     luminance: np.float32,
     table: FloatArray,
     field: FloatArray,
     window: tuple[int, int, int, int],
     out: FloatArray,
 ) -> None:
-    """`table` (float32 [TABLE,3] over shading) at `shading` float32 [h,w], times `field`, plus `shine` x `luminance`, into `out` [h,w,3].
+    """Look the paint up and put colour of the light and specular light on it.
 
-    `field` float32 [hs,ws,3] is stretched bilinearly over a box; `window`: the tile's first row and column in it, its height and width.
+    Args:
+        shading: float32 [h,w], 1 = the surface's reference.
+        specular: float32 [h,w], over the reference's luminance.
+        luminance: of the reference, scene-linear.
+        table: float32 [TABLE_ROWS,3], scene-linear RGB of the paint over shading 0..MAX_SHADING.
+        field: float32 [hs,ws,3], factors, stretched bilinearly over the surface's box.
+        window: the tile's first row and column in the box; the box's height and width.
+        out: float32 [h,w,3], filled with scene-linear RGB.
     """
-    scale, last = np.float32(ROWS), np.float32(TABLE - 1)
+    scale, last = np.float32(ROWS_PER_SHADING), np.float32(TABLE_ROWS - 1)
     top, left, height, width = window
-    before, over, line = _across(field, left, width, shading.shape[1])
+    before, over, line = _columns_of(field, left, width, shading.shape[1])
     for y in range(shading.shape[0]):
-        _row_of(field, y + top, height, line)
+        _field_row(field, y + top, height, line)
         for x in range(shading.shape[1]):
             place = shading[y, x] * scale
             # Whatever is no number must not become an index: nothing checks bounds here.
             row = np.uint32(min(place, last)) if place > 0 else np.uint32(0)
-            gleam, column, after = shine[y, x] * luminance, before[x], before[x] + np.uint32(1)
+            mirrored, column, after = specular[y, x] * luminance, before[x], before[x] + np.uint32(1)
             for c in range(3):
                 tint = line[column, c] + (line[after, c] - line[column, c]) * over[x]
-                out[y, x, c] = table[row, c] * tint + gleam
+                out[y, x, c] = table[row, c] * tint + mirrored
 
 
 @compiled
-def _between(pixel: int, pixels: int, cells: int) -> tuple[int, np.float32]:
+def _locate(pixel: int, pixels: int, cells: int) -> tuple[int, np.float32]:
     """Where a pixel's centre lies among the centres of cells that cover the same length: the cell before, and the way to the next."""
     place = (np.float32(pixel) + np.float32(0.5)) * np.float32(cells / pixels) - np.float32(0.5)
     place = min(max(place, np.float32(0)), np.float32(cells - 1))
@@ -134,20 +170,20 @@ def _between(pixel: int, pixels: int, cells: int) -> tuple[int, np.float32]:
 
 
 @compiled
-def _across(field: FloatArray, left: int, width: int, count: int) -> tuple[IntArray, FloatArray, FloatArray]:
+def _columns_of(field: FloatArray, left: int, width: int, count: int) -> tuple[IntArray, FloatArray, FloatArray]:
     """For `count` pixels from `left` on: the field's column before each, and the way to the next; and room for a line of the field. (The
     indexes are unsigned: signed ones are checked for being negative, which takes as long as the rest.)"""
     before, over = np.empty(count, np.uint32), np.empty(count, np.float32)
     for x in range(count):
-        column, way = _between(x + left, width, field.shape[1])
+        column, way = _locate(x + left, width, field.shape[1])
         before[x], over[x] = column, way
     return before, over, np.empty((field.shape[1] + 1, 3), np.float32)
 
 
 @compiled
-def _row_of(field: FloatArray, pixel: int, pixels: int, line: FloatArray) -> None:
+def _field_row(field: FloatArray, pixel: int, pixels: int, line: FloatArray) -> None:
     """A field [hs,ws,3] in the middle of a row of pixels, into `line` [ws+1,3]; its last column once more at the end."""
-    row, down = _between(pixel, pixels, field.shape[0])
+    row, down = _locate(pixel, pixels, field.shape[0])
     after = min(row + 1, field.shape[0] - 1)
     for x in range(len(line)):
         column = min(x, len(line) - 2)
@@ -155,65 +191,41 @@ def _row_of(field: FloatArray, pixel: int, pixels: int, line: FloatArray) -> Non
             line[x, c] = field[row, column, c] + (field[after, column, c] - field[row, column, c]) * down
 
 
-def _row(shading: FloatArray) -> FloatArray:
-    """Shading -> row of a table over 0..SHADING_MAX, uint16."""
-    index = shading * np.float32(ROWS)
-    return np.clip(index, np.float32(0.0), np.float32(TABLE - 1), out=index).astype(np.uint16)
+def _table_row(shading: FloatArray) -> FloatArray:
+    """Shading -> row of a table over 0..MAX_SHADING, uint16."""
+    index = shading * np.float32(ROWS_PER_SHADING)
+    return np.clip(index, np.float32(0.0), np.float32(TABLE_ROWS - 1), out=index).astype(np.uint16)
 
 
-def _steep_epsilon(luminance: float) -> FloatArray:
-    """Variance of shading below which variation is JPEG's and rounding's, for every row of the table: float32 [TABLE].
+def _steep_epsilon(luminance: float, parameters: RecolorParameters) -> FloatArray:
+    """Variance of shading below which variation is JPEG's and rounding's, for every row of the table: float32 [TABLE_ROWS].
 
-    Zero up to STEEP_CODE; then it grows with the light that one code is worth. `luminance` is that of shading 1.
+    Zero up to `steep_code`; then it grows with the light that one code is worth. `luminance` is that of shading 1.
     """
+    p = parameters
     scene = decode_scene(np.arange(256, dtype=np.uint8)[None, :, None]).ravel()
-    worth = np.maximum(np.gradient(scene) - float(scene[STEEP_CODE] - scene[STEEP_CODE - 1]), 0.0)
-    worth[:STEEP_CODE] = 0.0
-    shading = np.linspace(0.0, SHADING_MAX, TABLE)
-    noise = NOISE_STRENGTH * STEEP_NOISE_CODES * np.interp(shading * luminance, scene, worth) / luminance
-    return np.maximum(noise**2, LEAST_EPSILON).astype(np.float32)
+    worth = np.maximum(np.gradient(scene) - float(scene[p.steep_code] - scene[p.steep_code - 1]), 0.0)
+    worth[: p.steep_code] = 0.0
+    shading = np.linspace(0.0, MAX_SHADING, TABLE_ROWS)
+    noise = p.noise_strength * p.steep_noise_codes * np.interp(shading * luminance, scene, worth) / luminance
+    return np.maximum(noise**2, MIN_EPSILON).astype(np.float32)
 
 
-def _burnt_patches(surface: Surface) -> FloatArray | None:
-    """How much more light fell on every pixel than a burnt-out picture says, 0..1 float32 [h,w] (small); None where nothing is burnt out.
-
-    A glow grows from the edge of its patch to the middle. Sun on a floor or a window behind a curtain is as strong at its edge: such a
-    patch is known by the dark right beside it.
-    """
-    darkest = least(surface.small)
-    if not ((darkest > BURNT_TO) & surface.solid).any():
-        return None
-    scale = min(1.0, BURNT_SIDE / max(darkest.shape))
-    size = (max(1, round(darkest.shape[1] * scale)), max(1, round(darkest.shape[0] * scale)))
-    # The lamp or window beside the surface belongs to the patch.
-    burnt, dark, solid = (
-        cv2.resize(plane.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-        for plane in (darkest > BURNT_TO, darkest < BURNT_DARK, surface.solid)
-    )
-    side = max(burnt.shape)
-    inside = np.mean([cv2.GaussianBlur(burnt, (0, 0), soft * side) for soft in BURNT_SOFT], axis=0)
-    glow = np.clip(2.0 * inside - 1.0, 0.0, 1.0)
-    near, beside = (cv2.dilate(burnt, np.ones((ring, ring), np.uint8)) for ring in BURNT_RING)
-    ring = (beside - near) * solid
-    sharp, around = (cv2.GaussianBlur(plane, (0, 0), BURNT_SOFT[-1] * side) for plane in (ring * dark, ring))
-    sharp = np.clip(2.0 * sharp / np.maximum(around, 1e-6) - 1.0, 0.0, 1.0)
-    return (glow + sharp * np.maximum(near - glow, 0.0)).astype(np.float32)
-
-
-def _light_colour(surface: Surface, shine: FloatArray) -> FloatArray:
+def _light_color(surface: Surface, specular: FloatArray, parameters: RecolorParameters, burnt_from: float) -> FloatArray:
     """Smooth colour of the light relative to the surface's average, float32 [g,g,3], luminance-neutral, clipped to plausible lamps.
 
-    `shine` float32 [hs,ws] is that of the surface's `small` picture.
+    `specular` float32 [hs,ws] is that of the surface's `small` picture; pixels with a channel from `burnt_from` on have no say.
     """
-    reflection = surface.reflection
+    p, reflection = parameters, surface.reflection
     # Burnt-out pixels are white under any light.
-    weight = (surface.solid & (most(surface.small) < BURNT_FROM)).astype(np.float32)
-    matt = surface.small - (shine * np.float32(reflection.luminance))[..., None]
-    size = (LIGHT_GRID, LIGHT_GRID)
-    colour = cv2.GaussianBlur(cv2.resize(matt * weight[..., None], size, interpolation=cv2.INTER_AREA), (0, 0), LIGHT_BLUR)
-    colour += reflection.reference * 1e-3
-    ratio = colour / reflection.reference
-    ratio /= np.maximum((colour @ LUMINANCE) / reflection.luminance, 1e-6)[..., None]
-    # Where a surface has a strong colour, a change of it is more likely shine or material than light.
-    trust = 1.0 - reflection.coloured
-    return (1.0 + (np.clip(ratio, 1.0 - LIGHT_RANGE, 1.0 + LIGHT_RANGE) - 1.0) * trust).astype(np.float32)
+    weight = (surface.solid & (most(surface.small) < burnt_from)).astype(np.float32)
+    matt = surface.small - (specular * np.float32(reflection.luminance))[..., None]
+    size = (p.light_grid, p.light_grid)
+    color = cv2.GaussianBlur(cv2.resize(matt * weight[..., None], size, interpolation=cv2.INTER_AREA), (0, 0), p.light_blur)
+    color += reflection.reference * 1e-3
+    ratio = color / reflection.reference
+    ratio /= np.maximum((color @ LUMINANCE) / reflection.luminance, 1e-6)[..., None]
+    # Where a surface has a strong colour, a change of it is more likely specular light or material than light.
+    trust = 1.0 - reflection.colored
+    field: FloatArray = (1.0 + (np.clip(ratio, 1.0 - p.light_range, 1.0 + p.light_range) - 1.0) * trust).astype(np.float32)
+    return field

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -10,24 +12,32 @@ from respray.editing.core.color import LUMINANCE
 from respray.editing.core.field import Tile
 from respray.imaging.arrays import FloatArray
 
-# exposure 1 is two stops; brightness 1 moves mid-grey by about 0.35 of the tone curve; warmth 1 is a strong filter, not a theatre gel.
-EXPOSURE_STOPS = 2.0
-BRIGHTNESS_POWER = 1.0
-CONTRAST_SLOPE = 0.7
-WARMTH_GAIN = 0.35
-# Mid-grey in linear light: the pivot of contrast.
-PIVOT = 0.18
+
+@dataclass(frozen=True)
+class ToneParameters:
+    """What a slider's value 1 means. By definition, so that its end is strong and no caricature; there is nothing to fit."""
+
+    exposure_stops: float = 2.0
+    """Stops of light for exposure 1."""
+    brightness_power: float = 1.0
+    """Log2 of the gamma for brightness 1, which moves mid-grey to 0.18 ^ 0.5 = 0.42."""
+    contrast_slope: float = 1.4
+    """Log2 of the tone curve's slope at mid-grey for contrast 1."""
+    warmth_gain: float = 0.35
+    """Gain on red, and loss of blue, for warmth 1: a strong filter, not a theatre gel."""
+    pivot: float = 0.18
+    """Mid-grey (the photographer's grey card) in linear light, which contrast leaves alone."""
 
 
 class Toner:
-    """`Tone` prepared for use; may be used from several threads."""
+    """`Tone` prepared for use; may be used from several threads. A `respray.editing.paint.composite.Painter`."""
 
     margin = 0
 
-    def __init__(self, rule: Tone) -> None:
-        self.rule = rule
-        red, blue = 1.0 + WARMTH_GAIN * rule.warmth, 1.0 - WARMTH_GAIN * rule.warmth
-        gains = np.array([red, 1.0, blue]) * 2.0 ** (EXPOSURE_STOPS * rule.exposure)
+    def __init__(self, rule: Tone, parameters: ToneParameters = ToneParameters()) -> None:
+        self._rule, self._parameters = rule, parameters
+        red, blue = 1.0 + parameters.warmth_gain * rule.warmth, 1.0 - parameters.warmth_gain * rule.warmth
+        gains = np.array([red, 1.0, blue]) * 2.0 ** (parameters.exposure_stops * rule.exposure)
         if rule.warmth:
             # White keeps its luminance: warmth is a colour change, not an exposure.
             gains /= float(np.array([red, 1.0, blue]) @ LUMINANCE)
@@ -36,16 +46,29 @@ class Toner:
         self._matrix = (saturate @ np.diag(gains)).astype(np.float32)
 
     def paint(self, tile: Tile, linear: FloatArray) -> FloatArray:
-        """Scene-linear float32 [r,w,3] -> adjusted scene-linear float32 [r,w,3]."""
-        rule = self.rule
+        """Adjust one tile.
+
+        Args:
+            tile: not needed here.
+            linear: float32 [r,w,3], scene-linear RGB.
+
+        Returns:
+            Float32 [r,w,3], scene-linear RGB.
+
+        Example:
+            >>> grey = np.full((1, 1, 3), 0.1, np.float32)
+            >>> round(float(Toner(Tone(exposure=0.5)).paint(Tile(0, 0, 1, 1, 1, 1), grey)[0, 0, 0]), 3)
+            0.2
+        """
+        rule, p = self._rule, self._parameters
         out = np.maximum(cv2.transform(linear, self._matrix), 0.0)
         if rule.brightness or rule.contrast:
             light = np.maximum(out @ LUMINANCE, 1e-6)
             # Both curves keep black and white where they are.
-            new = np.minimum(light, 1.0) ** np.float32(2.0 ** (-BRIGHTNESS_POWER * rule.brightness))
+            new = np.minimum(light, 1.0) ** np.float32(2.0 ** (-p.brightness_power * rule.brightness))
             if rule.contrast:
-                slope = 2.0 ** (CONTRAST_SLOPE * 2.0 * rule.contrast)
-                low, high = PIVOT * (new / PIVOT) ** slope, 1.0 - (1.0 - PIVOT) * ((1.0 - new) / (1.0 - PIVOT)) ** slope
-                new = np.where(new < PIVOT, low, high)
+                slope = 2.0 ** (p.contrast_slope * rule.contrast)
+                low, high = p.pivot * (new / p.pivot) ** slope, 1.0 - (1.0 - p.pivot) * ((1.0 - new) / (1.0 - p.pivot)) ** slope
+                new = np.where(new < p.pivot, low, high)
             out *= (new / np.minimum(light, 1.0))[..., None]
         return out.astype(np.float32)

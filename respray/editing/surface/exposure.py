@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from respray.editing.surface.surface import Surface
 from respray.imaging.arrays import FloatArray
 
-# The bright parts (this percentile of shading) may reach HEADROOM, in scene-linear light, before the whole surface is exposed down.
-BRIGHT_PERCENTILE = 97.0
-HEADROOM = 1.15
-LEAST = 0.8
 
+@dataclass(frozen=True)
+class ExposureParameters:
+    """When a surface is exposed down as a whole, as a photographer does for a pale floor in the sun.
 
-def expose(surface: Surface, shading: FloatArray, peak: float) -> float:
-    """Factor on the shading of a new material whose largest linear channel is `peak`: the photo's light level, and less where the
-    bright parts of the surface (shading float32 [hs,ws]) would be pressed against white.
+    None is fitted: rendered rooms know no photographer. Chosen on the tuning rooms (9000-9019) by looking at the pictures.
     """
-    bright = float(np.percentile(shading[surface.solid], BRIGHT_PERCENTILE)) if surface.solid.any() else 1.0
-    return surface.light * float(np.clip(HEADROOM / max(peak * bright * surface.light, 1e-6), LEAST, 1.0))
+
+    bright_percentile: float = 97.0
+    """Of the surface's shading: its bright parts."""
+    max_bright: float = 1.15
+    """Scene-linear value that the bright parts may reach in the strongest channel."""
+    min_factor: float = 0.8
+    """The surface is exposed down to this factor at most (a third of a stop)."""
+
+
+def choose_exposure(surface: Surface, shading: FloatArray, peak: float, parameters: ExposureParameters = ExposureParameters()) -> float:
+    """Choose the factor on the shading of a new material: the photo's light level, and less where bright parts would be pressed against
+    white.
+
+    Args:
+        surface: what the material is put on.
+        shading: float32 [hs,ws], the shading of `surface.small` relative to its reference.
+        peak: scene-linear value of the material's largest channel.
+        parameters: limits.
+    """
+    p = parameters
+    bright = float(np.percentile(shading[surface.solid], p.bright_percentile)) if surface.solid.any() else 1.0
+    return surface.light * float(np.clip(p.max_bright / max(peak * bright * surface.light, 1e-6), p.min_factor, 1.0))

@@ -5,86 +5,180 @@ One photo holds only the product of paint and light. What is here are the most l
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from respray.editing.core.color import LUMINANCE, decode_scene
 from respray.imaging.arrays import FloatArray, UInt8Array
 
-# Statistics of the photo are taken from at most this many pixels.
-SAMPLES = 40_000
-# Codes from here on are burnt out: they say "at least this", and windows and lamps are among them.
-BURNT_CODE = 250
-# Grey enough to be plaster, ceiling or cloth whose brightness is mostly light: distance from grey over luminance, and not black.
-NEUTRAL_CHROMA, NEUTRAL_LUMINANCE = 0.25, 0.02
-# White = FACTOR x (95th percentile of what is not burnt out) ^ a x (75th percentile of what is nearly neutral) ^ b.
-BRIGHT_PERCENTILE, BRIGHT_POWER = 95.0, 0.73
-NEUTRAL_PERCENTILE, NEUTRAL_POWER = 75.0, 0.35
-# Fitted: 1.09. Within the error of the fit (0.43 in the log), the darker estimate is taken: too strong a light burns a pale floor out.
-FACTOR = 1.0
-LEVELS = (0.5, 1.2)
-# No paint reflects more of the light than this in any channel: a surface that is brighter proves more light.
-MOST_ALBEDO = 0.85
-# Statistics need at least this share of the photo.
-LEAST_SHARE = 0.02
-# What hangs high in a photo looks down, and the light on it has bounced off floor and furniture: a tint at the top of a photo is mostly
-# light, one at the bottom mostly paint. Shares are given for far down, and what is added to them at the top edge; that fades with the place
-# (0..1 of the photo's height) like a bell curve of this width.
-HIGH = 0.28
-# The share of a surface's tint (log of colour over luminance) that is light, for greys, and the chroma at which it fades: an off-white
-# wall is as likely white under warm light as a warm white; a blue one is blue.
-OWN_SHARE, OWN_SHARE_HIGH, OWN_CHROMA = 0.1, 0.46, 0.5
-# The share of the photo's mean tint that is light: what bounces off everything, and the cast that the camera has left in.
-ROOM_SHARE, ROOM_SHARE_HIGH = 0.05, 0.14
-LARGEST_TINT = 0.3
-LEAST = 1e-3
+# No luminance is divided by, or raised to a power, that is smaller than this.
+MIN_LUMINANCE = 1e-3
 
 
 @dataclass(frozen=True)
-class Light:
-    """`level`: linear luminance of a white surface. `room` float32 [3]: log of the photo's mean colour over its luminance."""
+class IlluminantParameters:
+    """Parameters of the light's level and tint. `python -m tools.fit.illuminant` fits those again that say so.
+
+    Level: white = `factor` x (percentile of what is not burnt out) ^ `bright_power` x (percentile of what is nearly neutral) ^
+    `neutral_power`. Tint: what hangs high in a photo looks down, and the light on it has bounced off floor and furniture, so that a tint at
+    the top of a photo is mostly light, one at the bottom mostly paint. Shares are given for far down, and what is added to them at the top
+    edge.
+    """
+
+    max_samples: int = 40_000
+    """Pixels that statistics of the photo are taken from, at most. Bounds the time."""
+    burnt_code: int = 250
+    """8-bit codes from here on are burnt out: they say "at least this", and windows and lamps are among them. Chosen with
+    `max_neutral_chroma`."""
+    max_neutral_chroma: float = 0.25
+    """Chroma (distance from grey over luminance) below which a pixel may be plaster, ceiling or cloth, whose brightness is mostly light.
+    Chosen with the level's fit on 240 rooms, of which only its result is kept."""
+    min_neutral_luminance: float = 0.02
+    """Scene-linear luminance below which a pixel is black rather than neutral. Chosen like `max_neutral_chroma`."""
+    min_share: float = 0.02
+    """Share of the photo's pixels that a percentile must stand on, or it says nothing. Not fitted."""
+    bright_percentile: float = 95.0
+    """Of the luminance of what is not burnt out. Chosen like `max_neutral_chroma`."""
+    bright_power: float = 0.73
+    """Exponent of that percentile. Fitted by tools.fit.illuminant (log least squares)."""
+    neutral_percentile: float = 75.0
+    """Of the luminance of what is nearly neutral. Chosen like `max_neutral_chroma`."""
+    neutral_power: float = 0.35
+    """Exponent of that percentile. Fitted by tools.fit.illuminant (log least squares)."""
+    factor: float = 1.0
+    """Scale of the level. The fit said 1.09. Within its error (0.43 in the log) the darker estimate is taken: on the real bedroom photo too
+    strong a light burnt a pale floor out."""
+    min_level: float = 0.5
+    """Scene-linear luminance of white, at least. Not fitted; how it was chosen is not recorded."""
+    max_level: float = 1.2
+    """Scene-linear luminance of white, at most. Not fitted; how it was chosen is not recorded."""
+    max_albedo: float = 0.85
+    """No paint reflects more of the light than this in any channel: a surface that is brighter proves more light. White wall paints
+    have light reflectance values of 0.8 to 0.9."""
+    height_scale: float = 0.28
+    """Width of the bell curve (exp(-x^2)) with which what is added at the top fades downwards, in heights of the photo. Fitted by
+    tools.fit.illuminant."""
+    own_share: float = 0.1
+    """Share of a grey surface's own tint (log of colour over luminance) that is light, far down. Fitted by tools.fit.illuminant."""
+    own_share_top: float = 0.46
+    """What is added to `own_share` at the top edge. Fitted by tools.fit.illuminant."""
+    own_chroma: float = 0.5
+    """Chroma at which these shares fade (bell curve): an off-white wall is as likely white under warm light as a warm white; a blue one is
+    blue. Fitted by tools.fit.illuminant."""
+    room_share: float = 0.05
+    """Share of the photo's mean tint that is light, far down: what bounces off everything, and the cast that the camera has left in.
+    Fitted by tools.fit.illuminant."""
+    room_share_top: float = 0.14
+    """What is added to `room_share` at the top edge. Fitted by tools.fit.illuminant."""
+    max_tint: float = 0.3
+    """Largest tint in any channel, log of colour over luminance. Chosen on the tuning rooms (9000-9019)."""
+
+
+@dataclass(frozen=True)
+class Illuminant:
+    """The light of one photo.
+
+    Attributes:
+        level: scene-linear luminance of a white surface.
+        room_tint: float32 [3], log of the photo's mean scene-linear RGB over its luminance.
+        parameters: what it was estimated with.
+    """
 
     level: float
-    room: FloatArray
+    room_tint: FloatArray
+    parameters: IlluminantParameters = field(default=IlluminantParameters(), repr=False)
 
     def level_on(self, reference: FloatArray) -> float:
-        """The level on a surface of linear colour `reference` [3]: never so low that the surface reflects more than there is."""
-        return max(self.level, min(float(reference.max()) / MOST_ALBEDO, LEVELS[1]))
+        """The level on one surface: never so low that the surface reflects more than there is.
 
-    def tint_on(self, reference: FloatArray, place: float) -> FloatArray:
-        """The light's likely colour on a surface of linear colour `reference` [3], luminance 1: float32 [3].
-
-        `place` is the height in the photo at which the surface's middle lies, from 0 (top) to 1.
+        Args:
+            reference: float32 [3], scene-linear RGB of the surface.
         """
-        own = _tint(reference)
-        chroma = float(np.linalg.norm(np.exp(own) - 1.0))
-        high = _bell(place / HIGH)
-        of_own = (OWN_SHARE + OWN_SHARE_HIGH * high) * _bell(chroma / OWN_CHROMA)
-        of_room = ROOM_SHARE + ROOM_SHARE_HIGH * high
-        tint = np.exp(np.clip(of_own * own + of_room * self.room, -LARGEST_TINT, LARGEST_TINT))
-        return (tint / float(tint @ LUMINANCE)).astype(np.float32)
+        return max(self.level, min(float(reference.max()) / self.parameters.max_albedo, self.parameters.max_level))
+
+    def tint_on(self, reference: FloatArray, height: float) -> FloatArray:
+        """The light's likely colour on one surface.
+
+        Args:
+            reference: float32 [3], scene-linear RGB of the surface.
+            height: where the surface's middle lies in the photo, from 0 (top) to 1 (bottom).
+
+        Returns:
+            Float32 [3], linear RGB of luminance 1.
+        """
+        return light_tint(log_tint(reference), self.room_tint, height, self.parameters)
+
+
+def light_tint(own_tint: FloatArray, room_tint: FloatArray, height: float, parameters: IlluminantParameters) -> FloatArray:
+    """The light's likely colour from what was measured.
+
+    Args:
+        own_tint: float32 [3], `log_tint` of the surface.
+        room_tint: float32 [3], `log_tint` of the photo's mean.
+        height: as in `Illuminant.tint_on`.
+        parameters: of the model.
+
+    Returns:
+        Float32 [3], linear RGB of luminance 1.
+    """
+    p = parameters
+    chroma = float(np.linalg.norm(np.exp(own_tint) - 1.0))
+    top = _bell(height / p.height_scale)
+    of_own = (p.own_share + p.own_share_top * top) * _bell(chroma / p.own_chroma)
+    of_room = p.room_share + p.room_share_top * top
+    tint = np.exp(np.clip(of_own * own_tint + of_room * room_tint, -p.max_tint, p.max_tint))
+    light: FloatArray = (tint / float(tint @ LUMINANCE)).astype(np.float32)
+    return light
 
 
 def _bell(distance: float) -> float:
     return float(np.exp(-(distance**2)))
 
 
-def photo_light(photo: UInt8Array) -> Light:
-    """Estimate the light of a photo, uint8 [H,W,3] sRGB."""
-    step = max(1, int((photo.shape[0] * photo.shape[1] / SAMPLES) ** 0.5))
+def estimate_illuminant(photo: UInt8Array, parameters: IlluminantParameters = IlluminantParameters()) -> Illuminant:
+    """Estimate the light of a photo.
+
+    Args:
+        photo: uint8 [H,W,3], sRGB.
+        parameters: of the model.
+
+    Example:
+        >>> light = estimate_illuminant(np.full((40, 60, 3), 200, np.uint8))
+        >>> round(light.level, 2), bool(np.allclose(light.room_tint, 0.0, atol=1e-6))
+        (0.55, True)
+    """
+    p = parameters
+    bright, neutral, room_tint = photo_statistics(photo, p)
+    level = p.factor * bright**p.bright_power * neutral**p.neutral_power
+    return Illuminant(float(np.clip(level, p.min_level, p.max_level)), room_tint, p)
+
+
+def photo_statistics(photo: UInt8Array, parameters: IlluminantParameters) -> tuple[float, float, FloatArray]:
+    """What the level and the tint are estimated from.
+
+    Args:
+        photo: uint8 [H,W,3], sRGB.
+        parameters: of the model.
+
+    Returns:
+        Scene-linear luminance of what is bright but not burnt out, that of what is nearly neutral, and `Illuminant.room_tint`.
+    """
+    p = parameters
+    step = max(1, int((photo.shape[0] * photo.shape[1] / p.max_samples) ** 0.5))
     codes = photo[::step, ::step].reshape(-1, 3)
     scene = decode_scene(codes)
     light = scene @ LUMINANCE
-    whole = codes.max(axis=1) < BURNT_CODE
-    chroma = np.linalg.norm(scene - light[:, None], axis=1) / np.maximum(light, LEAST)
-    grey = (chroma < NEUTRAL_CHROMA) & (light > NEUTRAL_LUMINANCE)
-    bright = float(np.percentile(light[whole] if whole.mean() > LEAST_SHARE else light, BRIGHT_PERCENTILE))
-    neutral = float(np.percentile(light[grey], NEUTRAL_PERCENTILE)) if grey.mean() > LEAST_SHARE else bright
-    level = FACTOR * max(bright, LEAST) ** BRIGHT_POWER * max(neutral, LEAST) ** NEUTRAL_POWER
-    return Light(float(np.clip(level, *LEVELS)), _tint(scene.mean(axis=0)))
+    whole = codes.max(axis=1) < p.burnt_code
+    chroma = np.linalg.norm(scene - light[:, None], axis=1) / np.maximum(light, MIN_LUMINANCE)
+    grey = (chroma < p.max_neutral_chroma) & (light > p.min_neutral_luminance)
+    bright = float(np.percentile(light[whole] if whole.mean() > p.min_share else light, p.bright_percentile))
+    neutral = float(np.percentile(light[grey], p.neutral_percentile)) if grey.mean() > p.min_share else bright
+    return max(bright, MIN_LUMINANCE), max(neutral, MIN_LUMINANCE), log_tint(scene.mean(axis=0))
 
 
-def _tint(colour: FloatArray) -> FloatArray:
-    light = max(float(colour @ LUMINANCE), LEAST)
-    return np.log(np.maximum(colour / light, 0.05)).astype(np.float32)
+def log_tint(color: FloatArray) -> FloatArray:
+    """Log of a linear RGB colour [3] over its luminance, float32 [3]; all zero for greys."""
+    light = max(float(color @ LUMINANCE), MIN_LUMINANCE)
+    tint: FloatArray = np.log(np.maximum(color / light, 0.05)).astype(np.float32)
+    return tint

@@ -1,12 +1,12 @@
-"""How a surface reflects: its own colour under the light, and the shine of other things on top of it.
+"""How a surface reflects: its own colour under the light, and the specular reflection of other things on top of it.
 
 Dichromatic model (Shafer, "Using color to separate reflection components", 1985) in linear light: pixel = reference x shading +
-shine x white. Both unknowns are linear in the pixel, so that a whole image is split by one 2x3 matrix.
+specular x white. Both unknowns are linear in the pixel, so that a whole image is decomposed by one 2x3 matrix.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -14,97 +14,169 @@ from respray.editing.core.color import LUMINANCE
 from respray.editing.core.compiled import compiled
 from respray.imaging.arrays import FloatArray
 
-# The reference colour comes from pixels between these luminance percentiles: the lit, matt middle of the surface.
-MIDDLE = (20.0, 80.0)
-# Of those, the more saturated ones carry less shine.
-SATURATED = (50.0, 95.0)
-# Chroma (distance from grey over luminance) at which a surface starts to have a colour of its own, and at which it surely has one.
-GREY_CHROMA, COLOURED_CHROMA = 0.30, 1.0
-# Ridge on shine, in squared luminance: a grey surface cannot be told from shine by colour, so it gets none.
-RIDGE = 0.04
-# Shine below this share of the reference luminance is grain and noise.
-SHINE_FLOOR = 0.04
-# Shading up to this value is never called shine.
-SHINE_FROM = 1.1
-LEAST = 1e-4
-# From the first of these scene-linear values on (code 204; fitted) a camera presses a channel together, which makes any colour paler; from
-# the second (245) on the channel says only "at least this".
-BURNT, BURNT_OUT = 0.6, 0.95
-# A yellow wall has next to no blue, and what it has is noise: this share of the surface's luminance counts as if it were there.
-FAINT = 0.15
-# Light up to this many times the reference's explains a burnt pixel without any shine; at twice that, it is all shine.
-MOST_LIGHT = 4.0
-# Pixels that the fit looks at, evenly spread.
-FIT_PIXELS = 20_000
+# No luminance is divided by that is smaller than this.
+MIN_LUMINANCE = 1e-4
 
 
 @dataclass(frozen=True)
-class Reflection:
-    """`reference` float32 [3]: linear colour at shading 1. `split` float32 [2,3]: linear pixel -> (luminance, raw shine), over the
-    reference's luminance. `coloured` 0..1: how well the surface's own colour can be told from shine.
+class ReflectionParameters:
+    """Parameters of the dichromatic model. `python -m tools.fit.reflection` tries those again that say so."""
+
+    mid_luminance: tuple[float, float] = (20.0, 80.0)
+    """Percentiles of luminance: pixels between them are the lit, matt middle of the surface. Chosen on the tuning rooms (9000-9019)."""
+    saturated: tuple[float, float] = (50.0, 95.0)
+    """Percentiles of chroma, of those pixels: the more saturated ones carry less specular light. Chosen like `mid_luminance`."""
+    grey_chroma: float = 0.30
+    """Chroma (distance from grey over luminance) up to which a surface has no colour of its own. Refitted by tools.fit.reflection."""
+    colored_chroma: float = 1.0
+    """Chroma from which on a surface surely has a colour of its own. Refitted by tools.fit.reflection."""
+    ridge: float = 0.04
+    """Ridge on the specular part, luminance squared: a grey surface cannot be told from it by colour, so it gets none. Refitted by
+    tools.fit.reflection."""
+    min_specular: float = 0.04
+    """Specular light below this share of the reference's luminance is grain and noise. Refitted by tools.fit.reflection."""
+    max_matt_shading: float = 1.1
+    """Shading up to this value (1 = the reference) never holds specular light. Refitted by tools.fit.reflection."""
+    burnt_from: float = 0.6
+    """Scene-linear value (code 204) from which on a camera presses a channel together, which makes any colour paler. Refitted by
+    tools.fit.reflection."""
+    burnt_to: float = 0.95
+    """Scene-linear value (code 245) from which on a channel says only "at least this". By definition of the shoulder
+    (`core.color.from_display`), which is steep from there on."""
+    noise_share: float = 0.15
+    """Share of the surface's luminance that is added to its weakest channel, in the pixel and in the reference: a yellow wall has next to
+    no blue, and what it has is noise. Chosen on the tuning rooms: without it the grain of such a wall in navy grew fourfold."""
+    max_burnt_shading: float = 4.0
+    """Shading up to this value explains a burnt pixel without any specular light; at twice that, it is all specular. Chosen on the
+    tuning rooms, for pale planks in the sun."""
+    max_fit_pixels: int = 20_000
+    """Pixels that the fit looks at, evenly spread. Bounds the time."""
+
+
+@dataclass(frozen=True)
+class DichromaticModel:
+    """The reflection of one surface.
+
+    Attributes:
+        reference: float32 [3], scene-linear RGB of the surface at shading 1.
+        split: float32 [2,3], scene-linear pixel -> (luminance, raw specular light), both over the reference's luminance.
+        colored: 0..1, how well the surface's own colour can be told from specular light.
+        parameters: what it was fitted with, and decomposes with.
     """
 
     reference: FloatArray
     split: FloatArray
-    coloured: float
+    colored: float
+    parameters: ReflectionParameters = field(default=ReflectionParameters(), repr=False)
 
     @property
     def luminance(self) -> float:
         """Luminance of `reference`, never zero."""
-        return max(float(self.reference @ LUMINANCE), LEAST)
+        return max(float(self.reference @ LUMINANCE), MIN_LUMINANCE)
 
-    def parts(self, linear: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Linear [h,w,3] -> shading [h,w] and shine [h,w], both over the reference luminance; together they are the pixel's luminance,
-        or more where the pixel is burnt out.
+    def decompose(self, linear: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Split pixels into the surface's own light and what is mirrored in it.
+
+        Args:
+            linear: float32 [h,w,3], scene-linear RGB.
+
+        Returns:
+            Shading and specular light, float32 [h,w] each, both over the reference's luminance. Together they are the pixel's luminance,
+            or more where the pixel is burnt out.
         """
-        shading, shine = np.empty((2, *linear.shape[:2]), np.float32)
+        p = self.parameters
+        shading, specular = np.empty((2, *linear.shape[:2]), np.float32)
         weakest = int(self.reference.argmin())
-        _part(np.ascontiguousarray(linear), self.split, weakest, np.float32(max(float(self.reference[weakest]), LEAST)), shading, shine)
-        return shading, shine
+        # Reciprocals, where the loop would divide.
+        burnt = (p.burnt_from, 1 / (p.burnt_to - p.burnt_from), p.max_burnt_shading, 1 / p.max_burnt_shading)
+        limits = (p.noise_share, p.min_specular, p.max_matt_shading, *burnt)
+        _decompose(
+            np.ascontiguousarray(linear),
+            self.split,
+            weakest,
+            np.float32(max(float(self.reference[weakest]), MIN_LUMINANCE)),
+            tuple(np.float32(limit) for limit in limits),
+            shading,
+            specular,
+        )
+        return shading, specular
 
 
 @compiled
-def _part(linear: FloatArray, split: FloatArray, weakest: int, reference: np.float32, shading: FloatArray, shine: FloatArray) -> None:
-    """Fill `shading` and `shine` as `Reflection.parts` says; `weakest` is the reference's lowest channel and `reference` its value.
+def _decompose(
+    linear: FloatArray,
+    split: FloatArray,
+    weakest: int,
+    reference: np.float32,
+    limits: tuple[np.float32, ...],
+    shading: FloatArray,
+    specular: FloatArray,
+) -> None:
+    """Fill `shading` and `specular` as `DichromaticModel.decompose` says.
 
-    Where channels are burnt out, the pixel is explained by strong light rather than by shine, as far as that is plausible: burning out
-    makes any colour paler, and oak in the sun is no mirror. What the light was, the channel that burns out last tells best.
+    Where channels are burnt out, the pixel is explained by strong light rather than by specular light, as far as that is plausible: burning
+    out makes any colour paler, and oak in the sun is no mirror. What the light was, the channel that burns out last tells best.
+
+    Args:
+        linear: float32 [h,w,3], scene-linear RGB.
+        split: float32 [2,3], as in `DichromaticModel`.
+        weakest: the reference's lowest channel.
+        reference: the reference's value in that channel.
+        limits: noise_share, min_specular, max_matt_shading, burnt_from, 1 / (burnt_to - burnt_from), max_burnt_shading and
+            1 / max_burnt_shading of `ReflectionParameters`.
+        shading: float32 [h,w], filled.
+        specular: float32 [h,w], filled.
     """
-    faint = np.float32(FAINT) / (split[0, 0] + split[0, 1] + split[0, 2])
-    floor, start, one, two = np.float32(SHINE_FLOOR), np.float32(SHINE_FROM), np.float32(1), np.float32(2)
-    burnt, burnt_range, most_light = np.float32(BURNT), np.float32(1 / (BURNT_OUT - BURNT)), np.float32(MOST_LIGHT)
+    noise_share, floor, start, burnt, burnt_range, max_light, per_light = limits
+    faint, one, two = noise_share / (split[0, 0] + split[0, 1] + split[0, 2]), np.float32(1), np.float32(2)
     for y in range(linear.shape[0]):
         for x in range(linear.shape[1]):
             red, green, blue = linear[y, x]
             light = split[0, 0] * red + split[0, 1] * green + split[0, 2] * blue
-            # Shine lies on top of the surface's own light: what is no brighter than the lit surface is pattern, grain or a pale plank.
-            gleam = split[1, 0] * red + split[1, 1] * green + split[1, 2] * blue - floor
-            gleam = max(min(gleam, light - start), np.float32(0))
-            own = light - gleam
+            # A mirrored thing lies on top of the surface's own light: what is no brighter than the lit surface is pattern, grain or a pale
+            # plank.
+            mirrored = split[1, 0] * red + split[1, 1] * green + split[1, 2] * blue - floor
+            mirrored = max(min(mirrored, light - start), np.float32(0))
+            own = light - mirrored
             brightest = max(red, green, blue)
             if brightest > burnt:
                 needed = (linear[y, x, weakest] + faint) / (reference + faint)
-                share = min((brightest - burnt) * burnt_range, one) * min(max(two - needed / most_light, np.float32(0)), one)
-                own += share * (max(min(needed, most_light), own) - own)
-                gleam *= one - share
-            shading[y, x], shine[y, x] = own, gleam
+                share = min((brightest - burnt) * burnt_range, one) * min(max(two - needed * per_light, np.float32(0)), one)
+                own += share * (max(min(needed, max_light), own) - own)
+                mirrored *= one - share
+            shading[y, x], specular[y, x] = own, mirrored
 
 
-def fit_reflection(pixels: FloatArray) -> Reflection:
-    """Fit the model to a surface's solid pixels, linear float32 [n,3], n >= 1."""
-    pixels = pixels[:: max(1, len(pixels) // FIT_PIXELS)]
+def fit_reflection(pixels: FloatArray, parameters: ReflectionParameters = ReflectionParameters()) -> DichromaticModel:
+    """Fit the model to a surface.
+
+    Args:
+        pixels: float32 [n,3], n >= 1, scene-linear RGB of pixels that show nothing but the surface.
+        parameters: of the model.
+
+    Example:
+        >>> wall = np.array([0.4, 0.2, 0.1], np.float32) * np.linspace(0.5, 1.5, 101, dtype=np.float32)[:, None]
+        >>> model = fit_reflection(wall)
+        >>> model.reference.round(2).tolist() == np.float32([0.4, 0.2, 0.1]).tolist()
+        True
+        >>> shading, specular = model.decompose(wall[None])
+        >>> round(float(shading[0, 0]), 2), round(float(specular.max()), 2)
+        (0.5, 0.0)
+    """
+    p = parameters
+    pixels = pixels[:: max(1, len(pixels) // p.max_fit_pixels)]
     light = pixels @ LUMINANCE
-    middle = _between(pixels, light, MIDDLE)
-    pure = _between(middle, chroma_of(middle), SATURATED).mean(axis=0)
+    middle = _between(pixels, light, p.mid_luminance)
+    pure = _between(middle, chroma_of(middle), p.saturated).mean(axis=0)
     plain = middle.mean(axis=0)
-    axis_pure, axis_plain = (np.maximum(c, LEAST) / max(float(c @ LUMINANCE), LEAST) for c in (pure, plain))
-    weight = _ramp(float(chroma_of(axis_pure)), GREY_CHROMA, COLOURED_CHROMA)
+    axis_pure, axis_plain = (np.maximum(c, MIN_LUMINANCE) / max(float(c @ LUMINANCE), MIN_LUMINANCE) for c in (pure, plain))
+    weight = _ramp(float(chroma_of(axis_pure)), p.grey_chroma, p.colored_chroma)
     axis = axis_plain + weight * (axis_pure - axis_plain)
-    reference_light = max(float(np.median(light)), LEAST)
-    reflection = _with_axis(axis, reference_light, weight)
-    # The shine just found is not part of the surface's own brightness.
-    own, _ = reflection.parts(np.ascontiguousarray(pixels[None], dtype=np.float32))
-    return _with_axis(axis, max(reference_light * float(np.median(own)), LEAST), weight)
+    reference_light = max(float(np.median(light)), MIN_LUMINANCE)
+    model = _with_axis(axis, reference_light, weight, p)
+    # The specular light just found is not part of the surface's own brightness.
+    own, _ = model.decompose(np.ascontiguousarray(pixels[None], dtype=np.float32))
+    return _with_axis(axis, max(reference_light * float(np.median(own)), MIN_LUMINANCE), weight, p)
 
 
 def _between(pixels: FloatArray, values: FloatArray, percentiles: tuple[float, float]) -> FloatArray:
@@ -115,18 +187,32 @@ def _between(pixels: FloatArray, values: FloatArray, percentiles: tuple[float, f
 
 
 def chroma_of(linear: FloatArray) -> FloatArray:
-    """Distance from the grey axis over luminance: linear [...,3] -> [...]."""
-    light = np.maximum(linear @ LUMINANCE, LEAST)
-    return np.linalg.norm(linear - light[..., None], axis=-1) / light
+    """Distance from the grey axis over luminance.
+
+    Args:
+        linear: float [...,3], linear RGB.
+
+    Returns:
+        Float [...], 0 for greys.
+
+    Example:
+        >>> chroma_of(np.array([[0.3, 0.3, 0.3], [0.6, 0.3, 0.3]])).round(2).tolist()
+        [0.0, 0.7]
+    """
+    light = np.maximum(linear @ LUMINANCE, MIN_LUMINANCE)
+    chroma: FloatArray = np.linalg.norm(linear - light[..., None], axis=-1) / light
+    return chroma
 
 
-def _with_axis(axis: FloatArray, light: float, coloured: float) -> Reflection:
+def _with_axis(axis: FloatArray, light: float, colored: float, parameters: ReflectionParameters) -> DichromaticModel:
+    """The model of a colour `axis` [3] (luminance 1) at the luminance `light`: least squares over (axis, white) with a ridge on white."""
     basis = np.stack([axis, np.ones(3)], axis=1).astype(np.float64)
-    shine = (np.linalg.inv(basis.T @ basis + np.diag([0.0, RIDGE])) @ basis.T)[1] * coloured
-    split = np.stack([LUMINANCE, shine]) / light
-    return Reflection((axis * light).astype(np.float32), split.astype(np.float32), coloured)
+    specular = (np.linalg.inv(basis.T @ basis + np.diag([0.0, parameters.ridge])) @ basis.T)[1] * colored
+    split = np.stack([LUMINANCE, specular]) / light
+    return DichromaticModel((axis * light).astype(np.float32), split.astype(np.float32), colored, parameters)
 
 
 def _ramp(value: float, low: float, high: float) -> float:
+    """0 up to `low`, 1 from `high` on, smooth between (Hermite)."""
     t = min(1.0, max(0.0, (value - low) / (high - low)))
     return t * t * (3.0 - 2.0 * t)

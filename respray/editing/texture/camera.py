@@ -15,39 +15,62 @@ import numpy as np
 from respray.editing.texture.lines import Segments2D
 from respray.imaging.arrays import FloatArray, IntArray
 
-# Interior photos are taken at 16 to 50 mm (full frame): focal length over the longest side.
-FOCALS = (0.5, 0.6, 0.7, 0.82, 0.97, 1.15, 1.4)
-TYPICAL_FOCAL = 0.78
-FOCAL_SPREAD = 0.35
-# Straight verticals are had by shifting the lens, or by cropping: the picture's middle is then not the lens's. Shares of the longest side.
-SHIFTS = (-0.06, 0.0, 0.06)
-SHIFT_SPREAD = 0.06
-# A segment belongs to a direction when it points to its vanishing point within this angle (radians).
-INLIER_ANGLE = np.radians(1.8)
-# Weight of the priors against the fit of all lines.
-PRIOR = 0.05
-HYPOTHESES = 260
-# The fit fades out lines that are further off than INLIER_ANGLE times these, one after the other, in so many steps each: first it must get
-# near, in the end only the lines that agree best count.
-NARROWING, STEPS = (2.0, 1.0, 0.5, 0.25), 5
-# Largest change of any parameter in one step.
-LARGEST_STEP = 0.1
-# Fits are judged by the lines within INLIER_ANGLE times these, together: what a fit by chance explains, it explains roughly.
-JUDGED_WITHIN = (1.0, 0.25, 0.1)
-# A fit with an unheard-of focal length and shift counts so much less than one with the usual ones.
-JUDGED_BY_PRIOR = 0.05
-# Cameras are held upright: "down" is within this angle of the picture's down.
-MAX_TILT = np.radians(40.0)
 # Of the trace of the normal equations, which may be singular.
 RIDGE = 1e-12
 # Of the turn (radians), the log of the focal length and the shift, for derivatives.
-SMALL = 1e-5
+DERIVATIVE_STEP = 1e-5
+
+
+@dataclass(frozen=True)
+class CameraParameters:
+    """Parameters of the camera's fit. `python -m tools.fit.camera` tries those again that say so.
+
+    The form of the fit was chosen on the rooms 8000-8069 and 8100-8169. Lengths are shares of the photo's longest side.
+    """
+
+    focals: tuple[float, ...] = (0.5, 0.6, 0.7, 0.82, 0.97, 1.15, 1.4)
+    """Focal lengths that are started from: interior photos are taken at 16 to 50 mm (full frame, 36 mm wide)."""
+    typical_focal: float = 0.78
+    """Middle of the prior on the focal length: 28 mm, the geometric mean of 16 and 50."""
+    focal_spread: float = 0.35
+    """Standard deviation of the prior on the log of the focal length. Refitted by tools.fit.camera."""
+    shifts: tuple[float, ...] = (-0.06, 0.0, 0.06)
+    """Vertical lens shifts that are started from. Straight verticals are had by shifting the lens, or by cropping: the picture's middle is
+    then not the lens's."""
+    shift_spread: float = 0.06
+    """Standard deviation of the prior on the shift. Refitted by tools.fit.camera."""
+    inlier_angle: float = float(np.radians(1.8))
+    """Radians: a segment belongs to a direction when it points to its vanishing point within this angle. Refitted by tools.fit.camera."""
+    prior_weight: float = 0.05
+    """Weight of the priors against all lines in the refinement. Refitted by tools.fit.camera."""
+    hypotheses: int = 260
+    """Triples of segments that are tried for every focal length and shift. Bounds the time."""
+    narrowing: tuple[float, ...] = (2.0, 1.0, 0.5, 0.25)
+    """The refinement fades out lines that are further off than `inlier_angle` times these, one after the other: first it must get near, in
+    the end only the lines that agree best count."""
+    steps: int = 5
+    """Gauss-Newton steps for each of `narrowing`. Bounds the time."""
+    max_step: float = 0.1
+    """Largest change of any parameter in one step (radians, log focal length, shift): keeps a step within the linear range."""
+    judged_within: tuple[float, ...] = (1.0, 0.25, 0.1)
+    """Fits are judged by the lines within `inlier_angle` times these, together: what a fit by chance explains, it explains roughly."""
+    judged_by_prior: float = 0.05
+    """A fit with an unheard-of focal length and shift counts by this share less than one with the usual ones. Refitted by
+    tools.fit.camera."""
+    max_tilt: float = float(np.radians(40.0))
+    """Radians: cameras are held upright, "down" is within this angle of the picture's down."""
 
 
 @dataclass(frozen=True)
 class RoomCamera:
-    """`axes` float64 [3,3]: rows are the room's two horizontal directions and its down direction in camera coordinates (x right, y down,
-    z forward). `focal` in pixels, `center` (cx, cy) in pixels. `confidence` 0..1: share of line length explained, weighted by evidence.
+    """The camera of a photo in a room.
+
+    Attributes:
+        axes: float64 [3,3], rows are the room's two horizontal directions and its down direction in camera coordinates (x right, y down, z
+            forward).
+        focal: focal length, pixels.
+        center: principal point (cx, cy), pixels.
+        confidence: 0..1, share of line length explained, weighted by evidence.
     """
 
     axes: FloatArray
@@ -57,7 +80,7 @@ class RoomCamera:
 
     @property
     def matrix(self) -> FloatArray:
-        """Intrinsics float64 [3,3]."""
+        """Intrinsics, float64 [3,3]."""
         return np.array([[self.focal, 0.0, self.center[0]], [0.0, self.focal, self.center[1]], [0.0, 0.0, 1.0]])
 
 
@@ -76,42 +99,70 @@ class _Cameras:
         """Turned by the vectors `by[...,:3]`, focal length times exp(`by[...,3]`), shifted by `by[...,4]`."""
         return _Cameras(self.axes @ np.swapaxes(_rotations(by[..., :3]), -1, -2), self.focal * np.exp(by[..., 3]), self.shift + by[..., 4])
 
-    def prior(self) -> FloatArray:
+    def prior(self, parameters: CameraParameters) -> FloatArray:
         """How usual focal length and shift are, 0..1 [...]."""
-        return np.exp(-0.5 * ((np.log(self.focal / TYPICAL_FOCAL) / FOCAL_SPREAD) ** 2 + (self.shift / SHIFT_SPREAD) ** 2))
+        focal = np.log(self.focal / parameters.typical_focal) / parameters.focal_spread
+        usual: FloatArray = np.exp(-0.5 * (focal**2 + (self.shift / parameters.shift_spread) ** 2))
+        return usual
 
 
-def _together(several: list[_Cameras]) -> _Cameras:
+def _concatenate(several: list[_Cameras]) -> _Cameras:
     """Cameras [m] one list after the other."""
     return _Cameras(*(np.concatenate([getattr(some, part) for some in several]) for part in ("axes", "focal", "shift")))
 
 
-def estimate_camera(segments: Segments2D, width: int, height: int) -> RoomCamera:
-    """Fit the camera; where there are too few lines, a level camera that looks straight ahead, with confidence 0."""
+def estimate_camera(segments: Segments2D, width: int, height: int, parameters: CameraParameters = CameraParameters()) -> RoomCamera:
+    """Fit the camera to a photo's lines.
+
+    Args:
+        segments: of the photo.
+        width: of the photo, pixels.
+        height: of the photo, pixels.
+        parameters: of the fit.
+
+    Returns:
+        The camera; where there are too few lines, a level one that looks straight ahead, with confidence 0.
+
+    Example:
+        >>> camera = estimate_camera(Segments2D(np.zeros((0, 4)), np.zeros(0)), 600, 400)
+        >>> camera.focal, camera.center, camera.confidence
+        (468.0, (300.0, 200.0), 0.0)
+    """
+    p = parameters
     side, middle = float(max(width, height)), (width / 2.0, height / 2.0)
     level = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
-    fallback = RoomCamera(level, TYPICAL_FOCAL * side, middle, 0.0)
+    fallback = RoomCamera(level, p.typical_focal * side, middle, 0.0)
     if len(segments.lengths) < 6:
         return fallback
     # In units of the longest side, from the middle of the photo.
     lines = Segments2D((segments.ends - np.tile(middle, 2)) / side, segments.lengths / side)
     weights = lines.lengths / lines.lengths.sum()
-    picks = np.random.default_rng(0).choice(len(weights), size=(HYPOTHESES, 3), p=weights)
-    starts = [best for focal in FOCALS for shift in SHIFTS if (best := _best_hypothesis(lines, weights, picks, focal, shift)) is not None]
+    picks = np.random.default_rng(0).choice(len(weights), size=(p.hypotheses, 3), p=weights)
+    starts = [
+        best
+        for focal in p.focals
+        for shift in p.shifts
+        if (best := _best_hypothesis(lines, weights, picks, focal, shift, p)) is not None
+    ]
     if not starts:
         return fallback
-    found = _together(starts)
-    found = _together([found, _refined(lines, weights, found)])
-    value = np.mean([_explained(lines, weights, found, within) for within in JUDGED_WITHIN], axis=0)
-    value = value * (1.0 - JUDGED_BY_PRIOR * (1.0 - found.prior())) * (found.axes[:, 2, 1] > np.cos(MAX_TILT))
+    found = _concatenate(starts)
+    found = _concatenate([found, _refine(lines, weights, found, p)])
+    value = np.mean([_explained(lines, weights, found, within * p.inlier_angle) for within in p.judged_within], axis=0)
+    value = value * (1.0 - p.judged_by_prior * (1.0 - found.prior(p))) * (found.axes[:, 2, 1] > np.cos(p.max_tilt))
     best = found.chosen(int(value.argmax()))
     center = (middle[0], middle[1] + float(best.shift) * side)
-    return _with_confidence(RoomCamera(best.axes, float(best.focal) * side, center, 0.0), segments)
+    return _with_confidence(RoomCamera(best.axes, float(best.focal) * side, center, 0.0), segments, p.inlier_angle)
 
 
 def angles_to(segments: Segments2D, camera: RoomCamera) -> FloatArray:
-    """Angle (radians, 0..pi/2) between each segment and the line from its middle to each of the three vanishing points, float64 [n,3]."""
-    return np.arcsin(np.clip(np.abs(_sines(segments, camera.axes @ camera.matrix.T)), 0.0, 1.0)).T
+    """Angle between each segment and the line from its middle to each of the camera's three vanishing points.
+
+    Returns:
+        Float64 [n,3], radians in 0..pi/2.
+    """
+    angles: FloatArray = np.arcsin(np.clip(np.abs(_sines(segments, camera.axes @ camera.matrix.T)), 0.0, 1.0)).T
+    return angles
 
 
 def _sines(segments: Segments2D, vanishing: FloatArray) -> FloatArray:
@@ -125,7 +176,8 @@ def _sines(segments: Segments2D, vanishing: FloatArray) -> FloatArray:
     x, y, z = (vanishing[..., i] for i in range(3))
     squares = np.stack([x * x + y * y, z * x, z * y, z * z], axis=-1)
     square = squares @ np.stack([np.ones_like(middle[0]), -2.0 * middle[0], -2.0 * middle[1], (middle * middle).sum(axis=0)])
-    return (vanishing @ across) / np.sqrt(np.maximum(square, 1e-18))
+    sines: FloatArray = (vanishing @ across) / np.sqrt(np.maximum(square, 1e-18))
+    return sines
 
 
 def _off(lines: Segments2D, cameras: _Cameras) -> FloatArray:
@@ -135,20 +187,22 @@ def _off(lines: Segments2D, cameras: _Cameras) -> FloatArray:
     return _sines(lines, np.stack([focal * x, focal * y + shift * z, z], axis=-1))
 
 
-def _explained(lines: Segments2D, weights: FloatArray, cameras: _Cameras, within: float) -> FloatArray:
-    """Share of the lines' length that follows one of the cameras' directions, 0..1 [...]; less the further off, none from `within` times
-    INLIER_ANGLE on."""
+def _explained(lines: Segments2D, weights: FloatArray, cameras: _Cameras, angle: float) -> FloatArray:
+    """Share of the lines' length that follows one of the cameras' directions, 0..1 [...]; less the further off, none from `angle` on."""
     off = np.abs(_off(lines, cameras)).min(axis=-2)
-    return np.maximum(1.0 - (off / (INLIER_ANGLE * within)) ** 2, 0.0) @ weights
+    share: FloatArray = np.maximum(1.0 - (off / angle) ** 2, 0.0) @ weights
+    return share
 
 
-def _best_hypothesis(lines: Segments2D, weights: FloatArray, picks: IntArray, focal: float, shift: float) -> _Cameras | None:
+def _best_hypothesis(
+    lines: Segments2D, weights: FloatArray, picks: IntArray, focal: float, shift: float, parameters: CameraParameters
+) -> _Cameras | None:
     """Of the rotations that triples of lines (`picks` int [m,3]) propose, the one [1] that explains most; None where none is upright."""
-    axes = _hypotheses(_normals(lines, focal, shift), picks)
+    axes = _hypotheses(_normals(lines, focal, shift), picks, parameters.max_tilt)
     if not len(axes):
         return None
     proposed = _Cameras(axes, np.full(len(axes), focal), np.full(len(axes), shift))
-    best = int(_explained(lines, weights, proposed, 1.0).argmax())
+    best = int(_explained(lines, weights, proposed, parameters.inlier_angle).argmax())
     return proposed.chosen(slice(best, best + 1))
 
 
@@ -157,10 +211,11 @@ def _normals(lines: Segments2D, focal: float, shift: float) -> FloatArray:
     ends = (lines.ends.reshape(-1, 2, 2) - (0.0, shift)) / focal
     rays = np.concatenate([ends, np.ones((*ends.shape[:2], 1))], axis=-1)
     normals = np.cross(rays[:, 0], rays[:, 1])
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    unit: FloatArray = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    return unit
 
 
-def _hypotheses(normals: FloatArray, picks: IntArray) -> FloatArray:
+def _hypotheses(normals: FloatArray, picks: IntArray, max_tilt: float) -> FloatArray:
     """Rotations float64 [m,3,3] (rows: horizontal, horizontal, down) from triples of segments: two meet in one direction, the third
     fixes the turn about it.
     """
@@ -173,37 +228,38 @@ def _hypotheses(normals: FloatArray, picks: IntArray) -> FloatArray:
     axes = np.stack([first, second, np.cross(first, second)], axis=1)
     down = np.abs(axes[:, :, 1]).argmax(axis=1)
     rows = np.arange(len(axes))
-    upright = np.abs(axes[rows, down, 1]) > np.cos(MAX_TILT)
+    upright = np.abs(axes[rows, down, 1]) > np.cos(max_tilt)
     axes, down, rows = axes[upright], down[upright], np.arange(int(upright.sum()))
-    ordered = np.stack([axes[rows, (down + 1) % 3], axes[rows, (down + 2) % 3], axes[rows, down]], axis=1)
+    ordered: FloatArray = np.stack([axes[rows, (down + 1) % 3], axes[rows, (down + 2) % 3], axes[rows, down]], axis=1)
     sign = np.sign(ordered[:, 2, 1])
     ordered[:, 2] *= sign[:, None]
     return ordered
 
 
-def _refined(lines: Segments2D, weights: FloatArray, cameras: _Cameras) -> _Cameras:
+def _refine(lines: Segments2D, weights: FloatArray, cameras: _Cameras, parameters: CameraParameters) -> _Cameras:
     """Gauss-Newton from every camera [m], with weights that fade outliers (Geman-McClure) and priors on focal length and lens shift."""
-    nudges = SMALL * np.concatenate([np.eye(5), -np.eye(5)])
-    for factor in np.repeat(NARROWING, STEPS):
-        angle = INLIER_ANGLE * float(factor)
+    p = parameters
+    nudges = DERIVATIVE_STEP * np.concatenate([np.eye(5), -np.eye(5)])
+    for factor in np.repeat(p.narrowing, p.steps):
+        angle = p.inlier_angle * float(factor)
         off = _off(lines, cameras)
         own = np.abs(off).argmin(axis=-2)[..., None, :]
         base = np.take_along_axis(off, own, -2)[..., 0, :]
         nudged = _Cameras(cameras.axes[:, None], cameras.focal[:, None], cameras.shift[:, None]).moved(np.tile(nudges, (len(base), 1, 1)))
         beside = np.take_along_axis(_off(lines, nudged), own[:, None], -2)[..., 0, :]
-        jacobian = np.swapaxes(beside[:, :5] - beside[:, 5:], 1, 2) / (2.0 * SMALL)
+        jacobian = np.swapaxes(beside[:, :5] - beside[:, 5:], 1, 2) / (2.0 * DERIVATIVE_STEP)
         trust = weights / (1.0 + (base / angle) ** 2) ** 2
         # The priors: log focal length and shift, each worth a small share of all lines.
         firm = np.zeros(5)
-        firm[3:] = (angle * PRIOR / np.array([FOCAL_SPREAD, SHIFT_SPREAD])) ** 2
+        firm[3:] = (angle * p.prior_weight / np.array([p.focal_spread, p.shift_spread])) ** 2
         away = np.zeros((len(base), 5))
-        away[:, 3], away[:, 4] = np.log(cameras.focal / TYPICAL_FOCAL), cameras.shift
+        away[:, 3], away[:, 4] = np.log(cameras.focal / p.typical_focal), cameras.shift
         left = np.einsum("mni,mn,mnj->mij", jacobian, trust, jacobian) + np.diag(firm)
         right = np.einsum("mni,mn,mn->mi", jacobian, trust, base) + firm * away
         # A line whose middle is its own vanishing point has a derivative without bounds.
         left += (1e-10 + RIDGE * np.trace(left, axis1=1, axis2=2))[:, None, None] * np.eye(5)
         step = np.linalg.solve(left, right[..., None])[..., 0]
-        cameras = cameras.moved(-np.clip(step, -LARGEST_STEP, LARGEST_STEP))
+        cameras = cameras.moved(-np.clip(step, -p.max_step, p.max_step))
     return cameras
 
 
@@ -213,13 +269,14 @@ def _rotations(turns: FloatArray) -> FloatArray:
     zero = np.zeros_like(x)
     cross = np.stack([np.stack([zero, -z, y], -1), np.stack([z, zero, -x], -1), np.stack([-y, x, zero], -1)], -2)
     angle = np.linalg.norm(turns, axis=-1)[..., None, None]
-    return np.eye(3) + np.sinc(angle / np.pi) * cross + 0.5 * np.sinc(angle / (2.0 * np.pi)) ** 2 * (cross @ cross)
+    matrices: FloatArray = np.eye(3) + np.sinc(angle / np.pi) * cross + 0.5 * np.sinc(angle / (2.0 * np.pi)) ** 2 * (cross @ cross)
+    return matrices
 
 
-def _with_confidence(camera: RoomCamera, segments: Segments2D) -> RoomCamera:
+def _with_confidence(camera: RoomCamera, segments: Segments2D, inlier_angle: float) -> RoomCamera:
     """Confidence: explained share of line length, times how much evidence the weaker of the two best directions has."""
     angles = angles_to(segments, camera)
-    chosen, inlier = angles.argmin(axis=1), angles.min(axis=1) < INLIER_ANGLE
+    chosen, inlier = angles.argmin(axis=1), angles.min(axis=1) < inlier_angle
     explained = float(segments.lengths[inlier].sum() / segments.lengths.sum())
     counts = np.sort(np.array([float(np.count_nonzero(inlier & (chosen == axis))) for axis in range(3)]))[::-1]
     evidence = min(1.0, counts[1] / 6.0)

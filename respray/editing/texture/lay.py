@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -11,22 +12,35 @@ from respray.catalog.texture import find_texture
 from respray.contract.errors import EditError
 from respray.contract.request import Texture
 from respray.editing.core.field import Tile, upsample
-from respray.editing.surface.exposure import expose
+from respray.editing.surface.exposure import choose_exposure
 from respray.editing.surface.shading import smooth_shading
 from respray.editing.surface.surface import Surface
 from respray.editing.texture import plane as planes
 from respray.editing.texture.camera import RoomCamera, estimate_camera
 from respray.editing.texture.lines import Segments2D, find_segments
 from respray.editing.texture.plane import Plane
-from respray.editing.texture.sample import Material, make_material, sample
+from respray.editing.texture.sample import Material, make_material, sample_material
 from respray.imaging.arrays import FloatArray, UInt8Array
 from respray.imaging.decode import decode
 
-USER_SIZE_M = 1.0
-USER_GLOSS = 0.4
-USER_MEGAPIXELS = 50.0
-# A table's top that is seen lies at least this far below the camera, in metres.
-LEAST_DROP = 0.1
+
+@dataclass(frozen=True)
+class LayingParameters:
+    """What is assumed about materials and things that nobody described. By what is usual; nothing is fitted."""
+
+    attached_width: float = 1.0
+    """Metres that an attached picture is wide, where the rule does not say."""
+    attached_gloss: float = 0.4
+    """Gloss of an attached picture, 0..1: between cloth and lacquer."""
+    attached_megapixels: float = 50.0
+    """Largest attached picture that is read. Bounds memory."""
+    min_drop: float = 0.1
+    """Metres: a table's top that is seen lies at least this far below the camera."""
+    peak_percentile: float = 95.0
+    """Of the texture's largest channel: its bright parts, which exposure looks at."""
+
+
+LAYING = LayingParameters()
 
 
 class PhotoGeometry:
@@ -37,34 +51,45 @@ class PhotoGeometry:
 
     @cached_property
     def segments(self) -> Segments2D:
+        """The photo's straight edges."""
         return find_segments(self._photo)
 
     @cached_property
     def camera(self) -> RoomCamera:
+        """The photo's camera."""
         height, width = self._photo.shape[:2]
         return estimate_camera(self.segments, width, height)
 
     def plane(self, concept: str, surface: Surface, height_m: float) -> Plane:
-        """The plane of a surface, for a camera `height_m` above the floor.
+        """Find the plane of a surface.
 
         How it lies is told by the concept's name (`orientation_of`); what no preset knows is taken for a wall, of little
         confidence. A top's plane is as uncertain: its height is a usual one, and below its edge there is more of the thing.
+
+        Args:
+            concept: the surface's name.
+            surface: where it is.
+            height_m: metres from the floor up to the camera.
         """
         lie = orientation_of(concept)
         if lie is not None and lie.plane == "ceiling":
-            return planes.floor_or_ceiling(self.camera, True, height_m)
+            return planes.horizontal_plane(self.camera, True, height_m)
         if lie is not None and lie.plane == "floor":
-            plane = planes.floor_or_ceiling(self.camera, False, max(height_m - lie.height_m, LEAST_DROP))
-            return planes.assumed(plane) if lie.height_m else plane
+            plane = planes.horizontal_plane(self.camera, False, max(height_m - lie.height_m, LAYING.min_drop))
+            return planes.as_assumed(plane) if lie.height_m else plane
         mask = np.zeros(self._photo.shape[:2], bool)
         x0, y0, x1, y1 = surface.box
         mask[y0:y1, x0:x1] = surface.alpha >= 128
-        plane = planes.wall(self.camera, mask, self.segments, height_m)
-        return planes.assumed(plane) if lie is None else plane
+        plane = planes.wall_plane(self.camera, mask, self.segments, height_m)
+        return planes.as_assumed(plane) if lie is None else plane
 
 
 class TexturePainter:
-    """`Texture` prepared for one `Surface`; may be used from several threads."""
+    """`Texture` prepared for one `Surface`; may be used from several threads. A `respray.editing.paint.composite.Painter`.
+
+    Attributes:
+        confidence: 0..1, that of the plane.
+    """
 
     margin = 0
 
@@ -72,26 +97,43 @@ class TexturePainter:
         self._surface, self._material, self._strength = surface, material, rule.strength
         self.confidence = plane.confidence
         self._shading = smooth_shading(surface)
-        peak = float(np.percentile(material.levels[0].max(axis=-1), 95))
-        self._exposure = expose(surface, self._shading, peak)
+        peak = float(np.percentile(material.levels[0].max(axis=-1), LAYING.peak_percentile))
+        self._exposure = choose_exposure(surface, self._shading, peak)
         self._to_repeat = _repeat_matrix(rule, material) @ plane.to_plane
 
     def paint(self, tile: Tile, linear: FloatArray) -> FloatArray:
-        """See `respray.editing.paint.composite.Painter`."""
+        """Paint one tile.
+
+        Args:
+            tile: where it lies in the surface's box.
+            linear: float32 [h,w,3], scene-linear RGB of the photo there.
+
+        Returns:
+            Float32 [h,w,3], scene-linear RGB.
+        """
         rows, width = linear.shape[:2]
         left, top = self._surface.box[:2]
-        out = sample(self._material, self._to_repeat, left + tile.x0, top + tile.y0, rows, width)
+        out = sample_material(self._material, self._to_repeat, left + tile.x0, top + tile.y0, rows, width)
         out *= (upsample(self._shading, tile) * np.float32(self._exposure))[..., None]
         if self._material.gloss:
-            _, shine = self._surface.reflection.parts(linear)
-            out += (shine * np.float32(self._material.gloss * self._surface.reflection.luminance))[..., None]
+            _, specular = self._surface.reflection.decompose(linear)
+            out += (specular * np.float32(self._material.gloss * self._surface.reflection.luminance))[..., None]
         if self._strength < 1.0:
             out = linear + (out - linear) * np.float32(self._strength)
         return out
 
 
 def material_of(rule: Texture, attachments: list[bytes]) -> Material:
-    """The rule's material: from the catalogue, or the attached picture. Raises `EditError`, `ImageError`."""
+    """Find a rule's material: from the catalogue, or the attached picture.
+
+    Args:
+        rule: which names one or the other.
+        attachments: encoded pictures.
+
+    Raises:
+        EditError: the rule names both, none, or a picture that was not sent.
+        ImageError: the picture cannot be read.
+    """
     if (rule.texture is None) == (rule.attachment is None):
         raise EditError("texture takes either the id of a catalogue texture or an attached picture, and not both")
     if rule.texture is not None:
@@ -99,8 +141,8 @@ def material_of(rule: Texture, attachments: list[bytes]) -> Material:
     index = rule.attachment
     if index is None or index >= len(attachments):
         raise EditError(f"the texture refers to attachment {index}, but {len(attachments)} were sent")
-    image = decode(attachments[index], USER_MEGAPIXELS)
-    return make_material(image, (USER_SIZE_M, USER_SIZE_M * image.shape[0] / image.shape[1]), USER_GLOSS)
+    image = decode(attachments[index], LAYING.attached_megapixels)
+    return make_material(image, (LAYING.attached_width, LAYING.attached_width * image.shape[0] / image.shape[1]), LAYING.attached_gloss)
 
 
 @lru_cache(maxsize=4)
@@ -114,5 +156,5 @@ def _repeat_matrix(rule: Texture, material: Material) -> FloatArray:
     width = (rule.size_m or material.size_m[0]) * rule.scale
     height = width * material.size_m[1] / material.size_m[0]
     turn = np.radians(rule.rotation)
-    rotate = np.array([[np.cos(turn), np.sin(turn), 0.0], [-np.sin(turn), np.cos(turn), 0.0], [0.0, 0.0, 1.0]])
+    rotate: FloatArray = np.array([[np.cos(turn), np.sin(turn), 0.0], [-np.sin(turn), np.cos(turn), 0.0], [0.0, 0.0, 1.0]])
     return np.array([[1 / width, 0.0, rule.offset[0]], [0.0, 1 / height, rule.offset[1]], [0.0, 0.0, 1.0]]) @ rotate

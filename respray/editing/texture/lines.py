@@ -9,35 +9,57 @@ import numpy as np
 
 from respray.imaging.arrays import FloatArray, UInt8Array
 
-# Lines are looked for at this size (longest side, pixels): long straight edges survive, texture does not.
-WORK_SIDE = 900
-# Shorter segments than this share of the diagonal have no reliable direction.
-LEAST_LENGTH = 0.02
-MAX_SEGMENTS = 400
+
+@dataclass(frozen=True)
+class LineParameters:
+    """Which lines are looked for. None is fitted: chosen on the tuning rooms (9000-9019) and by time."""
+
+    work_side: int = 900
+    """Longest side, pixels, of the picture that is searched: long straight edges survive, texture does not."""
+    min_length: float = 0.02
+    """Share of the photo's diagonal: shorter segments have no reliable direction."""
+    max_segments: int = 400
+    """So many are kept, the longest. Bounds the time of the camera's fit."""
 
 
 @dataclass(frozen=True)
 class Segments2D:
-    """Segments in photo pixels: `ends` float64 [n,4] (x0,y0,x1,y1), `lengths` [n] in pixels, longest first."""
+    """Straight segments of a photo, longest first.
+
+    Attributes:
+        ends: float64 [n,4], x0, y0, x1, y1 in pixels.
+        lengths: float64 [n], pixels.
+    """
 
     ends: FloatArray
     lengths: FloatArray
 
     @property
     def middles(self) -> FloatArray:
-        """Midpoints float64 [n,2]."""
-        return (self.ends[:, :2] + self.ends[:, 2:]) / 2.0
+        """Midpoints, float64 [n,2], pixels."""
+        middles: FloatArray = (self.ends[:, :2] + self.ends[:, 2:]) / 2.0
+        return middles
 
     @property
     def directions(self) -> FloatArray:
-        """Unit directions float64 [n,2]."""
-        return (self.ends[:, 2:] - self.ends[:, :2]) / self.lengths[:, None]
+        """Unit directions, float64 [n,2]."""
+        directions: FloatArray = (self.ends[:, 2:] - self.ends[:, :2]) / self.lengths[:, None]
+        return directions
 
 
-def find_segments(photo: UInt8Array) -> Segments2D:
-    """Straight edges of a photo (uint8 [H,W,3]) by OpenCV's LSD (von Gioi et al., IPOL 2012), longest first, at most MAX_SEGMENTS."""
+def find_segments(photo: UInt8Array, parameters: LineParameters = LineParameters()) -> Segments2D:
+    """Find straight edges with OpenCV's LSD (von Gioi et al., "LSD: a Line Segment Detector", IPOL 2012).
+
+    Args:
+        photo: uint8 [H,W,3], sRGB.
+        parameters: which lines are kept.
+
+    Returns:
+        Segments in photo pixels (pixel i covers [i, i+1)), longest first.
+    """
+    p = parameters
     height, width = photo.shape[:2]
-    scale = min(1.0, WORK_SIDE / max(height, width))
+    scale = min(1.0, p.work_side / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA) if scale < 1.0 else photo
     found = cv2.createLineSegmentDetector(cv2.LSD_REFINE_STD).detect(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))[0]
@@ -47,5 +69,5 @@ def find_segments(photo: UInt8Array) -> Segments2D:
     ends = (found.reshape(-1, 4).astype(np.float64) + 0.5) / np.array([small.shape[1] / width, small.shape[0] / height] * 2)
     lengths = np.hypot(ends[:, 2] - ends[:, 0], ends[:, 3] - ends[:, 1])
     order = np.argsort(-lengths)
-    order = order[lengths[order] >= LEAST_LENGTH * np.hypot(height, width)][:MAX_SEGMENTS]
+    order = order[lengths[order] >= p.min_length * np.hypot(height, width)][: p.max_segments]
     return Segments2D(ends[order], lengths[order])

@@ -1,5 +1,5 @@
 """Sampling a repeating image in perspective without aliasing: a mip pyramid in linear light, and several taps along the longer axis of each
-pixel's footprint (after Heckbert's and Feline's anisotropic filters).
+pixel's footprint (after Heckbert, "Fundamentals of texture mapping", 1989, and McCormack et al., "Feline", 1999).
 """
 
 from __future__ import annotations
@@ -9,41 +9,67 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from respray.editing.core.color import LUMINANCE, decode_srgb
+from respray.editing.core.color import decode_srgb
 from respray.imaging.arrays import FloatArray, UInt8Array
 
-MAX_TAPS = 8
-# Textures larger than this (longest side, pixels) are reduced first.
-MAX_SIDE = 2048
-# A seam is visible when the step across the edge is this many times the usual step between neighbours.
-SEAM_RATIO = 3.0
-BLEND_SHARE = 1 / 12
+
+@dataclass(frozen=True)
+class SamplingParameters:
+    """How exactly a texture is sampled, and what counts as a seam. By what they mean and by time; nothing is fitted."""
+
+    max_taps: int = 8
+    """Samples along the longer axis of a pixel's footprint: footprints up to this many times as long as wide stay sharp."""
+    max_side: int = 2048
+    """Textures larger than this (longest side, pixels) are reduced first. Bounds memory."""
+    seam_ratio: float = 3.0
+    """A seam is visible when the mean step across the edge is this many times the usual step between neighbours."""
+    min_step: float = 1e-4
+    """Linear RGB: usual steps below this count as this, so that a plain picture has no seam by rounding."""
+    blend_share: float = 1 / 12
+    """Share of the picture that is faded into its opposite border."""
+    min_depth: float = 1e-3
+    """Share of the picture's largest depth (reciprocal of distance) that every pixel has at least: what lies beyond the horizon is sampled
+    as if it were far away."""
 
 
 @dataclass(frozen=True)
 class Material:
-    """`levels[k]` float32 [h/2^k, w/2^k, 3] linear, repeating in both directions; one repeat covers `size_m` (width, height) metres."""
+    """A repeating material.
+
+    Attributes:
+        levels: float32 [h/2^k, w/2^k, 3] for each k, linear RGB, repeating in both directions.
+        size_m: width and height of one repeat, metres.
+        gloss: 0..1, how much of the photo's specular light it shows.
+    """
 
     levels: list[FloatArray]
     size_m: tuple[float, float]
     gloss: float
 
-    @property
-    def mean_luminance(self) -> float:
-        """Mean relative luminance."""
-        return float((self.levels[-1] @ LUMINANCE).mean())
 
+def make_material(
+    image: UInt8Array, size_m: tuple[float, float], gloss: float, parameters: SamplingParameters = SamplingParameters()
+) -> Material:
+    """Build the pyramid of a picture; one with visible seams is cross-faded into a seamless one.
 
-def make_material(image: UInt8Array, size_m: tuple[float, float], gloss: float) -> Material:
-    """Build the pyramid of an sRGB image (uint8 [h,w,3]); an image with visible seams is cross-faded into a seamless one."""
+    Args:
+        image: uint8 [h,w,3], sRGB.
+        size_m: width and height of the picture, metres.
+        gloss: as in `Material`.
+        parameters: what counts as a seam.
+
+    Example:
+        >>> [level.shape for level in make_material(np.zeros((16, 32, 3), np.uint8), (2.0, 1.0), 0.0).levels]
+        [(16, 32, 3), (8, 16, 3), (4, 8, 3)]
+    """
     height, width = image.shape[:2]
-    scale = MAX_SIDE / max(height, width)
+    scale = parameters.max_side / max(height, width)
     if scale < 1.0:
         image = cv2.resize(image, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA)
     linear = decode_srgb(image)
     for axis in (0, 1):
-        if _has_seam(linear, axis):
-            linear = _cross_fade(linear, axis)
+        if _has_seam(linear, axis, parameters):
+            linear = _cross_fade(linear, axis, parameters.blend_share)
     levels: list[FloatArray] = [np.ascontiguousarray(linear, dtype=np.float32)]
     while min(levels[-1].shape[:2]) > 4:
         height, width = levels[-1].shape[:2]
@@ -51,16 +77,34 @@ def make_material(image: UInt8Array, size_m: tuple[float, float], gloss: float) 
     return Material(levels, size_m, gloss)
 
 
-def sample(material: Material, to_repeat: FloatArray, x0: int, y0: int, rows: int, width: int) -> FloatArray:
-    """Colours of `rows` x `width` photo pixels from (x0, y0): linear float32 [rows,width,3].
+def sample_material(
+    material: Material,
+    to_repeat: FloatArray,
+    x0: int,
+    y0: int,
+    rows: int,
+    width: int,
+    parameters: SamplingParameters = SamplingParameters(),
+) -> FloatArray:
+    """Find the colours of a rectangle of photo pixels.
 
-    `to_repeat` float64 [3,3] maps homogeneous photo pixels to homogeneous repeats (1 = one texture width or height).
+    Args:
+        material: what is sampled.
+        to_repeat: float64 [3,3], homogeneous photo pixels -> homogeneous repeats (1 = one texture width or height).
+        x0: first column of the rectangle, photo pixels.
+        y0: first row.
+        rows: height of the rectangle.
+        width: of the rectangle.
+        parameters: how exactly.
+
+    Returns:
+        Float32 [rows,width,3], linear RGB.
     """
     xs = np.arange(x0, x0 + width, dtype=np.float64)[None] + 0.5
     ys = np.arange(y0, y0 + rows, dtype=np.float64)[:, None] + 0.5
     h = to_repeat
     depth = h[2, 0] * xs + h[2, 1] * ys + h[2, 2]
-    depth = np.maximum(depth, 1e-3 * max(float(np.abs(depth).max()), 1e-12))
+    depth = np.maximum(depth, parameters.min_depth * max(float(np.abs(depth).max()), 1e-12))
     u = (h[0, 0] * xs + h[0, 1] * ys + h[0, 2]) / depth
     v = (h[1, 0] * xs + h[1, 1] * ys + h[1, 2]) / depth
     base_h, base_w = material.levels[0].shape[:2]
@@ -68,7 +112,7 @@ def sample(material: Material, to_repeat: FloatArray, x0: int, y0: int, rows: in
     ux, uy = ((h[0, i] - u * h[2, i]) / depth * base_w for i in range(2))
     vx, vy = ((h[1, i] - v * h[2, i]) / depth * base_h for i in range(2))
     long_u, long_v, long, short = _footprint(ux, uy, vx, vy)
-    taps = int(np.clip(np.ceil(np.percentile(long / np.maximum(short, 1e-6), 90)), 1, MAX_TAPS))
+    taps = int(np.clip(np.ceil(np.percentile(long / np.maximum(short, 1e-6), 90)), 1, parameters.max_taps))
     level = np.log2(np.maximum(np.maximum(short, long / taps), 1.0))
     level = np.minimum(level, len(material.levels) - 1).astype(np.float32)
     u, v = u - np.floor(u), v - np.floor(v)
@@ -98,18 +142,18 @@ def _footprint(ux: FloatArray, uy: FloatArray, vx: FloatArray, vy: FloatArray) -
     return np.cos(angle) * long, np.sin(angle) * long, long, short
 
 
-def _has_seam(linear: FloatArray, axis: int) -> bool:
+def _has_seam(linear: FloatArray, axis: int, parameters: SamplingParameters) -> bool:
     if linear.shape[axis] < 2:
         return False
     across = float(np.abs(np.take(linear, 0, axis) - np.take(linear, -1, axis)).mean())
     usual = float(np.abs(np.diff(linear, axis=axis)).mean())
-    return across > SEAM_RATIO * max(usual, 1e-4)
+    return across > parameters.seam_ratio * max(usual, parameters.min_step)
 
 
-def _cross_fade(linear: FloatArray, axis: int) -> FloatArray:
+def _cross_fade(linear: FloatArray, axis: int, blend_share: float) -> FloatArray:
     """Drop a border strip and fade it into the opposite border, so that the picture repeats."""
     size = linear.shape[axis]
-    overlap = max(1, int(size * BLEND_SHARE))
+    overlap = max(1, int(size * blend_share))
     ramp = np.linspace(0.0, 1.0, overlap, dtype=np.float32).reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
     body = np.take(linear, range(size - overlap), axis).copy()
     start, end = np.take(linear, range(overlap), axis), np.take(linear, range(size - overlap, size), axis)

@@ -1,0 +1,69 @@
+"""The fits in `tools/fit`: they search, and on a few rooms the shipped values stand their ground."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmarks.quality.__main__ import FIRST_SEED as FIRST_TEST_SEED
+from respray.editing.surface.illuminant import IlluminantParameters
+from respray.editing.surface.reflection import ReflectionParameters
+from respray.editing.surface.shading import ShadingParameters
+from respray.editing.texture.camera import CameraParameters
+from tools.fit import camera, illuminant, paints, rooms, search, shading
+
+
+def bowl(parameters: ShadingParameters) -> float:
+    """Least at joint_share 0.02 and shadow_contrast 0.3."""
+    return float(np.log(parameters.joint_share / 0.02) ** 2 + np.log(parameters.shadow_contrast / 0.3) ** 2)
+
+
+def test_a_search_finds_the_values_and_leaves_other_fields_alone() -> None:
+    found = search.minimize(bowl, ShadingParameters(), {"joint_share": 0.5, "shadow_contrast": 0.01})
+    assert found.joint_share == pytest.approx(0.02, rel=0.01)
+    assert found.shadow_contrast == pytest.approx(0.3, rel=0.01)
+    assert found.smooth_share == ShadingParameters().smooth_share
+
+
+def test_a_scan_tells_the_best_neighbour_and_what_the_shipped_value_loses() -> None:
+    (good, bad) = search.scan(bowl, replace(ShadingParameters(), joint_share=0.02, shadow_contrast=0.6), ("joint_share", "shadow_contrast"))
+    assert (good.best, good.loss) == (0.02, 0.0)
+    assert bad.best == pytest.approx(0.3)
+    assert bad.loss == pytest.approx(np.log(2.0) ** 2)
+
+
+def test_no_room_is_fitted_to_that_is_measured_on() -> None:
+    assert max(rooms.seeds(rooms.LAST_SEED + 1 - rooms.FIRST_SEED)) < FIRST_TEST_SEED
+    with pytest.raises(SystemExit, match="give 1 to"):
+        rooms.seeds(rooms.LAST_SEED + 2 - rooms.FIRST_SEED)
+
+
+def test_a_fit_of_the_tint_gains_on_its_own_rooms_and_the_shipped_one_beats_none_and_all() -> None:
+    seen = illuminant.observe(6)
+    shipped = illuminant.tint_error(seen, IlluminantParameters())
+    fitted = illuminant.tint_error(seen, illuminant.fit_tint(seen, evaluations=100))
+    assert fitted <= shipped < illuminant.untinted_error(seen)
+    # All of a pale surface's tint taken for light.
+    assert shipped < illuminant.tint_error(seen, replace(IlluminantParameters(), own_share=1.0, own_share_top=0.0))
+
+
+def test_the_shipped_shading_is_nearer_the_truth_than_with_the_old_pattern_in_it() -> None:
+    seen = shading.observe(2, 300, 200)
+    shipped = shading.error(seen, ShadingParameters())
+    assert shipped < shading.error(seen, replace(ShadingParameters(), passes=0))
+    assert shipped < shading.error(seen, replace(ShadingParameters(), joint_share=1e-4, passes=0))
+
+
+def test_the_shipped_reflection_paints_better_than_one_that_takes_grain_for_specular_light() -> None:
+    cases = rooms.repainted_surfaces(2)
+    noisy = replace(ReflectionParameters(), grey_chroma=0.0, colored_chroma=0.01, min_specular=0.0, max_matt_shading=0.5)
+    assert paints.paint_error(cases) < paints.paint_error(cases, noisy)
+
+
+def test_the_shipped_camera_is_near_and_a_loose_one_is_not() -> None:
+    seen = camera.observe(2)
+    shipped = camera.error(seen, CameraParameters())
+    assert shipped < 0.3
+    assert shipped < camera.error(seen, replace(CameraParameters(), inlier_angle=4.0 * CameraParameters.inlier_angle))
