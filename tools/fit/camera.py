@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.quality.geometry import LEAST_FLOOR, floor_points, grid_angle, true_camera
+from benchmarks.quality.geometry import MIN_FLOOR_SHARE, floor_points, grid_angle, true_camera
 from respray.editing.texture.camera import CameraParameters, RoomCamera, estimate_camera
 from respray.editing.texture.lines import Segments2D, find_segments
 from respray.imaging.arrays import FloatArray
@@ -34,7 +34,7 @@ def observe(rooms: int) -> list[Observation]:
     return [
         Observation(find_segments(room.scene.photo), true_camera(room.scene.camera), floor_points(room.scene, room.spec.seed))
         for room in render_rooms(rooms, WIDTH, HEIGHT)
-        if room.scene.plane_masks["floor"].mean() >= LEAST_FLOOR
+        if room.scene.plane_masks["floor"].mean() >= MIN_FLOOR_SHARE
     ]
 
 

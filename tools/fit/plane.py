@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.quality.cases import LEAST_COVERAGE
+from benchmarks.quality.cases import MIN_COVERAGE
 from benchmarks.quality.geometry import true_camera
 from respray.editing.texture.camera import RoomCamera
 from respray.editing.texture.plane import PlaneParameters, wall_distance
@@ -44,7 +44,7 @@ def observe(rooms: int) -> list[Observation]:
     for room in render_rooms(rooms, quality=0):
         scene = room.scene
         for name, mask in scene.plane_masks.items():
-            if not name.startswith("wall") or mask.mean() < LEAST_COVERAGE:
+            if not name.startswith("wall") or mask.mean() < MIN_COVERAGE:
                 continue
             equation = scene.planes[name]
             distance = float(equation[:3] @ np.asarray(room.spec.eye) + equation[3])

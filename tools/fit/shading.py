@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from benchmarks.quality.cases import CONCEPTS, LEAST_COVERAGE
+from benchmarks.quality.cases import CONCEPTS, MIN_COVERAGE
 from respray.editing.core.color import LUMINANCE
 from respray.editing.surface.illuminant import estimate_illuminant
 from respray.editing.surface.shading import ShadingParameters, smooth_shading
@@ -40,7 +40,7 @@ def observe(rooms: int, width: int = 600, height: int = 400) -> list[Observation
         light = estimate_illuminant(scene.photo)
         for concept in CONCEPTS:
             mask = scene.masks.get(concept)
-            if mask is None or mask.mean() < LEAST_COVERAGE:
+            if mask is None or mask.mean() < MIN_COVERAGE:
                 continue
             for surface in find_surfaces(scene.photo, matte_of(mask), light):
                 x0, y0, x1, y1 = surface.box
