@@ -11,7 +11,7 @@ from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, T
 from respray.editing.apply import edit_photo
 from respray.editing.core.color import decode_srgb
 from respray.editing.errors import EditError, UnknownNameError
-from respray.editing.report import LEAST_CONFIDENCE
+from respray.editing.report import MIN_CONFIDENCE
 from respray.editing.surface.illuminant import photo_light
 from respray.editing.surface.surface import surfaces
 from respray.editing.texture.camera import RoomCamera, estimate_camera
@@ -181,7 +181,7 @@ def test_a_plane_is_told_by_the_concepts_name_and_a_mere_assumption_is_not_trust
     # Turned, so that one wall faces the camera.
     found = Known(camera(yaw=0.05)).plane(concept, surface, 1.5)
     assert found.kind == plane
-    assert (found.confidence >= LEAST_CONFIDENCE) is sure
+    assert (found.confidence >= MIN_CONFIDENCE) is sure
 
 
 def test_a_table_top_is_nearer_to_the_camera_than_the_floor() -> None:

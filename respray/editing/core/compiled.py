@@ -16,7 +16,7 @@ import numba
 Loop = TypeVar("Loop", bound=Callable[..., Any])
 CORES = os.cpu_count() or 1
 # Fewer items than this are not worth another thread.
-LEAST_SHARE = 512
+MIN_SHARE = 512
 
 
 def compiled(loop: Loop) -> Loop:
@@ -33,7 +33,7 @@ def compiled(loop: Loop) -> Loop:
 
 def shared(pool: Executor, count: int, work: Callable[[int, int], None]) -> None:
     """Call `work(first, last)` for ranges that cover 0..count, on all cores. Exceptions pass through."""
-    shares = min(CORES, max(1, count // LEAST_SHARE))
+    shares = min(CORES, max(1, count // MIN_SHARE))
     if shares == 1:
         work(0, count)
         return

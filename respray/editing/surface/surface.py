@@ -46,7 +46,7 @@ class Surface:
     `alpha` uint8 [h,w] is its matte inside `box` (x0, y0, x1, y1) of the photo, `whole` that of the concept; the box reaches beyond them.
     `small` float32 [hs,ws,3] scene-linear and `solid` bool [hs,ws] are the box at work resolution. `light` and `tint` (float32 [3],
     luminance 1) are the level and the colour of the light on it (see `illuminant`); `noise` is the standard deviation of its luminance
-    noise on this surface, linear. `hard` uint8 [h,w]: the concept's, as in `mask.matte.Matte`.
+    noise on this surface, linear. `coverage` uint8 [h,w]: the concept's, where its matte is feathered (`mask.matte.Matte`).
     """
 
     box: Box
@@ -58,10 +58,10 @@ class Surface:
     light: float
     tint: FloatArray
     noise: float
-    hard: UInt8Array | None = None
+    coverage: UInt8Array | None = None
 
 
-def surfaces(photo: UInt8Array, alpha: UInt8Array, light: Light, hard: UInt8Array | None = None) -> list[Surface]:
+def surfaces(photo: UInt8Array, alpha: UInt8Array, light: Light, coverage: UInt8Array | None = None) -> list[Surface]:
     """Split a matte (uint8 [H,W]) on a photo (uint8 [H,W,3]) in `light` into materials; an empty list where nothing is selected."""
     x, y, width, height = cv2.boundingRect(alpha)
     if width == 0 or height == 0:
@@ -70,7 +70,7 @@ def surfaces(photo: UInt8Array, alpha: UInt8Array, light: Light, hard: UInt8Arra
     x0, y0, x1, y1 = max(0, x - margin), max(0, y - margin), x + width + margin, y + height + margin
     box = (x0, y0, min(x1, alpha.shape[1]), min(y1, alpha.shape[0]))
     crop, crop_alpha = photo[y0:y1, x0:x1], alpha[y0:y1, x0:x1]
-    crop_hard = None if hard is None else hard[y0:y1, x0:x1]
+    crop_coverage = None if coverage is None else coverage[y0:y1, x0:x1]
     height, width = crop_alpha.shape
     scale = min(1.0, (WORK_PIXELS / (width * height)) ** 0.5)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -86,7 +86,7 @@ def surfaces(photo: UInt8Array, alpha: UInt8Array, light: Light, hard: UInt8Arra
         # The middle of its pixels, as a share of the photo's height.
         place = (y0 + (float(np.nonzero(where)[0].mean()) + 0.5) / len(where) * height) / len(alpha)
         tint = light.tint_on(colour, place)
-        return Surface(box, part, crop_alpha, reflection, small, where, light.level_on(colour), tint, _noise(crop, part), crop_hard)
+        return Surface(box, part, crop_alpha, reflection, small, where, light.level_on(colour), tint, _noise(crop, part), crop_coverage)
 
     if len(references) == 1:
         return [part_of(crop_alpha, references[0], solid.astype(bool))]
