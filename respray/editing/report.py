@@ -123,7 +123,8 @@ def _samples(parts: list[Surface], before: UInt8Array, after: UInt8Array, solid:
 def _touches(codes: UInt8Array, value: int) -> BoolArray:
     """Which pixels [n,3] have a channel of this value. (NumPy's `any` along so short an axis takes ten times as long.)"""
     red, green, blue = codes.T
-    return (red == value) | (green == value) | (blue == value)
+    touches: BoolArray = (red == value) | (green == value) | (blue == value)
+    return touches
 
 
 def _correlation(old: FloatArray, new: FloatArray) -> float | None:

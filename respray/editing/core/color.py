@@ -54,7 +54,8 @@ def decode_table() -> FloatArray:
 @lru_cache(maxsize=1)
 def encode_table() -> UInt8Array:
     """uint8 [65536]: 8-bit sRGB code of linear value i / 65535."""
-    return np.round(linear_to_srgb(np.arange(ENCODE_BINS + 1) / ENCODE_BINS) * 255.0).astype(np.uint8)
+    codes: UInt8Array = np.round(linear_to_srgb(np.arange(ENCODE_BINS + 1) / ENCODE_BINS) * 255.0).astype(np.uint8)
+    return codes
 
 
 def decode_srgb(image: UInt8Array) -> FloatArray:
@@ -85,7 +86,8 @@ def to_display(scene: FloatArray) -> FloatArray:
     """Scene-linear -> display-linear 0..1: the inverse of `from_display`, a smooth shoulder above SCENE_KNEE."""
     scene = np.maximum(np.asarray(scene, np.float64), 0.0)
     over = np.maximum(scene - SCENE_KNEE, 0.0) / (1.0 - SCENE_KNEE)
-    return np.minimum(scene, SCENE_KNEE) + (1.0 - SCENE_KNEE) * -np.expm1(-over)
+    display: FloatArray = np.minimum(scene, SCENE_KNEE) + (1.0 - SCENE_KNEE) * -np.expm1(-over)
+    return display
 
 
 @lru_cache(maxsize=1)
@@ -97,7 +99,7 @@ def _scene_decode_table() -> FloatArray:
 def scene_encode_table() -> UInt8Array:
     """uint8 [65536]: 8-bit sRGB code of scene-linear value i / 65535 x SCENE_TOP."""
     steps = np.arange(ENCODE_BINS + 1) / ENCODE_BINS * SCENE_TOP
-    codes = np.round(linear_to_srgb(to_display(steps)) * 255.0).astype(np.uint8)
+    codes: UInt8Array = np.round(linear_to_srgb(to_display(steps)) * 255.0).astype(np.uint8)
     codes[-1] = 255
     return codes
 
@@ -162,7 +164,8 @@ def lab_to_linear(lab: FloatArray) -> FloatArray:
     f = np.stack([fy + lab[..., 1] / 500.0, fy, fy - lab[..., 2] / 200.0], axis=-1)
     delta = 6.0 / 29.0
     xyz = np.where(f > delta, f**3, 3 * delta**2 * (f - 4.0 / 29.0)) * WHITE_D65
-    return xyz @ np.linalg.inv(RGB_TO_XYZ).T
+    linear: FloatArray = xyz @ np.linalg.inv(RGB_TO_XYZ).T
+    return linear
 
 
 def srgb8_to_lab(image: UInt8Array) -> FloatArray:
@@ -177,7 +180,8 @@ def hex_to_lab(color: str) -> FloatArray:
 
 def linear_to_oklab(linear: FloatArray) -> FloatArray:
     """Linear [...,3] -> OKLab."""
-    return np.cbrt(np.asarray(linear, np.float64) @ OKLAB_M1.T) @ OKLAB_M2.T
+    lab: FloatArray = np.cbrt(np.asarray(linear, np.float64) @ OKLAB_M1.T) @ OKLAB_M2.T
+    return lab
 
 
 def oklab_to_linear(lab: FloatArray) -> FloatArray:
@@ -222,4 +226,5 @@ def delta_e_2000(lab_1: FloatArray, lab_2: FloatArray) -> FloatArray:
     sh = 1.0 + 0.015 * mean_c * t  # (20)
     rt = -np.sin(np.radians(2.0 * rotation)) * rc  # (21)
     dl, dc = (l2 - l1) / sl, (c2 - c1) / sc
-    return np.sqrt(np.maximum(dl**2 + dc**2 + (dhp / sh) ** 2 + rt * dc * dhp / sh, 0.0))  # (22)
+    difference: FloatArray = np.sqrt(np.maximum(dl**2 + dc**2 + (dhp / sh) ** 2 + rt * dc * dhp / sh, 0.0))  # (22)
+    return difference

@@ -64,7 +64,8 @@ def coefficients(guide: FloatArray, mask: FloatArray, radius: int, parameters: F
     trust = np.clip((share - p.no_evidence) * np.float32(1.0 / (p.evidence - p.no_evidence)), 0.0, 1.0)
     model *= trust
     model[3] += (1.0 - trust) * mask
-    return cv2.merge([*model])
+    merged: FloatArray = cv2.merge([*model])
+    return merged
 
 
 def _averages(planes: FloatArray, window: tuple[int, int]) -> FloatArray:

@@ -179,12 +179,14 @@ class FeatheredEdge:
 
     def blend(self, linear: FloatArray, edited: FloatArray, strength: FloatArray) -> FloatArray:
         """See `Edge`."""
-        return linear + strength * (edited - linear)
+        blended: FloatArray = linear + strength * (edited - linear)
+        return blended
 
     def remainder(self, linear: FloatArray, kept: FloatArray, share: FloatArray, strength: FloatArray) -> FloatArray:
         """See `Edge`: the photo where it is not selected, over the background where it is, with straight alpha."""
         rest = (1.0 - strength) * linear + strength * (1.0 - share) * kept
-        return rest / np.maximum(1.0 - strength * share, np.float32(1e-3))
+        stays: FloatArray = rest / np.maximum(1.0 - strength * share, np.float32(1e-3))
+        return stays
 
     def selected(self) -> UInt8Array:
         """See `Edge`: what is selected at least by half."""
