@@ -76,6 +76,16 @@ def from_display(linear: FloatArray) -> FloatArray:
 
     Identity up to SCENE_KNEE. A pixel that the camera pressed against white gets the light back that it most likely had, so that a
     glint stays a glint on a darker paint.
+
+    Args:
+        linear: any shape; what lies above 1 counts as 1.
+
+    Returns:
+        Float64 of the same shape.
+
+    Example:
+        >>> bool(from_display(np.array(0.5)) == 0.5), bool(from_display(np.array(1.0)) > 1.0)
+        (True, True)
     """
     linear = np.asarray(linear, np.float64)
     rest = np.clip((linear - SCENE_KNEE) / (1.0 - SCENE_KNEE), 0.0, LAST_REST)
@@ -124,12 +134,22 @@ def least(linear: FloatArray) -> FloatArray:
 
 
 def hex_to_srgb(color: str) -> UInt8Array:
-    """'#rrggbb' -> uint8 [3]."""
+    """'#rrggbb' -> uint8 [3], sRGB.
+
+    Example:
+        >>> hex_to_srgb("#22304A").tolist()
+        [34, 48, 74]
+    """
     return np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)], np.uint8)
 
 
 def srgb_to_hex(color: npt.ArrayLike) -> str:
-    """Three 8-bit codes -> '#RRGGBB'."""
+    """Three 8-bit sRGB codes -> '#RRGGBB'.
+
+    Example:
+        >>> srgb_to_hex([34, 48, 74])
+        '#22304A'
+    """
     red, green, blue = (round(float(v)) for v in np.asarray(color).reshape(3))
     return f"#{red:02X}{green:02X}{blue:02X}"
 
@@ -190,7 +210,19 @@ def oklab_to_linear(lab: FloatArray) -> FloatArray:
 
 
 def delta_e_2000(lab_1: FloatArray, lab_2: FloatArray) -> FloatArray:
-    """CIEDE2000 difference of two CIE Lab arrays [...,3] (kL = kC = kH = 1). Formula numbers are those of Sharma et al. 2005."""
+    """CIEDE2000 difference (kL = kC = kH = 1). Formula numbers are those of Sharma et al. 2005.
+
+    Args:
+        lab_1: CIE L*a*b* (D65), [...,3].
+        lab_2: the same.
+
+    Returns:
+        The difference, [...]; 1 is about what one just sees.
+
+    Example:
+        >>> round(float(delta_e_2000(hex_to_lab("#808080"), hex_to_lab("#848484"))), 2)
+        1.5
+    """
     l1, a1, b1 = np.moveaxis(np.asarray(lab_1, np.float64), -1, 0)
     l2, a2, b2 = np.moveaxis(np.asarray(lab_2, np.float64), -1, 0)
     mean_c7 = ((np.hypot(a1, b1) + np.hypot(a2, b2)) / 2.0) ** 7

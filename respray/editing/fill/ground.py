@@ -38,14 +38,25 @@ class BorderParameters:
 
 @dataclass(frozen=True)
 class FarBorder:
-    """Straight lines, each (slope, offset) in pixels of a picture of this size, below all of which there is floor."""
+    """Straight lines below all of which there is floor.
+
+    Attributes:
+        lines: slope and offset of each: row = slope x column + offset, in pixels of a picture of this size.
+        height: of the picture.
+        width: of the picture.
+    """
 
     lines: list[tuple[float, float]]
     height: int
     width: int
 
     def floor(self, height: int, width: int) -> FloatArray:
-        """The floor's share of every pixel of the same picture at another size, float32 [h,w], 0..1."""
+        """The floor's share of every pixel of the same picture at another size, float32 [h,w], 0..1.
+
+        Example:
+            >>> FarBorder([(0.0, 1.0)], height=4, width=2).floor(4, 2)[:, 0].tolist()
+            [0.0, 0.5, 1.0, 1.0]
+        """
         down, across = height / self.height, width / self.width
         y, x = (np.arange(n, dtype=np.float32) + np.float32(0.5) for n in (height, width))
         # Rows and columns count pixels' middles.
