@@ -14,7 +14,7 @@ from benchmarks.quality.speed import segments_of
 from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor
 from respray.editing.apply import edit_photo
 from respray.editing.core.color import decode_srgb, delta_e_2000, encode_srgb, srgb8_to_lab
-from respray.editing.mask.matte import refine
+from respray.editing.mask.refine import refine
 from respray.imaging.arrays import BoolArray, UInt8Array
 from respray.imaging.decode import decode
 from training import scenes

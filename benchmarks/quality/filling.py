@@ -12,7 +12,7 @@ from benchmarks.quality.cases import camera
 from benchmarks.quality.metrics import psnr
 from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Remove
 from respray.editing.apply import edit_photo
-from respray.editing.fill.inpaint import TELEA_RADIUS, fill, hole_of
+from respray.editing.fill.inpaint import FillParameters, fill, hole_of
 from respray.editing.mask.select import Segments
 from respray.imaging.arrays import BoolArray, UInt8Array
 from respray.imaging.decode import decode
@@ -113,6 +113,6 @@ def _removed(photo: UInt8Array, masks: dict[str, BoolArray]) -> UInt8Array:
 def _classical(photo: UInt8Array, truth: UInt8Array, hole: BoolArray) -> tuple[float, float]:
     """PSNR of OpenCV's two methods."""
     telea, stokes = (
-        cv2.inpaint(photo, hole.astype(np.uint8), TELEA_RADIUS, method) for method in (cv2.INPAINT_TELEA, cv2.INPAINT_NS)
+        cv2.inpaint(photo, hole.astype(np.uint8), FillParameters().telea_radius, method) for method in (cv2.INPAINT_TELEA, cv2.INPAINT_NS)
     )
     return psnr(np.asarray(telea), truth, hole), psnr(np.asarray(stokes), truth, hole)

@@ -16,8 +16,8 @@ from benchmarks.quality.metrics import ColourScore, boundary_f, leakage, matte_e
 from benchmarks.quality.speed import segments_of
 from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor
 from respray.editing.apply import edit_photo
-from respray.editing.mask.matte import refine
 from respray.editing.mask.overlap import PROTECT_ALPHA
+from respray.editing.mask.refine import refine
 from respray.imaging.arrays import BoolArray, UInt8Array
 from respray.imaging.decode import decode
 

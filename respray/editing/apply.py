@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import cv2
-import numpy as np
-
-from respray.catalog.preset import is_ground
 from respray.contract.errors import ConceptNotFoundError, EditError, UnknownNameError
-from respray.contract.photo_file import MEDIA_TYPES
-from respray.contract.report import EditReport, FileReport, OutputReport, PhotoReport
-from respray.contract.request import Edit, ObjectSource, Output, PhotoRequest, Recolor, Remove, Rule, Texture, Tone
+from respray.contract.report import OutputReport, PhotoReport
+from respray.contract.request import ObjectSource, Output, PhotoRequest, Remove
+from respray.editing.editor import PhotoEditor
 from respray.editing.fill.inpaint import Inpainter
-from respray.editing.mask.matte import Matte, unite
-from respray.editing.mask.overlap import resolve
-from respray.editing.mask.select import Found, Segments, find
-from respray.editing.paint.composite import Painter
-from respray.editing.paint.neighbours import Neighbours
-from respray.editing.paint.recolor import Recolorer
-from respray.editing.paint.tone import Toner
-from respray.editing.remove import Canvas, apply_remove
-from respray.editing.report import measure
-from respray.editing.surface.illuminant import Illuminant, estimate_illuminant
-from respray.editing.surface.surface import SOLID_ALPHA, Surface, find_surfaces
-from respray.editing.texture.lay import PhotoGeometry, TexturePainter, material_of
-from respray.imaging.arrays import BoolArray, UInt8Array
-from respray.imaging.encode import encode, preview
+from respray.editing.mask.find import FoundConcept, find_mattes
+from respray.editing.mask.select import Segments
+from respray.editing.pack import Package
+from respray.imaging.arrays import UInt8Array
 
 
 @dataclass(frozen=True)
@@ -48,6 +34,7 @@ class Clock:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
+        """Add the time that the block takes to a stage."""
         start = time.perf_counter()
         try:
             yield
@@ -63,71 +50,62 @@ def edit_photo(
     object_source: ObjectSource = "instances",
     network: Inpainter | None = None,
 ) -> EditResult:
-    """Carry out `request` on `photo` (uint8 [H,W,3] sRGB).
+    """Carry out a request on a photo. Pixels outside all mattes and of protected concepts are byte-identical to the photo.
 
-    `segments` answers `respray.contract.request.prompts_of(request.concepts)` in that order; `object_source` as in
-    `mask.select.find`; `network` is a learned inpainter where one is mounted. Files: every output, then one preview per output, then
-    instance masks where asked for. Pixels outside all mattes and of protected concepts are byte-identical to `photo`.
-    Raises `EditError` (or `ImageError` for an attachment) with a message for the user.
+    Args:
+        photo: uint8 [H,W,3], sRGB; not changed.
+        segments: answers `respray.contract.request.prompts_of(request.concepts)`, in that order.
+        request: what to do.
+        attachments: encoded files (masks, textures) that the request refers to by index.
+        object_source: which of the network's answers an object takes, see `respray.editing.mask.select.select`.
+        network: a learned inpainter, where one is mounted.
+
+    Returns:
+        Every output, then one preview per output, then instance masks where asked for; and the report.
+
+    Raises:
+        EditError: the request cannot be carried out as it stands; the message is for the user.
+        ImageError: an attachment is no picture.
     """
-    _check(request)
-    clock = Clock()
+    check_request(request)
+    clock, package, reports = Clock(), Package(), []
     with clock.stage("matte"):
-        found = find(
-            photo, request.concepts, segments, attachments, feather=request.feather, object_source=object_source, protect=request.protect
-        )
-        asked = {concept.name: found[concept.name] for concept in request.concepts if not concept.aid}
-        warnings = _warnings(request, asked)
-        whole = {name: item.matte for name, item in found.items() if item.matte is not None}
-        visible = resolve(request.concepts, whole, request.protect)
-    job = _Job(
-        photo=photo,
-        request=request,
-        visible=visible,
-        shield=_shield(request, whole),
-        ground=[matte for name, matte in whole.items() if is_ground(name)],
-        geometry=PhotoGeometry(photo),
-        light=estimate_illuminant(photo),
-        attachments=list(attachments),
-        network=network,
-    )
-    files: list[bytes] = []
-    file_reports: list[FileReport] = []
-    previews: list[tuple[str, bytes]] = []
-    output_reports: list[OutputReport] = []
+        mattes = find_mattes(photo, request, segments, attachments, object_source)
+    asked = {concept.name: mattes.found[concept.name] for concept in request.concepts if not concept.aid}
+    warnings = _warnings(request, asked)
+    editor = PhotoEditor(photo, request, mattes, attachments, network)
     for output in request.outputs:
-        canvas = Canvas(photo.copy())
         with clock.stage("apply"):
-            painted = [e.concept for e in output.edits if not isinstance(e.rule, Remove) and not _changes_nothing(e.rule)]
-            neighbours = Neighbours({name: job.visible[name] for name in painted if name in job.visible})
-            edits = [_apply(canvas, edit, job, neighbours) for edit in output.edits]
-            neighbours.rejoin(canvas.rgb)
+            canvas, edits = editor.edit(output)
+            image = canvas.image
+        reports.append(OutputReport(name=output.name, edits=edits))
         with clock.stage("encode"):
-            files.append(encode(canvas.image, output.format, output.quality))
-        file_reports.append(FileReport(kind="output", name=output.name, media_type=MEDIA_TYPES[output.format]))
+            package.add_output(output, image)
         if request.preview_size:
             with clock.stage("preview"):
-                previews.append((output.name, preview(canvas.image, request.preview_size)))
-        output_reports.append(OutputReport(name=output.name, edits=edits))
-    for name, data in previews:
-        files.append(data)
-        file_reports.append(FileReport(kind="preview", name=name, media_type=MEDIA_TYPES["jpeg"]))
+                package.add_preview(output, image, request.preview_size)
     if request.masks:
         with clock.stage("encode"):
-            _write_masks(asked.values(), files, file_reports)
+            package.add_masks(asked.values())
     report = PhotoReport(
         width=photo.shape[1],
         height=photo.shape[0],
-        concepts=[item.report for item in asked.values()],
-        outputs=output_reports,
-        files=file_reports,
+        concepts=[found.report for found in asked.values()],
+        outputs=reports,
+        files=package.reports,
         timings={name: round(seconds, 6) for name, seconds in clock.seconds.items()},
         warnings=warnings,
     )
-    return EditResult(files, report)
+    return EditResult(package.files, report)
 
 
-def _check(request: PhotoRequest) -> None:
+def check_request(request: PhotoRequest) -> None:
+    """Refuse what cannot be carried out, before any work.
+
+    Raises:
+        UnknownNameError: an edit or a protection names a concept that the request does not have.
+        EditError: a removal does not fit its output.
+    """
     names = [concept.name for concept in request.concepts]
     for name in request.protect:
         if name not in names:
@@ -147,7 +125,7 @@ def _check_remove(output: Output, rule: Remove) -> None:
         raise EditError("remove with a background needs a colour as '#rrggbb'")
 
 
-def _warnings(request: PhotoRequest, found: dict[str, Found]) -> list[str]:
+def _warnings(request: PhotoRequest, found: Mapping[str, FoundConcept]) -> list[str]:
     implied = {concept.name for concept in request.concepts if concept.implied}
     missing = [
         f"'{name}'" + (f" ({item.why})" if item.why else "") for name, item in found.items() if item.matte is None and name not in implied
@@ -159,105 +137,3 @@ def _warnings(request: PhotoRequest, found: dict[str, Found]) -> list[str]:
         for name, item in found.items()
         if item.matte is not None and item.matte.detail < 1.0
     ]
-
-
-@dataclass(frozen=True)
-class _Job:
-    """What the rules of one photo share. `visible`: resolved mattes by concept; `shield` uint8 [H,W]: protected pixels;
-    `ground`: the mattes of what furniture stands on."""
-
-    photo: UInt8Array
-    request: PhotoRequest
-    visible: dict[str, Matte]
-    shield: UInt8Array | None
-    ground: list[Matte]
-    geometry: PhotoGeometry
-    light: Illuminant
-    attachments: list[bytes]
-    network: Inpainter | None
-    _parts: dict[tuple[str, bool], list[Surface]] = field(default_factory=dict)
-
-    def parts_of(self, edit: Edit) -> list[Surface]:
-        """The surfaces that an edit works on, found once for all outputs; none where the concept was not found."""
-        matte = self.visible.get(edit.concept)
-        if matte is None:
-            return []
-        background = isinstance(edit.rule, Remove) and edit.rule.mode == "background"
-        key = (edit.concept, background)
-        if key not in self._parts:
-            # A new background also goes under the shadow that is kept on it.
-            shadow = self.shadow_of(edit.concept) if background else None
-            extent = matte.alpha if shadow is None else cv2.add(matte.alpha, shadow)
-            self._parts[key] = find_surfaces(self.photo, extent, self.light, matte.hard)
-        return self._parts[key]
-
-    def floor(self) -> BoolArray | None:
-        """What of the photo is floor, bool [H,W], where that is known."""
-        return unite(self.ground).alpha >= SOLID_ALPHA if self.ground else None
-
-    def shadow_of(self, concept: str) -> UInt8Array | None:
-        """For "everything but product and shadow": the matte of the surfaces left out (the shadow), which stays on a new background."""
-        named = {item.name: item for item in self.request.concepts}
-        left = [self.visible[name].alpha for name in named[concept].complement_of if named[name].kind == "surface" and name in self.visible]
-        return unite([Matte(alpha) for alpha in left]).alpha if left else None
-
-
-def _shield(request: PhotoRequest, whole: dict[str, Matte]) -> UInt8Array | None:
-    protected = [whole[name] for name in request.protect if name in whole]
-    return unite(protected).alpha if protected else None
-
-
-def _apply(canvas: Canvas, edit: Edit, job: _Job, neighbours: Neighbours) -> EditReport:
-    """Apply one edit to `canvas` in place. Several edits of one concept build on each other."""
-    rule, parts = edit.rule, job.parts_of(edit)
-    if isinstance(rule, Remove):
-        neighbours.rejoin(canvas.rgb)
-        before = canvas.rgb.copy()
-        apply_remove(canvas, rule, parts, shadow=job.shadow_of(edit.concept), protected=job.shield, floor=job.floor(), network=job.network)
-        return measure(edit.concept, rule, parts, before, canvas.rgb)
-    before = canvas.rgb.copy()
-    painters = [_painter(edit, part, job) for part in parts]
-    if not _changes_nothing(rule):
-        neighbours.paint(before, canvas.rgb, edit.concept, zip(parts, painters, strict=True))
-    confidence = min((painter.confidence for painter in painters if isinstance(painter, TexturePainter)), default=None)
-    requested = rule.color.upper() if isinstance(rule, Recolor) else None
-    return measure(edit.concept, rule, parts, before, canvas.rgb, requested=requested, geometry=confidence)
-
-
-def _changes_nothing(rule: Rule) -> bool:
-    if isinstance(rule, Tone):
-        return rule == Tone()
-    return isinstance(rule, Recolor | Texture) and rule.strength == 0.0
-
-
-def _painter(edit: Edit, part: Surface, job: _Job) -> Painter:
-    if isinstance(edit.rule, Recolor):
-        return Recolorer(part, edit.rule)
-    if isinstance(edit.rule, Texture):
-        plane = job.geometry.plane(edit.concept, part, edit.rule.camera_height_m)
-        return TexturePainter(part, edit.rule, material_of(edit.rule, job.attachments), plane)
-    if isinstance(edit.rule, Tone):
-        return Toner(edit.rule)
-    raise EditError(f"the rule '{edit.rule.rule}' cannot be painted")
-
-
-def _write_masks(found: Iterable[Found], files: list[bytes], reports: list[FileReport]) -> None:
-    for item in found:
-        if item.matte is None:
-            continue
-        for number, mask in enumerate(instance_masks(item), start=1):
-            files.append(encode(mask, "png"))
-            reports.append(FileReport(kind="mask", name=item.report.name, instance=number, media_type=MEDIA_TYPES["png"]))
-
-
-def instance_masks(item: Found) -> list[UInt8Array]:
-    """Full-resolution masks uint8 [H,W], one per instance: the concept's matte where that instance is the most probable."""
-    if item.matte is None:
-        return []
-    if len(item.instances) <= 1:
-        return [item.matte.alpha]
-    height, width = item.matte.alpha.shape
-    stack = np.stack(item.instances)
-    owner = stack.argmax(axis=0).astype(np.uint8)
-    owner_full = cv2.resize(owner, (width, height), interpolation=cv2.INTER_NEAREST)
-    return [np.where(owner_full == index, item.matte.alpha, np.uint8(0)) for index in range(len(item.instances))]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -11,17 +12,22 @@ from respray.contract.request import Remove
 from respray.editing.core.codes import encode_scene
 from respray.editing.core.color import LUMINANCE, decode_scene, from_display, hex_to_linear
 from respray.editing.core.field import Tile, upsample
+from respray.editing.core.unmix import MixedPixels, estimate_background
 from respray.editing.fill.inpaint import Inpainter, fill, hole_of
-from respray.editing.mask.fringe import without_tail
 from respray.editing.paint.composite import for_tiles
-from respray.editing.paint.edges import HALF, colour_of, rim_of, shown, shown_softly, surroundings
+from respray.editing.paint.edges import background_field, edge_of, foreground_field, rim_of
 from respray.editing.surface.surface import Surface
-from respray.imaging.arrays import BoolArray, UInt8Array
+from respray.imaging.arrays import BoolArray, FloatArray, UInt8Array
 
 
-@dataclass
+@dataclass(frozen=True)
 class Canvas:
-    """One output while it is edited: `rgb` uint8 [H,W,3] sRGB, `alpha` uint8 [H,W] once something is transparent."""
+    """One output while it is edited. Edits leave it as it is and answer another one.
+
+    Attributes:
+        rgb: uint8 [H,W,3], sRGB.
+        alpha: uint8 [H,W], once something is transparent.
+    """
 
     rgb: UInt8Array
     alpha: UInt8Array | None = None
@@ -32,86 +38,118 @@ class Canvas:
         return self.rgb if self.alpha is None else np.dstack([self.rgb, self.alpha])
 
 
-def apply_remove(
+def remove(
     canvas: Canvas,
     rule: Remove,
-    parts: list[Surface],
+    parts: Sequence[Surface],
     *,
     shadow: UInt8Array | None = None,
     protected: UInt8Array | None = None,
     floor: BoolArray | None = None,
     network: Inpainter | None = None,
-) -> None:
-    """Remove `parts` from `canvas` in place.
+) -> Canvas:
+    """Remove surfaces from a canvas.
 
-    `shadow` (uint8 [H,W]) is where a natural shadow stays on a new background; `protected` (uint8 [H,W]) is never filled over;
-    `floor` (bool [H,W]) is what of the photo is floor, where that is known.
+    Args:
+        canvas: the output as it is.
+        rule: how they are removed.
+        parts: the surfaces of one concept.
+        shadow: uint8 [H,W], where a natural shadow stays on a new background.
+        protected: uint8 [H,W], what is never filled over.
+        floor: bool [H,W], what of the photo is floor, where that is known.
+        network: a learned inpainter, where one is mounted.
+
+    Returns:
+        A canvas of its own; `canvas` itself where there is nothing to remove.
     """
     if not parts:
-        return
-    before = canvas.rgb.copy()
+        return canvas
     if rule.mode == "inpaint":
-        alpha = np.zeros(before.shape[:2], np.uint8)
+        selected = np.zeros(canvas.rgb.shape[:2], np.uint8)
         for part in parts:
             x0, y0, x1, y1 = part.box
-            # Of a wide edge, what is selected at least by half.
-            chosen = part.alpha if part.hard is None else cv2.threshold(part.alpha, HALF - 1, 255, cv2.THRESH_BINARY)[1]
-            alpha[y0:y1, x0:x1] = cv2.max(alpha[y0:y1, x0:x1], chosen)
-        canvas.rgb = fill(before, hole_of(alpha, protected), network, floor)
-        return
+            selected[y0:y1, x0:x1] = cv2.max(selected[y0:y1, x0:x1], edge_of(part).selected())
+        return replace(canvas, rgb=fill(canvas.rgb, hole_of(selected, protected), network, floor))
+    rgb, alpha = canvas.rgb.copy(), canvas.alpha
+    if rule.color is None:
+        alpha = np.full(rgb.shape[:2], 255, np.uint8) if alpha is None else alpha.copy()
     for part in parts:
-        _replace(canvas, before, part, rule, shadow)
+        x0, y0, x1, y1 = part.box
+        source, target = canvas.rgb[y0:y1, x0:x1], rgb[y0:y1, x0:x1]
+        if rule.color is not None:
+            cast = None if shadow is None else shadow[y0:y1, x0:x1]
+            _put_background(source, target, part, hex_to_linear(rule.color), cast)
+        elif alpha is not None:
+            _make_transparent(source, target, part, alpha[y0:y1, x0:x1])
+    return Canvas(rgb, alpha)
 
 
-def _replace(canvas: Canvas, before: UInt8Array, part: Surface, rule: Remove, shadow: UInt8Array | None) -> None:
-    """Transparent: the background's own colour with straight alpha. Background: that colour over a flat one, and over its shadow."""
-    x0, y0, x1, y1 = part.box
-    inner, outer = colour_of(part), surroundings(part)
-    flat = None if rule.color is None else hex_to_linear(rule.color)
+@dataclass(frozen=True)
+class _Separated:
+    """A tile of a surface apart from what lies around it. `linear`: the photo, `kept`: the background without the surface's colour and,
+    where nothing of it shows, its smooth extension (scene-linear float32 [h,w,3]); the surface's `share` of each pixel, and the `strength`
+    of the removal there (float32 [h,w,1])."""
+
+    linear: FloatArray
+    kept: FloatArray
+    share: FloatArray
+    strength: FloatArray
+
+
+class _Separator:
+    """Separates a surface from what lies around it, tile by tile; `source` uint8 [h,w,3] is its box."""
+
+    def __init__(self, part: Surface, source: UInt8Array) -> None:
+        self._part, self._source, self._edge = part, source, edge_of(part)
+        self._foreground, self._background = foreground_field(part), background_field(part)
+
+    def separate(self, tile: Tile) -> _Separated:
+        linear = decode_scene(self._source[tile.window])
+        share, strength = self._edge.whole_shares(tile.window)
+        colours = (linear, upsample(self._foreground, tile), upsample(self._background, tile))
+        pixels = MixedPixels(*(np.ascontiguousarray(colour).reshape(-1, 3) for colour in colours))
+        at = np.flatnonzero(rim_of(self._part, tile))
+        mixed = MixedPixels(pixels.linear[at], pixels.foreground[at], pixels.background[at])
+        # In a cut-out, what the matte leaves of the surface's colour would stay as a seam.
+        share.ravel()[at], strength.ravel()[at] = self._edge.mixed_shares(mixed, tile.window, at, may_grow=True)
+        kept = estimate_background(pixels, share.ravel()).reshape(linear.shape)
+        return _Separated(linear, kept, share[..., None], strength[..., None])
+
+
+def _put_background(source: UInt8Array, target: UInt8Array, part: Surface, color: FloatArray, shadow: UInt8Array | None) -> None:
+    """Write a flat colour (linear [3]) in place of a surface, under the `shadow` (uint8 [h,w]) that stays; arrays are of its box."""
+    separator, edge = _Separator(part, source), edge_of(part)
     level = np.float32(part.reflection.luminance)
 
-    source, target = before[y0:y1, x0:x1], canvas.rgb[y0:y1, x0:x1]
-    cast = None if shadow is None else shadow[y0:y1, x0:x1]
-    if flat is None and canvas.alpha is None:
-        canvas.alpha = np.full(before.shape[:2], 255, np.uint8)
-    opacity = None if canvas.alpha is None else canvas.alpha[y0:y1, x0:x1]
+    def work(tile: Tile) -> None:
+        alpha = part.alpha[tile.window]
+        if not alpha.any():
+            return
+        seen = separator.separate(tile)
+        light = np.ones(alpha.shape, np.float32)
+        if shadow is not None:
+            dark = np.minimum((seen.linear @ LUMINANCE) / level, 1.0)
+            light = 1.0 - shadow[tile.window].astype(np.float32) / 255.0 * (1.0 - dark)
+        # A flat colour is a colour on the screen, not a paint under the photo's light: shadow scales it there.
+        flat = from_display(color * light[..., None]).astype(np.float32)
+        result = edge.blend(seen.linear, flat * seen.share + seen.kept * (1.0 - seen.share), seen.strength)
+        np.copyto(target[tile.window], encode_scene(result), where=(alpha > 0)[..., None])
+
+    for_tiles(source.shape[1], source.shape[0], work)
+
+
+def _make_transparent(source: UInt8Array, target: UInt8Array, part: Surface, opacity: UInt8Array) -> None:
+    """Take a surface out of `opacity` (uint8 [h,w]), and its colour out of what stays of mixed pixels; arrays are of its box."""
+    separator, edge = _Separator(part, source), edge_of(part)
 
     def work(tile: Tile) -> None:
-        place = (slice(tile.y0, tile.y1), slice(tile.x0, tile.x1))
-        alpha = part.alpha[place]
-        touched = alpha > 0
-        if not touched.any():
+        alpha = part.alpha[tile.window]
+        if not alpha.any():
             return
-        linear = decode_scene(source[place])
-        back, fore = upsample(outer, tile), upsample(inner, tile)
-        share = without_tail(alpha).astype(np.float32)[..., None] / np.float32(255)
-        rim = rim_of(part, tile)
-        # Where a soft matte takes only some of what a pixel shows, the rest of it stays as it is.
-        strength = np.ones_like(share)
-        if part.hard is None:
-            share[rim, 0] = shown(linear[rim], alpha[rim], fore[rim], back[rim], more=True)
-        else:
-            share, strength = strength, share
-            hard = part.hard[place]
-            share[rim, 0], strength[rim, 0] = shown_softly(linear[rim], alpha[rim], hard[rim], fore[rim], back[rim], more=True)
-        rest = 1.0 - share
-        # What stays of a mixed pixel, without the colour of what was removed; where nothing stays, its smooth extension.
-        kept = np.maximum(back + rest * (linear - share * fore - rest * back), 0.0)
-        result = kept
-        if flat is not None:
-            light = np.ones(alpha.shape, np.float32)
-            if cast is not None:
-                dark = np.minimum((linear @ LUMINANCE) / level, 1.0)
-                light = 1.0 - cast[place].astype(np.float32) / 255.0 * (1.0 - dark)
-            # A flat colour is a colour on the screen, not a paint under the photo's light: shadow scales it there.
-            result = from_display(flat * light[..., None]).astype(np.float32) * share + kept * rest
-            if part.hard is not None:
-                result = linear + strength * (result - linear)
-        elif opacity is not None:
-            stays = 1.0 - strength * share
-            if part.hard is not None:
-                result = ((1.0 - strength) * linear + strength * rest * kept) / np.maximum(stays, np.float32(1e-3))
-            opacity[place] = np.round(opacity[place] * stays[..., 0])
-        np.copyto(target[place], encode_scene(result), where=touched[..., None])
+        seen = separator.separate(tile)
+        stays = 1.0 - seen.strength * seen.share
+        opacity[tile.window] = np.round(opacity[tile.window] * stays[..., 0])
+        result = edge.remainder(seen.linear, seen.kept, seen.share, seen.strength)
+        np.copyto(target[tile.window], encode_scene(result), where=(alpha > 0)[..., None])
 
-    for_tiles(x1 - x0, y1 - y0, work)
+    for_tiles(source.shape[1], source.shape[0], work)

@@ -7,19 +7,23 @@ import numpy as np
 from respray.contract.report import EditReport
 from respray.contract.request import Remove, Rule
 from respray.editing.core.color import LUMINANCE, decode_scene, delta_e_2000, hex_to_lab, linear_to_hex, linear_to_lab, to_display
-from respray.editing.surface.surface import Surface
+from respray.editing.surface.surface import SOLID_ALPHA, Surface
 from respray.imaging.arrays import BoolArray, FloatArray, UInt8Array
 
 # At most this many solid pixels are measured, evenly spread.
-SAMPLES = 60_000
-SOLID_ALPHA = 250
-# Without such pixels, those are measured whose alpha is at least this share of the largest.
-MOST_OPAQUE = 0.9
-DARK_LUMINANCE = 0.01
-SMALL_COVERAGE = 0.002
-LEAST_CONFIDENCE = 0.4
-# Holes larger than this share of the photo are filled, with a warning.
-LARGE_HOLE = 0.03
+MAX_SAMPLES = 60_000
+# Without solid pixels, those are measured whose alpha is at least this share of the largest.
+MIN_ALPHA_RATIO = 0.9
+# Light (pixel over the surface's reference, times the photo's level) below which a pixel is too dark to divide by it.
+MIN_SHADE = 0.05
+# A warning is given where a surface's median luminance (scene-linear) or its share of the photo is below this, ...
+MIN_LUMINANCE = 0.01
+MIN_AREA_SHARE = 0.002
+# ... the confidence in its plane is, ...
+MIN_CONFIDENCE = 0.4
+# ... a filled hole is a larger share of the photo than this, or more of the surface than this has reached white.
+MAX_HOLE_SHARE = 0.03
+MAX_CLIPPED = 0.02
 
 
 def measure(
@@ -32,45 +36,57 @@ def measure(
     requested: str | None = None,
     geometry: float | None = None,
 ) -> EditReport:
-    """Measure one edit. `before` and `after` are uint8 [H,W,3]; `parts` the surfaces that were painted, in photo coordinates.
+    """Measure one edit.
 
     `measured` divides every edited pixel by the light that fell on it, read from the photo before the edit (luminance over the surface's
     reference luminance, times the level and tint of the photo's light), and takes the median. `clipped` and `out_of_gamut` count edited
     pixels whose channels touch 255 or 0. Where nothing is fully selected, the most opaque pixels are measured, with a warning.
+
+    Args:
+        concept: its name.
+        rule: what was done.
+        parts: the surfaces that were edited.
+        before: uint8 [H,W,3], sRGB.
+        after: uint8 [H,W,3], sRGB.
+        requested: the colour that was asked for, '#RRGGBB'.
+        geometry: confidence in the surfaces' planes, 0..1.
+
+    Returns:
+        The report of the edit.
     """
     height, width = before.shape[:2]
     coverage = sum(float(p.alpha.sum(dtype=np.int64)) for p in parts) / 255.0 / (height * width)
     if not parts:
         nothing = [f"nothing of '{concept}' to edit"]
         return EditReport(concept=concept, rule=rule.rule, requested=requested, coverage=coverage, warnings=nothing)
-    most = max(int(part.alpha.max()) for part in parts)
-    old, new, shade = _samples(parts, before, after, SOLID_ALPHA if most >= SOLID_ALPHA else max(1, round(most * MOST_OPAQUE)))
+    highest = max(int(part.alpha.max()) for part in parts)
+    old, new, shade = _samples(parts, before, after, SOLID_ALPHA if highest >= SOLID_ALPHA else max(1, round(highest * MIN_ALPHA_RATIO)))
     warnings: list[str] = []
-    if most < SOLID_ALPHA:
-        warnings.append(f"'{concept}' is only partly selected, nowhere more than {most / 255:.0%}: its old colour shows through")
+    if highest < SOLID_ALPHA:
+        warnings.append(f"'{concept}' is only partly selected, nowhere more than {highest / 255:.0%}: its old colour shows through")
     old_light, new_light = decode_scene(old) @ LUMINANCE, decode_scene(new) @ LUMINANCE
     clipped = float(np.mean(_touches(new, 255) & ~_touches(old, 255)))
     crushed = float(np.mean(_touches(new, 0) & ~_touches(old, 0)))
     measured = delta = None
     if requested is not None:
-        lit = shade.min(axis=1) > 0.05
+        lit = shade.min(axis=1) > MIN_SHADE
         albedo = np.median(decode_scene(new[lit]) / shade[lit], axis=0) if lit.any() else np.median(decode_scene(new), axis=0)
         albedo = to_display(albedo)
         measured = linear_to_hex(albedo)
         delta = float(delta_e_2000(linear_to_lab(albedo), hex_to_lab(requested)))
-    if float(np.median(old_light)) < DARK_LUMINANCE:
+    if float(np.median(old_light)) < MIN_LUMINANCE:
         warnings.append(f"'{concept}' is very dark in the photo: its colour and light are uncertain")
-    if coverage < SMALL_COVERAGE:
+    if coverage < MIN_AREA_SHARE:
         warnings.append(f"'{concept}' covers only {coverage:.2%} of the photo")
-    if geometry is not None and geometry < LEAST_CONFIDENCE:
+    if geometry is not None and geometry < MIN_CONFIDENCE:
         warnings.append(
             f"the perspective of '{concept}' is uncertain: the photo shows too few straight lines, or its name does not tell how it lies; "
             "check the texture's direction and size"
         )
     removed = isinstance(rule, Remove)
-    if isinstance(rule, Remove) and rule.mode == "inpaint" and coverage > LARGE_HOLE:
+    if isinstance(rule, Remove) and rule.mode == "inpaint" and coverage > MAX_HOLE_SHARE:
         warnings.append(f"{coverage:.0%} of the photo was filled in for '{concept}': look at it, such a hole is guesswork")
-    if clipped > 0.02 and not removed:
+    if clipped > MAX_CLIPPED and not removed:
         warnings.append(f"{clipped:.0%} of '{concept}' reached pure white in a channel: a darker colour or exposure keeps more detail")
     return EditReport(
         concept=concept,
@@ -91,7 +107,7 @@ def measure(
 def _samples(parts: list[Surface], before: UInt8Array, after: UInt8Array, solid: int) -> tuple[UInt8Array, UInt8Array, FloatArray]:
     """Codes [n,3] before and after of pixels whose alpha reaches `solid` (some do), and the light on them [n,3]."""
     old, new, shade = [], [], []
-    step = max(1, int((sum(p.alpha.size for p in parts) / SAMPLES) ** 0.5))
+    step = max(1, int((sum(p.alpha.size for p in parts) / MAX_SAMPLES) ** 0.5))
     if not any((p.alpha[::step, ::step] >= solid).any() for p in parts):
         step = 1  # a few pixels between the samples
     for part in parts:
@@ -108,7 +124,8 @@ def _samples(parts: list[Surface], before: UInt8Array, after: UInt8Array, solid:
 def _touches(codes: UInt8Array, value: int) -> BoolArray:
     """Which pixels [n,3] have a channel of this value. (NumPy's `any` along so short an axis takes ten times as long.)"""
     red, green, blue = codes.T
-    return (red == value) | (green == value) | (blue == value)
+    touches: BoolArray = (red == value) | (green == value) | (blue == value)
+    return touches
 
 
 def _correlation(old: FloatArray, new: FloatArray) -> float | None:

@@ -10,7 +10,8 @@ import pytest
 from respray.contract.errors import ConceptNotFoundError, EditError, UnknownNameError
 from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor, Remove, Tone, prompts_of
 from respray.editing.apply import edit_photo
-from respray.editing.mask.select import Segments, find
+from respray.editing.mask.find import find_mattes
+from respray.editing.mask.select import Segments
 from respray.editing.report import measure
 from respray.editing.surface.illuminant import estimate_illuminant
 from respray.editing.surface.surface import find_surfaces
@@ -144,7 +145,7 @@ def test_a_complement_of_an_object_that_was_missed_is_missing_and_says_why() -> 
     both = segments(product, shadow)
     # The shadow may be missing: a flat lay has none.
     shadowless = replace(both, presence=np.array([1.0, 0.0], np.float32), scores=np.array([[1.0], [0.0]], np.float32))
-    assert find(photo, concepts, shadowless, [])["Background"].report.found
+    assert find_mattes(photo, job, shadowless, []).found["Background"].report.found
     missed = replace(both, presence=np.array([0.2, 1.0], np.float32), scores=np.array([[0.2], [1.0]], np.float32))
     result = edit_photo(photo, missed, job, [])
     assert np.array_equal(decode(result.files[0]), photo)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from respray.editing.core.field import Tile, upsample
-from respray.editing.paint.edges import exchange, foreground, sample, shown
+from respray.editing.core.field import Tile, sample, upsample
+from respray.editing.core.unmix import MixedPixels, estimate_background, estimate_coverage, estimate_foreground, recomposite
+from respray.editing.mask.fringe import MAX_TAIL_SHARE
 
 
 def test_pixels_of_a_tile_are_read_as_the_tile_is() -> None:
@@ -19,8 +20,9 @@ def test_pixels_of_a_tile_are_read_as_the_tile_is() -> None:
 def test_a_mixed_pixel_is_taken_apart_and_put_together_again() -> None:
     fore, back, new = (np.array([c], np.float32) for c in ((0.6, 0.5, 0.4), (0.05, 0.1, 0.2), (0.1, 0.2, 0.5)))
     share = np.array([0.3], np.float32)
-    pixel = share[:, None] * fore + (1 - share[:, None]) * back
-    assert abs(shown(pixel, np.array([200], np.uint8), fore, back)[0] - 0.3) < 1e-3
-    own = foreground(pixel, share, fore, back)
+    mixed = MixedPixels(share[:, None] * fore + (1 - share[:, None]) * back, fore, back)
+    assert abs(estimate_coverage(mixed, np.array([200], np.uint8), MAX_TAIL_SHARE)[0] - 0.3) < 1e-3
+    own = estimate_foreground(mixed, share)
     assert np.allclose(own, fore, atol=1e-5)
-    assert np.allclose(exchange(pixel, share, (fore, back), own, new), 0.3 * new + 0.7 * back, atol=1e-5)
+    assert np.allclose(estimate_background(mixed, share), back, atol=1e-5)
+    assert np.allclose(recomposite(mixed, share, own, new), 0.3 * new + 0.7 * back, atol=1e-5)

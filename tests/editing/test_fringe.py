@@ -9,7 +9,7 @@ from respray.contract.request import Recolor
 from respray.editing.apply import edit_photo
 from respray.editing.core.color import decode_srgb, encode_srgb, hex_to_srgb
 from respray.editing.mask.fringe import TAIL, TO_CHROMA, with_tail, without_tail
-from respray.editing.mask.matte import refine
+from respray.editing.mask.refine import refine
 from respray.imaging.decode import decode
 from respray.imaging.encode import encode
 from tests.editing.rooms import request, segments

@@ -7,8 +7,9 @@ import numpy as np
 
 from benchmarks.quality.metrics import boundary_f, matte_error
 from respray.contract.request import ConceptQuery
-from respray.editing.mask.matte import Matte, complement, feather, from_user_mask, refine, unite
+from respray.editing.mask.matte import Matte, complement, feather, subtract, unite
 from respray.editing.mask.overlap import resolve
+from respray.editing.mask.refine import refine, refine_user_mask
 
 
 def disc(width: int = 640, height: int = 480) -> tuple[np.ndarray, np.ndarray]:
@@ -62,27 +63,27 @@ def test_any_size_of_photo_and_mask() -> None:
 def test_a_hand_drawn_mask_is_snapped_and_a_soft_one_kept() -> None:
     photo, mask = disc()
     drawn = cv2.warpAffine(mask.astype(np.uint8) * 255, np.array([[1.0, 0, 2], [0, 1.0, 1]]), (640, 480))
-    snapped = from_user_mask(drawn, photo).alpha
+    snapped = refine_user_mask(drawn, photo).alpha
     assert matte_error(snapped, mask) < 0.6 * matte_error(drawn, mask)
     soft = cv2.GaussianBlur(mask.astype(np.uint8) * 255, (0, 0), 20)
-    kept = from_user_mask(soft, photo)
-    assert kept.hard is not None and np.array_equal(kept.alpha, soft)
+    kept = refine_user_mask(soft, photo)
+    assert kept.feathered and np.array_equal(kept.alpha, soft)
     # A small one too, whose edge is half of it.
-    assert from_user_mask(np.full((16, 16), 128, np.uint8), photo).hard is not None
+    assert refine_user_mask(np.full((16, 16), 128, np.uint8), photo).feathered
 
 
 def test_a_small_hard_mask_is_still_a_hard_one_on_a_large_photo() -> None:
     mask = cv2.resize(disc()[1].astype(np.uint8), (2560, 1920), interpolation=cv2.INTER_NEAREST) > 0
     photo = np.where(mask[..., None], np.uint8(60), np.uint8(200)) * np.ones((1, 1, 3), np.uint8)
     drawn = cv2.resize(mask.astype(np.uint8) * 255, (288, 216), interpolation=cv2.INTER_NEAREST)
-    matte = from_user_mask(drawn, photo)
-    assert matte.hard is None
+    matte = refine_user_mask(drawn, photo)
+    assert not matte.feathered
     assert boundary_f(matte.alpha, mask) > 0.9
 
 
 def test_feather_union_and_complement() -> None:
     _, mask = disc()
-    matte = Matte((mask * 255).astype(np.uint8))
+    matte = Matte.sharp((mask * 255).astype(np.uint8))
     assert feather(matte, 0.0) is matte
     assert np.unique(feather(matte, 4.0).alpha).size > 50
     wide = cv2.GaussianBlur(matte.alpha, (0, 0), 40)
@@ -91,8 +92,18 @@ def test_feather_union_and_complement() -> None:
     assert matte.box == (181, 81, 480, 380)
 
 
+def test_what_is_made_of_mattes_is_feathered_where_one_of_them_is() -> None:
+    sharp = Matte.sharp(np.array([[255, 255, 0, 0]], np.uint8))
+    wide = Matte(np.array([[0, 128, 128, 0]], np.uint8), np.array([[0, 255, 0, 0]], np.uint8))
+    assert not any(matte.feathered for matte in (complement(sharp), unite([sharp]), subtract(sharp, sharp)))
+    assert complement(wide).coverage.tolist() == [[255, 0, 255, 255]]
+    assert unite([sharp, wide]).coverage.tolist() == [[255, 255, 0, 0]]
+    left = subtract(sharp, wide)
+    assert (left.alpha.tolist(), left.coverage.tolist()) == ([[255, 127, 0, 0]], [[255, 0, 0, 0]])
+
+
 def test_overlaps_go_to_protected_then_objects_then_priority_then_order() -> None:
-    full = Matte(np.full((4, 4), 255, np.uint8))
+    full = Matte.sharp(np.full((4, 4), 255, np.uint8))
     names = ["wall", "tile", "sofa", "grout"]
     kinds = [("surface", 0), ("surface", 1), ("object", 0), ("surface", 4)]
     concepts = [ConceptQuery(name=n, prompts=[n], kind=k, priority=p) for n, (k, p) in zip(names, kinds, strict=True)]

@@ -11,7 +11,8 @@ import pytest
 from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor, Remove, Rule, Texture, Tone
 from respray.editing.apply import edit_photo
 from respray.editing.core.color import decode_srgb, encode_srgb, hex_to_srgb
-from respray.editing.mask.matte import feather, refine
+from respray.editing.mask.matte import feather
+from respray.editing.mask.refine import refine
 from respray.editing.mask.select import Segments
 from respray.imaging.arrays import BoolArray, UInt8Array
 from respray.imaging.decode import decode

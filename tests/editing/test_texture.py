@@ -11,7 +11,7 @@ from respray.contract.errors import EditError, UnknownNameError
 from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Texture
 from respray.editing.apply import edit_photo
 from respray.editing.core.color import decode_srgb
-from respray.editing.report import LEAST_CONFIDENCE
+from respray.editing.report import MIN_CONFIDENCE
 from respray.editing.surface.illuminant import estimate_illuminant
 from respray.editing.surface.surface import find_surfaces
 from respray.editing.texture.camera import RoomCamera, estimate_camera
@@ -182,7 +182,7 @@ def test_a_plane_is_told_by_the_concepts_name_and_a_mere_assumption_is_not_trust
     # Turned, so that one wall faces the camera.
     found = Known(camera(yaw=0.05)).plane(concept, surface, 1.5)
     assert found.kind == plane
-    assert (found.confidence >= LEAST_CONFIDENCE) is sure
+    assert (found.confidence >= MIN_CONFIDENCE) is sure
 
 
 def test_a_table_top_is_nearer_to_the_camera_than_the_floor() -> None:

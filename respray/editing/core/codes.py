@@ -10,7 +10,18 @@ from respray.imaging.arrays import FloatArray, UInt8Array
 
 
 def encode_scene(scene: FloatArray) -> UInt8Array:
-    """float32 scene-linear -> uint8 sRGB, rounded to the nearest code."""
+    """Encode light for the screen.
+
+    Args:
+        scene: float32 of any shape, scene-linear; what is no number counts as 0.
+
+    Returns:
+        uint8 sRGB of the same shape, rounded to the nearest code.
+
+    Example:
+        >>> encode_scene(np.array([0.0, 0.5, 9.0], np.float32)).tolist()
+        [0, 188, 255]
+    """
     codes = np.empty(scene.shape, np.uint8)
     _look_up(np.ascontiguousarray(scene).ravel(), scene_encode_table(), np.float32(ENCODE_BINS / SCENE_TOP), codes.ravel())
     return codes

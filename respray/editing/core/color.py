@@ -54,7 +54,8 @@ def decode_table() -> FloatArray:
 @lru_cache(maxsize=1)
 def encode_table() -> UInt8Array:
     """uint8 [65536]: 8-bit sRGB code of linear value i / 65535."""
-    return np.round(linear_to_srgb(np.arange(ENCODE_BINS + 1) / ENCODE_BINS) * 255.0).astype(np.uint8)
+    codes: UInt8Array = np.round(linear_to_srgb(np.arange(ENCODE_BINS + 1) / ENCODE_BINS) * 255.0).astype(np.uint8)
+    return codes
 
 
 def decode_srgb(image: UInt8Array) -> FloatArray:
@@ -75,6 +76,16 @@ def from_display(linear: FloatArray) -> FloatArray:
 
     Identity up to SCENE_KNEE. A pixel that the camera pressed against white gets the light back that it most likely had, so that a
     glint stays a glint on a darker paint.
+
+    Args:
+        linear: any shape; what lies above 1 counts as 1.
+
+    Returns:
+        Float64 of the same shape.
+
+    Example:
+        >>> bool(from_display(np.array(0.5)) == 0.5), bool(from_display(np.array(1.0)) > 1.0)
+        (True, True)
     """
     linear = np.asarray(linear, np.float64)
     rest = np.clip((linear - SCENE_KNEE) / (1.0 - SCENE_KNEE), 0.0, LAST_REST)
@@ -85,7 +96,8 @@ def to_display(scene: FloatArray) -> FloatArray:
     """Scene-linear -> display-linear 0..1: the inverse of `from_display`, a smooth shoulder above SCENE_KNEE."""
     scene = np.maximum(np.asarray(scene, np.float64), 0.0)
     over = np.maximum(scene - SCENE_KNEE, 0.0) / (1.0 - SCENE_KNEE)
-    return np.minimum(scene, SCENE_KNEE) + (1.0 - SCENE_KNEE) * -np.expm1(-over)
+    display: FloatArray = np.minimum(scene, SCENE_KNEE) + (1.0 - SCENE_KNEE) * -np.expm1(-over)
+    return display
 
 
 @lru_cache(maxsize=1)
@@ -97,7 +109,7 @@ def _scene_decode_table() -> FloatArray:
 def scene_encode_table() -> UInt8Array:
     """uint8 [65536]: 8-bit sRGB code of scene-linear value i / 65535 x SCENE_TOP."""
     steps = np.arange(ENCODE_BINS + 1) / ENCODE_BINS * SCENE_TOP
-    codes = np.round(linear_to_srgb(to_display(steps)) * 255.0).astype(np.uint8)
+    codes: UInt8Array = np.round(linear_to_srgb(to_display(steps)) * 255.0).astype(np.uint8)
     codes[-1] = 255
     return codes
 
@@ -122,12 +134,22 @@ def least(linear: FloatArray) -> FloatArray:
 
 
 def hex_to_srgb(color: str) -> UInt8Array:
-    """'#rrggbb' -> uint8 [3]."""
+    """'#rrggbb' -> uint8 [3], sRGB.
+
+    Example:
+        >>> hex_to_srgb("#22304A").tolist()
+        [34, 48, 74]
+    """
     return np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)], np.uint8)
 
 
 def srgb_to_hex(color: npt.ArrayLike) -> str:
-    """Three 8-bit codes -> '#RRGGBB'."""
+    """Three 8-bit sRGB codes -> '#RRGGBB'.
+
+    Example:
+        >>> srgb_to_hex([34, 48, 74])
+        '#22304A'
+    """
     red, green, blue = (round(float(v)) for v in np.asarray(color).reshape(3))
     return f"#{red:02X}{green:02X}{blue:02X}"
 
@@ -162,7 +184,8 @@ def lab_to_linear(lab: FloatArray) -> FloatArray:
     f = np.stack([fy + lab[..., 1] / 500.0, fy, fy - lab[..., 2] / 200.0], axis=-1)
     delta = 6.0 / 29.0
     xyz = np.where(f > delta, f**3, 3 * delta**2 * (f - 4.0 / 29.0)) * WHITE_D65
-    return xyz @ np.linalg.inv(RGB_TO_XYZ).T
+    linear: FloatArray = xyz @ np.linalg.inv(RGB_TO_XYZ).T
+    return linear
 
 
 def srgb8_to_lab(image: UInt8Array) -> FloatArray:
@@ -177,7 +200,8 @@ def hex_to_lab(color: str) -> FloatArray:
 
 def linear_to_oklab(linear: FloatArray) -> FloatArray:
     """Linear [...,3] -> OKLab."""
-    return np.cbrt(np.asarray(linear, np.float64) @ OKLAB_M1.T) @ OKLAB_M2.T
+    lab: FloatArray = np.cbrt(np.asarray(linear, np.float64) @ OKLAB_M1.T) @ OKLAB_M2.T
+    return lab
 
 
 def oklab_to_linear(lab: FloatArray) -> FloatArray:
@@ -186,7 +210,19 @@ def oklab_to_linear(lab: FloatArray) -> FloatArray:
 
 
 def delta_e_2000(lab_1: FloatArray, lab_2: FloatArray) -> FloatArray:
-    """CIEDE2000 difference of two CIE Lab arrays [...,3] (kL = kC = kH = 1). Formula numbers are those of Sharma et al. 2005."""
+    """CIEDE2000 difference (kL = kC = kH = 1). Formula numbers are those of Sharma et al. 2005.
+
+    Args:
+        lab_1: CIE L*a*b* (D65), [...,3].
+        lab_2: the same.
+
+    Returns:
+        The difference, [...]; 1 is about what one just sees.
+
+    Example:
+        >>> round(float(delta_e_2000(hex_to_lab("#808080"), hex_to_lab("#848484"))), 2)
+        1.5
+    """
     l1, a1, b1 = np.moveaxis(np.asarray(lab_1, np.float64), -1, 0)
     l2, a2, b2 = np.moveaxis(np.asarray(lab_2, np.float64), -1, 0)
     mean_c7 = ((np.hypot(a1, b1) + np.hypot(a2, b2)) / 2.0) ** 7
@@ -222,4 +258,5 @@ def delta_e_2000(lab_1: FloatArray, lab_2: FloatArray) -> FloatArray:
     sh = 1.0 + 0.015 * mean_c * t  # (20)
     rt = -np.sin(np.radians(2.0 * rotation)) * rc  # (21)
     dl, dc = (l2 - l1) / sl, (c2 - c1) / sc
-    return np.sqrt(np.maximum(dl**2 + dc**2 + (dhp / sh) ** 2 + rt * dc * dhp / sh, 0.0))  # (22)
+    difference: FloatArray = np.sqrt(np.maximum(dl**2 + dc**2 + (dhp / sh) ** 2 + rt * dc * dhp / sh, 0.0))  # (22)
+    return difference

@@ -16,14 +16,14 @@ import numba
 Loop = TypeVar("Loop", bound=Callable[..., Any])
 CORES = os.cpu_count() or 1
 # Fewer items than this are not worth another thread.
-LEAST_SHARE = 512
+MIN_SHARE = 512
 
 
 def compiled(loop: Loop) -> Loop:
     """Compile a function for the argument types that it is called with. Division by zero gives inf or nan, as in NumPy.
 
-    Constants of a module are compiled in. Numba's cache watches the function's own file only: keep what it calls and uses there, and empty
-    `__pycache__` after changing the options here.
+    Constants of a module are compiled in. Numba's cache watches the function's own file only: keep what it calls and uses there. Empty
+    `__pycache__` after changing the options here, or `respray.editing.core.field.between_cells`, which other files call.
     """
     try:
         return cast(Loop, numba.njit(loop, nogil=True, cache=True, error_model="numpy"))
@@ -32,8 +32,14 @@ def compiled(loop: Loop) -> Loop:
 
 
 def shared(pool: Executor, count: int, work: Callable[[int, int], None]) -> None:
-    """Call `work(first, last)` for ranges that cover 0..count, on all cores. Exceptions pass through."""
-    shares = min(CORES, max(1, count // LEAST_SHARE))
+    """Share work out to all cores. Exceptions pass through.
+
+    Args:
+        pool: threads that do it.
+        count: how many items there are.
+        work: is called as `work(first, last)` for ranges that cover 0..count.
+    """
+    shares = min(CORES, max(1, count // MIN_SHARE))
     if shares == 1:
         work(0, count)
         return

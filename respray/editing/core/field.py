@@ -1,4 +1,4 @@
-"""Small smooth fields (light, colours near an edge) that are stretched over a large image tile by tile."""
+"""Small smooth fields (light, colours near an edge) that are stretched over a large image."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from respray.imaging.arrays import FloatArray
+from respray.editing.core.compiled import compiled
+from respray.imaging.arrays import FloatArray, IntArray
+
+# Rows and columns of a rectangle, as an index.
+Window = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
@@ -32,9 +36,26 @@ class Tile:
             self.height,
         )
 
+    @property
+    def window(self) -> Window:
+        """The index of the tile in an array of the box."""
+        return slice(self.y0, self.y1), slice(self.x0, self.x1)
+
+    def window_in(self, outer: Tile) -> Window:
+        """The index of the tile in an array of another one that contains it."""
+        return slice(self.y0 - outer.y0, self.y1 - outer.y0), slice(self.x0 - outer.x0, self.x1 - outer.x0)
+
 
 def upsample(field: FloatArray, tile: Tile) -> FloatArray:
-    """The part under `tile` of a small field [hs,ws(,c)] stretched bilinearly over the whole box."""
+    """Stretch a small field bilinearly over a box and cut a tile out.
+
+    Args:
+        field: float32 [hs,ws] or [hs,ws,c], over all of the box.
+        tile: what is needed of it.
+
+    Returns:
+        Float32 [h,w] or [h,w,c] of the tile, at 1/32 of a cell exact (OpenCV's fixed point).
+    """
     scale_x, scale_y = field.shape[1] / tile.width, field.shape[0] / tile.height
     # warpAffine maps a destination pixel to a source pixel; pixel centres lie at +0.5.
     matrix = np.array([[scale_x, 0.0, (tile.x0 + 0.5) * scale_x - 0.5], [0.0, scale_y, (tile.y0 + 0.5) * scale_y - 0.5]])
@@ -42,10 +63,57 @@ def upsample(field: FloatArray, tile: Tile) -> FloatArray:
     return cv2.warpAffine(field, matrix, (tile.x1 - tile.x0, tile.y1 - tile.y0), flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
+def sample(field: FloatArray, tile: Tile, rows: IntArray, columns: IntArray) -> FloatArray:
+    """What `upsample` answers at some pixels of the tile.
+
+    Args:
+        field: float32 [hs,ws,c], over all of the box.
+        tile: the tile.
+        rows: int [n], of the tile.
+        columns: int [n], of the tile.
+
+    Returns:
+        Float32 [n,c].
+    """
+    values = np.empty((len(rows), field.shape[2]), np.float32)
+    _sample(field, rows + tile.y0, columns + tile.x0, tile.height, tile.width, values)
+    return values
+
+
+@compiled
+def _sample(field: FloatArray, rows: IntArray, columns: IntArray, height: int, width: int, values: FloatArray) -> None:
+    """`rows` and `columns` of a box of `height` x `width`, over all of which the field is stretched."""
+    for i in range(len(rows)):
+        y0, y1, down = between_cells((rows[i] + 0.5) * field.shape[0] / height - 0.5, field.shape[0])
+        x0, x1, over = between_cells((columns[i] + 0.5) * field.shape[1] / width - 0.5, field.shape[1])
+        for c in range(field.shape[2]):
+            upper = field[y0, x0, c] + (field[y0, x1, c] - field[y0, x0, c]) * over
+            lower = field[y1, x0, c] + (field[y1, x1, c] - field[y1, x0, c]) * over
+            values[i, c] = upper + (lower - upper) * down
+
+
+@compiled
+def between_cells(place: float, cells: int) -> tuple[int, int, float]:
+    """Where a place lies among the middles of cells in a row (cell k at k), for compiled loops.
+
+    Returns:
+        The cell before, the cell after and the way from the one to the other, 0..1; before the first and after the last, that one.
+    """
+    inside = min(max(place, 0.0), cells - 1.0)
+    before = int(inside)
+    return before, min(before + 1, cells - 1), inside - before
+
+
 def smooth(values: FloatArray, radius: int, epsilon: float | FloatArray) -> FloatArray:
-    """Edge-preserving smoothing of float32 [h,w] by itself: variation with a variance well below `epsilon` goes, well above stays
-    (guided filter with itself as guide; He, Sun, Tang 2013). `epsilon` may differ from pixel to pixel. Rows and columns within 2 x `radius`
-    of the border see less than they need.
+    """Smooth a picture but for its edges: a guided filter with itself as guide (He, Sun, Tang, "Guided Image Filtering", 2013).
+
+    Args:
+        values: float32 [h,w].
+        radius: of the window, in pixels. Rows and columns within twice as many of the border see less than they need.
+        epsilon: variation with a variance well below this goes, well above it stays; one value, or float32 [h,w].
+
+    Returns:
+        Float32 [h,w].
     """
     box = (2 * radius + 1, 2 * radius + 1)
     mean: FloatArray = cv2.boxFilter(values, -1, box)

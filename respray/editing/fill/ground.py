@@ -9,27 +9,54 @@ import numpy as np
 
 from respray.imaging.arrays import BoolArray, FloatArray
 
-# A line is fitted to at most this many border points next to the hole, and to the nearest ones: within this share of the longest side.
-POINTS, REACH = 60, 0.3
-# Points this near to a line (share of the longest side, at least one pixel) lie on it, and a line needs this many, over this width.
-ON_LINE, LEAST_POINTS, LEAST_WIDTH = 0.004, 8, 0.02
-# Points count less with their distance from the hole: by e within this share of REACH.
-FADE = 0.4
-# What the lines say must agree with what is seen around the hole, in this share of its rim.
-LEAST_AGREEMENT = 0.75
+# Pixels around a hole that count as its rim.
 RIM = 2
 
 
 @dataclass(frozen=True)
+class BorderParameters:
+    """When the far border of a floor is believed. Shares are of the longest side of the picture, if nothing else is said.
+
+    Not refitted: chosen by hand on the tuning rooms (seeds 9000-9019 of the renderer; docs/quality.md).
+    """
+
+    max_points: int = 60
+    """A line is fitted to at most so many border points on each side of the hole ..."""
+    reach: float = 0.3
+    """... and to those within this share of it."""
+    fade: float = 0.4
+    """A point's weight falls by e with this share of `reach` between it and the hole."""
+    tolerance: float = 0.004
+    """Points this near to a line, or within a pixel of it, lie on it."""
+    min_points: int = 8
+    """A line needs so many points ..."""
+    min_width: float = 0.02
+    """... over at least this width."""
+    min_agreement: float = 0.75
+    """What the lines say must agree with what is seen in this share of the hole's rim."""
+
+
+@dataclass(frozen=True)
 class FarBorder:
-    """Straight lines, each (slope, offset) in pixels of a picture of this size, below all of which there is floor."""
+    """Straight lines below all of which there is floor.
+
+    Attributes:
+        lines: slope and offset of each: row = slope x column + offset, in pixels of a picture of this size.
+        height: of the picture.
+        width: of the picture.
+    """
 
     lines: list[tuple[float, float]]
     height: int
     width: int
 
     def floor(self, height: int, width: int) -> FloatArray:
-        """The floor's share of every pixel of the same picture at another size, float32 [h,w], 0..1."""
+        """The floor's share of every pixel of the same picture at another size, float32 [h,w], 0..1.
+
+        Example:
+            >>> FarBorder([(0.0, 1.0)], height=4, width=2).floor(4, 2)[:, 0].tolist()
+            [0.0, 0.5, 1.0, 1.0]
+        """
         down, across = height / self.height, width / self.width
         y, x = (np.arange(n, dtype=np.float32) + np.float32(0.5) for n in (height, width))
         # Rows and columns count pixels' middles.
@@ -38,26 +65,33 @@ class FarBorder:
         return share
 
 
-def far_border(floor: BoolArray, hole: BoolArray) -> FarBorder | None:
-    """Where the floor (bool [h,w]) ends behind what is taken out of `hole` (bool [h,w]); None where that is not seen beside it.
+def far_border(floor: BoolArray, hole: BoolArray, parameters: BorderParameters = BorderParameters()) -> FarBorder | None:
+    """Find where the floor ends behind what is taken out. A room's corner behind it is where the lines from left and right meet.
 
-    A room's corner behind the object is where the lines from left and right meet.
+    Args:
+        floor: bool [h,w], the floor that is seen.
+        hole: bool [h,w], what is taken out.
+        parameters: of the lines.
+
+    Returns:
+        The border; None where it is not seen beside the hole.
     """
+    p = parameters
     floor = floor & ~hole
     columns, rows = _border(floor, hole)
     inside = np.flatnonzero(hole.any(axis=0))
     if not len(inside) or not len(columns):
         return None
-    middle, reach = float(np.median(np.nonzero(hole)[1])), REACH * max(hole.shape)
-    tolerance = max(1.0, ON_LINE * max(hole.shape))
+    middle, reach = float(np.median(np.nonzero(hole)[1])), p.reach * max(hole.shape)
+    tolerance = max(1.0, p.tolerance * max(hole.shape))
     lines = []
     for side in (columns < middle, columns > middle):
         near = np.maximum(np.maximum(inside[0] - columns, columns - inside[-1]), 0)
         chosen = np.flatnonzero(side & (near < reach))
         chosen = chosen[np.argsort(near[chosen], kind="stable")]
-        chosen = chosen[:: max(1, len(chosen) // POINTS)]
-        weight = np.exp(-near[chosen] / (FADE * reach))
-        line = _line(columns[chosen], rows[chosen], weight, tolerance, LEAST_WIDTH * max(hole.shape))
+        chosen = chosen[:: max(1, len(chosen) // p.max_points)]
+        weight = np.exp(-near[chosen] / (p.fade * reach))
+        line = _line((columns[chosen], rows[chosen]), weight, tolerance, p.min_width * max(hole.shape), p.min_points)
         if line is not None:
             lines.append(line)
     if not lines:
@@ -66,7 +100,7 @@ def far_border(floor: BoolArray, hole: BoolArray) -> FarBorder | None:
     found = FarBorder(lines, *size)
     rim = _grown(hole) & ~hole
     agrees = (found.floor(*size) >= 0.5)[rim] == floor[rim]
-    return found if len(agrees) and float(agrees.mean()) >= LEAST_AGREEMENT else None
+    return found if len(agrees) and float(agrees.mean()) >= p.min_agreement else None
 
 
 def _border(floor: BoolArray, hole: BoolArray) -> tuple[FloatArray, FloatArray]:
@@ -78,9 +112,12 @@ def _border(floor: BoolArray, hole: BoolArray) -> tuple[FloatArray, FloatArray]:
     return columns.astype(np.float64), top[columns].astype(np.float64)
 
 
-def _line(x: FloatArray, y: FloatArray, weight: FloatArray, tolerance: float, width: float) -> tuple[float, float] | None:
-    """Slope and offset of the line through most of the points (all pairs are tried), or None."""
-    if len(x) < LEAST_POINTS:
+def _line(
+    points: tuple[FloatArray, FloatArray], weight: FloatArray, tolerance: float, min_width: float, min_points: int
+) -> tuple[float, float] | None:
+    """Slope and offset of the line through most of the points (x and y; all pairs are tried), or None."""
+    x, y = points
+    if len(x) < min_points:
         return None
     first, second = np.triu_indices(len(x), 1)
     apart = x[second] - x[first]
@@ -92,7 +129,7 @@ def _line(x: FloatArray, y: FloatArray, weight: FloatArray, tolerance: float, wi
     offset = y[first] - slope * x[first]
     on_line = np.abs(slope[:, None] * x + offset[:, None] - y) <= tolerance
     best = on_line[int((on_line @ weight).argmax())]
-    if best.sum() < LEAST_POINTS or np.ptp(x[best]) < width:
+    if best.sum() < min_points or np.ptp(x[best]) < min_width:
         return None
     fitted = np.polyfit(x[best], y[best], 1, w=weight[best])
     return float(fitted[0]), float(fitted[1])

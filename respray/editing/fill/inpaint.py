@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import cv2
@@ -11,18 +12,29 @@ from respray.editing.fill.layers import membrane, patched, reduced, searched_siz
 from respray.editing.fill.patchmatch import Guess
 from respray.imaging.arrays import BoolArray, UInt8Array
 
-# The hole is the matte plus this share of the longest side all around (soft edge), and again as much below (contact shadow).
-GROW_SHARE = 0.008
-# Holes thinner than this (share of the longest side) are filled by cv2's Telea, which is exact enough and fast there.
-THIN_SHARE = 0.012
-TELEA_RADIUS = 4
-# A hole larger than this share of the photo has more than one surface behind it: see `respray.editing.fill.patchmatch.Guess`.
-LAYERED_SHARE = 0.03
-# Steps at the rim are averaged along it over this many reduced pixels.
-RIM_BLUR = 1.5
-LEAST_SEEN = 0.2
-# Surroundings that are searched, relative to the hole's size.
-SURROUNDINGS = 1.0
+
+@dataclass(frozen=True)
+class FillParameters:
+    """Which hole is filled, how, and how the filling is joined to the photo.
+
+    Not refitted: chosen by hand on the tuning rooms (seeds 9000-9019 of the renderer; docs/quality.md).
+    """
+
+    grow_share: float = 0.008
+    """The hole is the matte plus this share of the longest side all around (soft edge), and again as much below (contact shadow)."""
+    max_thin_share: float = 0.012
+    """Holes thinner than this share of the longest side are filled by Telea's method, which is exact enough and fast there."""
+    telea_radius: int = 4
+    """Pixels around a point that Telea's method looks at."""
+    min_layered_share: float = 0.03
+    """A hole larger than this share of the photo has more than one surface behind it: see `respray.editing.fill.patchmatch.Guess`."""
+    surroundings: float = 1.0
+    """Surroundings that are searched, relative to the hole's size."""
+    rim_blur: float = 1.5
+    """Steps at the rim are averaged along it by a Gaussian of this many reduced pixels."""
+    min_seen: float = 0.2
+    """A reduced pixel belongs to the rim where both sides have more than this share of its neighbourhood: sums of a few pixels only are
+    too coarse."""
 
 
 class Inpainter(Protocol):
@@ -32,10 +44,19 @@ class Inpainter(Protocol):
         """Fill `hole` (bool [H,W]) of uint8 [H,W,3]; pixels outside the hole may be ignored by the caller."""
 
 
-def hole_of(alpha: UInt8Array, protected: UInt8Array | None = None) -> BoolArray:
-    """The hole to fill for a matte (uint8 [H,W]): grown to take the soft edge and the contact shadow, never into protected pixels."""
+def hole_of(alpha: UInt8Array, protected: UInt8Array | None = None, parameters: FillParameters = FillParameters()) -> BoolArray:
+    """The hole to fill for a matte: grown to take the soft edge and the contact shadow, never into protected pixels.
+
+    Args:
+        alpha: uint8 [H,W], the matte.
+        protected: uint8 [H,W], above 0 where nothing may be filled.
+        parameters: of filling.
+
+    Returns:
+        Bool [H,W].
+    """
     height, width = alpha.shape
-    grow = max(2, round(GROW_SHARE * max(height, width)))
+    grow = max(2, round(parameters.grow_share * max(height, width)))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grow + 1, 2 * grow + 1))
     mask = cv2.dilate((alpha > 0).astype(np.uint8), kernel)
     lower = np.zeros_like(mask)
@@ -46,33 +67,48 @@ def hole_of(alpha: UInt8Array, protected: UInt8Array | None = None) -> BoolArray
     return hole
 
 
-def fill(image: UInt8Array, hole: BoolArray, network: Inpainter | None = None, floor: BoolArray | None = None) -> UInt8Array:
-    """Fill `hole` (bool [H,W]) of uint8 [H,W,3] sRGB. A thin hole: Telea. Else the network where one is mounted, else PatchMatch.
+def fill(
+    image: UInt8Array,
+    hole: BoolArray,
+    network: Inpainter | None = None,
+    floor: BoolArray | None = None,
+    parameters: FillParameters = FillParameters(),
+) -> UInt8Array:
+    """Fill a hole. A thin one: by Telea's method. Else by the network where one is mounted, else by PatchMatch.
 
-    `floor` (bool [H,W]) is what of the photo is floor, where that is known: then floor is filled from floor, and what stands on it from
-    that.
+    Args:
+        image: uint8 [H,W,3], sRGB; not changed.
+        hole: bool [H,W].
+        network: a learned filler.
+        floor: bool [H,W], what of the photo is floor, where that is known: then floor is filled from floor, and what stands on it from
+            what stands on it.
+        parameters: of filling.
+
+    Returns:
+        uint8 [H,W,3], sRGB; outside the hole as `image`, and `image` itself where there is no hole.
     """
+    p = parameters
     if not hole.any():
         return image
     height, width = hole.shape
     thickness = 2.0 * float(cv2.distanceTransform(hole.astype(np.uint8), cv2.DIST_L2, 5).max())
-    if thickness < THIN_SHARE * max(height, width):
-        return cv2.inpaint(image, hole.astype(np.uint8), TELEA_RADIUS, cv2.INPAINT_TELEA)
+    if thickness < p.max_thin_share * max(height, width):
+        return cv2.inpaint(image, hole.astype(np.uint8), p.telea_radius, cv2.INPAINT_TELEA)
     x, y, w, h = cv2.boundingRect(hole.astype(np.uint8))
-    margin = round(SURROUNDINGS * max(w, h)) + 16
+    margin = round(p.surroundings * max(w, h)) + 16
     x0, y0, x1, y1 = max(0, x - margin), max(0, y - margin), min(width, x + w + margin), min(height, y + h + margin)
     crop, gap = image[y0:y1, x0:x1], hole[y0:y1, x0:x1]
     if network is not None:
         filled = network.fill(crop, gap)
     else:
-        guess: Guess = "across" if float(hole.mean()) > LAYERED_SHARE else "diffused"
-        filled = _join(crop, patched(crop, gap, None if floor is None else floor[y0:y1, x0:x1], guess), gap)
+        guess: Guess = "across" if float(hole.mean()) > p.min_layered_share else "diffused"
+        filled = _join(crop, patched(crop, gap, None if floor is None else floor[y0:y1, x0:x1], guess), gap, p)
     result = image.copy()
     result[y0:y1, x0:x1] = np.where(gap[..., None], filled, crop)
     return result
 
 
-def _join(crop: UInt8Array, filled: UInt8Array, gap: BoolArray) -> UInt8Array:
+def _join(crop: UInt8Array, filled: UInt8Array, gap: BoolArray, parameters: FillParameters) -> UInt8Array:
     """Spread what is left of a step at the rim smoothly over the hole (a membrane, as in Perez et al., "Poisson Image Editing", 2003)."""
     height, width = gap.shape
     size = searched_size(height, width)
@@ -82,10 +118,9 @@ def _join(crop: UInt8Array, filled: UInt8Array, gap: BoolArray) -> UInt8Array:
     # What is known at the rim, and one reduced pixel into the hole.
     near = (3, 3)
     seen = cv2.blur(1.0 - hidden, near)[..., None]
-    # Sums of a few pixels only are too coarse.
-    rim = (hidden > LEAST_SEEN) & (seen > LEAST_SEEN)
+    rim = (hidden > parameters.min_seen) & (seen > parameters.min_seen)
     step = np.where(rim, cv2.blur(outside, near) / np.maximum(seen, 1e-4) - inside / np.maximum(hidden, 1e-4), 0.0).astype(np.float32)
-    mass = cv2.GaussianBlur(rim.astype(np.float32), (0, 0), RIM_BLUR)[..., None]
-    even = cv2.GaussianBlur(step, (0, 0), RIM_BLUR) / np.maximum(mass, 1e-4)
+    mass = cv2.GaussianBlur(rim.astype(np.float32), (0, 0), parameters.rim_blur)[..., None]
+    even = cv2.GaussianBlur(step, (0, 0), parameters.rim_blur) / np.maximum(mass, 1e-4)
     smooth = cv2.resize(np.round(membrane(even, rim[..., 0])).astype(np.int16), (width, height), interpolation=cv2.INTER_LINEAR)
     return cv2.add(filled, smooth, dtype=cv2.CV_8U)

@@ -47,7 +47,7 @@ class OnnxInpainter:
         answer = self._session.run(None, feed)[0][0].transpose(1, 2, 0)
         # Exports differ in whether they scale the answer back to 8-bit codes.
         codes = answer * (255.0 if float(answer.max()) <= 2.0 else 1.0)
-        large = cv2.resize(np.clip(np.round(codes), 0, 255).astype(np.uint8), (width, height), interpolation=cv2.INTER_CUBIC)
+        large: UInt8Array = cv2.resize(np.clip(np.round(codes), 0, 255).astype(np.uint8), (width, height), interpolation=cv2.INTER_CUBIC)
         return large
 
 

@@ -14,22 +14,50 @@ from respray.editing.fill.ground import far_border
 from respray.editing.fill.patchmatch import Guess, complete
 from respray.imaging.arrays import BoolArray, FloatArray, IntArray, UInt8Array
 
-# Patches are searched at this size (longest side of the hole's surroundings).
-SEARCH_SIDE = 420
-# Floor and what stands on it are filled this many searched pixels beyond their border, so that patches there are whole.
-OVERLAP = 8
+# Patches are searched at most at this size (longest side of the hole's surroundings, pixels). Bounds the time.
+MAX_SEARCH_SIDE = 420
 # A reduced pixel is known, or may be copied, when this share of it is.
 WHOLE = 0.999
-# Of the longest side: the light on a floor is smooth over LIGHT_SHARE, and a rim's own light fades (by e) within LIGHT_REACH.
-LIGHT_SHARE, LIGHT_REACH = 0.04, 0.08
-# The matt parts of a floor, by rank of brightness; what is this much (codes) brighter shows none of its pattern.
-MATT_RANKS = (0.2, 0.5)
-GLEAM = 50.0
+# Side (pixels) at which a membrane is relaxed from nothing, with MEMBRANE_ROUNDS; each larger size starts from the one below.
 MEMBRANE_SIDE = 24
+MEMBRANE_ROUNDS, REFINING_ROUNDS = 600, 16
 
 
-def patched(crop: UInt8Array, gap: BoolArray, floor: BoolArray | None, guess: Guess) -> UInt8Array:
-    """The filling of the gap, uint8 [h,w,3]; floor and the rest each from itself where the border between them is seen."""
+@dataclass(frozen=True)
+class LayerParameters:
+    """How floor and what stands on it are filled apart. Shares are of the longest side of the searched picture.
+
+    Not refitted: chosen by hand on the tuning rooms (seeds 9000-9019 of the renderer; docs/quality.md).
+    """
+
+    overlap: int = 8
+    """Both are filled this many searched pixels beyond their border, so that patches there are whole."""
+    light_share: float = 0.04
+    """The light on a floor is smooth over this share (standard deviation)."""
+    light_reach: float = 0.08
+    """A rim's own light (the object's shadow, a gleam beside it) fades by e within this share."""
+    matt_ranks: tuple[float, float] = (0.2, 0.5)
+    """The matt parts of a floor, by rank of brightness, 0..1."""
+    max_gleam: float = 50.0
+    """What is this much brighter than them (8-bit codes) shows none of the floor's pattern."""
+
+
+def patched(
+    crop: UInt8Array, gap: BoolArray, floor: BoolArray | None, guess: Guess, parameters: LayerParameters = LayerParameters()
+) -> UInt8Array:
+    """Fill a gap by PatchMatch; floor and the rest each from itself where the border between them is seen.
+
+    Args:
+        crop: uint8 [h,w,3], sRGB.
+        gap: bool [h,w].
+        floor: bool [h,w], what is floor, where that is known.
+        guess: how the gap is first guessed where no border is seen.
+        parameters: of the layers.
+
+    Returns:
+        uint8 [h,w,3], sRGB.
+    """
+    p = parameters
     height, width = gap.shape
     size = searched_size(height, width)
     small_gap = reduced(~gap, size) < WHOLE
@@ -40,11 +68,11 @@ def patched(crop: UInt8Array, gap: BoolArray, floor: BoolArray | None, guess: Gu
         return layers.result(layers.fill(layers.picture, small_gap, ~gap, guess))
     known, standing = floor & ~gap, ~floor & ~gap
     below = border.floor(size[1], size[0])
-    beyond = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * OVERLAP + 1, 2 * OVERLAP + 1))
+    beyond = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * p.overlap + 1, 2 * p.overlap + 1))
     lower, upper = (small_gap & (cv2.dilate(part.astype(np.uint8), beyond) > 0) for part in (below > 0.0, below < 1.0))
-    light = _light(crop, known, size)
+    light = _light(crop, known, size, p)
     # Where a floor gleams it shows no planks.
-    matt = known & (light.mean(axis=-1) < GLEAM)
+    matt = known & (light.mean(axis=-1) < p.max_gleam)
     ground = layers.fill(layers.picture - light, lower, matt, "diffused") + layers.cut(light)
     rest = layers.fill(layers.picture, upper, standing, "down")
     share = layers.cut(border.floor(height, width))[..., None]
@@ -92,12 +120,13 @@ class _Layers:
         x, y, width, height = self.box
         rows = np.clip(np.arange(y, y + height)[:, None] + down.astype(int), 0, full[1] - 1)
         columns = np.clip(np.arange(x, x + width) + across.astype(int), 0, full[0] - 1)
-        return large + lost[rows, columns]
+        detailed: FloatArray = large + lost[rows, columns]
+        return detailed
 
 
 def searched_size(height: int, width: int) -> tuple[int, int]:
     """Width and height at which a picture is searched for patches."""
-    scale = min(1.0, SEARCH_SIDE / max(height, width))
+    scale = min(1.0, MAX_SEARCH_SIDE / max(height, width))
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
@@ -106,7 +135,7 @@ def reduced(mask: BoolArray, size: tuple[int, int]) -> FloatArray:
     return cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
 
 
-def _light(picture: UInt8Array, known: BoolArray, size: tuple[int, int]) -> IntArray:
+def _light(picture: UInt8Array, known: BoolArray, size: tuple[int, int], parameters: LayerParameters) -> IntArray:
     """How much brighter the floor that is `known` (bool [h,w]) is than its matt parts, int16 [h,w,3] in codes, smoothly continued.
 
     Light does not repeat as planks do: copied with them, a sunlit patch would end in the middle of the floor. A sum and no factor,
@@ -114,30 +143,39 @@ def _light(picture: UInt8Array, known: BoolArray, size: tuple[int, int]) -> IntA
     """
     share = reduced(known, size)
     small = cv2.resize(picture * known[..., None], size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    sigma = LIGHT_SHARE * max(size)
+    sigma = parameters.light_share * max(size)
     mass = cv2.GaussianBlur(share, (0, 0), sigma)
     even = cv2.GaussianBlur(small, (0, 0), sigma) / np.maximum(mass, 1e-4)[..., None]
     seen = share > 0.5
     order = np.argsort(even[seen].sum(axis=1))
-    low, high = (int(len(order) * rank) for rank in MATT_RANKS)
+    low, high = (int(len(order) * rank) for rank in parameters.matt_ranks)
     matt = even[seen][order[low : high + 1]].mean(axis=0) if len(order) else np.float32(0)
     # The object's shadow and the gleam beside it are the rim's own: further in, the floor is as where nothing gleams.
     away = cv2.distanceTransform((~seen).astype(np.uint8), cv2.DIST_L2, 5)[..., None]
-    light = (membrane(even, seen) - matt) * np.exp(-away / np.float32(LIGHT_REACH * max(size)))
-    return cv2.resize(np.round(light).astype(np.int16), (picture.shape[1], picture.shape[0]), interpolation=cv2.INTER_LINEAR)
+    light = (membrane(even, seen) - matt) * np.exp(-away / np.float32(parameters.light_reach * max(size)))
+    full: IntArray = cv2.resize(np.round(light).astype(np.int16), (picture.shape[1], picture.shape[0]), interpolation=cv2.INTER_LINEAR)
+    return full
 
 
 def membrane(values: FloatArray, known: BoolArray) -> FloatArray:
-    """float32 [h,w,c] where `known`, stretched over the rest as a membrane (Laplace's equation, relaxed from coarse to fine)."""
+    """Stretch known values over the rest as a membrane (Laplace's equation, relaxed from coarse to fine).
+
+    Args:
+        values: float32 [h,w,c].
+        known: bool [h,w], where they count.
+
+    Returns:
+        Float32 [h,w,c].
+    """
     height, width = known.shape
     if min(height, width) > MEMBRANE_SIDE:
         size = ((width + 1) // 2, (height + 1) // 2)
         share = reduced(known, size)
         half = cv2.resize(values * known[..., None], size, interpolation=cv2.INTER_AREA) / np.maximum(share, 1e-4)[..., None]
         start = cv2.resize(membrane(half, share > 0.0), (width, height), interpolation=cv2.INTER_LINEAR)
-        rounds = 16
+        rounds = REFINING_ROUNDS
     else:
-        start, rounds = np.full_like(values, values[known].mean(axis=0) if known.any() else 1.0), 600
+        start, rounds = np.full_like(values, values[known].mean(axis=0) if known.any() else 1.0), MEMBRANE_ROUNDS
     keep = known[..., None]
     for _ in range(rounds):
         start = np.where(keep, values, start)

@@ -17,23 +17,39 @@ import numpy as np
 from respray.editing.core.compiled import CORES, compiled, shared
 from respray.imaging.arrays import BoolArray, FloatArray, IntArray, UInt8Array
 
+# A patch is 2 x RADIUS + 1 pixels wide. No parameter: it is compiled into the loops.
 RADIUS = 3
-COARSEST_SIDE = 40
-SEARCH_ROUNDS = 4
-# Rounds of search and voting at the coarsest level, and how many fewer at each finer one.
-MOST_ROUNDS, FEWEST_ROUNDS = 10, 3
-RANDOM_STEPS = 5
 # How a hole is first guessed: by diffusion, from rim to rim in every row, or carried straight down as the corners and edges of walls run.
 Guess = Literal["diffused", "across", "down"]
 # Mean squared difference (8-bit codes) that a source one picture side away must make up for, down and across. In a hole that is large or
 # spans several surfaces: rooms are layered, floor goes on beside floor, and what lies above or below is something else.
-DISTANCE_COST: dict[Guess, FloatArray] = {
-    "diffused": np.array([6_000.0, 6_000.0]),
-    "across": np.array([400_000.0, 20_000.0]),
-    "down": np.array([60_000.0, 20_000.0]),
+DISTANCE_COST: dict[Guess, tuple[float, float]] = {
+    "diffused": (6_000.0, 6_000.0),
+    "across": (400_000.0, 20_000.0),
+    "down": (60_000.0, 20_000.0),
 }
-# Weight of a vote falls by this factor per pixel from the rim.
-RIM_FADE = 1.3
+
+
+@dataclass(frozen=True)
+class PatchMatchParameters:
+    """How long is searched, and whose word counts.
+
+    Not refitted: chosen by hand on the tuning rooms (seeds 9000-9019 of the renderer; docs/quality.md).
+    The numbers of rounds and steps bound the time.
+    """
+
+    max_coarsest_side: int = 40
+    """The smallest picture of the pyramid is at most twice as large (longest side, pixels)."""
+    max_rounds: int = 10
+    """Rounds of search and voting at the coarsest level; two fewer at each finer one ..."""
+    min_rounds: int = 3
+    """... but not fewer than these."""
+    search_rounds: int = 4
+    """Searches among neighbours in a round, each half as far as the one before."""
+    random_steps: int = 5
+    """Random tries after each, each a quarter as far as the one before."""
+    rim_fade: float = 1.3
+    """The weight of a vote falls by this factor per pixel from the rim: what lies near it is known best."""
 
 
 @dataclass(frozen=True)
@@ -44,16 +60,34 @@ class Completed:
     offset: IntArray
 
 
-def complete(image: UInt8Array, hole: BoolArray, seed: int = 0, *, guess: Guess = "diffused", among: BoolArray | None = None) -> Completed:
-    """Fill `hole` (bool [H,W]) of an image (uint8 [H,W,3]) from the rest; pixels outside the hole are returned unchanged.
+def complete(
+    image: UInt8Array,
+    hole: BoolArray,
+    seed: int = 0,
+    *,
+    guess: Guess = "diffused",
+    among: BoolArray | None = None,
+    parameters: PatchMatchParameters = PatchMatchParameters(),
+) -> Completed:
+    """Fill a hole from the rest of the picture. Time grows with the hole: meant for pictures of at most about 600 pixels on the longest
+    side. A picture without enough known patches is filled by diffusion.
 
-    `among` (bool [H,W]): what may be copied. Time grows with the hole: meant for pictures of at most about 600 pixels on the longest side.
-    A picture without enough known patches is returned filled by diffusion.
+    Args:
+        image: uint8 [H,W,3], sRGB.
+        hole: bool [H,W].
+        seed: of the random tries.
+        guess: how the hole is first guessed, and how far away its sources may lie.
+        among: bool [H,W], what may be copied.
+        parameters: of the search.
+
+    Returns:
+        The picture, unchanged outside the hole, and where everything in it comes from.
     """
+    p = parameters
     if not hole.any():
         return Completed(image, np.zeros((*hole.shape, 2), int))
     # A thin hole is gone in the smallest pictures.
-    levels = [level for level in _pyramid(image, hole, ~hole if among is None else among & ~hole) if level[1].any()]
+    levels = [level for level in _pyramid(image, hole, ~hole if among is None else among & ~hole, p) if level[1].any()]
     rng = np.random.default_rng(seed)
     field: IntArray | None = None
     filled: FloatArray | None = None
@@ -69,8 +103,8 @@ def complete(image: UInt8Array, hole: BoolArray, seed: int = 0, *, guess: Guess 
         else:
             start = cv2.resize(filled, (known.shape[1], known.shape[0]), interpolation=cv2.INTER_CUBIC)
         filled = np.where(gap[..., None], start, known).astype(np.float32)
-        rounds = max(FEWEST_ROUNDS, MOST_ROUNDS - 2 * number)
-        filled, field = _level(filled, gap, source, field, rng, rounds, DISTANCE_COST[guess])
+        rounds = max(p.min_rounds, p.max_rounds - 2 * number)
+        filled, field = _level(filled, gap, source, field, rng, rounds, np.array(DISTANCE_COST[guess]), p)
     assert filled is not None
     assert field is not None  # there is at least one level
     inside = hole[..., None]
@@ -94,9 +128,11 @@ def _start(picture: FloatArray, gap: BoolArray, usable: BoolArray, guess: Guess)
     return filled
 
 
-def _pyramid(image: UInt8Array, hole: BoolArray, usable: BoolArray) -> list[tuple[FloatArray, BoolArray, BoolArray]]:
+def _pyramid(
+    image: UInt8Array, hole: BoolArray, usable: BoolArray, parameters: PatchMatchParameters
+) -> list[tuple[FloatArray, BoolArray, BoolArray]]:
     levels = [(image.astype(np.float32), hole, usable)]
-    while max(levels[-1][1].shape) > 2 * COARSEST_SIDE and min(levels[-1][1].shape) > 4 * RADIUS + 8:
+    while max(levels[-1][1].shape) > 2 * parameters.max_coarsest_side and min(levels[-1][1].shape) > 4 * RADIUS + 8:
         picture, gap, good = levels[-1]
         size = ((gap.shape[1] + 1) // 2, (gap.shape[0] + 1) // 2)
         known = (~gap).astype(np.float32)
@@ -128,6 +164,7 @@ def _level(
     rng: np.random.Generator,
     rounds: int,
     distance_cost: FloatArray,
+    parameters: PatchMatchParameters,
 ) -> tuple[FloatArray, IntArray]:
     """Alternate search and voting at one size. Returns the filled picture and, for every pixel, its source (y, x) int [h,w,2]."""
     height, width = gap.shape
@@ -146,20 +183,19 @@ def _level(
         coarse = previous[np.minimum(ys // 2, old_h - 1), np.minimum(xs // 2, old_w - 1)] * 2 + places % 2
         coarse = np.clip(coarse, 0, [height - 1, width - 1])
         match = np.where(source[coarse[:, 0], coarse[:, 1]][:, None], coarse, match)
-    # What lies near the rim is known best; further in, a patch's word counts less.
-    trust = RIM_FADE ** -cv2.distanceTransform(gap.astype(np.uint8), cv2.DIST_L2, 3)[need]
+    trust = parameters.rim_fade ** -cv2.distanceTransform(gap.astype(np.uint8), cv2.DIST_L2, 3)[need]
     # In squared codes over a whole patch, for a way of one pixel.
     penalty = size**2 * distance_cost / max(gap.shape) ** 2
     hidden = np.ascontiguousarray(np.argwhere(gap))
     with ThreadPoolExecutor(CORES) as pool:
         for _ in range(rounds):
             search = _Search(picture, source, places, index, penalty, match, pool)
-            for step in range(SEARCH_ROUNDS):
-                jump = 1 << (SEARCH_ROUNDS - 1 - step)
+            for step in range(parameters.search_rounds):
+                jump = 1 << (parameters.search_rounds - 1 - step)
                 for way in ((0, jump), (jump, 0), (0, -jump), (-jump, 0)):
                     search.ask_neighbours(way)
                 reach = max(height, width)
-                for _ in range(RANDOM_STEPS):
+                for _ in range(parameters.random_steps):
                     search.ask_around(np.round(rng.uniform(-reach, reach, match.shape)).astype(int))
                     reach = max(1, reach // 4)
             match, cost = search.match, search.cost

@@ -6,43 +6,66 @@ of the windows that it lies in. Where colour does not separate the two sides, su
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
 from respray.editing.core.compiled import compiled
 from respray.imaging.arrays import FloatArray
 
-# Regularisation: colour differences below its root (in 0..1) do not move the edge.
-EPSILON = 1e-4
-# Share of the answer's variance that colour explains: below the first value the mask's own edge stays, above the second the photo's is
-# taken. Fitted on rendered rooms with exact and with displaced masks.
-NO_EVIDENCE, EVIDENCE = 0.8, 0.97
-# Slope with which an answer is made into an edge before it is asked how well colour explains it.
-EDGE_SLOPE = 3.0
-# Variances below this are those of a flat mask, which needs no explaining.
-FLAT = 1e-3
 
+@dataclass(frozen=True)
+class FilterParameters:
+    """When colour is believed to explain a mask. Colours and masks are in 0..1.
 
-def coefficients(guide: FloatArray, mask: FloatArray, radius: int) -> FloatArray:
-    """Linear model per pixel, float32 [h,w,4] (three colour weights, offset), of a mask float32 [h,w] on a photo float32 [h,w,3].
-
-    Both are in 0..1; `radius` is the window's, in pixels. Where the photo gives no evidence of an edge the model answers the mask itself.
+    `no_evidence` and `evidence` were fitted on rendered rooms with exact and with displaced masks, by boundary F and matte error
+    (docs/quality.md). The others are not refitted: chosen by hand on the same rooms.
     """
+
+    epsilon: float = 1e-4
+    """Regularisation: colour differences below its root do not move the edge."""
+    no_evidence: float = 0.8
+    """Share of the answer's variance that colour explains: below this the mask's own edge stays ..."""
+    evidence: float = 0.97
+    """... and above this the photo's is taken; linear in between."""
+    edge_slope: float = 3.0
+    """Slope with which an answer is made into an edge before it is asked how well colour explains it."""
+    flat: float = 1e-3
+    """Variances below this are those of a flat mask, which needs no explaining."""
+
+
+def coefficients(guide: FloatArray, mask: FloatArray, radius: int, parameters: FilterParameters = FilterParameters()) -> FloatArray:
+    """Fit a linear model of a mask on a photo's colours to every pixel. Where the photo gives no evidence of an edge, the model answers
+    the mask itself.
+
+    Args:
+        guide: float32 [h,w,3], the photo (sRGB codes over 255).
+        mask: float32 [h,w], 0..1.
+        radius: of the window, in pixels.
+        parameters: of the filter.
+
+    Returns:
+        Float32 [h,w,4]: three colour weights and an offset.
+    """
+    p = parameters
     half = max(1, radius // 2)
     window, near = (2 * radius + 1, 2 * radius + 1), (2 * half + 1, 2 * half + 1)
     colours = np.empty((9, *mask.shape), np.float32)
     _multiply_colours(guide, colours)
     averages = _averages(colours, window)
-    model = _averages(_fitted(guide, mask, averages, window)[:4], near)
+    epsilon = np.float32(p.epsilon)
+    model = _averages(_fitted(guide, mask, averages, window, epsilon)[:4], near)
     edge = np.empty_like(mask)
-    _answer(guide, model, edge)
+    _answer(guide, model, np.float32(p.edge_slope), edge)
     # The question is how well colour separates the two sides of the *new* edge: a displaced mask's own edge never fits the colours.
-    explained, variance = _averages(_fitted(guide, edge, averages, window)[4:], near)
-    share = explained / (variance + np.float32(FLAT))
-    trust = np.clip((share - NO_EVIDENCE) * np.float32(1.0 / (EVIDENCE - NO_EVIDENCE)), 0.0, 1.0)
+    explained, variance = _averages(_fitted(guide, edge, averages, window, epsilon)[4:], near)
+    share = explained / (variance + np.float32(p.flat))
+    trust = np.clip((share - p.no_evidence) * np.float32(1.0 / (p.evidence - p.no_evidence)), 0.0, 1.0)
     model *= trust
     model[3] += (1.0 - trust) * mask
-    return cv2.merge([*model])
+    merged: FloatArray = cv2.merge([*model])
+    return merged
 
 
 def _averages(planes: FloatArray, window: tuple[int, int]) -> FloatArray:
@@ -53,13 +76,13 @@ def _averages(planes: FloatArray, window: tuple[int, int]) -> FloatArray:
     return result
 
 
-def _fitted(guide: FloatArray, mask: FloatArray, averages: FloatArray, window: tuple[int, int]) -> FloatArray:
+def _fitted(guide: FloatArray, mask: FloatArray, averages: FloatArray, window: tuple[int, int], epsilon: np.float32) -> FloatArray:
     """The model of a mask float32 [h,w] in every window, and how good it is: float32 [6,h,w], three colour weights, offset, the variance
     that they explain and the variance that there is. `averages`: of `_multiply_colours`' planes."""
     products = np.empty((5, *mask.shape), np.float32)
     _multiply_mask(guide, mask, products)
     model = np.empty((6, *mask.shape), np.float32)
-    _fit(averages, _averages(products, window), model)
+    _fit(averages, _averages(products, window), epsilon, model)
     return model
 
 
@@ -86,9 +109,9 @@ def _multiply_mask(guide: FloatArray, mask: FloatArray, planes: FloatArray) -> N
 
 
 @compiled
-def _fit(colours: FloatArray, masks: FloatArray, model: FloatArray) -> None:
+def _fit(colours: FloatArray, masks: FloatArray, epsilon: np.float32, model: FloatArray) -> None:
     """Least squares in every window, from averages of both functions above, into `model` as `_fitted` says."""
-    epsilon, none = np.float32(EPSILON), np.float32(0)
+    none = np.float32(0)
     for y in range(colours.shape[1]):
         for x in range(colours.shape[2]):
             red, green, blue = colours[0, y, x], colours[1, y, x], colours[2, y, x]
@@ -114,9 +137,9 @@ def _fit(colours: FloatArray, masks: FloatArray, model: FloatArray) -> None:
 
 
 @compiled
-def _answer(guide: FloatArray, model: FloatArray, edge: FloatArray) -> None:
-    """What a model float32 [4,h,w] says of a photo, made steeper: into `edge` float32 [h,w], 0..1."""
-    half, slope = np.float32(0.5), np.float32(EDGE_SLOPE)
+def _answer(guide: FloatArray, model: FloatArray, slope: np.float32, edge: FloatArray) -> None:
+    """What a model float32 [4,h,w] says of a photo, made steeper by `slope`: into `edge` float32 [h,w], 0..1."""
+    half = np.float32(0.5)
     for y in range(edge.shape[0]):
         for x in range(edge.shape[1]):
             value = model[3, y, x]

@@ -2,43 +2,62 @@
 
 The filter (see `guided_filter`) is solved at a reduced size and its linear coefficients are applied to the photo at full size (He, Sun,
 "Fast Guided Filter", 2015): the edge is as sharp as the photo, and the cost depends on the edge's length only. A mask that is undecided
-everywhere is all edge; its band is worked on at the size at which it has at most BAND_PIXELS.
+everywhere is all edge; its band is worked on at the size at which it has at most so many pixels (`UpsampleParameters.max_pixels`).
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import cv2
 import numpy as np
 
 from respray.editing.core.compiled import CORES, compiled
-from respray.editing.mask.guided_filter import coefficients
+from respray.editing.core.field import between_cells
+from respray.editing.mask.guided_filter import FilterParameters, coefficients
 from respray.imaging.arrays import FloatArray, UInt8Array
-
-# The filter is solved at the size where the band is about this many pixels wide on each side.
-WORK_RADIUS = 5.0
-# Its windows are wider than the band, so that they see both sides of an edge that is off.
-WINDOW = 2.2
-# Tiles have this many work pixels a side, and up to LONGEST of them side by side are solved as one.
-TILE = 64
-LONGEST = 4
-# The filter's answer is steeper than a box-filtered one: a photo's edge is one or two pixels wide.
-STEEPNESS = 3.0
-# Alpha this close to 0 or 255 is rounded to it, so that "outside" means untouched.
-DUST = 6
-# Pixels of the photo that one matte may work on, whatever the mask and the photo's size. A decided mask of a 12-megapixel room has two to
-# four million, which take 0.15 to 0.3 seconds on two cores.
-BAND_PIXELS = 6_000_000
-# A reduced band is aimed this much below the limit: tiles have whole pixels.
-SPARE = 0.95
 
 
 @dataclass(frozen=True)
-class Snapped:
-    """`alpha` uint8 [H,W]; `pixels`: how many were worked on; `detail` 0..1: the size they were worked on at, over the photo's."""
+class UpsampleParameters:
+    """At which size and in which pieces an edge is solved.
+
+    Not refitted: chosen by hand, the first three and the steepness on the tuning rooms (seeds 9000-9019 of the renderer; docs/quality.md),
+    the tiles and the limit by time.
+    """
+
+    work_radius: float = 5.0
+    """The filter is solved at the size where the band is about this many pixels wide on each side."""
+    window_ratio: float = 2.2
+    """Its windows are wider than the band by this factor, so that they see both sides of an edge that is off."""
+    steepness: float = 3.0
+    """The filter's answer is made steeper by this factor: a photo's edge is one or two pixels wide."""
+    dust: int = 6
+    """Alpha (0..255) this close to 0 or 255 is rounded to it, so that "outside" means untouched."""
+    tile_side: int = 64
+    """Tiles have this many work pixels a side ..."""
+    max_joined: int = 4
+    """... and up to so many of them side by side are solved as one, which spares the margins between them."""
+    max_pixels: int = 6_000_000
+    """Pixels of the photo that one matte may work on, whatever the mask and the photo's size. A decided mask of a 12-megapixel room has two
+    to four million, which take 0.15 to 0.3 seconds on two cores."""
+    spare: float = 0.95
+    """A reduced band is aimed at this share of the limit: tiles have whole pixels."""
+    filter: FilterParameters = field(default_factory=FilterParameters)
+    """Of the guided filter."""
+
+
+@dataclass(frozen=True)
+class Upsampled:
+    """What `guided_upsample` answers.
+
+    Attributes:
+        alpha: uint8 [H,W], 0..255.
+        pixels: how many pixels of the photo were worked on.
+        detail: the size they were worked on at, over the photo's, 0..1.
+    """
 
     alpha: UInt8Array
     pixels: int = 0
@@ -47,7 +66,7 @@ class Snapped:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What the tiles share: photo, low-resolution fields at work size (see `snap`), tiles in work pixels, window radius."""
+    """What the tiles share: photo, low-resolution fields at work size (see `guided_upsample`), tiles in work pixels, window radius."""
 
     photo: UInt8Array
     small: UInt8Array
@@ -55,6 +74,7 @@ class _Plan:
     limits: UInt8Array
     radius: int
     tiles: list[tuple[int, int, int, int]]
+    parameters: UpsampleParameters
 
     def full(self, tile: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
         """A tile in pixels of the photo."""
@@ -68,39 +88,48 @@ class _Plan:
         return sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in map(self.full, self.tiles))
 
 
-def snap(low: UInt8Array, photo: UInt8Array, band: float) -> Snapped:
-    """Coarse probabilities uint8 [h,w] + photo uint8 [H,W,3] -> alpha uint8 [H,W].
+def guided_upsample(low: UInt8Array, photo: UInt8Array, band: float, parameters: UpsampleParameters = UpsampleParameters()) -> Upsampled:
+    """Enlarge coarse probabilities to the photo's size, and move their edge to the photo's.
 
-    `band` is how far the edge (probability 128) may move, in pixels of `low`; beyond it alpha is 0 or 255.
+    Args:
+        low: uint8 [h,w], 255 = certainly inside.
+        photo: uint8 [H,W,3], sRGB.
+        band: how far the edge (probability 128) may move, in pixels of `low`; beyond it alpha is 0 or 255.
+        parameters: of the work.
+
+    Returns:
+        Alpha at the photo's size, and what it took.
     """
+    p = parameters
     height, width = photo.shape[:2]
     hard = (low >= 128).astype(np.uint8)
     size = 2 * max(1, round(band)) + 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
     inside, outside = cv2.erode(hard, kernel), cv2.dilate(hard, kernel)
     if not outside.any():
-        return Snapped(np.zeros((height, width), np.uint8))
+        return Upsampled(np.zeros((height, width), np.uint8))
     picture = photo
-    plan = _plan(low, (inside, outside), picture, band)
-    while plan.pixels > BAND_PIXELS:
-        shrink = SPARE * (BAND_PIXELS / plan.pixels) ** 0.5
+    plan = _plan(low, (inside, outside), picture, band, p)
+    while plan.pixels > p.max_pixels:
+        shrink = p.spare * (p.max_pixels / plan.pixels) ** 0.5
         # Never as far down as the mask: there it needs no photo.
         smaller = (max(8, round(picture.shape[1] * shrink)), max(8, round(picture.shape[0] * shrink)))
         if smaller[0] >= picture.shape[1] and smaller[1] >= picture.shape[0]:
             break
         picture = cv2.resize(photo, smaller, interpolation=cv2.INTER_AREA)
-        plan = _plan(low, (inside, outside), picture, band)
+        plan = _plan(low, (inside, outside), picture, band, p)
     alpha = _solve(plan, inside)
     if picture is not photo:
         alpha = cv2.resize(alpha, (width, height), interpolation=cv2.INTER_LINEAR)
-        alpha[alpha < DUST] = 0
-    return Snapped(alpha, plan.pixels, picture.shape[1] / width)
+        alpha[alpha < p.dust] = 0
+    return Upsampled(alpha, plan.pixels, picture.shape[1] / width)
 
 
-def _plan(low: UInt8Array, sides: tuple[UInt8Array, UInt8Array], photo: UInt8Array, band: float) -> _Plan:
+def _plan(low: UInt8Array, sides: tuple[UInt8Array, UInt8Array], photo: UInt8Array, band: float, parameters: UpsampleParameters) -> _Plan:
+    p = parameters
     height, width = photo.shape[:2]
     reach = band * max(width / low.shape[1], height / low.shape[0])
-    factor = reach / WORK_RADIUS if reach > 1.5 * WORK_RADIUS else 1.0
+    factor = reach / p.work_radius if reach > 1.5 * p.work_radius else 1.0
     size = (max(1, round(width / factor)), max(1, round(height / factor)))
     small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA) if factor > 1.0 else photo
     # As a photo comes from Triton under NumPy 2: what may be written is another type to Numba, and compiled once more.
@@ -108,26 +137,27 @@ def _plan(low: UInt8Array, sides: tuple[UInt8Array, UInt8Array], photo: UInt8Arr
     photo.flags.writeable = False
     coarse = cv2.resize(low, size, interpolation=cv2.INTER_LINEAR)
     limits = cv2.resize(cv2.merge(sides) * np.uint8(255), size, interpolation=cv2.INTER_LINEAR)
-    return _Plan(photo, small, coarse, limits, max(1, round(WINDOW * reach / factor)), _tiles(limits))
+    return _Plan(photo, small, coarse, limits, max(1, round(p.window_ratio * reach / factor)), _tiles(limits, p), p)
 
 
-def _tiles(limits: UInt8Array) -> list[tuple[int, int, int, int]]:
-    """Tiles that the edge may lie in, (x0, y0, x1, y1); up to LONGEST side by side are one, which spares the margins between them."""
+def _tiles(limits: UInt8Array, parameters: UpsampleParameters) -> list[tuple[int, int, int, int]]:
+    """Tiles that the edge may lie in, (x0, y0, x1, y1); some side by side are one."""
+    side = parameters.tile_side
     height, width = limits.shape[:2]
     tiles: list[tuple[int, int, int, int]] = []
-    for y0, y1 in pairwise(_bounds(height)):
-        for x0, x1 in pairwise(_bounds(width)):
+    for y0, y1 in pairwise(_bounds(height, side)):
+        for x0, x1 in pairwise(_bounds(width, side)):
             if not _mixed(limits[y0:y1, x0:x1]):
                 continue
-            if tiles and tiles[-1][1:3] == (y0, x0) and x0 - tiles[-1][0] < LONGEST * TILE:
+            if tiles and tiles[-1][1:3] == (y0, x0) and x0 - tiles[-1][0] < parameters.max_joined * side:
                 tiles[-1] = (tiles[-1][0], y0, x1, y1)
             else:
                 tiles.append((x0, y0, x1, y1))
     return tiles
 
 
-def _bounds(length: int) -> list[int]:
-    return [*range(0, length, TILE), length]
+def _bounds(length: int, side: int) -> list[int]:
+    return [*range(0, length, side), length]
 
 
 def _mixed(limits: UInt8Array) -> bool:
@@ -156,10 +186,11 @@ def _tile(plan: _Plan, tile: tuple[int, int, int, int], alpha: UInt8Array) -> No
     left, top, right, bottom = max(0, x0 - margin), max(0, y0 - margin), min(work_w, x1 + margin), min(work_h, y1 + margin)
     guide = plan.small[top:bottom, left:right].astype(np.float32) * np.float32(1 / 255)
     values = plan.coarse[top:bottom, left:right].astype(np.float32) * np.float32(1 / 255)
-    model = coefficients(guide, values, plan.radius)
+    model = coefficients(guide, values, plan.radius, plan.parameters.filter)
     fields = np.concatenate([model, plan.limits[top:bottom, left:right].astype(np.float32)], axis=2)
     scales = (work_h / height, work_w / width)
-    _enlarge(fields, (top, left), scales, plan.photo, plan.full(tile), alpha)
+    steepness = np.float32(255 * plan.parameters.steepness)
+    _enlarge(fields, (top, left), scales, plan.photo, plan.full(tile), steepness, plan.parameters.dust, alpha)
 
 
 @compiled
@@ -169,31 +200,31 @@ def _enlarge(
     scales: tuple[float, float],
     photo: UInt8Array,
     tile: tuple[int, int, int, int],
+    steepness: np.float32,
+    dust: int,
     alpha: UInt8Array,
 ) -> None:
     """Apply a model at full size: alpha of `tile` (in pixels of the photo uint8 [H,W,3]) into `alpha` uint8 [H,W].
 
     `fields` float32 [h,w,6]: three colour weights, offset and the two limits (0..255) at work size, `corner` (row, column) their place
-    there, `scales` (down, across) the work size over the photo's. They are stretched bilinearly.
+    there, `scales` (down, across) the work size over the photo's. They are stretched bilinearly. `steepness`: in
+    codes; `dust`: see `UpsampleParameters`.
     """
     rows, columns = fields.shape[:2]
     x0, y0, x1, y1 = tile
-    first = int(min(max((x0 + 0.5) * scales[1] - 0.5 - corner[1], 0.0), columns - 1.0))
-    last = min(int(max((x1 - 0.5) * scales[1] - 0.5 - corner[1], 0.0)) + 1, columns - 1)
+    first, _, _ = between_cells((x0 + 0.5) * scales[1] - 0.5 - corner[1], columns)
+    _, last, _ = between_cells((x1 - 0.5) * scales[1] - 0.5 - corner[1], columns)
     line = np.empty((last - first + 1, fields.shape[2]), np.float32)
     for y in range(y0, y1):
-        v = min(max((y + 0.5) * scales[0] - 0.5 - corner[0], 0.0), rows - 1.0)
-        upper = int(v)
-        lower, down = min(upper + 1, rows - 1), np.float32(v - upper)
+        upper, lower, way = between_cells((y + 0.5) * scales[0] - 0.5 - corner[0], rows)
+        down = np.float32(way)
         for i in range(len(line)):
             for k in range(fields.shape[2]):
                 value = fields[upper, first + i, k]
                 line[i, k] = value + (fields[lower, first + i, k] - value) * down
         for x in range(x0, x1):
-            u = min(max((x + 0.5) * scales[1] - 0.5 - corner[1], 0.0), columns - 1.0)
-            before = min(int(u), last)
-            after, over = min(before + 1, last) - first, np.float32(u - before)
-            before -= first
+            before, after, way = between_cells((x + 0.5) * scales[1] - 0.5 - corner[1], columns)
+            before, after, over = before - first, after - first, np.float32(way)
             if line[before, 4] + (line[after, 4] - line[before, 4]) * over >= np.float32(127.5):
                 alpha[y, x] = 255
                 continue
@@ -204,10 +235,10 @@ def _enlarge(
             for c in range(3):
                 weight = line[before, c] + (line[after, c] - line[before, c]) * over
                 answer += weight * (photo[y, x, c] * np.float32(1 / 255))
-            answer = (answer - np.float32(0.5)) * np.float32(255 * STEEPNESS) + np.float32(127.5)
-            if answer < DUST:
+            answer = (answer - np.float32(0.5)) * steepness + np.float32(127.5)
+            if answer < dust:
                 alpha[y, x] = 0
-            elif answer > 255 - DUST:
+            elif answer > 255 - dust:
                 alpha[y, x] = 255
             else:
                 alpha[y, x] = int(answer)

@@ -7,36 +7,38 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-import cv2
 import numpy as np
 
 from respray.editing.core.codes import encode_scene
 from respray.editing.core.color import decode_scene
 from respray.editing.core.compiled import CORES
-from respray.editing.core.field import Tile
-from respray.editing.mask.fringe import TAIL, repaint
-from respray.editing.paint.edges import (
-    RIM_BESIDE,
-    behind,
-    colour_of,
-    exchange,
-    foreground,
-    rim_of,
-    sample,
-    shown,
-    shown_softly,
-    surroundings,
-)
+from respray.editing.core.field import Tile, sample
+from respray.editing.core.unmix import MixedPixels, estimate_background, estimate_foreground
+from respray.editing.mask.fringe import TAIL
+from respray.editing.paint.edges import EDGE, PaintedTile, background_field, edge_of, foreground_field, rim_of
 from respray.editing.surface.surface import Surface
 from respray.imaging.arrays import BoolArray, FloatArray, IntArray, UInt8Array
 
-# Large enough that the margins around tiles cost little, small enough that all cores have some.
+# Large enough that the margins around tiles cost little, small enough that all cores have some (pixels).
 TILE_SIDE = 256
-# Surroundings whose colour changed by less than this (scene-linear) were not edited.
-LEAST_CHANGE = 2e-3
-LEAST_LIGHT = np.float32(1e-4)
-# A colour this far (share of the brighter one) from the surroundings' is something else, surely at twice as far.
-STRANGE = 0.4
+
+
+@dataclass(frozen=True)
+class SeamParameters:
+    """When a mixed pixel beside another edited surface takes that one's new colour.
+
+    Not refitted: chosen by hand on the tuning rooms (seeds 9000-9019 of the renderer; docs/quality.md).
+    """
+
+    min_change: float = 2e-3
+    """Surroundings whose colour changed by less (scene-linear, largest channel) were not edited."""
+    max_difference: float = 0.4
+    """A colour this far (share of the brighter one) from the surroundings' is something else, surely at twice as far."""
+    min_light: float = 1e-4
+    """Scene-linear value that stands for black where a ratio is taken."""
+
+
+SEAM = SeamParameters()
 
 
 class Painter(Protocol):
@@ -49,7 +51,7 @@ class Painter(Protocol):
 
 
 def for_tiles(width: int, height: int, work: Callable[[Tile], None]) -> None:
-    """Call `work` for tiles that cover a box, on all cores. Exceptions pass through."""
+    """Call `work` for tiles that cover a box of `width` x `height` pixels, on all cores. Exceptions pass through."""
     starts = [(x, y) for y in range(0, height, TILE_SIDE) for x in range(0, width, TILE_SIDE)]
     tiles = [Tile(x, y, min(width, x + TILE_SIDE), min(height, y + TILE_SIDE), width, height) for x, y in starts]
     with ThreadPoolExecutor(CORES) as pool:
@@ -58,128 +60,133 @@ def for_tiles(width: int, height: int, work: Callable[[Tile], None]) -> None:
 
 @dataclass(frozen=True)
 class Seam:
-    """Mixed pixels of a painted surface beside another one: `at` int [n] (index into its box, row by row), how much of each is something
-    else (`rest` float32 [n]), what that looks like (`behind` scene-linear float32 [n,3]), and what its surroundings look like (`around`).
-    `codes` uint8 [n,3]: what the pixels were when they were last settled.
+    """Mixed pixels of a painted surface beside another one.
+
+    Attributes:
+        at: int [n], index into the surface's box, row by row.
+        rest: float32 [n], how much of each is something else.
+        background: scene-linear float32 [n,3], what that looks like.
+        around: scene-linear float32 [n,3], what the pixels' surroundings look like.
+        codes: uint8 [n,3], what the pixels were when they were last blended.
     """
 
     at: IntArray
     rest: FloatArray
-    behind: FloatArray
+    background: FloatArray
     around: FloatArray
     codes: UInt8Array | None = None
 
 
 @dataclass(frozen=True)
 class Before:
-    """What a surface is painted from: `picture` uint8 [H,W,3]. `own`: the surface looks as in the photo there; `around`: what lies around
-    it does."""
+    """What a surface is painted from.
+
+    Attributes:
+        picture: uint8 [H,W,3], sRGB.
+        own: the surface looks as in the photo there.
+        around: what lies around it does.
+    """
 
     picture: UInt8Array
     own: bool = True
     around: bool = True
 
 
-def composite(
-    before: Before, target: UInt8Array, surface: Surface, painter: Painter, *, beside: BoolArray | None = None
-) -> list[Seam]:
-    """Paint `surface` into `target` (uint8 [H,W,3], in place). Pixels with alpha 0 are not written; under a wide soft edge the difference
-    that the paint makes is added.
+def composite(before: Before, target: UInt8Array, surface: Surface, painter: Painter, *, beside: BoolArray | None = None) -> list[Seam]:
+    """Paint a surface. Pixels with alpha 0 are not written; under a feather the difference that the paint makes is added.
 
-    `beside` bool [h,w] (of its box): near to another surface that is edited too; the mixed pixels there are returned, for `rejoin`.
+    Args:
+        before: what is painted from.
+        target: uint8 [H,W,3], sRGB, painted into in place.
+        surface: the surface.
+        painter: the rule, prepared for the surface.
+        beside: bool [h,w] of the surface's box, near to another surface that is edited too.
+
+    Returns:
+        The mixed pixels in `beside`, for `blend_seams`.
     """
     x0, y0, x1, y1 = surface.box
     source, result = before.picture[y0:y1, x0:x1], target[y0:y1, x0:x1]
-    inner = colour_of(surface, None if before.own else source)
-    outer = surroundings(surface, None if before.around else source)
+    inner = foreground_field(surface, None if before.own else source)
+    outer = background_field(surface, None if before.around else source)
+    edge = edge_of(surface)
     seams: list[Seam] = []
 
     def work(tile: Tile) -> None:
-        place = (slice(tile.y0, tile.y1), slice(tile.x0, tile.x1))
-        alpha, view = surface.alpha[place], result[place]
-        if not alpha.any():
+        if not surface.alpha[tile.window].any():
             return
         wide = tile.grown(painter.margin)
-        around = (slice(wide.y0, wide.y1), slice(wide.x0, wide.x1))
-        kept = (slice(tile.y0 - wide.y0, tile.y1 - wide.y0), slice(tile.x0 - wide.x0, tile.x1 - wide.x0))
-        codes = source[around]
+        codes = source[wide.window]
         linear = decode_scene(codes)
         # Everything about mixed pixels is done on lists of them: they are a tenth of the tile.
         rim = rim_of(surface, wide)
         if beside is not None:
-            rim |= rim_of(surface, wide, RIM_BESIDE) & beside[around]
+            rim |= rim_of(surface, wide, EDGE.rim_beside) & beside[wide.window]
         at = np.flatnonzero(rim)
         rows, columns = np.divmod(at, rim.shape[1])
-        cover = np.take(surface.alpha[around], at)
-        fore, back = (sample(colour, wide, rows, columns) for colour in (inner, outer))
         pixels = linear.reshape(-1, 3)
-        was = np.take(pixels, at, axis=0)
-        if surface.hard is None:
-            share = shown(was, cover, fore, back)
-        else:
-            photo = linear.copy()
-            strength = surface.alpha[around].astype(np.float32) / np.float32(255)
-            hard = np.take(surface.hard[around], at)
-            share, strength.ravel()[at] = shown_softly(was, cover, hard, fore, back)
-        own = foreground(was, share, fore, back)
+        mixed = MixedPixels(np.take(pixels, at, axis=0), *(sample(field, wide, rows, columns) for field in (inner, outer)))
+        share, strength = edge.mixed_shares(mixed, wide.window, at)
+        own = estimate_foreground(mixed, share)
         pixels[at] = own
-        new = painter.paint(wide, linear)
-        painted = np.take(new.reshape(-1, 3), at, axis=0)
-        edge = exchange(was, share, (fore, back), own, painted)
-        if surface.hard is not None:
-            new.reshape(-1, 3)[at] = edge
-            change = (strength[..., None] * (new - photo))[kept]
-            cv2.copyTo(encode_scene(np.maximum(decode_scene(view) + change, np.float32(0))), alpha, view)
-            return
-        mixed = encode_scene(new)
-        fringe = (fore, back, own, painted)
-        mixed.reshape(-1, 3)[at] = repaint(encode_scene(edge), share, cover, np.take(codes.reshape(-1, 3), at, axis=0), fringe)
-        cv2.copyTo(mixed[kept], alpha, view)
+        painted = painter.paint(wide, linear)
+        new = np.take(painted.reshape(-1, 3), at, axis=0)
+        kept = tile.window_in(wide)
+        edge.write(PaintedTile(codes, painted, at, mixed, share, strength, own, new, kept), wide.window, result[tile.window])
         if beside is not None:
             rest = np.float32(1) - share
+            alpha = np.take(surface.alpha[wide.window], at)
             rows, columns = rows + wide.y0, columns + wide.x0
             # The tail is no part of the surface.
-            mine = (rest > 0) & (cover > max(TAIL)) & _within(tile, rows, columns) & beside[rows, columns]
+            mine = (rest > 0) & (alpha > max(TAIL)) & _within(tile, rows, columns) & beside[rows, columns]
             places = (rows * tile.width + columns)[mine]
-            seams.append(Seam(places, rest[mine], behind(was[mine], share[mine], fore[mine], back[mine]), back[mine]))
+            seams.append(Seam(places, rest[mine], estimate_background(mixed, share)[mine], mixed.background[mine]))
 
     for_tiles(x1 - x0, y1 - y0, work)
     return seams
 
 
-def rejoin(target: UInt8Array, surface: Surface, seams: list[Seam]) -> list[Seam]:
-    """Give the mixed pixels of a painted `surface` the new colour of what lies around it, where that was edited too (in `target` uint8
-    [H,W,3], in place); the seams as they are then.
+def blend_seams(target: UInt8Array, surface: Surface, seams: list[Seam]) -> list[Seam]:
+    """Give the mixed pixels of a painted surface the new colour of what lies around it, where that was edited too.
 
     A pixel between a wall and a floor belongs to one of their mattes: without this it kept the other one's old colour, a bright line
     between two that were both made dark.
+
+    Args:
+        target: uint8 [H,W,3], sRGB, changed in place.
+        surface: the surface.
+        seams: as `composite` returned them.
+
+    Returns:
+        The seams as they are then.
     """
     x0, y0, x1, y1 = surface.box
     picture = target[y0:y1, x0:x1]
-    around = surroundings(surface, picture)
+    around = background_field(surface, picture)
     height, width = picture.shape[:2]
     whole = Tile(0, 0, width, height, width, height)
-    return [_rejoined(picture, seam, sample(around, whole, *np.divmod(seam.at, width))) for seam in seams]
+    return [_blended(picture, seam, sample(around, whole, *np.divmod(seam.at, width))) for seam in seams]
 
 
-def _rejoined(picture: UInt8Array, seam: Seam, now: FloatArray) -> Seam:
+def _blended(picture: UInt8Array, seam: Seam, now: FloatArray) -> Seam:
     """One seam, with surroundings that look like `now` [n,3]."""
+    black = np.float32(SEAM.min_light)
     # What got darker takes its light and shade down with it; what got brighter must not bring its noise up.
-    new = seam.behind * np.minimum(now / np.maximum(seam.around, LEAST_LIGHT), 1.0) + np.maximum(now - seam.around, 0.0)
+    new = seam.background * np.minimum(now / np.maximum(seam.around, black), 1.0) + np.maximum(now - seam.around, 0.0)
     # What looks like neither of the two, a lamp in the ceiling, stays.
-    brighter = np.maximum(np.maximum(seam.behind, seam.around).max(axis=1), LEAST_LIGHT)
-    alike = np.clip(2.0 - np.abs(seam.behind - seam.around).max(axis=1) / brighter / STRANGE, 0.0, 1.0)
-    alike[np.abs(now - seam.around).max(axis=1) < LEAST_CHANGE] = 0.0
+    brighter = np.maximum(np.maximum(seam.background, seam.around).max(axis=1), black)
+    alike = np.clip(2.0 - np.abs(seam.background - seam.around).max(axis=1) / brighter / SEAM.max_difference, 0.0, 1.0)
+    alike[np.abs(now - seam.around).max(axis=1) < SEAM.min_change] = 0.0
     place = np.divmod(seam.at, picture.shape[1])
     if seam.codes is not None:
         # What has been filled in since is no edge of this surface any more.
         alike[(picture[place] != seam.codes).any(axis=1)] = 0.0
-    change = alike[:, None] * (new - seam.behind)
+    change = alike[:, None] * (new - seam.background)
     changed = alike > 0
     rows, columns = np.divmod(seam.at[changed], picture.shape[1])
     linear = decode_scene(picture[rows, columns]) + (seam.rest[:, None] * change)[changed]
     picture[rows, columns] = encode_scene(np.maximum(linear, np.float32(0)))
-    return replace(seam, behind=(seam.behind + change).astype(np.float32), around=now, codes=picture[place])
+    return replace(seam, background=(seam.background + change).astype(np.float32), around=now, codes=picture[place])
 
 
 def _within(tile: Tile, rows: IntArray, columns: IntArray) -> BoolArray:

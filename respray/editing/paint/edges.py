@@ -1,63 +1,248 @@
-"""Pixels at an edge that show a surface and what lies around it at once: how much of each, and what they look like in a new colour."""
+"""The edge of a surface: which of its pixels are mixed, the colours on both sides, and what its matte means to an edit.
+
+A sharp matte says how much of each pixel the surface is. A feathered one says how much is to be edited, and has its surface's coverage
+beside it. `SharpEdge` and `FeatheredEdge` are the only places that know the difference; `edge_of` chooses.
+"""
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 import numpy as np
 
-from respray.editing.core.compiled import compiled
-from respray.editing.core.field import Tile
-from respray.editing.mask.fringe import MOST
+from respray.editing.core.codes import encode_scene
+from respray.editing.core.color import decode_scene
+from respray.editing.core.field import Tile, Window
+from respray.editing.core.unmix import MixedPixels, UnmixParameters, estimate_coverage, recomposite
+from respray.editing.mask.fringe import MAX_TAIL_SHARE, repaint, without_tail
 from respray.editing.surface.surface import SOLID_ALPHA, Surface, at_work_size
 from respray.imaging.arrays import BoolArray, FloatArray, IntArray, UInt8Array
 
-# Colours of surface and surroundings that differ by less than this (distance over the brighter one) cannot tell the one's share in a
-# pixel, and that surely can; a pixel further from the line between both than this share of their distance is a third thing.
-ALIKE, DIFFERENT = 0.1, 0.35
-OFF_LINE = 0.25
-# Less than this of the surface is noise.
-FAINT = 0.02
-# A pixel that shows less of the surface than this is another thing, and surely the surface at twice as much.
-ALIEN = 0.25
 # A pixel is a surface's when its matte has this much of it.
-HALF = 128
-# A pixel that the matte claims for the surface alone shows something else only from this share on, and surely at twice as much.
-GRAIN = 0.04
-# Pixels on the matte's side of its edge that may be mixed; and where another edited surface begins behind the edge, whose old colour would
-# shine in its new one's place. (Taken everywhere, the second row costs more than it brings: it takes a pattern for a mixture.)
-RIM, RIM_BESIDE = 1, 2
-# Cells of a smooth field by which a clean one may be further away than a doubtful one, to be asked first.
-FURTHER = 3.0
+HALF_ALPHA = 128
 
 
-def rim_of(surface: Surface, tile: Tile, reach: int = RIM) -> BoolArray:
-    """Pixels of a tile of a surface that may be mixed with what lies around the concept: touched, and not deep in it; bool [h,w]."""
+@dataclass(frozen=True)
+class EdgeParameters:
+    """Where pixels are mixed and which colours are believed there.
+
+    Not refitted: chosen by hand on the tuning rooms (seeds 9000-9019 of the renderer; docs/quality.md).
+    """
+
+    rim: int = 1
+    """Pixels on the matte's side of its edge that may be mixed."""
+    rim_beside: int = 2
+    """The same where another edited surface begins behind the edge: its old colour would shine in its new one's place. (Taken everywhere,
+    the second row costs more than it brings: it takes a pattern for a mixture.)"""
+    max_detour: float = 3.0
+    """Cells of a smooth field by which a clean one may be further away than a doubtful one, to be asked first."""
+    min_own_share: float = 0.25
+    """Under a feather, a pixel that shows less of the surface than this is another thing, and surely the surface at twice as much."""
+
+
+EDGE = EdgeParameters()
+
+
+@dataclass(frozen=True)
+class PaintedTile:
+    """A tile of an edit, with a margin.
+
+    Attributes:
+        codes: uint8 [h,w,3], the photo.
+        painted: scene-linear float32 [h,w,3], all of it in the surface's new colours; may be written to.
+        at: int [n], the mixed pixels (index row by row).
+        mixed: what the photo shows there.
+        share: float32 [n], the surface's share of each.
+        strength: float32 [n], how much of the edit each gets.
+        own: scene-linear float32 [n,3], the surface's own colour in them.
+        new: scene-linear float32 [n,3], the same painted.
+        inner: the tile without its margin.
+    """
+
+    codes: UInt8Array
+    painted: FloatArray
+    at: IntArray
+    mixed: MixedPixels
+    share: FloatArray
+    strength: FloatArray
+    own: FloatArray
+    new: FloatArray
+    inner: Window
+
+
+class Edge(Protocol):
+    """What a surface's matte means to an edit. All arrays are of the surface's box; a `Window` is a part of it."""
+
+    @property
+    def coverage(self) -> UInt8Array:
+        """How much of each pixel the concept is, uint8 [h,w]."""
+
+    def whole_shares(self, window: Window) -> tuple[FloatArray, FloatArray]:
+        """The surface's share of unmixed pixels and how much of the edit they get, float32 [h,w] each, 0..1."""
+
+    def mixed_shares(self, mixed: MixedPixels, window: Window, at: IntArray, *, may_grow: bool = False) -> tuple[FloatArray, FloatArray]:
+        """The same of mixed pixels `at` (int [n], index into the window row by row), from what they show: float32 [n] each."""
+
+    def write(self, tile: PaintedTile, window: Window, target: UInt8Array) -> None:
+        """Put a painted tile (of `window`, with its margin) into `target` (uint8 [h,w,3] without it), where the matte is above zero."""
+
+    def blend(self, linear: FloatArray, edited: FloatArray, strength: FloatArray) -> FloatArray:
+        """Pixels with as much of an edit as `strength` (float32 [h,w,1]) says, scene-linear float32 [h,w,3]."""
+
+    def remainder(self, linear: FloatArray, kept: FloatArray, share: FloatArray, strength: FloatArray) -> FloatArray:
+        """The colour of what stays of pixels (`linear`) that are cut out, where `kept` is the background's, float32 [h,w,3]."""
+
+    def selected(self) -> UInt8Array:
+        """What is taken out to be filled: alpha uint8 [h,w]."""
+
+
+class SharpEdge:
+    """Alpha is the surface's share of a pixel, and all of that share is edited."""
+
+    def __init__(self, surface: Surface) -> None:
+        self._alpha = surface.alpha
+        self.coverage = surface.whole
+
+    def whole_shares(self, window: Window) -> tuple[FloatArray, FloatArray]:
+        """See `Edge`."""
+        share = _opacity(without_tail(self._alpha[window]))
+        return share, np.ones_like(share)
+
+    def mixed_shares(self, mixed: MixedPixels, window: Window, at: IntArray, *, may_grow: bool = False) -> tuple[FloatArray, FloatArray]:
+        """See `Edge`."""
+        share = estimate_coverage(mixed, np.take(self._alpha[window], at), MAX_TAIL_SHARE, may_grow=may_grow)
+        return share, np.ones_like(share)
+
+    def write(self, tile: PaintedTile, window: Window, target: UInt8Array) -> None:
+        """See `Edge`: the new pixels replace the old ones, and take their fringe along."""
+        alpha, at, mixed = self._alpha[window], tile.at, tile.mixed
+        codes = encode_scene(tile.painted)
+        edge = encode_scene(recomposite(mixed, tile.share, tile.own, tile.new))
+        photo = np.take(tile.codes.reshape(-1, 3), at, axis=0)
+        colours = (mixed.foreground, mixed.background, tile.own, tile.new)
+        codes.reshape(-1, 3)[at] = repaint(edge, tile.share, np.take(alpha, at), photo, colours)
+        cv2.copyTo(codes[tile.inner], alpha[tile.inner], target)
+
+    def blend(self, linear: FloatArray, edited: FloatArray, strength: FloatArray) -> FloatArray:
+        """See `Edge`."""
+        return edited
+
+    def remainder(self, linear: FloatArray, kept: FloatArray, share: FloatArray, strength: FloatArray) -> FloatArray:
+        """See `Edge`."""
+        return kept
+
+    def selected(self) -> UInt8Array:
+        """See `Edge`."""
+        return self._alpha
+
+
+class FeatheredEdge:
+    """Alpha is how much of the edit a pixel gets, whatever the surface's share of it, which `coverage` tells."""
+
+    def __init__(self, surface: Surface, coverage: UInt8Array) -> None:
+        self._alpha = surface.alpha
+        self.coverage = coverage
+
+    def whole_shares(self, window: Window) -> tuple[FloatArray, FloatArray]:
+        """See `Edge`."""
+        strength = _opacity(without_tail(self._alpha[window]))
+        return np.ones_like(strength), strength
+
+    def mixed_shares(self, mixed: MixedPixels, window: Window, at: IntArray, *, may_grow: bool = False) -> tuple[FloatArray, FloatArray]:
+        """See `Edge`.
+
+        Beyond the surface's own edge a pixel is taken for the surface, unless it surely is something else: a shadow or a pattern on it is
+        no mixture.
+        """
+        least, alien = np.float32(UnmixParameters().min_share), EDGE.min_own_share
+        alpha, coverage = np.take(self._alpha[window], at), np.take(self.coverage[window], at)
+        wanted = _opacity(alpha)
+        share = estimate_coverage(mixed, coverage, MAX_TAIL_SHARE, may_grow=may_grow)
+        strength = np.minimum(wanted / np.maximum(_opacity(coverage), least), np.float32(1))
+        seen = estimate_coverage(mixed, np.full_like(alpha, 255), MAX_TAIL_SHARE)
+        seen += np.clip((seen - alien) / alien, 0.0, 1.0, dtype=np.float32) * (1 - seen)
+        beyond = coverage < HALF_ALPHA
+        share[beyond] = seen[beyond]
+        strength[beyond] = np.minimum(wanted / np.maximum(seen, least), np.float32(1))[beyond]
+        return share, strength
+
+    def write(self, tile: PaintedTile, window: Window, target: UInt8Array) -> None:
+        """See `Edge`: the difference that the paint makes is added, so that edits under wide edges add up in any order."""
+        alpha, new = self._alpha[window], tile.painted
+        new.reshape(-1, 3)[tile.at] = recomposite(tile.mixed, tile.share, tile.own, tile.new)
+        strength = _opacity(alpha)
+        strength.ravel()[tile.at] = tile.strength
+        change = (strength[..., None] * (new - decode_scene(tile.codes)))[tile.inner]
+        cv2.copyTo(encode_scene(np.maximum(decode_scene(target) + change, np.float32(0))), alpha[tile.inner], target)
+
+    def blend(self, linear: FloatArray, edited: FloatArray, strength: FloatArray) -> FloatArray:
+        """See `Edge`."""
+        blended: FloatArray = linear + strength * (edited - linear)
+        return blended
+
+    def remainder(self, linear: FloatArray, kept: FloatArray, share: FloatArray, strength: FloatArray) -> FloatArray:
+        """See `Edge`: the photo where it is not selected, over the background where it is, with straight alpha."""
+        rest = (1.0 - strength) * linear + strength * (1.0 - share) * kept
+        stays: FloatArray = rest / np.maximum(1.0 - strength * share, np.float32(1e-3))
+        return stays
+
+    def selected(self) -> UInt8Array:
+        """See `Edge`: what is selected at least by half."""
+        return cv2.threshold(self._alpha, HALF_ALPHA - 1, 255, cv2.THRESH_BINARY)[1]
+
+
+def edge_of(surface: Surface) -> Edge:
+    """The edge of a surface's matte."""
+    return SharpEdge(surface) if surface.coverage is None else FeatheredEdge(surface, surface.coverage)
+
+
+def _opacity(alpha: UInt8Array) -> FloatArray:
+    return alpha.astype(np.float32) / np.float32(255)
+
+
+def rim_of(surface: Surface, tile: Tile, reach: int = EDGE.rim) -> BoolArray:
+    """Find the pixels that may be mixed with what lies around the concept: touched, and not deep in it.
+
+    Args:
+        surface: the surface.
+        tile: the part of its box to look at.
+        reach: how far from the outside a pixel may be mixed, in pixels.
+
+    Returns:
+        Bool [h,w] of the tile.
+    """
     near = tile.grown(reach)
-    extent = surface.whole if surface.hard is None else surface.hard
-    least = cv2.erode(extent[near.y0 : near.y1, near.x0 : near.x1], np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
-    inside = least[tile.y0 - near.y0 :, tile.x0 - near.x0 :][: tile.y1 - tile.y0, : tile.x1 - tile.x0]
-    return (inside < 255) & (surface.alpha[tile.y0 : tile.y1, tile.x0 : tile.x1] > 0)
+    lowest = cv2.erode(edge_of(surface).coverage[near.window], np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+    return (lowest[tile.window_in(near)] < 255) & (surface.alpha[tile.window] > 0)
 
 
-def colour_of(surface: Surface, picture: UInt8Array | None = None) -> FloatArray:
-    """The surface's colour near the edge, extended over it: float32 [hs/2,ws/2,3] scene-linear. `picture` uint8 [h,w,3]: its box as it is
-    now, where it is not as in the photo any more."""
+def foreground_field(surface: Surface, picture: UInt8Array | None = None) -> FloatArray:
+    """The surface's colour near the edge, extended over it.
+
+    Args:
+        surface: the surface.
+        picture: uint8 [h,w,3], its box as it is now, where it is not as in the photo any more.
+
+    Returns:
+        Scene-linear RGB float32 [hs/2,ws/2,3].
+    """
     small, size = _half(surface, picture)
     solid = (cv2.resize(surface.alpha, size, interpolation=cv2.INTER_AREA) >= SOLID_ALPHA).astype(np.uint8)
     # A photo's edge is wider than a matte's: beside it the surface's colour has some of its surroundings' in it.
     return _extend(small, cv2.erode(solid, np.ones((3, 3), np.uint8)), solid)
 
 
-def surroundings(surface: Surface, picture: UInt8Array | None = None) -> FloatArray:
-    """The colour of what lies around the surface's concept, extended over it; as `colour_of`."""
+def background_field(surface: Surface, picture: UInt8Array | None = None) -> FloatArray:
+    """The colour of what lies around the surface's concept, extended over it; as `foreground_field`."""
     small, size = _half(surface, picture)
     # Outside the matte's tail: the fringe has the surface's colour in it.
     outside = (cv2.resize(surface.whole, size, interpolation=cv2.INTER_AREA) == 0).astype(np.uint8)
-    if surface.hard is not None and not outside.any() and int(surface.hard.max()) >= HALF:
-        # A feather that reaches the borders of the photo.
-        outside = (cv2.resize(surface.hard, size, interpolation=cv2.INTER_AREA) == 0).astype(np.uint8)
+    coverage = edge_of(surface).coverage
+    if not outside.any() and int(coverage.max()) >= HALF_ALPHA:
+        # A feather that reaches the borders of the photo. (A sharp matte's coverage has no more outside than the matte.)
+        outside = (cv2.resize(coverage, size, interpolation=cv2.INTER_AREA) == 0).astype(np.uint8)
     return _extend(small, outside, outside)
 
 
@@ -79,7 +264,7 @@ def _extend(small: FloatArray, clean: UInt8Array, known: UInt8Array) -> FloatArr
     far, colour = _nearest(small, known)
     if clean.any() and clean is not known:
         further, better = _nearest(small, clean)
-        colour = np.where((further <= far + FURTHER)[..., None], better, colour)
+        colour = np.where((further <= far + EDGE.max_detour)[..., None], better, colour)
     return colour
 
 
@@ -90,148 +275,3 @@ def _nearest(small: FloatArray, known: UInt8Array) -> tuple[FloatArray, FloatArr
     at = np.flatnonzero(known)
     table[label.ravel()[at]] = at
     return distance, small.reshape(-1, small.shape[2])[table[label]]
-
-
-def sample(field: FloatArray, tile: Tile, rows: IntArray, columns: IntArray) -> FloatArray:
-    """What `respray.editing.core.field.upsample` answers at some pixels of the tile: a small field [hs,ws,c] -> [n,c], bilinear."""
-    values = np.empty((len(rows), field.shape[2]), np.float32)
-    _sample(field, rows + tile.y0, columns + tile.x0, tile.height, tile.width, values)
-    return values
-
-
-@compiled
-def _sample(field: FloatArray, rows: IntArray, columns: IntArray, height: int, width: int, values: FloatArray) -> None:
-    """`rows` and `columns` of a box of `height` x `width`, over all of which the field is stretched."""
-    bottom, right = field.shape[0] - 1, field.shape[1] - 1
-    for i in range(len(rows)):
-        y = min(max((rows[i] + 0.5) * (bottom + 1) / height - 0.5, 0.0), float(bottom))
-        x = min(max((columns[i] + 0.5) * (right + 1) / width - 0.5, 0.0), float(right))
-        y0, x0 = int(y), int(x)
-        y1, x1, down, over = min(y0 + 1, bottom), min(x0 + 1, right), y - y0, x - x0
-        for c in range(field.shape[2]):
-            upper = field[y0, x0, c] + (field[y0, x1, c] - field[y0, x0, c]) * over
-            lower = field[y1, x0, c] + (field[y1, x1, c] - field[y1, x0, c]) * over
-            values[i, c] = upper + (lower - upper) * down
-
-
-def shown(linear: FloatArray, alpha: UInt8Array, fore: FloatArray, back: FloatArray, *, more: bool = False) -> FloatArray:
-    """The surface's share of mixed pixels, float32 [n]: the matte's (`alpha` uint8 [n]), corrected by what the photo shows there.
-
-    A mask is off by a pixel here and there. Where it claims more of a bright surface than a pixel holds, taking that much out would leave
-    less than no light. `more`: also where it claims less, for a cut-out, in which the old colour would stay as a seam. (A new colour must
-    not spread so: what looks like the surface right beside it may be another thing.) Colours as for `foreground`.
-    """
-    share = np.empty(len(alpha), np.float32)
-    _shown(linear, alpha, fore, back, MOST, more, share)
-    return share
-
-
-def shown_softly(
-    linear: FloatArray, alpha: UInt8Array, hard: UInt8Array, fore: FloatArray, back: FloatArray, *, more: bool = False
-) -> tuple[FloatArray, FloatArray]:
-    """The surface's share of pixels under a wide soft edge (`alpha` and `hard` uint8 [n] of `mask.matte.Matte`), and how much of the
-    edit they get: float32 [n] each; else as `shown`.
-
-    Beyond the surface's own edge a pixel is taken for the surface, unless it surely is something else: a shadow or a pattern on it is no
-    mixture.
-    """
-    selected = alpha.astype(np.float32) / np.float32(255)
-    share = shown(linear, hard, fore, back, more=more)
-    strength = np.minimum(selected / np.maximum(hard.astype(np.float32) / np.float32(255), np.float32(FAINT)), np.float32(1))
-    seen = shown(linear, np.full_like(alpha, 255), fore, back)
-    seen += np.clip((seen - ALIEN) / ALIEN, 0.0, 1.0, dtype=np.float32) * (1 - seen)
-    beyond = hard < HALF
-    share[beyond] = seen[beyond]
-    strength[beyond] = np.minimum(selected / np.maximum(seen, np.float32(FAINT)), np.float32(1))[beyond]
-    return share, strength
-
-
-@compiled
-def _shown(
-    linear: FloatArray, alpha: UInt8Array, fore: FloatArray, back: FloatArray, most: FloatArray, more: bool, share: FloatArray
-) -> None:
-    """`most`: the largest share at each alpha of a matte's tail, which as opacity means none."""
-    for i in range(len(alpha)):
-        tail = alpha[i] < len(most)
-        claimed = 0.0 if tail else alpha[i] / 255.0
-        # Along the line from the surroundings' colour to the surface's, and off it.
-        square = along = here = bright_fore = bright_back = 0.0
-        for c in range(3):
-            axis, own = fore[i, c] - back[i, c], linear[i, c] - back[i, c]
-            square += axis * axis
-            along += own * axis
-            here += own * own
-            bright_fore += fore[i, c] ** 2
-            bright_back += back[i, c] ** 2
-        square = max(square, 1e-8)
-        seen = along / square
-        off = math.sqrt(max(here - along * seen, 0.0) / square)
-        contrast = math.sqrt(square / max(bright_fore, bright_back, 1e-8))
-        trust = min(max((contrast - ALIKE) / (DIFFERENT - ALIKE), 0.0), 1.0) * min(max(2.0 - off / OFF_LINE, 0.0), 1.0)
-        limit = claimed
-        if more:
-            limit = float(most[alpha[i]]) if tail else 1.0
-        if alpha[i] == 255:
-            # Well inside, a little of something else is grain, noise or JPEG's.
-            seen = 1.0 - max(min(1.0 - seen, 2.0 * (1.0 - seen - GRAIN)), 0.0)
-        claimed += trust * (min(max(seen, 0.0), limit) - claimed)
-        share[i] = claimed if claimed >= FAINT else 0.0
-
-
-def foreground(linear: FloatArray, share: FloatArray, fore: FloatArray, back: FloatArray) -> FloatArray:
-    """The surface's own colour in mixed pixels (Forte, "Approximate fast foreground colour estimation", 2021).
-
-    All scene-linear float32 [n,3], `share` [n]: matte 0..1; `fore` and `back`: smooth colours of surface and surroundings.
-    """
-    own = np.empty_like(linear)
-    _foreground(linear, share, fore, back, own)
-    return own
-
-
-@compiled
-def _foreground(linear: FloatArray, share: FloatArray, fore: FloatArray, back: FloatArray, own: FloatArray) -> None:
-    for i in range(len(share)):
-        a = share[i]
-        for c in range(3):
-            rest = linear[i, c] - a * fore[i, c] - (np.float32(1) - a) * back[i, c]
-            own[i, c] = max(fore[i, c] + a * rest, np.float32(0))
-
-
-def behind(linear: FloatArray, share: FloatArray, fore: FloatArray, back: FloatArray) -> FloatArray:
-    """What lies around the surface in mixed pixels, as `foreground` is what the surface has in them: float32 [n,3]."""
-    rest = linear - share[:, None] * fore - (1.0 - share)[:, None] * back
-    return np.maximum(back + (1.0 - share)[:, None] * rest, np.float32(0))
-
-
-def exchange(
-    linear: FloatArray, share: FloatArray, colours: tuple[FloatArray, FloatArray], own: FloatArray, painted: FloatArray
-) -> FloatArray:
-    """Mixed pixels with the surface's `own` colour exchanged for the `painted` one; arrays as for `foreground`, `colours` are `fore` and
-    `back`.
-
-    What the two colours do not explain of a pixel is partly the surface's (in `own`), partly what lies behind it, and partly the mask's
-    error: that last part goes as far as the edit makes the surface darker, or a white surface's error would outshine a black one's.
-    """
-    mixed = np.empty_like(linear)
-    _exchange(linear, share, *colours, own, painted, mixed)
-    return mixed
-
-
-@compiled
-def _exchange(
-    linear: FloatArray,
-    share: FloatArray,
-    fore: FloatArray,
-    back: FloatArray,
-    own: FloatArray,
-    painted: FloatArray,
-    mixed: FloatArray,
-) -> None:
-    none, one, two = np.float32(0), np.float32(1), np.float32(2)
-    for i in range(len(share)):
-        a = share[i]
-        for c in range(3):
-            rest = linear[i, c] - a * fore[i, c] - (one - a) * back[i, c]
-            behind = max(back[i, c] + (one - a) * rest, none)
-            kept = min(max(painted[i, c] / max(own[i, c], np.float32(1e-4)), none), one)
-            mixed[i, c] = max(a * painted[i, c] + (one - a) * behind + two * a * (one - a) * kept * rest, none)

@@ -63,7 +63,7 @@ class Surface:
         light: scene-linear luminance of a white surface in its place.
         tint: float32 [3], linear RGB of luminance 1: colour of the light on it.
         noise: standard deviation of its luminance noise, scene-linear.
-        hard: uint8 [h,w], the concept's, as in `mask.matte.Matte`.
+        coverage: uint8 [h,w], the concept's, where its matte is feathered (`mask.matte.Matte`).
     """
 
     box: Box
@@ -75,14 +75,14 @@ class Surface:
     light: float
     tint: FloatArray
     noise: float
-    hard: UInt8Array | None = None
+    coverage: UInt8Array | None = None
 
 
 def find_surfaces(
     photo: UInt8Array,
     alpha: UInt8Array,
     illuminant: Illuminant,
-    hard: UInt8Array | None = None,
+    coverage: UInt8Array | None = None,
     parameters: SurfaceParameters = SurfaceParameters(),
     reflection: ReflectionParameters = ReflectionParameters(),
 ) -> list[Surface]:
@@ -92,7 +92,7 @@ def find_surfaces(
         photo: uint8 [H,W,3], sRGB.
         alpha: uint8 [H,W], the matte.
         illuminant: the photo's light.
-        hard: uint8 [H,W], as in `mask.matte.Matte`.
+        coverage: uint8 [H,W], as in `mask.matte.Matte`, where it is feathered.
         parameters: of the split.
         reflection: parameters of each material's reflection.
 
@@ -107,7 +107,7 @@ def find_surfaces(
     x0, y0, x1, y1 = max(0, x - margin), max(0, y - margin), x + width + margin, y + height + margin
     box = (x0, y0, min(x1, alpha.shape[1]), min(y1, alpha.shape[0]))
     crop, crop_alpha = photo[y0:y1, x0:x1], alpha[y0:y1, x0:x1]
-    crop_hard = None if hard is None else hard[y0:y1, x0:x1]
+    crop_coverage = None if coverage is None else coverage[y0:y1, x0:x1]
     height, width = crop_alpha.shape
     scale = min(1.0, (p.max_work_pixels / (width * height)) ** 0.5)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -123,7 +123,7 @@ def find_surfaces(
         # The middle of its pixels, as a share of the photo's height.
         place = (y0 + (float(np.nonzero(where)[0].mean()) + 0.5) / len(where) * height) / len(alpha)
         tint, noise = illuminant.tint_on(color, place), estimate_noise(crop, part, SOLID_ALPHA)
-        return Surface(box, part, crop_alpha, model, small, where, illuminant.level_on(color), tint, noise, crop_hard)
+        return Surface(box, part, crop_alpha, model, small, where, illuminant.level_on(color), tint, noise, crop_coverage)
 
     if len(models) == 1:
         return [part_of(crop_alpha, models[0], solid.astype(bool))]

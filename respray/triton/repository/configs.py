@@ -90,7 +90,7 @@ def configs(spec: ModelSpec, target: Target, plans: bool = False) -> dict[str, p
 
 
 def object_source(spec: ModelSpec) -> ObjectSource:
-    """Where the applier takes objects' masks from (`respray.editing.mask.select.find`)."""
+    """Where the applier takes objects' masks from (`respray.editing.mask.select.select`)."""
     return "region" if spec.is_demo else "instances"
 
 

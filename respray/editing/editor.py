@@ -1,0 +1,143 @@
+"""Carries out the edits of one photo's outputs: each rule on the surfaces of its concept, in the order of the request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from respray.catalog.preset import is_ground
+from respray.contract.errors import EditError
+from respray.contract.report import EditReport
+from respray.contract.request import Edit, Output, PhotoRequest, Recolor, Remove, Rule, Texture, Tone
+from respray.editing.fill.inpaint import Inpainter
+from respray.editing.mask.find import PhotoMattes
+from respray.editing.mask.matte import Matte, add_shadow, unite
+from respray.editing.paint.composite import Painter
+from respray.editing.paint.neighbours import Neighbours
+from respray.editing.paint.recolor import Recolorer
+from respray.editing.paint.tone import Toner
+from respray.editing.remove import Canvas, remove
+from respray.editing.report import measure
+from respray.editing.surface.illuminant import estimate_illuminant
+from respray.editing.surface.surface import SOLID_ALPHA, Surface, find_surfaces
+from respray.editing.texture.lay import PhotoGeometry, TexturePainter, material_of
+from respray.imaging.arrays import BoolArray, UInt8Array
+
+
+class PhotoEditor:
+    """Edits one photo. What is found in it (light, lines, surfaces) serves all of its outputs."""
+
+    def __init__(
+        self,
+        photo: UInt8Array,
+        request: PhotoRequest,
+        mattes: PhotoMattes,
+        attachments: Sequence[bytes],
+        network: Inpainter | None = None,
+    ) -> None:
+        """Prepare for the outputs of a request.
+
+        Args:
+            photo: uint8 [H,W,3], sRGB; not changed.
+            request: the request.
+            mattes: what of the photo each concept is.
+            attachments: encoded files that the request refers to.
+            network: a learned inpainter, where one is mounted.
+        """
+        self._photo, self._mattes, self._attachments, self._network = photo, mattes, list(attachments), network
+        self._concepts = {concept.name: concept for concept in request.concepts}
+        self._geometry = PhotoGeometry(photo)
+        self._illuminant = estimate_illuminant(photo)
+        self._surfaces: dict[tuple[str, bool], list[Surface]] = {}
+
+    def edit(self, output: Output) -> tuple[Canvas, list[EditReport]]:
+        """Apply the edits of one output. Several edits of one concept build on each other.
+
+        Raises:
+            EditError: a texture names no material, or an attachment that was not sent.
+            ImageError: an attachment is no picture.
+        """
+        canvas = Canvas(self._photo)
+        painted = [edit.concept for edit in output.edits if not isinstance(edit.rule, Remove) and not _changes_nothing(edit.rule)]
+        visible = self._mattes.visible
+        neighbours = Neighbours({name: visible[name] for name in painted if name in visible})
+        reports: list[EditReport] = []
+        for edit in output.edits:
+            apply = self._remove if isinstance(edit.rule, Remove) else self._paint
+            canvas, report = apply(canvas, edit, neighbours)
+            reports.append(report)
+        neighbours.blend_seams(canvas.rgb)
+        return canvas, reports
+
+    def _remove(self, canvas: Canvas, edit: Edit, neighbours: Neighbours) -> tuple[Canvas, EditReport]:
+        assert isinstance(edit.rule, Remove)
+        rule, parts = edit.rule, self._surfaces_of(edit)
+        neighbours.blend_seams(canvas.rgb)
+        shadow, protected = self._shadow_of(edit.concept), self._mattes.protected
+        result = remove(canvas, rule, parts, shadow=shadow, protected=protected, floor=self._floor(), network=self._network)
+        return result, measure(edit.concept, rule, parts, canvas.rgb, result.rgb)
+
+    def _paint(self, canvas: Canvas, edit: Edit, neighbours: Neighbours) -> tuple[Canvas, EditReport]:
+        rule, parts = edit.rule, self._surfaces_of(edit)
+        painters = [painter_of(edit, part, self._geometry, self._attachments) for part in parts]
+        after = canvas.rgb
+        if parts and not _changes_nothing(rule):
+            after = canvas.rgb.copy()
+            neighbours.paint(canvas.rgb, after, edit.concept, zip(parts, painters, strict=True))
+        confidence = min((painter.confidence for painter in painters if isinstance(painter, TexturePainter)), default=None)
+        requested = rule.color.upper() if isinstance(rule, Recolor) else None
+        report = measure(edit.concept, rule, parts, canvas.rgb, after, requested=requested, geometry=confidence)
+        return Canvas(after, canvas.alpha), report
+
+    def _surfaces_of(self, edit: Edit) -> list[Surface]:
+        """The surfaces that an edit works on, found once for all outputs; none where the concept was not found."""
+        matte = self._mattes.visible.get(edit.concept)
+        if matte is None:
+            return []
+        background = isinstance(edit.rule, Remove) and edit.rule.mode == "background"
+        key = (edit.concept, background)
+        if key not in self._surfaces:
+            # A new background also goes under the shadow that is kept on it.
+            shadow = self._shadow_of(edit.concept) if background else None
+            extent = matte if shadow is None else add_shadow(matte, shadow)
+            self._surfaces[key] = find_surfaces(self._photo, extent.alpha, self._illuminant, extent.coverage if extent.feathered else None)
+        return self._surfaces[key]
+
+    def _floor(self) -> BoolArray | None:
+        """What of the photo is floor, bool [H,W], where that is known."""
+        ground = [found.matte for name, found in self._mattes.found.items() if found.matte is not None and is_ground(name)]
+        return unite(ground).alpha >= SOLID_ALPHA if ground else None
+
+    def _shadow_of(self, concept: str) -> UInt8Array | None:
+        """For "everything but product and shadow": the matte of the surfaces left out (the shadow), which stays on a new background."""
+        visible = self._mattes.visible
+        left_out = [name for name in self._concepts[concept].complement_of if self._concepts[name].kind == "surface" and name in visible]
+        return unite([Matte.sharp(visible[name].alpha) for name in left_out]).alpha if left_out else None
+
+
+def painter_of(edit: Edit, part: Surface, geometry: PhotoGeometry, attachments: list[bytes]) -> Painter:
+    """Prepare an edit's rule for one surface.
+
+    Args:
+        edit: any rule but `Remove`.
+        part: the surface.
+        geometry: of the photo.
+        attachments: encoded files that the rule may refer to.
+
+    Raises:
+        EditError: the rule has no painter, or a texture names no material.
+        ImageError: an attachment is no picture.
+    """
+    if isinstance(edit.rule, Recolor):
+        return Recolorer(part, edit.rule)
+    if isinstance(edit.rule, Texture):
+        plane = geometry.plane(edit.concept, part, edit.rule.camera_height_m)
+        return TexturePainter(part, edit.rule, material_of(edit.rule, attachments), plane)
+    if isinstance(edit.rule, Tone):
+        return Toner(edit.rule)
+    raise EditError(f"the rule '{edit.rule.rule}' cannot be painted")
+
+
+def _changes_nothing(rule: Rule) -> bool:
+    if isinstance(rule, Tone):
+        return rule == Tone()
+    return isinstance(rule, Recolor | Texture) and rule.strength == 0.0

@@ -1,0 +1,114 @@
+"""A network's probabilities or a user's mask -> a matte at the photo's size, its edge moved to the photo's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from respray.editing.mask.fringe import with_tail
+from respray.editing.mask.guided_upsample import UpsampleParameters, guided_upsample
+from respray.editing.mask.matte import Matte
+from respray.imaging.arrays import UInt8Array
+
+
+@dataclass(frozen=True)
+class MatteParameters:
+    """How a mask becomes a matte.
+
+    Not refitted: chosen by hand on the tuning rooms (seeds 9000-9019 of the renderer; docs/quality.md). `tests/editing/test_matte.py`
+    holds soft and hard masks that must be told apart.
+    """
+
+    band: float = 1.5
+    """Half width of the band in which the edge may move, in pixels of the network's mask: such a pixel is uncertain by about one."""
+    user_band_share: float = 0.004
+    """The same for masks drawn by hand, as a share of their longest side."""
+    max_user_side: int = 1400
+    """Hand-drawn masks are worked on at this size (longest side, pixels); at full size only their edges are."""
+    max_out: int = 5
+    """Codes (0..255) of a user's mask up to this surely mean "out" ..."""
+    min_in: int = 250
+    """... and from this on surely "in"; what lies between them is grey."""
+    soft_ratio: float = 2.0
+    """A mask with this many times more grey pixels than a sharp frame's edge has is meant to be soft."""
+    soft_share: float = 0.3
+    """In a small mask a sharp edge may be half of it; from this share of grey on a mask is soft whatever its size."""
+    narrow_width: int = 7
+    """An edge of a soft mask is still an edge where alpha changes by `narrow_step` within so many pixels."""
+    narrow_step: int = 192
+    """See `narrow_width` (codes)."""
+
+
+def refine(
+    probability: UInt8Array,
+    photo: UInt8Array,
+    parameters: MatteParameters = MatteParameters(),
+    upsampling: UpsampleParameters = UpsampleParameters(),
+) -> Matte:
+    """Make a network's answer a matte.
+
+    Args:
+        probability: uint8 [h,w], 255 = certainly the concept.
+        photo: uint8 [H,W,3], sRGB.
+        parameters: of mattes.
+        upsampling: of the guided upsampling.
+
+    Returns:
+        A sharp matte of the photo's size.
+    """
+    found = guided_upsample(probability, photo, parameters.band, upsampling)
+    return Matte.sharp(with_tail(found.alpha), found.detail)
+
+
+def refine_user_mask(
+    mask: UInt8Array,
+    photo: UInt8Array,
+    *,
+    keep: bool = False,
+    parameters: MatteParameters = MatteParameters(),
+    upsampling: UpsampleParameters = UpsampleParameters(),
+) -> Matte:
+    """Make a user's mask a matte: a hard one is moved to the photo's edges within a few pixels, a soft one is kept.
+
+    Args:
+        mask: uint8 [h,w] of any size, stretched over the photo.
+        photo: uint8 [H,W,3], sRGB.
+        keep: the edge may move outwards but never gives up a selected pixel, as whoever protects something by hand expects.
+        parameters: of mattes.
+        upsampling: of the guided upsampling.
+
+    Returns:
+        A matte of the photo's size; feathered where the mask is soft.
+    """
+    p = parameters
+    if _is_soft(mask, p):
+        alpha = _stretched(mask, photo)
+        # A narrow edge in it is still an edge, and what is selected wholly is the concept.
+        around = np.ones((p.narrow_width, p.narrow_width), np.uint8)
+        narrow = cv2.subtract(cv2.dilate(alpha, around), cv2.erode(alpha, around)) >= p.narrow_step
+        return Matte(alpha, np.where(narrow | (alpha > p.min_in), alpha, np.uint8(0)))
+    scale = min(1.0, p.max_user_side / max(mask.shape))
+    size = (max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale)))
+    low = cv2.resize(mask, size, interpolation=cv2.INTER_AREA) if scale < 1.0 else mask
+    found = guided_upsample(low, photo, max(1.0, p.user_band_share * max(low.shape)), upsampling)
+    if keep:
+        return Matte.sharp(np.where(_stretched(mask, photo) >= 128, np.uint8(255), found.alpha), found.detail)
+    return Matte.sharp(with_tail(found.alpha), found.detail)
+
+
+def _is_soft(mask: UInt8Array, parameters: MatteParameters) -> bool:
+    """Whether a mask's greys are meant. Asked of the mask as it came: stretching alone makes grey pixels."""
+    p = parameters
+    grey = float(np.mean((mask > p.max_out) & (mask < p.min_in)))
+    perimeter = 4.0 * (mask.shape[0] + mask.shape[1]) / mask.size
+    return grey > min(p.soft_ratio * perimeter, p.soft_share)
+
+
+def _stretched(mask: UInt8Array, photo: UInt8Array) -> UInt8Array:
+    height, width = photo.shape[:2]
+    if mask.shape == (height, width):
+        return mask
+    shrink = mask.size > width * height
+    return cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR)
