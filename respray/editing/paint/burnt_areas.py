@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from respray.editing.core.color import least
+from respray.editing.core.color import min_channel
 from respray.editing.surface.surface import Surface
 from respray.imaging.arrays import FloatArray
 
@@ -53,7 +53,7 @@ def find_burnt_areas(surface: Surface, parameters: BurntAreaParameters = BurntAr
         Float32 [h,w] in 0..1, a small picture of the surface's box; None where nothing is burnt out.
     """
     p = parameters
-    darkest = least(surface.small)
+    darkest = min_channel(surface.small)
     if not ((darkest > p.burnt_to) & surface.solid).any():
         return None
     scale = min(1.0, p.max_side / max(darkest.shape))

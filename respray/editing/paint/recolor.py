@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 
 from respray.contract.request import Recolor
-from respray.editing.core.color import LUMINANCE, decode_scene, from_display, hex_to_linear, least, most
+from respray.editing.core.color import LUMINANCE, decode_scene, from_display, hex_to_linear, max_channel, min_channel
 from respray.editing.core.compiled import compiled
-from respray.editing.core.field import Tile, smooth, upsample
+from respray.editing.core.field import Tile, between_cells, smooth, upsample
 from respray.editing.paint.burnt_areas import BurntAreaParameters, find_burnt_areas
 from respray.editing.paint.gamut import build_paint_table
 from respray.editing.surface.exposure import choose_exposure
@@ -111,7 +111,7 @@ class Recolorer:
         shading, specular = self._reflection.decompose(linear)
         brightest = float(linear.max()) if linear.size else 0.0
         if brightest > burnt.burnt_from and self._burnt is not None:
-            share = np.clip((least(linear) - burnt.burnt_from) / (burnt.burnt_to - burnt.burnt_from), 0.0, 1.0)
+            share = np.clip((min_channel(linear) - burnt.burnt_from) / (burnt.burnt_to - burnt.burnt_from), 0.0, 1.0)
             shading = shading * (1.0 + np.float32(burnt.gain) * share * upsample(self._burnt, tile))
         if brightest > self._steep_light and self._steep is not None:
             local = cv2.blur(shading, (2 * p.noise_radius + 1, 2 * p.noise_radius + 1))
@@ -164,9 +164,8 @@ def apply_light(
 def _locate(pixel: int, pixels: int, cells: int) -> tuple[int, np.float32]:
     """Where a pixel's centre lies among the centres of cells that cover the same length: the cell before, and the way to the next."""
     place = (np.float32(pixel) + np.float32(0.5)) * np.float32(cells / pixels) - np.float32(0.5)
-    place = min(max(place, np.float32(0)), np.float32(cells - 1))
-    cell = int(place)
-    return cell, place - np.float32(cell)
+    cell, _, way = between_cells(place, cells)
+    return cell, np.float32(way)
 
 
 @compiled
@@ -218,7 +217,7 @@ def _light_color(surface: Surface, specular: FloatArray, parameters: RecolorPara
     """
     p, reflection = parameters, surface.reflection
     # Burnt-out pixels are white under any light.
-    weight = (surface.solid & (most(surface.small) < burnt_from)).astype(np.float32)
+    weight = (surface.solid & (max_channel(surface.small) < burnt_from)).astype(np.float32)
     matt = surface.small - (specular * np.float32(reflection.luminance))[..., None]
     size = (p.light_grid, p.light_grid)
     color = cv2.GaussianBlur(cv2.resize(matt * weight[..., None], size, interpolation=cv2.INTER_AREA), (0, 0), p.light_blur)
