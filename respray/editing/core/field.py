@@ -93,7 +93,7 @@ def _sample(field: FloatArray, rows: IntArray, columns: IntArray, height: int, w
 
 
 @compiled
-def between_cells(place: float | np.float32, cells: int) -> tuple[int, int, float]:
+def between_cells(place: float | np.float32, cells: int) -> tuple[int, int, float | np.float32]:
     """Where a place lies among the middles of cells in a row (cell k at k), for compiled loops.
 
     Returns:
