@@ -122,6 +122,9 @@ print(json.dumps({"right": right, "inside": edited[32, 20].tolist(), "outside": 
 def test_rule(project: Path) -> None:
     """From a message to pixels: half way to white in linear light, and the rest is untouched."""
     _follow("rule.md", project)
+    shutil.copy(ROOT / "pyproject.toml", project)
+    lint = subprocess.run([sys.executable, "-m", "ruff", "check", "."], cwd=project, capture_output=True, text=True, check=False)
+    assert lint.returncode == 0, lint.stdout
     result = json.loads(_python(project, _FADE))
     assert result["rule"] == "fade" and result["outside"] == [80, 80, 80]
     assert result["right"][0] > 150 and all(abs(a - b) <= 2 for a, b in zip(result["inside"], result["right"], strict=True)), result
