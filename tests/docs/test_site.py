@@ -102,7 +102,7 @@ def test_every_file_that_the_pages_name_exists() -> None:
 
 def test_generator_describes_constraints_in_words() -> None:
     page = reference.settings()
-    assert "| `BATCH_CONCURRENCY` |  | whole number ≥ 1 ≤ 64 | `4` |" in page
+    assert "| `BATCH_CONCURRENCY` |  | whole number, 1 to 64 | `4` |" in page
     assert "| `STORAGE_SECRET_KEY` | `R2_SECRET_ACCESS_KEY`, `MINIO_SECRET_KEY` | secret |  |" in page
 
 

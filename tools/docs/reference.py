@@ -203,21 +203,28 @@ def _describe(schema: dict[str, Any]) -> str:
         "array": "list",
     }
     words = kind.get(schema.get("type", ""), "any")
-    limits = {
-        "minimum": "≥",
-        "exclusiveMinimum": ">",
-        "maximum": "≤",
-        "exclusiveMaximum": "<",
-        "minLength": "length ≥",
-        "maxLength": "length ≤",
-    }
-    limits |= {"minItems": "at least", "maxItems": "at most", "minProperties": "at least", "maxProperties": "at most"}
-    bounds = [f"{sign} {_number(schema[name])}" for name, sign in limits.items() if name in schema]
+    if isinstance(schema.get("items"), dict) and schema["items"]:
+        kind_of_entry, _, limits = _describe({**schema["items"], "$defs": definitions}).partition(", ")
+        words += f" of {kind_of_entry}" + (f" ({limits})" if limits else "")
+    bounds = _range(schema, "minimum", "maximum")
+    for lower, upper, unit in (("minLength", "maxLength", " characters"), ("minItems", "maxItems", " entries")):
+        bounds += _range(schema, lower, upper, unit)
+    bounds += _range(schema, "minProperties", "maxProperties", " entries")
     if "pattern" in schema:
         bounds.append(f"`{schema['pattern']}`".replace("|", "\\|"))
-    if isinstance(schema.get("items"), dict) and schema["items"]:
-        words += f" of {_describe({**schema['items'], '$defs': definitions})}"
-    return " ".join([words, *bounds])
+    return ", ".join([words, *bounds])
+
+
+def _range(schema: dict[str, Any], lower: str, upper: str, unit: str = "") -> list[str]:
+    """The bounds in words, where there are any: "1 to 64", "above 0", "at most 16 entries"."""
+    exclusive = {name: f"exclusive{name.capitalize()}" for name in (lower, upper)}
+    if lower in schema and upper in schema:
+        if schema[lower] == schema[upper]:
+            return [f"{_number(schema[lower])}{unit}"]
+        return [f"{_number(schema[lower])} to {_number(schema[upper])}{unit}"]
+    words = {lower: "at least", exclusive[lower]: "above", upper: "at most", exclusive[upper]: "below"}
+    bounds = [f"{word} {_number(schema[name])}{unit}" for name, word in words.items() if name in schema]
+    return [bound.replace(" 1 entries", " 1 entry") for bound in bounds]
 
 
 def _number(value: float) -> str:
