@@ -1,7 +1,7 @@
 """`respray bench flow`: how much longer a whole job takes than its time in Triton, with slow uploads and callbacks.
 
 The same photos go through the same server twice: straight through the gRPC client, and as one palette job through a worker whose every
-upload takes `--upload` seconds and every callback `--callback` (the seeds' figures). Both keep as many photos in Triton at a time.
+upload takes `--upload` seconds and every callback `--callback` (the specification's figures). Both keep as many photos in Triton at a time.
 Figures of the JSON file: machine, photos, concurrency, triton_seconds, job_seconds (callbacks delivered), ratio.
 """
 

@@ -5,7 +5,7 @@
     TRITON_URL=127.0.0.1:8001 respray bench stage1           # with a server that runs over the same graphs
 
 Figures of the JSON file, all medians in seconds, by number of concepts:
-    reencode    transformers, image encoded again for every concept (what the seeds and most public servers do)
+    reencode    transformers, image encoded again for every concept (what most public servers do)
     reuse       transformers, image encoded once, its features reused
     graphs      the exported graphs on ONNX Runtime in this process
     triton      the same graphs behind Triton through gRPC (only with --embedded or a Triton URL); unlike `pipeline_bls`, which

@@ -1,4 +1,4 @@
-"""What every pipeline benchmark sends: the demo's photos and one request, the seeds' case of three concepts and two rules."""
+"""What every pipeline benchmark sends: the demo's photos and one request, the specification's case of three concepts and two rules."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Everything the worker takes from its surroundings: environment variables and a `.env` file (contract, section 3).
+"""Everything the worker takes from its surroundings: environment variables and a `.env` file (docs/reference/contract.md, "Settings").
 
-Only this module reads the environment. One setting may have several spellings (the seeds' worlds each have their own); two
+Only this module reads the environment. One setting may have several spellings (deployments exist that use each); two
 spellings that are set and differ are an error that names both, and so is a missing setting, at start and never in the middle of a job.
 """
 

@@ -1,4 +1,4 @@
-"""Tell the caller about an item: one signed POST, repeated where repeating may help (contract, section 2).
+"""Tell the caller about an item: one signed POST, repeated where repeating may help (docs/reference/contract.md, "Callbacks").
 
 Every attempt of one event carries the same `webhook-id`, also from another worker and days later, so that a receiver can tell a
 repetition from news. What cannot be delivered stays owed in the item's record; see `deliverer.py`.
@@ -112,8 +112,13 @@ def event_id(prefix: str, idx: int, status: str, fingerprint: str) -> str:
     return "msg_" + sha256(f"{prefix}\0{idx}\0{status}\0{fingerprint}".encode()).hexdigest()[:32]
 
 
+def attempt_of(identity: str) -> int:
+    """An attempt's number for X-Idempotency-Key that no other event has: for events that are not an item's first."""
+    return int(identity[4:12], 16)
+
+
 def idempotency_key(prefix: str, idx: int, attempt: int, timestamp: int) -> str:
-    """`X-Idempotency-Key` of the contract."""
+    """`X-Idempotency-Key`: changes from minute to minute, and is the same for retries within one."""
     return sha256(f"{prefix}:{idx}:{attempt}:{timestamp // 60}".encode()).hexdigest()[:16]
 
 
@@ -143,7 +148,7 @@ class CallbackClient:
         """A client of its own connections.
 
         Args:
-            secret: Signs events, and is sent as the contract says.
+            secret: Signs events, and is sent in two headers.
             timeout: Seconds that one request may take.
             policy: Which addresses may be called.
             schedule: When a callback is repeated; None: the usual one.
@@ -189,7 +194,7 @@ class CallbackClient:
         await self._client.aclose()
 
     def headers(self, event: CallbackEvent, body: str, timestamp: int) -> dict[str, str]:
-        """Every header of the contract: the seeds' receivers check different ones."""
+        """All headers on every callback: receivers exist that check different ones."""
         signature = self._signer.sign(event.event_id, datetime.fromtimestamp(timestamp, UTC), body)
         return {
             "Content-Type": "application/json",

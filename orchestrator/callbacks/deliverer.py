@@ -186,9 +186,8 @@ class Deliverer:
         assert callback is not None and self._client is not None
         if callback.state != "owed":
             return tracked
-        event = CallbackEvent(
-            callback.url, callback.event_id, callback.idempotency_prefix, record.idx, record.callback_body(), record.attempt
-        )
+        attempt, body = callback.attempt or record.attempt, record.callback_body()
+        event = CallbackEvent(callback.url, callback.event_id, callback.idempotency_prefix, record.idx, body, attempt)
         result = await self._tell(self._client, event)
         attempts = callback.attempts + result.attempts
         wait = min(3600.0, 30.0 * 2 ** min(attempts // 4, 10)) if result.state == "owed" else 0.0

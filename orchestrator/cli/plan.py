@@ -37,7 +37,7 @@ def register(app: typer.Typer) -> None:
         events: Annotated[Path | None, typer.Option("--measured", help="A worker's events, for its own stage times.")] = None,
         json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     ) -> None:
-        """Plan pods, cost and latency from measured or stated stage times, with the seeds' formula beside them."""
+        """Plan pods, cost and latency from measured or stated stage times, with the specified formula beside them."""
         try:
             times = stated(gpu) if events is None else measured(events, concepts, rules, price_of(gpu))
             if price is not None:
@@ -68,7 +68,7 @@ def _table(load: Load, times: StageTimes, plan: Plan) -> Table:
         "cost per 1,000 photos": f"{_money(plan.cost_per_1000)} all day on, {_money(plan.cost_per_1000_scaled)} where pods follow the load",
         "cost per day": f"{_money(plan.cost_per_day)} all day on",
         "price": _price(times.price),
-        "the seeds' formula": f"{plan.seed_job:.1f} s per job alone (here {plan.job_alone:.1f} s), {plan.seed_pods} pods",
+        "the specified formula": f"{plan.spec_job:.1f} s per job alone (here {plan.job_alone:.1f} s), {plan.spec_pods} pods",
     }
     for name, value in rows.items():
         table.add_row(name, value)

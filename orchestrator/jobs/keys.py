@@ -1,4 +1,4 @@
-"""Storage keys: what a message may name, and the two key schemes of the contract.
+"""Storage keys: what a message may name, and the two key schemes (docs/reference/contract.md, "Keys").
 
 A job may read below `inputs/{user}/{job}/` and write below `outputs/`, `previews/` and `masks/` of the same user and job. Nothing
 else: keys come from a message, and another user's folder is one typo (or one lie) away.

@@ -1,4 +1,7 @@
-"""The two message formats as they travel (contract, section 1). Only the parser and the two job builders know that there are two."""
+"""The two message formats as they travel; see docs/reference/contract.md.
+
+Only the parser and the two job builders know that there are two.
+"""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def build_rule_job(message: RuleMessage, catalog: Catalog, workers_api_url: str 
     edits = _build_edits(message, rules, fmt, problems)
     masks = _masks_by_photo(message, problems)
     problems.raise_if_any()
-    # The seed's workers store masks with every rule job, so that is what its readers expect without options.
+    # Readers of rule jobs expect masks with every job, also without options.
     builder = ItemBuilder(keys.inputs_prefix(user, job), concepts, message.options, tuple(rules.textures), edits, True, problems)
     extension = "jpg" if fmt == "jpeg" else fmt
     items = [

@@ -55,7 +55,7 @@ class StoredFile(Record):
 
 
 class CallbackRecord(Record):
-    """Where an item's callback stands. Times are Unix times in seconds.
+    """Where an item's callback stands. `attempt` is what its X-Idempotency-Key counts. Times are Unix times in seconds.
 
     Attributes:
         url: Whom to tell.
@@ -74,6 +74,7 @@ class CallbackRecord(Record):
     url: str
     event_id: str
     idempotency_prefix: str
+    attempt: int = 0
     state: CallbackState = "owed"
     attempts: int = 0
     status_code: int | None = None
@@ -108,7 +109,7 @@ class ItemRecord(Record):
     callback: CallbackRecord | None = None
 
     def callback_body(self) -> dict[str, Any]:
-        """The JSON of this item's callback (contract, section 2)."""
+        """The JSON of this item's callback (docs/reference/contract.md, "Callbacks")."""
         body = {"idx": self.idx, "status": self.status, "output_key": self.output_key, "preview_key": self.preview_key, "error": self.error}
         return body | ({"outputs": self.outputs} if self.outputs_map else {})
 

@@ -22,33 +22,34 @@ _MAX_CONFLICTS = 50
 
 
 class VersionLog(BaseModel):
-    """`numbers`: by message, in the order in which they were taken."""
+    """`numbers`: by message, in the order in which they were taken; `content`: a digest of the newest message's content."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     latest: int = 0
+    content: str = ""
     numbers: dict[str, int] = {}
 
-    def number_of(self, message: str, redelivered: bool) -> int | None:
-        """The number that a message has already; None where it is news.
+    def number_of(self, message: str, content: str, redelivered: bool) -> int | None:
+        """The number that a message has already; None where it has none yet.
+
+        A content that comes back after another one is news, unless the queue says that it has delivered this very message before.
 
         Args:
-            message: What tells this message from others: the queue's id of it, or a digest of its content where the queue has none.
-            redelivered: It was delivered before. A content that comes back after another one is news, unless the queue says otherwise.
+            message: The queue's name of the message, or its content where the queue has none.
+            content: A digest of its content.
+            redelivered: It was delivered before.
         """
-        number = self.numbers.get(message)
-        is_content = message.startswith(CONTENT)
-        return None if is_content and not redelivered and number != self.latest else number
+        if message == content and content != self.content and not redelivered:
+            return None
+        return self.numbers.get(message)
 
-    def with_new(self, message: str) -> VersionLog:
-        """The log with one more message."""
-        kept = {name: number for name, number in self.numbers.items() if name != message}
+    def with_new(self, message: str, content: str) -> VersionLog:
+        """The log with one more message. One that says what the newest one says is the same job sent twice, and shares its number."""
+        number = self.latest if self.latest and content == self.content else self.latest + 1
+        kept = {name: other for name, other in self.numbers.items() if name != message}
         kept = dict(list(kept.items())[-MAX_REMEMBERED + 1 :])
-        return VersionLog(latest=self.latest + 1, numbers={**kept, message: self.latest + 1})
-
-
-CONTENT = "content:"
-"""Begins the name of a message that its queue does not name."""
+        return VersionLog(latest=number, content=content, numbers={**kept, message: number})
 
 
 class Versions:
@@ -57,7 +58,7 @@ class Versions:
     def __init__(self, storage: AsyncStorage) -> None:
         self._storage = storage
 
-    async def take(self, prefix: str, message: str, redelivered: bool) -> tuple[int, bool]:
+    async def take(self, prefix: str, message: str, content: str, redelivered: bool) -> tuple[int, bool]:
         """The number of a message, and whether it is the newest one of its job. See `VersionLog.number_of` for the arguments.
 
         Raises:
@@ -65,10 +66,10 @@ class Versions:
         """
         for _ in range(_MAX_CONFLICTS):
             log, stat = await self._load(prefix)
-            number = log.number_of(message, redelivered)
+            number = log.number_of(message, content, redelivered)
             if number is not None:
                 return number, number == log.latest
-            longer = log.with_new(message)
+            longer = log.with_new(message, content)
             try:
                 await self._storage.write(_key(prefix), longer.model_dump_json().encode(), "application/json", stat or Expect.NOTHING)
             except Conflict:

@@ -12,7 +12,7 @@ import time
 
 from opentelemetry.trace import SpanKind
 
-from orchestrator.callbacks.client import event_id
+from orchestrator.callbacks.client import attempt_of, event_id
 from orchestrator.callbacks.deliverer import Deliverer, Tracked
 from orchestrator.errors import Conflict, InternalError, ResprayError, Superseded
 from orchestrator.jobs.job_types import Item
@@ -90,7 +90,7 @@ class ItemRunner:
         for stage in STAGES:
             if stage in run.timings:
                 self._metrics.stage_seconds.labels(stage).observe(run.timings[stage])
-        return await self._save(run, self._complete(run, done), record)
+        return await self._save(run, self._complete(run, done, record), record)
 
     async def _edit(self, run: ItemRun) -> ItemRecord:
         state, item, clock = run.state, run.item, time.monotonic()
@@ -121,14 +121,16 @@ class ItemRunner:
             report=report,
         )
 
-    def _complete(self, run: ItemRun, record: ItemRecord) -> ItemRecord:
+    def _complete(self, run: ItemRun, record: ItemRecord, before: ItemRecord | None) -> ItemRecord:
         job, callback = run.state.job, None
         if job.callback_url is not None:
             news = f"{record.fingerprint}{sorted(run.contents.items())}{run.state.version}"
             identity = event_id(job.idempotency_prefix, record.idx, record.status, news)
-            # The formula of X-Idempotency-Key knows no versions: those after the first must not share the first one's key.
-            prefix = job.idempotency_prefix + (f"~{run.state.version}" if run.state.version > 1 else "")
-            callback = self._deliverer.leased(CallbackRecord(url=job.callback_url, event_id=identity, idempotency_prefix=prefix))
+            # X-Idempotency-Key counts attempts: news about an item that was told of before must not share the first news' key.
+            number = run.state.attempt if before is None else attempt_of(identity)
+            callback = self._deliverer.leased(
+                CallbackRecord(url=job.callback_url, event_id=identity, idempotency_prefix=job.idempotency_prefix, attempt=number)
+            )
         return record.model_copy(
             update={
                 "attempt": run.state.attempt,

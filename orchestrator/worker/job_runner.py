@@ -18,7 +18,6 @@ from orchestrator.jobs.name_catalog import Catalog
 from orchestrator.jobs.parser import parse_job
 from orchestrator.jobs.raw_message import RawMessage, Received, decode_message
 from orchestrator.records.records import ItemRecord, Records, callback_summary, manifest_of
-from orchestrator.records.versions import CONTENT
 from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.dead_letters import DeadLetters
 from orchestrator.worker.handle import Handle, JobFailed, JobResult
@@ -127,8 +126,8 @@ class JobRunner:
             if attempt > self._attempts
             else None
         )
-        message_id = CONTENT + raw.fingerprint if delivery.message_id is None else delivery.message_id
-        version, newest = await self._records.versions.take(job.prefix, message_id, attempt > 1)
+        name = delivery.message_id or raw.fingerprint
+        version, newest = await self._records.versions.take(job.prefix, name, raw.fingerprint, attempt > 1)
         refused = beyond if newest else Superseded("a newer message of this job was accepted, and that one counts")
         # What is stored is looked at behind the number: all that a newer message's run writes is news to this one.
         state = await look_at_job(self._storage, job, attempt, delivery.final, slots, version, refused)
@@ -240,7 +239,7 @@ class JobRunner:
         """Done with once its dead letter is written; its sender is told where the message says, in spite of all, who that is."""
         result = await self._dead_letters.refuse(raw, reason, attempt)
         handle.set_stored(result)
-        event = refusal(raw, self._records.redacted(reason), attempt, self._workers_api_url)
+        event = refusal(raw, self._records.redacted(reason), self._workers_api_url)
         if event is not None and self._delivering < MAX_DELIVERING_JOBS:
             self._delivering += 1
             try:

@@ -1,6 +1,6 @@
 """Telling the sender of a message that is no job: possible where the message still says, validly, whose job it is and whom to call.
 
-The contract knows callbacks per item only, so this is one: that of the message's first item, failed, with the job's refusal as its error.
+Callbacks are per item, so this is one: that of the message's first item, failed, with the job's refusal as its error.
 Items beyond it are not told one by one: their list is part of what was refused.
 """
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from orchestrator.callbacks.client import CallbackEvent, event_id
+from orchestrator.callbacks.client import CallbackEvent, attempt_of, event_id
 from orchestrator.jobs import keys, limits
 from orchestrator.jobs.messages import CallbackUrl, Index
 from orchestrator.jobs.raw_message import RawMessage
@@ -21,7 +21,7 @@ _URL = TypeAdapter[Any](CallbackUrl)
 _INDEX = TypeAdapter[Any](Index)
 
 
-def refusal(message: RawMessage, reason: str, attempt: int, workers_api_url: str | None) -> CallbackEvent | None:
+def refusal(message: RawMessage, reason: str, workers_api_url: str | None) -> CallbackEvent | None:
     """The event for a refused message, or None where nobody can be told. Whether its address may be called is the client's to decide."""
     fields = message.fields
     if fields is None:
@@ -42,7 +42,7 @@ def refusal(message: RawMessage, reason: str, attempt: int, workers_api_url: str
     body = {"idx": idx, "status": "failed", "output_key": None, "preview_key": None, "error": error}
     identity = event_id(prefix, idx, "failed", message.fingerprint)
     # Not the key of the first item's own event, which may come in the same minute.
-    return CallbackEvent(url, identity, f"{prefix}~refused~{message.fingerprint[:8]}", idx, body, attempt)
+    return CallbackEvent(url, identity, prefix, idx, body, attempt_of(identity))
 
 
 def _url(value: Any) -> str | None:

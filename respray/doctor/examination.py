@@ -8,7 +8,7 @@ from respray.doctor import codecs, connections, cuda, cudnn, gpu, model_files, p
 from respray.doctor.finding import FAIL, CheckResult, Finding
 from respray.doctor.situation import Situation
 
-# The order of the seed's script: from the driver up to the network. Each module has NAME, TITLE and run(situation).
+# In this order: from the driver up to the network. Each module has NAME, TITLE and run(situation).
 CHECKS: tuple[ModuleType, ...] = (gpu, cuda, cudnn, codecs, python_environment, packages, model_files, connections)
 
 

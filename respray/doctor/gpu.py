@@ -14,7 +14,7 @@ TITLE = "GPU and driver"
 # The first driver branch of CUDA 13, which the pinned Triton image is built on; data centre cards get by with older ones
 # through the image's forward-compatibility libraries.
 _DRIVER = 580
-# FP16 weights and activations of SAM3, and what the seeds state as a minimum (shared figures: 8 GB FP16, 16 GB card).
+# FP16 weights and activations of SAM3, and what docs/reference/contract.md states as a minimum (8 GB in FP16, a card of 16 GB).
 _NEEDED_MIB = 8_000
 _COMFORTABLE_MIB = 15_000
 _QUERY = ["--query-gpu=index,name,driver_version,memory.total", "--format=csv,noheader,nounits"]

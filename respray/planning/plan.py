@@ -1,4 +1,7 @@
-"""How many pods, at what cost and latency: the arithmetic behind `respray plan`, with the seeds' own formula beside it."""
+"""How many pods, at what cost and latency: the arithmetic behind `respray plan`, beside the specified formula.
+
+The latter is that of docs/reference/contract.md, "Figures of the specification".
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ from respray.planning.errors import PlanError
 from respray.planning.stage_times import StageTimes
 
 _DAY = 86_400.0
-# From the seed: 300 ms per concept and photo (A4000), 50 ms per rule and photo, 2 s of overhead per job.
-_SEED_CONCEPT, _SEED_RULE, _SEED_OVERHEAD = 0.300, 0.050, 2.0
+# From the specification: 300 ms per concept and photo (A4000), 50 ms per rule and photo, 2 s of overhead per job.
+_SPEC_CONCEPT, _SPEC_RULE, _SPEC_OVERHEAD = 0.300, 0.050, 2.0
 # Photos that a worker downloads and uploads beside those in its pipeline (orchestrator.worker.job_runner.AHEAD).
 _AHEAD = 10
 # Above this share of their capacity, queues grow out of proportion to the work.
@@ -51,9 +54,9 @@ class Plan:
     cost_per_1000: float | None
     cost_per_1000_scaled: float | None
     cost_per_day: float | None
-    seed_job: float
+    spec_job: float
     job_alone: float
-    seed_pods: int
+    spec_pods: int
 
 
 def make_plan(load: Load, times: StageTimes, *, cores: int = 8, concurrency: int = 4) -> Plan:
@@ -81,8 +84,8 @@ def make_plan(load: Load, times: StageTimes, *, cores: int = 8, concurrency: int
     price = times.price
     cost_per_day = None if price.active is None else pods * 24 * price.active
     scaled = None if price.flex is None else 1000 / (per_pod * UTILISATION) / 3600 * price.flex
-    seed_job = load.job_images * (load.concepts * _SEED_CONCEPT + load.rules * _SEED_RULE) + _SEED_OVERHEAD
-    seed_rate = load.job_images / seed_job
+    spec_job = load.job_images * (load.concepts * _SPEC_CONCEPT + load.rules * _SPEC_RULE) + _SPEC_OVERHEAD
+    spec_rate = load.job_images / spec_job
     return Plan(
         per_pod=per_pod,
         bound=bound,
@@ -95,9 +98,9 @@ def make_plan(load: Load, times: StageTimes, *, cores: int = 8, concurrency: int
         cost_per_1000=None if cost_per_day is None else cost_per_day / load.images_per_day * 1000,
         cost_per_1000_scaled=scaled,
         cost_per_day=cost_per_day,
-        seed_job=seed_job,
+        spec_job=spec_job,
         job_alone=alone + (load.job_images - 1) / per_pod,
-        seed_pods=max(1, math.ceil(peak_rate / (seed_rate * UTILISATION))),
+        spec_pods=max(1, math.ceil(peak_rate / (spec_rate * UTILISATION))),
     )
 
 

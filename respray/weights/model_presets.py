@@ -32,7 +32,7 @@ class Weights(_Strict):
 
 
 class Inference(_Strict):
-    """How a worker container for this model is started (the seeds' `inference` block)."""
+    """How a worker container for this model is started (`inference` of model_presets.yaml)."""
 
     docker_image: str
     command: list[str] = Field(min_length=1)

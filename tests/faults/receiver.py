@@ -1,4 +1,4 @@
-"""A callback receiver, as the caller runs one: verifies every header of the contract and remembers what came."""
+"""A callback receiver, as the caller runs one: verifies every header of a callback and remembers what came."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Receiver:
         return [call for call in self.calls if call.status < 300]
 
     def verify(self, headers: dict[str, str], raw: bytes, prefix: str, idx: int) -> str | None:
-        """What is wrong with a request by the contract, or None."""
+        """What is wrong with a request (docs/reference/contract.md), or None."""
         if headers.get("authorization") != f"Bearer {self.secret}" or headers.get("x-gpu-callback-secret") != self.secret:
             return "wrong secret"
         try:
@@ -81,7 +81,8 @@ class Receiver:
         except WebhookVerificationError as error:
             return f"signature: {error}"
         minute = int(headers["webhook-timestamp"]) // 60
-        keys = {hashlib.sha256(f"{prefix}:{idx}:{attempt}:{minute}".encode()).hexdigest()[:16] for attempt in range(1, 60)}
+        attempts = (*range(1, 60), int(headers["webhook-id"][4:12], 16))
+        keys = {hashlib.sha256(f"{prefix}:{idx}:{attempt}:{minute}".encode()).hexdigest()[:16] for attempt in attempts}
         return None if headers.get("x-idempotency-key") in keys else "wrong X-Idempotency-Key"
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:

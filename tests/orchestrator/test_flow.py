@@ -19,7 +19,7 @@ from tests.orchestrator.support import TinyPipeline, palette_job, photo, put_pho
 
 
 class SlowStorage(AsyncStorage):
-    """A folder whose uploads take as long as the seeds' R2."""
+    """A folder whose uploads take as long as the specification says."""
 
     async def write(self, key: str, data: bytes, media_type: str, expect: Expect | Stat = Expect.ANYTHING) -> Stat:
         """As AsyncStorage.write."""
@@ -37,7 +37,7 @@ class SlowReceiver(httpx.AsyncBaseTransport):
 
 
 def test_fifty_images_take_little_more_than_their_time_in_triton(tmp_path: Path) -> None:
-    """The seeds' figures: 3 concepts x 300 ms + 2 rules x 50 ms = 1 s per image, four at a time; 200 ms per upload, 100 ms per callback."""
+    """Specified: 3 concepts x 300 ms + 2 rules x 50 ms = 1 s per image, four at a time; 200 ms per upload, 100 ms per callback."""
     put_photos(tmp_path, "job_1", 50)
     pipeline = TinyPipeline(seconds=1.0)
     message = palette_job(count=50, callback_url="https://receiver.example/jobs/job_1/callback")

@@ -74,9 +74,9 @@ def test_the_first_items_own_index_is_named(tmp_path: Path, receiver: Receiver) 
     ],
 )
 def test_nobody_is_told_where_the_message_does_not_say_who(receiver: Receiver, fields: dict[str, Any]) -> None:
-    assert refusal(decode_message(broken(receiver, **fields)), "reason", 1, None) is None
-    assert refusal(decode_message("{broken"), "reason", 1, "https://api.example") is None
-    assert refusal(decode_message(rule_job(imageCount=0)), "reason", 1, None) is None
+    assert refusal(decode_message(broken(receiver, **fields)), "reason", None) is None
+    assert refusal(decode_message("{broken"), "reason", "https://api.example") is None
+    assert refusal(decode_message(rule_job(imageCount=0)), "reason", None) is None
 
 
 def test_an_address_that_is_not_public_is_not_called(tmp_path: Path, receiver: Receiver) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.records.versions import CONTENT, VersionLog
+from orchestrator.records.versions import VersionLog
 from orchestrator.storage.base import Expect, Stat
 from orchestrator.storage.folder import FolderStorage
 from tests.faults.receiver import Receiver
@@ -138,12 +138,17 @@ def test_what_was_drawn_or_taken_again_under_its_key_is_edited_again(tmp_path: P
 def test_workers_that_take_numbers_at_once_never_share_one() -> None:
     log = VersionLog()
     for name in ("a", "b", "c"):
-        log = log.with_new(name)
-    assert log.latest == 3 and [log.number_of(name, True) for name in ("a", "b", "c", "d")] == [1, 2, 3, None]
+        log = log.with_new(name, f"content of {name}")
+    assert log.latest == 3 and [log.number_of(name, "", True) for name in ("a", "b", "c", "d")] == [1, 2, 3, None]
 
 
 def test_a_content_without_a_name_is_news_when_it_comes_back() -> None:
-    log = VersionLog().with_new(CONTENT + "red").with_new(CONTENT + "blue")
-    assert log.number_of(CONTENT + "blue", False) == 2, "sent twice is one message"
-    assert log.number_of(CONTENT + "red", False) is None, "sent again after another one is news"
-    assert log.number_of(CONTENT + "red", True) == 1, "delivered again is not"
+    log = VersionLog().with_new("red", "red").with_new("blue", "blue")
+    assert log.number_of("blue", "blue", False) == 2, "sent twice is one message"
+    assert log.number_of("red", "red", False) is None, "sent again after another one is news"
+    assert log.number_of("red", "red", True) == 1, "delivered again is not"
+
+
+def test_a_content_sent_twice_under_two_names_shares_a_number() -> None:
+    log = VersionLog().with_new("bullmq:1", "red").with_new("bullmq:2", "red").with_new("bullmq:3", "blue").with_new("bullmq:4", "red")
+    assert [log.number_of(f"bullmq:{number}", "red", True) for number in (1, 2, 3, 4)] == [1, 1, 2, 3]

@@ -1,4 +1,4 @@
-"""The plan's arithmetic, checked against sums done by hand and against the seeds' own example, and the command around it."""
+"""The plan's arithmetic, checked against sums done by hand and against the specification's own example, and the command around it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _TIMES = StageTimes(
 )
 
 
-def test_seed_s_example_takes_eleven_seconds_by_its_own_formula() -> None:
-    """10 images, 3 concepts, 2 rules: 9 s + 1 s + 2 s of overhead; the seed itself writes "about 11 s"."""
+def test_the_specification_s_example_takes_eleven_seconds_by_its_own_formula() -> None:
+    """10 images, 3 concepts, 2 rules: 9 s + 1 s + 2 s of overhead; the specification writes "about 11 s"."""
     plan = make_plan(Load(1000, concepts=3, rules=2, job_images=10), stated("a4000"))
-    assert plan.seed_job == pytest.approx(12.0)
-    assert plan.job_alone < plan.seed_job / 2
+    assert plan.spec_job == pytest.approx(12.0)
+    assert plan.job_alone < plan.spec_job / 2
 
 
 def test_pods_cost_and_latency_by_hand() -> None:
@@ -94,7 +94,7 @@ def test_every_stated_gpu_has_a_source_and_a_plan() -> None:
 def test_command_prints_a_table_and_json() -> None:
     runner, app = CliRunner(), build_app()
     shown = runner.invoke(app, ["plan", "--images-per-day", "100000", "--gpu", "a100"])
-    assert shown.exit_code == 0 and "cost per 1,000 photos" in shown.output and "the seeds' formula" in shown.output
+    assert shown.exit_code == 0 and "cost per 1,000 photos" in shown.output and "the specified formula" in shown.output
     document = json.loads(runner.invoke(app, ["plan", "--images-per-day", "100000", "--price", "2", "--json"]).output)
     assert document["times"]["price"] == {"active": 2.0, "flex": 2.0, "source": "--price"} and document["plan"]["pods"] >= 1
 

@@ -66,7 +66,7 @@ def test_graph_configurations_match_the_onnx_files(spec: ModelSpec, demo_graphs:
 
 def test_targets_differ_only_where_they_must(spec: ModelSpec) -> None:
     """Same names, tensors and Python models everywhere."""
-    embedded, gpu, rt = (configs(spec, target(name)) for name in TARGETS)
+    embedded, gpu, rt = (configs(spec, target(name)) for name in ("embedded", "onnxruntime", "tensorrt"))
     for name in MODELS:
         for other in (gpu, rt):
             assert list(embedded[name].input) == list(other[name].input)
