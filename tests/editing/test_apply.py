@@ -187,3 +187,26 @@ def test_a_removal_reports_nothing_about_light_and_colour(mode: str) -> None:
     (edit,) = edit_photo(photo, segments(mask), request({"wall": rule}), []).report.outputs[0].edits
     assert edit.coverage > 0.4
     assert (edit.measured, edit.clipped, edit.out_of_gamut, edit.shading_correlation) == (None, None, None, None)
+
+
+@pytest.mark.parametrize("pixels", [1, 7])
+def test_a_drawn_protection_holds_at_any_size(pixels: int) -> None:
+    """A light switch on a large photo: far less of it than a network's guess would need to count."""
+    photo = np.full((600, 800, 3), (180, 172, 160), np.uint8)
+    mask = np.zeros((600, 800), np.uint8)
+    mask[300 : 300 + pixels, 400 : 400 + pixels] = 255
+    wall = np.full((600, 800), 255, np.uint8)
+    work = PhotoRequest(
+        concepts=[
+            ConceptQuery(name="wall", prompts=["wall"], mask_attachment=0),
+            ConceptQuery(name="switch", prompts=["switch"], kind="object", mask_attachment=1),
+        ],
+        protect=["switch"],
+        outputs=[Output(name="blue", edits=[Edit(concept="wall", rule=Recolor(color="#2050A0"))])],
+        preview_size=0,
+    )
+    nothing = segments(np.zeros((8, 8), bool))
+    result = edit_photo(photo, nothing, work, [encode(wall), encode(mask)])
+    edited = decode(result.files[0])
+    assert (edited[mask > 0] == photo[mask > 0]).all()
+    assert (edited[10, 10] != photo[10, 10]).any()

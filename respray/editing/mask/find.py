@@ -19,7 +19,7 @@ from respray.editing.mask.select import Segments, select
 from respray.imaging.arrays import UInt8Array
 from respray.imaging.decode import decode_mask
 
-# A concept whose matte covers less than this share of the photo was not found.
+# A concept whose matte covers less than this share of the photo was not found: a limit on a network's guesses, not on what people draw.
 MIN_AREA_SHARE = 2e-4
 
 
@@ -92,13 +92,13 @@ def find_mattes(
         radius = 0.0 if keep else request.feather
         if concept.mask_attachment is not None:
             drawn = refine_user_mask(_user_mask(concept, attachments), photo, keep=keep)
-            found[concept.name] = _found(concept, feather(drawn, radius), [], 1.0, "user")
+            found[concept.name] = _found(concept, feather(drawn, radius), [], 1.0, "user", at_any_size=True)
         elif needs_segmentation(concept):
             selection = select(segments, range(row, row + len(concept.prompts)), concept, object_source)
             row += len(concept.prompts)
             probability = selection.probability
             selected = None if probability is None else feather(refine(probability, photo), radius)
-            found[concept.name] = _found(concept, selected, selection.instances, selection.score, "sam3")
+            found[concept.name] = _found(concept, selected, selection.instances, selection.score, "sam3", at_any_size=keep)
     objects = {concept.name for concept in concepts if concept.kind == "object"}
     for concept in concepts:
         if concept.mask_attachment is None and not needs_segmentation(concept):
@@ -138,11 +138,18 @@ def _complement(concept: ConceptQuery, found: dict[str, FoundConcept], objects: 
 
 
 def _found(
-    concept: ConceptQuery, matte: Matte | None, instances: list[UInt8Array], score: float, source: str, why: str = ""
+    concept: ConceptQuery,
+    matte: Matte | None,
+    instances: list[UInt8Array],
+    score: float,
+    source: str,
+    why: str = "",
+    *,
+    at_any_size: bool = False,
 ) -> FoundConcept:
-    """A concept with its report; not found where there is next to nothing of it."""
+    """A concept with its report; not found where there is next to nothing of it, unless a person has drawn it or it is protected."""
     share = 0.0 if matte is None else matte.area_share
-    there = share >= MIN_AREA_SHARE
+    there = matte is not None and (bool(matte.alpha.any()) if at_any_size else share >= MIN_AREA_SHARE)
     report = ConceptReport.model_validate(
         {
             "name": concept.name,
