@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # NVIDIA's real perf_analyzer against pipeline_bls: concurrency and request-rate sweeps over real photos, as CSV.
 #
 #   benchmarks/perf_analyzer.sh [OUT_FOLDER]                                      starts the embedded server
@@ -8,7 +8,7 @@
 # STABILITY=25 (percent by which three windows may differ; a machine that does other work needs more, or there is no CSV).
 # The binary comes out of the tritonclient 2.50.0 wheel (the newest have none). Its two libraries, libb64 and libcudart, are the
 # nvidia-pytriton wheel's own, so nothing has to be installed.
-set -eu
+set -euo pipefail  # a sweep that fails behind tee fails the script
 cd "$(dirname "$0")/.."
 out="${1:-build/perf}"
 python="${PYTHON:-.venv/bin/python}"

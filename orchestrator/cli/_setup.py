@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from orchestrator.errors import SettingsError
 from orchestrator.settings import Settings, load_settings
 from respray.observe.events import Events, claim_stdout
 from respray.observe.logs import set_up_logging
@@ -46,7 +47,14 @@ class Context:
 @contextlib.contextmanager
 def command_context(**overrides: Any) -> Iterator[Context]:
     """Read the settings (`overrides` by field name win over the environment), take over stdout for events, send logs to stderr."""
-    settings = load_settings(**overrides)
+    try:
+        settings = load_settings(**overrides)
+    except SettingsError as error:
+        # Whoever watches the events learns of it, too; the sentence for people goes to stderr in the end.
+        events = Events(claim_stdout())
+        events.connection("failed")
+        events.emit("finish", status="failed", error=str(error))
+        raise
     redactor = Redactor(settings.secrets())
     set_up_logging(settings.log_level, redactor)
     yield Context(settings, redactor, Events(claim_stdout(), redactor), Metrics())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from orchestrator.errors import SettingsError
+from respray.installation import install_command
 
 _ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
@@ -21,4 +22,4 @@ def set_up_tracing() -> None:
 
         export_spans()
     except ImportError as error:
-        raise SettingsError(f"{_ENDPOINT} is set and {error.name} is missing: pip install 'respray[tracing]', or unset it") from None
+        raise SettingsError(f"{_ENDPOINT} is set and {error.name} is missing: {install_command('tracing')}, or unset it") from None

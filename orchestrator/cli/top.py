@@ -9,6 +9,7 @@ import typer
 
 from orchestrator.errors import SettingsError
 from orchestrator.settings import Settings
+from respray.installation import install_command
 
 _WORKER = f"http://127.0.0.1:{Settings.model_fields['health_port'].default}"
 
@@ -30,5 +31,5 @@ def register(app: typer.Typer) -> None:
         try:
             from respray.top.app import Top
         except ImportError as error:
-            raise SettingsError(f"respray top needs the package {error.name}: pip install 'respray[top]'") from None
+            raise SettingsError(f"respray top needs the package {error.name}: {install_command('top')}") from None
         Top(worker, triton, events, every).run()

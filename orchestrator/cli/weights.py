@@ -12,13 +12,13 @@ import typer
 from orchestrator.errors import ResprayError
 from orchestrator.settings import Settings, load_settings
 from respray.launch.chosen_model import chosen_model
+from respray.launch.model_sync import sync_source
 from respray.weights import ensure as model_weights
 from respray.weights.engine_cache import engine_folder
 from respray.weights.errors import OperationsError
 from respray.weights.manifest import MANIFEST, describe
 from respray.weights.model_presets import ModelPreset, choose_preset, load_presets, refuse_demo
 from respray.weights.s3_push import push as push_folder
-from respray.weights.s3_sync import SyncSource
 
 _Model = Annotated[str | None, typer.Argument(metavar="MODEL", help="A model of respray/weights/model_presets.yaml; default: MODEL_NAME.")]
 
@@ -108,23 +108,9 @@ def _chosen(model: str | None) -> tuple[Settings, ModelPreset]:
         return settings, choose_preset(model or chosen_model(settings))
 
 
-def sync_source(settings: Settings, always: bool = False) -> SyncSource | None:
-    """The private bucket of MODEL_SYNC_*, where it is enabled (or `always`). Raises ResprayError naming what is missing."""
-    if not settings.model_sync_enabled and not always:
-        return None
-    access, secret = settings.model_sync_access_key, settings.model_sync_secret_key
-    endpoint, bucket = settings.model_sync_endpoint, settings.model_sync_bucket
-    if not (access and secret and endpoint and bucket):
-        given = {"MINIO_ENDPOINT": endpoint, "MINIO_BUCKET": bucket, "MINIO_ACCESS_KEY": access, "MINIO_SECRET_KEY": secret}
-        missing = [f"MODEL_SYNC_{name}" for name, value in given.items() if not value]
-        raise ResprayError(f"weights from a private bucket need {', '.join(missing)}")
-    url = endpoint if "://" in endpoint else f"{'https' if settings.model_sync_secure else 'http'}://{endpoint}"
-    return SyncSource(url, bucket, access.get_secret_value(), secret.get_secret_value())
-
-
 @contextmanager
 def _plain_errors() -> Iterator[None]:
-    """Errors of `operations` as the command line's own: one line, exit code 1."""
+    """Errors of `respray.weights` as the command line's own: one line, exit code 1."""
     try:
         yield
     except OperationsError as error:

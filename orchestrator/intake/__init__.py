@@ -5,6 +5,7 @@ from __future__ import annotations
 from orchestrator.errors import SettingsError
 from orchestrator.intake.base import Intake
 from orchestrator.settings import Settings
+from respray.installation import install_command
 
 
 def open_intake(settings: Settings) -> Intake:
@@ -28,5 +29,5 @@ def open_intake(settings: Settings) -> Intake:
 
                 return CeleryIntake.from_settings(settings)
     except ModuleNotFoundError as error:
-        raise SettingsError(f"ADAPTER={settings.adapter} needs the package {error.name}: pip install 'respray[intake]'") from None
+        raise SettingsError(f"ADAPTER={settings.adapter} needs the package {error.name}: {install_command('intake')}") from None
     raise SettingsError(f"ADAPTER={settings.adapter} is not taken in by a session")

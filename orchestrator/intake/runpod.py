@@ -22,6 +22,7 @@ from orchestrator.service.health import Health, serve_health
 from orchestrator.service.open_worker import WorkerOptions, open_worker, sweeping
 from orchestrator.settings import Settings
 from orchestrator.worker.worker import Worker
+from respray.installation import install_command
 from respray.observe.events import Events
 from respray.observe.metrics import Metrics
 from respray.observe.redaction import Redactor
@@ -59,7 +60,7 @@ class RunpodIntake:
         try:
             import runpod
         except ModuleNotFoundError as error:
-            raise SettingsError(f"ADAPTER=runpod needs the package {error.name}: pip install 'respray[intake]'") from None
+            raise SettingsError(f"ADAPTER=runpod needs the package {error.name}: {install_command('intake')}") from None
         self._runpod = runpod
         self._events.connection("connected")
         self._events.worker("initializing", "intake runpod")

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from respray.doctor.finding import FAIL, PASS, WARN, Finding, Status
 from respray.doctor.situation import Situation
+from respray.installation import install_command
 
 NAME = "connections"
 TITLE = "Connections (queue, storage, Triton, callbacks)"
@@ -46,7 +47,7 @@ def _redis(situation: Situation) -> Finding:
     try:
         import redis
     except ImportError:
-        return Finding(FAIL, "REDIS_URL is set and the redis package is missing", "pip install 'respray[intake]'")
+        return Finding(FAIL, "REDIS_URL is set and the redis package is missing", install_command("intake"))
     url = situation.environment["REDIS_URL"]
     place = _place(url)
     try:

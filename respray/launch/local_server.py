@@ -10,14 +10,18 @@ from pathlib import Path
 
 import platformdirs
 
-from orchestrator.errors import PipelineUnavailable
+from orchestrator.errors import PipelineUnavailable, SettingsError
 from orchestrator.settings import Settings
-from respray.launch.chosen_model import find_graphs
+from respray.launch.chosen_model import check_model, chosen_model, find_graphs
+from respray.launch.model_sync import sync_source
 from respray.triton.embedded.server import EmbeddedServer, ServerOptions
 from respray.triton.errors import ServingError
 from respray.triton.repository.build_repository import build
 from respray.triton.repository.targets import target
 from respray.triton.watchdog import ServerWatchdog
+from respray.weights.ensure import ensure
+from respray.weights.errors import OperationsError
+from respray.weights.model_presets import choose_preset
 
 
 @contextlib.asynccontextmanager
@@ -38,6 +42,7 @@ def start_embedded(settings: Settings, options: ServerOptions | None = None) -> 
         SettingsError: there is no such model.
         PipelineUnavailable: it does not start; the message has the server's own words.
     """
+    _fetch(settings)
     graphs = find_graphs(settings)
     try:
         chosen = target("embedded", pipeline_instances=settings.batch_concurrency)
@@ -49,3 +54,15 @@ def start_embedded(settings: Settings, options: ServerOptions | None = None) -> 
         return EmbeddedServer(build(graphs, chosen, folder), options).start()
     except ServingError as error:
         raise PipelineUnavailable(str(error)) from None
+
+
+def _fetch(settings: Settings) -> None:
+    """Bring the model from the bucket of MODEL_SYNC_*, where that is enabled. Raises SettingsError."""
+    check_model(settings)
+    source, preset = sync_source(settings), choose_preset(chosen_model(settings))
+    if source is None or preset.weights.folder is not None:
+        return
+    try:
+        ensure(preset, settings.model_path, sync=source)
+    except OperationsError as error:
+        raise SettingsError(str(error)) from None

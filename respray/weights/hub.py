@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from respray.installation import install_command
 from respray.weights.errors import GatedModelError, WeightsError
 from respray.weights.manifest import sha256_of
 from respray.weights.model_presets import Weights
@@ -32,7 +33,7 @@ def download(weights: Weights, folder: Path, token: str | None, endpoint: str | 
         from huggingface_hub import HfApi, snapshot_download
         from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
     except ImportError as error:
-        raise WeightsError("downloading from the hub needs huggingface_hub: pip install 'respray[hub]'") from error
+        raise WeightsError("downloading from the hub needs huggingface_hub: " + install_command("hub")) from error
     repository = weights.repository
     if repository is None:
         raise WeightsError("this model has no `weights.repository` in model_presets.yaml")

@@ -43,7 +43,7 @@ class ModelPreset(_Strict):
     """One entry of the file. `vram_gb` is what a GPU must have for this precision; 0 means that a CPU will do."""
 
     name: str
-    description: str
+    description: str = ""
     demo: bool = False
     precision: Literal["fp16", "fp32"]
     vram_gb: float = Field(ge=0)

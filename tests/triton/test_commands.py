@@ -118,4 +118,4 @@ def test_the_report_shows_what_was_measured(tmp_path: Path) -> None:
 
 def test_the_perf_analyzer_script_is_valid_shell() -> None:
     script = Path(__file__).resolve().parents[2] / "benchmarks" / "perf_analyzer.sh"
-    subprocess.run(["sh", "-n", script], check=True)
+    subprocess.run(["bash", "-n", script], check=True)
