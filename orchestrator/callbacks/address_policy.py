@@ -21,6 +21,26 @@ from orchestrator.errors import CallbackRefused, SettingsError
 Resolver = Callable[[str, int], Awaitable[list[str]]]
 _PORTS = {"https": 443, "http": 80}
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_IPV6_UNICAST = ipaddress.ip_network("2000::/3")
+"""All of IPv6 that IANA has given out: what is private, local to a link or site, or reserved lies outside."""
+# What lies inside, or in IPv4, and is no receiver's either. `ipaddress.is_global` lacks some of these in some version of Python.
+_NOT_PUBLIC = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "0.0.0.0/8",
+        "100.64.0.0/10",  # shared by the customers of a provider
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.88.99.0/24",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/3",
+        "2001::/23",
+        "2001:db8::/32",
+        "3fff::/20",
+    )
+)
 
 
 async def resolve(host: str, port: int) -> list[str]:
@@ -38,7 +58,9 @@ def is_public(address: str) -> bool:
             inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(str(inner))
-    return ip.is_global and not ip.is_multicast and not ip.is_reserved
+        if ip not in _IPV6_UNICAST:
+            return False
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved and not any(ip in network for network in _NOT_PUBLIC)
 
 
 @dataclass(frozen=True)
