@@ -12,10 +12,12 @@ import logging
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 
 from orchestrator.service.health import Health, serve_health
 from orchestrator.service.open_worker import WorkerOptions, open_worker, sweeping
 from orchestrator.settings import Settings
+from orchestrator.worker.backend import OUTAGE_PATIENCE
 from orchestrator.worker.worker import Worker
 from respray.observe.events import Events
 from respray.observe.metrics import Metrics
@@ -32,6 +34,7 @@ async def run_session(
     events.connection("connected")
     events.worker("initializing", f"intake {settings.adapter}")
     stop, health = asyncio.Event(), Health()
+    options = replace(options, patience=OUTAGE_PATIENCE)
     with stopping_on_signals(stop, events, health):
         async with (
             serve_health(settings.health_host, settings.health_port, health, metrics) as port,
