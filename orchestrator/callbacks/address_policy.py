@@ -7,15 +7,14 @@ checked: a name that resolves differently the next time (DNS rebinding) gains no
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
-import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 import httpx
 
+from orchestrator.callbacks.name_lookup import NameLookup
 from orchestrator.errors import CallbackRefused, SettingsError
 
 Resolver = Callable[[str, int], Awaitable[list[str]]]
@@ -41,12 +40,6 @@ _NOT_PUBLIC = tuple(
         "3fff::/20",
     )
 )
-
-
-async def resolve(host: str, port: int) -> list[str]:
-    """Every address of a host. Raises OSError where it has none."""
-    answers = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(answer[4][0]) for answer in answers))
 
 
 def is_public(address: str) -> bool:
@@ -122,9 +115,9 @@ def port_of(url: httpx.URL) -> int:
 class PinnedTransport(httpx.AsyncBaseTransport):
     """Resolves, checks, and connects to a checked address. Raises CallbackRefused, httpx.ConnectError and what httpx raises."""
 
-    def __init__(self, policy: AddressPolicy, resolver: Resolver = resolve, verify: ssl.SSLContext | bool = True) -> None:
+    def __init__(self, policy: AddressPolicy, resolver: Resolver | None = None, verify: ssl.SSLContext | bool = True) -> None:
         self._policy = policy
-        self._resolver = resolver
+        self._resolver = resolver or NameLookup()
         # No connection is kept: a kept one to the same address could belong to another host's TLS session.
         limits = httpx.Limits(max_connections=64, max_keepalive_connections=0)
         self._inner = httpx.AsyncHTTPTransport(verify=verify, limits=limits, trust_env=False, retries=0)
