@@ -2,8 +2,8 @@
 
 In a folder, a job's file moves to `taken/` while it is worked on (locked, so that a file left there by a dead worker, or handed back by
 one that was stopped, is taken again), and to `done/` or `failed/` afterwards, where it takes the place of an earlier one of its name. A
-file waits while one of its name is taken. How often a job was begun stands beside its file (`taken/NAME.json.attempts`), for the worker that
-takes it after one that died. Files appear whole when they are written elsewhere and moved in.
+file waits while one of its name is taken. How often a job was begun stands beside its file (`taken/NAME.json.attempts`), for the worker
+that takes it after one that died. Files appear whole when they are written elsewhere and moved in.
 """
 
 from __future__ import annotations
