@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     adapter: Adapter = _spelled("ADAPTER", default="runpod")
     redis_url: SecretStr | None = _spelled("REDIS_URL")
     queue_name: str | None = _spelled("QUEUE_NAME")
+    bullmq_prefix: str = _spelled("BULLMQ_PREFIX", "QUEUE_PREFIX", default="bull")
     cf_account_id: str | None = _spelled("CF_ACCOUNT_ID")
     cf_queue_id: str | None = _spelled("CF_QUEUE_ID")
     cf_api_token: SecretStr | None = _spelled("CF_API_TOKEN")
@@ -169,6 +170,8 @@ def require(settings: Settings, *, storage: bool, adapter: bool) -> None:
         raise SettingsError(
             f"missing settings for ADAPTER={settings.adapter}: {', '.join(missing)}; set them in the environment or in .env"
         )
+    if adapter and settings.adapter == "bullmq" and settings.queue_name and ":" in settings.queue_name:
+        raise SettingsError(f"QUEUE_NAME={settings.queue_name!r}: BullMQ's queue names hold no ':'; what stands before it is BULLMQ_PREFIX")
 
 
 def spellings(field: FieldInfo) -> list[str]:

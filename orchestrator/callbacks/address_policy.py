@@ -7,26 +7,39 @@ checked: a name that resolves differently the next time (DNS rebinding) gains no
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
-import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 import httpx
 
+from orchestrator.callbacks.name_lookup import NameLookup
 from orchestrator.errors import CallbackRefused, SettingsError
 
 Resolver = Callable[[str, int], Awaitable[list[str]]]
 _PORTS = {"https": 443, "http": 80}
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-
-
-async def resolve(host: str, port: int) -> list[str]:
-    """Every address of a host. Raises OSError where it has none."""
-    answers = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(answer[4][0]) for answer in answers))
+_IPV6_UNICAST = ipaddress.ip_network("2000::/3")
+"""All of IPv6 that IANA has given out: what is private, local to a link or site, or reserved lies outside."""
+# What lies inside, or in IPv4, and is no receiver's either. `ipaddress.is_global` lacks some of these in some version of Python.
+_NOT_PUBLIC = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "0.0.0.0/8",
+        "100.64.0.0/10",  # shared by the customers of a provider
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.88.99.0/24",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/3",
+        "2001::/23",
+        "2001:db8::/32",
+        "3fff::/20",
+    )
+)
 
 
 def is_public(address: str) -> bool:
@@ -38,7 +51,9 @@ def is_public(address: str) -> bool:
             inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(str(inner))
-    return ip.is_global and not ip.is_multicast and not ip.is_reserved
+        if ip not in _IPV6_UNICAST:
+            return False
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved and not any(ip in network for network in _NOT_PUBLIC)
 
 
 @dataclass(frozen=True)
@@ -100,9 +115,9 @@ def port_of(url: httpx.URL) -> int:
 class PinnedTransport(httpx.AsyncBaseTransport):
     """Resolves, checks, and connects to a checked address. Raises CallbackRefused, httpx.ConnectError and what httpx raises."""
 
-    def __init__(self, policy: AddressPolicy, resolver: Resolver = resolve, verify: ssl.SSLContext | bool = True) -> None:
+    def __init__(self, policy: AddressPolicy, resolver: Resolver | None = None, verify: ssl.SSLContext | bool = True) -> None:
         self._policy = policy
-        self._resolver = resolver
+        self._resolver = resolver or NameLookup()
         # No connection is kept: a kept one to the same address could belong to another host's TLS session.
         limits = httpx.Limits(max_connections=64, max_keepalive_connections=0)
         self._inner = httpx.AsyncHTTPTransport(verify=verify, limits=limits, trust_env=False, retries=0)

@@ -7,6 +7,7 @@ repetition from news. What cannot be delivered stays owed in the item's record; 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import email.utils
 import itertools
 import json
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 
 MAX_ANSWER_BYTES = 64 << 10
 """How much of an answer is read. Nothing in it is used; reading a little lets the receiver finish."""
+MAX_BODY_SECONDS = 2.0
+"""For how long an answer's body is read."""
 MAX_RETRY_AFTER_SECONDS = 60.0
 """The longest Retry-After that is waited for on the spot; a longer one leaves the callback owed until then."""
 
@@ -149,7 +152,7 @@ class CallbackClient:
 
         Args:
             secret: Signs events, and is sent in two headers.
-            timeout: Seconds that one request may take.
+            timeout: Seconds until one request is answered; the body of the answer has a short time of its own.
             policy: Which addresses may be called.
             schedule: When a callback is repeated; None: the usual one.
             transport: Sends requests in place of the one that keeps to the policy.
@@ -212,10 +215,10 @@ class CallbackClient:
         body = json.dumps(event.body, ensure_ascii=False, separators=(",", ":"))
         try:
             headers = self.headers(event, body, int(self._clock()))
-            async with (
-                asyncio.timeout(self._timeout),
-                self._client.stream("POST", event.url, content=body.encode(), headers=headers) as answer,
-            ):
+            async with contextlib.AsyncExitStack() as stack:
+                async with asyncio.timeout(self._timeout):
+                    request = self._client.stream("POST", event.url, content=body.encode(), headers=headers)
+                    answer = await stack.enter_async_context(request)
                 await _read_a_little(answer)
         except CallbackRefused as error:
             return CallbackOutcome("refused", number, error=str(error))
@@ -241,11 +244,14 @@ class CallbackClient:
 
 
 async def _read_a_little(answer: httpx.Response) -> None:
+    """Read the body, or some of it. The status has been given: whatever becomes of the body changes nothing about it."""
     size = 0
-    async for block in answer.aiter_raw():
-        size += len(block)
-        if size > MAX_ANSWER_BYTES:
-            return
+    with contextlib.suppress(TimeoutError, httpx.HTTPError, OSError):
+        async with asyncio.timeout(MAX_BODY_SECONDS):
+            async for block in answer.aiter_raw():
+                size += len(block)
+                if size > MAX_ANSWER_BYTES:
+                    return
 
 
 def retry_after_seconds(answer: httpx.Response, now: float) -> float | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from typing import Any
 
 from opentelemetry.trace import SpanKind
 
-from orchestrator.callbacks.client import CallbackClient, CallbackEvent, CallbackOutcome, Schedule
+from orchestrator.callbacks.client import MAX_BODY_SECONDS, CallbackClient, CallbackEvent, CallbackOutcome, Schedule
+from orchestrator.callbacks.slots import CallbackSlots, host_of
 from orchestrator.errors import Conflict, ResprayError
 from orchestrator.records.records import CallbackRecord, ItemRecord, Records, manifest_of, record_key
 from orchestrator.storage.base import Stat
@@ -28,6 +30,8 @@ EXPIRES_AFTER = 3 * 86400.0
 """Seconds after which an owed callback is given up: receivers that were away for days have other ways to find out."""
 GONE_FOR = 3600.0
 """Seconds for which an address that answered 410 is sent nothing: one that said so by mistake must not need a restart of all workers."""
+MAX_SWEPT_JOBS = 32
+"""Jobs whose owed callbacks are looked at together, so that those of a receiver that hangs do not come before all others."""
 _MARGIN = 5.0
 """Seconds of a lease beyond the longest delivery, for the waits around it."""
 _MAX_REMEMBERED_URLS = 10_000
@@ -52,12 +56,21 @@ class Deliverer:
     """Sends callbacks, a bounded number at the same time, and writes down what came of them."""
 
     def __init__(
-        self, client: CallbackClient | None, records: Records, *, worker: str, metrics: Metrics, timeout: float, concurrency: int = 16
+        self,
+        client: CallbackClient | None,
+        records: Records,
+        *,
+        worker: str,
+        metrics: Metrics,
+        timeout: float,
+        concurrency: int = 64,
+        per_host: int = 24,
+        per_url: int = 8,
     ) -> None:
         self._client, self._records, self._worker, self._metrics = client, records, worker, metrics
-        self._slots = asyncio.Semaphore(concurrency)
+        self._slots = CallbackSlots(concurrency, per_host, per_url)
         schedule = Schedule()
-        self.lease = (len(schedule.waits) + 1) * timeout + sum(schedule.waits) * (1 + schedule.jitter) + _MARGIN
+        self.lease = (len(schedule.waits) + 1) * (timeout + MAX_BODY_SECONDS) + sum(schedule.waits) * (1 + schedule.jitter) + _MARGIN
         self._down: dict[str, float] = {}
         self._gone: dict[str, float] = {}
 
@@ -97,7 +110,12 @@ class Deliverer:
             return tracked
         if wait_for_lease and not tracked.ours:
             tracked = await self._until_free(prefix, tracked)
-        async with self._slots:
+        callback = tracked.record.callback
+        if callback is None:
+            return tracked
+        async with self._slots.slot(callback.url):
+            if not (force or tracked.ours) and self._is_down(callback.url):
+                return tracked  # owed before, and owed still: its host has just been asked in vain
             # Not earlier: a lease may run out while its callback waits for a slot, and somebody else then tells it.
             claimed = await self._claim(prefix, tracked, force)
             return await self._reload(prefix, tracked) if claimed is None else await self._send(prefix, claimed)
@@ -106,7 +124,7 @@ class Deliverer:
         """Deliver an event that no record remembers, with all retries, and sum up as for jobs. None where no secret is set."""
         if self._client is None:
             return None
-        async with self._slots:
+        async with self._slots.slot(event.url):
             result = await self._tell(self._client, event)
         delivered = result.state == "delivered"
         undelivered = [] if delivered else [{"idx": event.idx, "state": result.state, "error": result.error}]
@@ -123,11 +141,17 @@ class Deliverer:
             How many callbacks are still owed afterwards.
         """
         owed = set[str]()
-        for key in await self._records.markers():
-            try:
-                owed |= await self._sweep_job(key, force, on_job)
-            except ResprayError as error:
-                log.warning("callbacks of %s could not be looked at: %s", key, error)
+        markers, places = await self._records.markers(), asyncio.Semaphore(MAX_SWEPT_JOBS)
+        random.shuffle(markers)
+
+        async def sweep_one(key: str) -> None:
+            async with places:
+                try:
+                    owed.update(await self._sweep_job(key, force, on_job))
+                except ResprayError as error:
+                    log.warning("callbacks of %s could not be looked at: %s", key, error)
+
+        await asyncio.gather(*map(sweep_one, markers))
         self._metrics.callbacks_owed.set(len(owed))
         return len(owed)
 
@@ -205,7 +229,7 @@ class Deliverer:
 
     async def _tell(self, client: CallbackClient, event: CallbackEvent) -> CallbackOutcome:
         # A receiver that has just used up all retries gets one attempt per callback for a while: it is down, not busy.
-        down = self._down.get(event.url, 0.0) > time.time()
+        down = self._is_down(event.url)
         if self._gone.get(event.url, 0.0) > time.time():
             result = CallbackOutcome("gone", 0, 410, "the receiver answered 410 Gone to an earlier callback")
         else:
@@ -214,13 +238,18 @@ class Deliverer:
             if result.state == "gone" and len(self._gone) < _MAX_REMEMBERED_URLS:
                 self._gone[event.url] = time.time() + GONE_FOR
         if result.state == "owed" and len(self._down) < _MAX_REMEMBERED_URLS:
-            self._down[event.url] = time.time() + 30.0
+            # No answer at all says something of the host, an answer of this address only.
+            self._down[host_of(event.url) if result.status is None else event.url] = time.time() + 30.0
         else:
             self._down.pop(event.url, None)
+            self._down.pop(host_of(event.url), None)
         self._metrics.callbacks.labels(result.state).inc()
         if result.state != "delivered":
             log.warning("callback of item %d to %s: %s (%s)", event.idx, event.url.split("?")[0], result.state, result.error)
         return result
+
+    def _is_down(self, url: str) -> bool:
+        return max(self._down.get(url, 0.0), self._down.get(host_of(url), 0.0)) > time.time()
 
     async def _save(self, prefix: str, tracked: Tracked, callback: CallbackRecord) -> Tracked | None:
         record = tracked.record.model_copy(update={"callback": callback})

@@ -2,6 +2,9 @@
 
 The lock of a job is renewed on this event loop, which image work never blocks (it happens in Triton). A job that can be tried again is
 delayed here, whatever number of attempts its producer gave; one that cannot is failed for good, which is BullMQ's dead-letter set.
+
+What BullMQ itself cannot read (data nested too deeply, options that are no JSON) reaches the worker as text, and is refused there
+like anything else that is no job.
 """
 
 from __future__ import annotations
@@ -10,10 +13,13 @@ import asyncio
 import logging
 import time
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import bullmq
 import redis.asyncio
 from bullmq.custom_errors import DelayedError, UnrecoverableError
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
 from redis.exceptions import RedisError
 
 from orchestrator.errors import IntakeError
@@ -25,35 +31,53 @@ from orchestrator.worker.worker import Worker
 log = logging.getLogger(__name__)
 
 LAG_EVERY = 10.0
+IDLE_BLOCK_SECONDS = 2.0
+"""How long an idle worker waits in Redis before it looks itself: for jobs whose delay is over, and for a signal that was lost."""
+SOCKET_TIMEOUT_SECONDS = 20.0
+"""Longer than BullMQ ever waits in one command (10 s). With redis-py's own 5 s, no wait would come to its end."""
+WAITS = ExponentialBackoff(cap=1.0, base=0.1)
+"""Seconds between two attempts of a command, in place of BullMQ's, which grow to 20: a Redis that is back is noticed at once."""
+MAX_RETRIES = 300
+CLOSE_SECONDS = 3.0
+"""How long closing the connections may take, after the jobs under way have ended."""
 
 
 class BullmqIntake(Intake):
     """Jobs from a BullMQ queue."""
 
-    def __init__(self, url: str, queue: str, jobs: int, *, lock: float = 30.0, stalled_every: float = 15.0) -> None:
+    def __init__(self, url: str, queue: str, jobs: int, *, prefix: str = "bull", lock: float = 30.0, stalled_every: float = 15.0) -> None:
         """Nothing is connected before `run`.
 
         Args:
             url: redis:// or rediss:// (TLS; `?ssl_ca_certs=FILE` for a private authority).
             queue: The queue's name.
             jobs: Jobs that may be under way at the same time.
+            prefix: What the queue's keys begin with (`prefix` of Node's queues).
             lock: Seconds that a job stays a dead worker's.
             stalled_every: Seconds between two looks for jobs of dead workers.
         """
-        self._url, self._queue, self._jobs = url, queue, jobs
+        self._url, self._queue, self._jobs, self._prefix = with_timeouts(url), queue, jobs, prefix
         self._lock, self._stalled_every = lock, stalled_every
         self._active: set[asyncio.Task[dict[str, Any]]] = set()
 
     @classmethod
     def from_settings(cls, settings: Settings) -> BullmqIntake:
-        """From REDIS_URL and QUEUE_NAME."""
+        """From REDIS_URL, QUEUE_NAME and BULLMQ_PREFIX."""
         assert settings.redis_url is not None and settings.queue_name is not None  # `require` has checked them
-        return cls(settings.redis_url.get_secret_value(), settings.queue_name, settings.job_concurrency, lock=settings.lock_seconds)
+        return cls(
+            settings.redis_url.get_secret_value(),
+            settings.queue_name,
+            settings.job_concurrency,
+            prefix=settings.bullmq_prefix,
+            lock=settings.lock_seconds,
+        )
 
     async def run(self, worker: Worker, stop: asyncio.Event) -> None:
         await check_redis(self._url)
         options: Any = {
             "connection": self._url,
+            "prefix": self._prefix,
+            "drainDelay": IDLE_BLOCK_SECONDS,
             "concurrency": self._jobs,
             "lockDuration": round(self._lock * 1000),
             "stalledInterval": round(min(self._stalled_every, self._lock) * 1000),
@@ -69,7 +93,9 @@ class BullmqIntake(Intake):
             task.add_done_callback(self._active.discard)
             return await task
 
-        taker = bullmq.Worker(self._queue, process, options)
+        taker = _Taker(self._queue, process, options)
+        for client in (taker.client, taker.bclient):
+            client.set_retry(Retry(WAITS, MAX_RETRIES))
         taker.on("error", lambda error, *_: log.warning("BullMQ: %s", error))
         taker.on(
             "lockRenewalFailed", lambda jobs, *_: log.warning("BullMQ could not renew the lock of %s; another worker may take it", jobs)
@@ -79,11 +105,11 @@ class BullmqIntake(Intake):
             await stop.wait()
         finally:
             # Fetch nothing more (a closing worker would take what it has just handed back), then let those under way end, which the
-            # grace period bounds, and only then close the connections that they need for it.
+            # grace period bounds, and only then close the connections that they need for it. A Redis that hangs ends no wait here.
             await taker.pause(do_not_wait_active=True)
             if self._active:
-                await asyncio.wait(self._active, timeout=worker.grace + 10.0)
-            await asyncio.wait([asyncio.ensure_future(taker.close())], timeout=10.0)
+                await asyncio.wait(self._active, timeout=worker.grace + CLOSE_SECONDS)
+            await asyncio.wait([asyncio.ensure_future(taker.close())], timeout=CLOSE_SECONDS)
             lag.cancel()
 
     async def _process(self, worker: Worker, stop: asyncio.Event, job: bullmq.Job, token: str) -> dict[str, Any]:
@@ -106,7 +132,11 @@ class BullmqIntake(Intake):
         except (JobFailed, HandedBack) as error:
             wait = 0.0 if isinstance(error, HandedBack) else backoff(attempt)
             log.warning("%s; delivered again in %.0f s", error, wait)
-            await job.moveToDelayed(round((time.time() + wait) * 1000), token)
+            try:
+                await job.moveToDelayed(round((time.time() + wait) * 1000), token)
+            except (RedisError, OSError) as unsent:
+                # Any other error would fail the job for good; as it is, it comes back when its lock has run out.
+                log.warning("job %s could not be delayed, and comes back as a dead worker's: %s", job.id, unsent)
             raise DelayedError() from error
         finally:
             if reports:
@@ -116,7 +146,7 @@ class BullmqIntake(Intake):
         return result.fields()
 
     async def _watch_lag(self, worker: Worker, stop: asyncio.Event) -> None:
-        queue = bullmq.Queue(self._queue, {"connection": self._url})
+        queue = bullmq.Queue(self._queue, {"connection": self._url, "prefix": self._prefix})
         try:
             while not stop.is_set():
                 try:
@@ -127,6 +157,30 @@ class BullmqIntake(Intake):
                 await pause(stop, LAG_EVERY)
         finally:
             await queue.close()
+
+
+class _Taker(bullmq.Worker):  # type: ignore[misc]  # the package is not typed
+    """BullMQ's worker, which hands over also what it cannot read."""
+
+    async def nextJobFromJobData(self, job_data: Any = None, job_id: Any = None, *arguments: Any, **named: Any) -> bullmq.Job | None:
+        """The job; of one that the library cannot read, its data as text and none of its options."""
+        try:
+            return await super().nextJobFromJobData(job_data, job_id, *arguments, **named)
+        except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
+            if not job_data:
+                raise
+            log.warning("BullMQ cannot read job %s (%s: %s)", job_id, type(error).__name__, error)
+            readable = {name: job_data[name] for name in ("timestamp", "ats", "atm") if str(job_data.get(name, "")).isdecimal()}
+            job = await super().nextJobFromJobData({"name": str(job_data.get("name")), **readable}, job_id, *arguments, **named)
+            job.data = job_data.get("data", "")
+            return job
+
+
+def with_timeouts(url: str) -> str:
+    """The address with a socket timeout that no wait of BullMQ's reaches, and a look at idle connections, unless it says otherwise."""
+    parts = urlsplit(url)
+    query = {"socket_timeout": f"{SOCKET_TIMEOUT_SECONDS:g}", "socket_connect_timeout": "5", "health_check_interval": "15"}
+    return urlunsplit(parts._replace(query=urlencode(query | dict(parse_qsl(parts.query)))))
 
 
 async def check_redis(url: str) -> None:

@@ -1,4 +1,6 @@
-"""Celery on Redis: messages as tasks named `respray.process` whose first argument is the job.
+"""Celery on Redis: messages as tasks named `respray.process` whose argument is the job.
+
+The job is the only positional argument, or the keyword argument `job`, or its fields are the keyword arguments.
 
 Late acknowledgement, prefetch 1, and a short visibility timeout that is renewed while this worker holds a message, be it in work or
 waiting for its next attempt: what a dead worker held is delivered again after it, however long jobs take.
@@ -12,6 +14,7 @@ import contextlib
 import logging
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError as FutureCancelled
 from typing import Any
 
@@ -20,8 +23,10 @@ import redis
 from celery.exceptions import Reject, WorkerShutdown
 from celery.worker import WorkController, state
 
-from orchestrator.intake.base import Intake, backoff
+from orchestrator.intake.base import Intake, backoff, until
 from orchestrator.intake.bullmq import check_redis
+from orchestrator.intake.celery_consumer import UNREADABLE, RefusingConsumer
+from orchestrator.jobs.raw_message import RawMessage
 from orchestrator.settings import Settings
 from orchestrator.worker.handle import HandedBack, JobFailed, JobResult
 from orchestrator.worker.worker import Worker
@@ -30,6 +35,8 @@ log = logging.getLogger(__name__)
 
 TASK = "respray.process"
 _COUNT_KEPT = 7 * 86400
+CLOSE_SECONDS = 6.0
+"""How long Celery may take to give back what it holds, after the jobs under way have ended."""
 
 
 def make_app(url: str, queue: str, visibility: float) -> celery.Celery:
@@ -95,30 +102,43 @@ class CeleryIntake(Intake):
         await check_redis(self._url)
         loop = asyncio.get_running_loop()
 
-        def process(task: Any, *arguments: Any, **named: Any) -> dict[str, Any]:
-            # A sender that gave none, or several, gets a dead letter like any other that sent no job.
-            message = arguments[0] if len(arguments) == 1 and not named else {"args": arguments, "kwargs": named}
-            return self.deliver(task, message, worker, stop, loop)
+        def process(task: Any, /, *arguments: Any, **named: Any) -> dict[str, Any]:
+            return self.deliver(task, job_of(arguments, named), worker, stop, loop)
+
+        def refuse(task: Any, /, *arguments: Any, **named: Any) -> dict[str, Any]:
+            text, reason = arguments if len(arguments) == 2 else ("", "the message is no job")
+            return self.deliver(task, RawMessage(str(text), None, str(reason)), worker, stop, loop)
 
         self.app.set_default()  # Celery's threads look for "the" application to store a result
         self.app.task(name=TASK, bind=True, max_retries=None)(process)
+        self.app.task(name=UNREADABLE, bind=True, max_retries=None)(refuse)
         controller = WorkController(
             app=self.app,
             pool="threads",
+            consumer_cls=RefusingConsumer,
             concurrency=self._jobs,
             without_gossip=True,
             without_mingle=True,
             without_heartbeat=True,
             quiet=True,
         )
-        thread = threading.Thread(target=_start, args=(controller,), daemon=True, name="celery")
-        thread.start()
-        ended = asyncio.ensure_future(asyncio.to_thread(thread.join))
+        ended = asyncio.Event()
+
+        def work() -> None:
+            try:
+                _start(controller)
+            finally:
+                with contextlib.suppress(RuntimeError):  # the loop has not waited for it
+                    loop.call_soon_threadsafe(ended.set)
+
+        threading.Thread(target=work, daemon=True, name="celery").start()
         renewing = asyncio.create_task(self._keep(controller))
-        await asyncio.wait({ended, asyncio.ensure_future(stop.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        await until(stop, ended.wait())
         # Celery notices this in its own loop, waits for its threads, and gives back what it had fetched and not begun.
         state.should_stop = 0
-        await asyncio.wait({ended}, timeout=worker.grace + 15.0)
+        # A Redis that hangs ends none of this.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(ended.wait(), worker.grace + CLOSE_SECONDS)
         state.should_stop = None
         renewing.cancel()
 
@@ -183,6 +203,15 @@ class CeleryIntake(Intake):
         except redis.RedisError:
             return 1
         return count
+
+
+def job_of(arguments: Sequence[Any], named: Mapping[str, Any]) -> Any:
+    """The job that a sender gave, in any of the accepted ways; what is none of them is no job, and is refused as such."""
+    if len(arguments) == 1 and not named:
+        return arguments[0]
+    if arguments:
+        return {"args": list(arguments), "kwargs": dict(named)}
+    return named["job"] if named.keys() == {"job"} else dict(named)
 
 
 def _count_key(task_id: str) -> str:

@@ -2,7 +2,8 @@
 
 In a folder, a job's file moves to `taken/` while it is worked on (locked, so that a file left there by a dead worker, or handed back by
 one that was stopped, is taken again), and to `done/` or `failed/` afterwards, where it takes the place of an earlier one of its name. A
-file waits while one of its name is taken. Files appear whole when they are written elsewhere and moved in.
+file waits while one of its name is taken. How often a job was begun stands beside its file (`taken/NAME.json.attempts`), for the worker
+that takes it after one that died. Files appear whole when they are written elsewhere and moved in.
 """
 
 from __future__ import annotations
@@ -97,24 +98,70 @@ async def _stdin() -> asyncio.StreamReader:
     return reader
 
 
-async def _finish(worker: Worker, message: bytes, source: str, name: str, stop: asyncio.Event) -> bool | None:
+class Attempts:
+    """How often a job was begun, kept in a file where one is given, so that a job that kills its worker each time is given up."""
+
+    def __init__(self, name: str, file: Path | None = None) -> None:
+        self._name, self._file = name, file
+        self.begun = self._read()
+
+    def begin(self) -> int:
+        """The number of the attempt that begins now, from 1."""
+        self.begun += 1
+        self._write()
+        return self.begun
+
+    def take_back(self) -> None:
+        """The attempt was ended by an order to stop, which says nothing of the job."""
+        self.begun -= 1
+        self._write()
+
+    def forget(self) -> None:
+        """The job is done with."""
+        if self._file is not None:
+            self._file.unlink(missing_ok=True)
+
+    def _read(self) -> int:
+        try:
+            count, _, name = self._file.read_text().partition(" ") if self._file is not None else ("0", "", "")
+            # Another file may have had the same name.
+            return int(count) if name == self._name else 0
+        except (OSError, ValueError):
+            return 0
+
+    def _write(self) -> None:
+        if self._file is None:
+            return
+        try:
+            self._file.write_text(f"{self.begun} {self._name}")
+        except OSError as error:
+            log.warning("%s cannot be written: %s", self._file, error.strerror or error)
+
+
+async def _finish(
+    worker: Worker, message: bytes, source: str, name: str, stop: asyncio.Event, attempts: Attempts | None = None
+) -> bool | None:
     """Do one job with all its attempts, here and now. Returns whether all of it was completed; None when it was handed back.
 
     Once `stop` is set, no further attempt is begun: the last of them would record its photos as failed.
     """
-    for attempt in range(1, worker.attempts + 1):
+    attempts = attempts or Attempts(name)
+    while True:
+        attempt = attempts.begin()
         try:
             return (await worker.within_grace(worker.start(message, attempt, message_id=name), stop)).ok
         except HandedBack as error:
             log.warning("%s: %s", source, error)
+            attempts.take_back()
             return None
         except ResprayError as error:
             log.warning("%s: attempt %d: %s", source, attempt, error)
+            if attempt >= worker.attempts:
+                return False
             await pause(stop, backoff(attempt, base=1.0))
             if stop.is_set():
                 log.warning("%s: handed back after attempt %d", source, attempt)
                 return None
-    return False
 
 
 class _Folder:
@@ -182,9 +229,11 @@ class _Folder:
             status = os.fstat(handle)
             # Moving a file keeps both, and writing a new one does not.
             name = f"file:{status.st_ino}:{status.st_mtime_ns}"
-            ok = await _finish(worker, file.read(MAX_MESSAGE_BYTES + 1), path.name, name, stop)
+            attempts = Attempts(name, path.with_name(path.name + ".attempts"))
+            ok = await _finish(worker, file.read(MAX_MESSAGE_BYTES + 1), path.name, name, stop, attempts)
             if ok is None:
                 return  # stays in taken/, unlocked: in the folder, it could replace a newer file of its name
+            attempts.forget()
             target = (self._done if ok else self._failed) / path.name
             try:
                 target.parent.mkdir(exist_ok=True)  # somebody may have put the old ones away

@@ -17,7 +17,7 @@ from orchestrator.service.model_guard import refuse_served_demo
 from orchestrator.settings import Settings
 from orchestrator.storage import open_storage
 from orchestrator.storage.threads import AsyncStorage
-from orchestrator.worker.backend import TritonBackend
+from orchestrator.worker.backend import PATIENCE, TritonBackend
 from orchestrator.worker.worker import Worker
 from respray.observe.events import Events
 from respray.observe.metrics import Metrics
@@ -37,6 +37,7 @@ class WorkerOptions:
         triton_url: host:port of a running Triton (gRPC), in place of TRITON_URL.
         palette: A palette file of the user's own.
         attempts: In place of JOB_ATTEMPTS.
+        patience: Seconds that a photo waits for Triton to come back.
         start_server: Starts a Triton server where no address is given, and yields its address.
     """
 
@@ -44,6 +45,7 @@ class WorkerOptions:
     triton_url: str | None = None
     palette: Path | None = None
     attempts: int | None = None
+    patience: float = PATIENCE
     start_server: ServerStarter | None = None
 
 
@@ -80,10 +82,11 @@ async def open_worker(
             redactor=redactor,
             catalog=catalog,
             attempts=options.attempts,
+            patience=options.patience,
         )
         worker = make_worker(settings, parts)
         events.worker("loading", f"waiting for Triton at {url}")
-        await worker.backend.wait_until_ready()
+        await worker.backend.wait_until_ready(patience=PATIENCE)
         if settings.require_real_model:
             await refuse_served_demo(url)
         yield worker

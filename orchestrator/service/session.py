@@ -11,11 +11,14 @@ import contextlib
 import logging
 import os
 import signal
+import threading
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 
 from orchestrator.service.health import Health, serve_health
 from orchestrator.service.open_worker import WorkerOptions, open_worker, sweeping
 from orchestrator.settings import Settings
+from orchestrator.worker.backend import OUTAGE_PATIENCE
 from orchestrator.worker.worker import Worker
 from respray.observe.events import Events
 from respray.observe.metrics import Metrics
@@ -23,6 +26,11 @@ from respray.observe.redaction import Redactor
 
 TakeJobs = Callable[[Worker, asyncio.Event], Awaitable[None]]
 log = logging.getLogger(__name__)
+
+MAX_CLOSING_SECONDS = 20.0
+"""How much longer than the grace period the way down may take. Orchestrators wait some 45 to 60 s before they kill."""
+END_SECONDS = 3.0
+"""How long the process may live on after its last event."""
 
 
 async def run_session(
@@ -32,7 +40,8 @@ async def run_session(
     events.connection("connected")
     events.worker("initializing", f"intake {settings.adapter}")
     stop, health = asyncio.Event(), Health()
-    with stopping_on_signals(stop, events, health):
+    options = replace(options, patience=OUTAGE_PATIENCE)
+    with stopping_on_signals(stop, events, health, settings.grace_period + MAX_CLOSING_SECONDS):
         async with (
             serve_health(settings.health_host, settings.health_port, health, metrics) as port,
             open_worker(settings, options, events, metrics, redactor) as worker,
@@ -50,11 +59,26 @@ async def run_session(
                     log.warning("%d job(s) were not done within the grace period and will be delivered again", returned)
     events.connection("disconnected")
     events.emit("finish", status="completed", message="the session has ended")
+    if stop.is_set():
+        end_within(END_SECONDS, 0)  # what still waits for a service that hangs has nothing more to say
+
+
+def end_within(seconds: float, code: int) -> None:
+    """End the process after so many seconds with this exit code, if it has not ended by itself. Everything stored is recorded by then."""
+
+    def end() -> None:
+        if code:
+            log.warning("something hangs: ending at once")
+        os._exit(code)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 @contextlib.contextmanager
-def stopping_on_signals(stop: asyncio.Event, events: Events, health: Health) -> Iterator[None]:
-    """Set `stop` at the first SIGTERM or SIGINT; end the process at the second."""
+def stopping_on_signals(stop: asyncio.Event, events: Events, health: Health, seconds: float) -> Iterator[None]:
+    """Set `stop` at the first SIGTERM or SIGINT; end the process at the second, and so many seconds after the first whatever hangs."""
     loop = asyncio.get_running_loop()
 
     def react() -> None:
@@ -62,6 +86,7 @@ def stopping_on_signals(stop: asyncio.Event, events: Events, health: Health) -> 
             log.warning("second signal: ending at once")
             os._exit(1)
         log.info("stopping: no more jobs are taken")
+        end_within(seconds, 1)
         health.stop()
         stop.set()
 

@@ -23,7 +23,10 @@ log = logging.getLogger(__name__)
 MAX_ATTEMPTS = 4
 """How often one photo is tried: a photo that takes the server down each time must not do so forever."""
 PATIENCE = 120.0
-"""Seconds that a photo waits for Triton to come back before its job is handed back to the queue."""
+"""Seconds that a photo waits for Triton to come back, and a worker that starts for Triton to be there."""
+OUTAGE_PATIENCE = 1200.0
+"""The same for the photos of a worker that takes jobs from a queue: an outage is not the jobs' fault, and a job that went back to its
+queue would come again, and use up its attempts, while nothing can be done for it. Shorter than LONGEST_JOB_SEC, which leases last."""
 MAX_ALONE_ATTEMPTS = 2
 """How often a photo may run out of memory while nothing else of this worker is in the pipeline: another worker's photos may be."""
 ALONE_PAUSE = 1.0
@@ -125,13 +128,22 @@ class ThrottledBackend:
         """Whether a photo sent now would be worked on."""
         return await self._backend.ready()
 
-    async def wait_until_ready(self, reason: str = "") -> None:
-        """Return as soon as the pipeline is ready. Raises PipelineUnavailable when the patience is used up."""
-        deadline = asyncio.get_running_loop().time() + self._patience
+    async def wait_until_ready(self, reason: str = "", patience: float | None = None) -> None:
+        """Return as soon as the pipeline is ready.
+
+        Args:
+            reason: Why it is waited for, for the error.
+            patience: Seconds; None: as long as a photo waits.
+
+        Raises:
+            PipelineUnavailable: The patience is used up.
+        """
+        patience = self._patience if patience is None else patience
+        deadline = asyncio.get_running_loop().time() + patience
         pause = 0.1
         while not await self._backend.ready():
             if asyncio.get_running_loop().time() > deadline:
-                raise PipelineUnavailable(f"Triton was not ready within {self._patience:g} s" + (f" ({reason})" if reason else ""))
+                raise PipelineUnavailable(f"Triton was not ready within {patience:g} s" + (f" ({reason})" if reason else ""))
             await asyncio.sleep(pause)
             pause = min(2.0, pause * 1.5)
 

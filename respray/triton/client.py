@@ -30,6 +30,15 @@ from respray.triton.statistics import ModelStatistics, parse
 
 MODEL = "pipeline_bls"
 READY_SECONDS = 5.0
+CHANNEL_OPTIONS = {
+    "grpc.max_send_message_length": -1,
+    "grpc.max_receive_message_length": -1,
+    # gRPC's own waits between two attempts to connect grow to two minutes: a server that is back would be noticed that late.
+    "grpc.initial_reconnect_backoff_ms": 500,
+    "grpc.min_reconnect_backoff_ms": 5000,
+    "grpc.max_reconnect_backoff_ms": 5000,
+}
+"""Of the connection. Messages are as large as protocol buffers allow; gRPC's own limit is 4 MB."""
 # Codes after which the same request may succeed, on this server or another one.
 TRANSIENT = {"StatusCode.UNAVAILABLE", "StatusCode.DEADLINE_EXCEEDED", "StatusCode.RESOURCE_EXHAUSTED", "StatusCode.CANCELLED"}
 
@@ -54,8 +63,7 @@ class PipelineClient:
         """Connect lazily. `url` is `host:port` of the gRPC endpoint, `deadline` the seconds that one photo may take."""
         self.url = url.removeprefix("grpc://")
         self.deadline = deadline
-        # tritonclient's own default lifts gRPC's 4 MB message limit to 2 GB.
-        self._client = InferenceServerClient(self.url)
+        self._client = InferenceServerClient(self.url, channel_args=list(CHANNEL_OPTIONS.items()))
 
     async def __aenter__(self) -> PipelineClient:
         return self

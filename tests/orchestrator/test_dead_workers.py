@@ -204,3 +204,29 @@ def test_celery_refuses_a_task_without_its_one_argument(tmp_path: Path, redis_se
     assert all(result.get()["status"] == "failed" for result in results)
     letters = [json.loads(path.read_text()) for path in (tmp_path / "failed/unreadable").iterdir()]
     assert len(letters) == 4 and all(letter["reason"] for letter in letters)
+
+
+def test_a_local_job_that_kills_its_worker_each_time_is_given_up(tmp_path: Path) -> None:
+    store, inbox = tmp_path / "store", tmp_path / "inbox"
+    put_photos(store, "poison", 1)
+    inbox.mkdir()
+    (inbox / "poison.json").write_text(json.dumps(palette_job("poison", 1)))
+    environment = worker_environment(ADAPTER="local", LOCAL_PATH=str(inbox), GRACE_PERIOD_SEC="0", JOB_ATTEMPTS="2")
+    command = [sys.executable, "-m", "tests.orchestrator.tiny_process", str(store), str(tmp_path / "never")]
+    counted = inbox / "taken/poison.json.attempts"
+    for attempt in ("1", "2"):
+        worker = Process(command, tmp_path / f"{attempt}.log", environment, tmp_path / f"{attempt}.events")
+        wait_for("an attempt", lambda number=attempt: counted.is_file() and counted.read_text().startswith(f"{number} "))
+        if attempt == "1":  # an order to stop is not the job's doing
+            worker.stop()
+            assert counted.read_text().startswith("0 ")
+            worker = Process(command, tmp_path / "1b.log", environment, tmp_path / "1b.events")
+            wait_for("an attempt", lambda: counted.read_text().startswith("1 "))
+        worker.kill()
+    last = Process(command, tmp_path / "3.log", environment, tmp_path / "3.events")
+    try:
+        wait_for("its end", (inbox / "failed/poison.json").is_file)
+    finally:
+        last.stop()
+    record = json.loads((store / "outputs/u_abc/poison/manifest/0.json").read_text())
+    assert "delivered 3 times without an end" in record["error"] and not counted.exists()

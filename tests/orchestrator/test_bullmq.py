@@ -1,0 +1,123 @@
+"""BullMQ beyond the way of a good job: idle queues, messages that the library cannot read, prefixes, a Redis that hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import bullmq
+import pytest
+import redis
+import redis.asyncio
+from bullmq.custom_errors import DelayedError
+from bullmq.worker import default_maximum_block_timeout
+
+from orchestrator.errors import SettingsError
+from orchestrator.intake.bullmq import MAX_RETRIES, WAITS, BullmqIntake, with_timeouts
+from orchestrator.settings import load_settings, require
+from tests.faults.processes import Redis
+from tests.orchestrator.support import GatedPipeline, tiny_worker
+from tests.orchestrator.test_intakes import bull_take, done, jobs_in
+
+
+def connection(url: str) -> dict[str, Any]:
+    return dict(redis.asyncio.from_url(with_timeouts(url)).connection_pool.connection_kwargs)
+
+
+def test_no_wait_in_redis_is_cut_off_by_the_clients_own_timeout() -> None:
+    """Else an idle worker never looks for jobs whose delay is over."""
+    assert connection("redis://host/0")["socket_timeout"] > default_maximum_block_timeout
+    given = connection("rediss://:p%40w@host:1/2?ssl_ca_certs=/a/b.pem&socket_timeout=60")
+    assert given["socket_timeout"] == 60.0 and given["ssl_ca_certs"] == "/a/b.pem" and (given["password"], given["db"]) == ("p@w", 2)
+
+
+def test_a_redis_that_is_back_is_noticed_within_a_second_or_two() -> None:
+    assert max(WAITS.compute(number) for number in range(MAX_RETRIES)) <= 1.0
+
+
+def test_a_delayed_job_is_taken_from_an_idle_queue(tmp_path: Path, redis_server: Redis) -> None:
+    async def add() -> None:
+        queue = bullmq.Queue("delayed", {"connection": redis_server.url})
+        await queue.add("edit", jobs_in(tmp_path, "late")[0], {"delay": 300})
+        await queue.close()
+
+    asyncio.run(add())
+    bull_take(tmp_path, redis_server, "delayed", lambda s: s["completed"] == 1)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "outcome"),
+    [
+        ("data", '{"job_id": "deep", "concepts": ' + "[" * 2000 + "]" * 2000 + "}", "failed"),
+        ("data", "{broken", "failed"),
+        ("opts", "[" * 2000 + "]" * 2000, "completed"),  # what matters can be read
+    ],
+)
+def test_what_bullmq_cannot_read_is_refused_with_a_dead_letter(
+    tmp_path: Path, redis_server: Redis, field: str, value: str, outcome: str
+) -> None:
+    name = f"unread-{field}-{len(value)}"
+
+    async def add() -> None:
+        queue = bullmq.Queue(name, {"connection": redis_server.url})
+        job = await queue.add("edit", jobs_in(tmp_path, "whole")[0])
+        await queue.close()
+        redis.from_url(redis_server.url).hset(f"bull:{name}:{job.id}", field, value)
+
+    asyncio.run(add())
+    bull_take(tmp_path, redis_server, name, lambda s: s[outcome] == 1)
+    letters = [json.loads(path.read_text()) for path in (tmp_path / "failed").rglob("*.json")]
+    assert [letter["attempts"] for letter in letters] == ([1] if outcome == "failed" else [])
+    assert all(value.startswith(letter["message"][:100]) for letter in letters)
+
+
+def test_a_prefix_as_nodes_queues_have_it(tmp_path: Path, redis_server: Redis) -> None:
+    settings = load_settings({"REDIS_URL": redis_server.url, "QUEUE_NAME": "prefixed", "BULLMQ_PREFIX": "staging"}, env_file=None)
+
+    async def work() -> None:
+        queues = {prefix: bullmq.Queue("prefixed", {"connection": redis_server.url, "prefix": prefix}) for prefix in ("bull", "staging")}
+        for (prefix, queue), message in zip(queues.items(), jobs_in(tmp_path, "bull", "staging"), strict=True):
+            await queue.add(prefix, message)
+        async with tiny_worker(tmp_path) as worker:
+            stop = asyncio.Event()
+            running = asyncio.create_task(BullmqIntake.from_settings(settings).run(worker, stop))
+            deadline = time.monotonic() + 30
+            while not done(tmp_path, "staging")() and time.monotonic() < deadline:
+                await asyncio.sleep(0.05)
+            stop.set()
+            await running
+        for queue in queues.values():
+            await queue.close()
+
+    asyncio.run(work())
+    assert done(tmp_path, "staging")() and not done(tmp_path, "bull")()
+
+
+def test_a_prefix_in_the_queues_name_is_refused() -> None:
+    values = {"ADAPTER": "bullmq", "REDIS_URL": "redis://h", "QUEUE_NAME": "staging:respray", "GPU_CALLBACK_SECRET": "s"}
+    with pytest.raises(SettingsError, match="BULLMQ_PREFIX"):
+        require(load_settings(values, env_file=None), storage=False, adapter=True)
+
+
+def test_a_job_that_cannot_be_delayed_is_not_failed_for_it(tmp_path: Path) -> None:
+    """It comes back when its lock has run out."""
+
+    class Job:
+        id, timestamp, attemptsStarted, data = "1", 1, 1, jobs_in(tmp_path, "one")[0]
+
+        async def moveToDelayed(self, when: int, token: str) -> None:
+            raise redis.ConnectionError("away")
+
+    async def work() -> None:
+        async with tiny_worker(tmp_path, GatedPipeline()) as worker:
+            worker.grace = 0.01
+            stop = asyncio.Event()
+            stop.set()
+            job: Any = Job()
+            await BullmqIntake("redis://h", "q", 1)._process(worker, stop, job, "token")
+
+    with pytest.raises(DelayedError):
+        asyncio.run(work())

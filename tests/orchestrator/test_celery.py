@@ -1,0 +1,99 @@
+"""Celery beyond the way of a good job: what senders get wrong ends in a dead letter, and `celery worker` is our worker."""
+
+from __future__ import annotations
+
+import base64
+import json
+import pickle
+import subprocess
+import sys
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from orchestrator.intake.celery import TASK, job_of, make_app
+from tests.faults.processes import PROJECT, Redis, wait_for, worker_environment
+from tests.orchestrator.support import palette_job
+from tests.orchestrator.test_intakes import celery_worker, done, jobs_in
+
+
+class Bomb:
+    """Leaves a file behind where it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return Path.touch, (self.path,)  # type: ignore[return-value]
+
+
+def push(server: Redis, queue: str, body: bytes, kind: str = "application/json", **headers: Any) -> None:
+    """A message as Celery's own producers write it, with any body and headers."""
+    name = str(uuid.uuid4())
+    base = {"lang": "py", "task": TASK, "id": name, "root_id": name, "parent_id": None, "group": None, "retries": 0}
+    properties = {
+        "correlation_id": name,
+        "delivery_info": {"exchange": "", "routing_key": queue},
+        "body_encoding": "base64",
+        "delivery_tag": str(uuid.uuid4()),
+    }
+    message = {
+        "body": base64.b64encode(body).decode(),
+        "content-encoding": "utf-8" if kind == "application/json" else "binary",
+        "content-type": kind,
+        "headers": {key: value for key, value in (base | headers).items() if value != "absent"},
+        "properties": properties,
+    }
+    redis.from_url(server.url).lpush(queue, json.dumps(message))
+
+
+def test_what_celery_would_throw_away_is_refused_with_a_dead_letter(tmp_path: Path, redis_server: Redis) -> None:
+    queue, ran = "celery-refuse", tmp_path / "ran"
+    good = [json.dumps([[palette_job(f"job_{number}")], {}, {}]).encode() for number in range(4)]
+    push(redis_server, queue, ("[[" + "[" * 2000 + "]" * 2000 + "], {}, {}]").encode())
+    push(redis_server, queue, b"[[{broken")
+    push(redis_server, queue, pickle.dumps([[Bomb(ran)], {}, {}]), "application/x-python-serialize")
+    push(redis_server, queue, good[0], task="other.process")
+    push(redis_server, queue, good[1], task="absent")
+    push(redis_server, queue, good[2], eta="tomorrow")
+    push(redis_server, queue, good[3], compression="application/x-unknown")
+    push(redis_server, queue, b"[1, 2]")
+    push(redis_server, queue, b'"text"')
+    result = make_app(redis_server.url, queue, 60).send_task(TASK, kwargs={"job": jobs_in(tmp_path, "last")[0]})
+    letters = tmp_path / "failed/unreadable"
+    with celery_worker(tmp_path, redis_server, queue):
+        wait_for("nine dead letters", lambda: letters.is_dir() and len(list(letters.glob("*.json"))) == 9)
+        wait_for("the job behind them", result.ready)
+    reasons = sorted(json.loads(path.read_text())["reason"] for path in letters.glob("*.json"))
+    assert not ran.exists() and done(tmp_path, "last")()
+    for part in ("'other.process'; accepted is 'respray.process'", "pickle", "names no task", "recursion", "tomorrow"):
+        assert any(part in reason for reason in reasons), (part, reasons)
+    assert not redis.from_url(redis_server.url).exists(queue, f"respray:{queue}:unacked")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named", "job"),
+    [
+        ([{"job_id": "a"}], {}, {"job_id": "a"}),
+        ([], {"job": {"job_id": "a"}}, {"job_id": "a"}),
+        ([], {"job_id": "a", "user_id": "u"}, {"job_id": "a", "user_id": "u"}),
+        ([], {}, {}),
+        ([1, 2], {}, {"args": [1, 2], "kwargs": {}}),
+        ([{"job_id": "a"}], {"x": 1}, {"args": [{"job_id": "a"}], "kwargs": {"x": 1}}),
+    ],
+)
+def test_the_ways_to_give_a_job(arguments: list[Any], named: Mapping[str, Any], job: Any) -> None:
+    assert job_of(arguments, named) == job
+
+
+def test_celerys_own_command_is_our_worker(tmp_path: Path, redis_server: Redis) -> None:
+    """It goes as far as `respray work` does: here, up to the missing store."""
+    environment = worker_environment(REDIS_URL=redis_server.url, QUEUE_NAME="q", PYTHONPATH=str(PROJECT), PATH="/usr/bin:/bin")
+    environment["STORAGE_ACCESS_KEY"] = ""
+    command = [sys.executable, "-m", "celery", "-A", "orchestrator.celery_app", "worker", "--loglevel=info", "-c", "1"]
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=120, check=False)
+    assert "missing settings for ADAPTER=celery: STORAGE_S3_ENDPOINT" in ended.stderr, ended.stderr[-2000:]
