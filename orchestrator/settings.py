@@ -45,6 +45,8 @@ class Settings(BaseSettings):
     callback_secret: SecretStr | None = _spelled("GPU_CALLBACK_SECRET")
     callback_timeout: float = _spelled("CALLBACK_TIMEOUT_SEC", default=30.0, gt=0, le=600)
     callback_allow_hosts: str = _spelled("CALLBACK_ALLOW_HOSTS", default="")
+    callback_ca_file: Path | None = _spelled("CALLBACK_CA_FILE")
+    ssl_cert_file: Path | None = _spelled("SSL_CERT_FILE")
 
     adapter: Adapter = _spelled("ADAPTER", default="runpod")
     redis_url: SecretStr | None = _spelled("REDIS_URL")

@@ -11,6 +11,7 @@ import ipaddress
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 
@@ -110,6 +111,22 @@ class AddressPolicy:
 def port_of(url: httpx.URL) -> int:
     """The port of a URL, given or implied."""
     return url.port or _PORTS.get(url.scheme, 0)
+
+
+def trust(ca_file: Path | None) -> ssl.SSLContext | bool:
+    """Whose certificates receivers may show: the public authorities, and those in a company's own `ca_file` beside them.
+
+    Raises:
+        SettingsError: The file cannot be read, or holds no certificate.
+    """
+    if ca_file is None:
+        return True
+    context = httpx.create_ssl_context(trust_env=False)
+    try:
+        context.load_verify_locations(cafile=ca_file)
+    except OSError as error:  # ssl.SSLError is one
+        raise SettingsError(f"CALLBACK_CA_FILE (or SSL_CERT_FILE): {ca_file} is no readable file of PEM certificates ({error})") from error
+    return context
 
 
 class PinnedTransport(httpx.AsyncBaseTransport):

@@ -20,6 +20,8 @@ EXTENSIONS: dict[str, Format] = {"png": "png", "jpg": "jpeg", "jpeg": "jpeg", "w
 MEDIA_TYPES: dict[Format, str] = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 ALPHA_FORMATS: tuple[Format, ...] = ("png", "webp")
 
+# Zero-width (non-)joiner: Persian and Indic orthography, and emoji made of several.
+JOINERS = "\u200c\u200d"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:+=|~-]*")
 # Encoded forms of what is forbidden: some gateways decode a key once more than they should.
 _ENCODED = re.compile(r"%(?:2e|2f|5c|00)", re.I)
@@ -47,7 +49,7 @@ def key_problem(key: str, prefix: str) -> str | None:
         return f"is empty; accepted is a key below {prefix!r}"
     if len(key.encode("utf-8", "surrogatepass")) > limits.MAX_KEY_BYTES:
         return f"is longer than {limits.MAX_KEY_BYTES} bytes"
-    if any(unicodedata.category(c) in ("Cc", "Cs", "Cf") for c in key):
+    if any(unicodedata.category(c) in ("Cc", "Cs", "Cf", "Zl", "Zp") and c not in JOINERS for c in key):
         return f"{shown!r} contains control characters"
     if "\\" in key:
         return f"{shown!r} contains a backslash; parts of a key are separated by '/'"

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AnyUrl, BaseModel, ConfigDict, Field, UrlConstraints, field_validator
 
 from orchestrator.jobs import keys, limits
+from respray.contract.photo_file import DEFAULT_MEGAPIXELS
 
 
 class StrictModel(BaseModel):
@@ -46,7 +47,7 @@ class JobOptions(StrictModel):
     masks: bool | None = None
     format: Literal["png", "jpeg", "webp"] | None = None
     quality: int = Field(default=92, ge=1, le=100)
-    max_megapixels: float = Field(default=50.0, gt=0.0, le=200.0)
+    max_megapixels: float = Field(default=DEFAULT_MEGAPIXELS, gt=0.0, le=200.0)
     preview_size: int = Field(default=256, ge=0, le=4096)
     missing: Literal["ignore", "error"] = "ignore"
 

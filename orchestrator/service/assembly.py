@@ -7,7 +7,7 @@ import random
 import socket
 from dataclasses import dataclass, field
 
-from orchestrator.callbacks.address_policy import AddressPolicy
+from orchestrator.callbacks.address_policy import AddressPolicy, PinnedTransport, trust
 from orchestrator.callbacks.client import CallbackClient, Schedule
 from orchestrator.callbacks.deliverer import Deliverer
 from orchestrator.jobs.name_catalog import Catalog, load_catalog
@@ -52,7 +52,8 @@ def callback_client(settings: Settings, metrics: Metrics, schedule: Schedule | N
     policy = AddressPolicy.parse(settings.callback_allow_hosts)
     retried = metrics.retries.labels("callback").inc
     secret = settings.callback_secret.get_secret_value()
-    return CallbackClient(secret, settings.callback_timeout, policy, schedule=schedule, on_retry=retried)
+    transport = PinnedTransport(policy, verify=trust(settings.callback_ca_file or settings.ssl_cert_file))
+    return CallbackClient(secret, settings.callback_timeout, policy, schedule=schedule, transport=transport, on_retry=retried)
 
 
 def make_deliverer(settings: Settings, client: CallbackClient | None, records: Records, metrics: Metrics, name: str) -> Deliverer:

@@ -1,33 +1,47 @@
-"""Encoded photos as they travel: what is accepted, what a header says, what a format can hold. Decodes no pixel and needs Pillow only."""
+"""Encoded photos as they travel: what is accepted, what a header says, what a format can hold. Decodes no pixel and needs Pillow only.
+
+What Pillow has to say of a broken file ends here, in an error's one sentence: its warnings and log lines repeat the file's own tags, and a
+file of 1 MB can make 10 MB of them.
+"""
 
 from __future__ import annotations
 
 import io
+import logging
 import re
 import warnings
 from dataclasses import dataclass
 from typing import Literal
 
-from PIL import Image, TiffImagePlugin, UnidentifiedImageError
+import pillow_heif
+from PIL import Image, UnidentifiedImageError
 from PIL.Image import DecompressionBombError
 
 from respray.contract.errors import ImageError
+from respray.contract.jpeg_file import check_jpeg
+from respray.contract.raw_file import raw_name
+from respray.contract.tiff_file import BITS, HEIGHT, WIDTH, check_tiff, first_directory
+
+warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
+pillow_heif.register_heif_opener(thumbnails=False)
 
 ImageFormat = Literal["png", "jpeg", "webp"]
 MEDIA_TYPES: dict[str, str] = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 # Pixels on a side: WebP has 14 bits for it; JPEG has 16, of which libjpeg leaves some aside (its JPEG_MAX_DIMENSION).
 LONGEST_SIDE: dict[str, int] = {"webp": 16_383, "jpeg": 65_500}
 # Phones' MPO files (JPEG with further views) open as JPEG.
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
-ACCEPTED = "JPEG, PNG, WebP, TIFF, BMP and still GIF"
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "HEIF", "AVIF")
+ACCEPTED = "JPEG, PNG, WebP, TIFF, BMP, GIF, HEIC and AVIF"
 MAX_BYTES = 128 * 1024 * 1024
 # The hard ceiling of PhotoRequest.max_megapixels. Pillow refuses at twice its own limit and warns above it.
 MAX_MEGAPIXELS = 200.0
 Image.MAX_IMAGE_PIXELS = int(MAX_MEGAPIXELS * 1e6) // 2
-# Formats whose further frames are an animation; an MPO's are other views of one photo, a TIFF's other pages.
-ANIMATED = frozenset({"GIF", "WEBP", "PNG"})
+# 8192 x 8192 pixels.
+DEFAULT_MEGAPIXELS = 67.108864
+# Formats whose further frames are an animation; an MPO's are other views of one photo, a TIFF's other pages. Of a GIF the first is taken.
+ANIMATED = frozenset({"WEBP", "PNG", "AVIF"})
 MIN_SIDE = 8
-WIDTH_TAG, HEIGHT_TAG, BITS_TAG = 256, 257, 258
 
 
 @dataclass(frozen=True)
@@ -45,8 +59,8 @@ class PhotoInfo:
         return self.width * self.height / 1e6
 
 
-def inspect(data: bytes, max_megapixels: float = 50.0, max_bytes: int = MAX_BYTES) -> PhotoInfo:
-    """Check an encoded photo by its header alone; decodes no pixel, and of a GIF looks no further than whether a second frame follows.
+def inspect(data: bytes, max_megapixels: float = DEFAULT_MEGAPIXELS, max_bytes: int = MAX_BYTES) -> PhotoInfo:
+    """Check an encoded photo by its header alone; decodes no pixel.
 
     A PNG may say its orientation only behind its pixels. `imaging.decode` turns such a photo; here its sides are as they are stored.
 
@@ -59,7 +73,7 @@ def inspect(data: bytes, max_megapixels: float = 50.0, max_bytes: int = MAX_BYTE
     return info
 
 
-def open_photo(data: bytes, max_megapixels: float = 50.0, max_bytes: int = MAX_BYTES) -> tuple[PhotoInfo, Image.Image | None]:
+def open_photo(data: bytes, max_megapixels: float = DEFAULT_MEGAPIXELS, max_bytes: int = MAX_BYTES) -> tuple[PhotoInfo, Image.Image | None]:
     """Open an encoded photo and check its header, as `inspect` does.
 
     Returns:
@@ -73,6 +87,12 @@ def open_photo(data: bytes, max_megapixels: float = 50.0, max_bytes: int = MAX_B
         raise ImageError(f"the file is empty (0 bytes); accepted are {ACCEPTED} files")
     if len(data) > max_bytes:
         raise ImageError(f"the file has {len(data) / 1e6:.1f} MB; at most {max_bytes / 1e6:.0f} MB are accepted")
+    raw = raw_name(data)
+    if raw is not None:
+        raise ImageError(f"the file is a camera raw file ({raw}), which is not developed here; export it as JPEG or TIFF")
+    check_tiff(data)
+    if data.startswith(b"\xff\xd8"):
+        check_jpeg(data)
     try:
         image = _open_image(data)
     except UnidentifiedImageError:
@@ -106,35 +126,25 @@ def check_sides(format: str, width: int, height: int) -> None:
 
 def tiff16_size(data: bytes) -> tuple[int, int] | None:
     """(width, height) of a 16-bit colour TIFF, from its header alone; None where `data` is anything else."""
-    if data[:4] not in (b"II*\x00", b"MM\x00*"):
+    tags = first_directory(data)
+    bits = tags.get(BITS, (1,))
+    if set(bits) != {16} or len(bits) not in (3, 4) or not tags.get(WIDTH) or not tags.get(HEIGHT):
         return None
-    try:
-        stream = io.BytesIO(data)
-        header = TiffImagePlugin.ImageFileDirectory_v2(stream.read(8))
-        stream.seek(header.next)
-        header.load(stream)
-        bits = header.get(BITS_TAG, (1,))
-        if set(bits) != {16} or len(bits) not in (3, 4):
-            return None
-        return int(header[WIDTH_TAG]), int(header[HEIGHT_TAG])
-    except Exception:  # a broken tag directory: not a TIFF that anybody could read
-        return None
+    return tags[WIDTH][0], tags[HEIGHT][0]
 
 
 def _open_image(data: bytes) -> Image.Image:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        try:
-            return Image.open(io.BytesIO(data), formats=FORMATS)
-        except UnidentifiedImageError:
-            raise
-        except DecompressionBombError as error:
-            # Pillow gives up before it has a size to show, but says the number of pixels.
-            pixels = re.search(r"\d+", str(error))
-            given = f"{int(pixels.group()) / 1e6:.0f}" if pixels else "too many"
-            raise ImageError(f"the image has {given} megapixels; at most {MAX_MEGAPIXELS:.0f} are ever accepted") from None
-        except Exception as error:  # Pillow's readers raise many types (struct.error, SyntaxError, OSError) on a broken header
-            raise ImageError(f"the image's header is corrupt ({error}); accepted are {ACCEPTED} files") from error
+    try:
+        return Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError:
+        raise
+    except DecompressionBombError as error:
+        # Pillow gives up before it has a size to show, but says the number of pixels.
+        pixels = re.search(r"\d+", str(error))
+        given = f"{int(pixels.group()) / 1e6:.0f}" if pixels else "too many"
+        raise ImageError(f"the image has {given} megapixels; at most {MAX_MEGAPIXELS:.0f} are ever accepted") from None
+    except Exception as error:  # Pillow's readers raise many types (struct.error, SyntaxError, OSError) on a broken header
+        raise ImageError(f"the image's header is corrupt ({error}); accepted are {ACCEPTED} files") from error
 
 
 def _check_size(width: int, height: int, max_megapixels: float) -> None:

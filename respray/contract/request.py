@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from respray.contract.base import StrictModel
+from respray.contract.photo_file import DEFAULT_MEGAPIXELS
 
 # Which of the network's answers an object's matte is made from.
 ObjectSource = Literal["instances", "region"]
@@ -117,7 +118,7 @@ class PhotoRequest(StrictModel):
     preview_size: int = Field(default=256, ge=0, le=4096)
     masks: bool = False
     feather: float = Field(default=0.0, ge=0.0, le=100.0)
-    max_megapixels: float = Field(default=50.0, gt=0.0, le=200.0)
+    max_megapixels: float = Field(default=DEFAULT_MEGAPIXELS, gt=0.0, le=200.0)
     missing_is_error: bool = False
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import uuid
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,12 +17,19 @@ from respray.installation import install_command
 NAME = "connections"
 TITLE = "Connections (queue, storage, Triton, callbacks)"
 
+_LOGIN = re.compile(r"(^|://|\s)[^/?#\s]+@")
 _TRUE = ("1", "true", "yes", "on")
 
 
 def run(situation: Situation) -> list[Finding]:
     """One finding or more per partner; what is not set up is a warning on a machine without an intake and a failure on a worker."""
-    return [*_queue(situation), *_storage(situation), *_triton(situation), *_callback(situation)]
+    found = [*_queue(situation), *_storage(situation), *_triton(situation), *_callback(situation)]
+    return [replace(finding, what=_without_login(finding.what), fix=_without_login(finding.fix)) for finding in found]
+
+
+def _without_login(text: str) -> str:
+    """Without user and password in addresses, whoever wrote them there: libraries repeat an address in their errors."""
+    return _LOGIN.sub(r"\1", text)
 
 
 def _unset(situation: Situation, what: str, fix: str) -> Finding:

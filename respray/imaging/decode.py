@@ -13,8 +13,9 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from respray.contract.errors import ImageError
-from respray.contract.photo_file import open_photo, orientation
+from respray.contract.photo_file import DEFAULT_MEGAPIXELS, open_photo, orientation
 from respray.imaging.arrays import UInt8Array
+from respray.imaging.endless_jpeg import load
 from respray.imaging.profile import to_srgb
 from respray.imaging.tiff16 import decode_tiff16
 
@@ -22,29 +23,33 @@ from respray.imaging.tiff16 import decode_tiff16
 SIXTEEN_TO_EIGHT = 1.0 / 257.0
 
 
-def decode(data: bytes, max_megapixels: float = 50.0) -> UInt8Array:
+def decode(data: bytes, max_megapixels: float = DEFAULT_MEGAPIXELS) -> UInt8Array:
     """Decode to uint8 [H,W,3], sRGB, upright.
 
     EXIF orientation is applied, embedded ICC profiles are converted to sRGB, CMYK, palette, grey, 1-bit and 16-bit images become 8-bit
-    RGB, and transparent pixels are laid on white. Raises `ImageError` as `inspect` does, and for truncated or corrupt data.
+    RGB, and transparent pixels are laid on white. A JPEG may lack its end marker where its last scan is whole (`endless_jpeg`).
+
+    Raises:
+        ImageError: As `inspect`, and for truncated or corrupt data.
     """
     info, image = open_photo(data, max_megapixels)
     if image is None:
         return decode_tiff16(data)
     with image:
-        return _guard(lambda: _pixels(image), info.format)
+        return _guard(lambda: _pixels(load(image, data)), info.format)
 
 
 def decode_mask(data: bytes, max_megapixels: float = 200.0) -> UInt8Array:
     """Decode a user's mask (white = selected, any size and format) to uint8 [h,w], at its own size.
 
-    Colour masks are read by luminance; where alpha is not opaque, transparent means not selected. Raises `ImageError` like `decode`.
+    Colour masks are read by luminance; where alpha is not opaque, transparent means not selected. Where every opaque pixel is black, the
+    selection is the alpha. Masks of 0 and 1 are understood as masks of 0 and 255. Raises `ImageError` like `decode`.
     """
     info, image = open_photo(data, max_megapixels)
     if image is None:
         return cv2.cvtColor(decode_tiff16(data), cv2.COLOR_RGB2GRAY)
     with image:
-        return _guard(lambda: _mask_pixels(image), info.format)
+        return _guard(lambda: _mask_pixels(load(image, data)), info.format)
 
 
 def _guard(work: Callable[[], UInt8Array], kind: str | None) -> UInt8Array:
@@ -57,6 +62,7 @@ def _guard(work: Callable[[], UInt8Array], kind: str | None) -> UInt8Array:
 
 
 def _pixels(image: Image.Image) -> UInt8Array:
+    # The picture is loaded: Pillow turns a TIFF itself when it loads it, and then says orientation 1.
     profile = image.info.get("icc_profile")
     turned = orientation(image)
     rgb = to_srgb(_eight_bit(image), profile)
@@ -88,11 +94,20 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 def _mask_pixels(image: Image.Image) -> UInt8Array:
     turned = orientation(image)
     if image.has_transparency_data:
-        rgba = np.asarray(image.convert("RGBA"))
-        grey = Image.fromarray(cv2.multiply(cv2.cvtColor(rgba, cv2.COLOR_RGBA2GRAY), np.ascontiguousarray(rgba[..., 3]), scale=1 / 255))
+        grey = Image.fromarray(_selection_with_alpha(np.asarray(image.convert("RGBA"))))
     else:
         grey = _eight_bit(image).convert("L")
     if turned != 1:
         grey.getexif()[0x0112] = turned
         grey = ImageOps.exif_transpose(grey)
-    return np.array(grey, dtype=np.uint8)
+    values = np.array(grey, dtype=np.uint8)
+    return values * np.uint8(255) if values.max(initial=0) == 1 else values
+
+
+def _selection_with_alpha(rgba: UInt8Array) -> UInt8Array:
+    """uint8 [h,w,4] -> uint8 [h,w]: luminance where opaque; the alpha itself where nothing that can be seen is lighter than black."""
+    grey = cv2.cvtColor(rgba, cv2.COLOR_RGBA2GRAY)
+    alpha = np.ascontiguousarray(rgba[..., 3])
+    selected = cv2.multiply(grey, alpha, scale=1 / 255)
+    in_alpha = not selected.any() and int(alpha.min(initial=255)) < int(alpha.max(initial=0))
+    return alpha if in_alpha else selected

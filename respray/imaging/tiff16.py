@@ -9,6 +9,7 @@ from respray.contract.errors import ImageError
 from respray.imaging.arrays import UInt8Array
 
 SIXTEEN_TO_EIGHT = 1.0 / 257.0
+cv2.setLogLevel(0)  # a broken file's tags are said once, in our error
 
 
 def decode_tiff16(data: bytes) -> UInt8Array:

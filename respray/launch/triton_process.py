@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import subprocess
 import sys
 import threading
@@ -17,14 +16,11 @@ from pathlib import Path
 from respray.triton.embedded import guard
 from respray.triton.embedded.preflight import SEGMENT_PREFIX
 from respray.triton.errors import ServerStartError
+from respray.triton.hardening import RESTRICTED, RESTRICTED_BENCHMARK, restriction_flags, server_environment
 from respray.triton.models import allocator
 from respray.triton.repository.build_repository import needed_pool
 from respray.triton.repository.configs import PLAN_CONFIG
 
-# Everything but inference and health answers only to a key that is made at the start and given to no one ...
-RESTRICTED = "metadata,statistics,model-config,shared-memory,model-repository,trace,logging"
-# ... unless TRITON_BENCHMARK is set, for perf_analyzer and `respray bench`.
-RESTRICTED_BENCHMARK = "shared-memory,model-repository,trace,logging"
 DRAIN_SECONDS = 30
 PINNED_POOL = 256 << 20  # bytes; Triton's default
 # Python models' shared memory: named, so that what a crashed Triton leaves behind can be told from other programs' and removed.
@@ -72,7 +68,6 @@ def triton_command(repository: Path, role: str, environment: Mapping[str, str], 
     metrics = environment.get("TRITON_METRICS_ADDRESS", address)
     ports = Ports.of(environment)
     restricted = RESTRICTED_BENCHMARK if environment.get("TRITON_BENCHMARK", "").lower() in {"1", "true", "yes"} else RESTRICTED
-    key = secrets.token_urlsafe(32)
     flags: dict[str, object] = {
         "model-repository": repository,
         "model-control-mode": "none",
@@ -85,8 +80,7 @@ def triton_command(repository: Path, role: str, environment: Mapping[str, str], 
         "grpc-port": ports.grpc,
         "metrics-address": metrics,
         "metrics-port": ports.metrics,
-        "grpc-restricted-protocol": f"{restricted}:respray-key={key}",
-        "http-restricted-api": f"{restricted}:respray-key={key}",
+        **restriction_flags(restricted),
     }
     if plans:
         flags["model-config-name"] = PLAN_CONFIG
@@ -140,7 +134,8 @@ class TritonProcess:
         if self._ending.is_set():
             return
         # Triton's log belongs to stderr: stdout is the orchestrator's, one event a line.
-        self._process = subprocess.Popen(self._command, stdout=sys.stderr, env={**allocator.environment(), **os.environ})
+        environment = {**allocator.environment(), **server_environment(os.environ)}
+        self._process = subprocess.Popen(self._command, stdout=sys.stderr, env=environment)
         deadline = time.monotonic() + self._start_timeout
         while not self._ending.is_set() and not ready(self.ports.http):
             if not self.running:

@@ -19,12 +19,15 @@ from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
+from respray.observe.redaction import Redactor
+
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
 MAX_ATTRIBUTE_CHARACTERS = 256
 """Characters of a text that a span keeps: keys and errors may be long."""
 _tracer = trace.get_tracer("respray")
+_redactor = Redactor()
 
 
 def job_prefix(user_id: str, job_id: str) -> str:
@@ -55,7 +58,7 @@ def photo_context(prefix: str, idx: int) -> Context:
 def span(
     name: str, attributes: Mapping[str, str | int], kind: SpanKind = SpanKind.CLIENT, context: Context | None = None
 ) -> Iterator[Span]:
-    """A span around a block. An exception that leaves the block is recorded in it.
+    """A span around a block. An exception that leaves the block is recorded in it, without what stands in a secret's place.
 
     Args:
         name: The span's name.
@@ -64,8 +67,17 @@ def span(
         context: Where its parent is; None: the span that is open here.
     """
     short = {key: value[:MAX_ATTRIBUTE_CHARACTERS] if isinstance(value, str) else value for key, value in attributes.items()}
-    with _tracer.start_as_current_span(name, context=context, kind=kind, attributes=short) as opened:
-        yield opened
+    with _tracer.start_as_current_span(
+        name, context=context, kind=kind, attributes=short, record_exception=False, set_status_on_exception=False
+    ) as opened:
+        try:
+            yield opened
+        except Exception as error:
+            # Not the SDK's own record: an exception's text may hold an address with a password in it.
+            said = _redactor.text(str(error))[:MAX_ATTRIBUTE_CHARACTERS]
+            opened.add_event("exception", {"exception.type": type(error).__qualname__, "exception.message": said})
+            mark_failed(opened, said)
+            raise
 
 
 def mark_failed(opened: Span, reason: str | None) -> None:

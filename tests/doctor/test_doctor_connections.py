@@ -273,3 +273,18 @@ def _unused() -> int:
 def test_environment_is_not_read_behind_the_situation_s_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "REDIS_URL", "redis://elsewhere")
     assert _look("broker").status == PASS
+
+
+def test_no_password_of_an_address_is_shown() -> None:
+    environment = {
+        "STORAGE_S3_ENDPOINT": "http://proxyuser:pass-word@127.0.0.1:1",
+        "STORAGE_ACCESS_KEY": "a",
+        "STORAGE_SECRET_KEY": "b",
+        "REDIS_URL": "redis://user:pass-word@127.0.0.1:1",
+        "WORKERS_API_URL": "ftp://user:pass@word@host",
+        "TRITON_URL": "grpc://user:pass-word@127.0.0.1:1",
+        "ADAPTER": "bullmq",
+    }
+    text = "\n".join(f"{finding.what} {finding.fix}" for finding in connections.run(Situation(environment, timeout=1)))
+    assert "127.0.0.1" in text
+    assert "pass" not in text.replace("password", "") and "word@" not in text, text

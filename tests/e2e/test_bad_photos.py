@@ -71,6 +71,7 @@ GOOD: dict[str, Callable[[], bytes]] = {
     "indexed.png": lambda: encoded(room().convert("P", palette=Image.Palette.ADAPTIVE), "PNG"),
     "grey.png": lambda: encoded(room().convert("L"), "PNG"),
     "cutout.png": lambda: encoded(room().convert("RGBA"), "PNG"),
+    "animated.gif": animated_gif,
 }
 BAD: dict[str, tuple[Callable[[], bytes] | None, str]] = {
     "missing.jpg": (None, "missing.jpg"),
@@ -78,7 +79,6 @@ BAD: dict[str, tuple[Callable[[], bytes] | None, str]] = {
     "cut.jpg": (lambda: encoded(room(), "JPEG", quality=95)[:900], ""),
     "text.jpg": (lambda: b"<html>404 not found</html>" * 40, "JPEG"),
     "huge.png": (bomb_png, "1600 megapixels"),
-    "animated.gif": (animated_gif, ""),
 }
 NAMES = [*GOOD, *BAD]
 PREFIX = "inputs/u/mixed/"

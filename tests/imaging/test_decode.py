@@ -112,7 +112,7 @@ def test_refusals_say_what_was_given_and_what_is_accepted() -> None:
     with pytest.raises(ImageError, match="truncated or corrupt"):
         decode(good[: len(good) // 2])
     frames = [Image.fromarray(picture()), Image.fromarray(picture()[::-1].copy())]
-    for kind in ("GIF", "WEBP", "PNG"):
+    for kind in ("WEBP", "PNG", "AVIF"):
         with pytest.raises(ImageError, match="is animated; a still picture is accepted"):
             inspect(saved(frames[0], kind, save_all=True, append_images=frames[1:]))
     with pytest.raises(ImageError, match="at least 8 pixels"):
@@ -139,15 +139,12 @@ def test_a_png_that_says_its_orientation_behind_its_pixels_is_turned() -> None:
     assert (inspect(late).width, inspect(late).height) == (64, 48), "its header does not say it"
 
 
-def test_a_gif_is_read_no_further_than_its_second_frame() -> None:
-    still = saved(Image.fromarray(picture()), "GIF")[:-1]
+def test_of_a_gif_the_first_picture_is_taken_and_no_more_is_read() -> None:
+    still = saved(Image.fromarray(picture()), "GIF")
     frames = [Image.fromarray(picture()), Image.fromarray(picture()[::-1].copy())]
     animated = saved(frames[0], "GIF", save_all=True, append_images=frames[1:])[:-1]
     broken_frame = b",\0"
-    with pytest.raises(ImageError, match="is animated"):
-        inspect(animated + broken_frame)
-    with pytest.raises(ImageError, match="corrupt after its first frame"):
-        inspect(still + broken_frame)
+    assert np.array_equal(decode(animated + broken_frame), decode(still))
     with pytest.raises(ImageError, match="megapixels"):
         inspect(animated, max_megapixels=0.001)
 

@@ -26,7 +26,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from respray.observe.tracing import export_spans, job_prefix, trace_id
+from respray.observe.tracing import export_spans, job_prefix, span, trace_id
 from respray.triton.embedded.server import EmbeddedServer, ServerOptions
 from respray.triton.repository.build_repository import build
 from respray.triton.repository.targets import target
@@ -262,3 +262,12 @@ def test_id_can_be_computed_from_a_log_line() -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == f"{trace_id(job_prefix('u', 'traced'), 0):032x}"
     assert subprocess.run(command[:-1], cwd=ROOT, capture_output=True, check=False).returncode == 1
+
+
+def test_no_password_of_an_address_stands_in_a_span(spans: Callable[[], list[ReadableSpan]]) -> None:
+    with pytest.raises(OSError, match="pass-word"), span("download", {}):
+        raise OSError("cannot reach http://proxyuser:pass-word@127.0.0.1:9/bucket")
+    (failed,) = [one for one in spans() if one.name == "download"]
+    assert failed.status.status_code is StatusCode.ERROR
+    assert [event.name for event in failed.events] == ["exception"]
+    assert "cannot reach" in failed.to_json() and "pass-word" not in failed.to_json()

@@ -209,7 +209,7 @@ def files() -> Iterator[tuple[str, bytes]]:
     for width, height in ((65_535, 65_535), (1, 65_535), (0, 0)):
         yield f"jpeg {width} x {height}", _jpeg_of_size(width, height)
     frames = [Image.new("RGB", (16, 16), (i * 40, 0, 0)) for i in range(4)]
-    for kind in ("GIF", "WEBP", "PNG"):
+    for kind in ("WEBP", "PNG"):
         out = io.BytesIO()
         frames[0].save(out, kind, save_all=True, append_images=frames[1:], duration=100)
         yield f"animated {kind.lower()}", out.getvalue()

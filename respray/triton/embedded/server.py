@@ -26,6 +26,7 @@ from respray.triton.embedded.preflight import LOOPBACK, SEGMENT_PREFIX, check_pl
 from respray.triton.embedded.processes import cpu_seconds
 from respray.triton.embedded.server_files import ServerFiles, cache_folder, prepare
 from respray.triton.errors import HostError, ServerStartError
+from respray.triton.hardening import RESTRICTED_BENCHMARK, restriction_flags
 from respray.triton.models import allocator
 from respray.triton.repository.build_repository import needed_shared_memory
 
@@ -183,7 +184,7 @@ class EmbeddedServer:
 
     def _server_command(self, files: ServerFiles) -> list[str]:
         options = self.options
-        flags = {
+        flags: dict[str, object] = {
             "model-repository": self.repository,
             "backend-directory": files.backends,
             "cache-directory": files.caches,
@@ -199,6 +200,8 @@ class EmbeddedServer:
             "metrics-port": self._ports["metrics"],
             "allow-gpu-metrics": "false",
             "log-verbose": options.verbose,
+            # Statistics stay open: `respray bench` and `respray top` read them, and only this machine reaches the port.
+            **restriction_flags(RESTRICTED_BENCHMARK),
         }
         backend = (f"shm-region-prefix-name={self._prefix}", f"stub-timeout-seconds={int(options.start_timeout)}")
         return [

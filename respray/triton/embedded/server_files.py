@@ -22,6 +22,7 @@ from pathlib import Path
 import platformdirs
 
 from respray.triton.errors import HostError
+from respray.triton.hardening import server_environment
 
 WHEEL = "nvidia-pytriton"
 STUB = "triton_python_backend_stub"
@@ -44,13 +45,13 @@ class ServerFiles:
     library_path: tuple[Path, ...]
 
     def environment(self) -> dict[str, str]:
-        """The server process's environment: this process's own, with the library path, and with this interpreter first on PATH.
+        """The server's environment: what it may inherit, with the library path, and with this interpreter first on PATH.
 
         The stubs embed an isolated Python: it ignores PYTHONPATH and PYTHONHOME, but like any Python it looks for `python3` on PATH to
         learn which virtual environment it belongs to, and finds its packages there.
         """
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-        return {**os.environ, "PATH": path, "LD_LIBRARY_PATH": os.pathsep.join(map(str, self.library_path))}
+        return {**server_environment(os.environ), "PATH": path, "LD_LIBRARY_PATH": os.pathsep.join(map(str, self.library_path))}
 
 
 def cache_folder() -> Path:

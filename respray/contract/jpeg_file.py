@@ -1,0 +1,44 @@
+"""A JPEG's markers, walked without decoding a pixel: how much work the file asks of a decoder beyond its size."""
+
+from __future__ import annotations
+
+import re
+
+from respray.contract.errors import ImageError
+
+# libjpeg's own progressive script writes 10 scans, and optimising encoders about as many. Each scan passes over every pixel.
+MAX_SCANS = 64
+# An ICC profile has at most 255 segments; extended XMP (depth maps, further views) has one per 64 KB.
+MAX_SEGMENTS = 1_024
+# In entropy-coded data FF is followed by 00, by a restart marker or by another FF.
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_START, _END, _SCAN, _STANDALONE = 0xD8, 0xD9, 0xDA, frozenset({0x01, 0xD8})
+_SEQUENTIAL_FRAMES = frozenset({0xC0, 0xC1})
+
+
+def check_jpeg(data: bytes) -> None:
+    """Count scans and segments up to the end marker, or up to the only scan of a baseline photo, where decoders stop as well.
+
+    Raises:
+        ImageError: More than MAX_SCANS scans or MAX_SEGMENTS segments.
+    """
+    scans = segments = components = 0
+    position = 2
+    while marker := _MARKER.search(data, position):
+        code, position = data[marker.start() + 1], marker.end()
+        if code == _END:
+            return
+        if code in _STANDALONE:
+            continue
+        segments += 1
+        if segments - scans > MAX_SEGMENTS:
+            raise ImageError(f"the JPEG has more than {MAX_SEGMENTS} blocks of metadata and tables; save it again without its metadata")
+        if code in _SEQUENTIAL_FRAMES:
+            components = data[position + 7] if position + 7 < len(data) else 0
+        if code == _SCAN:
+            scans += 1
+            if scans > MAX_SCANS:
+                raise ImageError(f"the JPEG has more than {MAX_SCANS} scans; save it again as a baseline JPEG")
+            if components and data[position + 2 : position + 3] == bytes([components]):
+                return
+        position += int.from_bytes(data[position : position + 2], "big")

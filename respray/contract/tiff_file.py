@@ -1,0 +1,106 @@
+"""A TIFF's first directory, read without Pillow: what a decoder would allocate for it, and whether it is a camera's raw file."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from respray.contract.errors import ImageError
+
+WIDTH, HEIGHT, BITS, PHOTOMETRIC, ORIENTATION, TILE_WIDTH, TILE_HEIGHT, SUB_DIRECTORIES = 256, 257, 258, 262, 274, 322, 323, 330
+DNG_VERSION = 50706
+RAW_PHOTOMETRICS = frozenset({32803, 34892})  # colour filter array, linear raw
+# Writers use tiles of up to 1,024 pixels, also for photos that are smaller than one.
+MAX_TILE_SIDE = 2_048
+MAX_TAGS = 1_024
+MAX_SUB_DIRECTORIES = 16
+MAX_VALUES = 16
+_FORMATS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}  # TIFF's types of integers
+Directory = Mapping[int, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Byte order, and the sizes of classic TIFF or BigTIFF."""
+
+    order: str
+    big: bool
+
+    @classmethod
+    def of(cls, data: bytes) -> _Layout | None:
+        order = {b"II": "<", b"MM": ">"}.get(data[:2])
+        version = struct.unpack(order + "H", data[2:4])[0] if order and len(data) >= 16 else 0
+        return cls(order, version == 43) if order and version in (42, 43) else None
+
+    @property
+    def word(self) -> str:
+        """The format of an offset or count."""
+        return "Q" if self.big else "I"
+
+    def first(self, data: bytes) -> int:
+        """The first directory's offset."""
+        return int(struct.unpack_from(self.order + self.word, data, 8 if self.big else 4)[0])
+
+    def directory(self, data: bytes, at: int) -> dict[int, tuple[int, ...]]:
+        """Integer tags of the directory at `at`, at most MAX_VALUES values each; nothing of what lies outside the file."""
+        head = self.order + ("Q" if self.big else "H")
+        if at + struct.calcsize(head) > len(data):
+            return {}
+        (count,) = struct.unpack_from(head, data, at)
+        if count > MAX_TAGS:
+            raise ImageError(f"the TIFF has {count} tags; at most {MAX_TAGS} are accepted")
+        entry = self.order + "HH" + self.word
+        size, inside = (20, 8) if self.big else (12, 4)
+        tags: dict[int, tuple[int, ...]] = {}
+        for position in range(at + struct.calcsize(head), at + struct.calcsize(head) + count * size, size):
+            if position + size > len(data):
+                break
+            tag, kind, number = struct.unpack_from(entry, data, position)
+            if kind not in _FORMATS:
+                continue
+            value = struct.calcsize(entry) + position
+            if struct.calcsize("=" + _FORMATS[kind]) * number > inside:
+                (value,) = struct.unpack_from(self.order + self.word, data, value)
+            values = f"{self.order}{min(number, MAX_VALUES)}{_FORMATS[kind]}"
+            if value + struct.calcsize(values) <= len(data):
+                tags[tag] = struct.unpack_from(values, data, value)
+        return tags
+
+
+def first_directory(data: bytes) -> Directory:
+    """The integer tags of the first picture; {} where `data` is no TIFF.
+
+    Raises:
+        ImageError: More than MAX_TAGS tags.
+    """
+    layout = _Layout.of(data)
+    return layout.directory(data, layout.first(data)) if layout else {}
+
+
+def check_tiff(data: bytes) -> None:
+    """Refuse what would cost more than the photo's size tells. `data` may be of any format.
+
+    Raises:
+        ImageError: More than MAX_TAGS tags, or a tile side above the photo's own and MAX_TILE_SIDE (decoders allocate whole tiles).
+    """
+    tags = first_directory(data)
+    for side, tile, name in ((WIDTH, TILE_WIDTH, "wide"), (HEIGHT, TILE_HEIGHT, "high")):
+        photo, given = max(tags.get(side, (0,))), max(tags.get(tile, (0,)))
+        if given > max(photo + 15, MAX_TILE_SIDE):  # sides of tiles are multiples of 16
+            raise ImageError(f"the TIFF's tiles are {given} pixels {name} and the photo is {photo}; at most {MAX_TILE_SIDE} are accepted")
+
+
+def tiff_raw_name(data: bytes) -> str | None:
+    """What camera raw file a TIFF is, by its tags; None where it is none. Its first picture would be a thumbnail."""
+    layout = _Layout.of(data)
+    if layout is None:
+        return None
+    if data[8:10] == b"CR":
+        return "Canon CR2"
+    tags = layout.directory(data, layout.first(data))
+    if DNG_VERSION in tags:
+        return "DNG"
+    below = [layout.directory(data, at) for at in tags.get(SUB_DIRECTORIES, ())[:MAX_SUB_DIRECTORIES]]
+    raw = any(RAW_PHOTOMETRICS & set(directory.get(PHOTOMETRIC, ())) for directory in (tags, *below))
+    return "raw (NEF, ARW and others)" if raw else None

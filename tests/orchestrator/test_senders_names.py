@@ -1,0 +1,41 @@
+"""Names and authorities of real senders: joiners in keys, a company's own certificates."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+import certifi
+import pytest
+
+from orchestrator.callbacks.address_policy import trust
+from orchestrator.errors import SettingsError
+from orchestrator.jobs.keys import key_problem
+from orchestrator.settings import load_settings
+
+
+@pytest.mark.parametrize("name", ["عکس\u200cها.png", "👩\u200d🎨.png", "हिन्दी\u200d.png"])
+def test_joiners_of_orthography_and_emoji_are_no_control_characters(name: str) -> None:
+    assert key_problem(f"inputs/u/j/{name}", "inputs/u/j/") is None
+
+
+@pytest.mark.parametrize("character", ["\n", "\x1b", "\u202e", "\u2066", "\u200b", "\ufeff", "\u2028"])
+def test_other_format_and_control_characters_are_refused_still(character: str) -> None:
+    assert key_problem(f"inputs/u/j/a{character}.png", "inputs/u/j/") is not None
+
+
+def test_a_companys_own_authority_is_trusted_beside_the_public_ones(tmp_path: Path) -> None:
+    assert trust(None) is True
+    own = tmp_path / "ca.pem"
+    own.write_text(Path(certifi.where()).read_text(encoding="utf-8"), encoding="utf-8")
+    context = trust(own)
+    assert isinstance(context, ssl.SSLContext) and context.verify_mode == ssl.CERT_REQUIRED and context.check_hostname
+    for bad in (tmp_path / "missing.pem", tmp_path / "empty.pem"):
+        (tmp_path / "empty.pem").write_text("no certificate", encoding="utf-8")
+        with pytest.raises(SettingsError, match="CALLBACK_CA_FILE"):
+            trust(bad)
+
+
+def test_the_settings_name_its_file() -> None:
+    settings = load_settings({"CALLBACK_CA_FILE": "/etc/company.pem", "SSL_CERT_FILE": "/etc/all.pem"}, env_file=None)
+    assert settings.callback_ca_file == Path("/etc/company.pem") and settings.ssl_cert_file == Path("/etc/all.pem")
