@@ -45,7 +45,7 @@ types: $(VENV)/.test  ## mypy
 	$(BIN)/mypy
 
 test: $(VENV)/.test lint types  ## lint, types and all fast tests, against real servers
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2  # two halves side by side, each with a server of its own
 
 quality: $(VENV)/.test  ## the edit quality suite: table, JSON and pictures in build/quality
 	$(BIN)/python -m benchmarks.quality
