@@ -71,7 +71,7 @@ class ItemRunner:
         if record is not None and record.version > state.version:
             raise superseded(item)
         if record is not None and stat is not None and await self._is_done(record, item):
-            return Tracked(record, stat)
+            return await self._tell_again(state, key, Tracked(record, stat))
         run = ItemRun(state, item, stat)
         try:
             done = await self._edit(run)
@@ -91,6 +91,23 @@ class ItemRunner:
             if stage in run.timings:
                 self._metrics.stage_seconds.labels(stage).observe(run.timings[stage])
         return await self._save(run, self._complete(run, done, record), record)
+
+    async def _tell_again(self, state: JobState, key: str, done: Tracked) -> Tracked:
+        """The record of a finished item, owed anew where its message names another address, or is a newer one and the last was refused."""
+        url, callback, before = state.job.callback_url, done.record.callback, done.record.version
+        if url is None or callback is None:
+            return done
+        if callback.url == url and not (callback.state == "refused" and state.version > before):
+            return done
+        if state.marked is not None:
+            await asyncio.shield(state.marked)
+        fresh = CallbackRecord(url=url, event_id=callback.event_id, idempotency_prefix=callback.idempotency_prefix)
+        record = done.record.model_copy(update={"callback": self._deliverer.leased(fresh), "version": max(before, state.version)})
+        try:
+            return Tracked(*await self._records.save(key, record, done.stat), ours=True)
+        except Conflict:
+            stored, stat = await self._records.load(key)
+            return done if stored is None or stat is None else Tracked(stored, stat)
 
     async def _edit(self, run: ItemRun) -> ItemRecord:
         state, item, clock = run.state, run.item, time.monotonic()
