@@ -41,8 +41,10 @@ lint: $(VENV)/.test  ## ruff, and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 
+# The models of the repository are all modules named `model`: one call each.
 types: $(VENV)/.test  ## mypy
 	$(BIN)/mypy
+	for model in model_repository/*/1/model.py; do $(BIN)/mypy "$$model"; done
 
 test: $(VENV)/.test lint types  ## lint, types and all fast tests, against real servers
 	$(BIN)/python -m pytest -n 2  # two halves side by side, each with a server of its own

@@ -182,7 +182,7 @@ def test_real_triton_with_the_pipeline_passes(triton_url: str) -> None:
     ("server_ready", "model_ready", "words"), [(False, False, "is not ready"), (True, False, "does not serve pipeline_bls")]
 )
 def test_triton_that_is_loading_or_serves_something_else_fails(server_ready: bool, model_ready: bool, words: str) -> None:
-    class Loading(service_pb2_grpc.GRPCInferenceServiceServicer):
+    class Loading(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
         def ServerReady(self, request: Any, context: Any) -> Any:
             return service_pb2.ServerReadyResponse(ready=server_ready)
 

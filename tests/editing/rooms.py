@@ -14,7 +14,8 @@ def shading(height: int = 120, width: int = 160) -> FloatArray:
     """Light that falls off to the right, with a soft shadow; float32 [h,w], median near 0.8."""
     x, y = np.meshgrid(np.linspace(0, 1, width), np.linspace(0, 1, height))
     shadow = 1.0 - 0.4 * np.exp(-(((x - 0.3) / 0.1) ** 2 + ((y - 0.6) / 0.15) ** 2))
-    return ((1.05 - 0.45 * x) * shadow).astype(np.float32)
+    light: FloatArray = ((1.05 - 0.45 * x) * shadow).astype(np.float32)
+    return light
 
 
 def wall_photo(color: str, height: int = 120, width: int = 160, frame: str = "#808080") -> tuple[UInt8Array, BoolArray]:

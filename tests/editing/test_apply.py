@@ -69,7 +69,8 @@ def test_user_mask_replaces_segmentation() -> None:
     assert prompts_of(job.concepts) == []
     result = edit_photo(photo, Segments.empty(), job, [encode(mask.astype(np.uint8) * 255)])
     assert result.report.concepts[0].source == "user"
-    assert result.report.outputs[0].edits[0].delta_e < 1.5
+    delta_e = result.report.outputs[0].edits[0].delta_e
+    assert delta_e is not None and delta_e < 1.5
     with pytest.raises(EditError, match="attachment 0, but 0 were sent"):
         edit_photo(photo, Segments.empty(), job, [])
 
@@ -166,7 +167,7 @@ def test_what_is_nowhere_wholly_selected_is_measured_where_it_is_most(level: int
     result = edit_photo(photo, Segments.empty(), job, [mask])
     assert (decode(result.files[0]) != photo).any()
     edit = result.report.outputs[0].edits[0]
-    assert edit.measured is not None and edit.delta_e > 5.0
+    assert edit.measured is not None and edit.delta_e is not None and edit.delta_e > 5.0
     assert edit.warnings == [f"'wall' is only partly selected, nowhere more than {level / 255:.0%}: its old colour shows through"]
 
 

@@ -10,6 +10,7 @@ from respray.editing.apply import edit_photo
 from respray.editing.core.color import decode_srgb, encode_srgb, hex_to_srgb
 from respray.editing.mask.fringe import TAIL, TO_CHROMA, with_tail, without_tail
 from respray.editing.mask.refine import refine
+from respray.imaging.arrays import BoolArray, FloatArray, UInt8Array
 from respray.imaging.decode import decode
 from respray.imaging.encode import encode
 from tests.editing.rooms import request, segments
@@ -17,25 +18,26 @@ from tests.editing.rooms import request, segments
 OLD, NEW, WHITE = "#8A7A20", "#5E7F8C", "#E4E2DE"
 
 
-def painted(color: str) -> tuple[np.ndarray, np.ndarray]:
+def painted(color: str) -> tuple[UInt8Array, BoolArray]:
     """A coloured slope-edged wall beside a white one: photo uint8 [240,320,3], mask bool [240,320]."""
     y, x = np.mgrid[0:240, 0:320]
     mask = (y > 60 + 0.35 * x) & (x > 41)
     return np.where(mask[..., None], hex_to_srgb(color), hex_to_srgb(WHITE)).astype(np.uint8), mask
 
 
-def smeared(photo: np.ndarray) -> np.ndarray:
+def smeared(photo: UInt8Array) -> UInt8Array:
     """The photo as a camera's JPEG (4:2:0) gives it back."""
     options = [cv2.IMWRITE_JPEG_QUALITY, 92, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420]
     return decode(cv2.imencode(".jpg", photo[..., ::-1], options)[1].tobytes())
 
 
-def yellow(codes: np.ndarray) -> np.ndarray:
+def yellow(codes: UInt8Array) -> FloatArray:
     """How much more yellow than the white wall pixels [n,3] are: negative Cb, in codes."""
-    return (hex_to_srgb(WHITE).astype(np.float32) - codes) @ TO_CHROMA[0]
+    difference: FloatArray = (hex_to_srgb(WHITE).astype(np.float32) - codes) @ TO_CHROMA[0]
+    return difference
 
 
-def recolored(photo: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def recolored(photo: UInt8Array, mask: BoolArray) -> tuple[UInt8Array, UInt8Array]:
     """The edit and the matte that the pixels outside of must not have changed."""
     result = edit_photo(photo, segments(mask), request({"wall": Recolor(color=NEW)}), [])
     return decode(result.files[0]), refine(mask.astype(np.uint8) * 255, photo).alpha

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import cv2
 import numpy as np
 
@@ -10,9 +12,10 @@ from respray.contract.request import ConceptQuery
 from respray.editing.mask.matte import Matte, complement, feather, subtract, unite
 from respray.editing.mask.overlap import resolve
 from respray.editing.mask.refine import refine, refine_user_mask
+from respray.imaging.arrays import BoolArray, UInt8Array
 
 
-def disc(width: int = 640, height: int = 480) -> tuple[np.ndarray, np.ndarray]:
+def disc(width: int = 640, height: int = 480) -> tuple[UInt8Array, BoolArray]:
     """A photo of a textured disc on a textured ground, and its exact mask."""
     y, x = np.mgrid[0:height, 0:width]
     mask = (x - 330) ** 2 + (y - 230) ** 2 < 150**2
@@ -21,11 +24,12 @@ def disc(width: int = 640, height: int = 480) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(colour + rng.normal(0, 5, (height, width, 3)), 0, 255).astype(np.uint8), mask
 
 
-def low(mask: np.ndarray, shift: float = 0.0) -> np.ndarray:
+def low(mask: BoolArray, shift: float = 0.0) -> UInt8Array:
     """The mask as a network answers: 288 x 288, soft, and moved by `shift` mask pixels."""
     small = cv2.GaussianBlur(cv2.resize(mask.astype(np.float32), (288, 288), interpolation=cv2.INTER_AREA), (0, 0), 0.8)
     moved = cv2.warpAffine(small, np.array([[1, 0, shift], [0, 1, shift]]), (288, 288), borderMode=cv2.BORDER_REPLICATE)
-    return np.round(moved * 255).astype(np.uint8)
+    codes: UInt8Array = np.round(moved * 255).astype(np.uint8)
+    return codes
 
 
 def test_edges_are_sharper_and_truer_than_bilinear() -> None:
@@ -105,7 +109,7 @@ def test_what_is_made_of_mattes_is_feathered_where_one_of_them_is() -> None:
 def test_overlaps_go_to_protected_then_objects_then_priority_then_order() -> None:
     full = Matte.sharp(np.full((4, 4), 255, np.uint8))
     names = ["wall", "tile", "sofa", "grout"]
-    kinds = [("surface", 0), ("surface", 1), ("object", 0), ("surface", 4)]
+    kinds: list[tuple[Literal["surface", "object"], int]] = [("surface", 0), ("surface", 1), ("object", 0), ("surface", 4)]
     concepts = [ConceptQuery(name=n, prompts=[n], kind=k, priority=p) for n, (k, p) in zip(names, kinds, strict=True)]
     present = dict.fromkeys(names, full)
     assert [n for n, m in resolve(concepts, present, []).items() if m.alpha.any()] == ["sofa"]

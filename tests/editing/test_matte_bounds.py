@@ -9,13 +9,14 @@ from respray.editing.apply import edit_photo
 from respray.editing.mask.guided_upsample import UpsampleParameters, guided_upsample
 from respray.editing.mask.refine import MatteParameters, refine
 from respray.editing.mask.select import Segments
+from respray.imaging.arrays import BoolArray
 from tests.editing.rooms import request, wall_photo
 
 MAX_PIXELS, BAND = UpsampleParameters().max_pixels, MatteParameters().band
 NOISE = np.random.default_rng(0).integers(0, 256, (288, 288)).astype(np.uint8)
 
 
-def room_mask() -> np.ndarray:
+def room_mask() -> BoolArray:
     """A decided mask uint8 [288,288] with a long edge: a wall with a window and a row of battens in front of it."""
     mask = np.zeros((288, 288), np.uint8)
     mask[30:220, 12:276] = 255

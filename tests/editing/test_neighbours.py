@@ -106,7 +106,7 @@ def test_under_a_feather_a_pattern_stays_a_pattern() -> None:
     photo, mask = door("#C3A27B")
     y, x = np.mgrid[0:240, 0:320]
     photo = np.round(photo * (0.6 + 0.4 * ((x // 8 + y // 8) % 2))[..., None]).astype(np.uint8)
-    rule = {"door": Recolor(color=NAVY)}
+    rule: dict[str, Rule] = {"door": Recolor(color=NAVY)}
     soft, hard = (decode(edit_photo(photo, segments(mask), request(rule, feather=f), []).files[0]) for f in (12.0, 0.0))
     share = feather(refine(mask.astype(np.uint8) * 255, photo), 12.0).alpha[..., None] / np.float32(255)
     ideal = encode_srgb(decode_srgb(photo) * (1 - share) + decode_srgb(hard) * share).astype(int)

@@ -6,14 +6,16 @@ import cv2
 import numpy as np
 import pytest
 
+from respray.contract.report import EditReport
 from respray.contract.request import Recolor
 from respray.editing.apply import edit_photo
 from respray.editing.core.color import LUMINANCE, decode_srgb, encode_srgb, hex_to_linear
+from respray.imaging.arrays import UInt8Array
 from respray.imaging.decode import decode
 from tests.editing.rooms import request, segments, shading, wall_photo
 
 
-def recolored(source: str, target: str, strength: float = 1.0) -> tuple[np.ndarray, np.ndarray, object]:
+def recolored(source: str, target: str, strength: float = 1.0) -> tuple[UInt8Array, UInt8Array, EditReport]:
     photo, mask = wall_photo(source)
     result = edit_photo(photo, segments(mask), request({"wall": Recolor(color=target, strength=strength)}), [])
     return decode(result.files[0]), photo, result.report.outputs[0].edits[0]
@@ -23,7 +25,7 @@ def recolored(source: str, target: str, strength: float = 1.0) -> tuple[np.ndarr
 @pytest.mark.parametrize("target", ["#22304A", "#EFE9DD", "#A4573D", "#A3AF94", "#2A2A2B"])
 def test_colour_and_light_are_right_from_any_source_to_any_target(source: str, target: str) -> None:
     edited, _, report = recolored(source, target)
-    assert report.delta_e < 2.5
+    assert report.delta_e is not None and report.delta_e < 2.5
     inside = (slice(26, -26), slice(30, -30))
     light = decode_srgb(edited)[inside] @ LUMINANCE
     assert np.corrcoef(np.log(light.ravel()), np.log(shading()[inside].ravel()))[0, 1] > 0.97
@@ -78,7 +80,8 @@ def test_a_surface_in_many_small_pieces_is_painted() -> None:
             mask[y : y + 16, x : x + 16] = True
     photo = np.where(mask[..., None], np.uint8(200), np.uint8(60)) * np.ones((1, 1, 3), np.uint8)
     result = edit_photo(photo, segments(mask), request({"tile": Recolor(color="#22304A")}), [])
-    assert result.report.outputs[0].edits[0].delta_e < 2.0
+    delta_e = result.report.outputs[0].edits[0].delta_e
+    assert delta_e is not None and delta_e < 2.0
     assert (decode(result.files[0])[cv2.erode(mask.astype(np.uint8), np.ones((5, 5))) > 0].mean(axis=0) < 100).all()
 
 
@@ -92,7 +95,8 @@ def test_two_walls_of_two_paints_keep_their_own_reference() -> None:
     edited = decode(result.files[0])
     left_light, right_light = (float((decode_srgb(edited[50:70, a:b]) @ LUMINANCE).mean()) for a, b in ((40, 60), (95, 115)))
     assert 0.5 < right_light / left_light < 1.7
-    assert result.report.outputs[0].edits[0].delta_e < 3.0
+    delta_e = result.report.outputs[0].edits[0].delta_e
+    assert delta_e is not None and delta_e < 3.0
 
 
 def test_a_tint_at_the_top_of_a_photo_is_taken_for_light_and_one_at_the_bottom_for_paint() -> None:

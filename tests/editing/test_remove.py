@@ -13,11 +13,12 @@ from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, R
 from respray.editing.apply import edit_photo
 from respray.editing.core.color import decode_srgb, encode_srgb
 from respray.editing.fill.inpaint import fill, hole_of
+from respray.imaging.arrays import BoolArray, FloatArray, UInt8Array
 from respray.imaging.decode import decode
 from tests.editing.rooms import request, segments, wall_photo
 
 
-def blurred_disc() -> tuple[np.ndarray, np.ndarray]:
+def blurred_disc() -> tuple[UInt8Array, BoolArray]:
     """A red disc with a soft edge on grey: photo uint8 and mask bool [160,200]."""
     y, x = np.mgrid[0:160, 0:200]
     mask = (x - 100) ** 2 + (y - 80) ** 2 < 45**2
@@ -90,7 +91,7 @@ def test_the_hole_takes_edge_and_shadow_but_nothing_protected() -> None:
 
 def test_a_network_is_used_where_one_is_given() -> None:
     class Grey:
-        def fill(self, image: np.ndarray, hole: np.ndarray) -> np.ndarray:
+        def fill(self, image: UInt8Array, hole: BoolArray) -> UInt8Array:
             return np.full_like(image, 77)
 
     photo, mask = blurred_disc()
@@ -102,9 +103,10 @@ def test_tone_moves_in_the_direction_it_says_and_zero_changes_nothing() -> None:
     photo, mask = wall_photo("#9A8C7B")
     inside = (slice(40, 80), slice(50, 110))
 
-    def mean(**values: float) -> np.ndarray:
-        edited = decode(edit_photo(photo, segments(mask), request({"wall": Tone(**values)}), []).files[0])
-        return decode_srgb(edited)[inside].mean(axis=(0, 1))
+    def mean(**values: float) -> FloatArray:
+        edited = decode(edit_photo(photo, segments(mask), request({"wall": Tone.model_validate(values)}), []).files[0])
+        average: FloatArray = decode_srgb(edited)[inside].mean(axis=(0, 1))
+        return average
 
     before = decode_srgb(photo)[inside].mean(axis=(0, 1))
     assert np.abs(mean() - before).max() < 1e-3

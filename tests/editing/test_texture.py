@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from benchmarks.quality.geometry import textures
 from respray.contract.errors import EditError, UnknownNameError
+from respray.contract.report import EditReport
 from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Texture
 from respray.editing.apply import edit_photo
 from respray.editing.core.color import decode_srgb
@@ -19,6 +20,7 @@ from respray.editing.texture.lay import PhotoGeometry
 from respray.editing.texture.lines import Segments2D, find_segments
 from respray.editing.texture.plane import horizontal_plane, wall_plane
 from respray.editing.texture.sample import make_material, sample_material
+from respray.imaging.arrays import FloatArray, UInt8Array
 from respray.imaging.decode import decode
 from respray.imaging.encode import encode
 from tests.editing.rooms import segments, wall_photo
@@ -36,7 +38,7 @@ def camera(yaw: float = 0.5, pitch: float = 0.12, focal: float = 650.0) -> RoomC
 def drawn_lines(true: RoomCamera) -> Segments2D:
     """Segments along the three directions of a room through random points, with a little noise."""
     rng = np.random.default_rng(1)
-    ends = []
+    ends: list[FloatArray] = []
     while len(ends) < 90:
         start = np.array([rng.uniform(-3, 3), rng.uniform(1, 6), rng.uniform(-1.5, 1.5)])
         stop = start + np.eye(3)[len(ends) % 3] * rng.uniform(0.5, 1.5)
@@ -51,7 +53,7 @@ def drawn_lines(true: RoomCamera) -> Segments2D:
     return Segments2D(array, np.hypot(array[:, 2] - array[:, 0], array[:, 3] - array[:, 1]))
 
 
-def angle(one: np.ndarray, other: np.ndarray) -> float:
+def angle(one: FloatArray, other: FloatArray) -> float:
     return float(np.degrees(np.arccos(np.clip(abs(one @ other), 0.0, 1.0))))
 
 
@@ -116,7 +118,7 @@ def test_far_away_a_checkerboard_becomes_its_mean() -> None:
     assert far.mean() == pytest.approx(0.5, abs=0.02)
 
 
-def textured(concept: str = "floor", **options: object) -> tuple[np.ndarray, object]:
+def textured(concept: str = "floor", **options: object) -> tuple[UInt8Array, EditReport]:
     photo, mask = wall_photo("#A8A04A", 240, 320)
     job = PhotoRequest(
         concepts=[ConceptQuery(name=concept, prompts=["x"])],
@@ -129,7 +131,7 @@ def textured(concept: str = "floor", **options: object) -> tuple[np.ndarray, obj
 
 def test_light_is_kept_and_low_confidence_is_reported() -> None:
     edited, report = textured(attachment=0)
-    assert report.geometry_confidence < 0.4
+    assert report.geometry_confidence is not None and report.geometry_confidence < 0.4
     assert any("perspective" in warning for warning in report.warnings)
     light = decode_srgb(edited)[120, 60:260].mean(axis=1)
     assert light[10] > light[-10] * 1.1
@@ -190,7 +192,7 @@ def test_a_table_top_is_nearer_to_the_camera_than_the_floor() -> None:
     (surface,) = find_surfaces(photo, np.full((HEIGHT, WIDTH), 255, np.uint8), estimate_illuminant(photo))
     floor, table = (Known(camera()).plane(name, surface, 1.5).to_plane for name in ("floor", "table"))
 
-    def metres(to_plane: np.ndarray) -> float:
+    def metres(to_plane: FloatArray) -> float:
         """Of 100 photo pixels."""
         points = np.array([[400.0, 500.0, 1.0], [500.0, 500.0, 1.0]]) @ to_plane.T
         return float(np.linalg.norm(np.diff(points[:, :2] / points[:, 2:], axis=0)))

@@ -5,22 +5,26 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
+from PIL import _imaging as core
 
 from respray.contract.errors import ImageError
 from respray.contract.photo_file import inspect
+from respray.imaging.arrays import UInt8Array
 from respray.imaging.decode import decode, decode_mask
 from respray.imaging.encode import encode, preview
 
 
-def picture(width: int = 64, height: int = 48) -> np.ndarray:
+def picture(width: int = 64, height: int = 48) -> UInt8Array:
     """A smooth RGB picture, uint8 [H,W,3], with a different colour in every corner."""
     x, y = np.meshgrid(np.linspace(0, 1, width), np.linspace(0, 1, height))
-    return np.round(np.stack([x, y, 1 - x * y], axis=-1) * 255).astype(np.uint8)
+    codes: UInt8Array = np.round(np.stack([x, y, 1 - x * y], axis=-1) * 255).astype(np.uint8)
+    return codes
 
 
 def saved(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -51,7 +55,7 @@ def test_exif_orientation(orientation: int) -> None:
     exif[0x0112] = orientation
     data = saved(image, "PNG", exif=exif)
     upright = decode(data)
-    turned = {
+    turns: dict[int, Callable[[UInt8Array], UInt8Array]] = {
         1: lambda a: a,
         2: lambda a: a[:, ::-1],
         3: lambda a: a[::-1, ::-1],
@@ -60,7 +64,8 @@ def test_exif_orientation(orientation: int) -> None:
         6: lambda a: np.rot90(a, -1),
         7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
         8: lambda a: np.rot90(a, 1),
-    }[orientation](picture())
+    }
+    turned = turns[orientation](picture())
     assert np.array_equal(upright, turned)
     info = inspect(data)
     assert (info.height, info.width) == turned.shape[:2]
@@ -122,10 +127,10 @@ def test_refusals_say_what_was_given_and_what_is_accepted() -> None:
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF", "JPEG", "TIFF", "BMP"])
 def test_a_header_is_read_without_decoding_a_pixel(kind: str) -> None:
     data = saved(Image.fromarray(picture()), kind)
-    Image.core.reset_stats()
+    core.reset_stats()
     assert inspect(data).width == 64
     # Pillow's own count of pictures that it made room for.
-    assert Image.core.get_stats()["new_count"] == 0
+    assert core.get_stats()["new_count"] == 0
 
 
 def test_a_png_that_says_its_orientation_behind_its_pixels_is_turned() -> None:

@@ -40,8 +40,8 @@ def respray(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Respray:
     home = tmp_path_factory.mktemp("elsewhere")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", home / "venv"], check=True)
     python = home / "venv" / "bin" / "python"
-    install = [sys.executable, "-m", "pip", f"--python={python}", "install", "--quiet", "--disable-pip-version-check", "--no-deps", wheel]
-    subprocess.run(install, check=True)
+    install = [sys.executable, "-m", "pip", f"--python={python}", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    subprocess.run([*install, wheel], check=True)
     site = next((home / "venv" / "lib").glob("python*/site-packages"))
     # A path in a .pth file brings packages along, but no .pth files of its own: the editable install there stays out.
     (site / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
@@ -14,14 +16,18 @@ from onnx import TensorProto, helper, numpy_helper
 from respray.segmentation.export.check_graph import check_file, check_folder
 from tests.segmentation.conftest import GRAPHS, PROJECT
 
+# Names to (type, shape).
+Ends: TypeAlias = dict[str, tuple[int, list[Any]]]
+Weights: TypeAlias = dict[str, npt.NDArray[Any]]
+
 
 def graph_file(
-    folder: Path, nodes: list[onnx.NodeProto], inputs: dict, outputs: dict, weights: dict | None = None, opset: int = 20
+    folder: Path, nodes: list[onnx.NodeProto], inputs: Ends, outputs: Ends, weights: Weights | None = None, opset: int = 20
 ) -> Path:
     """An ONNX file; inputs and outputs map names to (type, shape)."""
-    values = [[helper.make_tensor_value_info(name, *about) for name, about in ends.items()] for ends in (inputs, outputs)]
+    entries, exits = ([helper.make_tensor_value_info(name, *about) for name, about in ends.items()] for ends in (inputs, outputs))
     tensors = [numpy_helper.from_array(value, name) for name, value in (weights or {}).items()]
-    graph = helper.make_graph(nodes, "test", *values, initializer=tensors)
+    graph = helper.make_graph(nodes, "test", entries, exits, initializer=tensors)
     domains = {node.domain for node in nodes} - {""}
     opsets = [helper.make_opsetid("", opset), *(helper.make_opsetid(domain, 1) for domain in domains)]
     path = folder / "graph.onnx"
@@ -30,7 +36,7 @@ def graph_file(
 
 
 FLOAT, HALF, INT64, UINT8 = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT64, TensorProto.UINT8
-HAZARDS = {
+HAZARDS: dict[str, tuple[list[onnx.NodeProto], Ends, Ends, Weights]] = {
     "operators": ([helper.make_node("Rope", ["x"], ["y"], domain="com.microsoft")], {"x": (FLOAT, [4])}, {"y": (FLOAT, [4])}, {}),
     "operators-unknown": ([helper.make_node("Det", ["x"], ["y"])], {"x": (FLOAT, [4, 4])}, {"y": (FLOAT, [])}, {}),
     "dynamic-shapes": ([helper.make_node("NonZero", ["x"], ["y"])], {"x": (FLOAT, [4])}, {"y": (INT64, [1, None])}, {}),
@@ -79,7 +85,7 @@ def test_each_hazard_is_an_error(tmp_path: Path, name: str) -> None:
 
 def test_fused_attention_in_half_precision_is_an_error(tmp_path: Path) -> None:
     node = helper.make_node("MultiHeadAttention", ["x", "x", "x"], ["y"], domain="com.microsoft", num_heads=2)
-    ends = {"x": (HALF, [1, 4, 8])}, {"y": (HALF, [1, 4, 8])}
+    ends: tuple[Ends, Ends] = {"x": (HALF, [1, 4, 8])}, {"y": (HALF, [1, 4, 8])}
     rules = {finding.rule for finding in check_file(graph_file(tmp_path, [node], *ends)) if finding.severity == "error"}
     assert rules == {"operators", "attention"}
     assert not check_file(graph_file(tmp_path, [node], *ends), "onnxruntime")

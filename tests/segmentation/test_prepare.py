@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from respray.imaging.arrays import UInt8Array
 from respray.segmentation.errors import TensorError
 from respray.segmentation.prepare import to_square
 
@@ -37,6 +38,6 @@ def test_the_long_side_of_a_narrow_photo_is_averaged_too(small_side: int) -> Non
 @pytest.mark.parametrize(
     "photo", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)]
 )
-def test_other_arrays_are_refused_with_what_they_are(photo: np.ndarray) -> None:
+def test_other_arrays_are_refused_with_what_they_are(photo: UInt8Array) -> None:
     with pytest.raises(TensorError, match="uint8"):
         to_square(photo, 8)

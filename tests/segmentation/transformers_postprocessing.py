@@ -46,4 +46,5 @@ def instance_segmentation(outputs: Any, threshold: float, size: tuple[int, int] 
 def semantic_segmentation(outputs: Any, size: tuple[int, int] | None) -> torch.Tensor:
     """The binary region of one photo and concept, [height, width]."""
     result = _LIFTED["post_process_semantic_segmentation"](None, outputs, target_sizes=None if size is None else [size])[0]
-    return result["segmentation"] if isinstance(result, dict) else getattr(result, "segmentation", result)
+    region: torch.Tensor = result["segmentation"] if isinstance(result, dict) else getattr(result, "segmentation", result)
+    return region

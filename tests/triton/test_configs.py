@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
@@ -12,7 +14,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
 from respray.contract import tensors
-from respray.segmentation.spec import GRAPH_NAMES, ModelSpec, load_spec
+from respray.segmentation.spec import GRAPH_NAMES, GraphName, ModelSpec, load_spec
 from respray.triton.errors import BuildError
 from respray.triton.repository import tensorrt
 from respray.triton.repository.build_repository import SOURCES
@@ -44,11 +46,11 @@ def test_every_configuration_parses_back_as_itself(spec: ModelSpec, name: str, p
 
 @pytest.mark.parametrize("name", TARGETS)
 @pytest.mark.parametrize("graph", GRAPH_NAMES)
-def test_graph_configurations_match_the_onnx_files(spec: ModelSpec, demo_graphs: Path, name: str, graph: str) -> None:
+def test_graph_configurations_match_the_onnx_files(spec: ModelSpec, demo_graphs: Path, name: str, graph: GraphName) -> None:
     model = onnx.load(demo_graphs / spec.graphs[graph].model.file, load_external_data=False)
     config = configs(spec, target(name))[graph]
 
-    def real(values: object) -> dict[str, tuple[str, list[int]]]:
+    def real(values: Iterable[Any]) -> dict[str, tuple[str, list[int]]]:
         found = {}
         for value in values:
             tensor = value.type.tensor_type
@@ -57,7 +59,7 @@ def test_graph_configurations_match_the_onnx_files(spec: ModelSpec, demo_graphs:
             found[value.name] = (ONNX_TYPES[tensor.elem_type], dims[1:])
         return found
 
-    def described(tensors: object) -> dict[str, tuple[str, list[int]]]:
+    def described(tensors: Iterable[Any]) -> dict[str, tuple[str, list[int]]]:
         return {tensor.name: (pb.DataType.Name(tensor.data_type), list(tensor.dims)) for tensor in tensors}
 
     assert described(config.input) == real(model.graph.input)
@@ -148,7 +150,7 @@ def test_onnx_runtimes_engine_cache_lies_directly_on_the_volume(spec: ModelSpec,
         config = configs(spec, target("tensorrt", max_concepts=concepts))["sam3_concept_decoder"]
         (accelerator,) = config.optimization.execution_accelerators.gpu_execution_accelerator
         assert accelerator.parameters["trt_timing_cache_path"] == accelerator.parameters["trt_engine_cache_path"]
-        return accelerator.parameters["trt_engine_cache_path"]
+        return str(accelerator.parameters["trt_engine_cache_path"])
 
     retrained = json.loads(spec.model_dump_json())
     retrained["graphs"]["sam3_concept_decoder"]["model"]["sha256"] = "0" * 64

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from respray.contract import tensors
@@ -29,7 +31,7 @@ class Models:
         self.calls: list[tuple[str, dict[str, tuple[int, ...]]]] = []
         self.applied: Arrays = {}
 
-    def __call__(self, model: str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]) -> Arrays:
+    def __call__(self, model: str, inputs: Mapping[str, npt.NDArray[Any]], outputs: Sequence[str]) -> Arrays:
         self.calls.append((model, {name: value.shape for name, value in inputs.items()}))
         if model == "sam3_text_encoder":
             return {tensors.TEXT_FEATURES: inputs[tensors.INPUT_IDS].astype(np.float32)[..., None]}

@@ -155,7 +155,7 @@ def test_photos_in_one_batch_do_not_mix(triton_url: str) -> None:
 def test_a_bad_photo_is_an_error_of_its_own_request_only(triton_url: str, photo: bytes, says: str) -> None:
     async def with_a_good_one(client: PipelineClient) -> list[PhotoResult | BaseException]:
         calls = (client.edit(photo, request("floor")), client.edit(jpeg(), request("floor")))
-        return await asyncio.gather(*calls, return_exceptions=True)
+        return list(await asyncio.gather(*calls, return_exceptions=True))
 
     (bad, good), _ = measured(triton_url, with_a_good_one)
     assert isinstance(bad, PhotoError)

@@ -9,17 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from respray.imaging.arrays import FloatArray, IntArray
 from respray.triton.models.text_feature_cache import TextFeatureCache
 
 
-def ids(word: int) -> np.ndarray:
+def ids(word: int) -> IntArray:
     return np.full((1, 4), word, np.int32)
 
 
 def test_a_known_prompt_is_not_encoded_again() -> None:
     asked: list[int] = []
 
-    def encode(word: int) -> np.ndarray:
+    def encode(word: int) -> FloatArray:
         asked.append(word)
         return np.full((4, 2), word, np.float32)
 
@@ -34,7 +35,7 @@ def test_the_prompt_that_was_not_asked_for_longest_is_forgotten() -> None:
     counts = {1: 0, 2: 0, 3: 0}
 
     def ask(word: int) -> None:
-        def encode() -> np.ndarray:
+        def encode() -> FloatArray:
             counts[word] += 1
             return np.zeros((4, 2), np.float32)
 
@@ -56,7 +57,7 @@ def ask_as_an_instance(folder: Path, instances: int, word: int) -> None:
     """What a pipeline instance does, with a file for Triton's cache: it knows an answer that is there and joins none that is under way."""
     cached = folder / f"answer-{word}"
 
-    def encode() -> np.ndarray:
+    def encode() -> FloatArray:
         if not cached.exists():
             with (folder / f"encodings-{word}").open("a") as log:
                 log.write("x")
@@ -85,7 +86,7 @@ def test_instances_that_meet_a_prompt_together_have_it_encoded_once(tmp_path: Pa
 def test_an_encoding_that_fails_lets_the_next_one_try() -> None:
     cache = TextFeatureCache()
 
-    def fail() -> np.ndarray:
+    def fail() -> FloatArray:
         raise RuntimeError("no server")
 
     with pytest.raises(RuntimeError, match="no server"):
