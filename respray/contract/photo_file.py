@@ -13,7 +13,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Literal
 
-import pillow_heif
+import pi_heif
 from PIL import Image, UnidentifiedImageError
 from PIL.Image import DecompressionBombError
 
@@ -24,7 +24,7 @@ from respray.contract.tiff_file import BITS, HEIGHT, WIDTH, check_tiff, first_di
 
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
-pillow_heif.register_heif_opener(thumbnails=False)
+pi_heif.register_heif_opener(thumbnails=False)
 
 ImageFormat = Literal["png", "jpeg", "webp"]
 MEDIA_TYPES: dict[str, str] = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
