@@ -117,6 +117,11 @@ class TritonProcess:
         return self._process is not None and self._process.poll() is None
 
     @property
+    def pid(self) -> int:
+        """Process id of the server; 0 before the start."""
+        return self._process.pid if self._process is not None else 0
+
+    @property
     def exit_status(self) -> int | None:
         """With what status a process that is not running any more has ended."""
         return self._process.poll() if self._process is not None else None

@@ -1,5 +1,8 @@
 """Starts a Triton again that ended by itself: its Python backend is known to abort now and then on a starved machine (issue 8882).
 
+It also restarts one whose Python models' processes were killed: Triton does not start them again, and goes on saying that it is ready while
+photos fail.
+
 The one supervisor of restarts, for the embedded server and for the GPU image's Triton alike.
 """
 
@@ -11,11 +14,14 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from respray.triton.embedded.processes import python_models
 from respray.triton.errors import ServingError
 
 MAX_RESTARTS = 3
 WINDOW_SECONDS = 600.0
 POLL_SECONDS = 0.25
+MODELS_SECONDS = 2.0  # between two counts of the Python models' processes; two in a row must miss one
+PAUSES = (0.0, 5.0, 30.0)  # seconds before the first, second and third restart: what killed it may need time to pass
 _log = logging.getLogger(__name__)
 
 
@@ -25,6 +31,10 @@ class RestartableServer(Protocol):
     @property
     def running(self) -> bool:
         """Whether its process is there."""
+
+    @property
+    def pid(self) -> int:
+        """The process from which the Python models descend; 0 while nothing runs."""
 
     @property
     def exit_status(self) -> int | None:
@@ -52,13 +62,14 @@ class RestartBudget:
         self._clock = clock
         self._deaths: list[float] = []
 
-    def spend(self, status: int | None) -> tuple[bool, str]:
-        """Count a death; whether to start again, and a sentence that says so. `status`: the server's exit status."""
+    def spend(self, what: str) -> tuple[float | None, str]:
+        """Count a death; seconds to wait before the restart (None: no more of them), and a sentence that says so. `what`: what happened."""
         now = self._clock()
         self._deaths = [*(at for at in self._deaths if now - at < WINDOW_SECONDS), now]
-        again = len(self._deaths) <= MAX_RESTARTS
-        plan = "starting it again" if again else f"it did so {len(self._deaths)} times in {WINDOW_SECONDS:.0f} s: giving up"
-        return again, f"Triton ended by itself (status {status}); {plan}"
+        deaths = len(self._deaths)
+        if deaths > MAX_RESTARTS:
+            return None, f"{what}; it did so {deaths} times in {WINDOW_SECONDS:.0f} s: giving up"
+        return PAUSES[min(deaths, len(PAUSES)) - 1], f"{what}; starting it again"
 
 
 class ServerWatchdog(threading.Thread):
@@ -69,23 +80,41 @@ class ServerWatchdog(threading.Thread):
         super().__init__(name="triton watchdog", daemon=True)
         self.gave_up = False
         self._server, self._end = server, threading.Event()
+        self._most = self._missing = 0
+        self._count_at = 0.0
         self.start()
 
     def run(self) -> None:
         """Look after the server until it is let go, or given up."""
         budget = RestartBudget()
         while not self._end.wait(POLL_SECONDS):
-            if self._server.running:
+            what = self._death()
+            if what is None:
                 continue
-            again, sentence = budget.spend(self._server.exit_status)
+            pause, sentence = budget.spend(what)
             _log.error("%s\n%s", sentence, self._server.error_lines())
-            if not again:
+            if pause is None:
                 self.gave_up = True
+                return
+            if self._end.wait(pause):
                 return
             try:
                 self._server.revive()
             except ServingError as error:
                 _log.error("Triton could not be started again: %s", error)
+            self._most = self._missing = 0
+
+    def _death(self) -> str | None:
+        """What ended; None: all is well, or not yet known."""
+        if not self._server.running:
+            return f"Triton ended by itself (status {self._server.exit_status})"
+        if time.monotonic() < self._count_at:
+            return None
+        self._count_at = time.monotonic() + MODELS_SECONDS
+        there = python_models(self._server.pid)
+        self._most = max(self._most, there)
+        self._missing = self._missing + 1 if there < self._most else 0
+        return f"{self._most - there} of {self._most} processes of Triton's Python models were killed" if self._missing > 1 else None
 
     def let_go(self) -> None:
         """Start the server no more. Returns at once; `stop` is still needed."""

@@ -30,3 +30,13 @@ def proportional_bytes(process: int) -> int:
     with contextlib.suppress(psutil.Error):
         return int(psutil.Process(process).memory_full_info().pss)
     return 0
+
+
+def python_models(process: int) -> int:
+    """How many processes of Python models descend from `process` and live; a killed one that nobody has waited for does not."""
+    count = 0
+    for member in family(process):
+        with contextlib.suppress(psutil.Error):
+            one = psutil.Process(member)
+            count += one.name().startswith("triton_python_b") and one.status() != psutil.STATUS_ZOMBIE
+    return count
