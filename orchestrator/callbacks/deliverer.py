@@ -114,7 +114,7 @@ class Deliverer:
         if callback is None:
             return tracked
         async with self._slots.slot(callback.url):
-            if not (force or tracked.ours) and self._is_down(callback.url):
+            if not (force or tracked.ours or _has_expired(callback)) and self._is_down(callback.url):
                 return tracked  # owed before, and owed still: its host has just been asked in vain
             # Not earlier: a lease may run out while its callback waits for a slot, and somebody else then tells it.
             claimed = await self._claim(prefix, tracked, force)
@@ -199,7 +199,7 @@ class Deliverer:
         if left > max(0.0, self.lease - _MARGIN):
             return tracked  # of this very run, and hardly older
         # First: a receiver may ask to be left alone for longer than anything is owed.
-        if callback.owed_since and time.time() - callback.owed_since > EXPIRES_AFTER and not force:
+        if _has_expired(callback) and not force:
             return await self._save(prefix, tracked, callback.model_copy(update={"state": "expired"}))
         if callback.not_before > time.time() and not force:
             return None
@@ -268,3 +268,8 @@ class Deliverer:
         except ResprayError:
             return tracked
         return Tracked(record, stat) if record is not None and stat is not None else tracked
+
+
+def _has_expired(callback: CallbackRecord) -> bool:
+    """Whether a callback has been owed for so long that it is given up."""
+    return bool(callback.owed_since) and time.time() - callback.owed_since > EXPIRES_AFTER

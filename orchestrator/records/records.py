@@ -55,7 +55,8 @@ class StoredFile(Record):
 
 
 class CallbackRecord(Record):
-    """Where an item's callback stands. `attempt` is what its X-Idempotency-Key counts. Times are Unix times in seconds.
+    """Where an item's callback stands. `attempt` is what its X-Idempotency-Key counts,
+    `message` the name of the message that wanted it told. Times are Unix times in seconds.
 
     Attributes:
         url: Whom to tell.
@@ -75,6 +76,7 @@ class CallbackRecord(Record):
     event_id: str
     idempotency_prefix: str
     attempt: int = 0
+    message: str = ""
     state: CallbackState = "owed"
     attempts: int = 0
     status_code: int | None = None

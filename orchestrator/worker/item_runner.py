@@ -93,15 +93,17 @@ class ItemRunner:
         return await self._save(run, self._complete(run, done, record), record)
 
     async def _tell_again(self, state: JobState, key: str, done: Tracked) -> Tracked:
-        """The record of a finished item, owed anew where its message names another address, or is a newer one and the last was refused."""
+        """The record of a finished item, owed anew where its message names another address, or comes after the one that was refused."""
         url, callback, before = state.job.callback_url, done.record.callback, done.record.version
         if url is None or callback is None:
             return done
-        if callback.url == url and not (callback.state == "refused" and state.version > before):
+        if callback.url == url and not (callback.state == "refused" and callback.message != state.message):
             return done
         if state.marked is not None:
             await asyncio.shield(state.marked)
-        fresh = CallbackRecord(url=url, event_id=callback.event_id, idempotency_prefix=callback.idempotency_prefix)
+        fresh = CallbackRecord(
+            url=url, event_id=callback.event_id, idempotency_prefix=callback.idempotency_prefix, message=state.message
+        )
         record = done.record.model_copy(update={"callback": self._deliverer.leased(fresh), "version": max(before, state.version)})
         try:
             return Tracked(*await self._records.save(key, record, done.stat), ours=True)
@@ -146,7 +148,13 @@ class ItemRunner:
             # X-Idempotency-Key counts attempts: news about an item that was told of before must not share the first news' key.
             number = run.state.attempt if before is None else attempt_of(identity)
             callback = self._deliverer.leased(
-                CallbackRecord(url=job.callback_url, event_id=identity, idempotency_prefix=job.idempotency_prefix, attempt=number)
+                CallbackRecord(
+                    url=job.callback_url,
+                    event_id=identity,
+                    idempotency_prefix=job.idempotency_prefix,
+                    attempt=number,
+                    message=run.state.message,
+                )
             )
         return record.model_copy(
             update={

@@ -40,6 +40,7 @@ class JobState:
         several: Attachments that several items use.
         marked: Writes the marker of owed callbacks.
         version: The number of the message among those of its job (`records.versions`).
+        message: The name of the message.
         look_at_versions: When (monotonic) to ask the store again whether a newer message was accepted.
         refused: Do nothing more of this job, and say why in the records of what is not done.
         shared: What of `several` has been downloaded, or is being.
@@ -53,6 +54,7 @@ class JobState:
     several: frozenset[str] = frozenset()
     marked: asyncio.Task[Marker] | None = None
     version: int = 0
+    message: str = ""
     look_at_versions: float = 0.0
     refused: ResprayError | None = None
     shared: dict[str, asyncio.Task[Download]] = field(default_factory=dict)

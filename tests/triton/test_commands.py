@@ -113,7 +113,8 @@ def test_the_report_shows_what_was_measured(tmp_path: Path) -> None:
     assert rows[0]["p95"] == pytest.approx(675.026)
     assert rows[0]["compute"] == pytest.approx(438.633)
     draw(tmp_path / "picture.png", measured)
-    assert Image.open(tmp_path / "picture.png").size == (1280, 720)
+    with Image.open(tmp_path / "picture.png") as picture:
+        assert picture.size == (1280, 720)
 
 
 def test_the_perf_analyzer_script_is_valid_shell() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,20 @@ Array = npt.NDArray[np.generic]
 MAX_PROMPTS = 512  # prompts; 16 MB at SAM3's full size (32 tokens of 256 FP32 each)
 
 
+def _lock_file() -> int:
+    """A descriptor of the file that instances lock bytes of.
+
+    One file per user, not one per server, so that servers leave no files behind; each locks other bytes of it. The folder is shared and
+    the name known: somebody else's file, or a link, is not taken. Raises PermissionError.
+    """
+    path = Path(tempfile.gettempdir()) / f"respray-texts-{os.getuid()}"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    if os.fstat(descriptor).st_uid != os.getuid():
+        os.close(descriptor)
+        raise PermissionError(f"{path} belongs to another user; remove it")
+    return descriptor
+
+
 class TextFeatureCache:
     """The features of the prompts that were asked for lately, by their token ids. One thread at a time.
 
@@ -29,8 +44,8 @@ class TextFeatureCache:
     def __init__(self, max_prompts: int = MAX_PROMPTS) -> None:
         self._max_prompts = max_prompts
         self._features: OrderedDict[bytes, Array] = OrderedDict()
-        # One file per user, not one per server, so that servers leave no files behind; each locks other bytes of it.
-        self._locks = (Path(tempfile.gettempdir()) / f"respray-texts-{os.getuid()}").open("ab")
+        self._locks = _lock_file()
+        weakref.finalize(self, os.close, self._locks)
 
     def get(self, ids: Array, encode: Callable[[], Array]) -> Array:
         """The features for `ids` (int32 [1,T]): float32 [T,D], from `encode` where they are not known yet."""
