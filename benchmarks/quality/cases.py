@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -141,6 +142,10 @@ def _load(folder: Path, seed: int) -> Iterator[Case]:
     for path in sorted(folder.glob("*_photo.png")):
         concept, color, _ = path.stem.split("_")
         names = ("photo", "truth", "calm")
-        photo, truth, calm = (cv2.imread(str(folder / f"{concept}_{color}_{name}.png"))[..., ::-1].copy() for name in names)
+        photo, truth, calm = (_read(folder / f"{concept}_{color}_{name}.png") for name in names)
         mask = cv2.imread(str(folder / f"{concept}_{color}_mask.png"), cv2.IMREAD_GRAYSCALE) > 0
         yield Case(seed, concept, "#" + color, photo, mask, truth, calm)
+
+
+def _read(path: Path) -> UInt8Array:
+    return cast(UInt8Array, cv2.imread(str(path))[..., ::-1].copy())

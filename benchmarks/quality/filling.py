@@ -81,7 +81,7 @@ def removals(seeds: range, width: int = 600, height: int = 400) -> list[RemovalR
         concept, mask, empty = found
         truth = scenes.develop(empty.linear, sensor, scene.exposure, room.seed)
         ours, unaided = (_removed(scene.photo, masks) for masks in ({concept: mask, "floor": scene.masks["floor"]}, {concept: mask}))
-        hole = hole_of(mask.astype(np.uint8) * 255)
+        hole = hole_of(mask.astype(np.uint8) * np.uint8(255))
         pictures = {"photo": scene.photo, "ours": ours, "truth": truth}
         classical = _classical(scene.photo, truth, hole)
         rows.append(RemovalRow(seed, concept, psnr(ours, truth, hole), *classical, psnr(unaided, truth, hole), pictures))
@@ -106,7 +106,7 @@ def _removed(photo: UInt8Array, masks: dict[str, BoolArray]) -> UInt8Array:
     concepts = [ConceptQuery(name=name, prompts=[name], mask_attachment=number, aid=number > 0) for number, name in enumerate(masks)]
     edit = Edit(concept=concepts[0].name, rule=Remove(mode="inpaint"))
     request = PhotoRequest(concepts=concepts, outputs=[Output(name="out", edits=[edit])], preview_size=0)
-    attached = [encode(mask.astype(np.uint8) * 255, "png") for mask in masks.values()]
+    attached = [encode(mask.astype(np.uint8) * np.uint8(255), "png") for mask in masks.values()]
     return decode(edit_photo(photo, Segments.empty(), request, attached).files[0])
 
 

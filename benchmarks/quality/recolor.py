@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -98,7 +98,7 @@ def run(cases: Iterable[Case]) -> list[RecolorRow]:
 
 def _protected_changed(case: Case, probability: UInt8Array, job: PhotoRequest) -> int:
     """Pixels changed of what lies around the surface, when that is protected and the edit has a wide soft edge."""
-    around = cv2.bitwise_not(probability)
+    around = cast(UInt8Array, cv2.bitwise_not(probability))
     concepts = [*job.concepts, ConceptQuery(name="around", prompts=["around"])]
     guarded = job.model_copy(update={"concepts": concepts, "protect": ["around"], "feather": FEATHER})
     edited = decode(edit_photo(case.photo, segments_of(probability, around), guarded, []).files[0])
@@ -109,7 +109,7 @@ def _matte_scores(case: Case, alpha: UInt8Array, probability: UInt8Array) -> dic
     """Our matte beside bilinear enlargement, from the exact mask and from one displaced as a network's is."""
     size = (case.photo.shape[1], case.photo.shape[0])
     moved = _displaced(probability)
-    bilinear, moved_bilinear = (cv2.resize(low, size, interpolation=cv2.INTER_LINEAR) for low in (probability, moved))
+    bilinear, moved_bilinear = (_enlarged(low, size) for low in (probability, moved))
     return {
         "error": matte_error(alpha, case.mask),
         "error_bilinear": matte_error(bilinear, case.mask),
@@ -120,13 +120,17 @@ def _matte_scores(case: Case, alpha: UInt8Array, probability: UInt8Array) -> dic
     }
 
 
+def _enlarged(low: UInt8Array, size: tuple[int, int]) -> UInt8Array:
+    return cast(UInt8Array, cv2.resize(low, size, interpolation=cv2.INTER_LINEAR))
+
+
 def _displaced(probability: UInt8Array) -> UInt8Array:
     """Edges moved smoothly by MASK_SHIFT mask pixels (standard deviation), as masks of real networks are."""
     rng = np.random.default_rng(0)
     shifts = [cv2.GaussianBlur(rng.standard_normal(probability.shape).astype(np.float32), (0, 0), 6.0) for _ in range(2)]
     y, x = np.mgrid[0 : probability.shape[0], 0 : probability.shape[1]].astype(np.float32)
     dx, dy = (shift / np.std(shift) * np.float32(MASK_SHIFT) for shift in shifts)
-    return cv2.remap(probability, x + dx, y + dy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cast(UInt8Array, cv2.remap(probability, x + dx, y + dy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
 
 def summary(rows: list[RecolorRow]) -> dict[str, dict[str, float]]:

@@ -7,6 +7,7 @@ formats that it may touch. See `docs/quality.md` for what the choice costs.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import cv2
 import numpy as np
@@ -47,7 +48,7 @@ def decode_mask(data: bytes, max_megapixels: float = 200.0) -> UInt8Array:
     """
     info, image = open_photo(data, max_megapixels)
     if image is None:
-        return cv2.cvtColor(decode_tiff16(data), cv2.COLOR_RGB2GRAY)
+        return cast(UInt8Array, cv2.cvtColor(decode_tiff16(data), cv2.COLOR_RGB2GRAY))
     with image:
         return _guard(lambda: _mask_pixels(load(image, data)), info.format)
 
@@ -110,4 +111,4 @@ def _selection_with_alpha(rgba: UInt8Array) -> UInt8Array:
     alpha = np.ascontiguousarray(rgba[..., 3])
     selected = cv2.multiply(grey, alpha, scale=1 / 255)
     in_alpha = not selected.any() and int(alpha.min(initial=255)) < int(alpha.max(initial=0))
-    return alpha if in_alpha else selected
+    return alpha if in_alpha else cast(UInt8Array, selected)

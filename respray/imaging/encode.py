@@ -6,6 +6,8 @@ every reader.
 
 from __future__ import annotations
 
+from typing import cast
+
 import cv2
 import numpy as np
 
@@ -51,7 +53,7 @@ def preview(image: UInt8Array, size: int = 256) -> bytes:
     small = image
     if scale < 1.0:
         target = (max(1, round(width * scale)), max(1, round(height * scale)))
-        small = cv2.resize(image, target, interpolation=cv2.INTER_AREA)
+        small = cast(UInt8Array, cv2.resize(image, target, interpolation=cv2.INTER_AREA))
     if small.ndim == 3 and small.shape[2] == 4:
         alpha = small[..., 3:].astype(np.float32) / WHITE
         small = np.round(small[..., :3] * alpha + WHITE * (1.0 - alpha)).astype(np.uint8)

@@ -67,7 +67,7 @@ def test_user_mask_replaces_segmentation() -> None:
         outputs=[Output(name="out", edits=[Edit(concept="wall", rule=NAVY)])],
     )
     assert prompts_of(job.concepts) == []
-    result = edit_photo(photo, Segments.empty(), job, [encode(mask.astype(np.uint8) * 255)])
+    result = edit_photo(photo, Segments.empty(), job, [encode(mask.astype(np.uint8) * np.uint8(255))])
     assert result.report.concepts[0].source == "user"
     delta_e = result.report.outputs[0].edits[0].delta_e
     assert delta_e is not None and delta_e < 1.5
@@ -119,7 +119,7 @@ def test_instances_share_the_matte_between_them() -> None:
     left[:, 80:], right[:, :80] = False, False
     both = Segments(
         region=(mask * 255).astype(np.uint8)[None],
-        masks=np.stack([left, right]).astype(np.uint8)[None] * 255,
+        masks=np.stack([left, right]).astype(np.uint8)[None] * np.uint8(255),
         scores=np.array([[0.9, 0.8]], np.float32),
         boxes=np.zeros((1, 2, 4), np.float32),
         presence=np.ones(1, np.float32),

@@ -40,7 +40,7 @@ def yellow(codes: UInt8Array) -> FloatArray:
 def recolored(photo: UInt8Array, mask: BoolArray) -> tuple[UInt8Array, UInt8Array]:
     """The edit and the matte that the pixels outside of must not have changed."""
     result = edit_photo(photo, segments(mask), request({"wall": Recolor(color=NEW)}), [])
-    return decode(result.files[0]), refine(mask.astype(np.uint8) * 255, photo).alpha
+    return decode(result.files[0]), refine(mask.astype(np.uint8) * np.uint8(255), photo).alpha
 
 
 def test_the_old_colour_leaves_the_fringe_and_its_light_stays() -> None:

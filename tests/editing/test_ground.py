@@ -88,7 +88,7 @@ def test_floor_is_filled_from_floor_and_wall_from_wall() -> None:
     hidden = furniture()
     photo = truth.copy()
     photo[hidden] = (40, 90, 160)
-    hole = hole_of(hidden.astype(np.uint8) * 255)
+    hole = hole_of(hidden.astype(np.uint8) * np.uint8(255))
     aided, alone = fill(photo, hole, floor=floor & ~hidden), fill(photo, hole)
     assert np.array_equal(aided[~hole], photo[~hole])
     assert psnr(aided, truth, hole) > psnr(alone, truth, hole) + 1.0
@@ -96,10 +96,11 @@ def test_floor_is_filled_from_floor_and_wall_from_wall() -> None:
 
 def test_a_photo_larger_than_is_searched_is_filled_as_well() -> None:
     def filled(times: int) -> float:
-        truth, floor, hidden = (image.repeat(times, axis=0).repeat(times, axis=1) for image in (*room(), furniture()))
+        truth = room()[0].repeat(times, axis=0).repeat(times, axis=1)
+        floor, hidden = (mask.repeat(times, axis=0).repeat(times, axis=1) for mask in (room()[1], furniture()))
         photo = truth.copy()
         photo[hidden] = (40, 90, 160)
-        hole = hole_of(hidden.astype(np.uint8) * 255)
+        hole = hole_of(hidden.astype(np.uint8) * np.uint8(255))
         return psnr(fill(photo, hole, floor=floor & ~hidden), truth, hole)
 
     assert filled(4) > filled(1) - 3.0
@@ -115,11 +116,11 @@ def test_a_removal_uses_the_floor_that_was_looked_for_and_does_not_report_it() -
         concepts = [ConceptQuery(name=name, prompts=[name], mask_attachment=i, aid=aid) for i, (name, _, aid) in enumerate(masks)]
         outputs = [Output(name="out", edits=[Edit(concept="Sofa", rule=Remove(mode="inpaint"))])]
         request = PhotoRequest(concepts=concepts, outputs=outputs, preview_size=0, masks=True, missing_is_error=True)
-        attached = [encode(mask.astype(np.uint8) * 255, "png") for _, mask, _ in masks]
+        attached = [encode(mask.astype(np.uint8) * np.uint8(255), "png") for _, mask, _ in masks]
         result = edit_photo(photo, Segments.empty(), request, attached)
         return decode(result.files[0]), [concept.name for concept in result.report.concepts], len(result.files)
 
-    hole = hole_of(hidden.astype(np.uint8) * 255)
+    hole = hole_of(hidden.astype(np.uint8) * np.uint8(255))
     aided, reported, files = removed(("Sofa", hidden, False), ("Floor", floor & ~hidden, True))
     assert reported == ["Sofa"]
     assert files == 2

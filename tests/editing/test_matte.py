@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 import cv2
 import numpy as np
@@ -36,7 +36,7 @@ def test_edges_are_sharper_and_truer_than_bilinear() -> None:
     photo, mask = disc()
     for shift in (0.0, 0.7):
         probability = low(mask, shift)
-        bilinear = cv2.resize(probability, (640, 480), interpolation=cv2.INTER_LINEAR)
+        bilinear = cast(UInt8Array, cv2.resize(probability, (640, 480), interpolation=cv2.INTER_LINEAR))
         ours = refine(probability, photo).alpha
         assert matte_error(ours, mask) < 0.5 * matte_error(bilinear, mask)
         assert boundary_f(ours, mask) > 0.95
@@ -66,10 +66,10 @@ def test_any_size_of_photo_and_mask() -> None:
 
 def test_a_hand_drawn_mask_is_snapped_and_a_soft_one_kept() -> None:
     photo, mask = disc()
-    drawn = cv2.warpAffine(mask.astype(np.uint8) * 255, np.array([[1.0, 0, 2], [0, 1.0, 1]]), (640, 480))
+    drawn = cast(UInt8Array, cv2.warpAffine(mask.astype(np.uint8) * 255, np.array([[1.0, 0, 2], [0, 1.0, 1]]), (640, 480)))
     snapped = refine_user_mask(drawn, photo).alpha
     assert matte_error(snapped, mask) < 0.6 * matte_error(drawn, mask)
-    soft = cv2.GaussianBlur(mask.astype(np.uint8) * 255, (0, 0), 20)
+    soft = cast(UInt8Array, cv2.GaussianBlur(mask.astype(np.uint8) * 255, (0, 0), 20))
     kept = refine_user_mask(soft, photo)
     assert kept.feathered and np.array_equal(kept.alpha, soft)
     # A small one too, whose edge is half of it.
@@ -78,8 +78,8 @@ def test_a_hand_drawn_mask_is_snapped_and_a_soft_one_kept() -> None:
 
 def test_a_small_hard_mask_is_still_a_hard_one_on_a_large_photo() -> None:
     mask = cv2.resize(disc()[1].astype(np.uint8), (2560, 1920), interpolation=cv2.INTER_NEAREST) > 0
-    photo = np.where(mask[..., None], np.uint8(60), np.uint8(200)) * np.ones((1, 1, 3), np.uint8)
-    drawn = cv2.resize(mask.astype(np.uint8) * 255, (288, 216), interpolation=cv2.INTER_NEAREST)
+    photo = cast(UInt8Array, np.where(mask[..., None], np.uint8(60), np.uint8(200)) * np.ones((1, 1, 3), np.uint8))
+    drawn = cast(UInt8Array, cv2.resize(mask.astype(np.uint8) * 255, (288, 216), interpolation=cv2.INTER_NEAREST))
     matte = refine_user_mask(drawn, photo)
     assert not matte.feathered
     assert boundary_f(matte.alpha, mask) > 0.9

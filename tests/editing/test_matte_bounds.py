@@ -9,14 +9,14 @@ from respray.editing.apply import edit_photo
 from respray.editing.mask.guided_upsample import UpsampleParameters, guided_upsample
 from respray.editing.mask.refine import MatteParameters, refine
 from respray.editing.mask.select import Segments
-from respray.imaging.arrays import BoolArray
+from respray.imaging.arrays import UInt8Array
 from tests.editing.rooms import request, wall_photo
 
 MAX_PIXELS, BAND = UpsampleParameters().max_pixels, MatteParameters().band
 NOISE = np.random.default_rng(0).integers(0, 256, (288, 288)).astype(np.uint8)
 
 
-def room_mask() -> BoolArray:
+def room_mask() -> UInt8Array:
     """A decided mask uint8 [288,288] with a long edge: a wall with a window and a row of battens in front of it."""
     mask = np.zeros((288, 288), np.uint8)
     mask[30:220, 12:276] = 255
@@ -42,7 +42,7 @@ def test_a_decided_mask_is_worked_on_at_full_size() -> None:
 
 def test_less_detail_is_the_same_selection() -> None:
     photo, mask = wall_photo("#A8A04A", 600, 800)
-    coarse = mask.astype(np.uint8)[::2, ::2] * 255
+    coarse = mask.astype(np.uint8)[::2, ::2] * np.uint8(255)
     full, less = refine(coarse, photo), refine(coarse, photo, upsampling=UpsampleParameters(max_pixels=60_000))
     assert (full.detail, less.detail < 1.0) == (1.0, True)
     assert np.mean(np.abs(full.alpha.astype(int) - less.alpha)) < 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import cast
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ from respray.editing.core.color import decode_srgb, encode_srgb, hex_to_srgb
 from respray.editing.mask.matte import feather
 from respray.editing.mask.refine import refine
 from respray.editing.mask.select import Segments
-from respray.imaging.arrays import BoolArray, UInt8Array
+from respray.imaging.arrays import BoolArray, FloatArray, UInt8Array
 from respray.imaging.decode import decode
 from respray.imaging.encode import encode
 from tests.editing.rooms import request, segments
@@ -26,7 +27,7 @@ def picture(upper: str, lower: str) -> UInt8Array:
     """Two flat colours that meet in row 120, seen through a lens: uint8 [240,320,3]."""
     linear = np.empty((240, 320, 3), np.float32)
     linear[:120], linear[120:] = (decode_srgb(hex_to_srgb(c)[None, None])[0, 0] for c in (upper, lower))
-    return encode_srgb(cv2.GaussianBlur(linear, (0, 0), 1.0))
+    return encode_srgb(cast(FloatArray, cv2.GaussianBlur(linear, (0, 0), 1.0)))
 
 
 def door(color: str, noise: float = 0.0) -> tuple[UInt8Array, BoolArray]:
@@ -108,8 +109,9 @@ def test_under_a_feather_a_pattern_stays_a_pattern() -> None:
     photo = np.round(photo * (0.6 + 0.4 * ((x // 8 + y // 8) % 2))[..., None]).astype(np.uint8)
     rule: dict[str, Rule] = {"door": Recolor(color=NAVY)}
     soft, hard = (decode(edit_photo(photo, segments(mask), request(rule, feather=f), []).files[0]) for f in (12.0, 0.0))
-    share = feather(refine(mask.astype(np.uint8) * 255, photo), 12.0).alpha[..., None] / np.float32(255)
-    ideal = encode_srgb(decode_srgb(photo) * (1 - share) + decode_srgb(hard) * share).astype(int)
+    share = feather(refine(mask.astype(np.uint8) * np.uint8(255), photo), 12.0).alpha[..., None] / np.float32(255)
+    mixed = cast(FloatArray, decode_srgb(photo) * (1 - share) + decode_srgb(hard) * share)
+    ideal = encode_srgb(mixed).astype(int)
     inside = cv2.erode(mask.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
     # Red and purple squares of up to 83 codes, when dark ones were taken for a mixture with the red wall.
     assert np.abs(soft - ideal)[inside].max() < 12

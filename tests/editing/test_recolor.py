@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import cv2
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from respray.contract.report import EditReport
 from respray.contract.request import Recolor
 from respray.editing.apply import edit_photo
 from respray.editing.core.color import LUMINANCE, decode_srgb, encode_srgb, hex_to_linear
-from respray.imaging.arrays import UInt8Array
+from respray.imaging.arrays import FloatArray, UInt8Array
 from respray.imaging.decode import decode
 from tests.editing.rooms import request, segments, shading, wall_photo
 
@@ -64,7 +66,7 @@ def test_noise_of_a_dark_surface_is_not_amplified() -> None:
 def test_no_fringe_at_the_edge() -> None:
     """Pixels in the mixed band lie between the new wall and the frame, and never beyond either in any channel."""
     photo, mask = wall_photo("#E2BE63", frame="#F4F4F4")
-    blurred = encode_srgb(cv2.GaussianBlur(decode_srgb(photo), (0, 0), 0.8))
+    blurred = encode_srgb(cast(FloatArray, cv2.GaussianBlur(decode_srgb(photo), (0, 0), 0.8)))
     edited = decode(edit_photo(blurred, segments(mask), request({"wall": Recolor(color="#22304A")}), []).files[0]).astype(int)
     row = edited[60]
     for channel in range(3):
@@ -78,7 +80,7 @@ def test_a_surface_in_many_small_pieces_is_painted() -> None:
     for y in range(6, 230, 24):
         for x in range(6, 310, 24):
             mask[y : y + 16, x : x + 16] = True
-    photo = np.where(mask[..., None], np.uint8(200), np.uint8(60)) * np.ones((1, 1, 3), np.uint8)
+    photo = cast(UInt8Array, np.where(mask[..., None], np.uint8(200), np.uint8(60)) * np.ones((1, 1, 3), np.uint8))
     result = edit_photo(photo, segments(mask), request({"tile": Recolor(color="#22304A")}), [])
     delta_e = result.report.outputs[0].edits[0].delta_e
     assert delta_e is not None and delta_e < 2.0

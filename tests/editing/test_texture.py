@@ -20,7 +20,7 @@ from respray.editing.texture.lay import PhotoGeometry
 from respray.editing.texture.lines import Segments2D, find_segments
 from respray.editing.texture.plane import horizontal_plane, wall_plane
 from respray.editing.texture.sample import make_material, sample_material
-from respray.imaging.arrays import FloatArray, UInt8Array
+from respray.imaging.arrays import Float64Array, UInt8Array
 from respray.imaging.decode import decode
 from respray.imaging.encode import encode
 from tests.editing.rooms import segments, wall_photo
@@ -38,7 +38,7 @@ def camera(yaw: float = 0.5, pitch: float = 0.12, focal: float = 650.0) -> RoomC
 def drawn_lines(true: RoomCamera) -> Segments2D:
     """Segments along the three directions of a room through random points, with a little noise."""
     rng = np.random.default_rng(1)
-    ends: list[FloatArray] = []
+    ends: list[Float64Array] = []
     while len(ends) < 90:
         start = np.array([rng.uniform(-3, 3), rng.uniform(1, 6), rng.uniform(-1.5, 1.5)])
         stop = start + np.eye(3)[len(ends) % 3] * rng.uniform(0.5, 1.5)
@@ -53,7 +53,7 @@ def drawn_lines(true: RoomCamera) -> Segments2D:
     return Segments2D(array, np.hypot(array[:, 2] - array[:, 0], array[:, 3] - array[:, 1]))
 
 
-def angle(one: FloatArray, other: FloatArray) -> float:
+def angle(one: Float64Array, other: Float64Array) -> float:
     return float(np.degrees(np.arccos(np.clip(abs(one @ other), 0.0, 1.0))))
 
 
@@ -192,7 +192,7 @@ def test_a_table_top_is_nearer_to_the_camera_than_the_floor() -> None:
     (surface,) = find_surfaces(photo, np.full((HEIGHT, WIDTH), 255, np.uint8), estimate_illuminant(photo))
     floor, table = (Known(camera()).plane(name, surface, 1.5).to_plane for name in ("floor", "table"))
 
-    def metres(to_plane: FloatArray) -> float:
+    def metres(to_plane: Float64Array) -> float:
         """Of 100 photo pixels."""
         points = np.array([[400.0, 500.0, 1.0], [500.0, 500.0, 1.0]]) @ to_plane.T
         return float(np.linalg.norm(np.diff(points[:, :2] / points[:, 2:], axis=0)))

@@ -12,13 +12,15 @@ from PIL import Image
 
 from respray.contract.errors import ImageError
 from respray.contract.photo_file import inspect
+from respray.imaging.arrays import UInt8Array
 from respray.imaging.decode import decode, decode_mask
 
 
-def picture(width: int = 96, height: int = 64) -> np.ndarray:
+def picture(width: int = 96, height: int = 64) -> UInt8Array:
     """Smooth, another colour in each corner, uint8 [H,W,3]."""
     x, y = np.meshgrid(np.linspace(0, 1, width), np.linspace(0, 1, height))
-    return np.round(np.stack([x, y, 1 - x * y], axis=-1) * 255).astype(np.uint8)
+    codes: UInt8Array = np.round(np.stack([x, y, 1 - x * y], axis=-1) * 255).astype(np.uint8)
+    return codes
 
 
 def saved(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -31,7 +33,7 @@ def saved(image: Image.Image, kind: str, **options: object) -> bytes:
     return stream.getvalue()
 
 
-def difference(first: np.ndarray, second: np.ndarray) -> int:
+def difference(first: UInt8Array, second: UInt8Array) -> int:
     assert first.shape == second.shape
     return int(np.abs(first.astype(int) - second).max())
 

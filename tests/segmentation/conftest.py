@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from respray.imaging.arrays import FloatArray
+from respray.imaging.arrays import UInt8Array
 from respray.segmentation.export.checkpoints import find_checkpoint, load_model
 from respray.segmentation.export.parity import drawn_photo
 from respray.segmentation.prepare import to_square
@@ -37,7 +37,7 @@ def segmenter() -> Segmenter:
 
 
 @pytest.fixture(scope="session")
-def square(segmenter: Segmenter) -> FloatArray:
+def square(segmenter: Segmenter) -> UInt8Array:
     """A demo photo, or a drawn one where there is none, as the encoder takes it."""
     import cv2
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from respray.imaging.arrays import FloatArray
+from respray.imaging.arrays import UInt8Array
 from respray.segmentation.errors import ParityError
 from respray.segmentation.export.graphs import build_graphs
 from respray.segmentation.export.half_range import check_half_range, peaks
@@ -29,7 +29,7 @@ def spiked(model: Any, weight: float = 0.0, bias: float = 0.0) -> Any:
     return changed
 
 
-def check(model: Any, segmenter: Segmenter, square: FloatArray) -> None:
+def check(model: Any, segmenter: Segmenter, square: UInt8Array) -> None:
     ids, mask = (torch.from_numpy(part) for part in segmenter.tokenizer(["floor"]))
     check_half_range(build_graphs(model, "fp32", "explicit", 4, "transformers"), torch.from_numpy(square[None]), ids, mask)
 
@@ -42,7 +42,7 @@ def test_the_check_of_an_fp16_export_names_what_would_overflow(model: Any, segme
 
 
 def test_large_values_are_a_warning_and_usual_ones_are_none(
-    model: Any, segmenter: Segmenter, square: FloatArray, caplog: pytest.LogCaptureFixture
+    model: Any, segmenter: Segmenter, square: UInt8Array, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
         check(model, segmenter, square)
@@ -51,7 +51,7 @@ def test_large_values_are_a_warning_and_usual_ones_are_none(
     assert len(caplog.messages) == 1 and "image_encoder.layers.1.mlp" in caplog.messages[0]
 
 
-def test_scores_inside_attention_are_seen(model: Any, segmenter: Segmenter, square: FloatArray) -> None:
+def test_scores_inside_attention_are_seen(model: Any, segmenter: Segmenter, square: UInt8Array) -> None:
     """They are products within a module; queries and keys that are harmless on their own can make large ones."""
     changed = copy.deepcopy(model)
     attention = changed.vision_encoder.backbone.layers[1].attention

@@ -13,7 +13,7 @@ from respray.contract import tensors
 from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Remove
 from respray.editing.mask.find import find_mattes
 from respray.editing.mask.select import Segments
-from respray.imaging.arrays import FloatArray
+from respray.imaging.arrays import FloatArray, UInt8Array
 from respray.segmentation.export.graphs import build_graphs
 from respray.segmentation.export.transformers_reference import reference_outputs
 from respray.segmentation.runner import Segmenter
@@ -29,13 +29,13 @@ CLOSE = 1e-4
 MASK_LEVEL = 128
 
 
-def decode(segmenter: Segmenter, squares: FloatArray, prompts: tuple[str, ...]) -> Any:
+def decode(segmenter: Segmenter, squares: UInt8Array, prompts: tuple[str, ...]) -> Any:
     text, mask = segmenter.encode_prompts(prompts)
     batch = len(squares)
     return segmenter.decode(segmenter.encode_images(squares), np.stack([text] * batch), np.stack([mask] * batch))
 
 
-def reference(segmenter: Segmenter, model: Any, square: FloatArray, prompts: tuple[str, ...], cls_token: Any = "transformers") -> Any:
+def reference(segmenter: Segmenter, model: Any, square: UInt8Array, prompts: tuple[str, ...], cls_token: Any = "transformers") -> Any:
     ids, mask = segmenter.tokenizer(prompts)
     return reference_outputs(model, torch.from_numpy(square[None]), torch.from_numpy(ids), torch.from_numpy(mask), cls_token)
 
@@ -50,7 +50,7 @@ def clear_threshold(scores: FloatArray) -> float:
 
 
 @pytest.mark.parametrize("count", [1, 3, 8])
-def test_answers_equal_transformers(segmenter: Segmenter, model: Any, square: FloatArray, count: int) -> None:
+def test_answers_equal_transformers(segmenter: Segmenter, model: Any, square: UInt8Array, count: int) -> None:
     """Chosen by the rule that serves (`find_mattes`), instances and regions are those of transformers' post-processing."""
     prompts = PROMPTS[:count]
     decoded = decode(segmenter, square[None], prompts)
@@ -77,7 +77,7 @@ def test_answers_equal_transformers(segmenter: Segmenter, model: Any, square: Fl
         assert (masks != masks_there).mean() <= 2e-3
 
 
-def test_region_and_masks_are_the_rounded_probabilities(segmenter: Segmenter, model: Any, square: FloatArray) -> None:
+def test_region_and_masks_are_the_rounded_probabilities(segmenter: Segmenter, model: Any, square: UInt8Array) -> None:
     decoded = decode(segmenter, square[None], PROMPTS[:3])
     expected = reference(segmenter, model, square, PROMPTS[:3])
     assert np.abs(decoded.region[0] - expected.region.numpy() * 255).max() <= 0.6
@@ -88,7 +88,7 @@ def test_region_and_masks_are_the_rounded_probabilities(segmenter: Segmenter, mo
         assert np.abs(decoded.masks[0, concept] - masks[concept]).max() <= 0.6
 
 
-def test_batches_of_photos_and_padding_concepts_change_nothing(segmenter: Segmenter, square: FloatArray) -> None:
+def test_batches_of_photos_and_padding_concepts_change_nothing(segmenter: Segmenter, square: UInt8Array) -> None:
     squares = np.stack([square, square[:, ::-1]])
     together = decode(segmenter, squares, PROMPTS[:3])
     for photo in range(2):
@@ -103,7 +103,7 @@ def test_batches_of_photos_and_padding_concepts_change_nothing(segmenter: Segmen
     assert np.isfinite(padded.scores).all() and np.isfinite(padded.boxes).all()
 
 
-def test_meta_cls_token_follows_the_geometry_encoder(segmenter: Segmenter, model: Any, square: FloatArray) -> None:
+def test_meta_cls_token_follows_the_geometry_encoder(segmenter: Segmenter, model: Any, square: UInt8Array) -> None:
     prompts = PROMPTS[:2]
     ids, mask = (torch.from_numpy(part) for part in segmenter.tokenizer(prompts))
     graphs = build_graphs(model, "fp32", "explicit", segmenter.spec.queries, "meta")
@@ -119,7 +119,7 @@ def test_meta_cls_token_follows_the_geometry_encoder(segmenter: Segmenter, model
     assert not torch.allclose(meta.scores, plain.scores, atol=1e-7), "the CLS token must matter, or this test shows nothing"
 
 
-def test_half_precision_keeps_the_answers(model: Any, segmenter: Segmenter, square: FloatArray) -> None:
+def test_half_precision_keeps_the_answers(model: Any, segmenter: Segmenter, square: UInt8Array) -> None:
     ids, mask = (torch.from_numpy(part) for part in segmenter.tokenizer(PROMPTS[:2]))
     graphs = build_graphs(model, "fp16", "explicit", segmenter.spec.queries, "transformers")
     with torch.no_grad():

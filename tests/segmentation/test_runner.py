@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from respray.contract import tensors
-from respray.imaging.arrays import FloatArray
+from respray.imaging.arrays import UInt8Array
 from respray.segmentation.errors import TensorError
 from respray.segmentation.runner import Segmenter
 
 
-def test_the_decoder_answers_every_prompt_at_the_models_resolution(segmenter: Segmenter, square: FloatArray) -> None:
+def test_the_decoder_answers_every_prompt_at_the_models_resolution(segmenter: Segmenter, square: UInt8Array) -> None:
     text, mask = segmenter.encode_prompts(["floor", "wall"])
     decoded = segmenter.decode(segmenter.encode_images(square[None]), text[None], mask[None])
     side, queries = segmenter.spec.mask_size, segmenter.spec.queries
@@ -22,7 +22,7 @@ def test_the_decoder_answers_every_prompt_at_the_models_resolution(segmenter: Se
     assert (np.diff(decoded.scores, axis=2) <= 0).all() and (decoded.presence >= 0).all() and (decoded.presence <= 1).all()
 
 
-def test_calls_from_several_threads_do_not_disturb_each_other(segmenter: Segmenter, square: FloatArray) -> None:
+def test_calls_from_several_threads_do_not_disturb_each_other(segmenter: Segmenter, square: UInt8Array) -> None:
     squares = [np.roll(square, 17 * index, axis=1)[None] for index in range(4)]
     alone = [segmenter.encode_images(one)[tensors.FEATURES_LOW] for one in squares]
     with ThreadPoolExecutor(4) as pool:

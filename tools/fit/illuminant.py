@@ -15,7 +15,7 @@ from benchmarks.quality.cases import COLORS, usable_surfaces
 from respray.editing.core.color import LUMINANCE, delta_e_2000, hex_to_linear, linear_to_lab
 from respray.editing.surface.illuminant import Illuminant, IlluminantParameters, light_tint, log_tint, photo_statistics
 from respray.editing.surface.surface import find_surfaces
-from respray.imaging.arrays import FloatArray
+from respray.imaging.arrays import AnyArray, FloatArray
 from tools.fit.rooms import matte_of, render_rooms, rooms_option
 from tools.fit.search import minimize, print_fit
 
@@ -89,7 +89,7 @@ def untinted_error(observations: Sequence[Observation]) -> float:
     return _paint_difference(observations, np.ones((len(observations), 3)))
 
 
-def _paint_difference(observations: Sequence[Observation], tints: FloatArray) -> float:
+def _paint_difference(observations: Sequence[Observation], tints: AnyArray) -> float:
     true = np.stack([o.light / float(o.light @ LUMINANCE) for o in observations])
     lit = [linear_to_lab(np.clip(PAINTS * light[:, None], 0.0, 1.0)) for light in (tints, true)]
     return float(delta_e_2000(*lit).mean())

@@ -14,7 +14,7 @@ from benchmarks.quality.cases import MIN_COVERAGE
 from benchmarks.quality.geometry import true_camera
 from respray.editing.texture.camera import RoomCamera
 from respray.editing.texture.plane import PlaneParameters, wall_distance
-from respray.imaging.arrays import BoolArray, FloatArray
+from respray.imaging.arrays import BoolArray, Float64Array
 from tools.fit.rooms import render_rooms, rooms_option
 from tools.fit.search import print_scans, scan
 
@@ -33,7 +33,7 @@ class Observation:
 
     camera: RoomCamera
     mask: BoolArray
-    normal: FloatArray
+    normal: Float64Array
     height: float
     distance: float
 

@@ -70,7 +70,7 @@ def noiseless(sensor: scenes.Sensor) -> scenes.Sensor:
 
 def matte_of(mask: BoolArray) -> UInt8Array:
     """A mask as an exact matte, uint8 [H,W]."""
-    return mask.astype(np.uint8) * 255
+    return mask.astype(np.uint8) * np.uint8(255)
 
 
 def rooms_option(description: str | None, default: int) -> int:

@@ -8,6 +8,7 @@ Dalal, "The CIEDE2000 color-difference formula" (2005).
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import cast
 
 import cv2
 import numpy as np
@@ -60,7 +61,7 @@ def encode_table() -> UInt8Array:
 
 def decode_srgb(image: UInt8Array) -> FloatArray:
     """uint8 sRGB -> float32 linear, any shape."""
-    return cv2.LUT(image, decode_table()).reshape(image.shape)
+    return cast(FloatArray, cv2.LUT(image, decode_table()).reshape(image.shape))
 
 
 def encode_srgb(linear: FloatArray) -> UInt8Array:
@@ -118,19 +119,19 @@ def decode_scene(image: UInt8Array) -> FloatArray:
     """uint8 sRGB -> float32 scene-linear, any shape."""
     if image.size == 0:  # cv2.LUT answers None
         return np.zeros(image.shape, np.float32)
-    return cv2.LUT(image, _scene_decode_table()).reshape(image.shape)
+    return cast(FloatArray, cv2.LUT(image, _scene_decode_table()).reshape(image.shape))
 
 
 def max_channel(linear: FloatArray) -> FloatArray:
     """The largest channel: float32 [h,w,3] -> [h,w]. NumPy's own reduction of three values a pixel takes ten times as long."""
     red, green, blue = cv2.split(linear)
-    return cv2.max(cv2.max(red, green), blue)
+    return cast(FloatArray, cv2.max(cv2.max(red, green), blue))
 
 
 def min_channel(linear: FloatArray) -> FloatArray:
     """The smallest channel: float32 [h,w,3] -> [h,w]."""
     red, green, blue = cv2.split(linear)
-    return cv2.min(cv2.min(red, green), blue)
+    return cast(FloatArray, cv2.min(cv2.min(red, green), blue))
 
 
 def hex_to_srgb(color: str) -> UInt8Array:

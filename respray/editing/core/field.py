@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
@@ -60,7 +61,8 @@ def upsample(field: FloatArray, tile: Tile) -> FloatArray:
     # warpAffine maps a destination pixel to a source pixel; pixel centres lie at +0.5.
     matrix = np.array([[scale_x, 0.0, (tile.x0 + 0.5) * scale_x - 0.5], [0.0, scale_y, (tile.y0 + 0.5) * scale_y - 0.5]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(field, matrix, (tile.x1 - tile.x0, tile.y1 - tile.y0), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    size = (tile.x1 - tile.x0, tile.y1 - tile.y0)
+    return cast(FloatArray, cv2.warpAffine(field, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE))
 
 
 def sample(field: FloatArray, tile: Tile, rows: IntArray, columns: IntArray) -> FloatArray:
@@ -116,7 +118,7 @@ def smooth(values: FloatArray, radius: int, epsilon: float | FloatArray) -> Floa
         Float32 [h,w].
     """
     box = (2 * radius + 1, 2 * radius + 1)
-    mean: FloatArray = cv2.boxFilter(values, -1, box)
+    mean = cast(FloatArray, cv2.boxFilter(values, -1, box))
     squares: FloatArray = np.multiply(values, values)
     variance: FloatArray = np.maximum(cv2.boxFilter(squares, -1, box) - mean * mean, 0.0)
     slope: FloatArray = np.divide(variance, variance + np.asarray(epsilon, np.float32))

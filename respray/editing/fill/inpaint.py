@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import cv2
 import numpy as np
@@ -93,7 +93,7 @@ def fill(
     height, width = hole.shape
     thickness = 2.0 * float(cv2.distanceTransform(hole.astype(np.uint8), cv2.DIST_L2, 5).max())
     if thickness < p.max_thin_share * max(height, width):
-        return cv2.inpaint(image, hole.astype(np.uint8), p.telea_radius, cv2.INPAINT_TELEA)
+        return cast(UInt8Array, cv2.inpaint(image, hole.astype(np.uint8), p.telea_radius, cv2.INPAINT_TELEA))
     x, y, w, h = cv2.boundingRect(hole.astype(np.uint8))
     margin = round(p.surroundings * max(w, h)) + 16
     x0, y0, x1, y1 = max(0, x - margin), max(0, y - margin), min(width, x + w + margin), min(height, y + h + margin)
@@ -123,4 +123,4 @@ def _join(crop: UInt8Array, filled: UInt8Array, gap: BoolArray, parameters: Fill
     mass = cv2.GaussianBlur(rim.astype(np.float32), (0, 0), parameters.rim_blur)[..., None]
     even = cv2.GaussianBlur(step, (0, 0), parameters.rim_blur) / np.maximum(mass, 1e-4)
     smooth = cv2.resize(np.round(membrane(even, rim[..., 0])).astype(np.int16), (width, height), interpolation=cv2.INTER_LINEAR)
-    return cv2.add(filled, smooth, dtype=cv2.CV_8U)
+    return cast(UInt8Array, cv2.add(filled, smooth, dtype=cv2.CV_8U))

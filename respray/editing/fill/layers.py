@@ -6,13 +6,14 @@ Patches are searched at a small size; every pixel then takes the photo's full de
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
 
 from respray.editing.fill.ground import far_border
 from respray.editing.fill.patchmatch import Guess, complete
-from respray.imaging.arrays import BoolArray, FloatArray, IntArray, UInt8Array
+from respray.imaging.arrays import AnyArray, BoolArray, FloatArray, IntArray, UInt8Array
 
 # Patches are searched at most at this size (longest side of the hole's surroundings, pixels). Bounds the time.
 MAX_SEARCH_SIDE = 420
@@ -90,7 +91,7 @@ class _Layers:
     size: tuple[int, int]
     box: tuple[int, int, int, int]
 
-    def cut(self, image: FloatArray) -> FloatArray:
+    def cut(self, image: AnyArray) -> AnyArray:
         """The part of a picture in the box."""
         x, y, width, height = self.box
         return image[y : y + height, x : x + width]
@@ -132,7 +133,7 @@ def searched_size(height: int, width: int) -> tuple[int, int]:
 
 def reduced(mask: BoolArray, size: tuple[int, int]) -> FloatArray:
     """The share of every pixel of a smaller picture that is in `mask`, float32."""
-    return cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    return cast(FloatArray, cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA))
 
 
 def _light(picture: UInt8Array, known: BoolArray, size: tuple[int, int], parameters: LayerParameters) -> IntArray:

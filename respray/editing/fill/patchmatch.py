@@ -9,7 +9,7 @@ from __future__ import annotations
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, cast
 
 import cv2
 import numpy as np
@@ -97,11 +97,12 @@ def complete(
         if not source.any():
             source = _sources(~gap)
         if not source.any():
-            return Completed(cv2.inpaint(image, hole.astype(np.uint8), 5, cv2.INPAINT_TELEA), np.zeros((*hole.shape, 2), int))
+            whole = cast(UInt8Array, cv2.inpaint(image, hole.astype(np.uint8), 5, cv2.INPAINT_TELEA))
+            return Completed(whole, np.zeros((*hole.shape, 2), int))
         if filled is None:
             start = _start(known, gap, usable, guess)
         else:
-            start = cv2.resize(filled, (known.shape[1], known.shape[0]), interpolation=cv2.INTER_CUBIC)
+            start = cast(FloatArray, cv2.resize(filled, (known.shape[1], known.shape[0]), interpolation=cv2.INTER_CUBIC))
         filled = np.where(gap[..., None], start, known).astype(np.float32)
         rounds = max(p.min_rounds, p.max_rounds - 2 * number)
         filled, field = _level(filled, gap, source, field, rng, rounds, np.array(DISTANCE_COST[guess]), p)

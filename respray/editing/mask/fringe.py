@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
@@ -74,7 +75,7 @@ def without_tail(alpha: UInt8Array) -> UInt8Array:
         >>> without_tail(np.array([[0, 1, 2, 3, 255]], np.uint8)).tolist()
         [[0, 0, 0, 0, 255]]
     """
-    return cv2.threshold(alpha, max(TAIL), 255, cv2.THRESH_TOZERO)[1]
+    return cast(UInt8Array, cv2.threshold(alpha, max(TAIL), 255, cv2.THRESH_TOZERO)[1])
 
 
 def repaint(

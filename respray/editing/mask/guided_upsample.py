@@ -10,6 +10,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import cast
 
 import cv2
 import numpy as np
@@ -105,7 +106,7 @@ def guided_upsample(low: UInt8Array, photo: UInt8Array, band: float, parameters:
     hard = (low >= 128).astype(np.uint8)
     size = 2 * max(1, round(band)) + 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
-    inside, outside = cv2.erode(hard, kernel), cv2.dilate(hard, kernel)
+    inside, outside = cast(UInt8Array, cv2.erode(hard, kernel)), cast(UInt8Array, cv2.dilate(hard, kernel))
     if not outside.any():
         return Upsampled(np.zeros((height, width), np.uint8))
     picture = photo
@@ -116,11 +117,11 @@ def guided_upsample(low: UInt8Array, photo: UInt8Array, band: float, parameters:
         smaller = (max(8, round(picture.shape[1] * shrink)), max(8, round(picture.shape[0] * shrink)))
         if smaller[0] >= picture.shape[1] and smaller[1] >= picture.shape[0]:
             break
-        picture = cv2.resize(photo, smaller, interpolation=cv2.INTER_AREA)
+        picture = cast(UInt8Array, cv2.resize(photo, smaller, interpolation=cv2.INTER_AREA))
         plan = _plan(low, (inside, outside), picture, band, p)
     alpha = _solve(plan, inside)
     if picture is not photo:
-        alpha = cv2.resize(alpha, (width, height), interpolation=cv2.INTER_LINEAR)
+        alpha = cast(UInt8Array, cv2.resize(alpha, (width, height), interpolation=cv2.INTER_LINEAR))
         alpha[alpha < p.dust] = 0
     return Upsampled(alpha, plan.pixels, picture.shape[1] / width)
 
@@ -131,12 +132,12 @@ def _plan(low: UInt8Array, sides: tuple[UInt8Array, UInt8Array], photo: UInt8Arr
     reach = band * max(width / low.shape[1], height / low.shape[0])
     factor = reach / p.work_radius if reach > 1.5 * p.work_radius else 1.0
     size = (max(1, round(width / factor)), max(1, round(height / factor)))
-    small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA) if factor > 1.0 else photo
+    small = cast(UInt8Array, cv2.resize(photo, size, interpolation=cv2.INTER_AREA)) if factor > 1.0 else photo
     # As a photo comes from Triton under NumPy 2: what may be written is another type to Numba, and compiled once more.
     photo = photo.view()
     photo.flags.writeable = False
-    coarse = cv2.resize(low, size, interpolation=cv2.INTER_LINEAR)
-    limits = cv2.resize(cv2.merge(sides) * np.uint8(255), size, interpolation=cv2.INTER_LINEAR)
+    coarse = cast(UInt8Array, cv2.resize(low, size, interpolation=cv2.INTER_LINEAR))
+    limits = cast(UInt8Array, cv2.resize(cv2.merge(sides) * np.uint8(255), size, interpolation=cv2.INTER_LINEAR))
     return _Plan(photo, small, coarse, limits, max(1, round(p.window_ratio * reach / factor)), _tiles(limits, p), p)
 
 
@@ -166,7 +167,7 @@ def _mixed(limits: UInt8Array) -> bool:
 
 def _solve(plan: _Plan, inside: UInt8Array) -> UInt8Array:
     height, width = plan.photo.shape[:2]
-    alpha = cv2.resize(inside * np.uint8(255), (width, height), interpolation=cv2.INTER_NEAREST)
+    alpha = cast(UInt8Array, cv2.resize(inside * np.uint8(255), (width, height), interpolation=cv2.INTER_NEAREST))
 
     def work(tile: tuple[int, int, int, int]) -> None:
         _tile(plan, tile, alpha)

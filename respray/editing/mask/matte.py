@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import cv2
 import numpy as np
@@ -59,10 +60,11 @@ def feather(matte: Matte, radius: float) -> Matte:
     alpha, (height, width) = matte.alpha, matte.alpha.shape
     shrink = min(1.0, MAX_FULL_SIZE_FEATHER / radius)
     if shrink < 1.0:
-        alpha = cv2.resize(alpha, (max(1, round(width * shrink)), max(1, round(height * shrink))), interpolation=cv2.INTER_AREA)
-    alpha = cv2.GaussianBlur(alpha, (0, 0), radius * shrink)
+        size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
+        alpha = cast(UInt8Array, cv2.resize(alpha, size, interpolation=cv2.INTER_AREA))
+    alpha = cast(UInt8Array, cv2.GaussianBlur(alpha, (0, 0), radius * shrink))
     if shrink < 1.0:
-        alpha = cv2.resize(alpha, (width, height), interpolation=cv2.INTER_LINEAR)
+        alpha = cast(UInt8Array, cv2.resize(alpha, (width, height), interpolation=cv2.INTER_LINEAR))
     return replace(matte, alpha=alpha)
 
 
@@ -78,7 +80,7 @@ def unite(mattes: Sequence[Matte]) -> Matte:
     def highest(*alphas: UInt8Array) -> UInt8Array:
         result = alphas[0]
         for alpha in alphas[1:]:
-            result = cv2.max(result, alpha)
+            result = cast(UInt8Array, cv2.max(result, alpha))
         return result
 
     return Matte(*_on_both(highest, *mattes))
@@ -99,7 +101,7 @@ def subtract(matte: Matte, above: Matte) -> Matte:
 
     Two things that meet share the pixels of their edge: what the one leaves is the other's, and not a part of it.
     """
-    return Matte(*_on_both(lambda alpha, other: cv2.min(alpha, _left(other)), matte, above), matte.detail)
+    return Matte(*_on_both(lambda alpha, other: cast(UInt8Array, cv2.min(alpha, _left(other))), matte, above), matte.detail)
 
 
 def cut_out(matte: Matte, hole: BoolArray) -> Matte:
@@ -109,13 +111,13 @@ def cut_out(matte: Matte, hole: BoolArray) -> Matte:
 
 def add_shadow(matte: Matte, shadow: UInt8Array) -> Matte:
     """`matte` and the shadow (uint8 [H,W]) beside it, which is no part of the concept where its edge is feathered."""
-    alpha = cv2.add(matte.alpha, shadow)
+    alpha = cast(UInt8Array, cv2.add(matte.alpha, shadow))
     return Matte(alpha, matte.coverage if matte.feathered else alpha, matte.detail)
 
 
 def _left(alpha: UInt8Array) -> UInt8Array:
     """What a matte leaves of every pixel."""
-    return cv2.bitwise_not(without_tail(alpha))
+    return cast(UInt8Array, cv2.bitwise_not(without_tail(alpha)))
 
 
 def _on_both(operation: Callable[..., UInt8Array], *mattes: Matte) -> tuple[UInt8Array, UInt8Array]:

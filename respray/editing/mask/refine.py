@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
@@ -91,7 +92,7 @@ def refine_user_mask(
         return Matte(alpha, np.where(narrow | (alpha > p.min_in), alpha, np.uint8(0)))
     scale = min(1.0, p.max_user_side / max(mask.shape))
     size = (max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale)))
-    low = cv2.resize(mask, size, interpolation=cv2.INTER_AREA) if scale < 1.0 else mask
+    low = cast(UInt8Array, cv2.resize(mask, size, interpolation=cv2.INTER_AREA)) if scale < 1.0 else mask
     found = guided_upsample(low, photo, max(1.0, p.user_band_share * max(low.shape)), upsampling)
     if keep:
         return Matte.sharp(np.where(_stretched(mask, photo) >= 128, np.uint8(255), found.alpha), found.detail)
@@ -111,4 +112,4 @@ def _stretched(mask: UInt8Array, photo: UInt8Array) -> UInt8Array:
     if mask.shape == (height, width):
         return mask
     shrink = mask.size > width * height
-    return cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR)
+    return cast(UInt8Array, cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR))

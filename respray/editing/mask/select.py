@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
@@ -89,5 +90,5 @@ def select(segments: Segments, rows: Iterable[int], concept: ConceptQuery, objec
         return Selection(None, [], best)
     probability = parts[0]
     for part in parts[1:]:
-        probability = cv2.max(probability, part)
+        probability = cast(UInt8Array, cv2.max(probability, part))
     return Selection(probability, instances, best)

@@ -7,7 +7,7 @@ beside it. `SharpEdge` and `FeatheredEdge` are the only places that know the dif
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import cv2
 import numpy as np
@@ -190,7 +190,7 @@ class FeatheredEdge:
 
     def selected(self) -> UInt8Array:
         """See `Edge`: what is selected at least by half."""
-        return cv2.threshold(self._alpha, HALF_ALPHA - 1, 255, cv2.THRESH_BINARY)[1]
+        return cast(UInt8Array, cv2.threshold(self._alpha, HALF_ALPHA - 1, 255, cv2.THRESH_BINARY)[1])
 
 
 def edge_of(surface: Surface) -> Edge:
@@ -231,7 +231,7 @@ def foreground_field(surface: Surface, picture: UInt8Array | None = None) -> Flo
     small, size = _half(surface, picture)
     solid = (cv2.resize(surface.alpha, size, interpolation=cv2.INTER_AREA) >= SOLID_ALPHA).astype(np.uint8)
     # A photo's edge is wider than a matte's: beside it the surface's colour has some of its surroundings' in it.
-    return _extend(small, cv2.erode(solid, np.ones((3, 3), np.uint8)), solid)
+    return _extend(small, cast(UInt8Array, cv2.erode(solid, np.ones((3, 3), np.uint8))), solid)
 
 
 def background_field(surface: Surface, picture: UInt8Array | None = None) -> FloatArray:
@@ -251,7 +251,7 @@ def _half(surface: Surface, picture: UInt8Array | None) -> tuple[FloatArray, tup
     hs, ws = surface.small.shape[:2]
     small = surface.small if picture is None else at_work_size(picture, (ws, hs))
     size = (max(1, ws // 2), max(1, hs // 2))
-    return cv2.resize(small, size, interpolation=cv2.INTER_AREA), size
+    return cast(FloatArray, cv2.resize(small, size, interpolation=cv2.INTER_AREA)), size
 
 
 def _extend(small: FloatArray, clean: UInt8Array, known: UInt8Array) -> FloatArray:
@@ -274,4 +274,4 @@ def _nearest(small: FloatArray, known: UInt8Array) -> tuple[FloatArray, FloatArr
     table = np.zeros(int(label.max()) + 1, np.int64)
     at = np.flatnonzero(known)
     table[label.ravel()[at]] = at
-    return distance, small.reshape(-1, small.shape[2])[table[label]]
+    return cast(FloatArray, distance), small.reshape(-1, small.shape[2])[table[label]]

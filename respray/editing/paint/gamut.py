@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from respray.editing.core.color import from_display, linear_to_oklab, oklab_to_linear, to_display
-from respray.imaging.arrays import BoolArray, FloatArray
+from respray.imaging.arrays import BoolArray, Float64Array, FloatArray
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def fit_to_srgb(lab: FloatArray, parameters: GamutParameters = GamutParameters()
     return np.clip(oklab_to_linear(_scale_chroma(lab, factor)), 0.0, 1.0)
 
 
-def _max_factor(lab: FloatArray, parameters: GamutParameters) -> FloatArray:
+def _max_factor(lab: FloatArray, parameters: GamutParameters) -> Float64Array:
     """The largest share of its chroma with which each colour [n,3] fits, by bisection."""
     low, high = np.zeros(len(lab)), np.ones(len(lab))
     for _ in range(parameters.steps):
@@ -74,7 +74,7 @@ def _max_factor(lab: FloatArray, parameters: GamutParameters) -> FloatArray:
     return low
 
 
-def _scale_chroma(lab: FloatArray, factor: FloatArray) -> FloatArray:
+def _scale_chroma(lab: FloatArray, factor: Float64Array) -> FloatArray:
     return np.stack([lab[..., 0], lab[..., 1] * factor, lab[..., 2] * factor], axis=-1)
 
 

@@ -7,6 +7,7 @@ colour of the light (lamp here, window there) is kept as a smooth ratio field.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
@@ -114,7 +115,7 @@ class Recolorer:
             share = np.clip((min_channel(linear) - burnt.burnt_from) / (burnt.burnt_to - burnt.burnt_from), 0.0, 1.0)
             shading = shading * (1.0 + np.float32(burnt.gain) * share * upsample(self._burnt, tile))
         if brightest > self._steep_light and self._steep is not None:
-            local = cv2.blur(shading, (2 * p.noise_radius + 1, 2 * p.noise_radius + 1))
+            local = cast(FloatArray, cv2.blur(shading, (2 * p.noise_radius + 1, 2 * p.noise_radius + 1)))
             shading = smooth(shading, p.noise_radius, np.take(self._steep, _table_row(local)))
         elif self._epsilon > 0.0:
             shading = smooth(shading, p.noise_radius, self._epsilon)
@@ -190,7 +191,7 @@ def _field_row(field: FloatArray, pixel: int, pixels: int, line: FloatArray) -> 
             line[x, c] = field[row, column, c] + (field[after, column, c] - field[row, column, c]) * down
 
 
-def _table_row(shading: FloatArray) -> FloatArray:
+def _table_row(shading: FloatArray) -> IntArray:
     """Shading -> row of a table over 0..MAX_SHADING, uint16."""
     index = shading * np.float32(ROWS_PER_SHADING)
     return np.clip(index, np.float32(0.0), np.float32(TABLE_ROWS - 1), out=index).astype(np.uint16)

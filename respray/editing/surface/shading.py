@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
@@ -48,7 +49,7 @@ def smooth_shading(surface: Surface, parameters: ShadingParameters = ShadingPara
     side = max(log.shape)
     joint = 2 * max(1, round(p.joint_share * side)) + 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (joint, joint))
-    log = cv2.morphologyEx(cv2.morphologyEx(log, cv2.MORPH_CLOSE, kernel), cv2.MORPH_OPEN, kernel)
+    log = cast(FloatArray, cv2.morphologyEx(cv2.morphologyEx(log, cv2.MORPH_CLOSE, kernel), cv2.MORPH_OPEN, kernel))
     for _ in range(p.passes):
         log = smooth(log, max(2, round(p.smooth_share * side)), p.shadow_contrast**2)
     smoothed: FloatArray = np.exp(log)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
@@ -113,7 +114,7 @@ def find_surfaces(
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = at_work_size(crop, size)
     small_alpha = cv2.resize(crop_alpha, size, interpolation=cv2.INTER_AREA)
-    solid = cv2.erode((small_alpha >= SOLID_ALPHA).astype(np.uint8), np.ones((3, 3), np.uint8))
+    solid = cast(UInt8Array, cv2.erode((small_alpha >= SOLID_ALPHA).astype(np.uint8), np.ones((3, 3), np.uint8)))
     if solid.sum() < 16:
         solid = (small_alpha >= max(1, int(small_alpha.max() * 0.6))).astype(np.uint8)
     labels, models = _materials(small, solid, p, reflection)
@@ -147,7 +148,7 @@ def at_work_size(crop: UInt8Array, size: tuple[int, int]) -> FloatArray:
     Returns:
         Float32 [hs,ws,3], scene-linear RGB.
     """
-    return decode_scene(cv2.resize(crop, size, interpolation=cv2.INTER_AREA))
+    return decode_scene(cast(UInt8Array, cv2.resize(crop, size, interpolation=cv2.INTER_AREA)))
 
 
 def _materials(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from respray.editing.texture.lines import Segments2D
-from respray.imaging.arrays import FloatArray, IntArray
+from respray.imaging.arrays import Float64Array, IntArray
 
 # Of the trace of the normal equations, which may be singular.
 RIDGE = 1e-12
@@ -73,13 +73,13 @@ class RoomCamera:
         confidence: 0..1, share of line length explained, weighted by evidence.
     """
 
-    axes: FloatArray
+    axes: Float64Array
     focal: float
     center: tuple[float, float]
     confidence: float
 
     @property
-    def matrix(self) -> FloatArray:
+    def matrix(self) -> Float64Array:
         """Intrinsics, float64 [3,3]."""
         return np.array([[self.focal, 0.0, self.center[0]], [0.0, self.focal, self.center[1]], [0.0, 0.0, 1.0]])
 
@@ -88,21 +88,21 @@ class RoomCamera:
 class _Cameras:
     """Cameras of one photo, computed together: `axes` float64 [...,3,3]; `focal` and `shift` [...] over the photo's longest side."""
 
-    axes: FloatArray
-    focal: FloatArray
-    shift: FloatArray
+    axes: Float64Array
+    focal: Float64Array
+    shift: Float64Array
 
     def chosen(self, which: int | slice) -> _Cameras:
         return _Cameras(self.axes[which], self.focal[which], self.shift[which])
 
-    def moved(self, by: FloatArray) -> _Cameras:
+    def moved(self, by: Float64Array) -> _Cameras:
         """Turned by the vectors `by[...,:3]`, focal length times exp(`by[...,3]`), shifted by `by[...,4]`."""
         return _Cameras(self.axes @ np.swapaxes(_rotations(by[..., :3]), -1, -2), self.focal * np.exp(by[..., 3]), self.shift + by[..., 4])
 
-    def prior(self, parameters: CameraParameters) -> FloatArray:
+    def prior(self, parameters: CameraParameters) -> Float64Array:
         """How usual focal length and shift are, 0..1 [...]."""
         focal = np.log(self.focal / parameters.typical_focal) / parameters.focal_spread
-        usual: FloatArray = np.exp(-0.5 * (focal**2 + (self.shift / parameters.shift_spread) ** 2))
+        usual: Float64Array = np.exp(-0.5 * (focal**2 + (self.shift / parameters.shift_spread) ** 2))
         return usual
 
 
@@ -155,17 +155,17 @@ def estimate_camera(segments: Segments2D, width: int, height: int, parameters: C
     return _with_confidence(RoomCamera(best.axes, float(best.focal) * side, center, 0.0), segments, p.inlier_angle)
 
 
-def angles_to(segments: Segments2D, camera: RoomCamera) -> FloatArray:
+def angles_to(segments: Segments2D, camera: RoomCamera) -> Float64Array:
     """Angle between each segment and the line from its middle to each of the camera's three vanishing points.
 
     Returns:
         Float64 [n,3], radians in 0..pi/2.
     """
-    angles: FloatArray = np.arcsin(np.clip(np.abs(_sines(segments, camera.axes @ camera.matrix.T)), 0.0, 1.0)).T
+    angles: Float64Array = np.arcsin(np.clip(np.abs(_sines(segments, camera.axes @ camera.matrix.T)), 0.0, 1.0)).T
     return angles
 
 
-def _sines(segments: Segments2D, vanishing: FloatArray) -> FloatArray:
+def _sines(segments: Segments2D, vanishing: Float64Array) -> Float64Array:
     """Sines [...,3,n] of the angles between the way to vanishing points, which are homogeneous in `vanishing` [...,3,3], and segments.
 
     For a point (x, y, z), a segment's middle m and direction d: (x - z m_x, y - z m_y) x d over that way's length, both as products of
@@ -176,26 +176,26 @@ def _sines(segments: Segments2D, vanishing: FloatArray) -> FloatArray:
     x, y, z = (vanishing[..., i] for i in range(3))
     squares = np.stack([x * x + y * y, z * x, z * y, z * z], axis=-1)
     square = squares @ np.stack([np.ones_like(middle[0]), -2.0 * middle[0], -2.0 * middle[1], (middle * middle).sum(axis=0)])
-    sines: FloatArray = (vanishing @ across) / np.sqrt(np.maximum(square, 1e-18))
+    sines: Float64Array = (vanishing @ across) / np.sqrt(np.maximum(square, 1e-18))
     return sines
 
 
-def _off(lines: Segments2D, cameras: _Cameras) -> FloatArray:
+def _off(lines: Segments2D, cameras: _Cameras) -> Float64Array:
     """How far the photo's lines are off the cameras' directions: `_sines`, as good as angles where they matter."""
     x, y, z = (cameras.axes[..., i] for i in range(3))
     focal, shift = cameras.focal[..., None], cameras.shift[..., None]
     return _sines(lines, np.stack([focal * x, focal * y + shift * z, z], axis=-1))
 
 
-def _explained(lines: Segments2D, weights: FloatArray, cameras: _Cameras, angle: float) -> FloatArray:
+def _explained(lines: Segments2D, weights: Float64Array, cameras: _Cameras, angle: float) -> Float64Array:
     """Share of the lines' length that follows one of the cameras' directions, 0..1 [...]; less the further off, none from `angle` on."""
     off = np.abs(_off(lines, cameras)).min(axis=-2)
-    share: FloatArray = np.maximum(1.0 - (off / angle) ** 2, 0.0) @ weights
+    share: Float64Array = np.maximum(1.0 - (off / angle) ** 2, 0.0) @ weights
     return share
 
 
 def _best_hypothesis(
-    lines: Segments2D, weights: FloatArray, picks: IntArray, focal: float, shift: float, parameters: CameraParameters
+    lines: Segments2D, weights: Float64Array, picks: IntArray, focal: float, shift: float, parameters: CameraParameters
 ) -> _Cameras | None:
     """Of the rotations that triples of lines (`picks` int [m,3]) propose, the one [1] that explains most; None where none is upright."""
     axes = _hypotheses(_normals(lines, focal, shift), picks, parameters.max_tilt)
@@ -206,16 +206,16 @@ def _best_hypothesis(
     return proposed.chosen(slice(best, best + 1))
 
 
-def _normals(lines: Segments2D, focal: float, shift: float) -> FloatArray:
+def _normals(lines: Segments2D, focal: float, shift: float) -> Float64Array:
     """Normals of the planes through the camera and each segment, float64 [n,3]."""
     ends = (lines.ends.reshape(-1, 2, 2) - (0.0, shift)) / focal
     rays = np.concatenate([ends, np.ones((*ends.shape[:2], 1))], axis=-1)
     normals = np.cross(rays[:, 0], rays[:, 1])
-    unit: FloatArray = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    unit: Float64Array = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
     return unit
 
 
-def _hypotheses(normals: FloatArray, picks: IntArray, max_tilt: float) -> FloatArray:
+def _hypotheses(normals: Float64Array, picks: IntArray, max_tilt: float) -> Float64Array:
     """Rotations float64 [m,3,3] (rows: horizontal, horizontal, down) from triples of segments: two meet in one direction, the third
     fixes the turn about it.
     """
@@ -230,13 +230,13 @@ def _hypotheses(normals: FloatArray, picks: IntArray, max_tilt: float) -> FloatA
     rows = np.arange(len(axes))
     upright = np.abs(axes[rows, down, 1]) > np.cos(max_tilt)
     axes, down, rows = axes[upright], down[upright], np.arange(int(upright.sum()))
-    ordered: FloatArray = np.stack([axes[rows, (down + 1) % 3], axes[rows, (down + 2) % 3], axes[rows, down]], axis=1)
+    ordered: Float64Array = np.stack([axes[rows, (down + 1) % 3], axes[rows, (down + 2) % 3], axes[rows, down]], axis=1)
     sign = np.sign(ordered[:, 2, 1])
     ordered[:, 2] *= sign[:, None]
     return ordered
 
 
-def _refine(lines: Segments2D, weights: FloatArray, cameras: _Cameras, parameters: CameraParameters) -> _Cameras:
+def _refine(lines: Segments2D, weights: Float64Array, cameras: _Cameras, parameters: CameraParameters) -> _Cameras:
     """Gauss-Newton from every camera [m], with weights that fade outliers (Geman-McClure) and priors on focal length and lens shift."""
     p = parameters
     nudges = DERIVATIVE_STEP * np.concatenate([np.eye(5), -np.eye(5)])
@@ -263,13 +263,13 @@ def _refine(lines: Segments2D, weights: FloatArray, cameras: _Cameras, parameter
     return cameras
 
 
-def _rotations(turns: FloatArray) -> FloatArray:
+def _rotations(turns: Float64Array) -> Float64Array:
     """Rotation vectors [...,3] to matrices [...,3,3] (Rodrigues)."""
     x, y, z = (turns[..., i] for i in range(3))
     zero = np.zeros_like(x)
     cross = np.stack([np.stack([zero, -z, y], -1), np.stack([z, zero, -x], -1), np.stack([-y, x, zero], -1)], -2)
     angle = np.linalg.norm(turns, axis=-1)[..., None, None]
-    matrices: FloatArray = np.eye(3) + np.sinc(angle / np.pi) * cross + 0.5 * np.sinc(angle / (2.0 * np.pi)) ** 2 * (cross @ cross)
+    matrices: Float64Array = np.eye(3) + np.sinc(angle / np.pi) * cross + 0.5 * np.sinc(angle / (2.0 * np.pi)) ** 2 * (cross @ cross)
     return matrices
 
 

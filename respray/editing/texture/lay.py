@@ -20,7 +20,7 @@ from respray.editing.texture.camera import RoomCamera, estimate_camera
 from respray.editing.texture.lines import Segments2D, find_segments
 from respray.editing.texture.plane import Plane
 from respray.editing.texture.sample import Material, make_material, sample_material
-from respray.imaging.arrays import FloatArray, UInt8Array
+from respray.imaging.arrays import Float64Array, FloatArray, UInt8Array
 from respray.imaging.decode import decode
 
 
@@ -151,10 +151,10 @@ def _catalogue_material(texture_id: str) -> Material:
     return make_material(decode(entry.read()), entry.size_m, entry.gloss)
 
 
-def _repeat_matrix(rule: Texture, material: Material) -> FloatArray:
+def _repeat_matrix(rule: Texture, material: Material) -> Float64Array:
     """Metres on the plane -> repeats: size, rotation about the plane's origin, offset. float64 [3,3]."""
     width = (rule.size_m or material.size_m[0]) * rule.scale
     height = width * material.size_m[1] / material.size_m[0]
     turn = np.radians(rule.rotation)
-    rotate: FloatArray = np.array([[np.cos(turn), np.sin(turn), 0.0], [-np.sin(turn), np.cos(turn), 0.0], [0.0, 0.0, 1.0]])
+    rotate: Float64Array = np.array([[np.cos(turn), np.sin(turn), 0.0], [-np.sin(turn), np.cos(turn), 0.0], [0.0, 0.0, 1.0]])
     return np.array([[1 / width, 0.0, rule.offset[0]], [0.0, 1 / height, rule.offset[1]], [0.0, 0.0, 1.0]]) @ rotate

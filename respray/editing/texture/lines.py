@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from respray.imaging.arrays import FloatArray, UInt8Array
+from respray.imaging.arrays import Float64Array, UInt8Array
 
 
 @dataclass(frozen=True)
@@ -31,19 +31,19 @@ class Segments2D:
         lengths: float64 [n], pixels.
     """
 
-    ends: FloatArray
-    lengths: FloatArray
+    ends: Float64Array
+    lengths: Float64Array
 
     @property
-    def middles(self) -> FloatArray:
+    def middles(self) -> Float64Array:
         """Midpoints, float64 [n,2], pixels."""
-        middles: FloatArray = (self.ends[:, :2] + self.ends[:, 2:]) / 2.0
+        middles: Float64Array = (self.ends[:, :2] + self.ends[:, 2:]) / 2.0
         return middles
 
     @property
-    def directions(self) -> FloatArray:
+    def directions(self) -> Float64Array:
         """Unit directions, float64 [n,2]."""
-        directions: FloatArray = (self.ends[:, 2:] - self.ends[:, :2]) / self.lengths[:, None]
+        directions: Float64Array = (self.ends[:, 2:] - self.ends[:, :2]) / self.lengths[:, None]
         return directions
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from respray.editing.texture.camera import CameraParameters, RoomCamera, angles_to
 from respray.editing.texture.lines import Segments2D
-from respray.imaging.arrays import BoolArray, FloatArray
+from respray.imaging.arrays import BoolArray, Float64Array
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Plane:
         kind: "floor", "ceiling" or "wall".
     """
 
-    to_plane: FloatArray
+    to_plane: Float64Array
     confidence: float
     kind: str
 
@@ -111,30 +111,30 @@ def as_assumed(plane: Plane, parameters: PlaneParameters = PlaneParameters()) ->
     return replace(plane, confidence=min(plane.confidence, parameters.assumed_confidence))
 
 
-def _plane(camera: RoomCamera, normal: FloatArray, distance: float, axes: tuple[FloatArray, FloatArray], kind: str) -> Plane:
+def _plane(camera: RoomCamera, normal: Float64Array, distance: float, axes: tuple[Float64Array, Float64Array], kind: str) -> Plane:
     matrix = np.stack([distance * axes[0], distance * axes[1], normal]) @ np.linalg.inv(camera.matrix)
     return Plane(matrix, camera.confidence, kind)
 
 
-def _forward(axis: FloatArray) -> FloatArray:
+def _forward(axis: Float64Array) -> Float64Array:
     return axis if axis[2] >= 0 else -axis
 
 
-def _rightward(axis: FloatArray) -> FloatArray:
+def _rightward(axis: Float64Array) -> Float64Array:
     return axis if axis[0] >= 0 else -axis
 
 
-def _rays(camera: RoomCamera, mask: BoolArray) -> FloatArray:
+def _rays(camera: RoomCamera, mask: BoolArray) -> Float64Array:
     """Unit viewing rays of up to about 4000 mask pixels, float64 [n,3]."""
     step = max(1, int((mask.sum() / 4000) ** 0.5))
     ys, xs = np.nonzero(mask[::step, ::step])
     points = np.stack([xs * step + 0.5, ys * step + 0.5, np.ones(len(xs))], axis=1)
     rays = points @ np.linalg.inv(camera.matrix).T
-    unit: FloatArray = rays / np.linalg.norm(rays, axis=1, keepdims=True)
+    unit: Float64Array = rays / np.linalg.norm(rays, axis=1, keepdims=True)
     return unit
 
 
-def _horizontal_votes(camera: RoomCamera, mask: BoolArray, segments: Segments2D, inlier_angle: float) -> FloatArray:
+def _horizontal_votes(camera: RoomCamera, mask: BoolArray, segments: Segments2D, inlier_angle: float) -> Float64Array:
     """Share of line length inside the mask that runs along either horizontal axis, float64 [2]."""
     if not len(segments.lengths):
         return np.zeros(2)
@@ -151,7 +151,7 @@ def _horizontal_votes(camera: RoomCamera, mask: BoolArray, segments: Segments2D,
     return np.array([float(segments.lengths[good & (chosen == axis)].sum()) / total for axis in range(2)])
 
 
-def wall_distance(camera: RoomCamera, mask: BoolArray, normal: FloatArray, height_m: float, parameters: PlaneParameters) -> float:
+def wall_distance(camera: RoomCamera, mask: BoolArray, normal: Float64Array, height_m: float, parameters: PlaneParameters) -> float:
     """Find how far away a wall is, from the lowest mask pixels of each column, taken as points on the floor.
 
     Args:

@@ -5,6 +5,7 @@ pixel's footprint (after Heckbert, "Fundamentals of texture mapping", 1989, and 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
@@ -65,7 +66,8 @@ def make_material(
     height, width = image.shape[:2]
     scale = parameters.max_side / max(height, width)
     if scale < 1.0:
-        image = cv2.resize(image, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA)
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        image = cast(UInt8Array, cv2.resize(image, size, interpolation=cv2.INTER_AREA))
     linear = decode_srgb(image)
     for axis in (0, 1):
         if _has_seam(linear, axis, parameters):
@@ -73,7 +75,8 @@ def make_material(
     levels: list[FloatArray] = [np.ascontiguousarray(linear, dtype=np.float32)]
     while min(levels[-1].shape[:2]) > 4:
         height, width = levels[-1].shape[:2]
-        levels.append(cv2.resize(levels[-1], (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA))
+        half = cv2.resize(levels[-1], (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA)
+        levels.append(cast(FloatArray, half))
     return Material(levels, size_m, gloss)
 
 

@@ -17,6 +17,7 @@ from respray.contract.request import ConceptQuery, Edit, ObjectSource, Output, P
 from respray.editing.apply import edit_photo
 from respray.editing.fill.inpaint import Inpainter
 from respray.editing.mask.select import Segments
+from respray.imaging.arrays import AnyArray
 from respray.triton.errors import PhotoError
 from respray.triton.models.parse_request import Arrays, parse_request
 from respray.triton.packing import Int64Vector, UInt8Vector, from_bytes, pack, unpack
@@ -39,7 +40,8 @@ def apply(inputs: Arrays, object_source: ObjectSource = "instances", network: In
     request = parse_request(inputs[tensors.REQUEST].tobytes())
     data, sizes = inputs[tensors.ATTACHMENTS], inputs[tensors.ATTACHMENT_SIZES]
     attachments = unpack(cast(UInt8Vector, data), cast(Int64Vector, sizes))
-    segments = Segments(**{name: inputs[name] for name in tensors.SEGMENTS}) if tensors.REGION in inputs else Segments.empty()
+    found = cast(dict[str, AnyArray], inputs)
+    segments = Segments(**{name: found[name] for name in tensors.SEGMENTS}) if tensors.REGION in inputs else Segments.empty()
     try:
         photo = cast(npt.NDArray[np.uint8], inputs[tensors.PHOTO])
         result = edit_photo(photo, segments, request, attachments, object_source=object_source, network=network)
