@@ -48,10 +48,10 @@ def test_a_jpeg_of_many_segments_is_refused_at_once() -> None:
     block = b"\xff\xe1\0\x22Exif\0\0" + bytes(26)
     data = jpeg()
     assert inspect(data[:2] + block * (MAX_SEGMENTS // 2) + data[2:]).width == 80
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(ImageError, match=f"more than {MAX_SEGMENTS} blocks of metadata"):
         inspect(data[:2] + block * 300_000 + data[2:])
-    assert time.monotonic() - began < 1.0
+    assert time.process_time() - began < 1.0
 
 
 def tiled_tiff(side: int, tile_width: int, tile_height: int, order: str = "<") -> bytes:
