@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
@@ -71,15 +71,7 @@ class Retry:
 
     def run(self, work: Callable[[], T], on_retry: OnRetry = _ignore, sleep: Callable[[float], None] = time.sleep) -> T:
         """Do the work until it succeeds, fails for good, or the attempts are used up (then the last error is raised)."""
-        retrying = Retrying(
-            stop=stop_after_attempt(self.attempts),
-            wait=self._wait,
-            retry=retry_if_exception(self.retryable),
-            before_sleep=_before_sleep(on_retry),
-            sleep=sleep,
-            reraise=True,
-        )
-        return retrying(work)
+        return Retrying(sleep=sleep, **self._policy(on_retry))(work)
 
     async def run_async(
         self,
@@ -92,15 +84,17 @@ class Retry:
         async def attempt() -> T:  # tenacity awaits coroutine functions only, and `work` may be a lambda
             return await work()
 
-        retrying = AsyncRetrying(
-            stop=stop_after_attempt(self.attempts),
-            wait=self._wait,
-            retry=retry_if_exception(self.retryable),
-            before_sleep=_before_sleep(on_retry),
-            sleep=sleep,
-            reraise=True,
-        )
-        return await retrying(attempt)
+        return await AsyncRetrying(sleep=sleep, **self._policy(on_retry))(attempt)
+
+    def _policy(self, on_retry: OnRetry) -> dict[str, Any]:
+        """tenacity's arguments, the same for both kinds of work."""
+        return {
+            "stop": stop_after_attempt(self.attempts),
+            "wait": self._wait,
+            "retry": retry_if_exception(self.retryable),
+            "before_sleep": _before_sleep(on_retry),
+            "reraise": True,
+        }
 
     def _wait(self, state: RetryCallState) -> float:
         # tenacity asks after the last attempt as well.

@@ -101,8 +101,13 @@ class ItemRunner:
             return done
         if state.marked is not None:
             await asyncio.shield(state.marked)
+        # The same event: what tells it from others stays.
         fresh = CallbackRecord(
-            url=url, event_id=callback.event_id, idempotency_prefix=callback.idempotency_prefix, message=state.message
+            url=url,
+            event_id=callback.event_id,
+            idempotency_prefix=callback.idempotency_prefix,
+            attempt=callback.attempt,
+            message=state.message,
         )
         record = done.record.model_copy(update={"callback": self._deliverer.leased(fresh), "version": max(before, state.version)})
         try:

@@ -130,8 +130,7 @@ class JobRunner:
         version, newest = await self._records.versions.take(job.prefix, name, raw.fingerprint, attempt > 1)
         refused = beyond if newest else Superseded("a newer message of this job was accepted, and that one counts")
         # What is stored is looked at behind the number: all that a newer message's run writes is news to this one.
-        state = await look_at_job(self._storage, job, attempt, delivery.final, slots, version, refused)
-        state.message = name
+        state = await look_at_job(self._storage, job, attempt, delivery.final, slots, name, version, refused)
         if job.callback_url is not None:
             # Under way while the first photos are; no record that owes a callback is written before it.
             state.marked = asyncio.create_task(self._records.mark_owed(job))

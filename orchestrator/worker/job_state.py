@@ -89,7 +89,14 @@ class ItemRun:
 
 
 async def look_at_job(
-    storage: AsyncStorage, job: Job, attempt: int, final: bool, slots: int, version: int = 0, refused: ResprayError | None = None
+    storage: AsyncStorage,
+    job: Job,
+    attempt: int,
+    final: bool,
+    slots: int,
+    message: str = "",
+    version: int = 0,
+    refused: ResprayError | None = None,
 ) -> JobState:
     """Begin a run: see what is stored of the job already.
 
@@ -99,6 +106,8 @@ async def look_at_job(
         attempt: The queue's count of deliveries, from 1.
         final: No further delivery will come.
         slots: Its photos that may be in the pipeline at the same time.
+        message: The name of the message.
+        version: Its number among the messages of the job.
         refused: Why nothing more is to be done of it; None: it is done.
     """
     prefixes = (job.prefix, keys.previews_prefix(job.user_id, job.job_id), keys.masks_prefix(job.user_id, job.job_id))
@@ -107,4 +116,4 @@ async def look_at_job(
     uses = Counter(key for item in job.items for key in set(item.attachment_keys))
     several = frozenset(key for key, count in uses.most_common(MAX_SHARED_ATTACHMENTS) if count > 1)
     listed = frozenset(key for part in found for key in part) if complete else None
-    return JobState(job, attempt, final, listed, asyncio.Semaphore(slots), several, version=version, refused=refused)
+    return JobState(job, attempt, final, listed, asyncio.Semaphore(slots), several, version=version, message=message, refused=refused)

@@ -18,10 +18,7 @@ from respray.contract.photo_file import DEFAULT_MEGAPIXELS, open_photo, orientat
 from respray.imaging.arrays import UInt8Array
 from respray.imaging.endless_jpeg import load
 from respray.imaging.profile import to_srgb
-from respray.imaging.tiff16 import decode_tiff16
-
-# A 16-bit code is an 8-bit code times 257.
-SIXTEEN_TO_EIGHT = 1.0 / 257.0
+from respray.imaging.tiff16 import SIXTEEN_TO_EIGHT, decode_tiff16
 
 
 def decode(data: bytes, max_megapixels: float = DEFAULT_MEGAPIXELS) -> UInt8Array:

@@ -1,4 +1,4 @@
-"""TIFF with 16 bits per colour channel, which Pillow cannot open: its header by Pillow's tag reader, its pixels by OpenCV."""
+"""TIFF with 16 bits per colour channel, which Pillow cannot open: its pixels, by OpenCV. `contract.photo_file` has read its header."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from respray.contract.errors import ImageError
 from respray.imaging.arrays import UInt8Array
 
+# A 16-bit code is an 8-bit code times 257.
 SIXTEEN_TO_EIGHT = 1.0 / 257.0
 cv2.setLogLevel(0)  # a broken file's tags are said once, in our error
 
