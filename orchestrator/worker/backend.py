@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from orchestrator.errors import OutOfMemory, PhotoRefused, PipelineFailed, PipelineUnavailable, ResprayError
+from orchestrator.worker.canary import Canary
 from respray.contract.report import PhotoReport
 from respray.contract.request import PhotoRequest
 from respray.observe.events import Events
@@ -113,6 +114,7 @@ class ThrottledBackend:
     def __init__(self, backend: InferenceBackend, concurrency: int, metrics: Metrics, events: Events, patience: float = PATIENCE) -> None:
         self._backend = backend
         self.limit = AdaptiveLimit(concurrency)
+        self.canary = Canary(backend)
         self._metrics, self._events, self._patience = metrics, events, patience
         metrics.pipeline_limit.set(concurrency)
 
@@ -125,8 +127,15 @@ class ThrottledBackend:
             return await self._infer(photo, request, attachments)
 
     async def ready(self) -> bool:
-        """Whether a photo sent now would be worked on."""
+        """Whether the server says that it is ready."""
         return await self._backend.ready()
+
+    async def problem(self) -> str | None:
+        """Why a photo sent now would not pass, or None: what the last photos met, or a tiny one that is sent to look."""
+        if not await self._backend.ready():
+            self.canary.photo_failed()
+            return "Triton is not ready"
+        return await self.canary.problem()
 
     async def wait_until_ready(self, reason: str = "", patience: float | None = None) -> None:
         """Return as soon as the pipeline is ready.
@@ -154,6 +163,7 @@ class ThrottledBackend:
                 async with self.limit.slot() as slot:
                     result = await self._backend.infer(photo, request, attachments)
                 self._metrics.pipeline_limit.set(self.limit.succeeded())
+                self.canary.photo_passed()
                 return result
             except OutOfMemory as error:
                 self._metrics.retries.labels("out_of_memory").inc()
@@ -166,11 +176,13 @@ class ThrottledBackend:
                         raise PipelineFailed(f"the photo does not fit into memory, also alone: {error}") from None
                     await asyncio.sleep(ALONE_PAUSE)
             except PipelineFailed as error:
+                self.canary.photo_failed()
                 if attempt > 1:
                     raise
                 log.warning("the pipeline failed and is tried once more: %s", error)
                 attempt += 1
             except PipelineUnavailable as error:
+                self.canary.photo_failed()
                 self._metrics.retries.labels("pipeline").inc()
                 if attempt == MAX_ATTEMPTS:
                     raise
