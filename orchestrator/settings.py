@@ -71,6 +71,7 @@ class Settings(BaseSettings):
     require_real_model_setting: bool | None = _spelled("REQUIRE_REAL_MODEL")
 
     batch_concurrency: int = _spelled("BATCH_CONCURRENCY", default=4, ge=1, le=64)
+    memory_budget: int | None = _spelled("MEMORY_BUDGET_MIB", ge=64, le=1 << 20)
     log_level: Level = _spelled("LOG_LEVEL", default="INFO")
     triton_url: str | None = _spelled("TRITON_URL")
     pipeline_timeout: float = _spelled("PIPELINE_TIMEOUT_SEC", default=300.0, gt=0, le=3600)
