@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     secret_key: SecretStr | None = _spelled("STORAGE_SECRET_KEY", "R2_SECRET_ACCESS_KEY", "MINIO_SECRET_KEY")
     bucket: str = _spelled("STORAGE_BUCKET", "R2_BUCKET_NAME", "MINIO_BUCKET", default="s3-images")
     region: str = _spelled("STORAGE_REGION", default="auto")
+    storage_min_rate: float = _spelled("STORAGE_MIN_KIB_PER_SEC", default=64.0, gt=0, le=1048576)
 
     workers_api_url: Url | None = _spelled("WORKERS_API_URL", "API_BASE_URL")
     callback_secret: SecretStr | None = _spelled("GPU_CALLBACK_SECRET")
