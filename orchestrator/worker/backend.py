@@ -25,9 +25,11 @@ MAX_ATTEMPTS = 4
 """How often one photo is tried: a photo that takes the server down each time must not do so forever."""
 PATIENCE = 120.0
 """Seconds that a photo waits for Triton to come back, and a worker that starts for Triton to be there."""
-OUTAGE_PATIENCE = 1200.0
-"""The same for the photos of a worker that takes jobs from a queue: an outage is not the jobs' fault, and a job that went back to its
-queue would come again, and use up its attempts, while nothing can be done for it. Shorter than LONGEST_JOB_SEC, which leases last."""
+OUTAGE_PATIENCE = 86_400.0
+"""The same for the photos of a worker that takes jobs from a queue and renews its hold on them: an outage is not the jobs' fault, and a job
+that went back to its queue would come again, and use up its attempts, while nothing can be done for it."""
+LEASE_SHARE = 2 / 3
+"""The same where a lease cannot be renewed (queue_pull): this part of it, after which the job is handed back while it is still ours."""
 MAX_ALONE_ATTEMPTS = 2
 """How often a photo may run out of memory while nothing else of this worker is in the pipeline: another worker's photos may be."""
 ALONE_PAUSE = 1.0
