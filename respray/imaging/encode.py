@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from respray.contract.errors import ImageError
+from respray.contract.photo_facts import KeptMetadata
 from respray.contract.photo_file import ImageFormat, check_sides
 from respray.imaging.arrays import UInt8Array
 from respray.imaging.png import encode_png
@@ -20,7 +21,7 @@ PREVIEW_QUALITY = 85
 WHITE = 255
 
 
-def encode(image: UInt8Array, format: ImageFormat = "png", quality: int = 92) -> bytes:
+def encode(image: UInt8Array, format: ImageFormat = "png", quality: int = 92, metadata: KeptMetadata = KeptMetadata()) -> bytes:
     """Encode uint8 [H,W] grey, [H,W,3] sRGB or [H,W,4] sRGB with straight alpha.
 
     `quality` 1..100 is for JPEG and WebP (100 = lossless WebP). JPEG has no alpha: `ImageError` for four channels. So is a side over
