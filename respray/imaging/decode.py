@@ -17,6 +17,7 @@ from PIL import Image, ImageOps
 from respray.contract.errors import ImageError
 from respray.contract.photo_facts import PhotoFacts
 from respray.contract.photo_file import DEFAULT_MEGAPIXELS, open_photo, orientation
+from respray.contract.tiff_file import ORIENTATION, first_directory
 from respray.imaging.arrays import UInt8Array
 from respray.imaging.endless_jpeg import load
 from respray.imaging.layers import on_white, split
@@ -93,12 +94,14 @@ def _guard(work: Callable[[], Result], kind: str | None) -> Result:
 def _photo(image: Image.Image, data: bytes) -> DecodedPhoto:
     # The picture is loaded: Pillow turns a TIFF itself when it loads it, and then says orientation 1.
     turned, profile = orientation(image), image.info.get("icc_profile")
-    metadata, warnings = read_metadata(image, data, turned)
+    stored = first_directory(data).get(ORIENTATION, (1,))[0] if image.format == "TIFF" else turned
+    stored = stored if stored in range(1, 9) else 1
+    metadata, warnings = read_metadata(image, data, stored)
     layers = split(image)
     colour = to_srgb(layers.colour, profile)
     rgb = np.array(_turn(colour, turned), dtype=np.uint8)
     alpha = None if layers.alpha is None else np.array(_turn(layers.alpha, turned), dtype=np.uint8)
-    return DecodedPhoto(rgb, alpha, PhotoFacts(orientation=turned, metadata=metadata, warnings=warnings))
+    return DecodedPhoto(rgb, alpha, PhotoFacts(orientation=stored, metadata=metadata, warnings=warnings))
 
 
 def _mask_pixels(image: Image.Image) -> UInt8Array:

@@ -11,6 +11,7 @@ from respray.contract.photo_facts import KeptMetadata
 from respray.imaging.exif import ARTIST, COPYRIGHT, DESCRIPTION, HEADER, MAX_VALUE, BrokenExifError, ExifBlock
 from respray.imaging.xmp import BrokenXmpError, kept_xmp
 
+ROUNDING = 0.02
 MAX_DPI = 65_535.0  # what a JPEG can say
 # IPTC-IIM 4.2, record 2: caption, by-line, copyright notice.
 _IPTC = {DESCRIPTION: (2, 120), ARTIST: (2, 80), COPYRIGHT: (2, 116)}
@@ -85,4 +86,8 @@ def _dpi(given: object) -> tuple[float, float] | None:
     except (TypeError, ValueError, ZeroDivisionError):
         return None
     sensible = all(math.isfinite(value) and 1.0 <= value <= MAX_DPI for value in (across, down))
-    return (round(across, 3), round(down, 3)) if sensible else None
+    if not sensible:
+        return None
+    # PNG says it in pixels per metre, so that 150 becomes 150.01.
+    near = [float(round(value)) if abs(value - round(value)) < ROUNDING else round(value, 3) for value in (across, down)]
+    return near[0], near[1]
