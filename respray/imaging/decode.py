@@ -23,7 +23,6 @@ from respray.imaging.endless_jpeg import load
 from respray.imaging.layers import on_white, split
 from respray.imaging.metadata import read_metadata
 from respray.imaging.profile import to_srgb
-from respray.imaging.tiff16 import decode_tiff16
 
 Result = TypeVar("Result")
 
@@ -58,8 +57,6 @@ def decode_photo(data: bytes, max_megapixels: float = DEFAULT_MEGAPIXELS) -> Dec
         ImageError: As `inspect`, and for truncated or corrupt data.
     """
     info, image = open_photo(data, max_megapixels)
-    if image is None:
-        return _guard(lambda: _photo(decode_tiff16(data), data), info.format)
     with image:
         return _guard(lambda: _photo(load(image, data), data), info.format)
 
@@ -76,8 +73,6 @@ def decode_mask(data: bytes, max_megapixels: float = 200.0) -> UInt8Array:
     selection is the alpha. Masks of 0 and 1 are understood as masks of 0 and 255. Raises `ImageError` like `decode`.
     """
     info, image = open_photo(data, max_megapixels)
-    if image is None:
-        return _guard(lambda: _mask_pixels(decode_tiff16(data)), info.format)
     with image:
         return _guard(lambda: _mask_pixels(load(image, data)), info.format)
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from respray.contract.tiff_file import PHOTOMETRIC, WHITE_IS_ZERO
 from respray.imaging.arrays import AnyArray, UInt8Array
 
 # A 16-bit code is an 8-bit code times 257.
 SIXTEEN_TO_EIGHT = 1.0 / 257.0
 OPAQUE = 255
-PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
 # Rows that are worked on at once, so that a large photo's intermediate values stay small.
 ROWS = 256
 
@@ -73,9 +73,10 @@ def _eight_bits(values: AnyArray, mode: str) -> UInt8Array:
     floats = values.astype(np.float32)
     top = float(floats.max(initial=0.0))
     # Pillow opens some 16-bit files as 32-bit integers; the largest value tells which scale was meant.
-    sixteen = mode.startswith("I;16") or top > OPAQUE
+    # Of masks of 0 and 1 that are stored with 16 bits, the 1 has to stay.
+    sixteen = top > OPAQUE or (mode.startswith("I;16") and top > 1.0)
     scale = float(OPAQUE) if mode == "F" and top <= 1.0 else (SIXTEEN_TO_EIGHT if sixteen else 1.0)
-    codes: UInt8Array = np.clip(np.round(np.nan_to_num(floats) * scale), 0, OPAQUE).astype(np.uint8)
+    codes: UInt8Array = np.clip(np.round(np.nan_to_num(floats).clip(0.0, 65535.0) * scale), 0, OPAQUE).astype(np.uint8)
     return codes
 
 
