@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import pi_heif
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 from PIL.Image import DecompressionBombError
 
 from respray.contract.errors import ImageError
@@ -24,6 +24,8 @@ from respray.contract.tiff_file import WIDTH, check_tiff, first_directory, not_r
 
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
+# A profile with tables for a display or a press has some megabytes; Pillow gives up on a PNG at one.
+PngImagePlugin.MAX_TEXT_CHUNK = 8 * 1024 * 1024
 pi_heif.register_heif_opener(thumbnails=False)
 
 ImageFormat = Literal["png", "jpeg", "webp"]

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from respray.contract.errors import ConceptNotFoundError, EditError, UnknownNameError
-from respray.contract.photo_facts import KeptMetadata
+from respray.contract.photo_facts import PhotoFacts
 from respray.contract.report import OutputReport, PhotoReport
 from respray.contract.request import ObjectSource, Output, PhotoRequest, Remove
 from respray.editing.editor import PhotoEditor
@@ -76,13 +76,13 @@ def edit_photo(
     check_request(request)
     if not isinstance(photo, DecodedPhoto):
         photo = DecodedPhoto(photo)
-    metadata = photo.facts.metadata if request.metadata == "keep" else KeptMetadata()
-    clock, package, reports = Clock(), Package(metadata), []
+    facts = photo.facts if request.metadata == "keep" else PhotoFacts()
+    clock, package, reports = Clock(), Package(facts.metadata), []
     seen = photo.seen
     with clock.stage("matte"):
         mattes = find_mattes(seen, request, segments, attachments, object_source)
     asked = {concept.name: mattes.found[concept.name] for concept in request.concepts if not concept.aid}
-    warnings = [*photo.facts.warnings, *_warnings(request, asked)]
+    warnings = [*facts.warnings, *_warnings(request, asked)]
     editor = PhotoEditor(photo, seen, request, mattes, attachments, network)
     for output in request.outputs:
         with clock.stage("apply"):

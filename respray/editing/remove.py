@@ -23,6 +23,8 @@ from respray.imaging.layers import on_white
 # A filled hole's alpha is continued from so many pixels around it, at no more than so many pixels on its longer side.
 ALPHA_BORDER = 8
 ALPHA_SIDE = 256
+# A cut-out's antialiased edge is at most so wide (pixels).
+BEHIND_EDGE = 3
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def remove(
             cast = None if shadow is None else shadow[y0:y1, x0:x1]
             _put_background(source, target, part, hex_to_linear(rule.color), cast)
             if alpha is not None:
-                alpha[y0:y1, x0:x1][part.alpha > 0] = 255
+                _put_behind(target, alpha[y0:y1, x0:x1], part.alpha, rule.color)
         elif alpha is not None:
             _make_transparent(source, target, part, alpha[y0:y1, x0:x1])
     return Canvas(rgb, alpha)
@@ -183,6 +185,17 @@ def _put_background(source: UInt8Array, target: UInt8Array, part: Surface, color
         np.copyto(target[tile.window], encode_scene(result), where=(alpha > 0)[..., None])
 
     for_tiles(source.shape[1], source.shape[0], work)
+
+
+def _put_behind(target: UInt8Array, opacity: UInt8Array, background: UInt8Array, color: str) -> None:
+    """What became background (uint8 [h,w]) is opaque; the edge beside it, which is still partly transparent, has the colour behind it."""
+    reach = 2 * BEHIND_EDGE + 1
+    beside = cv2.dilate(background, np.ones((reach, reach), np.uint8)) > 0
+    edge = beside & (background == 0) & (opacity < 255)
+    share = opacity[edge].astype(np.float32)[:, None] / 255.0
+    behind = np.array([int(color[start : start + 2], 16) for start in (1, 3, 5)], np.float32)
+    target[edge] = np.round(target[edge] * share + behind * (1.0 - share))
+    opacity[beside] = 255
 
 
 def _make_transparent(source: UInt8Array, target: UInt8Array, part: Surface, opacity: UInt8Array) -> None:

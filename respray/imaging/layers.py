@@ -44,6 +44,8 @@ def split(image: Image.Image) -> Layers:
 def on_white(rgb: UInt8Array, alpha: UInt8Array) -> UInt8Array:
     """What is seen of straight colours (uint8 [H,W,3]) under `alpha` (uint8 [H,W]) on white paper, uint8 [H,W,3].
 
+    Codes are blended, as browsers and image editors do it.
+
     Example:
         >>> on_white(np.zeros((1, 3, 3), np.uint8), np.array([[0, 51, 255]], np.uint8))[0, :, 0].tolist()
         [255, 204, 0]

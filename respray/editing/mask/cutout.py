@@ -51,7 +51,7 @@ def _of_colours(alpha: UInt8Array, opacity: UInt8Array) -> UInt8Array:
 
 def _of_paper(seen: FloatArray, paper: FloatArray) -> FloatArray:
     """What the concept has of the paper around each pixel: the mean of its matte, weighed by how alone the paper is seen there."""
-    weight = paper**4
+    weight = paper**8
     size = (2 * REACH + 1, 2 * REACH + 1)
     total = cv2.boxFilter(weight, -1, size, normalize=False)
-    return cast(FloatArray, cv2.boxFilter(seen * weight, -1, size, normalize=False) / np.maximum(total, np.float32(1e-6)))
+    return cast(FloatArray, cv2.boxFilter(seen * weight, -1, size, normalize=False) / np.maximum(total, np.float32(1e-9)))
