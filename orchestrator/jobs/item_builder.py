@@ -80,6 +80,7 @@ class ItemBuilder:
             feather=options.feather,
             max_megapixels=options.max_megapixels,
             missing_is_error=options.missing == "error",
+            metadata=options.metadata,
         )
         names = keys.safe_names([query.name for query in self.concepts.queries])
         return Item(idx, input_key, targets, preview_key if preview_size else None, request, attachments, names)

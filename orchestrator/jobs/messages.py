@@ -50,6 +50,7 @@ class JobOptions(StrictModel):
     max_megapixels: float = Field(default=DEFAULT_MEGAPIXELS, gt=0.0, le=200.0)
     preview_size: int = Field(default=256, ge=0, le=4096)
     missing: Literal["ignore", "error"] = "ignore"
+    metadata: Literal["keep", "none"] = "keep"
 
     @field_validator("format", mode="before")
     @classmethod
