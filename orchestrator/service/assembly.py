@@ -7,7 +7,7 @@ import random
 import socket
 from dataclasses import dataclass, field
 
-from orchestrator.callbacks.address_policy import AddressPolicy, PinnedTransport, trust
+from orchestrator.net.address_policy import AddressPolicy, PinnedTransport, trust
 from orchestrator.callbacks.client import CallbackClient, Schedule
 from orchestrator.callbacks.deliverer import Deliverer
 from orchestrator.jobs.name_catalog import Catalog, load_catalog

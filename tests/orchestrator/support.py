@@ -14,7 +14,7 @@ import httpx
 from PIL import Image
 from pydantic import SecretStr
 
-from orchestrator.callbacks.address_policy import AddressPolicy
+from orchestrator.net.address_policy import AddressPolicy
 from orchestrator.callbacks.client import CallbackClient, Schedule
 from orchestrator.errors import OutOfMemory, PhotoRefused, PipelineUnavailable
 from orchestrator.service.assembly import Parts, callback_client, make_worker

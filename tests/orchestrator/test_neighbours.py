@@ -13,9 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from orchestrator.callbacks.address_policy import AddressPolicy
+from orchestrator.net.address_policy import AddressPolicy
 from orchestrator.callbacks.client import CallbackClient, CallbackEvent, Schedule, event_id
-from orchestrator.callbacks.name_lookup import NameLookup
+from orchestrator.net.name_lookup import NameLookup
 from orchestrator.callbacks.slots import CallbackSlots, host_of
 from tests.faults import virtual_time
 from tests.faults.processes import CALLBACK_SECRET
