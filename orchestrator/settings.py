@@ -46,6 +46,8 @@ class Settings(BaseSettings):
     callback_timeout: float = _spelled("CALLBACK_TIMEOUT_SEC", default=30.0, gt=0, le=600)
     callback_allow_hosts: str = _spelled("CALLBACK_ALLOW_HOSTS", default="")
     callback_ca_file: Path | None = _spelled("CALLBACK_CA_FILE")
+    input_allow_hosts: str = _spelled("INPUT_ALLOW_HOSTS", default="")
+    input_timeout: float = _spelled("INPUT_TIMEOUT_SEC", default=30.0, gt=0, le=600)
     ssl_cert_file: Path | None = _spelled("SSL_CERT_FILE")
 
     adapter: Adapter = _spelled("ADAPTER", default="runpod")

@@ -23,8 +23,8 @@ from typing import Any, Literal
 import httpx
 from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 
-from orchestrator.net.address_policy import AddressPolicy, PinnedTransport
 from orchestrator.errors import AddressRefused, SettingsError
+from orchestrator.net.address_policy import AddressPolicy, PinnedTransport
 from respray.retry import Retry
 
 log = logging.getLogger(__name__)

@@ -1,8 +1,9 @@
 """Which addresses of a message may be asked, and a transport that connects only to what was checked.
 
-URLs of callbacks, photos and results come from a message, so they may point into our own network (SSRF). Accepted are https to public addresses, and hosts
-that the operator lists. A name is resolved once, every address it has is checked, and the connection goes to the address that was
-checked: a name that resolves differently the next time (DNS rebinding) gains nothing. Host header, SNI and certificate check keep the name.
+URLs of callbacks, photos and results come from a message, so they may point into our own network (SSRF). Accepted are https to public
+addresses, and hosts that the operator lists. A name is resolved once, every address it has is checked, and the connection goes to the
+address that was checked: a name that resolves differently the next time (DNS rebinding) gains nothing. Host header, SNI and certificate
+check keep the name.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from pathlib import Path
 
 import httpx
 
-from orchestrator.net.name_lookup import NameLookup
 from orchestrator.errors import AddressRefused, SettingsError
+from orchestrator.net.name_lookup import NameLookup
 
 Resolver = Callable[[str, int], Awaitable[list[str]]]
 _PORTS = {"https": 443, "http": 80}
@@ -109,9 +110,7 @@ class AddressPolicy:
             return
         for address in addresses:
             if not is_public(address):
-                raise AddressRefused(
-                    f"{host}:{port} resolves to {address}, which is not public; list it in {self.setting} if it is yours"
-                )
+                raise AddressRefused(f"{host}:{port} resolves to {address}, which is not public; list it in {self.setting} if it is yours")
 
 
 def port_of(url: httpx.URL) -> int:

@@ -12,7 +12,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from orchestrator.callbacks.deliverer import Deliverer, Tracked
-from orchestrator.errors import InternalError, JobError, OutOfMemory, PipelineUnavailable, Poisoned, ResprayError, StorageError, Superseded
+from orchestrator.errors import (
+    InternalError,
+    JobError,
+    LinkUnavailable,
+    OutOfMemory,
+    PipelineUnavailable,
+    Poisoned,
+    ResprayError,
+    StorageError,
+    Superseded,
+)
 from orchestrator.jobs.job_types import Item, Job
 from orchestrator.jobs.name_catalog import Catalog
 from orchestrator.jobs.parser import parse_job
@@ -37,7 +47,7 @@ MAX_DELIVERING_JOBS = 64
 MAX_LEFTOVER_CALLBACKS = 2000
 """Callbacks that may still be under way for jobs that went back to their queue."""
 
-_RETRYABLE = frozenset(e.code for e in (InternalError, OutOfMemory, PipelineUnavailable, Poisoned, StorageError))
+_RETRYABLE = frozenset(e.code for e in (InternalError, LinkUnavailable, OutOfMemory, PipelineUnavailable, Poisoned, StorageError))
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from orchestrator.errors import ResprayError
 from orchestrator.jobs.job_types import Job
 from orchestrator.jobs.name_catalog import Catalog
 from orchestrator.jobs.raw_message import RawMessage, Received
+from orchestrator.net.links import LinkClient
 from orchestrator.records.records import Records
 from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.backend import ThrottledBackend
@@ -37,6 +38,7 @@ class Worker:
         storage: AsyncStorage,
         records: Records,
         backend: ThrottledBackend,
+        links: LinkClient,
         deliverer: Deliverer,
         events: Events,
         metrics: Metrics,
@@ -52,7 +54,7 @@ class Worker:
         self._jobs = JobRunner(
             catalog=catalog,
             storage=storage,
-            items=ItemRunner(storage, records, backend, deliverer=deliverer, metrics=metrics, worker=name),
+            items=ItemRunner(storage, records, backend, links=links, deliverer=deliverer, metrics=metrics, worker=name),
             records=records,
             deliverer=deliverer,
             events=events,

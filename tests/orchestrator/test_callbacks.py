@@ -20,7 +20,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from standardwebhooks.webhooks import Webhook
 
-from orchestrator.net.address_policy import AddressPolicy, PinnedTransport, is_public
 from orchestrator.callbacks.client import (
     CallbackClient,
     CallbackEvent,
@@ -31,6 +30,7 @@ from orchestrator.callbacks.client import (
     retry_after_seconds,
 )
 from orchestrator.errors import AddressRefused, SettingsError
+from orchestrator.net.address_policy import AddressPolicy, PinnedTransport, is_public
 from tests.faults import virtual_time
 from tests.faults.processes import CALLBACK_SECRET
 from tests.faults.receiver import Receiver
