@@ -96,6 +96,11 @@ class Settings(BaseSettings):
         """The S3 endpoint, from whichever of the three spellings is set; None is boto3's own default (AWS)."""
         return next(iter(self.endpoints().values()), None)
 
+    @property
+    def names_no_storage(self) -> bool:
+        """Whether no storage is spoken of at all."""
+        return not ({"s3_endpoint", "r2_account_id", "minio_endpoint", "access_key", "secret_key", "bucket"} & self.model_fields_set)
+
     def endpoints(self) -> dict[str, str]:
         """Every spelling of the endpoint that is set, with the address it means."""
         found: dict[str, str] = {}
@@ -156,7 +161,9 @@ def load_settings(environment: Mapping[str, str] | None = None, env_file: Path |
 def require(settings: Settings, *, storage: bool, adapter: bool) -> None:
     """Check that what this process needs is there, naming all that is missing. Raises SettingsError."""
     missing: list[str] = []
-    if storage:
+    # Without a bucket, Runpod's intake works on photos inside messages and answers with the results.
+    alone = adapter and settings.adapter == "runpod" and settings.names_no_storage
+    if storage and not alone:
         missing += [] if settings.endpoint else ["STORAGE_S3_ENDPOINT (or R2_ACCOUNT_ID, or MINIO_ENDPOINT)"]
         missing += _absent(settings, "access_key", "secret_key")
     if adapter:
@@ -166,7 +173,7 @@ def require(settings: Settings, *, storage: bool, adapter: bool) -> None:
             "queue_pull": ("cf_account_id", "cf_queue_id", "cf_api_token"),
         }
         missing += _absent(settings, *needs.get(settings.adapter, ()))
-        if settings.adapter != "local":
+        if settings.adapter != "local" and not alone:
             missing += _absent(settings, "callback_secret")
     if settings.model_sync_enabled:
         missing += _absent(settings, "model_sync_endpoint", "model_sync_bucket", "model_sync_access_key", "model_sync_secret_key")

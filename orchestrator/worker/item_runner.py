@@ -196,7 +196,7 @@ class ItemRunner:
         """Whether a stored record is of exactly this work, completed, every file of it is still what was stored, and so is what was read.
 
         What was read and is gone by now cannot be read again: then the result stands. So it does where it was read from a link or sent to
-        one: a server's HEAD proves nothing, and no photo is downloaded again to see whether it has changed. Who gives a fresh link asks anew.
+        one: a server's HEAD proves nothing, and no photo is downloaded again to see if it has changed. Who gives a fresh link asks anew.
         """
         if record.status != "completed" or record.fingerprint != item.fingerprint():
             return False

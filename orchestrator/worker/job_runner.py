@@ -229,7 +229,7 @@ class JobRunner:
         """Write the manifest, keep or clear the marker of owed callbacks, emit `finish`."""
         job, marked = state.job, state.marked
         result = _result(job, records, troubles, began)
-        result.callbacks = callback_summary(records)
+        result.callbacks, result.records = callback_summary(records), records
         owed = any(r.callback is not None and r.callback.state == "owed" for r in records)
         try:
             if not troubles:  # a superseded job must not write over the newer one's manifest
