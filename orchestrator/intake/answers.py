@@ -15,6 +15,8 @@ MAX_ANSWER_BYTES = 8_000_000
 """Runpod takes answers of 10 MB for /run and 20 MB for /runsync (docs.runpod.io/serverless/endpoints/send-requests, "Payload limit"); what
 the SDK and the gateway put around an answer is theirs."""
 
+_ORDER = ("output", "preview", "mask")
+
 
 async def with_links(result: JobResult, records: Records) -> dict[str, Any]:
     """The answer to a job; where it asked for links, with each item's."""
@@ -40,9 +42,10 @@ async def with_files(result: JobResult, storage: AsyncStorage, keys_last: bool) 
     if not keys_last:
         answer.pop("manifest", None)
     files = [_described(record, file.key) | {"bytes": file.size} for file in record.files if not file.sent]
+    files.sort(key=lambda entry: _ORDER.index(entry["kind"]))
     answer["items"] = [item | {"files": files}]
     left = MAX_ANSWER_BYTES - len(json.dumps(answer))
-    for entry in sorted(files, key=lambda entry: ("output", "preview", "mask").index(entry["kind"])):
+    for entry in files:
         length = (entry["bytes"] + 2) // 3 * 4 + 32
         if length <= left:
             data, _ = await storage.read(entry["key"], entry["bytes"])

@@ -40,7 +40,10 @@ PROGRESS_EVERY = 2.0
 """Seconds between progress reports: each costs the SDK a thread and a session."""
 
 
-_NO_BUCKET = "this worker has no bucket and knows photos inside messages only (`photo`, without items); set STORAGE_S3_ENDPOINT and its keys for others"
+_NO_BUCKET = (
+    "this worker has no bucket and knows photos inside messages only (`photo`, without items); "
+    "set STORAGE_S3_ENDPOINT and its keys for others"
+)
 
 
 class RunpodIntake:
@@ -120,9 +123,9 @@ class RunpodIntake:
         finally:
             if self._own_store is not None:
                 await _forget(worker, message)
-        if error := answer.get("error"):
+        if said := answer.get("error"):
             hint = "" if short or self._own_store is None else f"; {_NO_BUCKET}"
-            answer["error"] = in_short_words(error) if short else error + hint
+            answer["error"] = in_short_words(said) if short else said + hint
         return answer
 
     async def _answer(self, worker: Worker, result: JobResult, short: bool) -> dict[str, Any]:

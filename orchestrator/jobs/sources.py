@@ -9,6 +9,7 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import sha256
 from typing import TypeAlias
 from urllib.parse import urlsplit
@@ -65,7 +66,7 @@ class InlineSource:
     data: bytes = field(repr=False)
     label: str
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """By its content."""
         return f"sha256:{sha256(self.data).hexdigest()}"

@@ -61,4 +61,4 @@ class Downloads:
             data, stat = await self._storage.read(source.key, limit)
             return Download(data, stat.etag)
         data = source.data if isinstance(source, InlineSource) else await self._links.get(source.url, limit)
-        return Download(data, f"sha256:{digest_of(data)}")
+        return Download(data, f"sha256:{await asyncio.to_thread(digest_of, data)}")

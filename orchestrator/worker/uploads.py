@@ -153,7 +153,7 @@ class Uploads:
             await self._links.put(to.url, file.data, file.media_type)
         except AddressRefused as error:
             raise LinkRefused(str(error)) from None
-        return StoredFile(key=to.label, size=len(file.data), digest=digest_of(file.data), sent=True)
+        return StoredFile(key=to.label, size=len(file.data), digest=await asyncio.to_thread(digest_of, file.data), sent=True)
 
     async def _replaceable(self, run: ItemRun, key: str) -> Expect | Stat:
         """What is stored under a key now, which is no newer than this run. Raises Superseded.
