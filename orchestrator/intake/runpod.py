@@ -80,6 +80,10 @@ class RunpodIntake:
         except ModuleNotFoundError as error:
             raise SettingsError(f"ADAPTER=runpod needs the package {error.name}: {install_command('intake')}") from None
         self._runpod = runpod
+        # Its default, DEBUG, logs every answer: links that are credentials, and photos as base64.
+        logger = runpod.RunPodLogger()
+        if logger.level == "DEBUG":
+            logger.set_level("INFO")
         self._events.connection("connected")
         self._events.worker("initializing", "intake runpod")
         runpod.serverless.register_fitness_check(self.check_fitness)
