@@ -29,8 +29,9 @@ from tests.imaging.test_bounded_work import png_with, tiled_tiff, with_scans
 
 MIB = 1 << 20
 WORKER_MOST = 1500
-SERVER_GROWTH = 2048
-"""MiB. One mask of 200 megapixels takes 200 MB as pixels, and several times that while it is read and fitted to its photo."""
+SERVER_GROWTH = 4096
+"""MiB. Triton's shared memory for a Python model grows to the largest request that each of its instances has seen, and never shrinks: with
+four pipelines, two appliers and requests of 192 MB that is most of it."""
 MASKS, ITEMS = 16, 14
 Files = dict[str, bytes | tuple[bytes, int]]
 """Content by name below the job's inputs; with a length, the rest of the file is a hole."""
