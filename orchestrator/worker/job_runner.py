@@ -228,6 +228,8 @@ class JobRunner:
                 if marked is not None and owed:
                     await self._records.keep_owed(await marked)
                 elif marked is not None:
+                    if any(r.callback is not None and r.callback.state == "refused" for r in records):
+                        await self._records.keep_refused(await marked)
                     await self._records.clear_owed(await marked)
         except ResprayError as error:
             log.error("the manifest of job %s could not be written: %s", job.job_id, error)
