@@ -72,7 +72,7 @@ def edit_photo(
     with clock.stage("matte"):
         mattes = find_mattes(photo, request, segments, attachments, object_source)
     asked = {concept.name: mattes.found[concept.name] for concept in request.concepts if not concept.aid}
-    warnings = _warnings(request, asked)
+    warnings = [*mattes.warnings, *_warnings(request, asked)]
     editor = PhotoEditor(photo, request, mattes, attachments, network)
     for output in request.outputs:
         with clock.stage("apply"):

@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 
 from respray.contract.errors import ImageError
 from respray.contract.photo_file import DEFAULT_MEGAPIXELS, open_photo, orientation
+from respray.contract.tiff_file import ORIENTATION, first_directory
 from respray.imaging.arrays import UInt8Array
 from respray.imaging.endless_jpeg import load
 from respray.imaging.profile import to_srgb
@@ -35,6 +36,17 @@ def decode(data: bytes, max_megapixels: float = DEFAULT_MEGAPIXELS) -> UInt8Arra
         return decode_tiff16(data)
     with image:
         return _guard(lambda: _pixels(load(image, data)), info.format)
+
+
+def stored_orientation(data: bytes, max_megapixels: float = DEFAULT_MEGAPIXELS) -> int:
+    """The EXIF orientation, 1 to 8, of an encoded photo that `decode` turns upright. Raises `ImageError` like `inspect`."""
+    _, image = open_photo(data, max_megapixels)
+    if image is None:
+        said = first_directory(data).get(ORIENTATION, (1,))[0]
+    else:
+        with image:
+            said = orientation(image)
+    return said if 1 <= said <= 8 else 1
 
 
 def decode_mask(data: bytes, max_megapixels: float = 200.0) -> UInt8Array:

@@ -17,7 +17,7 @@ from respray.contract import tensors
 from respray.contract.errors import ImageError
 from respray.contract.report import PhotoReport
 from respray.contract.request import PhotoRequest, prompts_of
-from respray.imaging.decode import decode
+from respray.imaging.decode import decode, stored_orientation
 from respray.segmentation.prepare import to_square
 from respray.segmentation.tokenizer import PromptTokenizer
 from respray.triton.errors import PhotoError
@@ -56,7 +56,12 @@ class Pipeline:
         clock = _Clock(cancelled)
         request = parse_request(inputs[tensors.REQUEST].tobytes())
         with clock.stage("decode"):
-            photo = self._decode(inputs[tensors.PHOTO].tobytes(), request)
+            data = inputs[tensors.PHOTO].tobytes()
+            photo = self._decode(data, request)
+            if any(concept.mask_attachment is not None for concept in request.concepts):
+                told = request.model_copy(update={"stored_orientation": stored_orientation(data, request.max_megapixels)})
+                inputs = {**inputs, tensors.REQUEST: from_bytes(told.model_dump_json().encode())}
+            del data
         with clock.stage("segment"):
             segments = self._segment(photo, prompts_of(request.concepts))
         with clock.stage("applier"):
