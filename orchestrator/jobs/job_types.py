@@ -63,6 +63,7 @@ class Job:
         idempotency_prefix: The first part of its callbacks' idempotency keys.
         concurrency: Its photos that may be in the pipeline at the same time; None: as many as the worker allows.
         outputs_map: Callbacks carry every output's key, not only the first's.
+        warnings: What whoever runs the worker should know of it.
     """
 
     job_id: str
@@ -72,6 +73,7 @@ class Job:
     idempotency_prefix: str = ""
     concurrency: int | None = None
     outputs_map: bool = False
+    warnings: tuple[str, ...] = ()
 
     @property
     def prefix(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from orchestrator.errors import AccessDenied, NotFound, PhotoRefused, TooLarge
+from orchestrator.errors import AccessDenied, KeyUnusable, NotFound, PhotoRefused, TooLarge
 from orchestrator.jobs import limits
 from orchestrator.jobs.job_types import Item
 from orchestrator.storage.threads import AsyncStorage
@@ -12,6 +12,14 @@ from orchestrator.worker.job_state import Download, JobState
 from respray.contract.errors import ImageError
 from respray.contract.photo_file import PhotoInfo, check_sides, inspect
 from respray.observe.tracing import span
+from respray.retry import Retry
+
+_APPEARS_AFTER = (0.2, 0.4, 0.8)
+"""Seconds before a file that is not there is looked for again: a job may be faster than the store's knowledge of its upload. One that is
+missing for good costs these 1.4 s."""
+_UPLOADED_JUST_NOW = Retry(
+    len(_APPEARS_AFTER) + 1, lambda attempt, error: _APPEARS_AFTER[attempt - 1], lambda error: isinstance(error, NotFound)
+)
 
 
 class Downloads:
@@ -45,10 +53,10 @@ class Downloads:
     async def _fetch(self, key: str, limit: int, megapixels: float) -> tuple[Download, PhotoInfo]:
         with span("download", {"respray.key": key}):
             try:
-                data, stat = await self._storage.read(key, limit)
+                data, stat = await _UPLOADED_JUST_NOW.run_async(lambda: self._storage.read(key, limit))
                 # In a thread: a file of many small blocks takes its time, and the loop renews the job's lease meanwhile.
                 return Download(data, stat.etag), await asyncio.to_thread(inspect, data, megapixels, limit)
             except ImageError as error:
                 raise PhotoRefused(f"{key}: {error}") from None
-            except (NotFound, TooLarge, AccessDenied) as error:
+            except (NotFound, TooLarge, AccessDenied, KeyUnusable) as error:
                 raise PhotoRefused(str(error)) from None

@@ -38,6 +38,7 @@ class JobResult:
         manifest: Key of the job's manifest.
         seconds: From its start to its last record.
         callbacks: What came of its callbacks, as in the manifest.
+        warnings: What whoever runs the worker should know of the job.
         dead: Its message belongs into the dead-letter queue: it is no job, or all its attempts are used up.
     """
 
@@ -50,6 +51,7 @@ class JobResult:
     manifest: str | None = None
     seconds: float = 0.0
     callbacks: dict[str, Any] | None = None
+    warnings: list[str] | None = None
     dead: bool = False
 
     @property
