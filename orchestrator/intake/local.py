@@ -47,19 +47,22 @@ class LocalIntake(Intake):
         self._path, self._jobs, self._poll = path, jobs, poll
         self._failed = self._ended = 0
 
+    async def reach(self) -> None:
+        if self._path != "-" and not (Path(self._path).is_dir() or Path(self._path).is_file()):
+            raise IntakeError(
+                f"LOCAL_PATH={self._path!r} is neither a file nor a folder; accepted is one of them, or '-' for lines on stdin"
+            )
+
     async def run(self, worker: Worker, stop: asyncio.Event) -> None:
+        await self.reach()
         slots = asyncio.Semaphore(self._jobs)
         if self._path == "-":
             await self._lines(worker, stop, slots)
         elif Path(self._path).is_dir():
             await _Folder(Path(self._path), self._poll).watch(worker, stop, slots)
-        elif Path(self._path).is_file():
+        else:
             with Path(self._path).open("rb") as file:
                 await self._finish(worker, file.read(MAX_MESSAGE_BYTES + 1), self._path, f"file:{uuid4()}", stop)
-        else:
-            raise IntakeError(
-                f"LOCAL_PATH={self._path!r} is neither a file nor a folder; accepted is one of them, or '-' for lines on stdin"
-            )
         if self._failed and not stop.is_set():
             raise JobsFailed(f"{self._failed} of {self._ended} job(s) of {'stdin' if self._path == '-' else self._path} failed")
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -89,3 +93,19 @@ def test_a_local_source_with_a_failed_job_ends_in_an_error(tmp_path: Path, sourc
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(lines))
         with pytest.raises(JobsFailed, match=r"1 of 1 job"):
             asyncio.run(work())
+
+
+@pytest.mark.parametrize("adapter", ["bullmq", "celery", "local"])
+def test_a_worker_is_not_ready_before_its_queue_was_reached(tmp_path: Path, adapter: str, triton_url: str) -> None:
+    with socket.socket() as taken:  # bound and not listening: connections are refused
+        taken.bind(("127.0.0.1", 0))
+        environment = {"REDIS_URL": f"redis://127.0.0.1:{taken.getsockname()[1]}", "QUEUE_NAME": "photos", "LOCAL_PATH": "nowhere"}
+        environment |= {"ADAPTER": adapter, "GPU_CALLBACK_SECRET": "s" * 32, "REQUIRE_REAL_MODEL": "false", "HEALTH_PORT": "0"}
+        command = [sys.executable, "-m", "orchestrator.cli.app", "work", "--store", ".", "--triton-url", triton_url]
+        done = subprocess.run(
+            command, cwd=tmp_path, env={**os.environ, **environment}, capture_output=True, text=True, timeout=100, check=False
+        )
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert not [event for event in events if event.get("status") == "ready"], events
+    assert events[-1]["event"] == "finish" and events[-1]["status"] == "failed"
