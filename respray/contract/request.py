@@ -112,8 +112,7 @@ class Output(StrictModel):
 class PhotoRequest(StrictModel):
     """Everything the pipeline needs to know about one photo. `preview_size` is in pixels (longest side); 0 writes none.
 
-    `stored_orientation` is the EXIF orientation that the photo was stored with, 1 to 8: the pipeline says it to the applier, which gets
-    the photo upright, so that a mask made for the stored photo is turned along.
+    `metadata`: whether outputs keep the photo's copyright, artist, description, capture data and resolution (never its position).
     """
 
     concepts: list[ConceptQuery] = Field(min_length=1)
@@ -124,7 +123,7 @@ class PhotoRequest(StrictModel):
     feather: float = Field(default=0.0, ge=0.0, le=100.0)
     max_megapixels: float = Field(default=DEFAULT_MEGAPIXELS, gt=0.0, le=200.0)
     missing_is_error: bool = False
-    stored_orientation: int = Field(default=1, ge=1, le=8)
+    metadata: Literal["keep", "none"] = "keep"
 
 
 def needs_segmentation(concept: ConceptQuery) -> bool:

@@ -9,6 +9,7 @@ from respray.contract.errors import EditError
 from respray.contract.report import EditReport
 from respray.contract.request import Edit, Output, PhotoRequest, Recolor, Remove, Rule, Texture, Tone
 from respray.editing.fill.inpaint import Inpainter
+from respray.editing.mask.cutout import of_colours
 from respray.editing.mask.find import PhotoMattes
 from respray.editing.mask.matte import Matte, add_shadow, unite
 from respray.editing.paint.composite import Painter
@@ -21,6 +22,7 @@ from respray.editing.surface.illuminant import estimate_illuminant
 from respray.editing.surface.surface import SOLID_ALPHA, Surface, find_surfaces
 from respray.editing.texture.lay import PhotoGeometry, TexturePainter, material_of
 from respray.imaging.arrays import BoolArray, UInt8Array
+from respray.imaging.decode import DecodedPhoto
 
 
 class PhotoEditor:
@@ -28,7 +30,8 @@ class PhotoEditor:
 
     def __init__(
         self,
-        photo: UInt8Array,
+        photo: DecodedPhoto,
+        seen: UInt8Array,
         request: PhotoRequest,
         mattes: PhotoMattes,
         attachments: Sequence[bytes],
@@ -37,16 +40,19 @@ class PhotoEditor:
         """Prepare for the outputs of a request.
 
         Args:
-            photo: uint8 [H,W,3], sRGB; not changed.
+            photo: with its own alpha; not changed.
+            seen: uint8 [H,W,3], the photo as it is seen on white.
             request: the request.
             mattes: what of the photo each concept is.
             attachments: encoded files that the request refers to.
             network: a learned inpainter, where one is mounted.
         """
-        self._photo, self._mattes, self._attachments, self._network = photo, mattes, list(attachments), network
+        self._photo, self._seen, self._mattes, self._attachments, self._network = photo, seen, mattes, list(attachments), network
+        opacity, visible = photo.alpha, mattes.visible
+        self._painted = visible if opacity is None else {name: of_colours(matte, opacity) for name, matte in visible.items()}
         self._concepts = {concept.name: concept for concept in request.concepts}
-        self._geometry = PhotoGeometry(photo)
-        self._illuminant = estimate_illuminant(photo)
+        self._geometry = PhotoGeometry(seen)
+        self._illuminant = estimate_illuminant(seen)
         self._surfaces: dict[tuple[str, bool], list[Surface]] = {}
 
     def edit(self, output: Output) -> tuple[Canvas, list[EditReport]]:
@@ -56,10 +62,9 @@ class PhotoEditor:
             EditError: a texture names no material, or an attachment that was not sent.
             ImageError: an attachment is no picture.
         """
-        canvas = Canvas(self._photo)
+        canvas = Canvas(self._photo.rgb, self._photo.alpha)
         painted = [edit.concept for edit in output.edits if not isinstance(edit.rule, Remove) and not _changes_nothing(edit.rule)]
-        visible = self._mattes.visible
-        neighbours = Neighbours({name: visible[name] for name in painted if name in visible})
+        neighbours = Neighbours({name: self._painted[name] for name in painted if name in self._painted})
         reports: list[EditReport] = []
         for edit in output.edits:
             apply = self._remove if isinstance(edit.rule, Remove) else self._paint
@@ -90,16 +95,18 @@ class PhotoEditor:
 
     def _surfaces_of(self, edit: Edit) -> list[Surface]:
         """The surfaces that an edit works on, found once for all outputs; none where the concept was not found."""
-        matte = self._mattes.visible.get(edit.concept)
+        background = isinstance(edit.rule, Remove) and edit.rule.mode == "background"
+        # What a background is put behind is seen on paper; every other rule works on the photo's own colours.
+        matte = (self._mattes.visible if background else self._painted).get(edit.concept)
         if matte is None:
             return []
-        background = isinstance(edit.rule, Remove) and edit.rule.mode == "background"
         key = (edit.concept, background)
         if key not in self._surfaces:
             # A new background also goes under the shadow that is kept on it.
             shadow = self._shadow_of(edit.concept) if background else None
             extent = matte if shadow is None else add_shadow(matte, shadow)
-            self._surfaces[key] = find_surfaces(self._photo, extent.alpha, self._illuminant, extent.coverage if extent.feathered else None)
+            picture = self._seen if background else self._photo.rgb
+            self._surfaces[key] = find_surfaces(picture, extent.alpha, self._illuminant, extent.coverage if extent.feathered else None)
         return self._surfaces[key]
 
     def _floor(self) -> BoolArray | None:

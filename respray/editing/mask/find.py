@@ -18,7 +18,7 @@ from respray.editing.mask.refine import refine, refine_user_mask
 from respray.editing.mask.select import Segments, select
 from respray.editing.mask.turned import fits_stored_only, turn_upright
 from respray.imaging.arrays import UInt8Array
-from respray.imaging.decode import decode_mask
+from respray.imaging.isolated import decode_mask
 
 # A concept whose matte covers less than this share of the photo was not found: a limit on a network's guesses, not on what people draw.
 MIN_AREA_SHARE = 2e-4
@@ -64,6 +64,7 @@ def find_mattes(
     segments: Segments,
     attachments: Sequence[bytes],
     object_source: ObjectSource = "instances",
+    stored_orientation: int = 1,
 ) -> PhotoMattes:
     """Find and refine the mattes of a photo.
 
@@ -76,6 +77,7 @@ def find_mattes(
         segments: answers `prompts_of(request.concepts)`, in that order.
         attachments: encoded files, the users' masks among them.
         object_source: which of the network's answers an object takes, see `select`.
+        stored_orientation: the EXIF orientation, 1 to 8, that `photo` was stored with: a mask of the stored photo is turned along.
 
     Returns:
         The mattes.
@@ -97,8 +99,8 @@ def find_mattes(
         if concept.mask_attachment is not None:
             mask = _user_mask(concept, attachments)
             why = "" if mask.any() else "its mask selects nothing: it is black or transparent everywhere"
-            if fits_stored_only(mask.shape, photo.shape[:2], request.stored_orientation):
-                mask = turn_upright(mask, request.stored_orientation)
+            if fits_stored_only(mask.shape, photo.shape[:2], stored_orientation):
+                mask = turn_upright(mask, stored_orientation)
                 warnings.append(f"the mask of '{concept.name}' fits the photo before it was turned upright; it was turned along")
             drawn = refine_user_mask(mask, photo, keep=keep)
             found[concept.name] = _found(concept, feather(drawn, radius), [], 1.0, "user", why, at_any_size=True)
