@@ -60,6 +60,13 @@ class TooLarge(StorageError):
     retryable = False
 
 
+class KeyUnusable(StorageError):
+    """The store cannot hold an object of this name, or not beside those that it has."""
+
+    code = "key_unusable"
+    retryable = False
+
+
 class Conflict(StorageError):
     """A conditional write was refused: somebody else wrote the object since it was last looked at."""
 
@@ -127,6 +134,12 @@ class IntakeError(ResprayError):
 
     code = "intake"
     retryable = True
+
+
+class JobsFailed(ResprayError):
+    """A source that ends by itself is worked off, and not all of its jobs were completed."""
+
+    code = "jobs_failed"
 
 
 class InternalError(ResprayError):

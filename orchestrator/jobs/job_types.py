@@ -76,6 +76,7 @@ class Job:
         idempotency_prefix: The first part of its callbacks' idempotency keys.
         concurrency: Its photos that may be in the pipeline at the same time; None: as many as the worker allows.
         outputs_map: Callbacks carry every output's key, not only the first's.
+        warnings: What whoever runs the worker should know of it.
         links: For how many seconds presigned links to the results work, where callbacks, manifest and answer are to have some.
     """
 
@@ -86,6 +87,7 @@ class Job:
     idempotency_prefix: str = ""
     concurrency: int | None = None
     outputs_map: bool = False
+    warnings: tuple[str, ...] = ()
     links: int | None = None
 
     @property

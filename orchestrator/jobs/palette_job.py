@@ -73,7 +73,7 @@ def _check_keys(message: PaletteMessage, place: str, entry: PaletteItem, written
     ):
         if key is None:
             continue
-        if problem := keys.key_problem(key, prefix):
+        if (problem := keys.key_problem(key, prefix)) or (name == "output_key" and (problem := keys.record_problem(key, prefix))):
             problems.add(f"{place}.{name}", problem)
         elif name != "input_key":
             _write_once(f"{place}.{name}", key, key, written, problems)

@@ -52,7 +52,11 @@ def build_rule_job(message: RuleMessage, catalog: Catalog, workers_api_url: str 
     ]
     problems.raise_if_any()
     url = f"{workers_api_url.rstrip('/')}/jobs/{job}/callback" if workers_api_url else None
-    return Job(job, user, tuple(items), url, job, outputs_map=len(message.rules) > 1, links=message.options.links)
+    warnings = () if url else (NOBODY_TOLD,)
+    return Job(job, user, tuple(items), url, job, outputs_map=len(message.rules) > 1, warnings=warnings, links=message.options.links)
+
+
+NOBODY_TOLD = "nobody will be told of this job: callbacks of rule jobs go to WORKERS_API_URL, which is not set"
 
 
 def _build_edits(message: RuleMessage, rules: RuleBuilder, fmt: keys.Format, problems: Problems) -> list[list[Edit]]:
@@ -64,6 +68,9 @@ def _build_edits(message: RuleMessage, rules: RuleBuilder, fmt: keys.Format, pro
         if entry.rule_id in ids:
             problems.add(f"{place}.ruleId", f"{entry.rule_id!r} stands twice; accepted is each ruleId once")
         ids.add(entry.rule_id)
+        prefix = keys.outputs_prefix(message.user_id, message.job_id)
+        if problem := keys.record_problem(f"{prefix}{entry.rule_id}/0.jpg", prefix):
+            problems.add(f"{place}.ruleId", problem)
         rule = rules.build(place, entry)
         if rule is not None and needs_alpha(rule) and fmt not in keys.ALPHA_FORMATS:
             hint = "set options.format to png or webp"

@@ -5,6 +5,7 @@
     outputs/{user}/{job}/manifest/versions.json the order of the messages that were sent under the job's id (`versions.py`)
     callbacks-owed/{user}/{job}.{work}.json    a marker while callbacks of the job are owed, so that any worker can find them;
                                                one for each set of items that was sent under the job's id
+    callbacks-refused/{user}/{job}.{work}.json the same marker while some were refused: for `respray callbacks retry`, not for sweeps
     failed/{user}/{job}.json                   a job that was given up, with its message and the reason
 
 The item record is the point of truth for "is this done": it is written after the files are stored and verified, and before the
@@ -32,6 +33,7 @@ from respray.observe.redaction import Redactor
 
 JSON = "application/json"
 OWED_PREFIX = "callbacks-owed/"
+REFUSED_PREFIX = "callbacks-refused/"
 FAILED_PREFIX = "failed/"
 MAX_MARKERS = 10_000
 MAX_RECORDS_PER_JOB = 50_000
@@ -154,8 +156,18 @@ class Marker(Record):
     @property
     def key(self) -> str:
         """Where the marker lies: the same for every run of the same work."""
+        return OWED_PREFIX + self.name
+
+    @property
+    def refused_key(self) -> str:
+        """Where it lies while receivers have refused callbacks of it."""
+        return REFUSED_PREFIX + self.name
+
+    @property
+    def name(self) -> str:
+        """What its keys end in."""
         work = "." + sha256(json.dumps(sorted(self.items.items())).encode()).hexdigest()[:16] if self.items else ""
-        return f"{OWED_PREFIX}{self.user_id}/{self.job_id}{work}.json"
+        return f"{self.user_id}/{self.job_id}{work}.json"
 
     @property
     def prefix(self) -> str:
@@ -253,6 +265,18 @@ class Records:
         """Remove the marker: nothing is owed any more. One that another run of the same work has left since then stays."""
         if await self.marker(marker.key) == marker:
             await self._storage.delete(marker.key)
+
+    async def keep_refused(self, marker: Marker) -> None:
+        """Remember that callbacks of the marker's items were refused, until somebody has mended what they were refused for."""
+        await self._storage.write(marker.refused_key, marker.model_dump_json().encode(), JSON)
+
+    async def clear_refused(self, marker: Marker) -> None:
+        """Forget what `keep_refused` remembers."""
+        await self._storage.delete(marker.refused_key)
+
+    async def refused_markers(self) -> list[str]:
+        """Keys of the markers of jobs whose callbacks were refused, the first `MAX_MARKERS`."""
+        return await self._storage.keys(REFUSED_PREFIX, MAX_MARKERS)
 
     async def markers(self) -> list[str]:
         """Keys of the markers of jobs that may owe callbacks."""

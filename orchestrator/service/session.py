@@ -25,6 +25,7 @@ from respray.observe.metrics import Metrics
 from respray.observe.redaction import Redactor
 
 TakeJobs = Callable[[Worker, asyncio.Event], Awaitable[None]]
+Reach = Callable[[], Awaitable[None]]
 log = logging.getLogger(__name__)
 
 MAX_CLOSING_SECONDS = 20.0
@@ -34,9 +35,16 @@ END_SECONDS = 3.0
 
 
 async def run_session(
-    settings: Settings, options: WorkerOptions, take_jobs: TakeJobs, events: Events, metrics: Metrics, *, redactor: Redactor
+    settings: Settings,
+    options: WorkerOptions,
+    take_jobs: TakeJobs,
+    events: Events,
+    metrics: Metrics,
+    *,
+    redactor: Redactor,
+    reach: Reach | None = None,
 ) -> None:
-    """Work until the intake ends or a signal comes. `take_jobs` is the `run` of an intake."""
+    """Work until the intake ends or a signal comes. `take_jobs` is the `run` of an intake, and `reach` its `reach`."""
     events.connection("connected")
     events.worker("initializing", f"intake {settings.adapter}")
     stop, health = asyncio.Event(), Health()
@@ -47,6 +55,8 @@ async def run_session(
             open_worker(settings, options, events, metrics, redactor) as worker,
             sweeping(worker, settings.owed_interval),
         ):
+            if reach is not None:
+                await reach()
             health.worker = worker
             events.worker("ready", f"taking jobs; probes on port {port}")
             try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from orchestrator.errors import AccessDenied, AddressRefused, LinkRefused, LinkTooLarge, NotFound, PhotoRefused, TooLarge
+from orchestrator.errors import AccessDenied, AddressRefused, KeyUnusable, LinkRefused, LinkTooLarge, NotFound, PhotoRefused, TooLarge
 from orchestrator.jobs import limits
 from orchestrator.jobs.job_types import Item
 from orchestrator.jobs.sources import InlineSource, KeySource, Source, UrlSource
@@ -16,6 +16,14 @@ from orchestrator.worker.job_state import Download, JobState
 from respray.contract.errors import ImageError
 from respray.contract.photo_file import PhotoInfo, check_sides, inspect
 from respray.observe.tracing import span
+from respray.retry import Retry
+
+_APPEARS_AFTER = (0.2, 0.4, 0.8)
+"""Seconds before a file that is not there is looked for again: a job may be faster than the store's knowledge of its upload. One that is
+missing for good costs these 1.4 s."""
+_UPLOADED_JUST_NOW = Retry(
+    len(_APPEARS_AFTER) + 1, lambda attempt, error: _APPEARS_AFTER[attempt - 1], lambda error: isinstance(error, NotFound)
+)
 
 USUAL_LINK_BYTES = 8 << 20
 """Room for what is behind a link at first: few photos of phones and cameras have more."""
@@ -100,12 +108,12 @@ class Downloads:
     async def _fetch(self, source: Source, limit: int, megapixels: float, link_bytes: int) -> tuple[Download, PhotoInfo]:
         with span("download", {"respray.key": source.label}):
             try:
-                download = await self._read(source, limit, link_bytes)
+                download = await _UPLOADED_JUST_NOW.run_async(lambda: self._read(source, limit, link_bytes))
                 # In a thread: a file of many small blocks takes its time, and the loop renews the job's lease meanwhile.
                 return download, await asyncio.to_thread(inspect, download.data, megapixels, limit)
             except ImageError as error:
                 raise PhotoRefused(f"{source.label}: {error}") from None
-            except (NotFound, TooLarge, AccessDenied, AddressRefused, LinkRefused) as error:
+            except (NotFound, TooLarge, AccessDenied, KeyUnusable, AddressRefused, LinkRefused) as error:
                 if isinstance(error, LinkTooLarge) and link_bytes < limit:
                     raise
                 raise PhotoRefused(str(error)) from None

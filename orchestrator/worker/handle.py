@@ -39,6 +39,7 @@ class JobResult:
         manifest: Key of the job's manifest.
         seconds: From its start to its last record.
         callbacks: What came of its callbacks, as in the manifest.
+        warnings: What whoever runs the worker should know of the job.
         records: What came of its items, for intakes whose answers tell of each.
         dead: Its message belongs into the dead-letter queue: it is no job, or all its attempts are used up.
     """
@@ -52,6 +53,7 @@ class JobResult:
     manifest: str | None = None
     seconds: float = 0.0
     callbacks: dict[str, Any] | None = None
+    warnings: list[str] | None = None
     records: list[ItemRecord] = field(default_factory=list)
     dead: bool = False
 

@@ -227,9 +227,11 @@ class ItemRunner:
         return all(s is not None and s.size == f.size and s.digest == f.digest for s, f in zip(stats, stored, strict=True))
 
     async def _save(self, run: ItemRun, record: ItemRecord, before: ItemRecord | None) -> Tracked:
-        same_news = before and before.callback and record.callback and before.callback.event_id == record.callback.event_id
-        if before is not None and same_news:
-            record = record.model_copy(update={"callback": before.callback})  # what was told before is not told again
+        told, tell = (before.callback if before else None), record.callback
+        # Another address has not been told.
+        same_news = told is not None and tell is not None and told.event_id == tell.event_id and told.url == tell.url
+        if same_news:
+            record = record.model_copy(update={"callback": told})  # what was told before is not told again
         if run.state.marked is not None:
             await asyncio.shield(run.state.marked)
         while True:

@@ -143,6 +143,8 @@ class JobRunner:
         refused = beyond if newest else Superseded("a newer message of this job was accepted, and that one counts")
         # What is stored is looked at behind the number: all that a newer message's run writes is news to this one.
         state = await look_at_job(self._storage, job, attempt, delivery.final, slots, name, version, refused)
+        for warning in job.warnings:
+            log.warning("job %s: %s", job.job_id, warning)
         if job.callback_url is not None:
             # Under way while the first photos are; no record that owes a callback is written before it.
             state.marked = asyncio.create_task(self._records.mark_owed(job))
@@ -245,6 +247,8 @@ class JobRunner:
                 if marked is not None and owed:
                     await self._records.keep_owed(await marked)
                 elif marked is not None:
+                    if any(r.callback is not None and r.callback.state == "refused" for r in records):
+                        await self._records.keep_refused(await marked)
                     await self._records.clear_owed(await marked)
         except ResprayError as error:
             log.error("the manifest of job %s could not be written: %s", job.job_id, error)
@@ -286,4 +290,5 @@ def _result(job: Job, records: list[ItemRecord], troubles: Mapping[int, ResprayE
     error = f"{len(errors)} of {total} items failed; item {min(errors)}: {errors[min(errors)]}" if errors else None
     status = "completed" if completed == total else "failed"
     dead = any(r.error_code in _RETRYABLE for r in records)
-    return JobResult(job.job_id, status, completed, total - completed, total, error, seconds=round(time.monotonic() - began, 3), dead=dead)
+    seconds, warnings = round(time.monotonic() - began, 3), list(job.warnings) or None
+    return JobResult(job.job_id, status, completed, total - completed, total, error, seconds=seconds, warnings=warnings, dead=dead)

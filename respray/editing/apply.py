@@ -80,9 +80,9 @@ def edit_photo(
     clock, package, reports = Clock(), Package(facts.metadata), []
     seen = photo.seen
     with clock.stage("matte"):
-        mattes = find_mattes(seen, request, segments, attachments, object_source)
+        mattes = find_mattes(seen, request, segments, attachments, object_source, photo.facts.orientation)
     asked = {concept.name: mattes.found[concept.name] for concept in request.concepts if not concept.aid}
-    warnings = [*facts.warnings, *_warnings(request, asked)]
+    warnings = [*facts.warnings, *mattes.warnings, *_warnings(request, asked)]
     editor = PhotoEditor(photo, seen, request, mattes, attachments, network)
     for output in request.outputs:
         with clock.stage("apply"):

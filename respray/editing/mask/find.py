@@ -16,6 +16,7 @@ from respray.editing.mask.matte import Matte, complement, feather, unite
 from respray.editing.mask.overlap import resolve
 from respray.editing.mask.refine import refine, refine_user_mask
 from respray.editing.mask.select import Segments, select
+from respray.editing.mask.turned import fits_stored_only, turn_upright
 from respray.imaging.arrays import UInt8Array
 from respray.imaging.isolated import decode_mask
 
@@ -48,11 +49,13 @@ class PhotoMattes:
         found: every concept of the request, by name and in its order.
         visible: the mattes of the found and unprotected ones, where nothing in front of them hides them; by name.
         protected: uint8 [H,W], the matte of what must not be touched; None where nothing was found of that.
+        warnings: what a person should know of the masks that were sent.
     """
 
     found: dict[str, FoundConcept]
     visible: dict[str, Matte]
     protected: UInt8Array | None
+    warnings: tuple[str, ...] = ()
 
 
 def find_mattes(
@@ -61,6 +64,7 @@ def find_mattes(
     segments: Segments,
     attachments: Sequence[bytes],
     object_source: ObjectSource = "instances",
+    stored_orientation: int = 1,
 ) -> PhotoMattes:
     """Find and refine the mattes of a photo.
 
@@ -73,6 +77,7 @@ def find_mattes(
         segments: answers `prompts_of(request.concepts)`, in that order.
         attachments: encoded files, the users' masks among them.
         object_source: which of the network's answers an object takes, see `select`.
+        stored_orientation: the EXIF orientation, 1 to 8, that `photo` was stored with: a mask of the stored photo is turned along.
 
     Returns:
         The mattes.
@@ -86,13 +91,19 @@ def find_mattes(
     if len(segments.presence) < needed:
         raise EditError(f"{needed} prompts were asked for, but the segmentation answers {len(segments.presence)}")
     found: dict[str, FoundConcept] = {}
+    warnings: list[str] = []
     row = 0
     for concept in concepts:
         keep = concept.name in request.protect
         radius = 0.0 if keep else request.feather
         if concept.mask_attachment is not None:
-            drawn = refine_user_mask(_user_mask(concept, attachments), photo, keep=keep)
-            found[concept.name] = _found(concept, feather(drawn, radius), [], 1.0, "user", at_any_size=True)
+            mask = _user_mask(concept, attachments)
+            why = "" if mask.any() else "its mask selects nothing: it is black or transparent everywhere"
+            if fits_stored_only(mask.shape, photo.shape[:2], stored_orientation):
+                mask = turn_upright(mask, stored_orientation)
+                warnings.append(f"the mask of '{concept.name}' fits the photo before it was turned upright; it was turned along")
+            drawn = refine_user_mask(mask, photo, keep=keep)
+            found[concept.name] = _found(concept, feather(drawn, radius), [], 1.0, "user", why, at_any_size=True)
         elif needs_segmentation(concept):
             selection = select(segments, range(row, row + len(concept.prompts)), concept, object_source)
             row += len(concept.prompts)
@@ -109,6 +120,7 @@ def find_mattes(
         found={concept.name: found[concept.name] for concept in concepts},
         visible=resolve(concepts, whole, request.protect),
         protected=unite(protected).alpha if protected else None,
+        warnings=tuple(warnings),
     )
 
 
