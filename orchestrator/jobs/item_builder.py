@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from orchestrator.jobs import keys
 from orchestrator.jobs.concepts import JobConcepts
 from orchestrator.jobs.job_types import Item, Target
-from orchestrator.jobs.messages import JobOptions
+from orchestrator.jobs.messages import JobOptions, Picture
 from orchestrator.jobs.name_catalog import unknown_name_message
 from orchestrator.jobs.problems import Problems
+from orchestrator.jobs.sources import Destination, KeySource, Source
 from respray.catalog.preset import normalise
 from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Remove
 
@@ -41,19 +42,19 @@ class ItemBuilder:
         place: str,
         idx: int,
         *,
-        input_key: str,
+        photo: Source,
         targets: tuple[Target, ...],
-        preview_key: str | None,
-        mask_keys: Mapping[str, str],
+        preview: Destination | None,
+        mask_keys: Mapping[str, Picture],
     ) -> Item:
         """One item.
 
         Args:
             place: Where it stands in the message, for problems.
             idx: The photo's index in the job.
-            input_key: The photo.
+            photo: Where the photo comes from.
             targets: Where the outputs go, one for each entry of `edits`.
-            preview_key: Where the preview goes; None: there is none.
+            preview: Where the preview goes; None: there is none.
             mask_keys: Masks that the user has drawn, by concept.
         """
         queries, attachments = self._with_masks(place, mask_keys)
@@ -67,7 +68,7 @@ class ItemBuilder:
         if any(isinstance(edit.rule, Remove) and edit.rule.mode == "inpaint" for edits in self.edits for edit in edits):
             queries = self.concepts.with_floor(queries)
         options = self.options
-        preview_size = options.preview_size if preview_key else 0
+        preview_size = options.preview_size if preview else 0
         request = PhotoRequest(
             concepts=queries,
             protect=protect,
@@ -83,21 +84,21 @@ class ItemBuilder:
             metadata=options.metadata,
         )
         names = keys.safe_names([query.name for query in self.concepts.queries])
-        return Item(idx, input_key, targets, preview_key if preview_size else None, request, attachments, names)
+        return Item(idx, photo, targets, preview if preview_size else None, request, attachments, names)
 
-    def _with_masks(self, place: str, mask_keys: Mapping[str, str]) -> tuple[list[ConceptQuery], tuple[str, ...]]:
-        """The concepts with the user's masks in place, and all attachment keys (textures first)."""
-        attachments = list(self.textures)
+    def _with_masks(self, place: str, mask_keys: Mapping[str, Picture]) -> tuple[list[ConceptQuery], tuple[Source, ...]]:
+        """The concepts with the user's masks in place, and where all attachments come from (textures first)."""
+        attachments: list[Source] = [KeySource(key) for key in self.textures]
         queries = {normalise(query.name): query for query in self.concepts.queries}
-        for name, key in mask_keys.items():
+        for name, picture in mask_keys.items():
             where = f"{place}.mask_keys.{name}"
             query = queries.get(normalise(name))
             if query is None:
                 self.problems.add(where, unknown_name_message("concept", name, [q.name for q in self.concepts.queries]))
-            elif problem := keys.key_problem(key, self.inputs_prefix):
+            elif picture.key is not None and (problem := keys.key_problem(picture.key, self.inputs_prefix)):
                 self.problems.add(where, problem)
             else:
-                attachments.append(key)
+                attachments.append(picture.source(where))
                 drawn = {"mask_attachment": len(attachments) - 1, "implied": False}
                 queries[normalise(name)] = query.model_copy(update=drawn)
         return list(queries.values()), tuple(attachments)
