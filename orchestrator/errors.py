@@ -111,6 +111,10 @@ class LinkRefused(ResprayError):
     code = "link"
 
 
+class LinkTooLarge(LinkRefused):
+    """What is behind a link has more bytes than were asked for."""
+
+
 class LinkUnavailable(ResprayError):
     """The server behind a link of the sender's did not answer, or not in time."""
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import httpx
 
-from orchestrator.errors import AddressRefused, LinkRefused, LinkUnavailable
+from orchestrator.errors import AddressRefused, LinkRefused, LinkTooLarge, LinkUnavailable
 from orchestrator.net.address_policy import AddressPolicy, PinnedTransport, port_of
 from respray.retry import Retry, full_jitter
 
@@ -139,12 +139,12 @@ async def _read(url: httpx.URL, answer: httpx.Response, limit: int) -> bytes:
         raise LinkRefused(f"{_label(url)}: answered with Content-Encoding {encoding[:40]!r}; accepted is the file as it is")
     length = answer.headers.get("Content-Length", "")
     if length.isascii() and length.isdigit() and int(length[:20]) > limit:
-        raise LinkRefused(f"{_label(url)}: has {int(length[:20]) / 1e6:.1f} MB; at most {limit / 1e6:.0f} MB are accepted")
+        raise LinkTooLarge(f"{_label(url)}: has {int(length[:20]) / 1e6:.1f} MB; at most {limit / 1e6:.0f} MB are accepted")
     blocks, size = list[bytes](), 0
     async for block in answer.aiter_raw():
         size += len(block)
         if size > limit:
-            raise LinkRefused(f"{_label(url)}: has more than {limit / 1e6:.0f} MB, which is the most that is accepted")
+            raise LinkTooLarge(f"{_label(url)}: has more than {limit / 1e6:.0f} MB, which is the most that is accepted")
         blocks.append(block)
     return b"".join(blocks)
 

@@ -14,15 +14,16 @@ from opentelemetry.trace import SpanKind
 
 from orchestrator.callbacks.client import attempt_of, event_id
 from orchestrator.callbacks.deliverer import Deliverer, Tracked
-from orchestrator.errors import Conflict, InternalError, ResprayError, Superseded
+from orchestrator.errors import Conflict, InternalError, LinkTooLarge, ResprayError, Superseded
+from orchestrator.jobs import limits
 from orchestrator.jobs.job_types import Item
 from orchestrator.jobs.sources import Destination, KeySource, KeyTarget
 from orchestrator.net.links import LinkClient
 from orchestrator.records.records import CallbackRecord, ItemRecord, Records, record_key
 from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.backend import ThrottledBackend
-from orchestrator.worker.budget import COPIES, ByteBudget, Hold
-from orchestrator.worker.downloads import Downloads
+from orchestrator.worker.budget import ByteBudget, Hold
+from orchestrator.worker.downloads import USUAL_LINK_BYTES, Downloads
 from orchestrator.worker.job_state import ItemRun, JobState
 from orchestrator.worker.uploads import TwinFinished, Uploads, plan_uploads, superseded
 from respray.observe.log_context import log_place
@@ -130,19 +131,24 @@ class ItemRunner:
             return done if stored is None or stat is None else Tracked(stored, stat)
 
     async def _edit(self, run: ItemRun) -> ItemRecord:
-        state, item, clock = run.state, run.item, time.monotonic()
-        if state.refused is not None:
-            raise state.refused
-        needed = await self._downloads.memory(item)
-        async with self._budget.hold(needed, state.job.job_id) as held:
-            return await self._edit_within(run, held, clock)
+        clock = time.monotonic()
+        if run.state.refused is not None:
+            raise run.state.refused
+        # Nothing says how much is behind a link before it is read: room for a file as most are, and then for the largest.
+        try:
+            return await self._edit_admitted(run, clock, USUAL_LINK_BYTES)
+        except LinkTooLarge:
+            return await self._edit_admitted(run, clock, limits.MAX_PHOTO_BYTES)
 
-    async def _edit_within(self, run: ItemRun, held: Hold, clock: float) -> ItemRecord:
+    async def _edit_admitted(self, run: ItemRun, clock: float, link_bytes: int) -> ItemRecord:
+        needed = await self._downloads.memory(run.item, link_bytes)
+        async with self._budget.hold(needed, run.state.job.job_id) as held:
+            return await self._edit_within(run, held, clock, link_bytes)
+
+    async def _edit_within(self, run: ItemRun, held: Hold, clock: float, link_bytes: int) -> ItemRecord:
         state, item = run.state, run.item
-        downloads = (self._downloads.attachment(state, source) for source in item.attachments)
-        photo, *attachments = await asyncio.gather(self._downloads.photo(item), *downloads)
-        # What came from links may be more than it was taken for.
-        held.become(max(held.size, COPIES * sum(len(file.data) for file in (photo, *attachments))))
+        downloads = (self._downloads.attachment(state, source, link_bytes) for source in item.attachments)
+        photo, *attachments = await asyncio.gather(self._downloads.photo(item, link_bytes), *downloads)
         names = (s.label if isinstance(s, KeySource) else f"{s.label}#{position}" for position, s in enumerate(item.sources))
         run.contents = dict(zip(names, (file.etag for file in (photo, *attachments)), strict=True))
         run.timings["download"] = time.monotonic() - clock

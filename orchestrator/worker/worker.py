@@ -57,9 +57,7 @@ class Worker:
         self._jobs = JobRunner(
             catalog=catalog,
             storage=storage,
-            items=ItemRunner(
-                storage, records, backend, links=links, deliverer=deliverer, metrics=metrics, worker=name, budget=self.budget
-            ),
+            items=ItemRunner(storage, records, backend, links=links, deliverer=deliverer, metrics=metrics, worker=name, budget=self.budget),
             records=records,
             deliverer=deliverer,
             events=events,

@@ -8,6 +8,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
+from orchestrator.worker.downloads import USUAL_LINK_BYTES
 from tests.orchestrator.support import photo
 
 TOKEN = "s3cr3t-signature-of-a-link"
@@ -94,6 +95,8 @@ class LinkServer:
             self.send(handler, 307, b"", Location="/0.jpg?again=1")
         elif name == "round":
             self.send(handler, 302, b"", Location=path)
+        elif name.startswith("padded"):
+            self.send(handler, 200, photo(9) + b"\0" * USUAL_LINK_BYTES)
         elif name == "huge":
             handler.send_response(200)
             handler.send_header("Content-Length", str(1 << 40))

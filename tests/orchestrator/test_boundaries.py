@@ -102,12 +102,11 @@ def test_what_items_share_is_bounded(tmp_path: Path) -> None:
     async def work() -> int:
         async with tiny_worker(tmp_path, TinyPipeline()) as worker:
             records = Records(worker.storage, Redactor())
-            links = LinkClient(AddressPolicy())
             items = ItemRunner(
                 worker.storage,
                 records,
                 worker.backend,
-                links=links,
+                links=LinkClient(AddressPolicy()),
                 deliverer=worker.deliverer,
                 metrics=Metrics(),
                 worker="tester",

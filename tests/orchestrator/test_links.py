@@ -20,6 +20,7 @@ from orchestrator.jobs.parser import parse_job
 from orchestrator.net.address_policy import AddressPolicy, PinnedTransport
 from orchestrator.net.links import LinkClient, LinkOptions
 from orchestrator.storage.s3 import S3Options, S3Storage
+from orchestrator.worker.downloads import USUAL_LINK_BYTES
 from orchestrator.worker.handle import JobFailed, JobResult
 from respray.observe.logs import OURS
 from tests.faults.processes import ACCESS, BUCKET, SECRET, S3Server
@@ -164,6 +165,17 @@ def test_time_is_counted_over_the_whole_link_and_the_job_is_tried_again(tmp_path
     assert record(tmp_path)["error_code"] == "link_unavailable"
     letter = (tmp_path / "failed/u_abc/job_1.json").read_text()
     assert TOKEN not in letter and "/trickle.jpg?***" in letter
+
+
+def test_a_file_that_is_larger_than_most_waits_for_room_and_is_read_whole(tmp_path: Path, server: LinkServer) -> None:
+    """A photo, and a mask that several photos share."""
+    mask, count = {"Floor": {"url": server.link("/padded_mask.jpg")}}, 3
+    items = [{"idx": i, "input_url": server.link(f"/{i}.jpg"), "output_key": f"outputs/u_abc/job_1/{i}.png", "mask_keys": mask}
+             for i in range(count)]  # fmt: skip
+    items[0]["input_url"] = server.link("/padded.jpg")
+    seeing = Seeing()
+    assert work(tmp_path, palette_job(items=items), server, pipeline=seeing, concurrency=1).completed == count
+    assert len(seeing.attachments[0]) > USUAL_LINK_BYTES and server.count("/padded.jpg") == 2
 
 
 def test_an_upload_that_is_refused_says_so(tmp_path: Path, server: LinkServer) -> None:
