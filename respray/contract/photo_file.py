@@ -25,8 +25,6 @@ from respray.contract.tiff_file import WIDTH, check_tiff, first_directory, not_r
 
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
-# A profile with tables for a display or a press has some megabytes; Pillow gives up on a PNG at one.
-PngImagePlugin.MAX_TEXT_CHUNK = 8 * 1024 * 1024
 pi_heif.register_heif_opener(thumbnails=False)
 
 ImageFormat = Literal["png", "jpeg", "webp"]
