@@ -19,11 +19,13 @@ class Target:
         name: The output's name in the request, and the rule's id in a rule job.
         key: Its storage key.
         format: What its bytes are.
+        preview_key: Where its preview goes; None: it has none.
     """
 
     name: str
     key: str
     format: keys.Format
+    preview_key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -34,23 +36,29 @@ class Item:
         idx: The photo's index in its job.
         input_key: Storage key of the photo.
         targets: Where the outputs go, in the order of the request's.
-        preview_key: Where the preview of the first output goes; None: there is none.
         request: What the pipeline is asked for.
         attachment_keys: Storage keys of masks and textures, in the order in which `request` refers to them by index.
         mask_names: Each concept's name as a part of its masks' keys.
+        warnings: What its message says in vain, for its report.
     """
 
     idx: int
     input_key: str
     targets: tuple[Target, ...]
-    preview_key: str | None
     request: PhotoRequest
     attachment_keys: tuple[str, ...]
     mask_names: Mapping[str, str]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def preview_key(self) -> str | None:
+        """Where the preview of the first output goes; None: there is none."""
+        return self.targets[0].preview_key
 
     def fingerprint(self) -> str:
         """Changes when anything about the wanted result changes: a stored result with the same fingerprint needs no second run."""
-        parts = (self.input_key, [(t.name, t.key, t.format) for t in self.targets], self.preview_key, self.attachment_keys)
+        previews = [t.preview_key for t in self.targets]
+        parts = (self.input_key, [(t.name, t.key, t.format) for t in self.targets], previews, self.attachment_keys)
         return sha256(json.dumps(parts).encode() + self.request.model_dump_json().encode()).hexdigest()[:32]
 
 

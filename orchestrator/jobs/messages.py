@@ -5,9 +5,9 @@ Only the parser and the two job builders know that there are two.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AnyUrl, BaseModel, ConfigDict, Field, UrlConstraints, field_validator
+from pydantic import AnyUrl, BaseModel, ConfigDict, Field, UrlConstraints, field_validator, model_validator
 
 from orchestrator.jobs import keys, limits
 from respray.contract.photo_file import DEFAULT_MEGAPIXELS
@@ -29,6 +29,12 @@ def _check_id(value: str) -> str:
     if problem := keys.id_problem(value):
         raise ValueError(problem)
     return value
+
+
+def _check_rule_id(value: str) -> str:
+    if len(value) > limits.MAX_NAME_CHARACTERS:
+        raise ValueError(f"must have at most {limits.MAX_NAME_CHARACTERS} characters, has {len(value)}")
+    return _check_id(value)
 
 
 def _check_name(value: str) -> str:
@@ -67,22 +73,46 @@ class RuleFields(StrictModel):
 
 
 class PaletteItem(StrictModel):
-    """One photo of a palette job."""
+    """One photo of a palette job.
+
+    `output_key` may be left out with `looks`. Then keys have `{look}` in them, or follow from the ids and the look's name.
+    """
 
     idx: Index
     input_key: Key
-    output_key: Key
+    output_key: Key | None = None
     preview_key: Key | None = None
     mask_keys: dict[Name, Key] = Field(default={}, max_length=limits.MAX_CONCEPTS)
 
 
+Concepts = Annotated[dict[Name, RuleFields], Field(min_length=1, max_length=limits.MAX_CONCEPTS)]
+
+
+class Look(StrictModel):
+    """One of several ways to edit every photo of a palette job. Its `protect` adds to the job's; its name is a part of keys."""
+
+    name: str
+    concepts: Concepts
+    protect: list[Name] = Field(default=[], max_length=limits.MAX_CONCEPTS)
+
+    _id = field_validator("name")(_check_rule_id)
+
+    @field_validator("concepts", "protect")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        for name in value:
+            _check_name(name)
+        return value
+
+
 class PaletteMessage(StrictModel):
-    """One output per photo, all concepts edited together."""
+    """One output per photo, all concepts edited together; or, with `looks` in place of `concepts`, one output per look and photo."""
 
     job_id: str
     user_id: str
     preset: Name | None = None
-    concepts: dict[Name, RuleFields] = Field(min_length=1, max_length=limits.MAX_CONCEPTS)
+    concepts: Concepts | None = None
+    looks: list[Look] | None = Field(default=None, min_length=1, max_length=limits.MAX_LOOKS)
     protect: list[Name] = Field(default=[], max_length=limits.MAX_CONCEPTS)
     items: list[PaletteItem] = Field(min_length=1, max_length=limits.MAX_ITEMS)
     callback_url: CallbackUrl | None = None
@@ -94,8 +124,8 @@ class PaletteMessage(StrictModel):
 
     @field_validator("concepts")
     @classmethod
-    def _names(cls, value: dict[str, RuleFields]) -> dict[str, RuleFields]:
-        for name in value:
+    def _names(cls, value: dict[str, RuleFields] | None) -> dict[str, RuleFields] | None:
+        for name in value or ():
             _check_name(name)
         return value
 
@@ -104,6 +134,13 @@ class PaletteMessage(StrictModel):
     def _protect_names(cls, value: list[str]) -> list[str]:
         return [_check_name(name) for name in value]
 
+    @model_validator(mode="after")
+    def _one_or_several(self) -> Self:
+        if (self.concepts is None) == (self.looks is None):
+            given = "has both 'concepts' and 'looks'" if self.looks else "has neither 'concepts' nor 'looks'"
+            raise ValueError(f"{given}; accepted is one of them: concepts (one output per photo) or looks (one per look and photo)")
+        return self
+
 
 class RuleEntry(RuleFields):
     """One rule of a rule job: one output per photo."""
@@ -111,12 +148,7 @@ class RuleEntry(RuleFields):
     rule_id: str = Field(alias="ruleId")
     concept: Name
 
-    @field_validator("rule_id")
-    @classmethod
-    def _rule_id(cls, value: str) -> str:
-        if len(value) > limits.MAX_NAME_CHARACTERS:
-            raise ValueError(f"must have at most {limits.MAX_NAME_CHARACTERS} characters, has {len(value)}")
-        return _check_id(value)
+    _rule_id = field_validator("rule_id")(_check_rule_id)
 
 
 class RuleItem(StrictModel):

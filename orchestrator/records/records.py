@@ -96,6 +96,7 @@ class ItemRecord(Record):
     output_key: str | None = None
     outputs: dict[str, str] = {}
     preview_key: str | None = None
+    previews: dict[str, str] = {}
     masks: dict[str, list[str]] = {}
     files: list[StoredFile] = []
     error: str | None = None

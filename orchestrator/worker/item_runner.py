@@ -128,6 +128,7 @@ class ItemRunner:
             await self._uploads.refuse_if_superseded(run)
             report, files = await self._backend.infer(photo.data, item.request, [file.data for file in attachments])
         del photo, attachments  # a job's memory is what its items in flight hold
+        report = report.model_copy(update={"warnings": [*report.warnings, *item.warnings]})
         run.timings.update(report.timings)
         clock = time.monotonic()
         plan = plan_uploads(state.job, item, report, files)
@@ -140,6 +141,7 @@ class ItemRunner:
             output_key=item.targets[0].key,
             outputs={t.name: t.key for t in item.targets},
             preview_key=item.preview_key if plan.has(item.preview_key) else None,
+            previews={t.name: t.preview_key for t in item.targets if t.preview_key is not None and plan.has(t.preview_key)},
             masks=plan.masks,
             files=stored,
             report=report,

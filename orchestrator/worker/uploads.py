@@ -65,14 +65,16 @@ def plan_uploads(job: Job, item: Item, report: PhotoReport, files: list[bytes]) 
     if len(files) != len(report.files):
         raise PhotoRefused(f"the pipeline returned {len(files)} files and describes {len(report.files)}")
     targets = {t.name: t.key for t in item.targets}
+    previews = {t.name: t.preview_key for t in item.targets}
     plan = UploadPlan([], {})
     for entry, data in zip(report.files, files, strict=True):
         if entry.kind == "output":
             key = targets.pop(entry.name)
         elif entry.kind == "preview":
-            if item.preview_key is None or entry.name != item.targets[0].name:
-                continue  # one preview per photo: that of the first output
-            key = item.preview_key
+            wanted = previews[entry.name]
+            if wanted is None:
+                continue
+            key = wanted
         else:
             key = job.mask_key(item, entry.name, entry.instance)
             plan.masks.setdefault(entry.name, []).append(key)

@@ -101,12 +101,18 @@ class Edit(StrictModel):
 
 
 class Output(StrictModel):
-    """One edited file: its edits in order, and how it is encoded (`quality` for JPEG and lossy WebP)."""
+    """One edited file: its edits in order, and how it is encoded (`quality` for JPEG and lossy WebP).
+
+    `protect` names concepts that its edits may not touch, beside the request's. Of `concepts` (empty: of all in the request) it knows:
+    what only other outputs ask for hides nothing from it.
+    """
 
     name: str
     edits: list[Edit]
     format: Literal["png", "jpeg", "webp"] = "png"
     quality: int = Field(default=92, ge=1, le=100)
+    protect: list[str] = Field(default_factory=list)
+    concepts: list[str] = Field(default_factory=list)
 
 
 class PhotoRequest(StrictModel):

@@ -17,6 +17,9 @@ from respray.editing.mask.select import Segments
 from respray.editing.pack import Package
 from respray.imaging.arrays import UInt8Array
 
+MAX_ANSWER_BYTES = 1536 << 20
+"""Files of one photo. A gRPC message, which carries all of them, has at most 2 GB: protobuf.dev/programming-guides/proto-limits."""
+
 
 @dataclass(frozen=True)
 class EditResult:
@@ -71,7 +74,7 @@ def edit_photo(
     clock, package, reports = Clock(), Package(), []
     with clock.stage("matte"):
         mattes = find_mattes(photo, request, segments, attachments, object_source)
-    asked = {concept.name: mattes.found[concept.name] for concept in request.concepts if not concept.aid}
+    asked = {concept.name: mattes.concepts[concept.name] for concept in request.concepts if not concept.aid}
     warnings = _warnings(request, asked)
     editor = PhotoEditor(photo, request, mattes, attachments, network)
     for output in request.outputs:
@@ -81,6 +84,11 @@ def edit_photo(
         reports.append(OutputReport(name=output.name, edits=edits))
         with clock.stage("encode"):
             package.add_output(output, image)
+        if package.size > MAX_ANSWER_BYTES:
+            raise EditError(
+                f"the first {len(reports)} of {len(request.outputs)} outputs have {package.size >> 20} MB, and the files of one photo "
+                f"may have {MAX_ANSWER_BYTES >> 20}; ask for fewer at once, for JPEG, or for a lower quality"
+            )
         if request.preview_size:
             with clock.stage("preview"):
                 package.add_preview(output, image, request.preview_size)
@@ -111,6 +119,9 @@ def check_request(request: PhotoRequest) -> None:
         if name not in names:
             raise UnknownNameError("protected concept", name, names)
     for output in request.outputs:
+        for name in (*output.protect, *output.concepts):
+            if name not in names:
+                raise UnknownNameError("concept", name, names)
         for edit in output.edits:
             if edit.concept not in names:
                 raise UnknownNameError("concept", edit.concept, names)

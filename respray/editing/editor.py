@@ -9,7 +9,7 @@ from respray.contract.errors import EditError
 from respray.contract.report import EditReport
 from respray.contract.request import Edit, Output, PhotoRequest, Recolor, Remove, Rule, Texture, Tone
 from respray.editing.fill.inpaint import Inpainter
-from respray.editing.mask.find import PhotoMattes
+from respray.editing.mask.find import FoundMattes, PhotoMattes
 from respray.editing.mask.matte import Matte, add_shadow, unite
 from respray.editing.paint.composite import Painter
 from respray.editing.paint.neighbours import Neighbours
@@ -30,7 +30,7 @@ class PhotoEditor:
         self,
         photo: UInt8Array,
         request: PhotoRequest,
-        mattes: PhotoMattes,
+        found: FoundMattes,
         attachments: Sequence[bytes],
         network: Inpainter | None = None,
     ) -> None:
@@ -39,11 +39,12 @@ class PhotoEditor:
         Args:
             photo: uint8 [H,W,3], sRGB; not changed.
             request: the request.
-            mattes: what of the photo each concept is.
+            found: what of the photo each concept is.
             attachments: encoded files that the request refers to.
             network: a learned inpainter, where one is mounted.
         """
-        self._photo, self._mattes, self._attachments, self._network = photo, mattes, list(attachments), network
+        self._photo, self._found, self._attachments, self._network = photo, found, list(attachments), network
+        self._mattes = PhotoMattes({}, {}, None)  # of the output at hand
         self._concepts = {concept.name: concept for concept in request.concepts}
         self._geometry = PhotoGeometry(photo)
         self._illuminant = estimate_illuminant(photo)
@@ -56,6 +57,9 @@ class PhotoEditor:
             EditError: a texture names no material, or an attachment that was not sent.
             ImageError: an attachment is no picture.
         """
+        mattes = self._found.of(output)
+        if mattes is not self._mattes:
+            self._mattes, self._surfaces = mattes, {}
         canvas = Canvas(self._photo)
         painted = [edit.concept for edit in output.edits if not isinstance(edit.rule, Remove) and not _changes_nothing(edit.rule)]
         visible = self._mattes.visible

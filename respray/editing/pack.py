@@ -41,6 +41,11 @@ class Package:
                 self._masks.append((encode(mask, "png"), report))
 
     @property
+    def size(self) -> int:
+        """Bytes of all files so far."""
+        return sum(len(data) for data in self.files)
+
+    @property
     def files(self) -> list[bytes]:
         """The encoded files."""
         return [data for data, _ in self._outputs + self._previews + self._masks]

@@ -6,12 +6,12 @@ feather (`matte`), build complements, and cut each by what lies in front of it (
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from respray.contract.errors import EditError
 from respray.contract.report import ConceptReport
-from respray.contract.request import ConceptQuery, ObjectSource, PhotoRequest, needs_segmentation, prompts_of
+from respray.contract.request import ConceptQuery, ObjectSource, Output, PhotoRequest, needs_segmentation, prompts_of
 from respray.editing.mask.matte import Matte, complement, feather, unite
 from respray.editing.mask.overlap import resolve
 from respray.editing.mask.refine import refine, refine_user_mask
@@ -42,7 +42,7 @@ class FoundConcept:
 
 @dataclass(frozen=True)
 class PhotoMattes:
-    """The mattes of one photo.
+    """The mattes of one photo, as one output has them.
 
     Attributes:
         found: every concept of the request, by name and in its order.
@@ -55,21 +55,67 @@ class PhotoMattes:
     protected: UInt8Array | None
 
 
+class FoundMattes:
+    """What was found in a photo, once for all outputs; which of it each may touch, they say themselves."""
+
+    def __init__(self, request: PhotoRequest, edited: dict[str, FoundConcept], kept: dict[str, FoundConcept]) -> None:
+        """Prepare for the outputs of a request.
+
+        Args:
+            request: the request.
+            edited: its concepts that some output may touch, by name. Complements are built here.
+            kept: its concepts that some output protects.
+        """
+        self._request, self._edited, self._kept = request, edited, kept
+        self._objects = {concept.name for concept in request.concepts if concept.kind == "object"}
+        self._last: tuple[tuple[frozenset[str], frozenset[str]], PhotoMattes] | None = None
+        self.concepts = self._with_complements(_protected_by_all(request))
+
+    def of(self, output: Output) -> PhotoMattes:
+        """The mattes of one output. Outputs that follow each other and protect the same share them: one output's are held at a time."""
+        protect = frozenset((*self._request.protect, *output.protect))
+        known = frozenset(output.concepts or (concept.name for concept in self._request.concepts))
+        key = (protect, known)
+        if self._last is None or self._last[0] != key:
+            self._last = None
+            self._last = (key, self._mattes(protect, known))
+        return self._last[1]
+
+    def _mattes(self, protect: frozenset[str], known: frozenset[str]) -> PhotoMattes:
+        concepts = [concept for concept in self._request.concepts if concept.name in known or concept.name in protect]
+        found = self._with_complements(protect)
+        whole = {concept.name: item for concept in concepts if (item := found[concept.name].matte) is not None}
+        protected = [whole[concept.name] for concept in concepts if concept.name in protect and concept.name in whole]
+        return PhotoMattes(found, resolve(concepts, whole, protect), unite(protected).alpha if protected else None)
+
+    def _with_complements(self, protect: Collection[str]) -> dict[str, FoundConcept]:
+        """Every concept, as it is where `protect` names what is protected."""
+        found: dict[str, FoundConcept] = {}
+        for concept in self._request.concepts:
+            first, second = (self._kept, self._edited) if concept.name in protect else (self._edited, self._kept)
+            if concept.name in first or concept.name in second:
+                found[concept.name] = first.get(concept.name) or second[concept.name]
+        for concept in self._request.concepts:
+            if concept.name not in found:
+                found[concept.name] = _complement(concept, found, self._objects)
+        return {concept.name: found[concept.name] for concept in self._request.concepts}
+
+
 def find_mattes(
     photo: UInt8Array,
     request: PhotoRequest,
     segments: Segments,
     attachments: Sequence[bytes],
     object_source: ObjectSource = "instances",
-) -> PhotoMattes:
+) -> FoundMattes:
     """Find and refine the mattes of a photo.
 
     User masks of protected concepts are kept to the pixel. What is protected is never feathered: a thin thing's matte would nowhere be
-    whole any more, and what is not whole is not protected.
+    whole any more, and what is not whole is not protected. So a concept that one output edits and another protects has two mattes.
 
     Args:
         photo: uint8 [H,W,3], sRGB.
-        request: its concepts, what it protects, its feather.
+        request: its concepts, what it and its outputs protect, its feather.
         segments: answers `prompts_of(request.concepts)`, in that order.
         attachments: encoded files, the users' masks among them.
         object_source: which of the network's answers an object takes, see `select`.
@@ -85,31 +131,32 @@ def find_mattes(
     needed = len(prompts_of(concepts))
     if len(segments.presence) < needed:
         raise EditError(f"{needed} prompts were asked for, but the segmentation answers {len(segments.presence)}")
-    found: dict[str, FoundConcept] = {}
+    always, ever = _protected_by_all(request), {*request.protect, *(name for output in request.outputs for name in output.protect)}
+    edited: dict[str, FoundConcept] = {}
+    kept: dict[str, FoundConcept] = {}
     row = 0
     for concept in concepts:
-        keep = concept.name in request.protect
-        radius = 0.0 if keep else request.feather
+        wanted = [found for found, wanted in ((edited, concept.name not in always), (kept, concept.name in ever)) if wanted]
         if concept.mask_attachment is not None:
-            drawn = refine_user_mask(_user_mask(concept, attachments), photo, keep=keep)
-            found[concept.name] = _found(concept, feather(drawn, radius), [], 1.0, "user", at_any_size=True)
+            mask = _user_mask(concept, attachments)
+            for found in wanted:
+                drawn = refine_user_mask(mask, photo, keep=found is kept)
+                radius = 0.0 if found is kept else request.feather
+                found[concept.name] = _found(concept, feather(drawn, radius), [], 1.0, "user", at_any_size=True)
         elif needs_segmentation(concept):
             selection = select(segments, range(row, row + len(concept.prompts)), concept, object_source)
             row += len(concept.prompts)
-            probability = selection.probability
-            selected = None if probability is None else feather(refine(probability, photo), radius)
-            found[concept.name] = _found(concept, selected, selection.instances, selection.score, "sam3", at_any_size=keep)
-    objects = {concept.name for concept in concepts if concept.kind == "object"}
-    for concept in concepts:
-        if concept.mask_attachment is None and not needs_segmentation(concept):
-            found[concept.name] = _complement(concept, found, objects)
-    whole = {concept.name: item for concept in concepts if (item := found[concept.name].matte) is not None}
-    protected = [whole[name] for name in request.protect if name in whole]
-    return PhotoMattes(
-        found={concept.name: found[concept.name] for concept in concepts},
-        visible=resolve(concepts, whole, request.protect),
-        protected=unite(protected).alpha if protected else None,
-    )
+            refined = None if selection.probability is None else refine(selection.probability, photo)
+            for found in wanted:
+                matte = refined if refined is None or found is kept else feather(refined, request.feather)
+                found[concept.name] = _found(concept, matte, selection.instances, selection.score, "sam3", at_any_size=found is kept)
+    return FoundMattes(request, edited, kept)
+
+
+def _protected_by_all(request: PhotoRequest) -> set[str]:
+    """What no output may touch."""
+    common = set[str]().union(request.outputs[0].protect).intersection(*(output.protect for output in request.outputs))
+    return common.union(request.protect)
 
 
 def _user_mask(concept: ConceptQuery, attachments: Sequence[bytes]) -> UInt8Array:
