@@ -11,6 +11,7 @@ from pydantic import AnyUrl, BaseModel, ConfigDict, Field, UrlConstraints, field
 
 from orchestrator.jobs import keys, limits
 from respray.contract.photo_file import DEFAULT_MEGAPIXELS
+from respray.contract.request import MAX_POINTS, AnyRule, Edit, Instances, Point
 
 
 class StrictModel(BaseModel):
@@ -63,13 +64,29 @@ class JobOptions(StrictModel):
         return "jpeg" if value == "jpg" else value
 
 
+# JSON knows no tuples.
+JsonPoint = Annotated[Point, Field(strict=False)]
+
+
 class RuleFields(StrictModel):
-    """A rule in either spelling; `rules.py` checks that it is one of them."""
+    """A rule in either spelling, and which parts of its concept it is for; `rules.py` checks that it is one of the rules.
+
+    Parts are the instances of an object and the connected parts of a surface. `at` and `not_at` are points `[x, y]`, fractions of the
+    upright photo: with `at`, parts under one of these points; none under those of `not_at`. `instances` is `all`, `largest`, or how many
+    by score.
+    """
 
     action: str | None = None
     value: Any = None
     type: str | None = None
     params: Any = None
+    at: list[JsonPoint] = Field(default=[], max_length=MAX_POINTS)
+    not_at: list[JsonPoint] = Field(default=[], max_length=MAX_POINTS)
+    instances: Instances = "all"
+
+    def edit(self, concept: str, rule: AnyRule) -> Edit:
+        """The edit of a concept by the rule that `rules.py` has made of this."""
+        return Edit(concept=concept, rule=rule, at=self.at, not_at=self.not_at, instances=self.instances)
 
 
 class PaletteItem(StrictModel):

@@ -92,4 +92,4 @@ def _looks(
 
 def _edits(rules: RuleBuilder, place: str, concepts: Mapping[str, RuleFields]) -> list[Edit]:
     built = {name: rules.build(f"{place}.{name}", fields) for name, fields in concepts.items()}
-    return [Edit(concept=name, rule=rule) for name, rule in built.items() if rule is not None]
+    return [concepts[name].edit(name, rule) for name, rule in built.items() if rule is not None]

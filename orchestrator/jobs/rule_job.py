@@ -13,7 +13,6 @@ from orchestrator.jobs.name_catalog import Catalog, unknown_name_message
 from orchestrator.jobs.problems import Problems
 from orchestrator.jobs.rules import RuleBuilder, needs_alpha
 from respray.catalog.preset import normalise
-from respray.contract.request import Edit
 
 
 def build_rule_job(message: RuleMessage, catalog: Catalog, workers_api_url: str | None) -> Job:
@@ -79,7 +78,7 @@ def _build_outputs(message: RuleMessage, rules: RuleBuilder, fmt: keys.Format, p
         if concept is None:
             problems.add(f"{place}.concept", unknown_name_message("concept", entry.concept, message.concepts))
         elif rule is not None:
-            outputs.append(PlannedOutput([Edit(concept=concept, rule=rule)]))
+            outputs.append(PlannedOutput([entry.edit(concept, rule)]))
     return outputs
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from respray.catalog.preset import is_ground
 from respray.contract.errors import EditError
 from respray.contract.report import EditReport
 from respray.contract.request import Edit, Output, PhotoRequest, Recolor, Remove, Rule, Texture, Tone
 from respray.editing.fill.inpaint import Inpainter
+from respray.editing.mask.choose import Choice, choose
 from respray.editing.mask.find import FoundMattes, PhotoMattes
 from respray.editing.mask.matte import Matte, add_shadow, unite
 from respray.editing.paint.composite import Painter
@@ -21,6 +23,15 @@ from respray.editing.surface.illuminant import estimate_illuminant
 from respray.editing.surface.surface import SOLID_ALPHA, Surface, find_surfaces
 from respray.editing.texture.lay import PhotoGeometry, TexturePainter, material_of
 from respray.imaging.arrays import BoolArray, UInt8Array
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One edit of an output, what it works on, and the name under which that meets its neighbours."""
+
+    edit: Edit
+    choice: Choice
+    target: str
 
 
 class PhotoEditor:
@@ -48,7 +59,7 @@ class PhotoEditor:
         self._concepts = {concept.name: concept for concept in request.concepts}
         self._geometry = PhotoGeometry(photo)
         self._illuminant = estimate_illuminant(photo)
-        self._surfaces: dict[tuple[str, bool], list[Surface]] = {}
+        self._surfaces: dict[tuple[str, tuple[int, ...], bool], list[Surface]] = {}
 
     def edit(self, output: Output) -> tuple[Canvas, list[EditReport]]:
         """Apply the edits of one output. Several edits of one concept build on each other.
@@ -61,44 +72,45 @@ class PhotoEditor:
         if mattes is not self._mattes:
             self._mattes, self._surfaces = mattes, {}
         canvas = Canvas(self._photo)
-        painted = [edit.concept for edit in output.edits if not isinstance(edit.rule, Remove) and not _changes_nothing(edit.rule)]
-        visible = self._mattes.visible
-        neighbours = Neighbours({name: visible[name] for name in painted if name in visible})
+        tasks = _name_targets([(edit, choose(edit, mattes)) for edit in output.edits])
+        neighbours = Neighbours(_painted(tasks))
         reports: list[EditReport] = []
-        for edit in output.edits:
-            apply = self._remove if isinstance(edit.rule, Remove) else self._paint
-            canvas, report = apply(canvas, edit, neighbours)
-            reports.append(report)
+        for task in tasks:
+            apply = self._remove if isinstance(task.edit.rule, Remove) else self._paint
+            canvas, report = apply(canvas, task, neighbours)
+            reports.append(task.choice.told_in(report))
         neighbours.blend_seams(canvas.rgb)
         return canvas, reports
 
-    def _remove(self, canvas: Canvas, edit: Edit, neighbours: Neighbours) -> tuple[Canvas, EditReport]:
+    def _remove(self, canvas: Canvas, task: _Task, neighbours: Neighbours) -> tuple[Canvas, EditReport]:
+        edit = task.edit
         assert isinstance(edit.rule, Remove)
-        rule, parts = edit.rule, self._surfaces_of(edit)
+        rule, parts = edit.rule, self._surfaces_of(task)
         neighbours.blend_seams(canvas.rgb)
         shadow, protected = self._shadow_of(edit.concept), self._mattes.protected
         result = remove(canvas, rule, parts, shadow=shadow, protected=protected, floor=self._floor(), network=self._network)
         return result, measure(edit.concept, rule, parts, canvas.rgb, result.rgb)
 
-    def _paint(self, canvas: Canvas, edit: Edit, neighbours: Neighbours) -> tuple[Canvas, EditReport]:
-        rule, parts = edit.rule, self._surfaces_of(edit)
+    def _paint(self, canvas: Canvas, task: _Task, neighbours: Neighbours) -> tuple[Canvas, EditReport]:
+        edit, parts = task.edit, self._surfaces_of(task)
+        rule = edit.rule
         painters = [painter_of(edit, part, self._geometry, self._attachments) for part in parts]
         after = canvas.rgb
         if parts and not _changes_nothing(rule):
             after = canvas.rgb.copy()
-            neighbours.paint(canvas.rgb, after, edit.concept, zip(parts, painters, strict=True))
+            neighbours.paint(canvas.rgb, after, task.target, zip(parts, painters, strict=True))
         confidence = min((painter.confidence for painter in painters if isinstance(painter, TexturePainter)), default=None)
         requested = rule.color.upper() if isinstance(rule, Recolor) else None
         report = measure(edit.concept, rule, parts, canvas.rgb, after, requested=requested, geometry=confidence)
         return Canvas(after, canvas.alpha), report
 
-    def _surfaces_of(self, edit: Edit) -> list[Surface]:
-        """The surfaces that an edit works on, found once for all outputs; none where the concept was not found."""
-        matte = self._mattes.visible.get(edit.concept)
+    def _surfaces_of(self, task: _Task) -> list[Surface]:
+        """The surfaces that an edit works on, found once for all outputs; none where nothing of its concept is to be edited."""
+        edit, matte = task.edit, task.choice.matte
         if matte is None:
             return []
         background = isinstance(edit.rule, Remove) and edit.rule.mode == "background"
-        key = (edit.concept, background)
+        key = (edit.concept, task.choice.numbers, background)
         if key not in self._surfaces:
             # A new background also goes under the shadow that is kept on it.
             shadow = self._shadow_of(edit.concept) if background else None
@@ -139,6 +151,31 @@ def painter_of(edit: Edit, part: Surface, geometry: PhotoGeometry, attachments: 
     if isinstance(edit.rule, Tone):
         return Toner(edit.rule)
     raise EditError(f"the rule '{edit.rule.rule}' cannot be painted")
+
+
+def _name_targets(chosen: Sequence[tuple[Edit, Choice]]) -> list[_Task]:
+    """Edits of one concept build on each other where they share a part of it; where they do not, they are neighbours like any others."""
+    tasks: list[_Task] = []
+    for edit, choice in chosen:
+        others = [task for task in tasks if task.edit.concept == edit.concept and _share(choice, task.choice)]
+        tasks.append(_Task(edit, choice, others[0].target if others else str(len(tasks))))
+    return tasks
+
+
+def _share(one: Choice, other: Choice) -> bool:
+    """Whether two choices of one concept have a part in common; no numbers are all of it."""
+    return not (one.numbers and other.numbers) or bool(set(one.numbers) & set(other.numbers))
+
+
+def _painted(tasks: Sequence[_Task]) -> dict[str, Matte]:
+    """What is painted, by the names of the targets."""
+    mattes: dict[str, Matte] = {}
+    for task in tasks:
+        matte = task.choice.matte
+        if matte is None or isinstance(task.edit.rule, Remove) or _changes_nothing(task.edit.rule):
+            continue
+        mattes[task.target] = matte if task.target not in mattes else unite([mattes[task.target], matte])
+    return mattes
 
 
 def _changes_nothing(rule: Rule) -> bool:

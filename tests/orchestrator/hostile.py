@@ -49,6 +49,7 @@ def messages() -> Iterator[tuple[str, Any]]:
     yield from _wrong_fields()
     yield from _bad_keys()
     yield from _bad_looks()
+    yield from _bad_parts()
     yield from _bad_rules()
     yield from _too_much()
     yield from _rule_jobs()
@@ -174,6 +175,20 @@ def _bad_looks() -> Iterator[tuple[str, Any]]:
     message = palette_job(count=1)
     del message["items"][0]["output_key"]
     yield "no output_key without looks", message
+
+
+def _bad_parts() -> Iterator[tuple[str, Any]]:
+    edit = {"action": "recolor", "value": "oak_a"}
+    points: tuple[Any, ...] = (
+        [[1.01, 0.5]], [[0.5, -1e-9]], [["0.5", 0.5]], [[True, 0.5]], [[0.5]], [[0.5, 0.5, 0.5]], [0.5, 0.5], [[None, 0]], {"x": 0.5}, "0.5,0.5",
+        [{"x": 0, "y": 0}], [[0.5, 0.5]] * 65, [[1e400, 0.5]], [[[0.5], 0.5]],
+    )  # fmt: skip
+    changes: list[dict[str, Any]] = [{name: value} for name in ("at", "not_at") for value in points]
+    changes += [{"instances": value} for value in (0, -1, 257, 1.0, True, "some", "1", [], {}, None)]
+    for change in changes:
+        yield f"parts: {change}"[:90], palette_job(count=1, concepts={"Wall": edit | change})
+        rule = {"ruleId": "r1", "concept": "wall", "type": "recolor", "params": {"color": "#FF5733"}}
+        yield f"parts of a rule: {change}"[:90], rule_job(rules=[rule | change])
 
 
 def _bad_rules() -> Iterator[tuple[str, Any]]:

@@ -163,3 +163,42 @@ def test_a_mask_of_a_concept_that_the_job_does_not_use_is_a_warning(tmp_path: Pa
     (stored,) = json.loads((tmp_path / f"outputs/{user}/{job}/manifest.json").read_text())["items"]
     (warning,) = stored["report"]["warnings"]
     assert "'Ceiling fan'" in warning and "Floor" in warning.title()
+
+
+@pytest.mark.server
+def test_points_choose_parts_of_a_demo_room_in_both_formats(tmp_path: Path, triton_url: str) -> None:
+    """One of the room's walls by a mask of two, through the real server."""
+    photo = read(ROOM.read_bytes())
+    height, width = photo.shape[:2]
+    two = np.zeros((height, width), np.uint8)
+    two[20 : height // 3, 20 : width // 3], two[20 : height // 3, width // 2 : -20] = 255, 255
+    where = {"at": [[0.2, 0.2], [0.5, 0.95]], "instances": "largest"}
+    palette = palette_job(count=1, concepts={"Wall": {"action": "recolor", "value": "#22304A"} | where})
+    rules = rule_job(count=1, concepts=["wall"], options={"format": "png"})
+    rules["rules"] = [{"ruleId": "r1", "concept": "wall", "type": "recolor", "params": {"color": "#22304A"}} | where]
+    results, events = [], list[dict[str, Any]]()
+    for message, base in ((palette, KEYS), (rules, "u/job_r")):
+        place = tmp_path / "inputs" / base
+        place.mkdir(parents=True)
+        (place / "0.jpg").write_bytes(ROOM.read_bytes())
+        Image.fromarray(two).save(place / "wall.png")
+        items = message.get("items", [{"idx": 0}])
+        message["items"] = [items[0] | {"mask_keys": {"wall": f"inputs/{base}/wall.png"}}]
+
+    async def work() -> None:
+        async with tiny_worker(tmp_path, TritonBackend(triton_url, 120.0), events=events) as worker:
+            for message in (palette, rules):
+                assert (await worker.start(message).finished()).ok
+
+    asyncio.run(work())
+    results = [read((tmp_path / key).read_bytes()) for key in (f"outputs/{KEYS}/0_result.png", "outputs/u/job_r/r1/0.png")]
+    for result in results:
+        assert np.array_equal(result[:, width // 2 - 20 :], photo[:, width // 2 - 20 :])
+        assert (result[40 : height // 3 - 20, 40 : width // 3 - 20] != photo[40 : height // 3 - 20, 40 : width // 3 - 20]).any(
+            axis=-1
+        ).mean() > 0.9
+    for item in (event for event in events if event["event"] == "item"):
+        (edit,) = item["report"]["outputs"][0]["edits"]
+        assert (edit["parts"], edit["parts_found"]) == (1, 2)
+        assert [point.get("part") for point in edit["points"]] == [2, None]
+        assert any(warning.startswith("at [0.5, 0.95] is on ") for warning in edit["warnings"])

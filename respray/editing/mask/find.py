@@ -14,8 +14,9 @@ from respray.contract.report import ConceptReport
 from respray.contract.request import ConceptQuery, ObjectSource, Output, PhotoRequest, needs_segmentation, prompts_of
 from respray.editing.mask.matte import Matte, complement, feather, unite
 from respray.editing.mask.overlap import resolve
+from respray.editing.mask.parts import Parts, connected_parts
 from respray.editing.mask.refine import refine, refine_user_mask
-from respray.editing.mask.select import Segments, select
+from respray.editing.mask.select import Segments, Selection, select
 from respray.imaging.arrays import UInt8Array
 from respray.imaging.decode import decode_mask
 
@@ -30,6 +31,9 @@ class FoundConcept:
     Attributes:
         matte: None where it was not found.
         instances: probabilities uint8 [h,w] of each instance, at the network's size.
+        pieces: the connected parts of an object that does not come as instances; None of anything else.
+        scores: of each instance.
+        by_instance: its matte is made of the instances, and not of a region.
         report: the numbers for the caller.
         why: the reason, for a person, where it was not found for another one than that the network did not see it.
     """
@@ -38,6 +42,9 @@ class FoundConcept:
     instances: list[UInt8Array]
     report: ConceptReport
     why: str = ""
+    pieces: Parts | None = None
+    scores: Sequence[float] = ()
+    by_instance: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,11 +55,13 @@ class PhotoMattes:
         found: every concept of the request, by name and in its order.
         visible: the mattes of the found and unprotected ones, where nothing in front of them hides them; by name.
         protected: uint8 [H,W], the matte of what must not be touched; None where nothing was found of that.
+        kept: names of the concepts that must not be touched.
     """
 
     found: dict[str, FoundConcept]
     visible: dict[str, Matte]
     protected: UInt8Array | None
+    kept: frozenset[str] = frozenset()
 
 
 class FoundMattes:
@@ -86,7 +95,7 @@ class FoundMattes:
         found = self._with_complements(protect)
         whole = {concept.name: item for concept in concepts if (item := found[concept.name].matte) is not None}
         protected = [whole[concept.name] for concept in concepts if concept.name in protect and concept.name in whole]
-        return PhotoMattes(found, resolve(concepts, whole, protect), unite(protected).alpha if protected else None)
+        return PhotoMattes(found, resolve(concepts, whole, protect), unite(protected).alpha if protected else None, protect)
 
     def _with_complements(self, protect: Collection[str]) -> dict[str, FoundConcept]:
         """Every concept, as it is where `protect` names what is protected."""
@@ -142,14 +151,14 @@ def find_mattes(
             for found in wanted:
                 drawn = refine_user_mask(mask, photo, keep=found is kept)
                 radius = 0.0 if found is kept else request.feather
-                found[concept.name] = _found(concept, feather(drawn, radius), [], 1.0, "user", at_any_size=True)
+                found[concept.name] = _found(concept, feather(drawn, radius), _told(1.0), "user", at_any_size=True)
         elif needs_segmentation(concept):
             selection = select(segments, range(row, row + len(concept.prompts)), concept, object_source)
             row += len(concept.prompts)
             refined = None if selection.probability is None else refine(selection.probability, photo)
             for found in wanted:
                 matte = refined if refined is None or found is kept else feather(refined, request.feather)
-                found[concept.name] = _found(concept, matte, selection.instances, selection.score, "sam3", at_any_size=found is kept)
+                found[concept.name] = _found(concept, matte, selection, "sam3", at_any_size=found is kept)
     return FoundMattes(request, edited, kept)
 
 
@@ -180,15 +189,14 @@ def _complement(concept: ConceptQuery, found: dict[str, FoundConcept], objects: 
     if missed or not present:
         names = " and ".join(f"'{name}'" for name in missed or concept.complement_of)
         why = f"without {names} it cannot be told; lower options.threshold, or send a mask of {names} in mask_keys"
-        return _found(concept, None, [], 0.0, "complement", why)
-    return _found(concept, complement(unite(present)), [], 1.0, "complement")
+        return _found(concept, None, _told(0.0), "complement", why)
+    return _found(concept, complement(unite(present)), _told(1.0), "complement")
 
 
 def _found(
     concept: ConceptQuery,
     matte: Matte | None,
-    instances: list[UInt8Array],
-    score: float,
+    seen: Selection,
     source: str,
     why: str = "",
     *,
@@ -197,14 +205,24 @@ def _found(
     """A concept with its report; not found where there is next to nothing of it, unless a person has drawn it or it is protected."""
     share = 0.0 if matte is None else matte.area_share
     there = matte is not None and (bool(matte.alpha.any()) if at_any_size else share >= MIN_AREA_SHARE)
+    # However much stands in front of a surface, it is one; things that are apart are several.
+    apart = matte is not None and there and concept.kind == "object" and not seen.by_instance and not concept.complement_of
+    pieces = connected_parts(matte.alpha) if matte is not None and apart else None
+    instances = seen.instances if there and pieces is None else []
+    count = pieces.count if pieces is not None else (len(instances) or 1)
     report = ConceptReport.model_validate(
         {
             "name": concept.name,
             "found": there,
             "coverage": round(share, 5),
-            "score": round(score, 4),
+            "score": round(seen.score, 4),
             "source": source,
-            "instances": (len(instances) or 1) if there else 0,
+            "instances": count if there else 0,
         }
     )
-    return FoundConcept(matte if there else None, instances if there else [], report, why)
+    return FoundConcept(matte if there else None, instances, report, why, pieces, seen.scores if instances else (), seen.by_instance)
+
+
+def _told(score: float) -> Selection:
+    """What is known without the network."""
+    return Selection(None, [], [], score, False)
