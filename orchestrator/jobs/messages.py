@@ -11,7 +11,7 @@ from pydantic import AnyUrl, BaseModel, ConfigDict, Field, UrlConstraints, field
 
 from orchestrator.jobs import keys, limits
 from respray.contract.photo_file import DEFAULT_MEGAPIXELS
-from respray.contract.request import MAX_POINTS, AnyRule, Edit, Instances, Point
+from respray.contract.request import MAX_POINTS, Edit, Instances, Point, Rule
 
 
 class StrictModel(BaseModel):
@@ -84,7 +84,7 @@ class RuleFields(StrictModel):
     not_at: list[JsonPoint] = Field(default=[], max_length=MAX_POINTS)
     instances: Instances = "all"
 
-    def edit(self, concept: str, rule: AnyRule) -> Edit:
+    def edit(self, concept: str, rule: Rule) -> Edit:
         """The edit of a concept by the rule that `rules.py` has made of this."""
         return Edit(concept=concept, rule=rule, at=self.at, not_at=self.not_at, instances=self.instances)
 

@@ -13,8 +13,9 @@ from orchestrator.jobs.messages import RuleFields
 from orchestrator.jobs.name_catalog import Catalog, unknown_name_message
 from orchestrator.jobs.problems import Problems
 from orchestrator.jobs.validation_messages import shown, validation_messages
-from respray.contract.request import AnyRule, Recolor, Remove, Texture, Tone
+from respray.contract.request import Recolor, Remove, Texture, Tone
 
+AnyRule = Recolor | Tone | Texture | Remove
 HEX = re.compile(r"#[0-9A-Fa-f]{6}")
 REMOVE_MODES = ("transparent", "inpaint")
 

@@ -85,8 +85,7 @@ class Remove(StrictModel):
     color: str | None = Field(default=None, pattern=r"^#[0-9A-Fa-f]{6}$")
 
 
-AnyRule = Recolor | Tone | Texture | Remove
-Rule = Annotated[AnyRule, Field(discriminator="rule")]
+Rule = Annotated[Recolor | Tone | Texture | Remove, Field(discriminator="rule")]
 
 
 class ConceptQuery(StrictModel):
