@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     secret_key: SecretStr | None = _spelled("STORAGE_SECRET_KEY", "R2_SECRET_ACCESS_KEY", "MINIO_SECRET_KEY")
     bucket: str = _spelled("STORAGE_BUCKET", "R2_BUCKET_NAME", "MINIO_BUCKET", default="s3-images")
     region: str = _spelled("STORAGE_REGION", default="auto")
+    storage_min_rate: float = _spelled("STORAGE_MIN_KIB_PER_SEC", default=64.0, gt=0, le=1048576)
 
     workers_api_url: Url | None = _spelled("WORKERS_API_URL", "API_BASE_URL")
     callback_secret: SecretStr | None = _spelled("GPU_CALLBACK_SECRET")
@@ -71,6 +72,7 @@ class Settings(BaseSettings):
     require_real_model_setting: bool | None = _spelled("REQUIRE_REAL_MODEL")
 
     batch_concurrency: int = _spelled("BATCH_CONCURRENCY", default=4, ge=1, le=64)
+    memory_budget: int | None = _spelled("MEMORY_BUDGET_MIB", ge=64, le=1 << 20)
     log_level: Level = _spelled("LOG_LEVEL", default="INFO")
     triton_url: str | None = _spelled("TRITON_URL")
     pipeline_timeout: float = _spelled("PIPELINE_TIMEOUT_SEC", default=300.0, gt=0, le=3600)

@@ -77,4 +77,5 @@ def make_worker(settings: Settings, parts: Parts) -> Worker:
         concurrency=settings.batch_concurrency,
         attempts=parts.attempts or settings.job_attempts,
         grace=settings.grace_period,
+        budget=settings.memory_budget << 20 if settings.memory_budget else None,
     )

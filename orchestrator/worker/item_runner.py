@@ -19,6 +19,7 @@ from orchestrator.jobs.job_types import Item
 from orchestrator.records.records import CallbackRecord, ItemRecord, Records, record_key
 from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.backend import ThrottledBackend
+from orchestrator.worker.budget import ByteBudget, Hold
 from orchestrator.worker.downloads import Downloads
 from orchestrator.worker.job_state import ItemRun, JobState
 from orchestrator.worker.uploads import TwinFinished, Uploads, plan_uploads, superseded
@@ -35,10 +36,19 @@ class ItemRunner:
     """Works on items; one instance per worker."""
 
     def __init__(
-        self, storage: AsyncStorage, records: Records, backend: ThrottledBackend, *, deliverer: Deliverer, metrics: Metrics, worker: str
+        self,
+        storage: AsyncStorage,
+        records: Records,
+        backend: ThrottledBackend,
+        *,
+        deliverer: Deliverer,
+        metrics: Metrics,
+        worker: str,
+        budget: ByteBudget,
     ) -> None:
         self._storage, self._records, self._backend = storage, records, backend
-        self._downloads, self._uploads = Downloads(storage), Uploads(storage, records)
+        self._budget = budget
+        self._downloads, self._uploads = Downloads(storage, budget), Uploads(storage, records)
         self._deliverer, self._metrics, self._worker = deliverer, metrics, worker
 
     async def run(self, state: JobState, item: Item) -> Tracked:
@@ -120,6 +130,12 @@ class ItemRunner:
         state, item, clock = run.state, run.item, time.monotonic()
         if state.refused is not None:
             raise state.refused
+        needed = await self._downloads.memory(item)
+        async with self._budget.hold(needed, state.job.job_id) as held:
+            return await self._edit_within(run, held, clock)
+
+    async def _edit_within(self, run: ItemRun, held: Hold, clock: float) -> ItemRecord:
+        state, item = run.state, run.item
         downloads = (self._downloads.attachment(state, key) for key in item.attachment_keys)
         photo, *attachments = await asyncio.gather(self._downloads.photo(item), *downloads)
         run.contents = dict(zip((item.input_key, *item.attachment_keys), (file.etag for file in (photo, *attachments)), strict=True))
@@ -128,6 +144,7 @@ class ItemRunner:
             await self._uploads.refuse_if_superseded(run)
             report, files = await self._backend.infer(photo.data, item.request, [file.data for file in attachments])
         del photo, attachments  # a job's memory is what its items in flight hold
+        held.become(sum(map(len, files)))
         report = report.model_copy(update={"warnings": [*report.warnings, *item.warnings]})
         run.timings.update(report.timings)
         clock = time.monotonic()

@@ -19,6 +19,7 @@ from orchestrator.jobs.parser import parse_job
 from orchestrator.jobs.raw_message import RawMessage, Received, decode_message
 from orchestrator.records.records import ItemRecord, Records, callback_summary, manifest_of
 from orchestrator.storage.threads import AsyncStorage
+from orchestrator.worker.budget import ByteBudget
 from orchestrator.worker.dead_letters import DeadLetters
 from orchestrator.worker.handle import Handle, JobFailed, JobResult
 from orchestrator.worker.item_runner import ItemRunner
@@ -31,7 +32,7 @@ from respray.observe.metrics import Metrics
 log = logging.getLogger(__name__)
 
 AHEAD = 10
-"""Items of a job that may be in flight beyond those in the pipeline: being downloaded, uploaded or recorded."""
+"""Items of a job that may be in flight beyond those in the pipeline: downloaded, uploaded or recorded, as far as `ByteBudget` has room."""
 MAX_DELIVERING_JOBS = 64
 """Jobs whose callbacks may still be under way after they were acknowledged; what comes beyond stays owed for the sweep."""
 MAX_LEFTOVER_CALLBACKS = 2000
@@ -75,13 +76,14 @@ class JobRunner:
         workers_api_url: str | None,
         concurrency: int,
         attempts: int,
+        budget: ByteBudget,
     ) -> None:
         self._catalog, self._storage, self._items = catalog, storage, items
         self._records, self._deliverer = records, deliverer
         self._events, self._metrics = events, metrics
         self._dead_letters = DeadLetters(records, events, metrics)
         self._workers_api_url, self._concurrency, self._attempts = workers_api_url, concurrency, attempts
-        self._in_flight = asyncio.Semaphore(2 * concurrency + 2 * AHEAD)
+        self._budget = budget
         self._leftover: set[asyncio.Task[Tracked]] = set()
         self._delivering = 0
 
@@ -183,24 +185,29 @@ class JobRunner:
         async def runner() -> None:
             nonlocal done
             for item in waiting:
-                async with self._in_flight:
-                    with self._metrics.items_in_flight.track_inprogress():
-                        try:
-                            result = await self._items.run(state, item)
-                        except ResprayError as error:
-                            troubles[item.idx] = error
-                            done += 1
-                            self._report(job, item, None, error, done)
-                            continue
+                with self._metrics.items_in_flight.track_inprogress():
+                    try:
+                        result = await self._items.run(state, item)
+                    except ResprayError as error:
+                        troubles[item.idx] = error
+                        done += 1
+                        self._report(job, item, None, error, done)
+                        continue
                 done += 1
                 recorded(item, result)
                 self._report(job, item, result.record, None, done)
                 if handle.on_progress is not None:
                     handle.on_progress(done, len(job.items))
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(self._concurrency + AHEAD, len(job.items))):
-                group.create_task(runner())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self._concurrency + AHEAD, len(job.items))):
+                    group.create_task(runner())
+        finally:
+            for task in state.shared.values():
+                task.cancel()
+            state.shared.clear()
+            self._budget.give_back(state.kept)
 
     def _report(self, job: Job, item: Item, record: ItemRecord | None, error: ResprayError | None, done: int) -> None:
         total = len(job.items)

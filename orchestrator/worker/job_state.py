@@ -44,6 +44,7 @@ class JobState:
         look_at_versions: When (monotonic) to ask the store again whether a newer message was accepted.
         refused: Do nothing more of this job, and say why in the records of what is not done.
         shared: What of `several` has been downloaded, or is being.
+        kept: Bytes of it that are kept until the job ends.
     """
 
     job: Job
@@ -58,6 +59,7 @@ class JobState:
     look_at_versions: float = 0.0
     refused: ResprayError | None = None
     shared: dict[str, asyncio.Task[Download]] = field(default_factory=dict)
+    kept: int = 0
 
     def absent(self, key: str) -> bool:
         """Whether nothing was stored under a key when the job began; False where that is not known."""

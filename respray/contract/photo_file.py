@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import pi_heif
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 from PIL.Image import DecompressionBombError
 
 from respray.contract.errors import ImageError
 from respray.contract.jpeg_file import check_jpeg
+from respray.contract.png_file import MAX_TEXT, without_large_texts
 from respray.contract.raw_file import raw_name
 from respray.contract.tiff_file import BITS, HEIGHT, WIDTH, check_tiff, first_directory
 
@@ -37,6 +38,7 @@ MAX_BYTES = 128 * 1024 * 1024
 # The hard ceiling of PhotoRequest.max_megapixels. Pillow refuses at twice its own limit and warns above it.
 MAX_MEGAPIXELS = 200.0
 Image.MAX_IMAGE_PIXELS = int(MAX_MEGAPIXELS * 1e6) // 2
+PngImagePlugin.MAX_TEXT_CHUNK = MAX_TEXT
 # 8192 x 8192 pixels.
 DEFAULT_MEGAPIXELS = 67.108864
 # Formats whose further frames are an animation; an MPO's are other views of one photo, a TIFF's other pages. Of a GIF the first is taken.
@@ -94,7 +96,7 @@ def open_photo(data: bytes, max_megapixels: float = DEFAULT_MEGAPIXELS, max_byte
     if data.startswith(b"\xff\xd8"):
         check_jpeg(data)
     try:
-        image = _open_image(data)
+        image = _open_image(without_large_texts(data))
     except UnidentifiedImageError:
         size = tiff16_size(data)
         if size is None:

@@ -100,7 +100,15 @@ def test_what_items_share_is_bounded(tmp_path: Path) -> None:
     async def work() -> int:
         async with tiny_worker(tmp_path, TinyPipeline()) as worker:
             records = Records(worker.storage, Redactor())
-            items = ItemRunner(worker.storage, records, worker.backend, deliverer=worker.deliverer, metrics=Metrics(), worker="tester")
+            items = ItemRunner(
+                worker.storage,
+                records,
+                worker.backend,
+                deliverer=worker.deliverer,
+                metrics=Metrics(),
+                worker="tester",
+                budget=worker.budget,
+            )
             state = await look_at_job(worker.storage, parse_job(message, load_catalog()), 1, True, 4)
             await asyncio.gather(*(items.run(state, item) for item in state.job.items))
             return len(state.shared)

@@ -18,7 +18,7 @@ from respray.editing.mask.parts import Parts, connected_parts
 from respray.editing.mask.refine import refine, refine_user_mask
 from respray.editing.mask.select import Segments, Selection, select
 from respray.imaging.arrays import UInt8Array
-from respray.imaging.decode import decode_mask
+from respray.imaging.isolated import decode_mask
 
 # A concept whose matte covers less than this share of the photo was not found: a limit on a network's guesses, not on what people draw.
 MIN_AREA_SHARE = 2e-4

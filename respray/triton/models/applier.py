@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
-from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -21,6 +19,7 @@ from respray.imaging.arrays import AnyArray
 from respray.triton.errors import PhotoError
 from respray.triton.models.parse_request import Arrays, parse_request
 from respray.triton.packing import Int64Vector, UInt8Vector, from_bytes, pack, unpack
+from respray.triton.private_files import open_lock_file
 
 
 def apply(inputs: Arrays, object_source: ObjectSource = "instances", network: Inpainter | None = None) -> Arrays:
@@ -64,6 +63,6 @@ def warm_up() -> None:
     segments = Segments(masks=region[None], scores=one, boxes=np.zeros((1, 1, 4), np.float32), presence=one[0], region=region)
     edits = [Edit(concept="patch", rule=Recolor(color="#808080")), Edit(concept="patch", rule=Remove(mode="inpaint"))]
     request = PhotoRequest(concepts=[ConceptQuery(name="patch", prompts=["patch"])], outputs=[Output(name="patch", edits=edits)])
-    with (Path(tempfile.gettempdir()) / f"respray-warm-up-{os.getuid()}").open("w") as lock:
+    with os.fdopen(open_lock_file("warm-up"), "wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         edit_photo(photo, segments, request, [])

@@ -17,7 +17,7 @@ from respray.contract import tensors
 from respray.contract.errors import ImageError
 from respray.contract.report import PhotoReport
 from respray.contract.request import PhotoRequest, prompts_of
-from respray.imaging.decode import decode
+from respray.imaging.isolated import DecoderProcess
 from respray.segmentation.prepare import to_square
 from respray.segmentation.tokenizer import PromptTokenizer
 from respray.triton.errors import PhotoError
@@ -41,6 +41,7 @@ class Pipeline:
     image_size: int
     buckets: Sequence[int]
     texts: TextFeatureCache = field(default_factory=TextFeatureCache)
+    decoder: DecoderProcess = field(default_factory=DecoderProcess)
 
     def run(self, inputs: Arrays, cancelled: Cancelled = lambda: False) -> Arrays:
         """`pipeline_bls`'s inputs to its outputs.
@@ -51,12 +52,12 @@ class Pipeline:
 
         Raises:
             PhotoError: photo or request are at fault.
-            InterruptedError: the client went away between two stages.
+            InterruptedError: the client went away, between two stages or while the photo was decoded.
         """
         clock = _Clock(cancelled)
         request = parse_request(inputs[tensors.REQUEST].tobytes())
         with clock.stage("decode"):
-            photo = self._decode(inputs[tensors.PHOTO].tobytes(), request)
+            photo = self._decode(inputs[tensors.PHOTO].tobytes(), request, cancelled)
         with clock.stage("segment"):
             segments = self._segment(photo, prompts_of(request.concepts))
         with clock.stage("applier"):
@@ -67,9 +68,9 @@ class Pipeline:
         report = report.model_copy(update={"timings": {name: round(seconds, 6) for name, seconds in measured.items()}})
         return {**results, tensors.REPORT: from_bytes(report.model_dump_json().encode())}
 
-    def _decode(self, data: bytes, request: PhotoRequest) -> npt.NDArray[np.uint8]:
+    def _decode(self, data: bytes, request: PhotoRequest, cancelled: Cancelled) -> npt.NDArray[np.uint8]:
         try:
-            return decode(data, max_megapixels=request.max_megapixels)
+            return self.decoder.decode(data, request.max_megapixels, cancelled)
         except ImageError as error:
             raise PhotoError(str(error)) from error
 
