@@ -92,6 +92,7 @@ def edit_photo(
         if request.preview_size:
             with clock.stage("preview"):
                 package.add_preview(output, image, request.preview_size)
+        del canvas, image  # one output's picture is held at a time
     if request.masks:
         with clock.stage("encode"):
             package.add_masks(asked.values())

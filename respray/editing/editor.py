@@ -55,7 +55,9 @@ class PhotoEditor:
             network: a learned inpainter, where one is mounted.
         """
         self._photo, self._found, self._attachments, self._network = photo, found, list(attachments), network
-        self._mattes = PhotoMattes({}, {}, None)  # of the output at hand
+        # Of the output at hand.
+        self._mattes = PhotoMattes({}, {}, None)
+        self._sharing: tuple[frozenset[str], frozenset[str]] | None = None
         self._concepts = {concept.name: concept for concept in request.concepts}
         self._geometry = PhotoGeometry(photo)
         self._illuminant = estimate_illuminant(photo)
@@ -68,9 +70,12 @@ class PhotoEditor:
             EditError: a texture names no material, or an attachment that was not sent.
             ImageError: an attachment is no picture.
         """
-        mattes = self._found.of(output)
-        if mattes is not self._mattes:
-            self._mattes, self._surfaces = mattes, {}
+        sharing = self._found.sharing(output)
+        if sharing != self._sharing:
+            # What the output before had is let go of first: one output's mattes are held at a time.
+            self._sharing, self._mattes, self._surfaces = sharing, PhotoMattes({}, {}, None), {}
+            self._mattes = self._found.of(output)
+        mattes = self._mattes
         canvas = Canvas(self._photo)
         tasks = _name_targets([(edit, choose(edit, mattes)) for edit in output.edits])
         neighbours = Neighbours(_painted(tasks))

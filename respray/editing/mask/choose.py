@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast
 
+import cv2
 import numpy as np
 
 from respray.contract.report import EditReport, PointReport
@@ -15,6 +16,7 @@ from respray.editing.mask.fringe import without_tail
 from respray.editing.mask.matte import Matte, cut_out
 from respray.editing.mask.overlap import PROTECT_ALPHA
 from respray.editing.mask.parts import Parts, connected_parts, instance_parts, pixel_of
+from respray.imaging.arrays import UInt8Array
 
 
 @dataclass(frozen=True)
@@ -105,14 +107,10 @@ def _parts(concept: FoundConcept, visible: Matte) -> Parts:
 
 def _shares(parts: Parts, visible: Matte) -> list[float]:
     """How much of the photo is seen of each part, 0..1."""
-    height, width = visible.alpha.shape
-    if parts.count == 1:
-        return [visible.area_share]
-    sums = []
-    for number in range(1, parts.count + 1):
-        where = parts.where([number], (height, width))
-        sums.append(float(visible.alpha.sum(where=where, dtype=np.float64)) / 255.0 / (height * width))
-    return sums
+    height, width = parts.labels.shape
+    alpha = cast(UInt8Array, cv2.resize(visible.alpha, (width, height), interpolation=cv2.INTER_AREA))
+    sums = np.bincount(parts.labels.ravel(), weights=alpha.ravel(), minlength=parts.count + 1)
+    return [float(total) / 255.0 / alpha.size for total in sums[1:]]
 
 
 def _lies_at(point: Point, concept: str, mattes: PhotoMattes) -> str | None:

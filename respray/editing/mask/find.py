@@ -77,20 +77,16 @@ class FoundMattes:
         """
         self._request, self._edited, self._kept = request, edited, kept
         self._objects = {concept.name for concept in request.concepts if concept.kind == "object"}
-        self._last: tuple[tuple[frozenset[str], frozenset[str]], PhotoMattes] | None = None
         self.concepts = self._with_complements(_protected_by_all(request))
 
-    def of(self, output: Output) -> PhotoMattes:
-        """The mattes of one output. Outputs that follow each other and protect the same share them: one output's are held at a time."""
-        protect = frozenset((*self._request.protect, *output.protect))
-        known = frozenset(output.concepts or (concept.name for concept in self._request.concepts))
-        key = (protect, known)
-        if self._last is None or self._last[0] != key:
-            self._last = None
-            self._last = (key, self._mattes(protect, known))
-        return self._last[1]
+    def sharing(self, output: Output) -> tuple[frozenset[str], frozenset[str]]:
+        """The same for outputs that have the same mattes: what they protect, and what they know of."""
+        known = output.concepts or (concept.name for concept in self._request.concepts)
+        return frozenset((*self._request.protect, *output.protect)), frozenset(known)
 
-    def _mattes(self, protect: frozenset[str], known: frozenset[str]) -> PhotoMattes:
+    def of(self, output: Output) -> PhotoMattes:
+        """The mattes of one output, made anew."""
+        protect, known = self.sharing(output)
         concepts = [concept for concept in self._request.concepts if concept.name in known or concept.name in protect]
         found = self._with_complements(protect)
         whole = {concept.name: item for concept in concepts if (item := found[concept.name].matte) is not None}

@@ -18,7 +18,7 @@ MIN_PART_SHARE = 2e-4
 # Parts are told apart at this size, larger photos averaged down to it. Bounds time and memory.
 MAX_WORK_PIXELS = 1_500_000
 # The largest of very many. Bounds the number of masks.
-MAX_PARTS = 256
+MAX_PARTS = 64
 
 
 @dataclass(frozen=True)
