@@ -211,6 +211,10 @@ class Deliverer:
         if callback.state != "owed":
             return tracked
         attempt, body = callback.attempt or record.attempt, record.callback_body()
+        try:
+            body |= await self._records.links_to(record.model_dump(include={"links", "output_key", "preview_key", "outputs"}))
+        except ResprayError as error:
+            log.warning("links to the results of item %d could not be made: %s", record.idx, error)
         event = CallbackEvent(callback.url, callback.event_id, callback.idempotency_prefix, record.idx, body, attempt)
         result = await self._tell(self._client, event)
         attempts = callback.attempts + result.attempts

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from orchestrator.jobs import keys
 from orchestrator.jobs.concepts import JobConcepts
 from orchestrator.jobs.job_types import Item, Target
-from orchestrator.jobs.messages import JobOptions
+from orchestrator.jobs.messages import JobOptions, Picture
 from orchestrator.jobs.name_catalog import unknown_name_message
 from orchestrator.jobs.problems import Problems
+from orchestrator.jobs.sources import KeySource, Source
 from respray.catalog.preset import normalise
 from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Remove
 
@@ -49,22 +50,22 @@ class ItemBuilder:
     masks: bool
     problems: Problems
 
-    def build(self, place: str, idx: int, *, input_key: str, targets: tuple[Target, ...], mask_keys: Mapping[str, str]) -> Item:
+    def build(self, place: str, idx: int, *, photo: Source, targets: tuple[Target, ...], mask_keys: Mapping[str, Picture]) -> Item:
         """One item.
 
         Args:
             place: Where it stands in the message, for problems.
             idx: The photo's index in the job.
-            input_key: The photo.
+            photo: Where the photo comes from.
             targets: Where the outputs go, one for each entry of `outputs`.
             mask_keys: Masks that the user has drawn, by concept.
         """
         queries, attachments, warnings = self._with_masks(place, mask_keys)
         drawn = {normalise(name) for name in mask_keys}
         options = self.options
-        previews = options.preview_size and any(target.preview_key for target in targets)
+        previews = options.preview_size and any(target.preview for target in targets)
         if not previews:
-            targets = tuple(replace(target, preview_key=None) for target in targets)
+            targets = tuple(replace(target, preview=None) for target in targets)
         outputs = [self._output(target, planned, drawn) for target, planned in zip(targets, self.outputs, strict=True)]
         edited = [edit for planned in self.outputs for edit in planned.edits]
         guessed = self._guessed(edited, self.concepts, drawn)
@@ -85,9 +86,10 @@ class ItemBuilder:
             feather=options.feather,
             max_megapixels=options.max_megapixels,
             missing_is_error=options.missing == "error",
+            metadata=options.metadata,
         )
         names = keys.safe_names([query.name for query in self.concepts.queries])
-        return Item(idx, input_key, targets, request, attachments, names, warnings)
+        return Item(idx, photo, targets, request, attachments, names, warnings)
 
     def _output(self, target: Target, planned: PlannedOutput, drawn: set[str]) -> Output:
         output = Output(name=target.name, edits=planned.edits, format=target.format, quality=self.options.quality)
@@ -103,21 +105,22 @@ class ItemBuilder:
         """Who draws all that is edited has decided where: a model's guess at what the preset protects unasked may not bite into it."""
         return concepts.implied - drawn if all(normalise(edit.concept) in drawn for edit in edits) else frozenset()
 
-    def _with_masks(self, place: str, mask_keys: Mapping[str, str]) -> tuple[list[ConceptQuery], tuple[str, ...], tuple[str, ...]]:
-        """The concepts with the user's masks in place, all attachment keys (textures first), and warnings of masks that serve nothing."""
-        attachments, warnings = list(self.textures), list[str]()
+    def _with_masks(self, place: str, mask_keys: Mapping[str, Picture]) -> tuple[list[ConceptQuery], tuple[Source, ...], tuple[str, ...]]:
+        """The concepts with the user's masks, where attachments come from (textures first), and warnings of masks that serve nothing."""
+        attachments: list[Source] = [KeySource(key) for key in self.textures]
+        warnings: list[str] = []
         queries = {normalise(query.name): query for query in self.concepts.queries}
-        for name, key in mask_keys.items():
+        for name, picture in mask_keys.items():
             where = f"{place}.mask_keys.{name}"
             query = queries.get(normalise(name))
             if query is None:
                 # Callers have masks of all that is in a photo, and send them with every job.
                 reason = unknown_name_message("concept", name, [q.name for q in self.concepts.queries])
                 warnings.append(f"the mask of {name!r} was not used, because this job neither edits nor protects it ({reason})")
-            elif problem := keys.key_problem(key, self.inputs_prefix):
+            elif picture.key is not None and (problem := keys.key_problem(picture.key, self.inputs_prefix)):
                 self.problems.add(where, problem)
             else:
-                attachments.append(key)
+                attachments.append(picture.source(where))
                 drawn = {"mask_attachment": len(attachments) - 1, "implied": False}
                 queries[normalise(name)] = query.model_copy(update=drawn)
         return list(queries.values()), tuple(attachments), tuple(warnings)

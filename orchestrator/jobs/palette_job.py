@@ -41,11 +41,13 @@ def build_palette_job(message: PaletteMessage, catalog: Catalog) -> Job:
         indices.add(entry.idx)
         targets = names.targets(place, entry)
         if not problems:
-            items.append(builder.build(place, entry.idx, input_key=entry.input_key, targets=targets, mask_keys=entry.mask_keys))
+            items.append(builder.build(place, entry.idx, photo=entry.source(place), targets=targets, mask_keys=entry.mask_keys))
     problems.raise_if_any()
     url = str(message.callback_url) if message.callback_url else None
     prefix = message.idempotency_prefix or job
-    return Job(job, user, tuple(items), url, prefix, message.batch_concurrency, outputs_map=message.looks is not None)
+    return Job(
+        job, user, tuple(items), url, prefix, message.batch_concurrency, outputs_map=message.looks is not None, links=message.options.links
+    )
 
 
 def _builder(message: PaletteMessage, rules: RuleBuilder, catalog: Catalog, problems: Problems) -> ItemBuilder:

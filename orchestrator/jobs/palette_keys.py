@@ -8,6 +8,7 @@ from orchestrator.jobs import keys
 from orchestrator.jobs.job_types import Target
 from orchestrator.jobs.messages import PaletteItem, PaletteMessage
 from orchestrator.jobs.problems import Problems
+from orchestrator.jobs.sources import Destination, KeyTarget, UrlTarget, link_format, without_query
 
 LOOK = "{look}"
 """Stands for a look's name in a key."""
@@ -42,34 +43,59 @@ class PaletteKeys:
             One target per look, or the only one; none after noting problems.
         """
         before = len(self._problems)
-        self._check(f"{place}.input_key", entry.input_key, keys.inputs_prefix(self._user, self._job))
-        fmt = self._format_of(f"{place}.output_key", entry.output_key)
+        if entry.input_key is not None:
+            self._check(f"{place}.input_key", entry.input_key, keys.inputs_prefix(self._user, self._job))
+        output = "output_url" if entry.output_url is not None else "output_key"
+        fmt = self._format_of(f"{place}.{output}", entry)
         if fmt is None:
             return ()
         if self._transparent and fmt not in keys.ALPHA_FORMATS:
             hint = "set options.format to png or webp"
-            if entry.output_key is not None:
-                hint = f"give {entry.output_key!r} the extension .png or .webp"
+            if entry.output_key is not None or entry.output_url is not None:
+                shown = entry.output_key if entry.output_url is None else without_query(entry.output_url)
+                hint = f"give {shown!r} the extension .png or .webp"
             text = f"'remove transparent' needs a format with transparency and JPEG has none; {hint}"
-            self._problems.add(f"{place}.output_key", text)
+            self._problems.add(f"{place}.{output}", text)
         targets = []
         looks: Sequence[str | None] = self._looks or (None,)
         for look in looks:
-            output_key, preview_key = self._keys(entry, look, fmt)
-            self._write(f"{place}.output_key", output_key, keys.outputs_prefix(self._user, self._job))
-            if preview_key is not None:
-                self._write(f"{place}.preview_key", preview_key, keys.previews_prefix(self._user, self._job))
-                if keys.format_of(preview_key) != "jpeg":
-                    self._problems.add(f"{place}.preview_key", f"{preview_key!r} must end in .jpg or .jpeg: previews are JPEG")
-            if len(self._problems) > before:
+            to, preview = self._destinations(place, entry, look, fmt)
+            if to is None or len(self._problems) > before:
                 return ()  # one sentence per key, not one per look
-            targets.append(Target(look or ONLY_OUTPUT, output_key, fmt, preview_key))
+            targets.append(Target(look or ONLY_OUTPUT, to, fmt, preview))
         return tuple(targets)
 
-    def _keys(self, entry: PaletteItem, look: str | None, fmt: keys.Format) -> tuple[str, str | None]:
+    def _destinations(
+        self, place: str, entry: PaletteItem, look: str | None, fmt: keys.Format
+    ) -> tuple[Destination | None, Destination | None]:
+        """Where one output and its preview go, checked; None where the item does not say."""
+        output_key, preview_key = self._keys(entry, look, fmt)
+        to: Destination | None = None
+        preview: Destination | None = None
+        if output_key is not None:
+            self._write(f"{place}.output_key", output_key, keys.outputs_prefix(self._user, self._job))
+            to = KeyTarget(output_key)
+        elif entry.output_url is not None:
+            self._write_once(f"{place}.output_url", entry.output_url, without_query(entry.output_url))
+            to = UrlTarget(entry.output_url)
+        if preview_key is not None:
+            self._write(f"{place}.preview_key", preview_key, keys.previews_prefix(self._user, self._job))
+            preview = KeyTarget(preview_key)
+            self._check_preview(f"{place}.preview_key", preview_key, keys.format_of(preview_key))
+        elif entry.preview_url is not None:
+            shown = without_query(entry.preview_url)
+            self._write_once(f"{place}.preview_url", entry.preview_url, shown)
+            preview = UrlTarget(entry.preview_url)
+            self._check_preview(f"{place}.preview_url", shown, link_format(entry.preview_url) or "jpeg")
+        return to, preview
+
+    def _check_preview(self, place: str, shown: str, fmt: keys.Format | None) -> None:
+        if fmt != "jpeg":
+            self._problems.add(place, f"{shown!r} must end in .jpg or .jpeg: previews are JPEG")
+
+    def _keys(self, entry: PaletteItem, look: str | None, fmt: keys.Format) -> tuple[str | None, str | None]:
         """The keys of one output and of its preview."""
         if look is None:
-            assert entry.output_key is not None  # `_format_of` has missed it
             return entry.output_key, entry.preview_key
         output_key, preview_key = entry.output_key or "", entry.preview_key or ""
         if LOOK not in output_key:
@@ -80,25 +106,39 @@ class PaletteKeys:
             preview_key = f"{keys.previews_prefix(self._user, self._job)}{LOOK}/{entry.idx}_thumb.jpg"
         return output_key.replace(LOOK, look), preview_key.replace(LOOK, look)
 
-    def _format_of(self, place: str, key: str | None) -> keys.Format | None:
-        """What an output's bytes are: by its key, else by the options, else PNG, which loses nothing. None after noting a problem."""
-        if key is None:
-            if self._looks is None:
-                self._problems.add(place, "is missing; it may be left out only in a job with looks")
-                return None
-            return self._format or "png"
-        fmt = keys.format_of(key)
+    def _format_of(self, place: str, entry: PaletteItem) -> keys.Format | None:
+        """What an output's bytes are: by its key or link, else by the options, else (looks) PNG. None after noting a problem."""
+        wanted = self._format
+        if self._looks is not None and (entry.output_url is not None or entry.preview_url is not None):
+            text = "a link holds one result, and a job with looks has several; give output_key and preview_key, or leave them out"
+            self._problems.add(place, text)
+            return None
+        if entry.output_url is not None:
+            # A link's path need not have an extension.
+            shown, kind, fmt = without_query(entry.output_url), "link", link_format(entry.output_url) or wanted
+            accepted = f"must have a path that ends in one of .{', .'.join(keys.EXTENSIONS)}, or options.format must be given"
+        elif entry.output_key is not None:
+            shown, kind, fmt = entry.output_key, "key", keys.format_of(entry.output_key)
+            accepted = f"must end in one of .{', .'.join(keys.EXTENSIONS)}"
+        elif self._looks is not None:
+            return wanted or "png"  # which loses nothing
+        else:
+            self._problems.add(place, "is missing; accepted is output_key or output_url, and neither only in a job with looks")
+            return None
         if fmt is None:
-            self._problems.add(place, f"{key!r} must end in one of .{', .'.join(keys.EXTENSIONS)}")
-        elif self._format not in (None, fmt):
-            self._problems.add(place, f"{key!r} is a {fmt} key but options.format is {self._format}; make them agree, or leave it out")
+            self._problems.add(place, f"{shown!r} {accepted}")
+        elif wanted not in (None, fmt):
+            self._problems.add(place, f"{shown!r} is a {fmt} {kind} but options.format is {wanted}; make them agree, or leave it out")
         return fmt
 
     def _write(self, place: str, key: str, prefix: str) -> None:
         if self._check(place, key, prefix):
-            if key in self._written:
-                self._problems.add(place, f"{key!r} is written twice; accepted is each key once")
-            self._written.add(key)
+            self._write_once(place, key, key)
+
+    def _write_once(self, place: str, written_to: str, shown: str) -> None:
+        if written_to in self._written:
+            self._problems.add(place, f"{shown!r} is written twice; accepted is each once")
+        self._written.add(written_to)
 
     def _check(self, place: str, key: str, prefix: str) -> bool:
         problem = keys.key_problem(key, prefix)

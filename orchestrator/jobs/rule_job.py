@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from orchestrator.jobs import keys
 from orchestrator.jobs.concepts import find_preset, resolve_concepts
 from orchestrator.jobs.item_builder import ItemBuilder, PlannedOutput
 from orchestrator.jobs.job_types import Job, Target
-from orchestrator.jobs.messages import RuleMessage
+from orchestrator.jobs.messages import RuleItem, RuleMessage
 from orchestrator.jobs.name_catalog import Catalog, unknown_name_message
 from orchestrator.jobs.problems import Problems
 from orchestrator.jobs.rules import RuleBuilder, needs_alpha
+from orchestrator.jobs.sources import KeyTarget
 from respray.catalog.preset import normalise
 
 
@@ -32,7 +31,7 @@ def build_rule_job(message: RuleMessage, catalog: Catalog, workers_api_url: str 
     fmt: keys.Format = message.options.format or "jpeg"
     rules = RuleBuilder(catalog, keys.inputs_prefix(user, job), problems)
     outputs = _build_outputs(message, rules, fmt, problems)
-    masks = _masks_by_photo(message, problems)
+    own = _own_by_photo(message, problems)
     problems.raise_if_any()
     # Readers of rule jobs expect masks with every job, also without options.
     builder = ItemBuilder(keys.inputs_prefix(user, job), concepts, message.options, tuple(rules.textures), outputs, True, problems)
@@ -41,24 +40,24 @@ def build_rule_job(message: RuleMessage, catalog: Catalog, workers_api_url: str 
         builder.build(
             f"items[{idx}]",
             idx,
-            input_key=f"{keys.inputs_prefix(user, job)}{idx}.jpg",
+            photo=own.get(idx, RuleItem(idx=idx)).source(f"items[{idx}]", f"{keys.inputs_prefix(user, job)}{idx}.jpg"),
             targets=tuple(
                 # One preview per photo: that of the first rule.
                 Target(
                     entry.rule_id,
-                    f"{keys.outputs_prefix(user, job)}{entry.rule_id}/{idx}.{extension}",
+                    KeyTarget(f"{keys.outputs_prefix(user, job)}{entry.rule_id}/{idx}.{extension}"),
                     fmt,
-                    None if number else f"{keys.previews_prefix(user, job)}{idx}_preview.jpg",
+                    None if number else KeyTarget(f"{keys.previews_prefix(user, job)}{idx}_preview.jpg"),
                 )
                 for number, entry in enumerate(message.rules)
             ),
-            mask_keys=masks.get(idx, {}),
+            mask_keys=own[idx].mask_keys if idx in own else {},
         )
         for idx in range(message.image_count)
     ]
     problems.raise_if_any()
     url = f"{workers_api_url.rstrip('/')}/jobs/{job}/callback" if workers_api_url else None
-    return Job(job, user, tuple(items), url, job, outputs_map=len(message.rules) > 1)
+    return Job(job, user, tuple(items), url, job, outputs_map=len(message.rules) > 1, links=message.options.links)
 
 
 def _build_outputs(message: RuleMessage, rules: RuleBuilder, fmt: keys.Format, problems: Problems) -> list[PlannedOutput]:
@@ -82,16 +81,16 @@ def _build_outputs(message: RuleMessage, rules: RuleBuilder, fmt: keys.Format, p
     return outputs
 
 
-def _masks_by_photo(message: RuleMessage, problems: Problems) -> dict[int, Mapping[str, str]]:
-    """User masks per photo index."""
-    masks: dict[int, Mapping[str, str]] = {}
+def _own_by_photo(message: RuleMessage, problems: Problems) -> dict[int, RuleItem]:
+    """What photos have of their own, by index."""
+    own: dict[int, RuleItem] = {}
     for position, entry in enumerate(message.items):
-        if entry.idx in masks:
+        if entry.idx in own:
             problems.add(f"items[{position}].idx", f"{entry.idx} stands twice; accepted is each idx once")
         elif entry.idx >= message.image_count:
             problems.add(
                 f"items[{position}].idx",
                 f"{entry.idx} is beyond imageCount {message.image_count}; accepted is 0 to {message.image_count - 1}",
             )
-        masks[entry.idx] = entry.mask_keys
-    return masks
+        own[entry.idx] = entry
+    return own

@@ -47,11 +47,12 @@ class Record(BaseModel):
 
 
 class StoredFile(Record):
-    """One file that was uploaded and verified."""
+    """One file that was uploaded and verified; `sent`: to a link of the sender's, of which `key` is all but the query."""
 
     key: str
     size: int
     digest: str
+    sent: bool = False
 
 
 class CallbackRecord(Record):
@@ -88,7 +89,17 @@ class CallbackRecord(Record):
 
 
 class ItemRecord(Record):
-    """What came of one item. `version`: the number of its message (`versions.py`); `contents`: what was read, ETag by key."""
+    """What came of one item.
+
+    Attributes:
+        output_key: Where the first output is stored; None where it was sent to a link.
+        output_url: That link without its query.
+        outputs: Key or link of every output, by its name.
+        links: For how many seconds links to the results are to work, where the job wants some. They are made when they are handed out and
+            stand in no record.
+        version: The number of its message (`versions.py`).
+        contents: What was read: ETag by key, SHA-256 by the label of what is not in the store.
+    """
 
     idx: int
     status: Status
@@ -97,6 +108,9 @@ class ItemRecord(Record):
     outputs: dict[str, str] = {}
     preview_key: str | None = None
     previews: dict[str, str] = {}
+    output_url: str | None = None
+    preview_url: str | None = None
+    links: int | None = None
     masks: dict[str, list[str]] = {}
     files: list[StoredFile] = []
     error: str | None = None
@@ -114,6 +128,8 @@ class ItemRecord(Record):
     def callback_body(self) -> dict[str, Any]:
         """The JSON of this item's callback (docs/reference/contract.md, "Callbacks")."""
         body = {"idx": self.idx, "status": self.status, "output_key": self.output_key, "preview_key": self.preview_key, "error": self.error}
+        sent = {"output_url": self.output_url, "preview_url": self.preview_url}
+        body |= {name: url for name, url in sent.items() if url is not None}
         return body | ({"outputs": self.outputs} if self.outputs_map else {})
 
 
@@ -200,6 +216,21 @@ class Records:
             data = data.model_copy(update={"callback": data.callback.model_copy(update={"error": self.redacted(data.callback.error)})})
         return data, await self._storage.write(key, data.model_dump_json().encode(), JSON, Expect.NOTHING if expect is None else expect)
 
+    async def links_to(self, record: dict[str, Any]) -> dict[str, Any]:
+        """Links to an item's results, as `output_url`, `preview_url` and, of several outputs, `output_urls`; empty without `links`.
+
+        Args:
+            record: An item's record as JSON has it.
+        """
+        seconds, outputs = record.get("links"), record.get("outputs") or {}
+        if not seconds:
+            return {}
+        named = {"output_url": record.get("output_key"), "preview_url": record.get("preview_key")}
+        links: dict[str, Any] = {name: await self._storage.link(key, seconds) for name, key in named.items() if key}
+        if len(outputs) > 1:
+            links["output_urls"] = {name: await self._storage.link(key, seconds) for name, key in outputs.items() if "://" not in key}
+        return {name: link for name, link in links.items() if link}
+
     async def marked_keys(self, marker: Marker) -> list[str]:
         """Keys of the item records that a marker speaks of, there or not."""
         if marker.items:
@@ -246,7 +277,10 @@ class Records:
             manifest: What `manifest_of` made.
             version: The number of the message that it is about: a newer message's manifest is left alone.
         """
-        key, data = f"{prefix}manifest.json", _json(self._redactor.value(manifest), indent=1)
+        redacted = self._redactor.value(manifest)
+        # Behind the redactor, which would blank them: who may read the bucket may read what they lead to.
+        redacted["items"] = [entry | await self.links_to(entry) for entry in redacted["items"]]
+        key, data = f"{prefix}manifest.json", _json(redacted, indent=1)
         while True:
             stored = await self._storage.stat(key)
             if await self.versions.latest(prefix) > version:

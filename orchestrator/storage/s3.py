@@ -133,6 +133,13 @@ class S3Storage(Storage):
                 return
             token = {"ContinuationToken": page["NextContinuationToken"]}
 
+    def link(self, key: str, seconds: int) -> str | None:
+        try:
+            target = {"Bucket": self.options.bucket, "Key": key}
+            return str(self._client.generate_presigned_url("get_object", Params=target, ExpiresIn=seconds))
+        except (BotoCoreError, NoCredentialsError) as error:
+            raise StorageError(f"a link to {key} cannot be signed ({type(error).__name__})") from None
+
     def check(self) -> None:
         try:
             self._call(self._client.head_bucket, None)

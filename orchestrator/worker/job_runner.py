@@ -12,7 +12,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from orchestrator.callbacks.deliverer import Deliverer, Tracked
-from orchestrator.errors import InternalError, JobError, OutOfMemory, PipelineUnavailable, Poisoned, ResprayError, StorageError, Superseded
+from orchestrator.errors import (
+    InternalError,
+    JobError,
+    LinkUnavailable,
+    OutOfMemory,
+    PipelineUnavailable,
+    Poisoned,
+    ResprayError,
+    StorageError,
+    Superseded,
+)
 from orchestrator.jobs.job_types import Item, Job
 from orchestrator.jobs.name_catalog import Catalog
 from orchestrator.jobs.parser import parse_job
@@ -38,7 +48,7 @@ MAX_DELIVERING_JOBS = 64
 MAX_LEFTOVER_CALLBACKS = 2000
 """Callbacks that may still be under way for jobs that went back to their queue."""
 
-_RETRYABLE = frozenset(e.code for e in (InternalError, OutOfMemory, PipelineUnavailable, Poisoned, StorageError))
+_RETRYABLE = frozenset(e.code for e in (InternalError, LinkUnavailable, OutOfMemory, PipelineUnavailable, Poisoned, StorageError))
 
 
 @dataclass(frozen=True)
@@ -227,7 +237,7 @@ class JobRunner:
         """Write the manifest, keep or clear the marker of owed callbacks, emit `finish`."""
         job, marked = state.job, state.marked
         result = _result(job, records, troubles, began)
-        result.callbacks = callback_summary(records)
+        result.callbacks, result.records = callback_summary(records), records
         owed = any(r.callback is not None and r.callback.state == "owed" for r in records)
         try:
             if not troubles:  # a superseded job must not write over the newer one's manifest

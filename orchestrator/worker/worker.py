@@ -15,6 +15,7 @@ from orchestrator.errors import ResprayError
 from orchestrator.jobs.job_types import Job
 from orchestrator.jobs.name_catalog import Catalog
 from orchestrator.jobs.raw_message import RawMessage, Received
+from orchestrator.net.links import LinkClient
 from orchestrator.records.records import Records
 from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.backend import ThrottledBackend
@@ -38,6 +39,7 @@ class Worker:
         storage: AsyncStorage,
         records: Records,
         backend: ThrottledBackend,
+        links: LinkClient,
         deliverer: Deliverer,
         events: Events,
         metrics: Metrics,
@@ -48,14 +50,14 @@ class Worker:
         grace: float = 25.0,
         budget: int | None = None,
     ) -> None:
-        self.storage, self.backend, self.deliverer, self.name = storage, backend, deliverer, name
+        self.storage, self.records, self.backend, self.deliverer, self.name = storage, records, backend, deliverer, name
         self.concurrency, self.attempts, self.grace = concurrency, attempts, grace
         self._metrics = metrics
         self.budget = ByteBudget(budget or default_budget())
         self._jobs = JobRunner(
             catalog=catalog,
             storage=storage,
-            items=ItemRunner(storage, records, backend, deliverer=deliverer, metrics=metrics, worker=name, budget=self.budget),
+            items=ItemRunner(storage, records, backend, links=links, deliverer=deliverer, metrics=metrics, worker=name, budget=self.budget),
             records=records,
             deliverer=deliverer,
             events=events,

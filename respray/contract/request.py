@@ -144,7 +144,10 @@ class Output(StrictModel):
 
 
 class PhotoRequest(StrictModel):
-    """Everything the pipeline needs to know about one photo. `preview_size` is in pixels (longest side); 0 writes none."""
+    """Everything the pipeline needs to know about one photo. `preview_size` is in pixels (longest side); 0 writes none.
+
+    `metadata`: whether outputs keep the photo's copyright, artist, description, capture data and resolution (never its position).
+    """
 
     concepts: list[ConceptQuery] = Field(min_length=1)
     protect: list[str] = Field(default_factory=list)
@@ -154,6 +157,7 @@ class PhotoRequest(StrictModel):
     feather: float = Field(default=0.0, ge=0.0, le=100.0)
     max_megapixels: float = Field(default=DEFAULT_MEGAPIXELS, gt=0.0, le=200.0)
     missing_is_error: bool = False
+    metadata: Literal["keep", "none"] = "keep"
 
 
 def needs_segmentation(concept: ConceptQuery) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from respray.catalog.preset import is_ground
 from respray.contract.errors import EditError
@@ -11,6 +11,7 @@ from respray.contract.report import EditReport
 from respray.contract.request import Edit, Output, PhotoRequest, Recolor, Remove, Rule, Texture, Tone
 from respray.editing.fill.inpaint import Inpainter
 from respray.editing.mask.choose import Choice, choose
+from respray.editing.mask.cutout import of_colours
 from respray.editing.mask.find import FoundMattes, PhotoMattes
 from respray.editing.mask.matte import Matte, add_shadow, unite
 from respray.editing.paint.composite import Painter
@@ -23,6 +24,7 @@ from respray.editing.surface.illuminant import estimate_illuminant
 from respray.editing.surface.surface import SOLID_ALPHA, Surface, find_surfaces
 from respray.editing.texture.lay import PhotoGeometry, TexturePainter, material_of
 from respray.imaging.arrays import BoolArray, UInt8Array
+from respray.imaging.decode import DecodedPhoto
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class PhotoEditor:
 
     def __init__(
         self,
-        photo: UInt8Array,
+        photo: DecodedPhoto,
+        seen: UInt8Array,
         request: PhotoRequest,
         found: FoundMattes,
         attachments: Sequence[bytes],
@@ -48,19 +51,20 @@ class PhotoEditor:
         """Prepare for the outputs of a request.
 
         Args:
-            photo: uint8 [H,W,3], sRGB; not changed.
+            photo: with its own alpha; not changed.
+            seen: uint8 [H,W,3], the photo as it is seen on white.
             request: the request.
             found: what of the photo each concept is.
             attachments: encoded files that the request refers to.
             network: a learned inpainter, where one is mounted.
         """
-        self._photo, self._found, self._attachments, self._network = photo, found, list(attachments), network
+        self._photo, self._seen, self._found, self._attachments, self._network = photo, seen, found, list(attachments), network
         # Of the output at hand.
         self._mattes = PhotoMattes({}, {}, None)
         self._sharing: tuple[frozenset[str], frozenset[str]] | None = None
         self._concepts = {concept.name: concept for concept in request.concepts}
-        self._geometry = PhotoGeometry(photo)
-        self._illuminant = estimate_illuminant(photo)
+        self._geometry = PhotoGeometry(seen)
+        self._illuminant = estimate_illuminant(seen)
         self._surfaces: dict[tuple[str, tuple[int, ...], bool], list[Surface]] = {}
 
     def edit(self, output: Output) -> tuple[Canvas, list[EditReport]]:
@@ -76,8 +80,8 @@ class PhotoEditor:
             self._sharing, self._mattes, self._surfaces = sharing, PhotoMattes({}, {}, None), {}
             self._mattes = self._found.of(output)
         mattes = self._mattes
-        canvas = Canvas(self._photo)
-        tasks = _name_targets([(edit, choose(edit, mattes)) for edit in output.edits])
+        canvas = Canvas(self._photo.rgb, self._photo.alpha)
+        tasks = _name_targets([(edit, self._of_colours(choose(edit, mattes))) for edit in output.edits])
         neighbours = Neighbours(_painted(tasks))
         reports: list[EditReport] = []
         for task in tasks:
@@ -109,18 +113,26 @@ class PhotoEditor:
         report = measure(edit.concept, rule, parts, canvas.rgb, after, requested=requested, geometry=confidence)
         return Canvas(after, canvas.alpha), report
 
+    def _of_colours(self, choice: Choice) -> Choice:
+        """A choice as it is of the photo's own colours, which a cut-out shows only in part."""
+        opacity = self._photo.alpha
+        return choice if opacity is None or choice.matte is None else replace(choice, own=of_colours(choice.matte, opacity))
+
     def _surfaces_of(self, task: _Task) -> list[Surface]:
         """The surfaces that an edit works on, found once for all outputs; none where nothing of its concept is to be edited."""
-        edit, matte = task.edit, task.choice.matte
+        edit, choice = task.edit, task.choice
+        background = isinstance(edit.rule, Remove) and edit.rule.mode == "background"
+        # What a background is put behind is seen on paper; every other rule works on the photo's own colours.
+        matte = choice.matte if background else choice.painted
         if matte is None:
             return []
-        background = isinstance(edit.rule, Remove) and edit.rule.mode == "background"
-        key = (edit.concept, task.choice.numbers, background)
+        key = (edit.concept, choice.numbers, background)
         if key not in self._surfaces:
             # A new background also goes under the shadow that is kept on it.
             shadow = self._shadow_of(edit.concept) if background else None
             extent = matte if shadow is None else add_shadow(matte, shadow)
-            self._surfaces[key] = find_surfaces(self._photo, extent.alpha, self._illuminant, extent.coverage if extent.feathered else None)
+            picture = self._seen if background else self._photo.rgb
+            self._surfaces[key] = find_surfaces(picture, extent.alpha, self._illuminant, extent.coverage if extent.feathered else None)
         return self._surfaces[key]
 
     def _floor(self) -> BoolArray | None:
@@ -176,7 +188,7 @@ def _painted(tasks: Sequence[_Task]) -> dict[str, Matte]:
     """What is painted, by the names of the targets."""
     mattes: dict[str, Matte] = {}
     for task in tasks:
-        matte = task.choice.matte
+        matte = task.choice.painted
         if matte is None or isinstance(task.edit.rule, Remove) or _changes_nothing(task.edit.rule):
             continue
         mattes[task.target] = matte if task.target not in mattes else unite([mattes[task.target], matte])

@@ -20,14 +20,28 @@ import numpy as np
 from respray.contract.errors import ImageError
 from respray.contract.photo_file import inspect
 from respray.imaging.arrays import UInt8Array
-from respray.imaging.decode import decode, decode_mask
+from respray.imaging.decode import decode, decode_mask, decode_photo
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 SPARE_BYTES = 512 << 20
 """Memory beyond what a file's size in pixels justifies: libraries' tables, threads' stacks."""
 BYTES_PER_PIXEL = 48
 """A 16-bit TIFF with alpha takes most: 16-bit values, floats and their product, and the result."""
-TASKS: dict[str, Callable[[bytes, float], UInt8Array]] = {"decode": decode, "decode_mask": decode_mask}
+Arrays = dict[str, UInt8Array]
+
+
+def photo_arrays(data: bytes, max_megapixels: float) -> Arrays:
+    """A photo's pixels, its alpha where it has one, and its facts as JSON: what `isolated.DecoderProcess.decode_photo` puts together."""
+    photo = decode_photo(data, max_megapixels)
+    alpha: Arrays = {} if photo.alpha is None else {"alpha": photo.alpha}
+    return {"rgb": photo.rgb, **alpha, "facts": np.frombuffer(photo.facts.model_dump_json().encode(), np.uint8)}
+
+
+TASKS: dict[str, Callable[[bytes, float], Arrays]] = {
+    "decode": lambda data, limit: {"pixels": decode(data, limit)},
+    "decode_mask": lambda data, limit: {"pixels": decode_mask(data, limit)},
+    "decode_photo": photo_arrays,
+}
 
 
 def main(descriptor: int) -> None:
@@ -54,14 +68,14 @@ def answer(ours: socket.socket, task: str, data: bytes, max_megapixels: float) -
         limit_memory(SPARE_BYTES + 4 * len(data))
         info = inspect(data, max_megapixels)
         limit_memory(SPARE_BYTES + 4 * len(data) + BYTES_PER_PIXEL * info.width * info.height)
-        pixels = TASKS[task](data, max_megapixels)
-        memory = shared(pixels)
+        arrays = TASKS[task](data, max_megapixels)
+        memory = shared(arrays)
     except ImageError as error:
         ours.send(json.dumps({"error": str(error)[:4096]}).encode())
     except MemoryError:
         ours.send(json.dumps({"error": "the file needs far more memory than a photo of its size in pixels; save it again"}).encode())
     else:
-        socket.send_fds(ours, [json.dumps({"shapes": {"pixels": pixels.shape}}).encode()], [memory])
+        socket.send_fds(ours, [json.dumps({"shapes": {name: array.shape for name, array in arrays.items()}}).encode()], [memory])
         os.close(memory)
 
 
@@ -73,12 +87,13 @@ def limit_memory(extra: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (now + extra if hard == resource.RLIM_INFINITY else min(hard, now + extra), hard))
 
 
-def shared(pixels: UInt8Array) -> int:
-    """A descriptor of memory that holds the pixels."""
+def shared(arrays: Arrays) -> int:
+    """A descriptor of memory that holds the arrays, one after the other."""
     descriptor = os.memfd_create("respray-pixels", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    rest = np.ascontiguousarray(pixels).data.cast("B")
-    while rest:  # written, not mapped: the kernel need not clear pages first
-        rest = rest[os.write(descriptor, rest) :]
+    for array in arrays.values():
+        rest = np.ascontiguousarray(array).data.cast("B")
+        while rest:  # written, not mapped: the kernel need not clear pages first
+            rest = rest[os.write(descriptor, rest) :]
     return descriptor
 
 

@@ -4,7 +4,7 @@ A decoder is C code that reads what strangers send: it may run for minutes, take
 answer, and nobody else anything.
 
     decoder = DecoderProcess()
-    pixels = decoder.decode(data)
+    photo = decoder.decode_photo(data)
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ from math import prod
 import numpy as np
 
 from respray.contract.errors import ImageError
+from respray.contract.photo_facts import PhotoFacts
 from respray.contract.photo_file import DEFAULT_MEGAPIXELS
 from respray.imaging import decode as in_process
 from respray.imaging.arrays import UInt8Array
+from respray.imaging.decode import DecodedPhoto
 
 DECODE_SECONDS = 60.0
 """How long one file may be decoded. 200 megapixels of AVIF take some 20 s of one core."""
@@ -84,6 +86,13 @@ class DecoderProcess:
             InterruptedError: `cancelled` said so meanwhile.
         """
         return self._ask("decode", data, max_megapixels, cancelled)["pixels"]
+
+    def decode_photo(
+        self, data: bytes, max_megapixels: float = DEFAULT_MEGAPIXELS, cancelled: Callable[[], bool] = lambda: False
+    ) -> DecodedPhoto:
+        """As `respray.imaging.decode.decode_photo`; errors as `decode`."""
+        arrays = self._ask("decode_photo", data, max_megapixels, cancelled)
+        return DecodedPhoto(arrays["rgb"], arrays.get("alpha"), PhotoFacts.model_validate_json(arrays["facts"].tobytes()))
 
     def decode_mask(self, data: bytes, max_megapixels: float = 200.0, cancelled: Callable[[], bool] = lambda: False) -> UInt8Array:
         """As `respray.imaging.decode.decode_mask`; errors as `decode`."""

@@ -98,7 +98,7 @@ from respray.imaging import decoder_main
 ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 def decode(data, megapixels):
     np.ones(int(sys.argv[1]) << 20, np.uint8)
-    return np.zeros((64, 80, 3), np.uint8)
+    return {"pixels": np.zeros((64, 80, 3), np.uint8)}
 decoder_main.TASKS["decode"] = decode
 decoder_main.answer(ours, "decode", sys.stdin.buffer.read(), 67.0)
 print(json.loads(theirs.recv(1 << 16)))

@@ -20,6 +20,8 @@ from orchestrator.intake import runpod as runpod_module
 from orchestrator.intake.local import LocalIntake
 from orchestrator.jobs.name_catalog import load_catalog
 from orchestrator.jobs.parser import parse_job
+from orchestrator.net.address_policy import AddressPolicy
+from orchestrator.net.links import LinkClient
 from orchestrator.records.records import Records
 from orchestrator.service import health as health_module
 from orchestrator.service.health import Health, serve_health
@@ -104,6 +106,7 @@ def test_what_items_share_is_bounded(tmp_path: Path) -> None:
                 worker.storage,
                 records,
                 worker.backend,
+                links=LinkClient(AddressPolicy()),
                 deliverer=worker.deliverer,
                 metrics=Metrics(),
                 worker="tester",

@@ -59,8 +59,11 @@ def with_keys(message: dict[str, Any], **changes: str | None) -> dict[str, Any]:
 def test_keys_have_the_looks_name_or_follow_from_it(keys: Any, options: dict[str, Any], output: str, preview: str) -> None:
     (item,) = parse_job(with_keys(looks_job(CALM, BOLD, options=options), **keys), CATALOG).items
     assert [target.name for target in item.targets] == ["calm", "bold"]
-    assert (item.targets[0].key, item.targets[0].preview_key) == (f"outputs/{KEYS}/{output}", f"previews/{KEYS}/{preview}")
-    assert len({key for target in item.targets for key in (target.key, target.preview_key)}) == 4
+    assert tuple(to and to.label for to in (item.targets[0].to, item.targets[0].preview)) == (
+        f"outputs/{KEYS}/{output}",
+        f"previews/{KEYS}/{preview}",
+    )
+    assert len({to and to.label for target in item.targets for to in (target.to, target.preview)}) == 4
 
 
 def test_a_look_asks_for_what_a_job_of_its_own_asks_for() -> None:

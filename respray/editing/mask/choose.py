@@ -25,6 +25,7 @@ class Choice:
 
     Attributes:
         matte: None where that is nothing.
+        own: the matte of the photo's own colours, where that is another (`mask.cutout`).
         found: how many parts its concept has; None: nobody asked.
         numbers: of the parts that were chosen.
         points: what each point did.
@@ -36,6 +37,12 @@ class Choice:
     numbers: tuple[int, ...] = ()
     points: list[PointReport] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    own: Matte | None = None
+
+    @property
+    def painted(self) -> Matte | None:
+        """The matte of the photo's own colours."""
+        return self.matte if self.own is None else self.own
 
     def told_in(self, report: EditReport) -> EditReport:
         """An edit's report, and what was chosen."""
