@@ -20,11 +20,13 @@ class Target:
         name: The output's name in the request, and the rule's id in a rule job.
         to: Its storage key, or a link.
         format: What its bytes are.
+        preview: Where its preview goes; None: it has none.
     """
 
     name: str
     to: Destination
     format: keys.Format
+    preview: Destination | None = None
 
 
 @dataclass(frozen=True)
@@ -35,19 +37,24 @@ class Item:
         idx: The photo's index in its job.
         photo: Where the photo comes from.
         targets: Where the outputs go, in the order of the request's.
-        preview: Where the preview of the first output goes; None: there is none.
         request: What the pipeline is asked for.
         attachments: Where masks and textures come from, in the order in which `request` refers to them by index.
         mask_names: Each concept's name as a part of its masks' keys.
+        warnings: What its message says in vain, for its report.
     """
 
     idx: int
     photo: Source
     targets: tuple[Target, ...]
-    preview: Destination | None
     request: PhotoRequest
     attachments: tuple[Source, ...]
     mask_names: Mapping[str, str]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def preview(self) -> Destination | None:
+        """Where the preview of the first output goes; None: there is none."""
+        return self.targets[0].preview
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -63,7 +70,8 @@ class Item:
         """Changes when anything about the wanted result changes: a stored result with the same fingerprint needs no second run."""
         targets = [(t.name, t.to.identity, t.format) for t in self.targets]
         attachments = [source.identity for source in self.attachments]
-        parts = (self.photo.identity, targets, self.preview.identity if self.preview else None, attachments)
+        previews = [t.preview.identity if t.preview else None for t in self.targets]
+        parts = (self.photo.identity, targets, previews, attachments)
         return sha256(json.dumps(parts).encode() + self.request.model_dump_json().encode()).hexdigest()[:32]
 
 

@@ -13,6 +13,8 @@ MAX_ITEMS = 1000
 MAX_CONCEPTS = 16
 """Concepts a message may name, protected ones included: the largest batch that the decoder's buckets know."""
 MAX_RULES = 32
+MAX_LOOKS = 32
+"""As many outputs of a photo as rules make."""
 MAX_NAME_CHARACTERS = 64
 """Concept names and rule ids."""
 MAX_ID_CHARACTERS = 128

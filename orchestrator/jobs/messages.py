@@ -12,6 +12,7 @@ from pydantic import AfterValidator, AnyUrl, BaseModel, BeforeValidator, ConfigD
 from orchestrator.jobs import keys, limits
 from orchestrator.jobs.sources import InlineSource, KeySource, Source, UrlSource, decode_base64, link_problem
 from respray.contract.photo_file import DEFAULT_MEGAPIXELS
+from respray.contract.request import MAX_POINTS, Edit, Instances, Point, Rule
 
 
 class StrictModel(BaseModel):
@@ -92,6 +93,12 @@ def _check_id(value: str) -> str:
     return value
 
 
+def _check_rule_id(value: str) -> str:
+    if len(value) > limits.MAX_NAME_CHARACTERS:
+        raise ValueError(f"must have at most {limits.MAX_NAME_CHARACTERS} characters, has {len(value)}")
+    return _check_id(value)
+
+
 def _check_name(value: str) -> str:
     if not value.strip():
         raise ValueError("a name must not be blank")
@@ -120,17 +127,36 @@ class JobOptions(StrictModel):
         return "jpeg" if value == "jpg" else value
 
 
+# JSON knows no tuples.
+JsonPoint = Annotated[Point, Field(strict=False)]
+
+
 class RuleFields(StrictModel):
-    """A rule in either spelling; `rules.py` checks that it is one of them."""
+    """A rule in either spelling, and which parts of its concept it is for; `rules.py` checks that it is one of the rules.
+
+    Parts are the instances of an object and the connected parts of a surface. `at` and `not_at` are points `[x, y]`, fractions of the
+    upright photo: with `at`, parts under one of these points; none under those of `not_at`. `instances` is `all`, `largest`, or how many
+    by score.
+    """
 
     action: str | None = None
     value: Any = None
     type: str | None = None
     params: Any = None
+    at: list[JsonPoint] = Field(default=[], max_length=MAX_POINTS)
+    not_at: list[JsonPoint] = Field(default=[], max_length=MAX_POINTS)
+    instances: Instances = "all"
+
+    def edit(self, concept: str, rule: Rule) -> Edit:
+        """The edit of a concept by the rule that `rules.py` has made of this."""
+        return Edit(concept=concept, rule=rule, at=self.at, not_at=self.not_at, instances=self.instances)
 
 
 class PaletteItem(StrictModel):
-    """One photo of a palette job: one `input_...` and one `output_...` field, at most one `preview_...` field."""
+    """One photo of a palette job: one `input_...` field, one `output_...` field, at most one `preview_...` field.
+
+    With `looks`, there are keys only, and they may be left out: they have `{look}` in them, or follow from the ids and the look's name.
+    """
 
     idx: Index
     input_key: Key | None = None
@@ -145,7 +171,8 @@ class PaletteItem(StrictModel):
     @model_validator(mode="after")
     def _one_each(self) -> Self:
         _require_one({name: getattr(self, name) for name in ("input_key", "input_url", "input_base64")})
-        _require_one({name: getattr(self, name) for name in ("output_key", "output_url")})
+        if self.output_key is not None and self.output_url is not None:
+            raise ValueError("has output_key and output_url; accepted is one of them")
         if self.preview_key is not None and self.preview_url is not None:
             raise ValueError("has preview_key and preview_url; accepted is one of them")
         return self
@@ -159,13 +186,34 @@ class PaletteItem(StrictModel):
         return _source(self.input_key, self.input_url, self.input_base64, f"{place}.input_base64")
 
 
+Concepts = Annotated[dict[Name, RuleFields], Field(min_length=1, max_length=limits.MAX_CONCEPTS)]
+
+
+class Look(StrictModel):
+    """One of several ways to edit every photo of a palette job. Its `protect` adds to the job's; its name is a part of keys."""
+
+    name: str
+    concepts: Concepts
+    protect: list[Name] = Field(default=[], max_length=limits.MAX_CONCEPTS)
+
+    _id = field_validator("name")(_check_rule_id)
+
+    @field_validator("concepts", "protect")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        for name in value:
+            _check_name(name)
+        return value
+
+
 class PaletteMessage(StrictModel):
-    """One output per photo, all concepts edited together."""
+    """One output per photo, all concepts edited together; or, with `looks` in place of `concepts`, one output per look and photo."""
 
     job_id: str
     user_id: str
     preset: Name | None = None
-    concepts: dict[Name, RuleFields] = Field(min_length=1, max_length=limits.MAX_CONCEPTS)
+    concepts: Concepts | None = None
+    looks: list[Look] | None = Field(default=None, min_length=1, max_length=limits.MAX_LOOKS)
     protect: list[Name] = Field(default=[], max_length=limits.MAX_CONCEPTS)
     items: list[PaletteItem] = Field(min_length=1, max_length=limits.MAX_ITEMS)
     callback_url: CallbackUrl | None = None
@@ -177,8 +225,8 @@ class PaletteMessage(StrictModel):
 
     @field_validator("concepts")
     @classmethod
-    def _names(cls, value: dict[str, RuleFields]) -> dict[str, RuleFields]:
-        for name in value:
+    def _names(cls, value: dict[str, RuleFields] | None) -> dict[str, RuleFields] | None:
+        for name in value or ():
             _check_name(name)
         return value
 
@@ -187,6 +235,13 @@ class PaletteMessage(StrictModel):
     def _protect_names(cls, value: list[str]) -> list[str]:
         return [_check_name(name) for name in value]
 
+    @model_validator(mode="after")
+    def _one_or_several(self) -> Self:
+        if (self.concepts is None) == (self.looks is None):
+            given = "has both 'concepts' and 'looks'" if self.looks else "has neither 'concepts' nor 'looks'"
+            raise ValueError(f"{given}; accepted is one of them: concepts (one output per photo) or looks (one per look and photo)")
+        return self
+
 
 class RuleEntry(RuleFields):
     """One rule of a rule job: one output per photo."""
@@ -194,12 +249,7 @@ class RuleEntry(RuleFields):
     rule_id: str = Field(alias="ruleId")
     concept: Name
 
-    @field_validator("rule_id")
-    @classmethod
-    def _rule_id(cls, value: str) -> str:
-        if len(value) > limits.MAX_NAME_CHARACTERS:
-            raise ValueError(f"must have at most {limits.MAX_NAME_CHARACTERS} characters, has {len(value)}")
-        return _check_id(value)
+    _rule_id = field_validator("rule_id")(_check_rule_id)
 
 
 class RuleItem(StrictModel):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from orchestrator.jobs import keys
-from orchestrator.jobs.concepts import resolve_concepts
-from orchestrator.jobs.item_builder import ItemBuilder
+from orchestrator.jobs.concepts import find_preset, resolve_concepts
+from orchestrator.jobs.item_builder import ItemBuilder, PlannedOutput
 from orchestrator.jobs.job_types import Job, Target
 from orchestrator.jobs.messages import RuleItem, RuleMessage
 from orchestrator.jobs.name_catalog import Catalog, unknown_name_message
@@ -12,7 +12,6 @@ from orchestrator.jobs.problems import Problems
 from orchestrator.jobs.rules import RuleBuilder, needs_alpha
 from orchestrator.jobs.sources import KeyTarget
 from respray.catalog.preset import normalise
-from respray.contract.request import Edit
 
 
 def build_rule_job(message: RuleMessage, catalog: Catalog, workers_api_url: str | None) -> Job:
@@ -27,14 +26,15 @@ def build_rule_job(message: RuleMessage, catalog: Catalog, workers_api_url: str 
         JobError: With all problems at once.
     """
     user, job, problems = message.user_id, message.job_id, Problems()
-    concepts = resolve_concepts(message.concepts, message.protect, message.preset, message.options, catalog, problems)
+    preset = find_preset(message.preset, catalog, problems)
+    concepts = resolve_concepts(message.concepts, message.protect, preset, message.options, problems)
     fmt: keys.Format = message.options.format or "jpeg"
     rules = RuleBuilder(catalog, keys.inputs_prefix(user, job), problems)
-    edits = _build_edits(message, rules, fmt, problems)
+    outputs = _build_outputs(message, rules, fmt, problems)
     own = _own_by_photo(message, problems)
     problems.raise_if_any()
     # Readers of rule jobs expect masks with every job, also without options.
-    builder = ItemBuilder(keys.inputs_prefix(user, job), concepts, message.options, tuple(rules.textures), edits, True, problems)
+    builder = ItemBuilder(keys.inputs_prefix(user, job), concepts, message.options, tuple(rules.textures), outputs, True, problems)
     extension = "jpg" if fmt == "jpeg" else fmt
     items = [
         builder.build(
@@ -42,10 +42,15 @@ def build_rule_job(message: RuleMessage, catalog: Catalog, workers_api_url: str 
             idx,
             photo=own.get(idx, RuleItem(idx=idx)).source(f"items[{idx}]", f"{keys.inputs_prefix(user, job)}{idx}.jpg"),
             targets=tuple(
-                Target(entry.rule_id, KeyTarget(f"{keys.outputs_prefix(user, job)}{entry.rule_id}/{idx}.{extension}"), fmt)
-                for entry in message.rules
+                # One preview per photo: that of the first rule.
+                Target(
+                    entry.rule_id,
+                    KeyTarget(f"{keys.outputs_prefix(user, job)}{entry.rule_id}/{idx}.{extension}"),
+                    fmt,
+                    None if number else KeyTarget(f"{keys.previews_prefix(user, job)}{idx}_preview.jpg"),
+                )
+                for number, entry in enumerate(message.rules)
             ),
-            preview=KeyTarget(f"{keys.previews_prefix(user, job)}{idx}_preview.jpg"),
             mask_keys=own[idx].mask_keys if idx in own else {},
         )
         for idx in range(message.image_count)
@@ -59,9 +64,9 @@ def build_rule_job(message: RuleMessage, catalog: Catalog, workers_api_url: str 
 NOBODY_TOLD = "nobody will be told of this job: callbacks of rule jobs go to WORKERS_API_URL, which is not set"
 
 
-def _build_edits(message: RuleMessage, rules: RuleBuilder, fmt: keys.Format, problems: Problems) -> list[list[Edit]]:
-    """One edit per output; fewer after noting problems."""
-    edits, ids = list[list[Edit]](), set[str]()
+def _build_outputs(message: RuleMessage, rules: RuleBuilder, fmt: keys.Format, problems: Problems) -> list[PlannedOutput]:
+    """One output of one edit per rule; fewer after noting problems."""
+    outputs, ids = list[PlannedOutput](), set[str]()
     concepts = {normalise(name): name for name in reversed(message.concepts)}
     for position, entry in enumerate(message.rules):
         place = f"rules[{position}]"
@@ -79,8 +84,8 @@ def _build_edits(message: RuleMessage, rules: RuleBuilder, fmt: keys.Format, pro
         if concept is None:
             problems.add(f"{place}.concept", unknown_name_message("concept", entry.concept, message.concepts))
         elif rule is not None:
-            edits.append([Edit(concept=concept, rule=rule)])
-    return edits
+            outputs.append(PlannedOutput([entry.edit(concept, rule)]))
+    return outputs
 
 
 def _own_by_photo(message: RuleMessage, problems: Problems) -> dict[int, RuleItem]:

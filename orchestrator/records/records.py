@@ -109,6 +109,7 @@ class ItemRecord(Record):
     output_key: str | None = None
     outputs: dict[str, str] = {}
     preview_key: str | None = None
+    previews: dict[str, str] = {}
     output_url: str | None = None
     preview_url: str | None = None
     links: int | None = None

@@ -157,6 +157,7 @@ class ItemRunner:
             report, files = await self._backend.infer(photo.data, item.request, [file.data for file in attachments])
         del photo, attachments  # a job's memory is what its items in flight hold
         held.become(sum(map(len, files)))
+        report = report.model_copy(update={"warnings": [*report.warnings, *item.warnings]})
         run.timings.update(report.timings)
         clock = time.monotonic()
         plan = plan_uploads(state.job, item, report, files)
@@ -176,6 +177,7 @@ class ItemRunner:
             preview_key=_key(preview),
             preview_url=_url(preview),
             links=state.job.links,
+            previews={t.name: t.preview.label for t in item.targets if t.preview is not None and plan.has(t.preview)},
             masks=plan.masks,
             files=stored,
             report=report,

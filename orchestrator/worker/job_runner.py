@@ -228,7 +228,8 @@ class JobRunner:
             report = record.report.model_dump(exclude_none=True) if record.report else None
             fields = {"output_key": record.output_key, "error": record.error, "timings": record.timings, "report": report}
             self._events.progress(job.job_id, item.idx, "stored" if record.status == "completed" else "failed", done, total)
-            self._events.emit("item", job_id=job.job_id, idx=item.idx, status=record.status, **fields)
+            outputs = {"outputs": record.outputs} if record.outputs_map else {}
+            self._events.emit("item", job_id=job.job_id, idx=item.idx, status=record.status, **fields, **outputs)
             return
         self._metrics.items.labels("superseded" if isinstance(error, Superseded) else "retry").inc()
         log.warning("item %d of job %s: %s", item.idx, job.job_id, error)

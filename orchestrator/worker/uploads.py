@@ -72,14 +72,16 @@ def plan_uploads(job: Job, item: Item, report: PhotoReport, files: list[bytes]) 
     if len(files) != len(report.files):
         raise PhotoRefused(f"the pipeline returned {len(files)} files and describes {len(report.files)}")
     targets = {t.name: t.to for t in item.targets}
+    previews = {t.name: t.preview for t in item.targets}
     plan = UploadPlan([], {})
     for entry, data in zip(report.files, files, strict=True):
         if entry.kind == "output":
             to = targets.pop(entry.name)
         elif entry.kind == "preview":
-            if item.preview is None or entry.name != item.targets[0].name:
-                continue  # one preview per photo: that of the first output
-            to = item.preview
+            wanted = previews[entry.name]
+            if wanted is None:
+                continue
+            to = wanted
         else:
             key = job.mask_key(item, entry.name, entry.instance)
             to = KeyTarget(key)

@@ -20,6 +20,9 @@ from respray.imaging.arrays import UInt8Array
 from respray.imaging.decode import DecodedPhoto
 from respray.imaging.layers import on_white
 
+MAX_ANSWER_BYTES = 1536 << 20
+"""Files of one photo. A gRPC message, which carries all of them, has at most 2 GB: protobuf.dev/programming-guides/proto-limits."""
+
 
 @dataclass(frozen=True)
 class EditResult:
@@ -81,7 +84,7 @@ def edit_photo(
     seen = photo.seen
     with clock.stage("matte"):
         mattes = find_mattes(seen, request, segments, attachments, object_source, photo.facts.orientation)
-    asked = {concept.name: mattes.found[concept.name] for concept in request.concepts if not concept.aid}
+    asked = {concept.name: mattes.concepts[concept.name] for concept in request.concepts if not concept.aid}
     warnings = [*facts.warnings, *mattes.warnings, *_warnings(request, asked)]
     editor = PhotoEditor(photo, seen, request, mattes, attachments, network)
     for output in request.outputs:
@@ -94,9 +97,15 @@ def edit_photo(
         reports.append(OutputReport(name=output.name, edits=edits))
         with clock.stage("encode"):
             package.add_output(output, image)
+        if package.size > MAX_ANSWER_BYTES:
+            raise EditError(
+                f"the first {len(reports)} of {len(request.outputs)} outputs have {package.size >> 20} MB, and the files of one photo "
+                f"may have {MAX_ANSWER_BYTES >> 20}; ask for fewer at once, for JPEG, or for a lower quality"
+            )
         if request.preview_size:
             with clock.stage("preview"):
                 package.add_preview(output, image, request.preview_size)
+        del canvas, image  # one output's picture is held at a time
     if request.masks:
         with clock.stage("encode"):
             package.add_masks(asked.values())
@@ -124,6 +133,9 @@ def check_request(request: PhotoRequest) -> None:
         if name not in names:
             raise UnknownNameError("protected concept", name, names)
     for output in request.outputs:
+        for name in (*output.protect, *output.concepts):
+            if name not in names:
+                raise UnknownNameError("concept", name, names)
         for edit in output.edits:
             if edit.concept not in names:
                 raise UnknownNameError("concept", edit.concept, names)

@@ -44,6 +44,11 @@ class Package:
                 self._masks.append((encode(mask, "png"), report))
 
     @property
+    def size(self) -> int:
+        """Bytes of all files so far."""
+        return sum(len(data) for data in self.files)
+
+    @property
     def files(self) -> list[bytes]:
         """The encoded files."""
         return [data for data, _ in self._outputs + self._previews + self._masks]
@@ -55,7 +60,7 @@ class Package:
 
 
 def instance_masks(concept: FoundConcept) -> list[UInt8Array]:
-    """The mask of each instance: the concept's matte where that instance is the most probable.
+    """The mask of each instance: the concept's matte where that instance is the most probable, or what of it is connected.
 
     Args:
         concept: as `respray.editing.mask.find.find_mattes` has found it.
@@ -65,7 +70,9 @@ def instance_masks(concept: FoundConcept) -> list[UInt8Array]:
     """
     if concept.matte is None:
         return []
-    alpha = concept.matte.alpha
+    alpha, pieces = concept.matte.alpha, concept.pieces
+    if pieces is not None and pieces.count > 1:
+        return [np.where(pieces.where([number], alpha.shape), alpha, np.uint8(0)) for number in range(1, pieces.count + 1)]
     if len(concept.instances) <= 1:
         return [alpha]
     height, width = alpha.shape
