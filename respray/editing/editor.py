@@ -132,7 +132,8 @@ class PhotoEditor:
             shadow = self._shadow_of(edit.concept) if background else None
             extent = matte if shadow is None else add_shadow(matte, shadow)
             picture = self._seen if background else self._photo.rgb
-            self._surfaces[key] = find_surfaces(picture, extent.alpha, self._illuminant, extent.coverage if extent.feathered else None)
+            coverage, jpeg = extent.coverage if extent.feathered else None, self._photo.facts.jpeg
+            self._surfaces[key] = find_surfaces(picture, extent.alpha, self._illuminant, coverage, jpeg)
         return self._surfaces[key]
 
     def _floor(self) -> BoolArray | None:

@@ -8,8 +8,10 @@ from typing import cast
 import cv2
 import numpy as np
 
+from respray.contract.photo_facts import JpegTables
 from respray.editing.core.color import decode_scene
 from respray.editing.surface.illuminant import Illuminant
+from respray.editing.surface.jpeg_error import JpegError, estimate_jpeg_error
 from respray.editing.surface.noise import estimate_noise
 from respray.editing.surface.reflection import DichromaticModel, ReflectionParameters, chroma_of, fit_reflection
 from respray.imaging.arrays import BoolArray, FloatArray, UInt8Array
@@ -65,6 +67,7 @@ class Surface:
         tint: float32 [3], linear RGB of luminance 1: colour of the light on it.
         noise: standard deviation of its luminance noise, scene-linear.
         coverage: uint8 [h,w], the concept's, where its matte is feathered (`mask.matte.Matte`).
+        jpeg: how far JPEG may have moved its pixels; None in lossless photos.
     """
 
     box: Box
@@ -77,6 +80,7 @@ class Surface:
     tint: FloatArray
     noise: float
     coverage: UInt8Array | None = None
+    jpeg: JpegError | None = None
 
 
 def find_surfaces(
@@ -84,6 +88,7 @@ def find_surfaces(
     alpha: UInt8Array,
     illuminant: Illuminant,
     coverage: UInt8Array | None = None,
+    jpeg: JpegTables | None = None,
     parameters: SurfaceParameters = SurfaceParameters(),
     reflection: ReflectionParameters = ReflectionParameters(),
 ) -> list[Surface]:
@@ -94,6 +99,7 @@ def find_surfaces(
         alpha: uint8 [H,W], the matte.
         illuminant: the photo's light.
         coverage: uint8 [H,W], as in `mask.matte.Matte`, where it is feathered.
+        jpeg: of the photo's file.
         parameters: of the split.
         reflection: parameters of each material's reflection.
 
@@ -118,13 +124,14 @@ def find_surfaces(
     if solid.sum() < 16:
         solid = (small_alpha >= max(1, int(small_alpha.max() * 0.6))).astype(np.uint8)
     labels, models = _materials(small, solid, p, reflection)
+    error = None if jpeg is None else estimate_jpeg_error(crop, (x0, y0), jpeg)
 
     def part_of(part: UInt8Array, model: DichromaticModel, where: BoolArray) -> Surface:
         color = model.reference
         # The middle of its pixels, as a share of the photo's height.
         place = (y0 + (float(np.nonzero(where)[0].mean()) + 0.5) / len(where) * height) / len(alpha)
         tint, noise = illuminant.tint_on(color, place), estimate_noise(crop, part, SOLID_ALPHA)
-        return Surface(box, part, crop_alpha, model, small, where, illuminant.level_on(color), tint, noise, crop_coverage)
+        return Surface(box, part, crop_alpha, model, small, where, illuminant.level_on(color), tint, noise, crop_coverage, error)
 
     if len(models) == 1:
         return [part_of(crop_alpha, models[0], solid.astype(bool))]
