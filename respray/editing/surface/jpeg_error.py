@@ -16,6 +16,9 @@ from respray.editing.core.compiled import compiled
 from respray.imaging.arrays import FloatArray, UInt8Array
 
 BLOCK = 8
+# Of the blocks' variation: the calmest show noise, others texture; and what is stronger than this (codes) is texture in any case.
+CALM_PERCENTILE = 50.0
+MAX_GRAIN = 2.5
 # Luma of JPEG (ITU-R BT.601).
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # What one code of Cb and of Cr is worth in red, green and blue (JPEG File Interchange Format 1.02).
@@ -30,11 +33,14 @@ class JpegError:
         luma: float32 [bh,bw], standard deviation of luma in every block of the surface's box, 8-bit codes.
         corner: x and y in the box of the first of these blocks, -7 to 0.
         chroma: float32 [3], standard deviation of the mean chroma of a block, as codes of red, green and blue.
+        grain: what is left of the camera's noise in the calmest blocks, standard deviation in codes. JPEG takes its fine part away, by
+            which `surface.noise` would know it, and cuts the rest at the borders of blocks.
     """
 
     luma: FloatArray
     corner: tuple[int, int]
     chroma: FloatArray
+    grain: float
 
     def in_window(self, x0: int, y0: int, x1: int, y1: int) -> FloatArray:
         """`luma` of a window of the surface's box, smooth between the middles of blocks: float32 [y1-y0,x1-x0], codes."""
@@ -44,22 +50,26 @@ class JpegError:
         return np.asarray(cv2.warpAffine(self.luma, matrix, (x1 - x0, y1 - y0), flags=flags, borderMode=cv2.BORDER_REPLICATE))
 
 
-def estimate_jpeg_error(crop: UInt8Array, place: tuple[int, int], tables: JpegTables) -> JpegError:
+def estimate_jpeg_error(crop: UInt8Array, alpha: UInt8Array, place: tuple[int, int], tables: JpegTables) -> JpegError:
     """Estimate JPEG's errors.
 
     Args:
         crop: uint8 [h,w,3], sRGB, the surface's box in the photo.
+        alpha: uint8 [h,w], the surface's matte in it.
         place: x and y of the box in the photo.
         tables: of the photo's file.
     """
     corner = tuple(-((start - first) % BLOCK) for start, first in zip(place, tables.origin, strict=True))
     rows, columns = (-(-(size - first) // BLOCK) for size, first in zip(crop.shape[:2], corner[::-1], strict=True))
-    luma = np.empty((rows, columns), np.float32)
+    luma, grain = np.empty((2, rows, columns), np.float32)
     steps = np.array(tables.luma, np.float32).reshape(BLOCK, BLOCK)
-    _luma_errors(crop, corner[0], corner[1], steps, _cosines(), luma)
+    _luma_errors(crop, corner[0], corner[1], steps, _cosines(), luma, grain)
+    whole = cv2.copyMakeBorder(alpha, -corner[1], rows * BLOCK, -corner[0], columns * BLOCK, cv2.BORDER_CONSTANT, value=[0])
+    whole = whole[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns, BLOCK).min(axis=(1, 3)) == 255
+    calm = float(np.percentile(grain[whole], CALM_PERCENTILE)) if whole.any() else 0.0
     step = tables.chroma[0] / BLOCK  # of a block's mean
     chroma = step / 12.0**0.5 * np.hypot(FROM_CB, FROM_CR)
-    return JpegError(luma, (corner[0], corner[1]), chroma.astype(np.float32))
+    return JpegError(luma, (corner[0], corner[1]), chroma.astype(np.float32), min(calm, MAX_GRAIN))
 
 
 def _cosines() -> FloatArray:
@@ -71,8 +81,9 @@ def _cosines() -> FloatArray:
 
 
 @compiled
-def _luma_errors(crop: UInt8Array, left: int, top: int, steps: FloatArray, basis: FloatArray, errors: FloatArray) -> None:
-    """Standard deviation of the error of every block, codes. Blocks that leave the crop are continued by its border.
+def _luma_errors(crop: UInt8Array, left: int, top: int, steps: FloatArray, basis: FloatArray, errors: FloatArray, grain: FloatArray) -> None:
+    """Standard deviation of the error of every block, and of all that is no slope in it, codes. Blocks that leave the crop are continued
+    by its border.
 
     Counted are the mean, the first frequency each way, whose loss makes steps between blocks, and whatever was stored.
     """
@@ -92,17 +103,21 @@ def _luma_errors(crop: UInt8Array, left: int, top: int, steps: FloatArray, basis
                     for x in range(8):
                         total += basis[k, x] * block[y, x]
                     half[y, k] = total
-            variance = np.float32(0)
+            variance, rough = np.float32(0), np.float32(0)
             for k in range(8):
                 for m in range(8):
                     step = steps[m, k]
-                    stored = k + m <= 1
-                    if not stored:
-                        value = np.float32(0)
-                        for y in range(8):
-                            value += basis[m, y] * half[y, k]
-                        # Half a step would be rounded up; and the pixels were rounded since.
-                        stored = abs(value) > np.float32(0.5) * step
-                    if stored:
+                    if k + m <= 1:
                         variance += step * step
+                        continue
+                    value = np.float32(0)
+                    for y in range(8):
+                        value += basis[m, y] * half[y, k]
+                    rough += value * value
+                    # Half a step is rounded up. A single step is as likely a camera's noise that just passed half of one.
+                    if abs(value) > np.float32(1.5) * step:
+                        variance += step * step
+                    elif abs(value) > np.float32(0.5) * step:
+                        variance += np.float32(12) * value * value
             errors[row, column] = np.sqrt(variance / np.float32(12 * 64))
+            grain[row, column] = np.sqrt(rough / np.float32(64))

@@ -124,7 +124,7 @@ def find_surfaces(
     if solid.sum() < 16:
         solid = (small_alpha >= max(1, int(small_alpha.max() * 0.6))).astype(np.uint8)
     labels, models = _materials(small, solid, p, reflection)
-    error = None if jpeg is None else estimate_jpeg_error(crop, (x0, y0), jpeg)
+    error = None if jpeg is None else estimate_jpeg_error(crop, crop_alpha, (x0, y0), jpeg)
 
     def part_of(part: UInt8Array, model: DichromaticModel, where: BoolArray) -> Surface:
         color = model.reference
