@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.quality.metrics import exposure_between, inner
+from benchmarks.quality.metrics import exposure_between, inner, outer
 from benchmarks.quality.recolor import network_mask
 from benchmarks.quality.speed import segments_of
 from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor
@@ -27,8 +27,8 @@ WIDTH, HEIGHT = 720, 480
 BLOCK = 8
 # Smaller than a block is no zone.
 ZONE = 17
-# How far from the bright thing a rim reaches, pixels, without the edge's own mixed ones.
-RIM, EDGE = 8, 1
+# How far a rim reaches into the surface and out of it, pixels.
+RIM_IN, RIM_OUT = 3, 1
 # A rim's pixel is torn that has less than this of the light that it should.
 TORN = 0.6
 CREAM, OFF_WHITE = "#EFE3CB", "#EFE9DD"
@@ -42,7 +42,6 @@ class Job:
     light: FloatArray
     albedo: FloatArray
     mask: BoolArray
-    bright: BoolArray
     color: str
 
     @property
@@ -69,7 +68,7 @@ def dark_wall(color: str = OFF_WHITE) -> Job:
     light *= 1.0 + 0.10 * np.exp(-(((x % 90 - 20) / 1.2) ** 2)) - 0.35 * np.exp(-(((x % 90 - 24) / 2.0) ** 2))
     mask = (y > 40) & (y < 400)
     albedo = np.where(mask[..., None], np.float32([0.021, 0.023, 0.025]), np.float32([0.42, 0.40, 0.36]))
-    return Job("wall", light[..., None], albedo, mask, ~mask, color)
+    return Job("wall", light[..., None], albedo, mask, color)
 
 
 def black_sofa(color: str = CREAM) -> Job:
@@ -87,7 +86,7 @@ def black_sofa(color: str = CREAM) -> Job:
     mask = (sofa > 0) & ~bright
     albedo = np.where(bright[..., None], np.float32([0.86, 0.85, 0.82]), np.float32([0.30, 0.30, 0.28]))
     albedo = np.where(mask[..., None], np.float32([0.008, 0.008, 0.0085]), albedo)
-    return Job("sofa", np.where(mask, light * folds, light)[..., None].astype(np.float32), albedo, mask, bright, color)
+    return Job("sofa", np.where(mask, light * folds, light)[..., None].astype(np.float32), albedo, mask, color)
 
 
 @dataclass(frozen=True)
@@ -120,8 +119,8 @@ def measure(job: Job, quality: int, looks: Path | None = None) -> Finding:
     if looks is not None:
         looks.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(looks / f"{job.name}-q{quality}.png"), np.hstack([decode(data), edited, truth])[..., ::-1])
-    solid, near = inner(job.mask, 3), cv2.dilate(job.bright.astype(np.uint8), np.ones((2 * RIM + 1, 2 * RIM + 1))) > 0
-    rim = inner(job.mask, EDGE) & near
+    solid = inner(job.mask, 3)
+    rim = outer(job.mask, RIM_OUT) & ~inner(job.mask, RIM_IN)
     # One photo does not tell how bright the light is.
     edited = encode_srgb(decode_srgb(edited) * np.float32(exposure_between(edited, truth, solid)))
     light, wanted = (decode_srgb(picture) @ LUMINANCE for picture in (edited, truth))

@@ -93,6 +93,7 @@ class Recolorer:
         self._steep_light = float(decode_scene(np.array([[[p.steep_code]]], np.uint8))[0, 0, 0])
         bright = bool((surface.small[surface.solid] > self._steep_light).any())
         self._steep = self._epsilon + _steep_epsilon(reflection.luminance, p) if bright else None
+        self.brightens = gain > p.min_noisy_gain
         self._jpeg = None
         if surface.jpeg is not None and gain > 1.0:
             self._jpeg = JpegLight(surface.jpeg, surface.alpha, reflection.luminance, gain * reflection.luminance)

@@ -93,6 +93,7 @@ class TexturePainter:
     """
 
     margin = 0
+    brightens = False
 
     def __init__(self, surface: Surface, rule: Texture, material: Material, plane: Plane) -> None:
         self._surface, self._material, self._strength = surface, material, rule.strength
