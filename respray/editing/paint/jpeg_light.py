@@ -27,7 +27,9 @@ class JpegLightParameters:
     radius: int = 12
     """Of a window, pixels. 25 of them hold three blocks, so that the steps between those become slopes."""
     max_shown: float = 0.3
-    """So much of JPEG's error may be left in the new picture, standard deviation in 8-bit codes."""
+    """So much of JPEG's error may be left in the new picture, standard deviation in 8-bit codes ..."""
+    strength: float = 2.5
+    """... where that takes no variation along that is more than so many times JPEG's error."""
 
 
 class JpegLight:
@@ -67,7 +69,7 @@ class JpegLight:
         worth = worth_of_code(mean * self._luminance) / self._luminance
         shown = codes * worth * self._new / worth_of_code(mean * self._new)
         # A share keep of variation stays, keep = variance / (variance + epsilon).
-        epsilon = (codes * worth) ** 2 * np.maximum(shown / np.float32(p.max_shown) - 1, np.float32(1e-3))
+        epsilon = (codes * worth) ** 2 * np.clip(shown / np.float32(p.max_shown) - 1, np.float32(1e-3), np.float32(p.strength**2))
         if least is not None:
             epsilon += least
         keep = np.maximum(variance, np.float32(0))

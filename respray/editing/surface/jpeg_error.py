@@ -17,8 +17,8 @@ from respray.imaging.arrays import FloatArray, UInt8Array
 
 BLOCK = 8
 # Of the blocks' variation: the calmest show noise, others texture; and what is stronger than this (codes) is texture in any case.
-CALM_PERCENTILE = 50.0
-MAX_GRAIN = 2.5
+CALM_PERCENTILE = 25.0
+MAX_GRAIN = 1.0
 # Luma of JPEG (ITU-R BT.601).
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # What one code of Cb and of Cr is worth in red, green and blue (JPEG File Interchange Format 1.02).
@@ -103,21 +103,23 @@ def _luma_errors(crop: UInt8Array, left: int, top: int, steps: FloatArray, basis
                     for x in range(8):
                         total += basis[k, x] * block[y, x]
                     half[y, k] = total
-            variance, rough = np.float32(0), np.float32(0)
+            variance = steps[0, 0] ** 2 + steps[0, 1] ** 2 + steps[1, 0] ** 2
+            rough, stored, faint = np.float32(0), 0, np.float32(0)
             for k in range(8):
                 for m in range(8):
-                    step = steps[m, k]
                     if k + m <= 1:
-                        variance += step * step
                         continue
                     value = np.float32(0)
                     for y in range(8):
                         value += basis[m, y] * half[y, k]
                     rough += value * value
-                    # Half a step is rounded up. A single step is as likely a camera's noise that just passed half of one.
-                    if abs(value) > np.float32(1.5) * step:
-                        variance += step * step
-                    elif abs(value) > np.float32(0.5) * step:
-                        variance += np.float32(12) * value * value
+                    if abs(value) > np.float32(0.5) * steps[m, k]:
+                        stored += 1
+                        variance += steps[m, k] ** 2
+                        if abs(value) < np.float32(1.5) * steps[m, k]:
+                            faint += np.float32(12) * value * value
+            # One or two single steps in a calm block are as likely noise that just passed half a step: then all of them is error.
+            if stored <= 3:
+                variance += faint
             errors[row, column] = np.sqrt(variance / np.float32(12 * 64))
             grain[row, column] = np.sqrt(rough / np.float32(64))
