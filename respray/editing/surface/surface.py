@@ -46,6 +46,10 @@ class SurfaceParameters:
     """... and not quite grey: its chroma is at least this share of the stronger one's."""
     max_light_ratio: float = 3.0
     """Light on two parts of one material differs by less than this factor; beyond it they are taken for two paints."""
+    max_shadow_ratio: float = 10.0
+    """The same where both have the same strong colour: no two paints do by chance, and a corner behind a sofa is that dark."""
+    sure_chroma: float = 0.3
+    """Chroma from which on a colour is strong in this sense; below it the factor grows with it."""
     min_part_share: float = 0.03
     """Parts smaller than this share of the concept have no say of their own, unless all are about as small: leaves, tiles."""
     max_parts: int = 32
@@ -201,7 +205,9 @@ def _same_material(one: DichromaticModel, other: DichromaticModel, pixels: Float
         normal = np.cross(strong, np.ones(3))
         return abs(float(weak @ normal)) < parameters.max_plane_sine * float(np.linalg.norm(normal) * np.linalg.norm(weak))
     shading, _ = other.decompose(pixels[None])
-    return 1.0 / parameters.max_light_ratio < float(np.median(shading)) < parameters.max_light_ratio
+    strength = min(1.0, min(float(chroma_of(a)), float(chroma_of(b))) / parameters.sure_chroma)
+    limit = parameters.max_light_ratio * (parameters.max_shadow_ratio / parameters.max_light_ratio) ** strength
+    return 1.0 / limit < float(np.median(shading)) < limit
 
 
 def _spread(labels: UInt8Array) -> UInt8Array:
