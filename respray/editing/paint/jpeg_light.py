@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import cast
 
 import cv2
 import numpy as np
 
-from respray.editing.core.color import decode_scene
+from respray.editing.core.codes import worth_of_code
 from respray.editing.core.field import Tile
 from respray.editing.surface.jpeg_error import JpegError
 from respray.imaging.arrays import FloatArray, UInt8Array
 
-# Rows of the table of what a code is worth, over scene-linear light from 0 to 1.
-WORTH_ROWS = 4096
 # Less of the surface in a window is none.
 MIN_WEIGHT = 1e-5
 
@@ -90,15 +87,3 @@ def _slopes(mean: FloatArray, reach: int) -> FloatArray:
     down = wide[2 * reach :, reach:-reach] - wide[: -2 * reach, reach:-reach]
     slopes: FloatArray = (across * across + down * down) / np.float32(4 * reach * reach)
     return slopes
-
-
-def worth_of_code(light: FloatArray) -> FloatArray:
-    """Scene-linear light that one 8-bit code is worth at scene-linear `light`, float32 of any shape."""
-    return np.take(_worths(), np.clip(light * np.float32(WORTH_ROWS - 1), 0, WORTH_ROWS - 1).astype(np.uint16))
-
-
-@lru_cache(maxsize=1)
-def _worths() -> FloatArray:
-    """`worth_of_code` over light from 0 to 1, float32 [WORTH_ROWS]."""
-    scene = decode_scene(np.arange(256, dtype=np.uint8)[None, :, None]).ravel()
-    return np.interp(np.linspace(0.0, 1.0, WORTH_ROWS), scene, np.gradient(scene)).astype(np.float32)

@@ -13,12 +13,13 @@ import cv2
 import numpy as np
 
 from respray.contract.request import Recolor
+from respray.editing.core.codes import worth_of_code
 from respray.editing.core.color import LUMINANCE, decode_scene, from_display, hex_to_linear, max_channel, min_channel
 from respray.editing.core.compiled import compiled
 from respray.editing.core.field import Tile, between_cells, smooth, upsample
 from respray.editing.paint.burnt_areas import BurntAreaParameters, find_burnt_areas
 from respray.editing.paint.gamut import build_paint_table
-from respray.editing.paint.jpeg_light import JpegLight, worth_of_code
+from respray.editing.paint.jpeg_light import JpegLight
 from respray.editing.surface.exposure import choose_exposure
 from respray.editing.surface.surface import Surface
 from respray.imaging.arrays import FloatArray, IntArray
@@ -47,7 +48,7 @@ class RecolorParameters:
     steps and JPEG blocks there are large once the shoulder is undone."""
     steep_noise_codes: float = 2.0
     """Standard deviation of JPEG's errors there, 8-bit codes."""
-    ease: float = 0.3
+    ease: float = 0.1
     """Contrast above the reference is lowered by up to this power when the surface becomes brighter: no photographer lets the sunlit part
     of a floor burn out once the floor is light. Refitted by tools.fit.recolor."""
     full_ease_gain: float = 8.0

@@ -37,7 +37,7 @@ class SurfaceParameters:
     """At least so many pixels, though."""
     max_work_pixels: int = 120_000
     """Statistics need no more pixels than this; a larger crop is averaged down to the work picture first. Bounds the time."""
-    max_color_distance: float = 0.15
+    max_color_distance: float = 0.18
     """Two parts are one material when their linear RGB colours, at luminance 1, differ by less than this (Euclidean) ..."""
     max_plane_sine: float = 0.05
     """... or when the paler is the stronger one under specular light: not further from the plane of that and white (sine of the angle)
