@@ -43,13 +43,12 @@ class JpegLight:
         self._error, self._alpha, self._luminance, self._new, self._parameters = error, alpha, np.float32(luminance), np.float32(new), parameters
         self.margin = 2 * parameters.radius
 
-    def smooth(self, tile: Tile, shading: FloatArray, least: FloatArray | None = None) -> FloatArray:
+    def smooth(self, tile: Tile, shading: FloatArray) -> FloatArray:
         """Smooth a tile's shading: a guided filter in which only the surface's own pixels have a say, and slopes are no variation.
 
         Args:
             tile: where it lies in the surface's box.
             shading: float32 [h,w], 1 = the surface's reference.
-            least: float32 [h,w], variance that is smoothed in any case.
 
         Returns:
             Float32 [h,w].
@@ -67,8 +66,6 @@ class JpegLight:
         shown = codes * worth * self._new / worth_of_code(mean * self._new)
         # A share keep of variation stays, keep = variance / (variance + epsilon).
         epsilon = (codes * worth) ** 2 * np.clip(shown / np.float32(p.max_shown) - 1, np.float32(1e-3), np.float32(p.strength**2))
-        if least is not None:
-            epsilon += least
         keep = np.maximum(variance, np.float32(0))
         keep /= keep + epsilon
         base = _box((1 - keep) * mean * weight, side) / total

@@ -93,13 +93,16 @@ class Recolorer:
         self._epsilon = (p.noise_strength * surface.noise / reflection.luminance) ** 2 if gain > p.min_noisy_gain else 0.0
         self._steep_light = float(decode_scene(np.array([[[p.steep_code]]], np.uint8))[0, 0, 0])
         bright = bool((surface.small[surface.solid] > self._steep_light).any())
-        self._steep = self._epsilon + _steep_epsilon(reflection.luminance, p) if bright else None
+        self._steep = _steep_epsilon(reflection.luminance, p) if bright else None
         self.brightens = gain > p.min_noisy_gain
         self._jpeg = None
-        if surface.jpeg is not None and gain > 1.0:
+        if surface.jpeg is not None and self.brightens:
             self._jpeg = JpegLight(surface.jpeg, surface.alpha, reflection.luminance, gain * reflection.luminance)
-        noise_margin = 2 * p.noise_radius if bright or self._epsilon > 0.0 else 0
-        self.margin = noise_margin if self._jpeg is None else self._jpeg.margin
+        if self._steep is not None and self._jpeg is None:
+            self._steep += np.float32(self._epsilon)
+        self.margin = 2 * p.noise_radius if bright or (self._epsilon > 0.0 and self._jpeg is None) else 0
+        if self._jpeg is not None:
+            self.margin += self._jpeg.margin
         ease = p.ease * float(np.clip(np.log2(max(gain, 1e-3)) / np.log2(p.full_ease_gain), 0.0, 1.0))
         steps = np.linspace(0.0, MAX_SHADING, TABLE_ROWS, dtype=np.float32)[:, None]
         lit = (target * surface.tint).astype(np.float32)
@@ -124,15 +127,12 @@ class Recolorer:
         if brightest > burnt.burnt_from and self._burnt is not None:
             share = np.clip((min_channel(linear) - burnt.burnt_from) / (burnt.burnt_to - burnt.burnt_from), 0.0, 1.0)
             shading = shading * (1.0 + np.float32(burnt.gain) * share * upsample(self._burnt, tile))
-        steep = None
+        if self._jpeg is not None:
+            shading = self._jpeg.smooth(tile, shading)
         if brightest > self._steep_light and self._steep is not None:
             local = cast(FloatArray, cv2.blur(shading, (2 * p.noise_radius + 1, 2 * p.noise_radius + 1)))
-            steep = np.take(self._steep, _table_row(local))
-        if self._jpeg is not None:
-            shading = self._jpeg.smooth(tile, shading, steep)
-        elif steep is not None:
-            shading = smooth(shading, p.noise_radius, steep)
-        elif self._epsilon > 0.0:
+            shading = smooth(shading, p.noise_radius, np.take(self._steep, _table_row(local)))
+        elif self._epsilon > 0.0 and self._jpeg is None:
             shading = smooth(shading, p.noise_radius, self._epsilon)
         out = np.empty_like(linear)
         window = (tile.y0, tile.x0, tile.height, tile.width)

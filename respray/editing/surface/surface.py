@@ -135,7 +135,7 @@ def find_surfaces(
         # The middle of its pixels, as a share of the photo's height.
         place = (y0 + (float(np.nonzero(where)[0].mean()) + 0.5) / len(where) * height) / len(alpha)
         tint, noise = illuminant.tint_on(color, place), estimate_noise(crop, part, SOLID_ALPHA)
-        return Surface(box, part, crop_alpha, model, small, where, illuminant.level_on(color), tint, noise, crop_coverage, error)
+        return Surface(box, part, crop_alpha, model, small, where, illuminant.level_on(color, place), tint, noise, crop_coverage, error)
 
     if len(models) == 1:
         return [part_of(crop_alpha, models[0], solid.astype(bool))]
