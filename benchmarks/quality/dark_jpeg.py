@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -55,8 +56,10 @@ class Job:
         return bytes(cv2.imencode(kind, self._seen(self.albedo, 1.5)[..., ::-1], options)[1])
 
     def _seen(self, albedo: FloatArray, noise: float) -> UInt8Array:
-        lens = cv2.GaussianBlur((albedo * self.light).astype(np.float32), (0, 0), 0.7)
-        codes = encode_srgb(lens).astype(np.float32) + np.random.default_rng(3).normal(0.0, noise, lens.shape) if noise else encode_srgb(lens)
+        lens = cast(FloatArray, cv2.GaussianBlur((albedo * self.light).astype(np.float32), (0, 0), 0.7))
+        codes = (
+            encode_srgb(lens).astype(np.float32) + np.random.default_rng(3).normal(0.0, noise, lens.shape) if noise else encode_srgb(lens)
+        )
         return np.clip(np.round(codes), 0, 255).astype(np.uint8)
 
 
@@ -67,7 +70,7 @@ def dark_wall(color: str = OFF_WHITE) -> Job:
     # Battens: a lit flank, then a shadow.
     light *= 1.0 + 0.10 * np.exp(-(((x % 90 - 20) / 1.2) ** 2)) - 0.35 * np.exp(-(((x % 90 - 24) / 2.0) ** 2))
     mask = (y > 40) & (y < 400)
-    albedo = np.where(mask[..., None], np.float32([0.021, 0.023, 0.025]), np.float32([0.42, 0.40, 0.36]))
+    albedo = np.where(mask[..., None], np.array([0.021, 0.023, 0.025], np.float32), np.array([0.42, 0.40, 0.36], np.float32))
     return Job("wall", light[..., None], albedo, mask, color)
 
 
@@ -76,16 +79,16 @@ def black_sofa(color: str = CREAM) -> Job:
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
     light = 0.55 + 0.35 * np.cos((x - 200) / 500) * np.cos((y - 100) / 500)
     sofa = np.zeros((HEIGHT, WIDTH), np.uint8)
-    cv2.ellipse(sofa, (360, 300), (300, 150), 0, 0, 360, 1, -1)
-    cv2.rectangle(sofa, (80, 240), (640, 420), 1, -1)
+    cv2.ellipse(sofa, (360, 300), (300, 150), 0, 0, 360, [1], -1)
+    cv2.rectangle(sofa, (80, 240), (640, 420), [1], -1)
     folds = 1.0 - 0.4 * np.exp(-(((x - 260) / 3) ** 2)) - 0.4 * np.exp(-(((x - 460) / 3) ** 2)) - 0.35 * np.exp(-(((y - 290) / 4) ** 2))
     table = np.zeros_like(sofa)
-    cv2.fillPoly(table, [np.array([(190, 330), (560, 345), (600, 440), (150, 425)])], 1)
-    cv2.circle(table, (330, 250), 34, 1, -1)
+    cv2.fillPoly(table, [np.array([(190, 330), (560, 345), (600, 440), (150, 425)])], [1])
+    cv2.circle(table, (330, 250), 34, [1], -1)
     bright = table > 0
     mask = (sofa > 0) & ~bright
-    albedo = np.where(bright[..., None], np.float32([0.86, 0.85, 0.82]), np.float32([0.30, 0.30, 0.28]))
-    albedo = np.where(mask[..., None], np.float32([0.008, 0.008, 0.0085]), albedo)
+    albedo = np.where(bright[..., None], np.array([0.86, 0.85, 0.82], np.float32), np.array([0.30, 0.30, 0.28], np.float32))
+    albedo = np.where(mask[..., None], np.array([0.008, 0.008, 0.0085], np.float32), albedo)
     return Job("sofa", np.where(mask, light * folds, light)[..., None].astype(np.float32), albedo, mask, color)
 
 
@@ -127,10 +130,20 @@ def measure(job: Job, quality: int, looks: Path | None = None) -> Finding:
     lab, true = srgb8_to_lab(edited), srgb8_to_lab(truth)
     error = delta_e_2000(lab[solid], true[solid])
     zones = [cv2.blur(np.ascontiguousarray((lab - true)[..., c]), (ZONE, ZONE))[inner(job.mask, ZONE // 2)] for c in (1, 2)]
-    spread = [float(np.percentile(zone, 95) - np.percentile(zone, 5)) for zone in zones]
+    a_spread, b_spread = (float(np.percentile(zone, 95) - np.percentile(zone, 5)) for zone in zones)
     torn = float((light < TORN * wanted)[rim].mean())
     warnings = tuple(result.report.outputs[0].edits[0].warnings)
-    return Finding(job.name, quality, blockiness(edited, truth, solid), *spread, torn, float(error.mean()), float(np.percentile(error, 95)), warnings)
+    return Finding(
+        job.name,
+        quality,
+        blockiness(edited, truth, solid),
+        a_spread,
+        b_spread,
+        torn,
+        float(error.mean()),
+        float(np.percentile(error, 95)),
+        warnings,
+    )
 
 
 def blockiness(edited: UInt8Array, truth: UInt8Array, where: BoolArray) -> float:
@@ -152,9 +165,12 @@ def run(looks: Path | None = None) -> list[Finding]:
 
 def table(found: list[Finding]) -> str:
     """Markdown."""
-    head = "| surface | quality | block steps, codes | a* spread | b* spread | torn rim | CIEDE2000 | p95 |\n|---|---|---|---|---|---|---|---|"
+    head = (
+        "| surface | quality | block steps, codes | a* spread | b* spread | torn rim | CIEDE2000 | p95 |\n|---|---|---|---|---|---|---|---|"
+    )
     rows = [
-        f"| {f.job} | {f.quality or 'lossless'} | {f.blocks:.2f} | {f.a_spread:.1f} | {f.b_spread:.1f} | {f.torn:.1%} | {f.mean:.2f} | {f.p95:.2f} |"
+        f"| {f.job} | {f.quality or 'lossless'} | {f.blocks:.2f} | {f.a_spread:.1f} | {f.b_spread:.1f} | {f.torn:.1%} "
+        f"| {f.mean:.2f} | {f.p95:.2f} |"
         for f in found
     ]
     return "\n".join([head, *rows])

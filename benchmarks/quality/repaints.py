@@ -14,7 +14,6 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
 import cv2
 import numpy as np
@@ -27,8 +26,8 @@ from benchmarks.quality.speed import segments_of
 from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor
 from respray.editing.apply import edit_photo
 from respray.editing.core.color import decode_srgb, delta_e_2000, encode_srgb, srgb8_to_lab
-from respray.imaging.decode import decode, decode_photo
 from respray.imaging.arrays import BoolArray, UInt8Array
+from respray.imaging.decode import decode, decode_photo
 from training import scenes
 
 WIDTH, HEIGHT = 360, 240
@@ -94,7 +93,7 @@ def directions() -> list[Pair]:
 
 
 def whites() -> list[Pair]:
-    """Twenty pairs of near-whites, two a room: coloured or beige walls to white, and white walls, ceiling and trim to whites of their own."""
+    """Twenty pairs, two a room: coloured or beige walls to white, and white walls, ceiling and trim to whites of their own."""
     pairs = []
     for index, seed in enumerate(WHITE_SEEDS):
         wall, ceiling, trim = (WHITES[(index + shift) % len(WHITES)] for shift in (0, 2, 4))
@@ -159,11 +158,11 @@ def score(edited: UInt8Array, room: Room) -> Score:
         fair.append(delta_e_2000(srgb8_to_lab(encode_srgb(decode_srgb(edited[solid]) * factor)), truth))
         raw.append(delta_e_2000(srgb8_to_lab(edited[solid]), truth))
     # Each surface counts the same: trim is small, and seen.
-    return Score(*(float(np.mean([f(v) for v in values])) for f, values in ((np.mean, fair), (_p95, fair), (np.mean, raw))))
-
-
-def _p95(values: np.ndarray) -> float:
-    return float(np.percentile(values, 95))
+    return Score(
+        mean=float(np.mean([float(errors.mean()) for errors in fair])),
+        p95=float(np.mean([float(np.percentile(errors, 95)) for errors in fair])),
+        raw=float(np.mean([float(errors.mean()) for errors in raw])),
+    )
 
 
 def run(pairs: Iterable[Pair], cache: Path, looks: Path | None = None) -> Iterator[tuple[Pair, dict[str, Score], list[str]]]:
@@ -187,9 +186,9 @@ def table(found: Iterable[tuple[Pair, dict[str, Score], list[str]]]) -> str:
     for pair, scores, _ in found:
         groups.setdefault(pair.group, []).append(scores)
     lines = ["| direction | pairs | method | mean | median | p95 | raw |", "|---|---|---|---|---|---|---|"]
-    for group, scores in groups.items():
-        for method in scores[0]:
-            rows = [s[method] for s in scores]
+    for group, jobs in groups.items():
+        for method in jobs[0]:
+            rows = [job[method] for job in jobs]
             mean, middle = (f([row.mean for row in rows]) for f in (np.mean, np.median))
             p95, raw = (np.mean([getattr(row, key) for row in rows]) for key in ("p95", "raw"))
             lines.append(f"| {group} | {len(rows)} | {method} | {mean:.2f} | {middle:.2f} | {p95:.2f} | {raw:.2f} |")
@@ -208,8 +207,9 @@ def main() -> None:
     for pair, scores, warnings in run(pairs, options.out / "cache", options.out / "repaints"):
         found.append((pair, scores, warnings))
         if options.verbose:
-            print(pair.name, json.dumps({k: [round(v.mean, 2), round(v.p95, 2), round(v.raw, 2)] for k, v in scores.items()}), warnings, flush=True)
-    print(table(cast(list[tuple[Pair, dict[str, Score], list[str]]], found)))
+            errors = {method: [round(of.mean, 2), round(of.p95, 2), round(of.raw, 2)] for method, of in scores.items()}
+            print(pair.name, json.dumps(errors), warnings, flush=True)
+    print(table(found))
 
 
 if __name__ == "__main__":

@@ -57,7 +57,9 @@ def worth_of_code(light: FloatArray) -> FloatArray:
         >>> (1.0 / worth_of_code(np.array([0.01, 0.5], np.float32))).round().tolist()
         [1644.0, 168.0]
     """
-    return np.take(_worths(), np.clip(np.asarray(light) * np.float32(WORTH_ROWS - 1) + np.float32(0.5), 0, WORTH_ROWS - 1).astype(np.uint16))
+    return np.take(
+        _worths(), np.clip(np.asarray(light) * np.float32(WORTH_ROWS - 1) + np.float32(0.5), 0, WORTH_ROWS - 1).astype(np.uint16)
+    )
 
 
 @lru_cache(maxsize=1)

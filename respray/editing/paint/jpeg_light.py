@@ -39,8 +39,17 @@ class JpegLight:
     def __init__(
         self, error: JpegError, alpha: UInt8Array, luminance: float, new: float, parameters: JpegLightParameters = JpegLightParameters()
     ) -> None:
-        """`alpha` is the surface's matte, uint8 [h,w] of its box; `luminance` that of shading 1, scene-linear, and `new` the new paint's."""
-        self._error, self._alpha, self._luminance, self._new, self._parameters = error, alpha, np.float32(luminance), np.float32(new), parameters
+        """Prepare for a surface.
+
+        Args:
+            error: JPEG's, on the surface.
+            alpha: uint8 [h,w] of the surface's box, its matte.
+            luminance: of the surface at shading 1, scene-linear.
+            new: the same of the new paint.
+            parameters: of the smoothing.
+        """
+        self._error, self._alpha, self._parameters = error, alpha, parameters
+        self._luminance, self._new = np.float32(luminance), np.float32(new)
         self.margin = 2 * parameters.radius
 
     def smooth(self, tile: Tile, shading: FloatArray) -> FloatArray:

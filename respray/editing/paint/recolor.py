@@ -140,7 +140,6 @@ class Recolorer:
         return out if self._strength == 1.0 else linear + (out - linear) * self._strength
 
 
-
 @compiled
 def apply_light(
     shading: FloatArray,
@@ -250,7 +249,7 @@ def _light_color(surface: Surface, specular: FloatArray, parameters: RecolorPara
     ratio = color / reflection.reference
     ratio /= np.maximum((color @ LUMINANCE) / reflection.luminance, 1e-6)[..., None]
     # Where a surface has a strong colour, a change of it is more likely specular light or material than light.
-    trust: FloatArray = np.full(ratio.shape[:2] + (1,), 1.0 - reflection.colored, np.float32)
+    trust: FloatArray = np.full((*ratio.shape[:2], 1), 1.0 - reflection.colored, np.float32)
     if surface.jpeg is not None:
         # A JPEG's chroma jumps by whole steps: a hue that changes by less than one is no light.
         light = np.maximum(color @ LUMINANCE, 1e-6)

@@ -117,7 +117,7 @@ class Illuminant:
         pale = float(np.clip((seen - p.white_from) / (p.white_to - p.white_from), 0.0, 1.0))
         high = float(np.clip((p.white_down_to - height) / p.white_fade, 0.0, 1.0))
         share = p.white_share * pale * high * _bell(chroma / p.white_chroma)
-        level = self.level * min(seen / p.white_albedo, 1.0) ** share
+        level = self.level * float(min(seen / p.white_albedo, 1.0) ** share)
         return max(level, min(float(reference.max()) / p.max_albedo, p.max_level))
 
     def tint_on(self, reference: FloatArray, height: float) -> FloatArray:

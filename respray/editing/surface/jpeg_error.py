@@ -77,11 +77,14 @@ def _cosines() -> FloatArray:
     frequency, place = np.mgrid[0:BLOCK, 0:BLOCK]
     basis = np.cos((2 * place + 1) * frequency * np.pi / (2 * BLOCK)) * (2.0 / BLOCK) ** 0.5
     basis[0] /= 2.0**0.5
-    return basis.astype(np.float32)
+    cosines: FloatArray = basis.astype(np.float32)
+    return cosines
 
 
 @compiled
-def _luma_errors(crop: UInt8Array, left: int, top: int, steps: FloatArray, basis: FloatArray, errors: FloatArray, grain: FloatArray) -> None:
+def _luma_errors(
+    crop: UInt8Array, left: int, top: int, steps: FloatArray, basis: FloatArray, errors: FloatArray, grain: FloatArray
+) -> None:
     """Standard deviation of the error of every block, and of all that is no slope in it, codes. Blocks that leave the crop are continued
     by its border.
 

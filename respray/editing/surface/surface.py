@@ -206,7 +206,7 @@ def _same_material(one: DichromaticModel, other: DichromaticModel, pixels: Float
         return abs(float(weak @ normal)) < parameters.max_plane_sine * float(np.linalg.norm(normal) * np.linalg.norm(weak))
     shading, _ = other.decompose(pixels[None])
     strength = min(1.0, min(float(chroma_of(a)), float(chroma_of(b))) / parameters.sure_chroma)
-    limit = parameters.max_light_ratio * (parameters.max_shadow_ratio / parameters.max_light_ratio) ** strength
+    limit = float(parameters.max_light_ratio * (parameters.max_shadow_ratio / parameters.max_light_ratio) ** strength)
     return 1.0 / limit < float(np.median(shading)) < limit
 
 
