@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.errors import JobsFailed
+from orchestrator.errors import JobError, JobsFailed
 from orchestrator.intake.local import LocalIntake
+from orchestrator.jobs.name_catalog import load_catalog
+from orchestrator.jobs.parser import parse_job
 from tests.orchestrator.support import TinyPipeline, palette_job, put_photos, rule_job, tiny_worker
 
 
@@ -78,6 +80,20 @@ def test_a_photo_that_appears_a_moment_after_its_job_is_found(tmp_path: Path) ->
             return await worker.start(palette_job(count=1), final=True).finished()
 
     assert asyncio.run(work()).ok
+
+
+@pytest.mark.parametrize("protected", ["Floor", "floor"])
+@pytest.mark.parametrize("message", [palette_job(), rule_job(preset="interior", concepts=["Wall", "Floor"])], ids=["palette", "rules"])
+def test_a_concept_that_is_edited_and_protected_is_a_contradiction(message: dict[str, Any], protected: str) -> None:
+    with pytest.raises(JobError, match=rf"protect: '{protected}' and 'Floor' are the same concept; .* either edited or protected"):
+        parse_job(message | {"protect": ["Sofa", protected]}, load_catalog(), "https://host.test")
+
+
+def test_what_a_preset_protects_by_default_may_be_edited() -> None:
+    catalog = load_catalog()
+    edited = catalog.presets["interior"].protect[0]
+    job = parse_job(palette_job(concepts={edited: {"action": "recolor", "value": "oak_a"}}), catalog)
+    assert edited not in job.items[0].request.protect
 
 
 @pytest.mark.parametrize("source", ["file", "stdin"])
