@@ -158,6 +158,7 @@ class QueuePullIntake(Intake):
         self._client, self._jobs, self._visibility = client, jobs, visibility
         self._queue, self._beat = queue, beat
         self._running: set[asyncio.Task[None]] = set()
+        self._pulled: tuple[list[Lease], int | None] | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings) -> QueuePullIntake:
@@ -167,6 +168,10 @@ class QueuePullIntake(Intake):
         client = QueueClient(url, settings.cf_api_token.get_secret_value())
         visibility, beat = settings.longest_job + 60.0, settings.lock_seconds / 2
         return cls(client, settings.job_concurrency, visibility, queue=settings.cf_queue_id or "queue", beat=beat)
+
+    async def reach(self, stop: asyncio.Event) -> None:
+        # A pull, as there is nothing else that these keys surely may; what it brings is what `run` begins with.
+        self._pulled = await self._pull(self._jobs, stop)
 
     async def run(self, worker: Worker, stop: asyncio.Event) -> None:
         held = HeldLeases(worker.storage, self._queue, worker.name, self._beat, self._give_back)
@@ -185,18 +190,19 @@ class QueuePullIntake(Intake):
 
     async def _take(self, worker: Worker, stop: asyncio.Event, held: HeldLeases) -> None:
         idle = MIN_IDLE_SECONDS
-        while not stop.is_set():
+        while not stop.is_set() or self._pulled is not None:
             room = self._jobs - len(self._running)
             if room <= 0:
                 await until(stop, asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED))
                 continue
             try:
-                leases, backlog = await self._pull(room, stop)
+                leases, backlog = self._pulled or await self._pull(room, stop)
             except _Final:
                 raise
             except IntakeError as error:
                 log.warning("%s", error)
                 leases, backlog = [], None
+            self._pulled = None
             if backlog is not None:
                 worker.queue_lag(backlog)
             if stop.is_set() and leases:

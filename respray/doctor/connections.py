@@ -23,7 +23,7 @@ _TRUE = ("1", "true", "yes", "on")
 
 def run(situation: Situation) -> list[Finding]:
     """One finding or more per partner; what is not set up is a warning on a machine without an intake and a failure on a worker."""
-    found = [*_queue(situation), *_storage(situation), *_triton(situation), *_callback(situation)]
+    found = [*_settings(situation), *_queue(situation), *_storage(situation), *_triton(situation), *_callback(situation)]
     return [replace(finding, what=_without_login(finding.what), fix=_without_login(finding.fix)) for finding in found]
 
 
@@ -38,6 +38,29 @@ def _unset(situation: Situation, what: str, fix: str) -> Finding:
     return Finding(severity, what, fix)
 
 
+def _settings(situation: Situation) -> list[Finding]:
+    """What a worker refuses at its start, by its own code; what is only missing is told with the partner that it belongs to."""
+    try:
+        from orchestrator.errors import SettingsError
+        from orchestrator.intake import open_intake
+        from orchestrator.service.assembly import callback_client, link_client
+        from orchestrator.settings import load_settings, missing_settings
+        from respray.observe.metrics import Metrics
+    except ImportError:
+        return []  # said with the storage
+    try:
+        settings, metrics = load_settings(situation.environment, env_file=None, adapter=None if situation.adapter else "local"), Metrics()
+        if missing := missing_settings(settings, storage=False, adapter=False):
+            return [Finding(FAIL, f"MODEL_SYNC_ENABLED without {', '.join(missing)}", f"set {', '.join(missing)}")]
+        callback_client(settings, metrics)
+        link_client(settings, metrics)
+        if settings.adapter != "runpod" and not missing_settings(settings, storage=False, adapter=True):
+            open_intake(settings)
+    except SettingsError as error:
+        return [Finding(FAIL, str(error), "correct it in the environment or in .env; what each accepts is in docs/reference/settings.md")]
+    return []
+
+
 def _queue(situation: Situation) -> list[Finding]:
     environment, adapter = situation.environment, situation.adapter
     if adapter == "queue_pull":
@@ -49,16 +72,19 @@ def _queue(situation: Situation) -> list[Finding]:
         if adapter in ("bullmq", "celery"):
             return [Finding(FAIL, f"ADAPTER={adapter} without REDIS_URL", "REDIS_URL=redis://:PASSWORD@HOST:6379 (rediss:// for TLS)")]
         return [Finding(PASS, f"no broker needed (ADAPTER={adapter or 'not set'})")]
-    return [_redis(situation)]
+    try:
+        place = _place(environment["REDIS_URL"])
+    except ValueError:
+        return []  # said by the check of the settings
+    return [_redis(situation, place)]
 
 
-def _redis(situation: Situation) -> Finding:
+def _redis(situation: Situation, place: str) -> Finding:
     try:
         import redis
     except ImportError:
         return Finding(FAIL, "REDIS_URL is set and the redis package is missing", install_command("intake"))
     url = situation.environment["REDIS_URL"]
-    place = _place(url)
     try:
         client: Any = redis.Redis.from_url(url, socket_timeout=situation.timeout, socket_connect_timeout=situation.timeout)
         version = client.info("server")["redis_version"]
@@ -91,9 +117,9 @@ def _storage(situation: Situation) -> list[Finding]:
     except ImportError as error:
         return [Finding(FAIL, f"storage is not checked: {error}", "install the packages first: see the check of Python packages")]
     try:
-        settings = load_settings(situation.environment, env_file=None)
-    except SettingsError as error:
-        return [Finding(FAIL, str(error), "correct them in the environment or in .env; what each accepts is in docs/reference/settings.md")]
+        settings = load_settings(situation.environment, env_file=None, adapter=None if situation.adapter else "local")
+    except SettingsError:
+        return []  # said by the check of the settings
     values = {
         "STORAGE_S3_ENDPOINT (or R2_ACCOUNT_ID, or MINIO_ENDPOINT)": settings.endpoint or "",
         "STORAGE_ACCESS_KEY": settings.access_key.get_secret_value() if settings.access_key else "",

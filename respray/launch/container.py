@@ -26,6 +26,7 @@ from orchestrator.errors import SettingsError
 from orchestrator.settings import load_settings
 from respray.launch import gpus, preparation
 from respray.launch.triton_process import DRAIN_SECONDS, POLL_SECONDS, Ports, TritonProcess, end_process, ready, triton_command
+from respray.observe.events import Events, claim_stdout
 from respray.triton.embedded.preflight import check_shared_memory
 from respray.triton.embedded.processes import listens_here
 from respray.triton.errors import ServingError
@@ -140,6 +141,8 @@ def main(arguments: list[str]) -> int:
         triton = TritonProcess(command, Ports.of(environment), float(environment.get("START_TIMEOUT_SEC", "3600")))
         return Supervisor(triton).run(worker)
     except (ServingError, OperationsError, SettingsError) as error:
+        if role == "work":  # whose stdout is one event a line
+            Events(claim_stdout()).failed(error)
         print(f"respray: {error}", file=sys.stderr)
         return 1
 

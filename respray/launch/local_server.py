@@ -39,9 +39,14 @@ def start_embedded(settings: Settings, options: ServerOptions | None = None) -> 
     """Build the model repository where needed, start the server and wait until it is ready. Stop it with `.stop()`.
 
     Raises:
-        SettingsError: there is no such model.
+        SettingsError: there is no such model, or GPU_DEVICE asks for a GPU.
         PipelineUnavailable: it does not start; the message has the server's own words.
     """
+    if settings.gpu_device is not None:
+        raise SettingsError(
+            f"GPU_DEVICE={settings.gpu_device!r} chooses a GPU, and the embedded server works on the CPU only; leave it out, "
+            "or set TRITON_URL to a server that runs on that GPU (the GPU image's does)"
+        )
     _fetch(settings)
     graphs = find_graphs(settings)
     try:
