@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import ssl
@@ -114,6 +115,7 @@ def _storage(situation: Situation) -> list[Finding]:
     try:
         from orchestrator.errors import SettingsError
         from orchestrator.settings import load_settings
+        from respray.authorities import with_public_authorities
     except ImportError as error:
         return [Finding(FAIL, f"storage is not checked: {error}", "install the packages first: see the check of Python packages")]
     try:
@@ -130,10 +132,20 @@ def _storage(situation: Situation) -> list[Finding]:
         return [_unset(situation, f"storage is not set up: {missing} missing", f"set {missing}")]
     endpoint, access_key, secret_key = values.values()
     keys = {"access_key": access_key, "secret_key": secret_key}
-    return _read_and_write({"endpoint": endpoint, **keys, "bucket": settings.bucket, "region": settings.region}, situation)
+    place = {"endpoint": endpoint, **keys, "bucket": settings.bucket, "region": settings.region}
+    with contextlib.ExitStack() as stack:
+        verify = None
+        if settings.ssl_cert_file is not None:
+            try:
+                verify = stack.enter_context(with_public_authorities(settings.ssl_cert_file)).name
+            except OSError as error:
+                return [
+                    Finding(FAIL, f"SSL_CERT_FILE: {settings.ssl_cert_file} cannot be used ({error.strerror})", "correct SSL_CERT_FILE")
+                ]
+        return _read_and_write(place, verify, situation)
 
 
-def _read_and_write(settings: dict[str, str], situation: Situation) -> list[Finding]:
+def _read_and_write(settings: dict[str, str], verify: str | None, situation: Situation) -> list[Finding]:
     try:
         import boto3
         from botocore.config import Config
@@ -160,6 +172,7 @@ def _read_and_write(settings: dict[str, str], situation: Situation) -> list[Find
             aws_access_key_id=settings["access_key"],
             aws_secret_access_key=settings["secret_key"],
             region_name=settings["region"],
+            verify=verify,
             config=config,
         )
         step = "list"
