@@ -46,7 +46,7 @@ class Worker:
         attempts: int = 3,
         grace: float = 25.0,
     ) -> None:
-        self.storage, self.backend, self.deliverer, self.name = storage, backend, deliverer, name
+        self.storage, self.records, self.backend, self.deliverer, self.name = storage, records, backend, deliverer, name
         self.concurrency, self.attempts, self.grace = concurrency, attempts, grace
         self._metrics = metrics
         self._jobs = JobRunner(
