@@ -6,9 +6,6 @@ import numpy as np
 from respray.segmentation.arrays import UInt8Array
 from respray.segmentation.errors import TensorError
 
-SQUARE_VERSION = 1
-"""Raised when `to_square` gives other pixels or the decoder's answers another meaning: segments that were kept before are then not used."""
-
 
 def to_square(photo: UInt8Array, size: int) -> UInt8Array:
     """Stretch a photo to `size` x `size` like SAM3's own processor (no padding, no crop).

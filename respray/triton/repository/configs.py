@@ -15,8 +15,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from respray.contract import parameters, tensors
 from respray.contract.request import ObjectSource
-from respray.segmentation.prepare import SQUARE_VERSION
-from respray.segmentation.spec import GraphName, ModelSpec
+from respray.segmentation.spec import FED_AS, GraphName, ModelSpec
 from respray.triton.repository import tensorrt
 from respray.triton.repository.targets import Target
 
@@ -95,8 +94,8 @@ def configs(spec: ModelSpec, target: Target, plans: bool = False) -> dict[str, p
 
 
 def model_digest(spec: ModelSpec) -> str:
-    """SHA-256 of all that decides what is found in a photo: the graphs' and the tokenizer's digests, sizes, and `SQUARE_VERSION`."""
-    return hashlib.sha256(f"{SQUARE_VERSION}\0{spec.model_dump_json()}".encode()).hexdigest()
+    """SHA-256 of all that decides what is found in a photo: the graphs' and the tokenizer's digests, sizes, and `FED_AS`."""
+    return hashlib.sha256(f"{FED_AS}\0{spec.model_dump_json()}".encode()).hexdigest()
 
 
 def object_source(spec: ModelSpec) -> ObjectSource:
