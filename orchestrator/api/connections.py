@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any, cast
+from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -68,7 +68,7 @@ class GuardedProtocol(H11Protocol):
         headers = [("content-type", MEDIA_TYPE), ("connection", "close"), ("content-length", str(len(body)))]
         try:
             for event in (h11.Response(status_code=400, headers=headers, reason=b"Bad Request"), h11.Data(data=body), h11.EndOfMessage()):
-                self.transport.write(cast(bytes, self.conn.send(event)))
+                self.transport.write(self.conn.send(event))
         except h11.LocalProtocolError:
             pass  # an answer is being written already
         self.transport.close()

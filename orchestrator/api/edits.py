@@ -280,8 +280,8 @@ async def _multipart(service: ApiService, keys: list[str], boundary: str, report
     head = 'Content-Type: application/json\r\nContent-Disposition: inline; filename="report.json"\r\n'
     yield f"--{boundary}\r\n{head}\r\n{report}\r\n".encode()
     for key in keys:
-        head = {"Content-Type": media_type_of(key), "Content-Disposition": disposition(key, False), "Content-Location": file_url(key)}
-        lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
+        fields = {"Content-Type": media_type_of(key), "Content-Disposition": disposition(key, False), "Content-Location": file_url(key)}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         yield f"--{boundary}\r\n{lines}\r\n".encode()
         async for part in _file(service, key):
             yield part

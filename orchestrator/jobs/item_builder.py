@@ -82,7 +82,7 @@ class ItemBuilder:
             missing_is_error=options.missing == "error",
         )
         names = keys.safe_names([query.name for query in self.concepts.queries])
-        return Item(idx, input_key, targets, preview_key if preview_size else None, request, attachments, names)
+        return Item(idx, input_key, targets, preview_key if preview_size else None, request, attachments, names, options.reuse)
 
     def _with_masks(self, place: str, mask_keys: Mapping[str, str]) -> tuple[list[ConceptQuery], tuple[str, ...]]:
         """The concepts with the user's masks in place, and all attachment keys (textures first)."""

@@ -38,6 +38,7 @@ class Item:
         request: What the pipeline is asked for.
         attachment_keys: Storage keys of masks and textures, in the order in which `request` refers to them by index.
         mask_names: Each concept's name as a part of its masks' keys.
+        reuse: Segments of this photo are read and kept. It changes nothing about the result.
     """
 
     idx: int
@@ -47,11 +48,14 @@ class Item:
     request: PhotoRequest
     attachment_keys: tuple[str, ...]
     mask_names: Mapping[str, str]
+    reuse: bool = True
 
     def fingerprint(self) -> str:
         """Changes when anything about the wanted result changes: a stored result with the same fingerprint needs no second run."""
+        # Where segments come from is no part of it.
+        request = self.request.model_dump_json(exclude={"known", "keep_segments"})
         parts = (self.input_key, [(t.name, t.key, t.format) for t in self.targets], self.preview_key, self.attachment_keys)
-        return sha256(json.dumps(parts).encode() + self.request.model_dump_json().encode()).hexdigest()[:32]
+        return sha256(json.dumps(parts).encode() + request.encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,10 @@ def _check_name(value: str) -> str:
 
 
 class JobOptions(StrictModel):
-    """Options of both formats. `missing` says what a concept that is not found means: nothing to do, or an error of that item."""
+    """Options of both formats. `missing` says what a concept that is not found means: nothing to do, or an error of that item.
+
+    `reuse`: what was found in this very photo before is used again, and what is found now is kept (`SEGMENTS_DAYS`).
+    """
 
     threshold: float | None = Field(default=None, ge=0.0, le=1.0)
     feather: float = Field(default=0.0, ge=0.0, le=100.0)
@@ -50,6 +53,7 @@ class JobOptions(StrictModel):
     max_megapixels: float = Field(default=DEFAULT_MEGAPIXELS, gt=0.0, le=200.0)
     preview_size: int = Field(default=256, ge=0, le=4096)
     missing: Literal["ignore", "error"] = "ignore"
+    reuse: bool = True
 
     @field_validator("format", mode="before")
     @classmethod

@@ -85,6 +85,7 @@ async def open_worker(
             patience=options.patience,
         )
         worker = make_worker(settings, parts)
+        stack.push_async_callback(worker.kept.close)
         events.worker("loading", f"waiting for Triton at {url}")
         await worker.backend.wait_until_ready(patience=PATIENCE)
         if settings.require_real_model:

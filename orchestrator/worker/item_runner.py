@@ -21,7 +21,9 @@ from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.backend import ThrottledBackend
 from orchestrator.worker.downloads import Downloads
 from orchestrator.worker.job_state import ItemRun, JobState
+from orchestrator.worker.kept_segments import KeptSegments, without_segments
 from orchestrator.worker.uploads import TwinFinished, Uploads, plan_uploads, superseded
+from respray.contract.request import prompts_of
 from respray.observe.log_context import log_place
 from respray.observe.metrics import Metrics
 from respray.observe.tracing import mark_failed, photo_context, span
@@ -35,11 +37,20 @@ class ItemRunner:
     """Works on items; one instance per worker."""
 
     def __init__(
-        self, storage: AsyncStorage, records: Records, backend: ThrottledBackend, *, deliverer: Deliverer, metrics: Metrics, worker: str
+        self,
+        storage: AsyncStorage,
+        records: Records,
+        backend: ThrottledBackend,
+        *,
+        deliverer: Deliverer,
+        metrics: Metrics,
+        worker: str,
+        kept: KeptSegments | None = None,
     ) -> None:
         self._storage, self._records, self._backend = storage, records, backend
         self._downloads, self._uploads = Downloads(storage), Uploads(storage, records)
         self._deliverer, self._metrics, self._worker = deliverer, metrics, worker
+        self._kept = kept or KeptSegments(storage, 0)
 
     async def run(self, state: JobState, item: Item) -> Tracked:
         """Do one item, or find it done, and return its record as stored.
@@ -124,10 +135,17 @@ class ItemRunner:
         photo, *attachments = await asyncio.gather(self._downloads.photo(item), *downloads)
         run.contents = dict(zip((item.input_key, *item.attachment_keys), (file.etag for file in (photo, *attachments)), strict=True))
         run.timings["download"] = time.monotonic() - clock
+        request, sent = item.request, [file.data for file in attachments]
+        wanted = item.reuse and bool(prompts_of(request.concepts))
+        kept = await self._kept.read(state.job.user_id, photo.data, self._backend.model_digest) if wanted else None
+        if kept is not None:
+            request, sent = kept.added_to(request, sent)
         async with state.slots:
             await self._uploads.refuse_if_superseded(run)
-            report, files = await self._backend.infer(photo.data, item.request, [file.data for file in attachments])
-        del photo, attachments  # a job's memory is what its items in flight hold
+            report, files, new = without_segments(*await self._backend.infer(photo.data, request, sent))
+        if kept is not None:
+            self._kept.write(kept, new, report.model)
+        del photo, attachments, sent, kept, new  # a job's memory is what its items in flight hold
         run.timings.update(report.timings)
         clock = time.monotonic()
         plan = plan_uploads(state.job, item, report, files)

@@ -21,6 +21,7 @@ from orchestrator.worker.backend import ThrottledBackend
 from orchestrator.worker.handle import HandedBack, Handle, JobResult
 from orchestrator.worker.item_runner import ItemRunner
 from orchestrator.worker.job_runner import JobRunner, QueueDelivery
+from orchestrator.worker.kept_segments import KeptSegments
 from respray.observe.events import Events
 from respray.observe.metrics import Metrics
 
@@ -41,18 +42,20 @@ class Worker:
         events: Events,
         metrics: Metrics,
         name: str,
+        kept: KeptSegments,
         workers_api_url: str | None = None,
         concurrency: int = 4,
         attempts: int = 3,
         grace: float = 25.0,
     ) -> None:
-        self.storage, self.records, self.backend, self.deliverer, self.name = storage, records, backend, deliverer, name
+        self.catalog, self.name, self.kept = catalog, name, kept
+        self.storage, self.records, self.backend, self.deliverer = storage, records, backend, deliverer
         self.concurrency, self.attempts, self.grace = concurrency, attempts, grace
         self._metrics = metrics
         self._jobs = JobRunner(
             catalog=catalog,
             storage=storage,
-            items=ItemRunner(storage, records, backend, deliverer=deliverer, metrics=metrics, worker=name),
+            items=ItemRunner(storage, records, backend, deliverer=deliverer, metrics=metrics, worker=name, kept=kept),
             records=records,
             deliverer=deliverer,
             events=events,
