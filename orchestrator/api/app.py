@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from importlib import metadata
-from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.openapi.utils import get_openapi
-from pydantic.json_schema import models_json_schema
 
-from orchestrator.api import catalogs, edits, files, jobs
+from orchestrator.api import catalogs, edits, files, jobs, photos
+from orchestrator.api.description import add_docs
 from orchestrator.api.gate import Gate
-from orchestrator.api.problems import Problem, answers, install_handlers
+from orchestrator.api.problems import answers, install_handlers
 from orchestrator.api.service import ApiService, service_of
-from orchestrator.jobs.messages import PaletteMessage, RuleMessage
 
 DESCRIPTION = "Edits photos by concept: jobs and single photos in, progress and results out."
-OPEN_PATHS = frozenset({"/ping"})
 
 
 def make_app(service: ApiService) -> FastAPI:
@@ -25,7 +21,7 @@ def make_app(service: ApiService) -> FastAPI:
     app.state.service = service
     app.add_middleware(Gate, service=service)
     install_handlers(app)
-    for router in (jobs.router, edits.router, files.router, catalogs.router):
+    for router in (jobs.router, edits.router, photos.router, files.router, catalogs.router):
         app.include_router(router)
     app.add_api_route(
         "/ping",
@@ -36,7 +32,7 @@ def make_app(service: ApiService) -> FastAPI:
         response_class=Response,
         responses={200: {"description": "Ready"}, 204: {"description": "Starting"}, **answers()},
     )
-    app.openapi = lambda: _description(app)  # type: ignore[method-assign]
+    add_docs(app)
     return app
 
 
@@ -59,22 +55,3 @@ def _version() -> str:
         return metadata.version("respray")
     except metadata.PackageNotFoundError:
         return "0"
-
-
-def _description(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document: what FastAPI finds, the job messages that the parser checks, and who may call."""
-    if app.openapi_schema is None:
-        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        _, definitions = models_json_schema(
-            [(model, "validation") for model in (Problem, PaletteMessage, RuleMessage)], ref_template="#/components/schemas/{model}"
-        )
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        schemas.update(definitions["$defs"])
-        document["components"]["securitySchemes"] = {
-            "key": {"type": "http", "scheme": "bearer", "description": "A key of `respray api key`. A server without keys asks for none."}
-        }
-        for path, methods in document["paths"].items():
-            for method in methods.values():
-                method["security"] = [] if path in OPEN_PATHS else [{"key": []}, {}]
-        app.openapi_schema = document
-    return app.openapi_schema

@@ -22,6 +22,7 @@ from orchestrator.api.jobs import Accepted, accepted, check_media_type
 from orchestrator.api.keys import Caller
 from orchestrator.api.messages import as_raw, is_rule_message, read_message, with_ids
 from orchestrator.api.problems import ApiProblem, FieldProblem, answers
+from orchestrator.api.reports import REPORT_HEADERS, report_headers, report_text
 from orchestrator.api.service import ApiService, caller_in, service_of
 from orchestrator.api.view import ItemView, JobView, file_url, status_url
 from orchestrator.errors import JobError
@@ -38,8 +39,6 @@ LOOK_SECONDS = 0.5
 """Between two looks whether the client is still there."""
 ELSEWHERE_SECONDS = 2.0
 """Between two looks at the store, for a job that another process works on."""
-MAX_REPORT_HEADER = 4096
-"""Bytes of a report that travel in a header; a longer one is in the job."""
 MEDIA_BY_FORMAT = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "TIFF": "tif", "GIF": "gif", "HEIF": "heic", "AVIF": "avif"}
 OWN_FIELDS = ("job_id", "jobId", "items", "imageCount", "callback_url")
 FORM_SCHEMA: dict[str, Any] = {
@@ -69,10 +68,9 @@ _RESULT_HEADERS = {
     name: {"schema": {"type": "string"}, "description": text}
     for name, text in {
         "Respray-Job": "The job's id",
-        "Respray-Report": "What was measured, as JSON, where it is short enough for a header",
         "Link": "The job (rel=describedby)",
     }.items()
-}
+} | REPORT_HEADERS
 
 
 @dataclass(frozen=True)
@@ -247,16 +245,13 @@ def _result(service: ApiService, view: JobView) -> Response:
         status = {"photo": 422, "pipeline_unavailable": 503, "out_of_memory": 503, "storage": 503, "stopped": 409}.get(code, 500)
         fields = [FieldProblem(field="photo", message=reason)] if status == 422 else []
         raise ApiProblem(status, reason, code, fields, {"Link": _link(view)})
-    report = json.dumps(item.report.model_dump(exclude_none=True) if item.report else {}, separators=(",", ":"))
-    headers = {"Respray-Job": view.job_id, "Link": _link(view), "Cache-Control": "private, no-cache"}
-    if len(report) <= MAX_REPORT_HEADER:
-        headers["Respray-Report"] = report
+    headers = {"Respray-Job": view.job_id, "Link": _link(view), "Cache-Control": "private, no-cache", **report_headers(item.report)}
     keys = _keys(item)
     if len(keys) == 1:
         headers |= {"Content-Disposition": disposition(keys[0], False), "Content-Location": file_url(keys[0])}
         return StreamingResponse(_file(service, keys[0]), headers=headers, media_type=media_type_of(keys[0]))
     boundary = secrets.token_hex(16)
-    body = _multipart(service, keys, boundary, report)
+    body = _multipart(service, keys, boundary, report_text(item.report))
     return StreamingResponse(body, headers=headers, media_type=f"multipart/mixed; boundary={boundary}")
 
 

@@ -19,6 +19,7 @@ from orchestrator.jobs.job_types import Job
 from orchestrator.jobs.name_catalog import Catalog, load_catalog
 from orchestrator.jobs.parser import parse_job
 from orchestrator.jobs.raw_message import RawMessage
+from orchestrator.photos.service import PhotoService
 from orchestrator.settings import Settings
 from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.worker import Worker
@@ -37,6 +38,7 @@ class Running:
     queue: JobQueue
     views: JobViews
     dispatcher: Dispatcher
+    photos: PhotoService
 
 
 @dataclass
@@ -91,7 +93,8 @@ class ApiService:
             jobs=self.settings.job_concurrency,
             lock_seconds=self.settings.lock_seconds,
         )
-        self.running = Running(worker, worker.storage, queue, JobViews(worker.storage, records, queue), dispatcher)
+        photos = PhotoService(worker.storage, worker.backend, worker.catalog, worker.kept)
+        self.running = Running(worker, worker.storage, queue, JobViews(worker.storage, records, queue), dispatcher, photos)
         watch = asyncio.create_task(self._watch(stop))
         try:
             await dispatcher.run(stop)

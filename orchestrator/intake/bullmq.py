@@ -125,7 +125,10 @@ class BullmqIntake(Intake):
 
         handle = worker.start(
             # The time as well: an id may be used again once its job is gone.
-            job.data, attempt, on_progress=Throttle(1.0, progress), message_id=f"bullmq:{job.id}:{job.timestamp}"
+            job.data,
+            attempt,
+            on_progress=Throttle(1.0, progress),
+            message_id=f"bullmq:{job.id}:{job.timestamp}",
         )
         try:
             result = await worker.within_grace(handle, stop)
