@@ -24,7 +24,7 @@ $(BIN)/python:
 
 # Stamps: installing again only when the dependencies change.
 $(VENV)/.demo: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[embedded]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[embedded,api]'
 	@$(TRITON_ALONE)
 	@touch $@
 

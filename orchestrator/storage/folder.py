@@ -8,8 +8,8 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from orchestrator.errors import AccessDenied, Conflict, NotFound, StorageError, TooLarge
 from orchestrator.storage.base import Expect, Opened, Stat, Storage, digest_of
@@ -116,7 +116,7 @@ class FolderStorage(Storage):
 class _OpenedFile(Opened):
     """An open file: one that is written anew is another file, and this one stays what it was."""
 
-    def __init__(self, key: str, file: BinaryIO) -> None:
+    def __init__(self, key: str, file: BufferedReader) -> None:
         self._key, self._file = key, file
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         self.stat = Stat(os.fstat(file.fileno()).st_size, digest, digest)

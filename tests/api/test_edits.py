@@ -56,7 +56,7 @@ def test_several_files_come_in_one_answer(client: httpx.Client) -> None:
     parts = message.get_payload()
     assert isinstance(parts, list)
     report, *pictures = [part for part in parts if isinstance(part, Message)]
-    assert json.loads(bytes(report.get_payload(decode=True)))["width"] == 64  # type: ignore[arg-type]
+    assert json.loads(bytes(report.get_payload(decode=True)))["width"] == 64
     locations = [part["Content-Location"] for part in pictures]
     assert [where.rsplit("/", 2)[-2] for where in locations[:2]] == ["a", "b"]
     for part, where in zip(pictures, locations, strict=True):

@@ -152,6 +152,8 @@ def test_places_of_addresses_and_hosts_are_given_back() -> None:
     assert not slots.in_use()
 
 
-@pytest.mark.parametrize(("url", "host"), [("https://A.example:1/x?y", "a.example:1"), ("https://[::1]/", "[::1]"), ("https://[", "https://[")])
+@pytest.mark.parametrize(
+    ("url", "host"), [("https://A.example:1/x?y", "a.example:1"), ("https://[::1]/", "[::1]"), ("https://[", "https://[")]
+)
 def test_the_host_of_an_address(url: str, host: str) -> None:
     assert host_of(url) == host
