@@ -68,7 +68,7 @@ class PhotoService:
         masks = [MaskPicture(concept=e.name, instance=e.instance, png=data) for e, data in pairs if e.name in named]
         return Segments(
             concepts=[found for found in report.concepts if found.name in named],
-            masks=masks if query.long_side else [],
+            masks=masks if query.masks else [],
             reused=[prompt for prompt in dict.fromkeys(prompts_of(request.concepts)) if prompt in before],
         )
 
