@@ -79,6 +79,8 @@ class Settings(BaseSettings):
     triton_url: str | None = _spelled("TRITON_URL")
     pipeline_timeout: float = _spelled("PIPELINE_TIMEOUT_SEC", default=300.0, gt=0, le=3600)
 
+    segments_days: float = _spelled("SEGMENTS_DAYS", default=30.0, ge=0, le=3650)
+
     job_concurrency: int = _spelled("JOB_CONCURRENCY", default=2, ge=1, le=64)
     job_attempts: int = _spelled("JOB_ATTEMPTS", default=5, ge=1, le=100)
     lock_seconds: float = _spelled("JOB_LOCK_SEC", default=30.0, ge=1, le=3600)
