@@ -114,7 +114,7 @@ async def post_edit(
     async with request.form(max_files=2, max_fields=2, max_part_size=limits.MAX_MESSAGE_BYTES) as form:
         photo, fields = await _parts(form)
     job, raw = await _message(service, caller, photo, fields)
-    key = job.items[0].input_key
+    key = job.items[0].photo.label  # the message names a key: `_message` has put it there
     await service.ready.storage.write(key, photo, media_type_of(key))
     del photo
     await _accept(service, job, raw)

@@ -72,8 +72,11 @@ class BullmqIntake(Intake):
             lock=settings.lock_seconds,
         )
 
-    async def run(self, worker: Worker, stop: asyncio.Event) -> None:
+    async def reach(self) -> None:
         await check_redis(self._url)
+
+    async def run(self, worker: Worker, stop: asyncio.Event) -> None:
+        await self.reach()
         options: Any = {
             "connection": self._url,
             "prefix": self._prefix,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.errors import NotFound, PhotoRefused
 from orchestrator.jobs import keys, limits
-from orchestrator.jobs.concepts import resolve_concepts
+from orchestrator.jobs.concepts import find_preset, resolve_concepts
 from orchestrator.jobs.name_catalog import Catalog
 from orchestrator.jobs.parser import parse_job
 from orchestrator.jobs.problems import Problems
@@ -57,7 +57,8 @@ class PhotoService:
     async def segments(self, user: str, photo: str, query: SegmentsQuery) -> Segments:
         """Find concepts, or find them found."""
         problems = Problems()
-        concepts = resolve_concepts(query.concepts, (), query.preset, query.options, self._catalog, problems)
+        preset = find_preset(query.preset, self._catalog, problems)
+        concepts = resolve_concepts(query.concepts, (), preset, query.options, problems)
         problems.raise_if_any()
         request = PhotoRequest(concepts=list(concepts.queries), masks=True, preview_size=0, feather=query.options.feather)
         # What only the preset protects is found along with the rest, for the previews to come, and not told.
@@ -68,7 +69,7 @@ class PhotoService:
         masks = [MaskPicture(concept=e.name, instance=e.instance, png=data) for e, data in pairs if e.name in named]
         return Segments(
             concepts=[found for found in report.concepts if found.name in named],
-            masks=masks if query.long_side else [],
+            masks=masks if query.masks else [],
             reused=[prompt for prompt in dict.fromkeys(prompts_of(request.concepts)) if prompt in before],
         )
 
@@ -100,10 +101,10 @@ class PhotoService:
             ],
         }
         (item,) = parse_job(message, self._catalog).items
-        attachments = [drawn[key] if key in drawn else await self._attachment(key) for key in item.attachment_keys]
+        attachments = [drawn.get(key) or await self._attachment(key) for key in item.keys_read[1:]]
         small = query.crop is None and 0 < query.long_side <= COPY_SIDE
         output = item.request.outputs[0].model_copy(update={"long_side": query.long_side, "crop": query.crop})
-        request = item.request.model_copy(update={"outputs": [output], "preview_size": 0, "masks": False})
+        request = item.request.model_copy(update={"outputs": [output], "preview_size": 0, "masks": False, "metadata": "none"})
         await self._known(user, photo, request.concepts)
         run = self._on_copy if small else self._on_original
         report, files = await run(user, photo, request, attachments)
@@ -150,7 +151,7 @@ class PhotoService:
 
     async def _make_copy(self, user: str, photo: str) -> bytes:
         output = Output(name="copy", edits=[], format="jpeg", quality=COPY_QUALITY, long_side=COPY_SIDE)
-        request = PhotoRequest(concepts=[], outputs=[output], preview_size=0)
+        request = PhotoRequest(concepts=[], outputs=[output], preview_size=0, metadata="none")
         _, (copy,) = await self._backend.infer(await self._photos.original(user, photo), request, [])
         await self._photos.add_copy(user, photo, copy)
         return copy

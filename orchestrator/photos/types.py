@@ -26,12 +26,12 @@ class StoredPhoto(_Strict):
 
 
 class SegmentsQuery(_Strict):
-    """What to find in a photo. `long_side`: of the mask pictures, in pixels; 0 makes none."""
+    """What to find in a photo. `masks`: answer mask pictures, of the small copy's size (longest side 1200 pixels at most)."""
 
     concepts: list[Name] = Field(min_length=1, max_length=limits.MAX_CONCEPTS)
     preset: Name | None = None
     options: JobOptions = JobOptions()
-    long_side: int = Field(default=1200, ge=0, le=1200)
+    masks: bool = True
 
 
 class MaskPicture(_Strict):

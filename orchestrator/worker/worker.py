@@ -15,9 +15,11 @@ from orchestrator.errors import ResprayError
 from orchestrator.jobs.job_types import Job
 from orchestrator.jobs.name_catalog import Catalog
 from orchestrator.jobs.raw_message import RawMessage, Received
+from orchestrator.net.links import LinkClient
 from orchestrator.records.records import Records
 from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.backend import ThrottledBackend
+from orchestrator.worker.budget import ByteBudget, default_budget
 from orchestrator.worker.handle import HandedBack, Handle, JobResult
 from orchestrator.worker.item_runner import ItemRunner
 from orchestrator.worker.job_runner import JobRunner, QueueDelivery
@@ -38,6 +40,7 @@ class Worker:
         storage: AsyncStorage,
         records: Records,
         backend: ThrottledBackend,
+        links: LinkClient,
         deliverer: Deliverer,
         events: Events,
         metrics: Metrics,
@@ -47,15 +50,27 @@ class Worker:
         concurrency: int = 4,
         attempts: int = 3,
         grace: float = 25.0,
+        budget: int | None = None,
     ) -> None:
-        self.catalog, self.name, self.kept = catalog, name, kept
-        self.storage, self.records, self.backend, self.deliverer = storage, records, backend, deliverer
+        self.catalog, self.storage, self.records, self.backend, self.kept = catalog, storage, records, backend, kept
+        self.deliverer, self.name = deliverer, name
         self.concurrency, self.attempts, self.grace = concurrency, attempts, grace
         self._metrics = metrics
+        self.budget = ByteBudget(budget or default_budget())
         self._jobs = JobRunner(
             catalog=catalog,
             storage=storage,
-            items=ItemRunner(storage, records, backend, deliverer=deliverer, metrics=metrics, worker=name, kept=kept),
+            items=ItemRunner(
+                storage,
+                records,
+                backend,
+                links=links,
+                deliverer=deliverer,
+                metrics=metrics,
+                worker=name,
+                budget=self.budget,
+                kept=kept,
+            ),
             records=records,
             deliverer=deliverer,
             events=events,
@@ -63,6 +78,7 @@ class Worker:
             workers_api_url=workers_api_url,
             concurrency=concurrency,
             attempts=attempts,
+            budget=self.budget,
         )
         self._handles: set[Handle] = set()
 

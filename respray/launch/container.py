@@ -2,7 +2,7 @@
 
     python3 -m respray.launch.container work      Triton on loopback and the orchestrator that feeds it (the default)
     python3 -m respray.launch.container triton    Triton alone, for workers in other containers
-    python3 -m respray.launch.container health    exit code 0 when Triton is ready (the image's HEALTHCHECK)
+    python3 -m respray.launch.container health    exit code 0 when this container's Triton is ready (the image's HEALTHCHECK)
 
 Environment, beside the orchestrator's own (GPU_DEVICE chooses among several GPUs): TRITON_TARGET (onnxruntime or tensorrt), TRITON_ADDRESS
 and TRITON_METRICS_ADDRESS (loopback for `work`, every address for `triton`), TRITON_{HTTP,GRPC,METRICS}_PORT, TRITON_BENCHMARK,
@@ -18,7 +18,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from types import FrameType
@@ -28,7 +27,9 @@ from orchestrator.settings import load_settings
 from respray.launch import gpus, preparation
 from respray.launch.triton_process import DRAIN_SECONDS, POLL_SECONDS, Ports, TritonProcess, end_process, ready, triton_command
 from respray.triton.embedded.preflight import check_shared_memory
+from respray.triton.embedded.processes import listens_here
 from respray.triton.errors import ServingError
+from respray.triton.private_files import private_folder
 from respray.triton.repository.build_repository import build, needed_shared_memory
 from respray.triton.repository.targets import target
 from respray.triton.watchdog import ServerWatchdog
@@ -110,7 +111,8 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(format="respray: %(message)s", level=logging.WARNING)  # stderr
     role, *rest = arguments or ["work"]
     if role == "health":
-        return 0 if ready(Ports.of(os.environ).http) else 1
+        port = Ports.of(os.environ).http
+        return 0 if listens_here(port, "tritonserver") and ready(port) else 1
     if role not in {"work", "triton"}:
         # Anything else is a command for the orchestrator: `docker run respray doctor`.
         os.execvp("respray", ["respray", role, *rest])
@@ -125,7 +127,7 @@ def main(arguments: list[str]) -> int:
         chosen = target(environment.get("TRITON_TARGET", "onnxruntime"), gpus=len(used))
         preset, graphs = preparation.prepare_graphs(environment, chosen)
         # The temporary folder is what is writable under a read-only root file system.
-        repository = Path(tempfile.gettempdir()) / "respray" / "repository"
+        repository = private_folder() / "repository"
         _set_folders(repository, 0o755)  # an earlier start of this container has taken the permission to write away
         build(graphs, chosen, repository, symlinks=True)
         check_shared_memory(needed_shared_memory(repository))

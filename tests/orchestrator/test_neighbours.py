@@ -13,10 +13,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from orchestrator.callbacks.address_policy import AddressPolicy
 from orchestrator.callbacks.client import CallbackClient, CallbackEvent, Schedule, event_id
-from orchestrator.callbacks.name_lookup import NameLookup
 from orchestrator.callbacks.slots import CallbackSlots, host_of
+from orchestrator.net.address_policy import AddressPolicy
+from orchestrator.net.name_lookup import NameLookup
 from tests.faults import virtual_time
 from tests.faults.processes import CALLBACK_SECRET
 from tests.orchestrator.support import palette_job, put_photos, tiny_worker

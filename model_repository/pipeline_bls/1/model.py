@@ -31,6 +31,11 @@ class TritonPythonModel:
             buckets=[int(size) for size in given[parameters.BUCKETS].split(",")],
             kept=KeptFormat(model=given[parameters.MODEL], size=spec.mask_size, queries=spec.queries),
         )
+        self.pipeline.decoder.start()
+
+    def finalize(self) -> None:
+        """End the process that decodes."""
+        self.pipeline.decoder.close()
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
         """One answer per request; an error is the answer of its own request only."""

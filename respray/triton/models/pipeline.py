@@ -20,7 +20,8 @@ from respray.contract.errors import ImageError
 from respray.contract.report import FileReport, PhotoReport
 from respray.contract.request import PhotoRequest, needs_segmentation, prompts_of
 from respray.contract.segments_file import SCORE_FLOOR, SegmentsFileError
-from respray.imaging.decode import decode
+from respray.imaging.decode import DecodedPhoto
+from respray.imaging.isolated import DecoderProcess
 from respray.segmentation.kept import FoundPrompt, keep, merge, recall, rows_of
 from respray.segmentation.prepare import to_square
 from respray.segmentation.tokenizer import PromptTokenizer
@@ -65,6 +66,7 @@ class Pipeline:
     image_size: int
     buckets: Sequence[int]
     texts: TextFeatureCache = field(default_factory=TextFeatureCache)
+    decoder: DecoderProcess = field(default_factory=DecoderProcess)
     kept: KeptFormat | None = None
 
     def run(self, inputs: Arrays, cancelled: Cancelled = lambda: False) -> Arrays:
@@ -76,23 +78,23 @@ class Pipeline:
 
         Raises:
             PhotoError: photo or request are at fault.
-            InterruptedError: the client went away between two stages.
+            InterruptedError: the client went away, between two stages or while the photo was decoded.
         """
         clock = _Clock(cancelled)
         request = parse_request(inputs[tensors.REQUEST].tobytes())
         with clock.stage("decode"):
-            photo = self._decode(inputs[tensors.PHOTO].tobytes(), request)
+            photo = self._decode(inputs[tensors.PHOTO].tobytes(), request, cancelled)
         with clock.stage("segment"):
-            found = self._find(photo, request, inputs)
+            found = self._find(photo.seen, request, inputs)
         if request.outputs or request.masks:
             with clock.stage("applier"):
                 work = {name: inputs[name] for name in tensors.PASSED_ON}
-                results = self.infer("applier", {tensors.PHOTO: photo, **found.segments, **work}, tensors.RESULTS)
+                results = self.infer("applier", {**_handed_on(photo), **found.segments, **work}, tensors.RESULTS)
             report = PhotoReport.model_validate_json(results[tensors.REPORT].tobytes())
         else:
             # Only segments are asked for.
             results = dict(zip((tensors.FILES, tensors.FILE_SIZES), pack([]), strict=True))
-            report = PhotoReport(width=photo.shape[1], height=photo.shape[0], concepts=[], outputs=[], files=[], timings={})
+            report = PhotoReport(width=photo.rgb.shape[1], height=photo.rgb.shape[0], concepts=[], outputs=[], files=[], timings={})
         measured = {"decode": clock.seconds["decode"], "segment": clock.seconds["segment"], **report.timings}
         update = {
             "timings": {name: round(seconds, 6) for name, seconds in measured.items()},
@@ -158,9 +160,9 @@ class Pipeline:
                     files[prompt] = file
         return files
 
-    def _decode(self, data: bytes, request: PhotoRequest) -> npt.NDArray[np.uint8]:
+    def _decode(self, data: bytes, request: PhotoRequest, cancelled: Cancelled) -> DecodedPhoto:
         try:
-            return decode(data, max_megapixels=request.max_megapixels)
+            return self.decoder.decode_photo(data, request.max_megapixels, cancelled)
         except ImageError as error:
             raise PhotoError(str(error)) from error
 
@@ -200,6 +202,12 @@ class Pipeline:
         size = next(bucket for bucket in self.buckets if bucket >= len(texts))
         rows = [*range(len(texts)), *[len(texts) - 1] * (size - len(texts))]
         return {tensors.TEXT_FEATURES: np.stack([texts[row] for row in rows])[None], tensors.TEXT_MASK: mask[rows][None]}
+
+
+def _handed_on(photo: DecodedPhoto) -> Arrays:
+    """The applier's tensors of a photo."""
+    alpha: Arrays = {} if photo.alpha is None else {tensors.ALPHA: photo.alpha}
+    return {tensors.PHOTO: photo.rgb, **alpha, tensors.FACTS: from_bytes(photo.facts.model_dump_json().encode())}
 
 
 def _with_files(results: Arrays, more: list[bytes]) -> Arrays:
