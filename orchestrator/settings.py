@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from orchestrator.errors import SettingsError
+from respray.volumes import models_root
 
 Adapter = Literal["runpod", "queue_pull", "bullmq", "celery", "local"]
 Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda v: v.upper() if isinstance(v, str) else v)]
@@ -136,6 +137,7 @@ def load_settings(environment: Mapping[str, str] | None = None, env_file: Path |
         values.update({k: v for k, v in dotenv_values(env_file).items() if v is not None})
     values.update(os.environ if environment is None else environment)
     chosen, problems = _choose(values)
+    chosen.setdefault("model_path", str(models_root(values)))
     try:
         settings = Settings(**{**chosen, **{k: v for k, v in overrides.items() if v is not None}})
     except ValidationError as error:
