@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.server
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -220,3 +221,17 @@ def test_engine_folder_changes_with_gpu_tensorrt_graph_and_precision(tmp_path: P
     assert len(folders | {first, engine_folder(tmp_path, [graph], **base)}) == 6
     with pytest.raises(ValueError, match=r"TensorRT version 'latest': accepted are numbers with dots"):
         engine_folder(tmp_path, [graph], **{**base, "tensorrt": "latest"})
+
+
+def test_graphs_that_lie_on_the_volume_need_no_manifest_and_no_token(tmp_path: Path) -> None:
+    """What the README's way leaves: the exporter's folder. It describes itself; the demo's graphs do not pass for SAM3."""
+    graphs = tmp_path / "sam3" / "graphs"
+    shutil.copytree(PRESETS_FILE.parent / "demo" / "graphs", graphs)
+    sam3 = choose_preset("sam3")
+    assert "holds the demo's graphs" in problems(sam3, tmp_path)[0]
+    spec = json.loads((graphs / "spec.json").read_text())
+    (graphs / "spec.json").write_text(json.dumps({**spec, "is_demo": False}))
+    assert ensure(sam3, tmp_path, endpoint="http://127.0.0.1:9") == tmp_path / "sam3"
+    assert problems(sam3, tmp_path, full=True) == []
+    (graphs / "tokenizer.json").unlink()
+    assert problems(sam3, tmp_path, full=True)
