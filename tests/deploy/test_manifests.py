@@ -183,7 +183,7 @@ def test_every_setting_that_deployments_use_exists() -> None:
 def test_either_spelling_of_the_models_folder_can_be_set_on_top_of_a_deployment() -> None:
     """They are one setting: a deployment that sets one would make the other an error, and /models is the default."""
     from orchestrator.settings import load_settings
-    from respray.weights.engine_cache import models_root
+    from respray.volumes import models_root
 
     compose = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", (DEPLOY / "compose.yaml").read_text())  # where nothing is set
     triton = {name: str(value or "") for name, value in yaml.safe_load(compose)["services"]["triton"]["environment"].items()}
@@ -192,8 +192,8 @@ def test_either_spelling_of_the_models_folder_can_be_set_on_top_of_a_deployment(
     template = json.loads((DEPLOY / "runpod" / "template.json").read_text())["env"]
     entries = json.loads((ROOT / ".runpod" / "hub.json").read_text())["config"]["env"]
     hub = {entry["key"]: entry["value"] for entry in entries if "value" in entry}
-    (image,) = re.findall(r"^ENV ((?:.*\\\n)*.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
-    for given in (triton, config, template, hub, dict(re.findall(r"(\w+)=(\S+)", image))):
+    image = re.findall(r"^ENV ((?:.*\\\n)*.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    for given in (triton, config, template, hub, dict(re.findall(r"(\w+)=(\S+)", " ".join(image)))):
         models = {name: value for name, value in given.items() if name.startswith("MODEL_")}
         assert models_root(models) == load_settings(models, env_file=None).model_path == Path("/models")
         for spelling in ("MODEL_PATH", "MODEL_CACHE_DIR"):
