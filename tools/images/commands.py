@@ -1,0 +1,43 @@
+"""Running programs, with what they say in one log."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+# `vfs` works everywhere, at the price of a copy per layer; set by the caller's own file where it has one.
+STORAGE = """[storage]
+driver = "vfs"
+runroot = "{work}/runroot"
+graphroot = "{work}/storage"
+"""
+
+
+def prepare(work: Path) -> None:
+    """A storage of our own, so that nothing of the machine's other images is touched."""
+    work.mkdir(parents=True, exist_ok=True)
+    config = work / "storage.conf"
+    config.write_text(STORAGE.format(work=work))
+    os.environ["CONTAINERS_STORAGE_CONF"] = str(config)
+
+
+def run(command: Sequence[str], *, check: bool = True, quiet: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end; its output goes to our stderr.
+
+    Raises:
+        SystemExit: it failed and `check` is on.
+    """
+    done = subprocess.run(["nice", "-n", "10", *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if not quiet or (check and done.returncode):
+        print(done.stdout, file=sys.stderr, end="", flush=True)
+    if check and done.returncode:
+        raise SystemExit(f"{' '.join(command[:4])} ... ended with {done.returncode}; its output stands above")
+    return done
+
+
+def podman(*arguments: str, check: bool = True) -> bool:
+    """Whether a podman command succeeds, quietly."""
+    return run(["podman", *arguments], check=check, quiet=True).returncode == 0
