@@ -170,7 +170,7 @@ def test_every_setting_that_deployments_use_exists() -> None:
 
     known = {name for field in Settings.model_fields.values() for name in spellings(field)} | {"OTEL_EXPORTER_OTLP_ENDPOINT"}
     # What the GPU image's own start script reads beside them.
-    known |= set(re.findall(r'environment\.get\("([A-Z_]+)"', LAUNCH))
+    known |= set(re.findall(r'environment\.get\("([A-Z_]+)"', LAUNCH)) | {"RUNPOD_INIT_TIMEOUT"}  # read by Runpod itself
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
     used = {name for service in ("worker", "worker-cpu", "triton") for name in compose["services"][service]["environment"]}
     kustomization = yaml.safe_load((DEPLOY / "kubernetes" / "base" / "kustomization.yaml").read_text())
@@ -193,6 +193,7 @@ def test_either_spelling_of_the_models_folder_can_be_set_on_top_of_a_deployment(
     entries = json.loads((ROOT / ".runpod" / "hub.json").read_text())["config"]["env"]
     hub = {entry["key"]: entry["value"] for entry in entries if "value" in entry}
     image = re.findall(r"^ENV ((?:.*\\\n)*.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert template.pop("MODEL_PATH") == "/runpod-volume"  # its own place: --env MODEL_PATH=... replaces it
     for given in (triton, config, template, hub, dict(re.findall(r"(\w+)=(\S+)", " ".join(image)))):
         models = {name: value for name, value in given.items() if name.startswith("MODEL_")}
         assert models_root(models) == load_settings(models, env_file=None).model_path == Path("/models")

@@ -122,7 +122,12 @@ def test_the_lock_of_a_volume_that_cannot_be_written_says_so(tmp_path: Path) -> 
     volume = tmp_path / "volume"
     volume.mkdir()
     volume.chmod(stat.S_IRUSR | stat.S_IXUSR)
-    text = f"from pathlib import Path\nfrom respray.weights.volume_lock import VolumeLock\nwith VolumeLock(Path({str(volume)!r}) / '.lock'): pass"
+    lines = [
+        "from pathlib import Path",
+        "from respray.weights.volume_lock import VolumeLock",
+        f"with VolumeLock(Path({str(volume)!r}) / '.lock'): pass",
+    ]
+    text = "\n".join(lines)
     drop = ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override"] if os.geteuid() == 0 else []
     done = subprocess.run([*drop, sys.executable, "-c", text], capture_output=True, text=True, check=False)
     assert "VolumeError" in done.stderr and "chown -R" in done.stderr
