@@ -2,9 +2,9 @@
 
     RUNPOD_API_KEY=... python deploy/runpod/create.py --image ghcr.io/OWNER/respray-triton:VERSION --volume ID [--env NAME=VALUE]
 
-Where the values come from: volumes are at /runpod-volume in serverless workers and `volume_in_gb` is 0 for their templates
-(https://docs.runpod.io/sdks/graphql/manage-pod-templates, https://docs.runpod.io/storage/network-volumes); a worker that is not ready after 7
-minutes is unhealthy unless RUNPOD_INIT_TIMEOUT says more, and a job ends after 600 s unless the endpoint says more
+Where the values come from: volumes are at /runpod-volume in serverless workers, and `volume_in_gb` is 0 for their templates
+(https://docs.runpod.io/storage/network-volumes, https://docs.runpod.io/sdks/graphql/manage-pod-templates); a worker that is not ready after
+7 minutes is unhealthy unless RUNPOD_INIT_TIMEOUT says more, and a job ends after 600 s unless the endpoint says more
 (https://docs.runpod.io/serverless/endpoints/endpoint-configurations); Triton 26.07 is CUDA 13.3, which drivers of every CUDA 13 run
 (https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html) and those of CUDA 12 do not.
 
