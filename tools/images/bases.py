@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from tools.images.commands import podman, run
@@ -63,6 +64,7 @@ def make_bases(work: Path, triton_image: str) -> None:
             run(["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(root), MIRROR])
         run(["cp", "-a", f"{find_python()}/.", f"{root}/usr/local/"])
         _trust(root)
+        _keep_prefix(root, find_python())
         for name, target in (("python3", "python3.12"), ("python", "python3.12")):
             link = root / "usr" / "local" / "bin" / name
             link.unlink(missing_ok=True)
@@ -85,6 +87,20 @@ def make_bases(work: Path, triton_image: str) -> None:
         build(context / "Dockerfile", context, triton_image)
 
 
+def make_services(work: Path, names: Sequence[str]) -> None:
+    """One image with Redis and the S3 stand-in, under the names that the CPU overlay asks for."""
+    context = work / "services"
+    context.mkdir(exist_ok=True)
+    (context / "Dockerfile").write_text(
+        f"FROM {PYTHON_IMAGE}\n"
+        "RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends redis-server"
+        " && python3 -m pip install --quiet --no-cache-dir 'moto[server]>=5.1,<6'\n"
+    )
+    build(context / "Dockerfile", context, names[0])
+    for name in names[1:]:
+        podman("tag", names[0], name)
+
+
 def build(dockerfile: Path, context: Path, name: str, *arguments: str) -> None:
     """`buildah bud`: no Docker engine, no privileges beyond a chroot."""
     run(
@@ -95,6 +111,8 @@ def build(dockerfile: Path, context: Path, name: str, *arguments: str) -> None:
             "chroot",
             "--network",
             "host",
+            "--format",
+            "docker",
             "--pull-never",
             *arguments,
             "--tag",
@@ -104,6 +122,16 @@ def build(dockerfile: Path, context: Path, name: str, *arguments: str) -> None:
             str(context),
         ]
     )
+
+
+def _keep_prefix(root: Path, prefix: Path) -> None:
+    """A Python that was built for `prefix` looks for its shared library there, as any user."""
+    link = root / prefix.relative_to("/")
+    link.parent.mkdir(parents=True, exist_ok=True)
+    for folder in (root / part.relative_to("/") for part in prefix.parents if part != Path("/")):
+        folder.chmod(0o755)
+    link.unlink(missing_ok=True)
+    link.symlink_to("/usr/local")
 
 
 def _trust(root: Path) -> None:

@@ -14,14 +14,25 @@ driver = "vfs"
 runroot = "{work}/runroot"
 graphroot = "{work}/storage"
 """
+# runc, since crun refuses hybrid cgroups; limits that a container's own supervisor allows.
+ENGINE = """[containers]
+default_ulimits = ["nofile=1024:4096", "nproc=4096:4096"]
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+"""
 
 
 def prepare(work: Path) -> None:
     """A storage of our own, so that nothing of the machine's other images is touched."""
     work.mkdir(parents=True, exist_ok=True)
-    config = work / "storage.conf"
-    config.write_text(STORAGE.format(work=work))
-    os.environ["CONTAINERS_STORAGE_CONF"] = str(config)
+    for variable, name, text in (
+        ("CONTAINERS_STORAGE_CONF", "storage.conf", STORAGE.format(work=work)),
+        ("CONTAINERS_CONF", "containers.conf", ENGINE),
+    ):
+        (work / name).write_text(text)
+        os.environ[variable] = str(work / name)
 
 
 def run(command: Sequence[str], *, check: bool = True, quiet: bool = False) -> subprocess.CompletedProcess[str]:
