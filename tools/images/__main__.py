@@ -1,4 +1,4 @@
-"""`make images`: build both images without a Docker engine and run them as a deployment would. Heavy: gigabytes of disk, a quarter of an hour.
+"""`make images`: build both images without a Docker engine and run them as a deployment would. Heavy: gigabytes, a quarter of an hour.
 
     python -m tools.images [--work FOLDER] [--keep] [--log FILE]
 
