@@ -6,8 +6,8 @@
 
 Environment, beside the orchestrator's own (GPU_DEVICE chooses among several GPUs): TRITON_TARGET (onnxruntime or tensorrt), TRITON_ADDRESS
 and TRITON_METRICS_ADDRESS (loopback for `work`, every address for `triton`), TRITON_{HTTP,GRPC,METRICS}_PORT, TRITON_BENCHMARK,
-START_TIMEOUT_SEC. A step that fails ends the container with its message. SIGTERM ends the preparation at once; later the orchestrator
-finishes what it has in its hands, then Triton.
+TRITON_GRAPH_MEMORY_GB, START_TIMEOUT_SEC. A step that fails ends the container with its message. SIGTERM ends the preparation at once;
+later the orchestrator finishes what it has in its hands, then Triton.
 """
 
 from __future__ import annotations
@@ -44,6 +44,24 @@ def _set_folders(repository: Path, mode: int) -> None:
     for folder in [repository, *repository.rglob("*")]:
         if folder.is_dir() and not folder.is_symlink():
             folder.chmod(mode)
+
+
+def _graph_memory(environment: Mapping[str, str]) -> int | None:
+    """TRITON_GRAPH_MEMORY_GB in bytes: what ONNX Runtime may take on each GPU for each of its two graphs; None where it is not set.
+
+    Raises:
+        SettingsError: it is no number above 0.
+    """
+    given = environment.get("TRITON_GRAPH_MEMORY_GB", "").strip()
+    if not given:
+        return None
+    try:
+        gigabytes = float(given)
+    except ValueError:
+        gigabytes = 0.0
+    if not 0 < gigabytes < 1000:
+        raise SettingsError(f"TRITON_GRAPH_MEMORY_GB={given!r}: a number of gigabytes above 0 is accepted")
+    return int(gigabytes * 1e9)
 
 
 def check_settings(environment: Mapping[str, str], arguments: list[str]) -> None:
@@ -151,7 +169,7 @@ def main(arguments: list[str]) -> int:
         used = gpus.choose(there, load_settings(environment).gpu_device)
         if len(used) < len(there):
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpu.uuid for gpu in used)  # for trtexec and Triton
-        chosen = target(environment.get("TRITON_TARGET", "onnxruntime"), gpus=len(used))
+        chosen = target(environment.get("TRITON_TARGET", "onnxruntime"), gpus=len(used), gpu_memory=_graph_memory(environment))
         with times.step("weights and graphs"):
             preset, graphs = preparation.prepare_graphs(environment, chosen)
         # The temporary folder is what is writable under a read-only root file system.
