@@ -6,7 +6,7 @@ from pathlib import Path
 
 from respray.segmentation.errors import SegmentationError
 
-# Times the checkpoint's size. FP16 holds the model in both precisions, the graphs and PyTorch's answers beside each other: SAM3 (3.4 GB) was
+# Times the checkpoint's size. FP16 holds the model in both precisions, graphs and PyTorch's answers beside each other: SAM3 (3.4 GB) was
 # killed at 17.5 GB, so it is to have 32. FP32 took 4.1 GB beside the weights on a two-core machine.
 FP16_TIMES = 32 / 3.4
 FP32_TIMES = 2.5
@@ -35,8 +35,9 @@ def check_memory(weights: int, *, half: bool, proc: Path = Path("/proc"), cgroup
     if needed > ALWAYS and there is not None and there < needed:
         precision = "FP16" if half else "FP32"
         raise ExportMemoryError(
-            f"exporting {weights / 1e9:.1f} GB of weights in {precision} needs about {needed / 1e9:.0f} GB of memory, and {there / 1e9:.1f} "
-            "GB are free here: export on a larger machine and push the graphs (respray weights push), or try it with --skip-memory-check"
+            f"exporting {weights / 1e9:.1f} GB of weights in {precision} needs about {needed / 1e9:.0f} GB of memory, and "
+            f"{there / 1e9:.1f} GB are free here: "
+            "export on a larger machine and push the graphs (respray weights push), or try it with --skip-memory-check"
         )
 
 
