@@ -62,6 +62,7 @@ class Settings(BaseSettings):
     model_name: str | None = _spelled("MODEL_NAME")
     model_path: Path = _spelled("MODEL_PATH", "MODEL_CACHE_DIR", default=Path("/models"))
     hf_token: SecretStr | None = _spelled("HF_TOKEN")
+    model_hub_repository: str | None = _spelled("MODEL_HUB_REPOSITORY")
     gpu_device: str | None = _spelled("GPU_DEVICE")
     model_sync_enabled: bool = _spelled("MODEL_SYNC_ENABLED", default=False)
     model_sync_endpoint: str | None = _spelled("MODEL_SYNC_MINIO_ENDPOINT")

@@ -8,6 +8,7 @@ from pathlib import Path
 from respray.segmentation.spec import SPEC_FILE
 from respray.weights import hub
 from respray.weights.errors import WeightsError
+from respray.weights.hub_cache import find_snapshot, link_snapshot
 from respray.weights.manifest import MANIFEST, Manifest, describe
 from respray.weights.model_presets import PRESETS_FILE, ModelPreset
 from respray.weights.s3_sync import Sync, SyncSource
@@ -72,6 +73,7 @@ def ensure(
     sync: SyncSource | None = None,
     token: str | None = None,
     endpoint: str | None = None,
+    cached: str | None = None,
     wait: float = 3600.0,
 ) -> Path:
     """Return the model's folder after fetching what is missing. Several workers may call this on one volume at once.
@@ -82,12 +84,16 @@ def ensure(
         sync: a private bucket to fetch from (`MODEL_SYNC_ENABLED`); None means the hub.
         token: of the hub.
         endpoint: another hub than the public one.
+        cached: a repository with exported graphs that may lie in Runpod's cache of models; it is used where it does.
         wait: seconds to wait for a worker that fetches already.
 
     Raises:
         WeightsError: or one of its kinds; it says what to do.
     """
     folder = model_folder(preset, root)
+    if cached is not None and (folder.is_symlink() or not folder.exists()) and (snapshot := find_snapshot(cached)) is not None:
+        link_snapshot(snapshot, folder)
+        log.info("%s: %s in Runpod's cache of models", preset.name, snapshot)
     found = problems(preset, root)
     if not found:
         return folder
