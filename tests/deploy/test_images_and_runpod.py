@@ -184,6 +184,6 @@ def test_the_hub_s_handler_is_the_runpod_intake() -> None:
         "STORAGE_SECRET_KEY": "k",
         "GPU_CALLBACK_SECRET": "s",
     }
-    command = [sys.executable, ROOT / "handler.py"]
+    command = [sys.executable, str(ROOT / "handler.py")]
     done = subprocess.run(command, env=environment | storage, cwd="/", capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "ADAPTER=runpod (the default) finds no jobs here" in done.stderr, done.stderr
