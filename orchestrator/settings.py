@@ -41,12 +41,15 @@ class Settings(BaseSettings):
     secret_key: SecretStr | None = _spelled("STORAGE_SECRET_KEY", "R2_SECRET_ACCESS_KEY", "MINIO_SECRET_KEY")
     bucket: str = _spelled("STORAGE_BUCKET", "R2_BUCKET_NAME", "MINIO_BUCKET", default="s3-images")
     region: str = _spelled("STORAGE_REGION", default="auto")
+    storage_min_rate: float = _spelled("STORAGE_MIN_KIB_PER_SEC", default=64.0, gt=0, le=1048576)
 
     workers_api_url: Url | None = _spelled("WORKERS_API_URL", "API_BASE_URL")
     callback_secret: SecretStr | None = _spelled("GPU_CALLBACK_SECRET")
     callback_timeout: float = _spelled("CALLBACK_TIMEOUT_SEC", default=30.0, gt=0, le=600)
     callback_allow_hosts: str = _spelled("CALLBACK_ALLOW_HOSTS", default="")
     callback_ca_file: Path | None = _spelled("CALLBACK_CA_FILE")
+    input_allow_hosts: str = _spelled("INPUT_ALLOW_HOSTS", default="")
+    input_timeout: float = _spelled("INPUT_TIMEOUT_SEC", default=30.0, gt=0, le=600)
     ssl_cert_file: Path | None = _spelled("SSL_CERT_FILE")
 
     adapter: Adapter = _spelled("ADAPTER", default="runpod")
@@ -73,6 +76,7 @@ class Settings(BaseSettings):
     require_real_model_setting: bool | None = _spelled("REQUIRE_REAL_MODEL")
 
     batch_concurrency: int = _spelled("BATCH_CONCURRENCY", default=4, ge=1, le=64)
+    memory_budget: int | None = _spelled("MEMORY_BUDGET_MIB", ge=64, le=1 << 20)
     log_level: Level = _spelled("LOG_LEVEL", default="INFO")
     triton_url: str | None = _spelled("TRITON_URL")
     pipeline_timeout: float = _spelled("PIPELINE_TIMEOUT_SEC", default=300.0, gt=0, le=3600)
@@ -95,6 +99,11 @@ class Settings(BaseSettings):
     def endpoint(self) -> str | None:
         """The S3 endpoint, from whichever of the three spellings is set; None is boto3's own default (AWS)."""
         return next(iter(self.endpoints().values()), None)
+
+    @property
+    def names_no_storage(self) -> bool:
+        """Whether no storage is spoken of at all."""
+        return not ({"s3_endpoint", "r2_account_id", "minio_endpoint", "access_key", "secret_key", "bucket"} & self.model_fields_set)
 
     def endpoints(self) -> dict[str, str]:
         """Every spelling of the endpoint that is set, with the address it means."""
@@ -157,7 +166,9 @@ def load_settings(environment: Mapping[str, str] | None = None, env_file: Path |
 def require(settings: Settings, *, storage: bool, adapter: bool) -> None:
     """Check that what this process needs is there, naming all that is missing. Raises SettingsError."""
     missing: list[str] = []
-    if storage:
+    # Without a bucket, Runpod's intake works on photos inside messages and answers with the results.
+    alone = adapter and settings.adapter == "runpod" and settings.names_no_storage
+    if storage and not alone:
         missing += [] if settings.endpoint else ["STORAGE_S3_ENDPOINT (or R2_ACCOUNT_ID, or MINIO_ENDPOINT)"]
         missing += _absent(settings, "access_key", "secret_key")
     if adapter:
@@ -167,7 +178,7 @@ def require(settings: Settings, *, storage: bool, adapter: bool) -> None:
             "queue_pull": ("cf_account_id", "cf_queue_id", "cf_api_token"),
         }
         missing += _absent(settings, *needs.get(settings.adapter, ()))
-        if settings.adapter != "local":
+        if settings.adapter != "local" and not alone:
             missing += _absent(settings, "callback_secret")
     if settings.model_sync_enabled:
         missing += _absent(settings, "model_sync_endpoint", "model_sync_bucket", "model_sync_access_key", "model_sync_secret_key")

@@ -44,8 +44,9 @@ def register(app: typer.Typer) -> None:
                     sys.argv = [sys.argv[0], *context.args]
                     RunpodIntake(c.settings, options, c.events, c.metrics, redactor=c.redactor).run()
                 else:
-                    take_jobs = open_intake(c.settings).run
-                    asyncio.run(run_session(c.settings, options, take_jobs, c.events, c.metrics, redactor=c.redactor))
+                    intake = open_intake(c.settings)
+                    session = run_session(c.settings, options, intake.run, c.events, c.metrics, redactor=c.redactor, reach=intake.reach)
+                    asyncio.run(session)
             except ResprayError as error:
                 c.events.emit("finish", status="failed", error=str(error))
                 raise

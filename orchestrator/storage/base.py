@@ -88,6 +88,18 @@ class Storage(ABC):
     def keys(self, prefix: str) -> Iterator[str]:
         """Keys that begin with a prefix, in order, fetched page by page. Raises AccessDenied, StorageError."""
 
+    def link(self, key: str, seconds: int) -> str | None:
+        """A link with which anybody can read an object for a while, a credential; None where the store has none.
+
+        Args:
+            key: The object, there or not.
+            seconds: For how long.
+
+        Raises:
+            StorageError: It cannot be signed.
+        """
+        return None
+
     @abstractmethod
     def check(self) -> None:
         """Raise StorageError unless the store answers and its bucket or folder is there."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from orchestrator.errors import AccessDenied, Conflict, NotFound, StorageError, TooLarge
+from orchestrator.errors import AccessDenied, Conflict, KeyUnusable, NotFound, StorageError, TooLarge
 from orchestrator.storage.base import Expect, Stat, Storage, digest_of
 
 _TEMPORARY = ".respray-"
@@ -29,8 +30,8 @@ class FolderStorage(Storage):
         self._sync = sync
 
     def read(self, key: str, limit: int) -> tuple[bytes, Stat]:
-        path = self._path(key)
         with _translated(key):
+            path = self._path(key)
             try:
                 with path.open("rb") as file:
                     size = os.fstat(file.fileno()).st_size
@@ -48,9 +49,9 @@ class FolderStorage(Storage):
             return None
 
     def write(self, key: str, data: bytes, media_type: str, expect: Expect | Stat = Expect.ANYTHING) -> Stat:
-        path = self._path(key)
         wanted = _stat(data)
         with _translated(key):
+            path = self._path(key)
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=path.parent)
             try:
@@ -125,4 +126,13 @@ def _translated(key: str) -> Iterator[None]:
     except PermissionError as error:
         raise AccessDenied(f"{key}: {error.strerror}") from None
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise KeyUnusable(f"{_short(key)}: a part of this key is too long for a file's name in this folder (255 bytes)") from None
+        if error.errno in (errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
+            raise KeyUnusable(f"{key}: in a folder, a key cannot be a file and hold others below it; choose another key") from None
         raise StorageError(f"{key}: {error.strerror or error}") from None
+
+
+def _short(key: str) -> str:
+    """A key as an error shows it."""
+    return key if len(key) <= 120 else key[:117] + "..."

@@ -48,6 +48,10 @@ class AsyncStorage:
         """The first `limit` keys below a prefix."""
         return await self._run(lambda: [key for key, _ in zip(self.storage.keys(prefix), range(limit), strict=False)])
 
+    async def link(self, key: str, seconds: int) -> str | None:
+        """See `Storage.link`."""
+        return await self._run(self.storage.link, key, seconds)
+
     async def check(self) -> None:
         """See `Storage.check`."""
         await self._run(self.storage.check)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.errors import ResprayError
+from orchestrator.records.records import ItemRecord
 
 
 class JobFailed(ResprayError):
@@ -38,6 +39,8 @@ class JobResult:
         manifest: Key of the job's manifest.
         seconds: From its start to its last record.
         callbacks: What came of its callbacks, as in the manifest.
+        warnings: What whoever runs the worker should know of the job.
+        records: What came of its items, for intakes whose answers tell of each.
         dead: Its message belongs into the dead-letter queue: it is no job, or all its attempts are used up.
     """
 
@@ -50,6 +53,8 @@ class JobResult:
     manifest: str | None = None
     seconds: float = 0.0
     callbacks: dict[str, Any] | None = None
+    warnings: list[str] | None = None
+    records: list[ItemRecord] = field(default_factory=list)
     dead: bool = False
 
     @property
@@ -59,7 +64,7 @@ class JobResult:
 
     def fields(self) -> dict[str, Any]:
         """For the `finish` event and for queues that keep results."""
-        return {k: v for k, v in self.__dict__.items() if (v is not None or k == "error") and k != "dead"}
+        return {k: v for k, v in self.__dict__.items() if (v is not None or k == "error") and k not in ("dead", "records")}
 
 
 class Handle:

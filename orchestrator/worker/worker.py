@@ -15,9 +15,11 @@ from orchestrator.errors import ResprayError
 from orchestrator.jobs.job_types import Job
 from orchestrator.jobs.name_catalog import Catalog
 from orchestrator.jobs.raw_message import RawMessage, Received
+from orchestrator.net.links import LinkClient
 from orchestrator.records.records import Records
 from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.backend import ThrottledBackend
+from orchestrator.worker.budget import ByteBudget, default_budget
 from orchestrator.worker.handle import HandedBack, Handle, JobResult
 from orchestrator.worker.item_runner import ItemRunner
 from orchestrator.worker.job_runner import JobRunner, QueueDelivery
@@ -37,6 +39,7 @@ class Worker:
         storage: AsyncStorage,
         records: Records,
         backend: ThrottledBackend,
+        links: LinkClient,
         deliverer: Deliverer,
         events: Events,
         metrics: Metrics,
@@ -45,14 +48,16 @@ class Worker:
         concurrency: int = 4,
         attempts: int = 3,
         grace: float = 25.0,
+        budget: int | None = None,
     ) -> None:
-        self.storage, self.backend, self.deliverer, self.name = storage, backend, deliverer, name
+        self.storage, self.records, self.backend, self.deliverer, self.name = storage, records, backend, deliverer, name
         self.concurrency, self.attempts, self.grace = concurrency, attempts, grace
         self._metrics = metrics
+        self.budget = ByteBudget(budget or default_budget())
         self._jobs = JobRunner(
             catalog=catalog,
             storage=storage,
-            items=ItemRunner(storage, records, backend, deliverer=deliverer, metrics=metrics, worker=name),
+            items=ItemRunner(storage, records, backend, links=links, deliverer=deliverer, metrics=metrics, worker=name, budget=self.budget),
             records=records,
             deliverer=deliverer,
             events=events,
@@ -60,6 +65,7 @@ class Worker:
             workers_api_url=workers_api_url,
             concurrency=concurrency,
             attempts=attempts,
+            budget=self.budget,
         )
         self._handles: set[Handle] = set()
 

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from respray.contract.base import StrictModel
+from respray.contract.request import Point
 
 
 class ConceptReport(StrictModel):
@@ -20,11 +21,25 @@ class ConceptReport(StrictModel):
     source: Literal["sam3", "user", "complement"] = "sam3"
 
 
+class PointReport(StrictModel):
+    """What a point of an edit did.
+
+    `part` is the number of the part of the edit's concept that it lies on; None: it lies on none of it, but on the concept `on`, or on
+    nothing that was asked for.
+    """
+
+    use: Literal["at", "not_at"]
+    point: Point
+    part: int | None = None
+    on: str | None = None
+
+
 class EditReport(StrictModel):
     """Honest numbers about one edit; None where a rule has no such number.
 
     Colours are sRGB hex of the median over the solid part of the matte, read as albedo (shading removed);
-    `delta_e` is CIEDE2000 between requested and measured.
+    `delta_e` is CIEDE2000 between requested and measured. Of an edit with points or `instances`, `parts` says how many of `parts_found`
+    were edited, and `points` what each point did.
     """
 
     concept: str
@@ -37,6 +52,9 @@ class EditReport(StrictModel):
     out_of_gamut: float | None = None
     shading_correlation: float | None = None
     geometry_confidence: float | None = None
+    parts: int | None = None
+    parts_found: int | None = None
+    points: list[PointReport] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)
 
 

@@ -2,7 +2,7 @@
 
     python3 -m respray.launch.container work      Triton on loopback and the orchestrator that feeds it (the default)
     python3 -m respray.launch.container triton    Triton alone, for workers in other containers
-    python3 -m respray.launch.container health    exit code 0 when Triton is ready (the image's HEALTHCHECK)
+    python3 -m respray.launch.container health    exit code 0 when this container's Triton is ready (the image's HEALTHCHECK)
 
 Environment, beside the orchestrator's own (GPU_DEVICE chooses among several GPUs): TRITON_TARGET (onnxruntime or tensorrt), TRITON_ADDRESS
 and TRITON_METRICS_ADDRESS (loopback for `work`, every address for `triton`), TRITON_{HTTP,GRPC,METRICS}_PORT, TRITON_BENCHMARK,
@@ -19,7 +19,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,7 +31,9 @@ from respray.launch.chosen_model import check_model
 from respray.launch.start_times import StartTimes
 from respray.launch.triton_process import DRAIN_SECONDS, POLL_SECONDS, Ports, TritonProcess, end_process, ready, triton_command
 from respray.triton.embedded.preflight import check_shared_memory
+from respray.triton.embedded.processes import listens_here
 from respray.triton.errors import ServingError
+from respray.triton.private_files import private_folder
 from respray.triton.repository.build_repository import build, needed_shared_memory
 from respray.triton.repository.targets import target
 from respray.triton.watchdog import ServerWatchdog
@@ -149,7 +150,8 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(format="respray: %(message)s", level=logging.WARNING)  # stderr
     role, *rest = arguments or ["work"]
     if role == "health":
-        return 0 if ready(Ports.of(os.environ).http) else 1
+        port = Ports.of(os.environ).http
+        return 0 if listens_here(port, "tritonserver") and ready(port) else 1
     if role not in {"work", "triton"}:
         # Anything else is a command for the orchestrator: `docker run respray doctor`.
         os.execvp("respray", ["respray", role, *rest])
@@ -173,7 +175,7 @@ def main(arguments: list[str]) -> int:
         with times.step("weights and graphs"):
             preset, graphs = preparation.prepare_graphs(environment, chosen)
         # The temporary folder is what is writable under a read-only root file system.
-        repository = Path(tempfile.gettempdir()) / "respray" / "repository"
+        repository = private_folder() / "repository"
         _set_folders(repository, 0o755)  # an earlier start of this container has taken the permission to write away
         with times.step("model repository"):
             build(graphs, chosen, repository, symlinks=True)

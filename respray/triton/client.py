@@ -105,6 +105,7 @@ class PipelineClient:
             tensor = InferInput(name, list(array.shape), np_to_triton_dtype(array.dtype))
             tensor.set_data_from_numpy(array)
             inputs.append(tensor)
+        del data, arrays, array, tensor  # gRPC makes copies of its own
         seconds = self.deadline if deadline is None else deadline
         try:
             answer = await self._client.infer(

@@ -176,14 +176,16 @@ def test_the_hub_s_test_needs_no_secret_and_no_storage() -> None:
     assert all((ROOT / name).is_file() for name in ("handler.py", "Dockerfile", "README.md"))
 
 
-def test_the_hub_s_handler_is_the_runpod_intake() -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RUNPOD_")} | {"REQUIRE_REAL_MODEL": "false"}
-    storage = {
-        "STORAGE_S3_ENDPOINT": "http://127.0.0.1:9",
-        "STORAGE_ACCESS_KEY": "k",
-        "STORAGE_SECRET_KEY": "k",
-        "GPU_CALLBACK_SECRET": "s",
-    }
-    command = [sys.executable, str(ROOT / "handler.py")]
-    done = subprocess.run(command, env=environment | storage, cwd="/", capture_output=True, text=True, check=False)
-    assert done.returncode == 1 and "ADAPTER=runpod (the default) finds no jobs here" in done.stderr, done.stderr
+@pytest.mark.server
+def test_the_hub_s_test_passes_through_its_handler(tmp_path: Path) -> None:
+    """As the Hub runs it: Runpod's own SDK, the variables of tests.json and no others, the embedded server in place of the image's."""
+    document = json.loads((ROOT / ".runpod" / "tests.json").read_text())
+    environment = {name: value for name, value in os.environ.items() if not re.match("RUNPOD_|STORAGE_|R2_|MINIO_|GPU_|MODEL_", name)}
+    environment |= {entry["key"]: entry["value"] for entry in document["config"]["env"]}
+    # No GPU and no internet are wanted here.
+    environment |= {"RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true", "RUNPOD_SKIP_GPU_CHECK": "true", "HEALTH_PORT": "0"}
+    given = json.dumps({"input": document["tests"][0]["input"]})
+    command = [sys.executable, str(ROOT / "handler.py"), "--test_input", given]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    finish = [json.loads(line) for line in done.stdout.splitlines() if '"finish"' in line]
+    assert done.returncode == 0 and finish[0]["status"] == "completed" and finish[0]["completed"] == 1, done.stderr[-2000:]

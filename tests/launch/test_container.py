@@ -108,7 +108,7 @@ def test_triton_then_the_worker_and_on_sigterm_the_worker_first(surroundings: di
         first = json.loads(running.stdout.readline() or "{}")
         health = [sys.executable, "-m", "respray.launch.container", "health"]
         healthy = subprocess.run(health, env=surroundings, check=False).returncode
-        repository = Path(surroundings["TMPDIR"]) / "respray" / "repository"
+        repository = Path(surroundings["TMPDIR"]) / f"respray-{os.getuid()}" / "repository"
         assert stat.S_IMODE(repository.stat().st_mode) == 0o555
         running.send_signal(signal.SIGTERM)
         output, log = running.communicate(timeout=60)

@@ -30,6 +30,11 @@ class TritonPythonModel:
             image_size=spec.image_size,
             buckets=[int(size) for size in buckets.split(",")],
         )
+        self.pipeline.decoder.start()
+
+    def finalize(self) -> None:
+        """End the process that decodes."""
+        self.pipeline.decoder.close()
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
         """One answer per request; an error is the answer of its own request only."""

@@ -1,6 +1,6 @@
 """Export a SAM3 checkpoint as three ONNX graphs, check them against PyTorch and describe them in spec.json.
 
-    python -m respray.segmentation.export --checkpoint facebook/sam3 --precision fp16 --out /models/sam3-fp16
+python -m respray.segmentation.export --checkpoint facebook/sam3 --precision fp16 --out /models/sam3-fp16
 """
 
 import logging

@@ -17,7 +17,8 @@ from respray.contract import tensors
 from respray.contract.errors import ImageError
 from respray.contract.report import PhotoReport
 from respray.contract.request import PhotoRequest, prompts_of
-from respray.imaging.decode import decode
+from respray.imaging.decode import DecodedPhoto
+from respray.imaging.isolated import DecoderProcess
 from respray.segmentation.prepare import to_square
 from respray.segmentation.tokenizer import PromptTokenizer
 from respray.triton.errors import PhotoError
@@ -41,6 +42,7 @@ class Pipeline:
     image_size: int
     buckets: Sequence[int]
     texts: TextFeatureCache = field(default_factory=TextFeatureCache)
+    decoder: DecoderProcess = field(default_factory=DecoderProcess)
 
     def run(self, inputs: Arrays, cancelled: Cancelled = lambda: False) -> Arrays:
         """`pipeline_bls`'s inputs to its outputs.
@@ -51,25 +53,25 @@ class Pipeline:
 
         Raises:
             PhotoError: photo or request are at fault.
-            InterruptedError: the client went away between two stages.
+            InterruptedError: the client went away, between two stages or while the photo was decoded.
         """
         clock = _Clock(cancelled)
         request = parse_request(inputs[tensors.REQUEST].tobytes())
         with clock.stage("decode"):
-            photo = self._decode(inputs[tensors.PHOTO].tobytes(), request)
+            photo = self._decode(inputs[tensors.PHOTO].tobytes(), request, cancelled)
         with clock.stage("segment"):
-            segments = self._segment(photo, prompts_of(request.concepts))
+            segments = self._segment(photo.seen, prompts_of(request.concepts))
         with clock.stage("applier"):
             work = {name: inputs[name] for name in tensors.PASSED_ON}
-            results = self.infer("applier", {tensors.PHOTO: photo, **segments, **work}, tensors.RESULTS)
+            results = self.infer("applier", {**_handed_on(photo), **segments, **work}, tensors.RESULTS)
         report = PhotoReport.model_validate_json(results[tensors.REPORT].tobytes())
         measured = {"decode": clock.seconds["decode"], "segment": clock.seconds["segment"], **report.timings}
         report = report.model_copy(update={"timings": {name: round(seconds, 6) for name, seconds in measured.items()}})
         return {**results, tensors.REPORT: from_bytes(report.model_dump_json().encode())}
 
-    def _decode(self, data: bytes, request: PhotoRequest) -> npt.NDArray[np.uint8]:
+    def _decode(self, data: bytes, request: PhotoRequest, cancelled: Cancelled) -> DecodedPhoto:
         try:
-            return decode(data, max_megapixels=request.max_megapixels)
+            return self.decoder.decode_photo(data, request.max_megapixels, cancelled)
         except ImageError as error:
             raise PhotoError(str(error)) from error
 
@@ -109,6 +111,12 @@ class Pipeline:
         size = next(bucket for bucket in self.buckets if bucket >= len(texts))
         rows = [*range(len(texts)), *[len(texts) - 1] * (size - len(texts))]
         return {tensors.TEXT_FEATURES: np.stack([texts[row] for row in rows])[None], tensors.TEXT_MASK: mask[rows][None]}
+
+
+def _handed_on(photo: DecodedPhoto) -> Arrays:
+    """The applier's tensors of a photo."""
+    alpha: Arrays = {} if photo.alpha is None else {tensors.ALPHA: photo.alpha}
+    return {tensors.PHOTO: photo.rgb, **alpha, tensors.FACTS: from_bytes(photo.facts.model_dump_json().encode())}
 
 
 class _Clock:

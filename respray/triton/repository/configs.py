@@ -62,13 +62,19 @@ def signatures(spec: ModelSpec) -> dict[str, Signature]:
     results = (Tensor(tensors.FILES, "UINT8", (ANY,)), Tensor(tensors.FILE_SIZES, "INT64", (ANY,)), Tensor(tensors.REPORT, "UINT8", (ANY,)))
     # Optional: a photo whose concepts all bring their own masks has nothing segmented.
     segments = tuple(Tensor(tensor.name, tensor.dtype, tensor.dims, optional=True) for tensor in decoded)
+    # Optional: most photos are opaque, and facts are what a file says beside its pixels.
+    photo = (
+        Tensor(tensors.PHOTO, "UINT8", (ANY, ANY, 3)),
+        Tensor(tensors.ALPHA, "UINT8", (ANY, ANY), optional=True),
+        Tensor(tensors.FACTS, "UINT8", (ANY,), optional=True),
+    )
     tokens = (Tensor(tensors.INPUT_IDS, "INT32", (length,)), Tensor(tensors.ATTENTION_MASK, "INT32", (length,)))
     return {
         "sam3_image_encoder": Signature((image,), features),
         "sam3_text_encoder": Signature(tokens, (Tensor(tensors.TEXT_FEATURES, "FP32", (length, width)),)),
         "sam3_concept_decoder": Signature((*features, *texts), decoded),
         "sam3": Signature((image, *texts), decoded),
-        "applier": Signature((Tensor(tensors.PHOTO, "UINT8", (ANY, ANY, 3)), *segments, *passed_on), results),
+        "applier": Signature((*photo, *segments, *passed_on), results),
         "pipeline_bls": Signature((Tensor(tensors.PHOTO, "UINT8", (ANY,)), *passed_on), results),
     }
 
