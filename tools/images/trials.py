@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tools.images.commands import run
 
 TRITON = "localhost/respray-triton:trial"
@@ -62,7 +64,7 @@ def all_trials(work: Path, root: Path) -> list[tuple[str, Callable[[], object]]]
         ("a root-owned volume", lambda: refused(work, "root", "chown -R 10001:")),
         ("a read-only volume", lambda: refused(work, "read-only", "mounted read-only")),
         ("a full volume", lambda: refused(work, "full", "is full")),
-        ("the CPU overlay: kubectl kustomize | podman kube play", lambda: overlay(root)),
+        ("the CPU overlay: kubectl kustomize | podman kube play", lambda: overlay(work, root)),
     ]
 
 
@@ -111,9 +113,10 @@ def refused(work: Path, kind: str, words: str) -> str:
     return done.stdout.strip().splitlines()[-1]
 
 
-def overlay(root: Path) -> str:
+def overlay(work: Path, root: Path) -> str:
     """The whole CPU overlay in one pod of podman's, without any network but its own loopback."""
     rendered = run(["kubectl", "kustomize", str(root / "deploy" / "kubernetes" / "overlays" / "cpu")], quiet=True).stdout
+    rendered = _with_open_folders(rendered, work)
     began = time.monotonic()
     play = ["podman", "kube", "play", "--network", "none", "-"]
     done = subprocess.run(play, input=rendered, text=True, capture_output=True, check=False)
@@ -132,6 +135,20 @@ def overlay(root: Path) -> str:
         return f"worker ready after {ready:.0f} s, a photo edited, stopped after {worker.stop(40):.1f} s"
     finally:
         subprocess.run(["podman", "kube", "down", "-"], input=rendered, text=True, capture_output=True, check=False)
+
+
+def _with_open_folders(rendered: str, work: Path) -> str:
+    """The manifests with folders of this machine in the place of `emptyDir`: a kubelet lets any user write there, podman 4 root only."""
+    documents = list(yaml.safe_load_all(rendered))
+    for document in documents:
+        for volume in document.get("spec", {}).get("template", {}).get("spec", {}).get("volumes", []):
+            folder = Path("/dev/shm" if volume["emptyDir"].get("medium") == "Memory" else work) / f"respray-overlay-{volume['name']}"
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            folder.chmod(0o1777)
+            del volume["emptyDir"]
+            volume["hostPath"] = {"path": str(folder), "type": "Directory"}
+    return yaml.safe_dump_all(documents)
 
 
 class Container:
