@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13; do \
   $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS_TEST := embedded,export,intake,tracing,top,docs,test
+EXTRAS_TEST := embedded,export,intake,api,tracing,top,docs,test
 # On Python 3.13 the wheel that holds tritonserver comes without its dependencies (see pyproject.toml): only its files are used.
 TRITON_ALONE := $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 13))' && \
   $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps nvidia-pytriton==0.7.0 || true
