@@ -21,7 +21,7 @@ from benchmarks.pipeline import embedded
 from benchmarks.work import GRAPHS, PHOTOS, machine
 from orchestrator.jobs.name_catalog import load_catalog
 from orchestrator.jobs.parser import parse_job
-from orchestrator.service.assembly import Parts, callback_client, make_worker
+from orchestrator.service.assembly import Parts, callback_client, link_client, make_worker
 from orchestrator.settings import Settings
 from orchestrator.storage.base import Expect, Stat
 from orchestrator.storage.folder import FolderStorage
@@ -79,7 +79,7 @@ async def in_triton(url: str, message: dict[str, Any], store: Path, concurrency:
 
         async def runner() -> None:
             for item in waiting:
-                await client.edit((store / item.input_key).read_bytes(), item.request)
+                await client.edit((store / item.photo.label).read_bytes(), item.request)
 
         began = time.monotonic()
         await asyncio.gather(*(runner() for _ in range(concurrency)))
@@ -91,15 +91,19 @@ async def as_job(url: str, message: dict[str, Any], store: SlowFolder, receiver:
     settings = Settings.model_validate({**receiver.settings(), "batch_concurrency": concurrency})
     metrics, redactor = Metrics(), Redactor([receiver.secret])
     callbacks, pipeline = callback_client(settings, metrics), TritonBackend(url, settings.pipeline_timeout)
+    links = link_client(settings, metrics)
     assert callbacks is not None  # the receiver's settings have a secret
     async with AsyncStorage(store) as storage:
         try:
             events = Events(None, redactor)
-            parts = Parts(storage=storage, pipeline=pipeline, callbacks=callbacks, events=events, metrics=metrics, redactor=redactor)
+            parts = Parts(
+                storage=storage, pipeline=pipeline, links=links, callbacks=callbacks, events=events, metrics=metrics, redactor=redactor
+            )
             began = time.monotonic()
             result = await make_worker(settings, parts).start(message, attempt=1, final=True).finished()
             seconds = time.monotonic() - began
         finally:
+            await links.close()
             await callbacks.close()
             await pipeline.close()
     if not result.ok or result.callbacks != {"delivered": result.total, "undelivered": []}:

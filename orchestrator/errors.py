@@ -60,6 +60,13 @@ class TooLarge(StorageError):
     retryable = False
 
 
+class KeyUnusable(StorageError):
+    """The store cannot hold an object of this name, or not beside those that it has."""
+
+    code = "key_unusable"
+    retryable = False
+
+
 class Conflict(StorageError):
     """A conditional write was refused: somebody else wrote the object since it was last looked at."""
 
@@ -71,6 +78,12 @@ class Superseded(ResprayError):
     """A newer version of the same job has stored its result while this one was at work; the newer result stays."""
 
     code = "superseded"
+
+
+class Stopped(ResprayError):
+    """An item that was not begun, because somebody stopped its job."""
+
+    code = "stopped"
 
 
 class PhotoRefused(ResprayError):
@@ -99,10 +112,27 @@ class OutOfMemory(ResprayError):
     retryable = True
 
 
-class CallbackRefused(ResprayError):
-    """A callback address that must not be called, or a receiver that refused for good."""
+class AddressRefused(ResprayError):
+    """An address that must not be asked: it is not public, not https, or carries a password."""
 
-    code = "callback"
+    code = "address"
+
+
+class LinkRefused(ResprayError):
+    """A link of the sender's that cannot be used: its server refuses, or what it holds is not accepted."""
+
+    code = "link"
+
+
+class LinkTooLarge(LinkRefused):
+    """What is behind a link has more bytes than were asked for."""
+
+
+class LinkUnavailable(ResprayError):
+    """The server behind a link of the sender's did not answer, or not in time."""
+
+    code = "link_unavailable"
+    retryable = True
 
 
 class IntakeError(ResprayError):
@@ -110,6 +140,12 @@ class IntakeError(ResprayError):
 
     code = "intake"
     retryable = True
+
+
+class JobsFailed(ResprayError):
+    """A source that ends by itself is worked off, and not all of its jobs were completed."""
+
+    code = "jobs_failed"
 
 
 class InternalError(ResprayError):

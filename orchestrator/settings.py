@@ -17,8 +17,9 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from orchestrator.errors import SettingsError
+from respray.volumes import models_root
 
-Adapter = Literal["runpod", "queue_pull", "bullmq", "celery", "local"]
+Adapter = Literal["runpod", "queue_pull", "bullmq", "celery", "http", "local"]
 Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda v: v.upper() if isinstance(v, str) else v)]
 Url = Annotated[str, AfterValidator(lambda v: v.rstrip("/"))]
 
@@ -40,12 +41,15 @@ class Settings(BaseSettings):
     secret_key: SecretStr | None = _spelled("STORAGE_SECRET_KEY", "R2_SECRET_ACCESS_KEY", "MINIO_SECRET_KEY")
     bucket: str = _spelled("STORAGE_BUCKET", "R2_BUCKET_NAME", "MINIO_BUCKET", default="s3-images")
     region: str = _spelled("STORAGE_REGION", default="auto")
+    storage_min_rate: float = _spelled("STORAGE_MIN_KIB_PER_SEC", default=64.0, gt=0, le=1048576)
 
     workers_api_url: Url | None = _spelled("WORKERS_API_URL", "API_BASE_URL")
     callback_secret: SecretStr | None = _spelled("GPU_CALLBACK_SECRET")
     callback_timeout: float = _spelled("CALLBACK_TIMEOUT_SEC", default=30.0, gt=0, le=600)
     callback_allow_hosts: str = _spelled("CALLBACK_ALLOW_HOSTS", default="")
     callback_ca_file: Path | None = _spelled("CALLBACK_CA_FILE")
+    input_allow_hosts: str = _spelled("INPUT_ALLOW_HOSTS", default="")
+    input_timeout: float = _spelled("INPUT_TIMEOUT_SEC", default=30.0, gt=0, le=600)
     ssl_cert_file: Path | None = _spelled("SSL_CERT_FILE")
 
     adapter: Adapter = _spelled("ADAPTER", default="runpod")
@@ -58,9 +62,19 @@ class Settings(BaseSettings):
     cf_api_url: Url = _spelled("CF_API_URL", default="https://api.cloudflare.com/client/v4")
     local_path: str = _spelled("LOCAL_PATH", default="-")
 
+    api_listen: str | None = _spelled("API_LISTEN")
+    api_keys: SecretStr | None = _spelled("API_KEYS")
+    api_keys_file: Path | None = _spelled("API_KEYS_FILE")
+    api_requests: int = _spelled("API_REQUESTS_PER_KEY", default=64, ge=1, le=10_000)
+    api_idle: float = _spelled("API_IDLE_SEC", default=15.0, gt=0, le=600)
+    api_timeout: float = _spelled("API_TIMEOUT_SEC", default=300.0, gt=0, le=3600)
+    port: int | None = _spelled("PORT", ge=1, le=65535)
+    port_health: int | None = _spelled("PORT_HEALTH", ge=1, le=65535)
+
     model_name: str | None = _spelled("MODEL_NAME")
     model_path: Path = _spelled("MODEL_PATH", "MODEL_CACHE_DIR", default=Path("/models"))
     hf_token: SecretStr | None = _spelled("HF_TOKEN")
+    model_hub_repository: str | None = _spelled("MODEL_HUB_REPOSITORY")
     gpu_device: str | None = _spelled("GPU_DEVICE")
     model_sync_enabled: bool = _spelled("MODEL_SYNC_ENABLED", default=False)
     model_sync_endpoint: str | None = _spelled("MODEL_SYNC_MINIO_ENDPOINT")
@@ -71,9 +85,12 @@ class Settings(BaseSettings):
     require_real_model_setting: bool | None = _spelled("REQUIRE_REAL_MODEL")
 
     batch_concurrency: int = _spelled("BATCH_CONCURRENCY", default=4, ge=1, le=64)
+    memory_budget: int | None = _spelled("MEMORY_BUDGET_MIB", ge=64, le=1 << 20)
     log_level: Level = _spelled("LOG_LEVEL", default="INFO")
     triton_url: str | None = _spelled("TRITON_URL")
     pipeline_timeout: float = _spelled("PIPELINE_TIMEOUT_SEC", default=300.0, gt=0, le=3600)
+
+    segments_days: float = _spelled("SEGMENTS_DAYS", default=30.0, ge=0, le=3650)
 
     job_concurrency: int = _spelled("JOB_CONCURRENCY", default=2, ge=1, le=64)
     job_attempts: int = _spelled("JOB_ATTEMPTS", default=5, ge=1, le=100)
@@ -86,13 +103,19 @@ class Settings(BaseSettings):
 
     @property
     def require_real_model(self) -> bool:
-        """Whether the demo model is refused: by default everywhere but in local work."""
-        return self.adapter != "local" if self.require_real_model_setting is None else self.require_real_model_setting
+        """Whether the demo model is refused: by default everywhere but in local work, which an HTTP intake without keys is."""
+        local = self.adapter == "local" or (self.adapter == "http" and self.api_keys is None and self.api_keys_file is None)
+        return not local if self.require_real_model_setting is None else self.require_real_model_setting
 
     @property
     def endpoint(self) -> str | None:
         """The S3 endpoint, from whichever of the three spellings is set; None is boto3's own default (AWS)."""
         return next(iter(self.endpoints().values()), None)
+
+    @property
+    def names_no_storage(self) -> bool:
+        """Whether no storage is spoken of at all."""
+        return not ({"s3_endpoint", "r2_account_id", "minio_endpoint", "access_key", "secret_key", "bucket"} & self.model_fields_set)
 
     def endpoints(self) -> dict[str, str]:
         """Every spelling of the endpoint that is set, with the address it means."""
@@ -136,6 +159,7 @@ def load_settings(environment: Mapping[str, str] | None = None, env_file: Path |
         values.update({k: v for k, v in dotenv_values(env_file).items() if v is not None})
     values.update(os.environ if environment is None else environment)
     chosen, problems = _choose(values)
+    chosen.setdefault("model_path", str(models_root(values)))
     try:
         settings = Settings(**{**chosen, **{k: v for k, v in overrides.items() if v is not None}})
     except ValidationError as error:
@@ -154,7 +178,9 @@ def load_settings(environment: Mapping[str, str] | None = None, env_file: Path |
 def require(settings: Settings, *, storage: bool, adapter: bool) -> None:
     """Check that what this process needs is there, naming all that is missing. Raises SettingsError."""
     missing: list[str] = []
-    if storage:
+    # Without a bucket, Runpod's intake works on photos inside messages and answers with the results.
+    alone = adapter and settings.adapter == "runpod" and settings.names_no_storage
+    if storage and not alone:
         missing += [] if settings.endpoint else ["STORAGE_S3_ENDPOINT (or R2_ACCOUNT_ID, or MINIO_ENDPOINT)"]
         missing += _absent(settings, "access_key", "secret_key")
     if adapter:
@@ -164,7 +190,8 @@ def require(settings: Settings, *, storage: bool, adapter: bool) -> None:
             "queue_pull": ("cf_account_id", "cf_queue_id", "cf_api_token"),
         }
         missing += _absent(settings, *needs.get(settings.adapter, ()))
-        if settings.adapter != "local":
+        # A caller over HTTP may ask for the result, and need no callback.
+        if settings.adapter not in ("local", "http") and not alone:
             missing += _absent(settings, "callback_secret")
     if settings.model_sync_enabled:
         missing += _absent(settings, "model_sync_endpoint", "model_sync_bucket", "model_sync_access_key", "model_sync_secret_key")

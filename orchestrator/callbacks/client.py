@@ -23,8 +23,8 @@ from typing import Any, Literal
 import httpx
 from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 
-from orchestrator.callbacks.address_policy import AddressPolicy, PinnedTransport
-from orchestrator.errors import CallbackRefused, SettingsError
+from orchestrator.errors import AddressRefused, SettingsError
+from orchestrator.net.address_policy import AddressPolicy, PinnedTransport
 from respray.retry import Retry
 
 log = logging.getLogger(__name__)
@@ -220,7 +220,7 @@ class CallbackClient:
                     request = self._client.stream("POST", event.url, content=body.encode(), headers=headers)
                     answer = await stack.enter_async_context(request)
                 await _read_a_little(answer)
-        except CallbackRefused as error:
+        except AddressRefused as error:
             return CallbackOutcome("refused", number, error=str(error))
         except TimeoutError:
             raise _NotDelivered(CallbackOutcome("owed", number, error=f"no answer within {self._timeout:g} s")) from None

@@ -130,6 +130,33 @@ class Deliverer:
         undelivered = [] if delivered else [{"idx": event.idx, "state": result.state, "error": result.error}]
         return {"delivered": int(delivered), "undelivered": undelivered}
 
+    async def owe_refused(self) -> None:
+        """Make every refused callback owed again, as whoever has corrected the secret, the address or the allow list asks for.
+
+        No sweep does this unasked: a receiver that has said no is not to be asked every minute.
+        """
+        for key in await self._records.refused_markers():
+            try:
+                await self._owe_again(key)
+            except ResprayError as error:
+                log.warning("refused callbacks of %s could not be looked at: %s", key, error)
+
+    async def _owe_again(self, key: str) -> None:
+        marker = await self._records.marker(key)
+        if marker is None or key != marker.refused_key:
+            return
+        # First the marker that sweeps look for: what is owed and has none would be found by nobody.
+        await self._records.keep_owed(marker)
+        for item_key in await self._records.marked_keys(marker):
+            record, stat = await self._records.load(item_key)
+            callback = None if record is None else record.callback
+            if record is None or stat is None or callback is None or callback.state != "refused":
+                continue
+            owed = callback.model_copy(update={"state": "owed", "leased_until": 0.0, "not_before": 0.0, "owed_since": time.time()})
+            # A conflict means that somebody else has told of the item since, or does so now.
+            await self._save(marker.prefix, Tracked(record, stat), owed)
+        await self._records.clear_refused(marker)
+
     async def sweep(self, *, force: bool = False, on_job: Callable[[str, list[ItemRecord]], None] = lambda job, records: None) -> int:
         """Deliver what is owed anywhere in the store.
 
@@ -171,6 +198,8 @@ class Deliverer:
         if over and [r.callback for r in records] != before:
             await self._records.write_manifest(prefix, manifest_of(marker.user_id, marker.job_id, records, len(records)), version)
         if not owed and (over or time.time() - marker.since > EXPIRES_AFTER):
+            if any(r.callback is not None and r.callback.state == "refused" for r in records):
+                await self._records.keep_refused(marker)
             await self._records.clear_owed(marker)
         on_job(f"{marker.user_id}/{marker.job_id}", records)
         return owed
@@ -211,6 +240,10 @@ class Deliverer:
         if callback.state != "owed":
             return tracked
         attempt, body = callback.attempt or record.attempt, record.callback_body()
+        try:
+            body |= await self._records.links_to(record.model_dump(include={"links", "output_key", "preview_key", "outputs"}))
+        except ResprayError as error:
+            log.warning("links to the results of item %d could not be made: %s", record.idx, error)
         event = CallbackEvent(callback.url, callback.event_id, callback.idempotency_prefix, record.idx, body, attempt)
         result = await self._tell(self._client, event)
         attempts = callback.attempts + result.attempts

@@ -1,4 +1,4 @@
-"""`respray callbacks retry`: deliver what is owed, from the records in the store."""
+"""`respray callbacks retry`: deliver what is owed or was refused, from the records in the store."""
 
 from __future__ import annotations
 
@@ -30,17 +30,22 @@ def register(app: typer.Typer) -> None:
     def retry(
         store: Annotated[str | None, typer.Option(help="Folder or s3://BUCKET; default: the settings' bucket.")] = None,
     ) -> None:
-        """Deliver every owed callback now, with its first webhook-id. Exit code 1 when some are still owed."""
+        """Deliver every owed and every refused callback now, with its first webhook-id. Exit code 1 when some are still owed or refused."""
         with command_context(adapter="local") as context:
             require(context.settings, storage=store is None or store.startswith("s3://"), adapter=False)
             if context.settings.callback_secret is None:
                 raise SettingsError("missing setting: GPU_CALLBACK_SECRET; callbacks are signed with it")
-            owed = asyncio.run(_retry(context, store))
-        raise typer.Exit(1 if owed else 0)
+            left = asyncio.run(_retry(context, store))
+        raise typer.Exit(1 if left else 0)
 
 
-async def _retry(context: Context, store: str | None) -> int:
+async def _retry(context: Context, store: str | None) -> bool:
+    """Whether something is left that was not delivered and may be yet."""
+    refused = False
+
     def report(job: str, items: list[ItemRecord]) -> None:
+        nonlocal refused
+        refused = refused or any(item.callback is not None and item.callback.state == "refused" for item in items)
         print(f"{job}: {callback_summary(items)}", file=sys.stderr)
         context.events.emit("callbacks", job=job, **callback_summary(items))
 
@@ -51,6 +56,7 @@ async def _retry(context: Context, store: str | None) -> int:
             await storage.check()
             records = Records(storage, context.redactor)
             deliverer = make_deliverer(context.settings, client, records, context.metrics, worker_name())
-            return await deliverer.sweep(force=True, on_job=report)
+            await deliverer.owe_refused()
+            return await deliverer.sweep(force=True, on_job=report) > 0 or refused
         finally:
             await client.close()

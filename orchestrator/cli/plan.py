@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
     def plan(
         images_per_day: Annotated[float, typer.Option(help="Photos a day.")],
         concepts: Annotated[int, typer.Option(help="Concepts per photo, protected ones included.")] = 3,
-        rules: Annotated[int, typer.Option(help="Outputs per photo (1 for palette jobs).")] = 1,
+        rules: Annotated[int, typer.Option(help="Outputs per photo: rules, or a palette job's looks.")] = 1,
         gpu: Annotated[str, typer.Option(help="a4000, rtx4080, rtx5090, a100 or h100; with --measured any, for its price.")] = "a4000",
         price: Annotated[
             float | None,

@@ -17,6 +17,9 @@ T = TypeVar("T")
 class Intake(ABC):
     """One source of jobs."""
 
+    async def reach(self) -> None:  # noqa: B027 (a source may have nothing to ask)
+        """Ask the source whether it is there, before the worker says that it is ready. Raises IntakeError."""
+
     @abstractmethod
     async def run(self, worker: Worker, stop: asyncio.Event) -> None:
         """Take jobs until `stop` is set (or the source has ended), and return when no further one will be started.

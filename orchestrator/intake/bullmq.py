@@ -72,8 +72,11 @@ class BullmqIntake(Intake):
             lock=settings.lock_seconds,
         )
 
-    async def run(self, worker: Worker, stop: asyncio.Event) -> None:
+    async def reach(self) -> None:
         await check_redis(self._url)
+
+    async def run(self, worker: Worker, stop: asyncio.Event) -> None:
+        await self.reach()
         options: Any = {
             "connection": self._url,
             "prefix": self._prefix,
@@ -125,7 +128,10 @@ class BullmqIntake(Intake):
 
         handle = worker.start(
             # The time as well: an id may be used again once its job is gone.
-            job.data, attempt, on_progress=Throttle(1.0, progress), message_id=f"bullmq:{job.id}:{job.timestamp}"
+            job.data,
+            attempt,
+            on_progress=Throttle(1.0, progress),
+            message_id=f"bullmq:{job.id}:{job.timestamp}",
         )
         try:
             result = await worker.within_grace(handle, stop)

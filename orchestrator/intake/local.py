@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO
 from uuid import uuid4
 
-from orchestrator.errors import IntakeError, ResprayError
+from orchestrator.errors import IntakeError, JobsFailed, ResprayError
 from orchestrator.intake.base import Intake, backoff, pause, until
 from orchestrator.jobs.limits import MAX_MESSAGE_BYTES
 from orchestrator.worker.handle import HandedBack
@@ -45,20 +45,32 @@ class LocalIntake(Intake):
             poll: Seconds between two looks into a folder.
         """
         self._path, self._jobs, self._poll = path, jobs, poll
+        self._failed = self._ended = 0
+
+    async def reach(self) -> None:
+        if self._path != "-" and not (Path(self._path).is_dir() or Path(self._path).is_file()):
+            raise IntakeError(
+                f"LOCAL_PATH={self._path!r} is neither a file nor a folder; accepted is one of them, or '-' for lines on stdin"
+            )
 
     async def run(self, worker: Worker, stop: asyncio.Event) -> None:
+        await self.reach()
         slots = asyncio.Semaphore(self._jobs)
         if self._path == "-":
             await self._lines(worker, stop, slots)
         elif Path(self._path).is_dir():
             await _Folder(Path(self._path), self._poll).watch(worker, stop, slots)
-        elif Path(self._path).is_file():
-            with Path(self._path).open("rb") as file:
-                await _finish(worker, file.read(MAX_MESSAGE_BYTES + 1), self._path, f"file:{uuid4()}", stop)
         else:
-            raise IntakeError(
-                f"LOCAL_PATH={self._path!r} is neither a file nor a folder; accepted is one of them, or '-' for lines on stdin"
-            )
+            with Path(self._path).open("rb") as file:
+                await self._finish(worker, file.read(MAX_MESSAGE_BYTES + 1), self._path, f"file:{uuid4()}", stop)
+        if self._failed and not stop.is_set():
+            raise JobsFailed(f"{self._failed} of {self._ended} job(s) of {'stdin' if self._path == '-' else self._path} failed")
+
+    async def _finish(self, worker: Worker, message: bytes, source: str, name: str, stop: asyncio.Event) -> None:
+        """Do one job of a source that ends, and count it."""
+        ok = await _finish(worker, message, source, name, stop)
+        self._ended += 1
+        self._failed += ok is False
 
     async def _lines(self, worker: Worker, stop: asyncio.Event, slots: asyncio.Semaphore) -> None:
         """One message per line until the end of stdin; no line is read before there is room for its job."""
@@ -70,11 +82,13 @@ class LocalIntake(Intake):
                     line = await until(stop, reader.readline())
                 except ValueError:
                     log.error("a line on stdin is longer than %d bytes; it is left out", MAX_MESSAGE_BYTES)
+                    self._ended, self._failed = self._ended + 1, self._failed + 1
                     line = b"\n"
                 if not line:
                     break
                 if line.strip():
-                    group.create_task(_finish(worker, line, "stdin", f"stdin:{uuid4()}", stop)).add_done_callback(lambda _: slots.release())
+                    job = self._finish(worker, line, "stdin", f"stdin:{uuid4()}", stop)
+                    group.create_task(job).add_done_callback(lambda _: slots.release())
                 else:
                     slots.release()
 

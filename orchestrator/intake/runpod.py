@@ -12,15 +12,22 @@ import logging
 import os
 import signal
 import sys
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from orchestrator.errors import ResprayError, SettingsError
+from orchestrator.intake.answers import with_files, with_links
 from orchestrator.intake.base import Throttle
+from orchestrator.jobs import keys
+from orchestrator.jobs.one_photo import in_short_words, is_one_photo, whole_message
+from orchestrator.records.records import FAILED_PREFIX, OWED_PREFIX
 from orchestrator.service.health import Health, serve_health
 from orchestrator.service.open_worker import WorkerOptions, open_worker, sweeping
 from orchestrator.settings import Settings
+from orchestrator.worker.handle import JobResult
 from orchestrator.worker.worker import Worker
 from respray.installation import install_command
 from respray.observe.events import Events
@@ -33,10 +40,21 @@ PROGRESS_EVERY = 2.0
 """Seconds between progress reports: each costs the SDK a thread and a session."""
 
 
+_NO_BUCKET = (
+    "this worker has no bucket and knows photos inside messages only (`photo`, without items); "
+    "set STORAGE_S3_ENDPOINT and its keys for others"
+)
+
+
 class RunpodIntake:
     """Runs the SDK until it ends."""
 
     def __init__(self, settings: Settings, options: WorkerOptions, events: Events, metrics: Metrics, *, redactor: Redactor) -> None:
+        self._own_store: tempfile.TemporaryDirectory[str] | None = None
+        if options.store is None and settings.names_no_storage:
+            self._own_store = tempfile.TemporaryDirectory(prefix="respray-")
+            options = replace(options, store=self._own_store.name)
+            log.warning("no bucket is set: only photos inside messages are worked on, and results travel in the answers")
         self._settings, self._options, self._events = settings, options, events
         self._metrics, self._redactor = metrics, redactor
         self._worker: asyncio.Task[Worker] | None = None
@@ -62,10 +80,17 @@ class RunpodIntake:
         except ModuleNotFoundError as error:
             raise SettingsError(f"ADAPTER=runpod needs the package {error.name}: {install_command('intake')}") from None
         self._runpod = runpod
+        # Its default, DEBUG, logs every answer: links that are credentials, and photos as base64.
+        logger = runpod.RunPodLogger()
+        if logger.level == "DEBUG":
+            logger.set_level("INFO")
         self._events.connection("connected")
         self._events.worker("initializing", "intake runpod")
         runpod.serverless.register_fitness_check(self.check_fitness)
-        runpod.serverless.start({"handler": self.handle, "concurrency_modifier": self.concurrency})
+        try:
+            runpod.serverless.start({"handler": self.handle, "concurrency_modifier": self.concurrency})
+        finally:
+            self._drop_own_store()
         self._events.emit("finish", status="completed", message="the session has ended")
 
     async def check_fitness(self) -> None:
@@ -85,20 +110,42 @@ class RunpodIntake:
         except ResprayError as error:
             return {"status": "failed", "error": str(error)}
         progress = Throttle(PROGRESS_EVERY, lambda done, total: self._progress(job, done, total))
+        message, short = _message(job), is_one_photo(_message(job))
+        if short:
+            message = whole_message(message, _name(job))
         # Runpod does not deliver a job again that a handler has answered, so this attempt is the last.
-        handle = worker.start(_message(job), attempt=1, final=True, on_progress=progress, message_id=_name(job))
+        handle = worker.start(message, attempt=1, final=True, on_progress=progress, message_id=_name(job))
         try:
             # Callbacks are waited for: after the answer, Runpod may stop the machine.
-            return (await handle.finished()).fields()
+            result = await handle.finished()
+            answer = await self._answer(worker, result, short)
         except asyncio.CancelledError:
             handle.cancel()
             raise
         except ResprayError as error:
-            return {"status": "failed", "error": str(error)}
+            answer = {"status": "failed", "error": str(error)}
+        finally:
+            if self._own_store is not None:
+                await _forget(worker, message)
+        if said := answer.get("error"):
+            hint = "" if short or self._own_store is None else f"; {_NO_BUCKET}"
+            answer["error"] = in_short_words(said) if short else said + hint
+        return answer
+
+    async def _answer(self, worker: Worker, result: JobResult, short: bool) -> dict[str, Any]:
+        """What Runpod is told. A result inside it needs no link; links of other jobs are made behind all that is logged."""
+        if short and not any(record.links for record in result.records):
+            return await with_files(result, worker.storage, keys_last=self._own_store is None)
+        return await with_links(result, worker.records)
 
     async def close(self) -> None:
         """Let go of the worker; the SDK's own end of the process needs no such thing."""
         await self._stack.aclose()
+        self._drop_own_store()
+
+    def _drop_own_store(self) -> None:
+        if self._own_store is not None:
+            self._own_store.cleanup()
 
     def _progress(self, job: dict[str, Any], done: int, total: int) -> None:
         try:
@@ -154,6 +201,26 @@ def _has_source(arguments: list[str]) -> bool:
         or any(argument.startswith(("--test", "--rp_s")) for argument in arguments)
         or Path("test_input.json").exists()
     )
+
+
+async def _forget(worker: Worker, message: Any) -> None:
+    """Remove what a job left in a store that nobody reads: the answer has it all."""
+    fields = message if isinstance(message, dict) else {}
+    user, job = fields.get("user_id"), fields.get("job_id")
+    prefixes = [FAILED_PREFIX]
+    if isinstance(user, str) and isinstance(job, str) and not keys.id_problem(user) and not keys.id_problem(job):
+        prefixes += [
+            keys.outputs_prefix(user, job),
+            keys.previews_prefix(user, job),
+            keys.masks_prefix(user, job),
+            f"{OWED_PREFIX}{user}/{job}.",
+        ]
+    try:
+        for prefix in prefixes:
+            for key in await worker.storage.keys(prefix, 10_000):
+                await worker.storage.delete(key)
+    except ResprayError as error:
+        log.warning("what a job left behind could not be removed: %s", error)
 
 
 def _message(job: dict[str, Any]) -> Any:

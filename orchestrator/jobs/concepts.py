@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from orchestrator.jobs.messages import JobOptions
 from orchestrator.jobs.name_catalog import Catalog, unknown_name_message
@@ -30,6 +30,21 @@ class JobConcepts:
     protect: tuple[str, ...] = ()
     implied: frozenset[str] = frozenset()
 
+    def spelt(self, spelling: Mapping[str, str]) -> JobConcepts:
+        """The same with every name as `spelling` has it, by normalised name."""
+
+        def of(names: Iterable[str]) -> list[str]:
+            return [spelling.get(normalise(name), name) for name in names]
+
+        queries = [
+            query.model_copy(update={"name": of([query.name])[0], "complement_of": of(query.complement_of)}) for query in self.queries
+        ]
+        return replace(self, queries=tuple(queries), protect=tuple(of(self.protect)))
+
+    def spelling(self, name: str) -> str:
+        """A concept's name as it is spelt here; the name itself where it is not looked for."""
+        return next((query.name for query in self.queries if normalise(query.name) == normalise(name)), name)
+
     def with_floor(self, queries: list[ConceptQuery]) -> list[ConceptQuery]:
         """What is behind a removed thing is filled far better where the floor is known, so it is looked for too (in rooms)."""
         if any(is_ground(query.name) for query in queries) or (self.preset is not None and self.preset.lookup(FLOOR) is None):
@@ -38,22 +53,26 @@ class JobConcepts:
         return [*queries, query.model_copy(update={"aid": True})]
 
 
+def find_preset(name: str | None, catalog: Catalog, problems: Problems) -> Preset | None:
+    """The preset of a job; None where it names none, or after noting that there is no such one."""
+    if name is not None and name not in catalog.presets:
+        problems.add("preset", unknown_name_message("preset", name, catalog.presets))
+    return None if name is None else catalog.presets.get(name)
+
+
 def resolve_concepts(
-    edited: Iterable[str], protected: Iterable[str], preset_name: str | None, options: JobOptions, catalog: Catalog, problems: Problems
+    edited: Iterable[str], protected: Iterable[str], preset: Preset | None, options: JobOptions, problems: Problems, within: str = ""
 ) -> JobConcepts:
     """Queries for every concept named, and for what the preset protects by default where the job does not edit it.
 
     Args:
         edited: Names of the concepts that rules are for.
         protected: Names of those that no edit may touch.
-        preset_name: The preset that knows their prompts; None: names are prompts.
+        preset: Which knows their prompts; None: names are prompts.
         options: The job's options.
-        catalog: Where presets are found.
         problems: Takes what is wrong; the result is then of no use.
+        within: Where in the message the names stand, as in `looks[0].`.
     """
-    preset = None if preset_name is None else catalog.presets.get(preset_name)
-    if preset_name is not None and preset is None:
-        problems.add("preset", unknown_name_message("preset", preset_name, catalog.presets))
     edited, protected = list(edited), list(protected)
     seen: dict[str, str] = {}
     for place, names in (("concepts", edited), ("protect", protected)):
@@ -61,16 +80,43 @@ def resolve_concepts(
             other = seen.setdefault(normalise(name), name)
             if other != name:
                 problems.add(
-                    place, f"{name!r} and {other!r} are the same concept; accepted is each concept once, either edited or protected"
+                    f"{within}{place}",
+                    f"{name!r} and {other!r} are the same concept; accepted is each concept once, either edited or protected",
                 )
     implied = [name for name in (preset.protect if preset else ()) if normalise(name) not in seen]
     names = [*edited, *protected, *implied]
     try:
         queries = preset.queries_for(names) if preset else [free_text(name) for name in names]
     except EditError as error:
-        problems.add("concepts", str(error))
+        problems.add(f"{within}concepts", str(error))
         return JobConcepts(preset)
     common = {} if options.threshold is None else {"threshold": options.threshold}
     # What nobody named is not missed: the preset's protects, and what a complement leaves out.
     marked = [query.model_copy(update={**common, "implied": normalise(query.name) not in seen}) for query in queries]
     return JobConcepts(preset, tuple(marked), (*protected, *implied), frozenset(normalise(name) for name in implied))
+
+
+def unite_concepts(looks: Sequence[JobConcepts]) -> list[JobConcepts]:
+    """The concepts of looks that share a photo, as of one job: what two of them name is looked for once.
+
+    Each concept takes the spelling of the look that names it first, in all of them, and is implied only where no look names it.
+
+    Args:
+        looks: The concepts of each, as of a job of its own.
+
+    Returns:
+        All of them together, which protect nothing, and then those of each look.
+    """
+    named = sorted((query for look in looks for query in look.queries), key=lambda query: query.implied or query.aid)
+    spelling: dict[str, str] = {}
+    for query in named:
+        spelling.setdefault(normalise(query.name), query.name)
+    renamed = [look.spelt(spelling) for look in looks]
+    queries: dict[str, ConceptQuery] = {}
+    for query in (query for look in renamed for query in look.queries):
+        other = queries.setdefault(query.name, query)
+        merged = {"implied": other.implied and query.implied, "aid": other.aid and query.aid}
+        queries[query.name] = other.model_copy(update=merged)
+    preset = looks[0].preset
+    implied = frozenset(normalise(query.name) for query in queries.values() if query.implied)
+    return [JobConcepts(preset, tuple(queries.values()), (), implied), *renamed]

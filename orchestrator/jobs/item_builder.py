@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.jobs import keys
 from orchestrator.jobs.concepts import JobConcepts
 from orchestrator.jobs.job_types import Item, Target
-from orchestrator.jobs.messages import JobOptions
+from orchestrator.jobs.messages import JobOptions, Picture
 from orchestrator.jobs.name_catalog import unknown_name_message
 from orchestrator.jobs.problems import Problems
+from orchestrator.jobs.sources import KeySource, Source
 from respray.catalog.preset import normalise
 from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Remove
+
+
+@dataclass(frozen=True)
+class PlannedOutput:
+    """What is done for one output of every photo.
+
+    Attributes:
+        edits: Its edits, in order.
+        look: The concepts of its own, where the job's outputs differ in what they edit and protect; None: they are the job's.
+    """
+
+    edits: list[Edit]
+    look: JobConcepts | None = None
 
 
 @dataclass(frozen=True)
@@ -23,7 +37,7 @@ class ItemBuilder:
         inputs_prefix: Where the job's masks must lie.
         concepts: What is looked for in every photo.
         textures: Storage keys of the job's own textures, by attachment index.
-        edits: What is done for each output, in the order of an item's targets.
+        outputs: What is done for each output, in the order of an item's targets.
         masks: Whether instance masks are stored where the options do not say.
         problems: Takes what is wrong with an item.
     """
@@ -32,71 +46,86 @@ class ItemBuilder:
     concepts: JobConcepts
     options: JobOptions
     textures: tuple[str, ...]
-    edits: Sequence[list[Edit]]
+    outputs: Sequence[PlannedOutput]
     masks: bool
     problems: Problems
 
-    def build(
-        self,
-        place: str,
-        idx: int,
-        *,
-        input_key: str,
-        targets: tuple[Target, ...],
-        preview_key: str | None,
-        mask_keys: Mapping[str, str],
-    ) -> Item:
+    def build(self, place: str, idx: int, *, photo: Source, targets: tuple[Target, ...], mask_keys: Mapping[str, Picture]) -> Item:
         """One item.
 
         Args:
             place: Where it stands in the message, for problems.
             idx: The photo's index in the job.
-            input_key: The photo.
-            targets: Where the outputs go, one for each entry of `edits`.
-            preview_key: Where the preview goes; None: there is none.
+            photo: Where the photo comes from.
+            targets: Where the outputs go, one for each entry of `outputs`.
             mask_keys: Masks that the user has drawn, by concept.
         """
-        queries, attachments = self._with_masks(place, mask_keys)
-        protect = list(self.concepts.protect)
+        queries, attachments, warnings = self._with_masks(place, mask_keys)
         drawn = {normalise(name) for name in mask_keys}
-        if all(normalise(edit.concept) in drawn for edits in self.edits for edit in edits):
-            # Who draws all that is edited has decided where: a model's guess at what the preset protects unasked may not bite into it.
-            guessed = self.concepts.implied - drawn
-            queries = [query for query in queries if normalise(query.name) not in guessed]
-            protect = [name for name in protect if normalise(name) not in guessed]
-        if any(isinstance(edit.rule, Remove) and edit.rule.mode == "inpaint" for edits in self.edits for edit in edits):
-            queries = self.concepts.with_floor(queries)
         options = self.options
-        preview_size = options.preview_size if preview_key else 0
+        previews = options.preview_size and any(target.preview for target in targets)
+        if not previews:
+            targets = tuple(replace(target, preview=None) for target in targets)
+        outputs = [self._output(target, planned, drawn) for target, planned in zip(targets, self.outputs, strict=True)]
+        edited = [edit for planned in self.outputs for edit in planned.edits]
+        guessed = self._guessed(edited, self.concepts, drawn)
+        protect = [name for name in self.concepts.protect if normalise(name) not in guessed]
+        if any(output.concepts for output in outputs):
+            used = {name for output in outputs for name in output.concepts}
+            queries = [query for query in queries if query.name in used]
+        else:
+            queries = [query for query in queries if normalise(query.name) not in guessed]
+            if fills(edited):
+                queries = self.concepts.with_floor(queries)
         request = PhotoRequest(
             concepts=queries,
             protect=protect,
-            outputs=[
-                Output(name=target.name, edits=edits, format=target.format, quality=options.quality)
-                for target, edits in zip(targets, self.edits, strict=True)
-            ],
-            preview_size=preview_size,
+            outputs=outputs,
+            preview_size=options.preview_size if previews else 0,
             masks=self.masks if options.masks is None else options.masks,
             feather=options.feather,
             max_megapixels=options.max_megapixels,
             missing_is_error=options.missing == "error",
+            metadata=options.metadata,
         )
         names = keys.safe_names([query.name for query in self.concepts.queries])
-        return Item(idx, input_key, targets, preview_key if preview_size else None, request, attachments, names)
+        return Item(idx, photo, targets, request, attachments, names, warnings, options.reuse)
 
-    def _with_masks(self, place: str, mask_keys: Mapping[str, str]) -> tuple[list[ConceptQuery], tuple[str, ...]]:
-        """The concepts with the user's masks in place, and all attachment keys (textures first)."""
-        attachments = list(self.textures)
+    def _output(self, target: Target, planned: PlannedOutput, drawn: set[str]) -> Output:
+        output = Output(name=target.name, edits=planned.edits, format=target.format, quality=self.options.quality)
+        if planned.look is None:
+            return output
+        guessed = self._guessed(planned.edits, planned.look, drawn)
+        protect = [name for name in planned.look.protect if normalise(name) not in guessed]
+        concepts = [query.name for query in planned.look.queries if normalise(query.name) not in guessed]
+        return output.model_copy(update={"protect": protect, "concepts": concepts})
+
+    @staticmethod
+    def _guessed(edits: Sequence[Edit], concepts: JobConcepts, drawn: set[str]) -> frozenset[str]:
+        """Who draws all that is edited has decided where: a model's guess at what the preset protects unasked may not bite into it."""
+        return concepts.implied - drawn if all(normalise(edit.concept) in drawn for edit in edits) else frozenset()
+
+    def _with_masks(self, place: str, mask_keys: Mapping[str, Picture]) -> tuple[list[ConceptQuery], tuple[Source, ...], tuple[str, ...]]:
+        """The concepts with the user's masks, where attachments come from (textures first), and warnings of masks that serve nothing."""
+        attachments: list[Source] = [KeySource(key) for key in self.textures]
+        warnings: list[str] = []
         queries = {normalise(query.name): query for query in self.concepts.queries}
-        for name, key in mask_keys.items():
+        for name, picture in mask_keys.items():
             where = f"{place}.mask_keys.{name}"
             query = queries.get(normalise(name))
             if query is None:
-                self.problems.add(where, unknown_name_message("concept", name, [q.name for q in self.concepts.queries]))
-            elif problem := keys.key_problem(key, self.inputs_prefix):
+                # Callers have masks of all that is in a photo, and send them with every job.
+                reason = unknown_name_message("concept", name, [q.name for q in self.concepts.queries])
+                warnings.append(f"the mask of {name!r} was not used, because this job neither edits nor protects it ({reason})")
+            elif picture.key is not None and (problem := keys.key_problem(picture.key, self.inputs_prefix)):
                 self.problems.add(where, problem)
             else:
-                attachments.append(key)
+                attachments.append(picture.source(where))
                 drawn = {"mask_attachment": len(attachments) - 1, "implied": False}
                 queries[normalise(name)] = query.model_copy(update=drawn)
-        return list(queries.values()), tuple(attachments)
+        return list(queries.values()), tuple(attachments), tuple(warnings)
+
+
+def fills(edits: Sequence[Edit]) -> bool:
+    """Whether something is removed and what was behind it painted."""
+    return any(isinstance(edit.rule, Remove) and edit.rule.mode == "inpaint" for edit in edits)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from orchestrator.jobs import keys
+from orchestrator.jobs.sources import Destination, KeySource, Source
 from respray.contract.request import PhotoRequest
 
 
@@ -17,13 +18,15 @@ class Target:
 
     Attributes:
         name: The output's name in the request, and the rule's id in a rule job.
-        key: Its storage key.
+        to: Its storage key, or a link.
         format: What its bytes are.
+        preview: Where its preview goes; None: it has none.
     """
 
     name: str
-    key: str
+    to: Destination
     format: keys.Format
+    preview: Destination | None = None
 
 
 @dataclass(frozen=True)
@@ -32,26 +35,48 @@ class Item:
 
     Attributes:
         idx: The photo's index in its job.
-        input_key: Storage key of the photo.
+        photo: Where the photo comes from.
         targets: Where the outputs go, in the order of the request's.
-        preview_key: Where the preview of the first output goes; None: there is none.
         request: What the pipeline is asked for.
-        attachment_keys: Storage keys of masks and textures, in the order in which `request` refers to them by index.
+        attachments: Where masks and textures come from, in the order in which `request` refers to them by index.
         mask_names: Each concept's name as a part of its masks' keys.
+        warnings: What its message says in vain, for its report.
+        reuse: Segments of this photo are read and kept. It changes nothing about the result.
     """
 
     idx: int
-    input_key: str
+    photo: Source
     targets: tuple[Target, ...]
-    preview_key: str | None
     request: PhotoRequest
-    attachment_keys: tuple[str, ...]
+    attachments: tuple[Source, ...]
     mask_names: Mapping[str, str]
+    warnings: tuple[str, ...] = ()
+    reuse: bool = True
+
+    @property
+    def preview(self) -> Destination | None:
+        """Where the preview of the first output goes; None: there is none."""
+        return self.targets[0].preview
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """All that is read: the photo, then its attachments."""
+        return (self.photo, *self.attachments)
+
+    @property
+    def keys_read(self) -> list[str]:
+        """Storage keys among the sources."""
+        return [source.key for source in self.sources if isinstance(source, KeySource)]
 
     def fingerprint(self) -> str:
         """Changes when anything about the wanted result changes: a stored result with the same fingerprint needs no second run."""
-        parts = (self.input_key, [(t.name, t.key, t.format) for t in self.targets], self.preview_key, self.attachment_keys)
-        return sha256(json.dumps(parts).encode() + self.request.model_dump_json().encode()).hexdigest()[:32]
+        targets = [(t.name, t.to.identity, t.format) for t in self.targets]
+        attachments = [source.identity for source in self.attachments]
+        previews = [t.preview.identity if t.preview else None for t in self.targets]
+        parts = (self.photo.identity, targets, previews, attachments)
+        # Where segments come from is no part of it.
+        request = self.request.model_dump_json(exclude={"known", "keep_segments"})
+        return sha256(json.dumps(parts).encode() + request.encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)
@@ -63,6 +88,8 @@ class Job:
         idempotency_prefix: The first part of its callbacks' idempotency keys.
         concurrency: Its photos that may be in the pipeline at the same time; None: as many as the worker allows.
         outputs_map: Callbacks carry every output's key, not only the first's.
+        warnings: What whoever runs the worker should know of it.
+        links: For how many seconds presigned links to the results work, where callbacks, manifest and answer are to have some.
     """
 
     job_id: str
@@ -72,6 +99,8 @@ class Job:
     idempotency_prefix: str = ""
     concurrency: int | None = None
     outputs_map: bool = False
+    warnings: tuple[str, ...] = ()
+    links: int | None = None
 
     @property
     def prefix(self) -> str:

@@ -25,6 +25,8 @@ JOINERS = "\u200c\u200d"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:+=|~-]*")
 # Encoded forms of what is forbidden: some gateways decode a key once more than they should.
 _ENCODED = re.compile(r"%(?:2e|2f|5c|00)", re.I)
+# `records.py`: the job's manifest, its items' records and its versions.
+_RECORD = re.compile(r"manifest\.json(/|$)|manifest/([0-9]+|versions)\.json(/|$)|manifest$")
 _SLUG = re.compile(r"[^A-Za-z0-9_-]+")
 
 
@@ -107,6 +109,18 @@ def previews_prefix(user: str, job: str) -> str:
 def masks_prefix(user: str, job: str) -> str:
     """Where a job's instance masks lie."""
     return f"masks/{user}/{job}/"
+
+
+def record_problem(key: str, prefix: str) -> str | None:
+    """What is wrong with an output's key that lies on or under a record of its job, or None.
+
+    Args:
+        key: The output's key, below `prefix`.
+        prefix: The job's outputs prefix.
+    """
+    if _RECORD.match(key.removeprefix(prefix)):
+        return f"{key!r} is where the job's own records lie; accepted is any other key below {prefix!r}"
+    return None
 
 
 def mask_key(user: str, job: str, concept_slug: str, idx: int, instance: int) -> str:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-MAX_MESSAGE_BYTES = 1 << 20
-"""Largest job message. A thousand items with long keys take about half of it."""
+MAX_MESSAGE_BYTES = 20 << 20
+"""Largest job message, pictures inside it included. The largest that a queue takes: Runpod's /runsync, 20 MB, of which /run takes 10 MB
+(docs.runpod.io/serverless/endpoints/send-requests, "Payload limit"); Cloudflare Queues take 128 KB, and Redis more than this."""
+MAX_MESSAGE_TEXT_BYTES = 1 << 20
+"""Largest job message without the pictures inside it. A thousand items with long keys take about half of it."""
+MAX_INLINE_BYTES = MAX_MESSAGE_BYTES * 3 // 4
+"""Largest picture inside a message: base64 makes four bytes of three."""
 MAX_ITEMS = 1000
 MAX_CONCEPTS = 16
 """Concepts a message may name, protected ones included: the largest batch that the decoder's buckets know."""
 MAX_RULES = 32
+MAX_LOOKS = 32
+"""As many outputs of a photo as rules make."""
 MAX_NAME_CHARACTERS = 64
 """Concept names and rule ids."""
 MAX_ID_CHARACTERS = 128
@@ -15,6 +22,11 @@ MAX_ID_CHARACTERS = 128
 MAX_KEY_BYTES = 1024
 """S3's own limit on a key, in UTF-8 bytes."""
 MAX_URL_CHARACTERS = 2048
+MAX_LINK_CHARACTERS = 8192
+"""Links of photos and results: presigned URLs with a session token have some two thousand characters, with long names more."""
+MAX_LINK_SECONDS = 604_800
+"""Longest life of presigned links that are made here: SigV4's own limit, seven days
+(docs.aws.amazon.com/AmazonS3/latest/userguide/ShareObjectPreSignedURL.html)."""
 MAX_BATCH_CONCURRENCY = 64
 MAX_NESTING = 12
 """Depth of a message; the formats need six."""

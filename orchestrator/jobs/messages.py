@@ -5,12 +5,14 @@ Only the parser and the two job builders know that there are two.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AnyUrl, BaseModel, ConfigDict, Field, UrlConstraints, field_validator
+from pydantic import AfterValidator, AnyUrl, BaseModel, BeforeValidator, ConfigDict, Field, UrlConstraints, field_validator, model_validator
 
 from orchestrator.jobs import keys, limits
+from orchestrator.jobs.sources import InlineSource, KeySource, Source, UrlSource, decode_base64, link_problem
 from respray.contract.photo_file import DEFAULT_MEGAPIXELS
+from respray.contract.request import MAX_POINTS, Edit, Instances, Point, Rule
 
 
 class StrictModel(BaseModel):
@@ -25,10 +27,76 @@ Index = Annotated[int, Field(ge=0, lt=1_000_000)]
 CallbackUrl = Annotated[AnyUrl, UrlConstraints(max_length=limits.MAX_URL_CHARACTERS, allowed_schemes=["https", "http"], host_required=True)]
 
 
+def _check_link(value: str) -> str:
+    if problem := link_problem(value):
+        raise ValueError(problem)
+    return value
+
+
+Link = Annotated[str, AfterValidator(_check_link)]
+"""A URL with its signature. Its problems are told without showing it."""
+
+
+def _decode(value: Any) -> Any:
+    return decode_base64(value, limits.MAX_INLINE_BYTES) if isinstance(value, str) else value
+
+
+Inline = Annotated[bytes, BeforeValidator(_decode)]
+"""A file that travels as base64."""
+
+
+class Picture(StrictModel):
+    """A mask, in one of three ways: a key (also as plain text), a link, or the file itself."""
+
+    key: Key | None = None
+    url: Link | None = None
+    base64: Inline | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"key": value}
+        if not isinstance(value, dict | Picture):
+            raise ValueError('must be a key, {"url": ...} or {"base64": ...}')
+        return value
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        _require_one({name: getattr(self, name) for name in ("key", "url", "base64")})
+        return self
+
+    def source(self, place: str) -> Source:
+        """Where it comes from.
+
+        Args:
+            place: Where it stands in the message.
+        """
+        return _source(self.key, self.url, self.base64, f"{place}.base64")
+
+
+def _source(key: str | None, url: str | None, data: bytes | None, place: str) -> Source:
+    return KeySource(key) if key is not None else UrlSource(url) if url is not None else InlineSource(data or b"", place)
+
+
+def _require_one(given: dict[str, Any]) -> None:
+    """Raise ValueError unless exactly one of these fields is there."""
+    there = [name for name, value in given.items() if value is not None]
+    if len(there) != 1:
+        accepted = f"accepted is one of {', '.join(given)}"
+        raise ValueError(f"has {' and '.join(there)}; {accepted}" if there else f"{' or '.join(given)} is missing")
+
+
 def _check_id(value: str) -> str:
     if problem := keys.id_problem(value):
         raise ValueError(problem)
     return value
+
+
+def _check_rule_id(value: str) -> str:
+    if len(value) > limits.MAX_NAME_CHARACTERS:
+        raise ValueError(f"must have at most {limits.MAX_NAME_CHARACTERS} characters, has {len(value)}")
+    return _check_id(value)
 
 
 def _check_name(value: str) -> str:
@@ -40,7 +108,10 @@ def _check_name(value: str) -> str:
 
 
 class JobOptions(StrictModel):
-    """Options of both formats. `missing` says what a concept that is not found means: nothing to do, or an error of that item."""
+    """Options of both formats. `missing` says what a concept that is not found means: nothing to do, or an error of that item.
+
+    `reuse`: what was found in this very photo before is used again, and what is found now is kept (`SEGMENTS_DAYS`).
+    """
 
     threshold: float | None = Field(default=None, ge=0.0, le=1.0)
     feather: float = Field(default=0.0, ge=0.0, le=100.0)
@@ -50,6 +121,9 @@ class JobOptions(StrictModel):
     max_megapixels: float = Field(default=DEFAULT_MEGAPIXELS, gt=0.0, le=200.0)
     preview_size: int = Field(default=256, ge=0, le=4096)
     missing: Literal["ignore", "error"] = "ignore"
+    metadata: Literal["keep", "none"] = "keep"
+    links: int | None = Field(default=None, ge=1, le=limits.MAX_LINK_SECONDS)
+    reuse: bool = True
 
     @field_validator("format", mode="before")
     @classmethod
@@ -57,32 +131,93 @@ class JobOptions(StrictModel):
         return "jpeg" if value == "jpg" else value
 
 
+# JSON knows no tuples.
+JsonPoint = Annotated[Point, Field(strict=False)]
+
+
 class RuleFields(StrictModel):
-    """A rule in either spelling; `rules.py` checks that it is one of them."""
+    """A rule in either spelling, and which parts of its concept it is for; `rules.py` checks that it is one of the rules.
+
+    Parts are the instances of an object and the connected parts of a surface. `at` and `not_at` are points `[x, y]`, fractions of the
+    upright photo: with `at`, parts under one of these points; none under those of `not_at`. `instances` is `all`, `largest`, or how many
+    by score.
+    """
 
     action: str | None = None
     value: Any = None
     type: str | None = None
     params: Any = None
+    at: list[JsonPoint] = Field(default=[], max_length=MAX_POINTS)
+    not_at: list[JsonPoint] = Field(default=[], max_length=MAX_POINTS)
+    instances: Instances = "all"
+
+    def edit(self, concept: str, rule: Rule) -> Edit:
+        """The edit of a concept by the rule that `rules.py` has made of this."""
+        return Edit(concept=concept, rule=rule, at=self.at, not_at=self.not_at, instances=self.instances)
 
 
 class PaletteItem(StrictModel):
-    """One photo of a palette job."""
+    """One photo of a palette job: one `input_...` field, one `output_...` field, at most one `preview_...` field.
+
+    With `looks`, there are keys only, and they may be left out: they have `{look}` in them, or follow from the ids and the look's name.
+    """
 
     idx: Index
-    input_key: Key
-    output_key: Key
+    input_key: Key | None = None
+    input_url: Link | None = None
+    input_base64: Inline | None = None
+    output_key: Key | None = None
+    output_url: Link | None = None
     preview_key: Key | None = None
-    mask_keys: dict[Name, Key] = Field(default={}, max_length=limits.MAX_CONCEPTS)
+    preview_url: Link | None = None
+    mask_keys: dict[Name, Picture] = Field(default={}, max_length=limits.MAX_CONCEPTS)
+
+    @model_validator(mode="after")
+    def _one_each(self) -> Self:
+        _require_one({name: getattr(self, name) for name in ("input_key", "input_url", "input_base64")})
+        if self.output_key is not None and self.output_url is not None:
+            raise ValueError("has output_key and output_url; accepted is one of them")
+        if self.preview_key is not None and self.preview_url is not None:
+            raise ValueError("has preview_key and preview_url; accepted is one of them")
+        return self
+
+    def source(self, place: str) -> Source:
+        """Where the photo comes from.
+
+        Args:
+            place: Where the item stands in the message.
+        """
+        return _source(self.input_key, self.input_url, self.input_base64, f"{place}.input_base64")
+
+
+Concepts = Annotated[dict[Name, RuleFields], Field(min_length=1, max_length=limits.MAX_CONCEPTS)]
+
+
+class Look(StrictModel):
+    """One of several ways to edit every photo of a palette job. Its `protect` adds to the job's; its name is a part of keys."""
+
+    name: str
+    concepts: Concepts
+    protect: list[Name] = Field(default=[], max_length=limits.MAX_CONCEPTS)
+
+    _id = field_validator("name")(_check_rule_id)
+
+    @field_validator("concepts", "protect")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        for name in value:
+            _check_name(name)
+        return value
 
 
 class PaletteMessage(StrictModel):
-    """One output per photo, all concepts edited together."""
+    """One output per photo, all concepts edited together; or, with `looks` in place of `concepts`, one output per look and photo."""
 
     job_id: str
     user_id: str
     preset: Name | None = None
-    concepts: dict[Name, RuleFields] = Field(min_length=1, max_length=limits.MAX_CONCEPTS)
+    concepts: Concepts | None = None
+    looks: list[Look] | None = Field(default=None, min_length=1, max_length=limits.MAX_LOOKS)
     protect: list[Name] = Field(default=[], max_length=limits.MAX_CONCEPTS)
     items: list[PaletteItem] = Field(min_length=1, max_length=limits.MAX_ITEMS)
     callback_url: CallbackUrl | None = None
@@ -94,8 +229,8 @@ class PaletteMessage(StrictModel):
 
     @field_validator("concepts")
     @classmethod
-    def _names(cls, value: dict[str, RuleFields]) -> dict[str, RuleFields]:
-        for name in value:
+    def _names(cls, value: dict[str, RuleFields] | None) -> dict[str, RuleFields] | None:
+        for name in value or ():
             _check_name(name)
         return value
 
@@ -104,6 +239,13 @@ class PaletteMessage(StrictModel):
     def _protect_names(cls, value: list[str]) -> list[str]:
         return [_check_name(name) for name in value]
 
+    @model_validator(mode="after")
+    def _one_or_several(self) -> Self:
+        if (self.concepts is None) == (self.looks is None):
+            given = "has both 'concepts' and 'looks'" if self.looks else "has neither 'concepts' nor 'looks'"
+            raise ValueError(f"{given}; accepted is one of them: concepts (one output per photo) or looks (one per look and photo)")
+        return self
+
 
 class RuleEntry(RuleFields):
     """One rule of a rule job: one output per photo."""
@@ -111,19 +253,31 @@ class RuleEntry(RuleFields):
     rule_id: str = Field(alias="ruleId")
     concept: Name
 
-    @field_validator("rule_id")
-    @classmethod
-    def _rule_id(cls, value: str) -> str:
-        if len(value) > limits.MAX_NAME_CHARACTERS:
-            raise ValueError(f"must have at most {limits.MAX_NAME_CHARACTERS} characters, has {len(value)}")
-        return _check_id(value)
+    _rule_id = field_validator("rule_id")(_check_rule_id)
 
 
 class RuleItem(StrictModel):
-    """Masks that the user already has for one photo of a rule job."""
+    """What one photo of a rule job has of its own: masks that the user already has, and the photo where it is not under its key."""
 
     idx: Index
-    mask_keys: dict[Name, Key] = Field(default={}, max_length=limits.MAX_CONCEPTS)
+    input_url: Link | None = None
+    input_base64: Inline | None = None
+    mask_keys: dict[Name, Picture] = Field(default={}, max_length=limits.MAX_CONCEPTS)
+
+    @model_validator(mode="after")
+    def _one_at_most(self) -> Self:
+        if self.input_url is not None and self.input_base64 is not None:
+            raise ValueError("has input_url and input_base64; accepted is one of them")
+        return self
+
+    def source(self, place: str, key: str) -> Source:
+        """Where the photo comes from.
+
+        Args:
+            place: Where the item stands in the message.
+            key: The key that follows from the ids.
+        """
+        return _source(None if self.input_url or self.input_base64 else key, self.input_url, self.input_base64, f"{place}.input_base64")
 
 
 class RuleMessage(StrictModel):

@@ -1,15 +1,20 @@
-"""From a validated palette message to a `Job`: its keys are in the message, its outputs' formats follow from their extensions."""
+"""From a validated palette message to a `Job`: keys are in the message or follow from the looks, formats from the keys' extensions."""
 
 from __future__ import annotations
 
-from orchestrator.jobs import keys
-from orchestrator.jobs.concepts import resolve_concepts
-from orchestrator.jobs.item_builder import ItemBuilder
-from orchestrator.jobs.job_types import Item, Job, Target
-from orchestrator.jobs.messages import PaletteItem, PaletteMessage
+from collections.abc import Mapping
+from dataclasses import replace
+
+from orchestrator.jobs import keys, limits
+from orchestrator.jobs.concepts import JobConcepts, find_preset, resolve_concepts, unite_concepts
+from orchestrator.jobs.item_builder import ItemBuilder, PlannedOutput, fills
+from orchestrator.jobs.job_types import Item, Job
+from orchestrator.jobs.messages import PaletteMessage, RuleFields
 from orchestrator.jobs.name_catalog import Catalog
+from orchestrator.jobs.palette_keys import PaletteKeys
 from orchestrator.jobs.problems import Problems
 from orchestrator.jobs.rules import RuleBuilder, needs_alpha
+from respray.catalog.preset import Preset, normalise
 from respray.contract.request import Edit
 
 
@@ -23,66 +28,70 @@ def build_palette_job(message: PaletteMessage, catalog: Catalog) -> Job:
     Raises:
         JobError: With all problems at once.
     """
-    user, job, options, problems = message.user_id, message.job_id, message.options, Problems()
-    concepts = resolve_concepts(message.concepts, message.protect, message.preset, options, catalog, problems)
+    user, job, problems = message.user_id, message.job_id, Problems()
     rules = RuleBuilder(catalog, keys.inputs_prefix(user, job), problems)
-    built = {name: rules.build(f"concepts.{name}", fields) for name, fields in message.concepts.items()}
-    edits = [Edit(concept=name, rule=rule) for name, rule in built.items() if rule is not None]
-    transparent = any(needs_alpha(edit.rule) for edit in edits)
-    builder = ItemBuilder(keys.inputs_prefix(user, job), concepts, options, tuple(rules.textures), [edits], False, problems)
-    items, written, indices = list[Item](), set[str](), set[int]()
+    builder = _builder(message, rules, catalog, problems)
+    transparent = [any(needs_alpha(edit.rule) for edit in output.edits) for output in builder.outputs]
+    names = PaletteKeys(message, transparent, problems)
+    items, indices = list[Item](), set[int]()
     for position, entry in enumerate(message.items):
         place = f"items[{position}]"
         if entry.idx in indices:
             problems.add(f"{place}.idx", f"{entry.idx} stands twice; accepted is each idx once")
         indices.add(entry.idx)
-        target = _check_keys(message, place, entry, written, problems)
-        if target is None:
-            continue
-        if transparent and target.format not in keys.ALPHA_FORMATS:
-            hint = f"give {entry.output_key!r} the extension .png or .webp"
-            problems.add(f"{place}.output_key", f"'remove transparent' needs a format with transparency and JPEG has none; {hint}")
+        targets = names.targets(place, entry)
         if not problems:
-            item = builder.build(
-                place,
-                entry.idx,
-                input_key=entry.input_key,
-                targets=(target,),
-                preview_key=entry.preview_key,
-                mask_keys=entry.mask_keys,
-            )
-            items.append(item)
+            items.append(builder.build(place, entry.idx, photo=entry.source(place), targets=targets, mask_keys=entry.mask_keys))
     problems.raise_if_any()
     url = str(message.callback_url) if message.callback_url else None
-    return Job(job, user, tuple(items), url, message.idempotency_prefix or job, message.batch_concurrency)
+    prefix = message.idempotency_prefix or job
+    return Job(
+        job, user, tuple(items), url, prefix, message.batch_concurrency, outputs_map=message.looks is not None, links=message.options.links
+    )
 
 
-def _check_keys(message: PaletteMessage, place: str, entry: PaletteItem, written: set[str], problems: Problems) -> Target | None:
-    """Check an item's keys, and note in `written` what it writes; its target, or None after noting problems."""
-    user, job, before = message.user_id, message.job_id, len(problems)
-    for name, key, prefix in (
-        ("input_key", entry.input_key, keys.inputs_prefix(user, job)),
-        ("output_key", entry.output_key, keys.outputs_prefix(user, job)),
-        ("preview_key", entry.preview_key, keys.previews_prefix(user, job)),
-    ):
-        if key is None:
-            continue
-        if problem := keys.key_problem(key, prefix):
-            problems.add(f"{place}.{name}", problem)
-        elif name != "input_key":
-            if key in written:
-                problems.add(f"{place}.{name}", f"{key!r} is written twice; accepted is each key once")
-            written.add(key)
-    if entry.preview_key is not None and keys.format_of(entry.preview_key) != "jpeg":
-        problems.add(f"{place}.preview_key", f"{entry.preview_key!r} must end in .jpg or .jpeg: previews are JPEG")
-    fmt, wanted = keys.format_of(entry.output_key), message.options.format
-    if fmt is None:
-        problems.add(f"{place}.output_key", f"{entry.output_key!r} must end in one of .{', .'.join(keys.EXTENSIONS)}")
-    elif wanted not in (None, fmt):
-        problems.add(
-            f"{place}.output_key",
-            f"{entry.output_key!r} is a {fmt} key but options.format is {wanted}; make them agree, or leave it out",
-        )
-    if fmt is None or len(problems) > before:
-        return None
-    return Target("result", entry.output_key, fmt)
+def _builder(message: PaletteMessage, rules: RuleBuilder, catalog: Catalog, problems: Problems) -> ItemBuilder:
+    """What is done to every photo."""
+    preset, options = find_preset(message.preset, catalog, problems), message.options
+    if message.concepts is not None:
+        concepts = resolve_concepts(message.concepts, message.protect, preset, options, problems)
+        outputs = [PlannedOutput(_edits(rules, "concepts", message.concepts))]
+    else:
+        concepts, outputs = _looks(message, rules, preset, problems)
+    prefix = keys.inputs_prefix(message.user_id, message.job_id)
+    return ItemBuilder(prefix, concepts, options, tuple(rules.textures), outputs, False, problems)
+
+
+def _looks(
+    message: PaletteMessage, rules: RuleBuilder, preset: Preset | None, problems: Problems
+) -> tuple[JobConcepts, list[PlannedOutput]]:
+    """The concepts of all looks together, and what each of them does."""
+    looks, names = message.looks or [], set[str]()
+    resolved: list[JobConcepts] = []
+    edits: list[list[Edit]] = []
+    for position, look in enumerate(looks):
+        place = f"looks[{position}]"
+        if look.name in names:
+            problems.add(f"{place}.name", f"{look.name!r} stands twice; accepted is each look's name once")
+        names.add(look.name)
+        everywhere = {normalise(name) for name in message.protect}
+        protect = [*message.protect, *(name for name in look.protect if normalise(name) not in everywhere)]
+        concepts = resolve_concepts(look.concepts, protect, preset, message.options, problems, f"{place}.")
+        edits.append(_edits(rules, f"{place}.concepts", look.concepts))
+        if fills(edits[-1]):
+            concepts = replace(concepts, queries=tuple(concepts.with_floor(list(concepts.queries))))
+        resolved.append(concepts)
+    together, *each = unite_concepts(resolved)
+    named = [query.name for query in together.queries if not (query.implied or query.aid)]
+    if len(named) > 2 * limits.MAX_CONCEPTS:
+        problems.add("looks", f"name {len(named)} concepts together; accepted are {2 * limits.MAX_CONCEPTS}, edited and protected ones")
+    outputs = [
+        PlannedOutput([edit.model_copy(update={"concept": concepts.spelling(edit.concept)}) for edit in done], concepts)
+        for done, concepts in zip(edits, each, strict=True)
+    ]
+    return together, outputs
+
+
+def _edits(rules: RuleBuilder, place: str, concepts: Mapping[str, RuleFields]) -> list[Edit]:
+    built = {name: rules.build(f"{place}.{name}", fields) for name, fields in concepts.items()}
+    return [concepts[name].edit(name, rule) for name, rule in built.items() if rule is not None]

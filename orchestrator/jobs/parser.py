@@ -20,7 +20,7 @@ from orchestrator.jobs.raw_message import RawMessage, Received, decode_message
 from orchestrator.jobs.rule_job import build_rule_job
 from orchestrator.jobs.validation_messages import validation_messages
 
-PALETTE_FIELDS = frozenset({"job_id", "user_id", "callback_url", "idempotency_prefix", "batch_concurrency"})
+PALETTE_FIELDS = frozenset({"job_id", "user_id", "callback_url", "idempotency_prefix", "batch_concurrency", "looks"})
 RULE_FIELDS = frozenset({"jobId", "userId", "rules", "imageCount"})
 
 M = TypeVar("M", PaletteMessage, RuleMessage)
@@ -51,7 +51,7 @@ def _is_rule_message(fields: dict[str, Any]) -> bool:
         raise JobError(f"the message mixes both formats: {', '.join(palette)} of a palette job with {', '.join(rule)} of a rule job")
     if not palette and not rule:
         raise JobError(
-            "the message is no job: a palette job has job_id, user_id, concepts and items; "
+            "the message is no job: a palette job has job_id, user_id, concepts (or looks) and items; "
             "a rule job has userId, jobId, concepts, rules and imageCount"
         )
     return bool(rule)

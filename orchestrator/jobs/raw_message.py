@@ -8,6 +8,7 @@ Decoding never fails: a message that is no JSON object says so in `problem`.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -15,6 +16,10 @@ from typing import Any, TypeAlias
 
 from orchestrator.errors import JobError
 from orchestrator.jobs import limits
+from orchestrator.jobs.hidden import hide, hide_in_text
+
+_LONG_BASE64 = re.compile(r"[A-Za-z0-9+/=_\\-]{1024,}", re.ASCII)
+"""What pictures inside a message look like; some writers of JSON escape the slash."""
 
 Received: TypeAlias = str | bytes | Mapping[str, Any]
 """A job as an intake hands it over: text, or JSON that its client has read already."""
@@ -49,12 +54,18 @@ class RawMessage:
 
     @property
     def presentable(self) -> Any:
-        """The message as a dead letter keeps it: as it came, and of one that is too large or no JSON its beginning as text."""
+        """The message as a dead letter keeps it: as it came, and of one that is too large or no JSON its beginning as text.
+
+        Without what must not be kept: links' queries, which are credentials, and the pictures inside it.
+        """
         received: object = self.received
+        hidden = hide(self.fields) if self.fields is not None else None
         if isinstance(received, Mapping):
-            return self.fields if self.fields is not None else _as_text(received)[: limits.MAX_MESSAGE_BYTES]
+            return hidden if hidden is not None else hide_in_text(_as_text(received))[: limits.MAX_MESSAGE_TEXT_BYTES]
+        if hidden is not None and hidden != self.fields:
+            return json.dumps(hidden, ensure_ascii=False)
         text = received.decode("utf-8", "replace") if isinstance(received, bytes) else received
-        return (text if isinstance(text, str) else repr(text))[: limits.MAX_MESSAGE_BYTES]
+        return hide_in_text(text if isinstance(text, str) else repr(text))[: limits.MAX_MESSAGE_TEXT_BYTES]
 
 
 def decode_message(received: Received | RawMessage) -> RawMessage:
@@ -79,6 +90,11 @@ def _decode(received: Received) -> dict[str, Any]:
     size = len(data) if isinstance(data, bytes) else len(data.encode("utf-8", "surrogatepass"))
     if size > limits.MAX_MESSAGE_BYTES:
         raise JobError(f"the message has {size} bytes; at most {limits.MAX_MESSAGE_BYTES} are accepted")
+    if size > limits.MAX_MESSAGE_TEXT_BYTES:
+        # Before it is read: a million small objects take a thousand times the memory of one long text.
+        size -= sum(end - start for start, end in (m.span() for m in _LONG_BASE64.finditer(_latin(data))))
+        if size > limits.MAX_MESSAGE_TEXT_BYTES:
+            raise JobError(f"the message has {size} bytes beside its base64 files; at most {limits.MAX_MESSAGE_TEXT_BYTES} are accepted")
     try:
         text = data.decode("utf-8-sig") if isinstance(data, bytes) else data  # json would also guess UTF-16 and UTF-32
         fields = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
@@ -93,6 +109,11 @@ def _decode(received: Received) -> dict[str, Any]:
     if _depth(fields) > limits.MAX_NESTING:
         raise JobError(f"the message is nested more than {limits.MAX_NESTING} levels deep")
     return fields
+
+
+def _latin(data: str | bytes) -> str:
+    """As many characters as bytes."""
+    return (data if isinstance(data, bytes) else data.encode("utf-8", "surrogatepass")).decode("latin-1")
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from orchestrator.jobs import keys
-from orchestrator.jobs.concepts import resolve_concepts
-from orchestrator.jobs.item_builder import ItemBuilder
+from orchestrator.jobs.concepts import find_preset, resolve_concepts
+from orchestrator.jobs.item_builder import ItemBuilder, PlannedOutput
 from orchestrator.jobs.job_types import Job, Target
-from orchestrator.jobs.messages import RuleMessage
+from orchestrator.jobs.messages import RuleItem, RuleMessage
 from orchestrator.jobs.name_catalog import Catalog, unknown_name_message
 from orchestrator.jobs.problems import Problems
 from orchestrator.jobs.rules import RuleBuilder, needs_alpha
+from orchestrator.jobs.sources import KeyTarget
 from respray.catalog.preset import normalise
-from respray.contract.request import Edit
 
 
 def build_rule_job(message: RuleMessage, catalog: Catalog, workers_api_url: str | None) -> Job:
@@ -28,42 +26,56 @@ def build_rule_job(message: RuleMessage, catalog: Catalog, workers_api_url: str 
         JobError: With all problems at once.
     """
     user, job, problems = message.user_id, message.job_id, Problems()
-    concepts = resolve_concepts(message.concepts, message.protect, message.preset, message.options, catalog, problems)
+    preset = find_preset(message.preset, catalog, problems)
+    concepts = resolve_concepts(message.concepts, message.protect, preset, message.options, problems)
     fmt: keys.Format = message.options.format or "jpeg"
     rules = RuleBuilder(catalog, keys.inputs_prefix(user, job), problems)
-    edits = _build_edits(message, rules, fmt, problems)
-    masks = _masks_by_photo(message, problems)
+    outputs = _build_outputs(message, rules, fmt, problems)
+    own = _own_by_photo(message, problems)
     problems.raise_if_any()
     # Readers of rule jobs expect masks with every job, also without options.
-    builder = ItemBuilder(keys.inputs_prefix(user, job), concepts, message.options, tuple(rules.textures), edits, True, problems)
+    builder = ItemBuilder(keys.inputs_prefix(user, job), concepts, message.options, tuple(rules.textures), outputs, True, problems)
     extension = "jpg" if fmt == "jpeg" else fmt
     items = [
         builder.build(
             f"items[{idx}]",
             idx,
-            input_key=f"{keys.inputs_prefix(user, job)}{idx}.jpg",
+            photo=own.get(idx, RuleItem(idx=idx)).source(f"items[{idx}]", f"{keys.inputs_prefix(user, job)}{idx}.jpg"),
             targets=tuple(
-                Target(entry.rule_id, f"{keys.outputs_prefix(user, job)}{entry.rule_id}/{idx}.{extension}", fmt) for entry in message.rules
+                # One preview per photo: that of the first rule.
+                Target(
+                    entry.rule_id,
+                    KeyTarget(f"{keys.outputs_prefix(user, job)}{entry.rule_id}/{idx}.{extension}"),
+                    fmt,
+                    None if number else KeyTarget(f"{keys.previews_prefix(user, job)}{idx}_preview.jpg"),
+                )
+                for number, entry in enumerate(message.rules)
             ),
-            preview_key=f"{keys.previews_prefix(user, job)}{idx}_preview.jpg",
-            mask_keys=masks.get(idx, {}),
+            mask_keys=own[idx].mask_keys if idx in own else {},
         )
         for idx in range(message.image_count)
     ]
     problems.raise_if_any()
     url = f"{workers_api_url.rstrip('/')}/jobs/{job}/callback" if workers_api_url else None
-    return Job(job, user, tuple(items), url, job, outputs_map=len(message.rules) > 1)
+    warnings = () if url else (NOBODY_TOLD,)
+    return Job(job, user, tuple(items), url, job, outputs_map=len(message.rules) > 1, warnings=warnings, links=message.options.links)
 
 
-def _build_edits(message: RuleMessage, rules: RuleBuilder, fmt: keys.Format, problems: Problems) -> list[list[Edit]]:
-    """One edit per output; fewer after noting problems."""
-    edits, ids = list[list[Edit]](), set[str]()
+NOBODY_TOLD = "nobody will be told of this job: callbacks of rule jobs go to WORKERS_API_URL, which is not set"
+
+
+def _build_outputs(message: RuleMessage, rules: RuleBuilder, fmt: keys.Format, problems: Problems) -> list[PlannedOutput]:
+    """One output of one edit per rule; fewer after noting problems."""
+    outputs, ids = list[PlannedOutput](), set[str]()
     concepts = {normalise(name): name for name in reversed(message.concepts)}
     for position, entry in enumerate(message.rules):
         place = f"rules[{position}]"
         if entry.rule_id in ids:
             problems.add(f"{place}.ruleId", f"{entry.rule_id!r} stands twice; accepted is each ruleId once")
         ids.add(entry.rule_id)
+        prefix = keys.outputs_prefix(message.user_id, message.job_id)
+        if problem := keys.record_problem(f"{prefix}{entry.rule_id}/0.jpg", prefix):
+            problems.add(f"{place}.ruleId", problem)
         rule = rules.build(place, entry)
         if rule is not None and needs_alpha(rule) and fmt not in keys.ALPHA_FORMATS:
             hint = "set options.format to png or webp"
@@ -72,20 +84,20 @@ def _build_edits(message: RuleMessage, rules: RuleBuilder, fmt: keys.Format, pro
         if concept is None:
             problems.add(f"{place}.concept", unknown_name_message("concept", entry.concept, message.concepts))
         elif rule is not None:
-            edits.append([Edit(concept=concept, rule=rule)])
-    return edits
+            outputs.append(PlannedOutput([entry.edit(concept, rule)]))
+    return outputs
 
 
-def _masks_by_photo(message: RuleMessage, problems: Problems) -> dict[int, Mapping[str, str]]:
-    """User masks per photo index."""
-    masks: dict[int, Mapping[str, str]] = {}
+def _own_by_photo(message: RuleMessage, problems: Problems) -> dict[int, RuleItem]:
+    """What photos have of their own, by index."""
+    own: dict[int, RuleItem] = {}
     for position, entry in enumerate(message.items):
-        if entry.idx in masks:
+        if entry.idx in own:
             problems.add(f"items[{position}].idx", f"{entry.idx} stands twice; accepted is each idx once")
         elif entry.idx >= message.image_count:
             problems.add(
                 f"items[{position}].idx",
                 f"{entry.idx} is beyond imageCount {message.image_count}; accepted is 0 to {message.image_count - 1}",
             )
-        masks[entry.idx] = entry.mask_keys
-    return masks
+        own[entry.idx] = entry
+    return own

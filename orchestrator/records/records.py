@@ -5,6 +5,7 @@
     outputs/{user}/{job}/manifest/versions.json the order of the messages that were sent under the job's id (`versions.py`)
     callbacks-owed/{user}/{job}.{work}.json    a marker while callbacks of the job are owed, so that any worker can find them;
                                                one for each set of items that was sent under the job's id
+    callbacks-refused/{user}/{job}.{work}.json the same marker while some were refused: for `respray callbacks retry`, not for sweeps
     failed/{user}/{job}.json                   a job that was given up, with its message and the reason
 
 The item record is the point of truth for "is this done": it is written after the files are stored and verified, and before the
@@ -32,6 +33,7 @@ from respray.observe.redaction import Redactor
 
 JSON = "application/json"
 OWED_PREFIX = "callbacks-owed/"
+REFUSED_PREFIX = "callbacks-refused/"
 FAILED_PREFIX = "failed/"
 MAX_MARKERS = 10_000
 MAX_RECORDS_PER_JOB = 50_000
@@ -47,11 +49,12 @@ class Record(BaseModel):
 
 
 class StoredFile(Record):
-    """One file that was uploaded and verified."""
+    """One file that was uploaded and verified; `sent`: to a link of the sender's, of which `key` is all but the query."""
 
     key: str
     size: int
     digest: str
+    sent: bool = False
 
 
 class CallbackRecord(Record):
@@ -88,7 +91,17 @@ class CallbackRecord(Record):
 
 
 class ItemRecord(Record):
-    """What came of one item. `version`: the number of its message (`versions.py`); `contents`: what was read, ETag by key."""
+    """What came of one item.
+
+    Attributes:
+        output_key: Where the first output is stored; None where it was sent to a link.
+        output_url: That link without its query.
+        outputs: Key or link of every output, by its name.
+        links: For how many seconds links to the results are to work, where the job wants some. They are made when they are handed out and
+            stand in no record.
+        version: The number of its message (`versions.py`).
+        contents: What was read: ETag by key, SHA-256 by the label of what is not in the store.
+    """
 
     idx: int
     status: Status
@@ -96,6 +109,10 @@ class ItemRecord(Record):
     output_key: str | None = None
     outputs: dict[str, str] = {}
     preview_key: str | None = None
+    previews: dict[str, str] = {}
+    output_url: str | None = None
+    preview_url: str | None = None
+    links: int | None = None
     masks: dict[str, list[str]] = {}
     files: list[StoredFile] = []
     error: str | None = None
@@ -113,6 +130,8 @@ class ItemRecord(Record):
     def callback_body(self) -> dict[str, Any]:
         """The JSON of this item's callback (docs/reference/contract.md, "Callbacks")."""
         body = {"idx": self.idx, "status": self.status, "output_key": self.output_key, "preview_key": self.preview_key, "error": self.error}
+        sent = {"output_url": self.output_url, "preview_url": self.preview_url}
+        body |= {name: url for name, url in sent.items() if url is not None}
         return body | ({"outputs": self.outputs} if self.outputs_map else {})
 
 
@@ -138,8 +157,18 @@ class Marker(Record):
     @property
     def key(self) -> str:
         """Where the marker lies: the same for every run of the same work."""
+        return OWED_PREFIX + self.name
+
+    @property
+    def refused_key(self) -> str:
+        """Where it lies while receivers have refused callbacks of it."""
+        return REFUSED_PREFIX + self.name
+
+    @property
+    def name(self) -> str:
+        """What its keys end in."""
         work = "." + sha256(json.dumps(sorted(self.items.items())).encode()).hexdigest()[:16] if self.items else ""
-        return f"{OWED_PREFIX}{self.user_id}/{self.job_id}{work}.json"
+        return f"{self.user_id}/{self.job_id}{work}.json"
 
     @property
     def prefix(self) -> str:
@@ -199,6 +228,21 @@ class Records:
             data = data.model_copy(update={"callback": data.callback.model_copy(update={"error": self.redacted(data.callback.error)})})
         return data, await self._storage.write(key, data.model_dump_json().encode(), JSON, Expect.NOTHING if expect is None else expect)
 
+    async def links_to(self, record: dict[str, Any]) -> dict[str, Any]:
+        """Links to an item's results, as `output_url`, `preview_url` and, of several outputs, `output_urls`; empty without `links`.
+
+        Args:
+            record: An item's record as JSON has it.
+        """
+        seconds, outputs = record.get("links"), record.get("outputs") or {}
+        if not seconds:
+            return {}
+        named = {"output_url": record.get("output_key"), "preview_url": record.get("preview_key")}
+        links: dict[str, Any] = {name: await self._storage.link(key, seconds) for name, key in named.items() if key}
+        if len(outputs) > 1:
+            links["output_urls"] = {name: await self._storage.link(key, seconds) for name, key in outputs.items() if "://" not in key}
+        return {name: link for name, link in links.items() if link}
+
     async def marked_keys(self, marker: Marker) -> list[str]:
         """Keys of the item records that a marker speaks of, there or not."""
         if marker.items:
@@ -223,6 +267,18 @@ class Records:
         if await self.marker(marker.key) == marker:
             await self._storage.delete(marker.key)
 
+    async def keep_refused(self, marker: Marker) -> None:
+        """Remember that callbacks of the marker's items were refused, until somebody has mended what they were refused for."""
+        await self._storage.write(marker.refused_key, marker.model_dump_json().encode(), JSON)
+
+    async def clear_refused(self, marker: Marker) -> None:
+        """Forget what `keep_refused` remembers."""
+        await self._storage.delete(marker.refused_key)
+
+    async def refused_markers(self) -> list[str]:
+        """Keys of the markers of jobs whose callbacks were refused, the first `MAX_MARKERS`."""
+        return await self._storage.keys(REFUSED_PREFIX, MAX_MARKERS)
+
     async def markers(self) -> list[str]:
         """Keys of the markers of jobs that may owe callbacks."""
         return await self._storage.keys(OWED_PREFIX, MAX_MARKERS)
@@ -245,7 +301,10 @@ class Records:
             manifest: What `manifest_of` made.
             version: The number of the message that it is about: a newer message's manifest is left alone.
         """
-        key, data = f"{prefix}manifest.json", _json(self._redactor.value(manifest), indent=1)
+        redacted = self._redactor.value(manifest)
+        # Behind the redactor, which would blank them: who may read the bucket may read what they lead to.
+        redacted["items"] = [entry | await self.links_to(entry) for entry in redacted["items"]]
+        key, data = f"{prefix}manifest.json", _json(redacted, indent=1)
         while True:
             stored = await self._storage.stat(key)
             if await self.versions.latest(prefix) > version:

@@ -7,14 +7,16 @@ import random
 import socket
 from dataclasses import dataclass, field
 
-from orchestrator.callbacks.address_policy import AddressPolicy, PinnedTransport, trust
 from orchestrator.callbacks.client import CallbackClient, Schedule
 from orchestrator.callbacks.deliverer import Deliverer
 from orchestrator.jobs.name_catalog import Catalog, load_catalog
+from orchestrator.net.address_policy import AddressPolicy, PinnedTransport, trust
+from orchestrator.net.links import LinkClient, LinkOptions
 from orchestrator.records.records import Records
 from orchestrator.settings import Settings
 from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.backend import PATIENCE, InferenceBackend, ThrottledBackend
+from orchestrator.worker.kept_segments import KeptSegments
 from orchestrator.worker.worker import Worker
 from respray.observe.events import Events
 from respray.observe.metrics import Metrics
@@ -28,13 +30,15 @@ def worker_name() -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What a worker is made of besides its settings. Whoever opened `storage`, `pipeline` and `callbacks` closes them after the worker.
+    """What a worker is made of besides its settings. Whoever opened `storage`, `pipeline`, `links` and `callbacks` closes
+    them after the worker.
 
     `attempts` replaces the settings' JOB_ATTEMPTS; `patience` are the seconds that a photo waits for Triton to come back.
     """
 
     storage: AsyncStorage
     pipeline: InferenceBackend
+    links: LinkClient
     callbacks: CallbackClient | None
     events: Events
     metrics: Metrics
@@ -56,6 +60,13 @@ def callback_client(settings: Settings, metrics: Metrics, schedule: Schedule | N
     return CallbackClient(secret, settings.callback_timeout, policy, schedule=schedule, transport=transport, on_retry=retried)
 
 
+def link_client(settings: Settings, metrics: Metrics) -> LinkClient:
+    """The client that reads photos from links and sends results to them."""
+    policy = AddressPolicy.parse(settings.input_allow_hosts, "INPUT_ALLOW_HOSTS", "link")
+    transport = PinnedTransport(policy, verify=trust(settings.callback_ca_file or settings.ssl_cert_file))
+    return LinkClient(policy, LinkOptions(settings.input_timeout), transport, metrics.retries.labels("link").inc)
+
+
 def make_deliverer(settings: Settings, client: CallbackClient | None, records: Records, metrics: Metrics, name: str) -> Deliverer:
     """The deliverer of callbacks that are written down in records."""
     return Deliverer(client, records, worker=name, metrics=metrics, timeout=settings.callback_timeout)
@@ -69,12 +80,15 @@ def make_worker(settings: Settings, parts: Parts) -> Worker:
         storage=parts.storage,
         records=records,
         backend=ThrottledBackend(parts.pipeline, settings.batch_concurrency, parts.metrics, parts.events, parts.patience),
+        links=parts.links,
         deliverer=make_deliverer(settings, parts.callbacks, records, parts.metrics, parts.name),
         events=parts.events,
         metrics=parts.metrics,
         name=parts.name,
+        kept=KeptSegments(parts.storage, settings.segments_days),
         workers_api_url=settings.workers_api_url,
         concurrency=settings.batch_concurrency,
         attempts=parts.attempts or settings.job_attempts,
         grace=settings.grace_period,
+        budget=settings.memory_budget << 20 if settings.memory_budget else None,
     )

@@ -1,4 +1,4 @@
-"""`/healthz` (the process lives), `/readyz` (Triton and the store answer, and no shutdown is under way), `/metrics` (Prometheus)."""
+"""`/healthz` (the process lives), `/readyz` (photos pass, the store answers, and no shutdown is under way), `/metrics` (Prometheus)."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class Health:
             return "the worker is shutting down"
         if self.worker is None:
             return "the worker is starting"
-        if not await self.worker.backend.ready():
-            return "Triton is not ready"
+        if (problem := await self.worker.backend.problem()) is not None:
+            return problem
         try:
             await self.worker.storage.check()
         except ResprayError as error:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from orchestrator.errors import ResprayError, SettingsError
 from orchestrator.jobs.name_catalog import load_catalog
-from orchestrator.service.assembly import Parts, callback_client, make_worker
+from orchestrator.service.assembly import Parts, callback_client, link_client, make_worker
 from orchestrator.service.model_guard import refuse_served_demo
 from orchestrator.settings import Settings
 from orchestrator.storage import open_storage
@@ -63,6 +63,8 @@ async def open_worker(
         callbacks = callback_client(settings, metrics)
         if callbacks is not None:
             stack.push_async_callback(callbacks.close)
+        links = link_client(settings, metrics)
+        stack.push_async_callback(links.close)
         retried = metrics.retries.labels("storage").inc
         storage = await stack.enter_async_context(AsyncStorage(open_storage(settings, options.store, retried)))
         await storage.wait_ready()
@@ -76,6 +78,7 @@ async def open_worker(
         parts = Parts(
             storage=storage,
             pipeline=pipeline,
+            links=links,
             callbacks=callbacks,
             events=events,
             metrics=metrics,
@@ -85,6 +88,8 @@ async def open_worker(
             patience=options.patience,
         )
         worker = make_worker(settings, parts)
+        stack.push_async_callback(worker.backend.canary.close)
+        stack.push_async_callback(worker.kept.close)
         events.worker("loading", f"waiting for Triton at {url}")
         await worker.backend.wait_until_ready(patience=PATIENCE)
         if settings.require_real_model:

@@ -18,13 +18,14 @@ from dataclasses import replace
 from orchestrator.service.health import Health, serve_health
 from orchestrator.service.open_worker import WorkerOptions, open_worker, sweeping
 from orchestrator.settings import Settings
-from orchestrator.worker.backend import OUTAGE_PATIENCE
+from orchestrator.worker.backend import LEASE_SHARE, OUTAGE_PATIENCE
 from orchestrator.worker.worker import Worker
 from respray.observe.events import Events
 from respray.observe.metrics import Metrics
 from respray.observe.redaction import Redactor
 
 TakeJobs = Callable[[Worker, asyncio.Event], Awaitable[None]]
+Reach = Callable[[], Awaitable[None]]
 log = logging.getLogger(__name__)
 
 MAX_CLOSING_SECONDS = 20.0
@@ -34,19 +35,28 @@ END_SECONDS = 3.0
 
 
 async def run_session(
-    settings: Settings, options: WorkerOptions, take_jobs: TakeJobs, events: Events, metrics: Metrics, *, redactor: Redactor
+    settings: Settings,
+    options: WorkerOptions,
+    take_jobs: TakeJobs,
+    events: Events,
+    metrics: Metrics,
+    *,
+    redactor: Redactor,
+    reach: Reach | None = None,
 ) -> None:
-    """Work until the intake ends or a signal comes. `take_jobs` is the `run` of an intake."""
+    """Work until the intake ends or a signal comes. `take_jobs` is the `run` of an intake, and `reach` its `reach`."""
     events.connection("connected")
     events.worker("initializing", f"intake {settings.adapter}")
     stop, health = asyncio.Event(), Health()
-    options = replace(options, patience=OUTAGE_PATIENCE)
+    options = replace(options, patience=outage_patience(settings))
     with stopping_on_signals(stop, events, health, settings.grace_period + MAX_CLOSING_SECONDS):
         async with (
             serve_health(settings.health_host, settings.health_port, health, metrics) as port,
             open_worker(settings, options, events, metrics, redactor) as worker,
             sweeping(worker, settings.owed_interval),
         ):
+            if reach is not None:
+                await reach()
             health.worker = worker
             events.worker("ready", f"taking jobs; probes on port {port}")
             try:
@@ -61,6 +71,11 @@ async def run_session(
     events.emit("finish", status="completed", message="the session has ended")
     if stop.is_set():
         end_within(END_SECONDS, 0)  # what still waits for a service that hangs has nothing more to say
+
+
+def outage_patience(settings: Settings) -> float:
+    """Seconds that photos wait for a Triton that is away: as long as the intake can hold their job."""
+    return settings.longest_job * LEASE_SHARE if settings.adapter == "queue_pull" else OUTAGE_PATIENCE
 
 
 def end_within(seconds: float, code: int) -> None:

@@ -42,6 +42,7 @@ def open_storage(settings: Settings, store: str | None = None, on_retry: Callabl
             access_key=access.get_secret_value() if access else None,
             secret_key=secret.get_secret_value() if secret else None,
             region=settings.region,
+            min_rate=settings.storage_min_rate * 1024,
         ),
         on_retry,
     )

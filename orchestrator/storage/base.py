@@ -39,6 +39,28 @@ def digest_of(data: bytes) -> str:
     return sha256(data).hexdigest()
 
 
+class Opened(ABC):
+    """One stored object that is read in parts, all of the same content however long it takes.
+
+    Attributes:
+        stat: What it is.
+    """
+
+    stat: Stat
+
+    @abstractmethod
+    def read(self, start: int, size: int) -> bytes:
+        """So many bytes from `start` on, fewer at the end only.
+
+        Raises:
+            Conflict: It was written anew.
+            StorageError: The store does not answer.
+        """
+
+    def close(self) -> None:  # noqa: B027 (not every store keeps something open)
+        """Let go of it."""
+
+
 class Storage(ABC):
     """A flat space of keys (`outputs/u/j/0.png`) and bytes."""
 
@@ -56,6 +78,10 @@ class Storage(ABC):
             AccessDenied: The store refuses.
             StorageError: The store does not answer, or not with what was stored.
         """
+
+    @abstractmethod
+    def open(self, key: str) -> Opened:
+        """Open an object for reading in parts. Raises NotFound, AccessDenied, StorageError."""
 
     @abstractmethod
     def stat(self, key: str) -> Stat | None:
@@ -87,6 +113,18 @@ class Storage(ABC):
     @abstractmethod
     def keys(self, prefix: str) -> Iterator[str]:
         """Keys that begin with a prefix, in order, fetched page by page. Raises AccessDenied, StorageError."""
+
+    def link(self, key: str, seconds: int) -> str | None:
+        """A link with which anybody can read an object for a while, a credential; None where the store has none.
+
+        Args:
+            key: The object, there or not.
+            seconds: For how long.
+
+        Raises:
+            StorageError: It cannot be signed.
+        """
+        return None
 
     @abstractmethod
     def check(self) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 
-from orchestrator.errors import AccessDenied, Conflict, NotFound, StorageError, TooLarge
-from orchestrator.storage.base import Expect, Stat, Storage, digest_of
+from orchestrator.errors import AccessDenied, Conflict, KeyUnusable, NotFound, StorageError, TooLarge
+from orchestrator.storage.base import Expect, Opened, Stat, Storage, digest_of
 
 _TEMPORARY = ".respray-"
 
@@ -29,8 +32,8 @@ class FolderStorage(Storage):
         self._sync = sync
 
     def read(self, key: str, limit: int) -> tuple[bytes, Stat]:
-        path = self._path(key)
         with _translated(key):
+            path = self._path(key)
             try:
                 with path.open("rb") as file:
                     size = os.fstat(file.fileno()).st_size
@@ -41,6 +44,14 @@ class FolderStorage(Storage):
                 raise NotFound(f"there is no {key} in {self.root}") from None
         return data, _stat(data)
 
+    def open(self, key: str) -> Opened:
+        path = self._path(key)
+        with _translated(key):
+            try:
+                return _OpenedFile(key, path.open("rb"))
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                raise NotFound(f"there is no {key} in {self.root}") from None
+
     def stat(self, key: str) -> Stat | None:
         try:
             return self.read(key, 1 << 40)[1]
@@ -48,9 +59,9 @@ class FolderStorage(Storage):
             return None
 
     def write(self, key: str, data: bytes, media_type: str, expect: Expect | Stat = Expect.ANYTHING) -> Stat:
-        path = self._path(key)
         wanted = _stat(data)
         with _translated(key):
+            path = self._path(key)
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=path.parent)
             try:
@@ -103,6 +114,22 @@ class FolderStorage(Storage):
         return path
 
 
+class _OpenedFile(Opened):
+    """An open file: one that is written anew is another file, and this one stays what it was."""
+
+    def __init__(self, key: str, file: BufferedReader) -> None:
+        self._key, self._file = key, file
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        self.stat = Stat(os.fstat(file.fileno()).st_size, digest, digest)
+
+    def read(self, start: int, size: int) -> bytes:
+        with _translated(self._key):
+            return os.pread(self._file.fileno(), size, start)
+
+    def close(self) -> None:
+        self._file.close()
+
+
 def _stat(data: bytes) -> Stat:
     digest = digest_of(data)
     return Stat(len(data), digest, digest)
@@ -125,4 +152,13 @@ def _translated(key: str) -> Iterator[None]:
     except PermissionError as error:
         raise AccessDenied(f"{key}: {error.strerror}") from None
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise KeyUnusable(f"{_short(key)}: a part of this key is too long for a file's name in this folder (255 bytes)") from None
+        if error.errno in (errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
+            raise KeyUnusable(f"{key}: in a folder, a key cannot be a file and hold others below it; choose another key") from None
         raise StorageError(f"{key}: {error.strerror or error}") from None
+
+
+def _short(key: str) -> str:
+    """A key as an error shows it."""
+    return key if len(key) <= 120 else key[:117] + "..."

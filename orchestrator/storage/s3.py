@@ -10,8 +10,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -21,7 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 from urllib3.exceptions import HTTPError as Urllib3Error
 
 from orchestrator.errors import AccessDenied, Conflict, NotFound, StorageError, TooLarge
-from orchestrator.storage.base import Expect, Stat, Storage, digest_of
+from orchestrator.storage.base import Expect, Opened, Stat, Storage, digest_of
 from respray.retry import Retry
 
 T = TypeVar("T")
@@ -37,7 +38,11 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class S3Options:
-    """Where the bucket is and how it is spoken to. Sizes in bytes, times in seconds."""
+    """Where the bucket is and how it is spoken to. Sizes in bytes, times in seconds.
+
+    An object is to be read within `read_timeout` and what it takes at `min_rate` (bytes a second) together: bytes that go on coming one by
+    one never run into `read_timeout` alone.
+    """
 
     bucket: str
     endpoint: str | None = None
@@ -47,6 +52,7 @@ class S3Options:
     connections: int = 32
     connect_timeout: float = 5.0
     read_timeout: float = 30.0
+    min_rate: float = 65536.0
     multipart_above: int = 64 << 20
     part_size: int = 16 << 20
     retry: Retry = field(default_factory=Retry)
@@ -78,7 +84,13 @@ class S3Storage(Storage):
         )
 
     def read(self, key: str, limit: int) -> tuple[bytes, Stat]:
-        return self._repeat(f"download of {key}", lambda: self._read_once(key, limit))
+        return self._repeat(f"download of {key}", lambda: self._read_once(key, limit), once=_TooSlow)
+
+    def open(self, key: str) -> Opened:
+        stat = self.stat(key)
+        if stat is None:
+            raise NotFound(f"there is no {key} in bucket {self.options.bucket!r}")
+        return _OpenedObject(stat, lambda start, size: self._repeat(f"download of {key}", lambda: self._read_part(key, stat, start, size)))
 
     def stat(self, key: str) -> Stat | None:
         def look() -> Stat | None:
@@ -127,6 +139,13 @@ class S3Storage(Storage):
                 return
             token = {"ContinuationToken": page["NextContinuationToken"]}
 
+    def link(self, key: str, seconds: int) -> str | None:
+        try:
+            target = {"Bucket": self.options.bucket, "Key": key}
+            return str(self._client.generate_presigned_url("get_object", Params=target, ExpiresIn=seconds))
+        except (BotoCoreError, NoCredentialsError) as error:
+            raise StorageError(f"a link to {key} cannot be signed ({type(error).__name__})") from None
+
     def check(self) -> None:
         try:
             self._call(self._client.head_bucket, None)
@@ -142,7 +161,7 @@ class S3Storage(Storage):
         try:
             if stat.size > limit:
                 raise TooLarge(f"{key} has {stat.size} bytes; at most {limit} are accepted")
-            data = b"".join(iter(lambda: body.read(_BLOCK), b""))
+            data = self._body(key, body, stat.size)
         except (BotoCoreError, Urllib3Error, OSError) as error:
             raise StorageError(f"the download of {key} broke off: {type(error).__name__}") from None
         finally:
@@ -153,6 +172,34 @@ class S3Storage(Storage):
         if stat.digest not in (None, digest):
             raise StorageError(f"the download of {key} does not have the checksum that it was stored with")
         return data, Stat(stat.size, stat.etag, digest)
+
+    def _body(self, key: str, body: Any, size: int) -> bytes:
+        """All of an answer's body, each time as much of it as is there: `read` would wait for a whole block, however slowly it comes."""
+        allowed = self.options.read_timeout + size / self.options.min_rate
+        deadline, parts = time.monotonic() + allowed, []
+        # botocore has no `read1`; its stream is urllib3's, which has.
+        while part := body._raw_stream.read1(_BLOCK):
+            parts.append(part)
+            if time.monotonic() > deadline:
+                raise _TooSlow(f"the download of {key} gave {sum(map(len, parts))} of {size} bytes within {allowed:.0f} s, and was ended")
+        return b"".join(parts)
+
+    def _read_part(self, key: str, stat: Stat, start: int, size: int) -> bytes:
+        """A part of the object that `stat` describes, and of no other. A connection is held for one part only, however slow its reader."""
+        end = min(start + size, stat.size)
+        if start >= end:
+            return b""
+        answer = self._call(self._client.get_object, key, Key=key, Range=f"bytes={start}-{end - 1}", IfMatch=f'"{stat.etag}"')
+        body = answer["Body"]
+        try:
+            data: bytes = body.read()
+        except (BotoCoreError, Urllib3Error, OSError) as error:
+            raise StorageError(f"the download of {key} broke off: {type(error).__name__}") from None
+        finally:
+            body.close()
+        if len(data) != end - start:
+            raise StorageError(f"the download of {key} gave {len(data)} of {end - start} bytes")
+        return data
 
     def _put_whole(self, key: str, data: bytes, extra: dict[str, Any], condition: dict[str, str]) -> tuple[str, str]:
         """Store in one request; the ETag that the store answers, and the one that proves it."""
@@ -216,14 +263,33 @@ class S3Storage(Storage):
         except (BotoCoreError, Urllib3Error, OSError) as error:
             raise StorageError(f"{what}: no answer from {self.options.endpoint or 'AWS'} ({type(error).__name__})") from None
 
-    def _repeat(self, what: str, work: Callable[[], T]) -> T:
-        attempts = self.options.retry.attempts
+    def _repeat(self, what: str, work: Callable[[], T], once: type[StorageError] | None = None) -> T:
+        """Do the work as often as is useful; an error of the type `once` is not repeated here: it has taken its time."""
+        retry = self.options.retry
+        if once is not None:
+            may_pass = retry.retryable
+            retry = replace(retry, retryable=lambda error: may_pass(error) and not isinstance(error, once))
+        attempts = retry.attempts
 
         def note(attempt: int, error: BaseException, wait: float) -> None:
             log.info("%s failed (%s); attempt %d of %d in %.2f s", what, error, attempt + 1, attempts, wait)
             self._on_retry()
 
-        return self.options.retry.run(work, note)
+        return retry.run(work, note)
+
+
+class _TooSlow(StorageError):
+    """The store gives bytes, but none too many."""
+
+
+class _OpenedObject(Opened):
+    """An object that is asked for part by part."""
+
+    def __init__(self, stat: Stat, read: Callable[[int, int], bytes]) -> None:
+        self.stat, self._read = stat, read
+
+    def read(self, start: int, size: int) -> bytes:
+        return self._read(start, size)
 
 
 def _stat(answer: dict[str, Any]) -> Stat:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from orchestrator.errors import OutOfMemory, PhotoRefused, PipelineFailed, PipelineUnavailable, ResprayError
+from orchestrator.worker.canary import Canary
 from respray.contract.report import PhotoReport
 from respray.contract.request import PhotoRequest
 from respray.observe.events import Events
@@ -24,9 +25,11 @@ MAX_ATTEMPTS = 4
 """How often one photo is tried: a photo that takes the server down each time must not do so forever."""
 PATIENCE = 120.0
 """Seconds that a photo waits for Triton to come back, and a worker that starts for Triton to be there."""
-OUTAGE_PATIENCE = 1200.0
-"""The same for the photos of a worker that takes jobs from a queue: an outage is not the jobs' fault, and a job that went back to its
-queue would come again, and use up its attempts, while nothing can be done for it. Shorter than LONGEST_JOB_SEC, which leases last."""
+OUTAGE_PATIENCE = 86_400.0
+"""The same for the photos of a worker that takes jobs from a queue and renews its hold on them: an outage is not the jobs' fault, and a job
+that went back to its queue would come again, and use up its attempts, while nothing can be done for it."""
+LEASE_SHARE = 2 / 3
+"""The same where a lease cannot be renewed (queue_pull): this part of it, after which the job is handed back while it is still ours."""
 MAX_ALONE_ATTEMPTS = 2
 """How often a photo may run out of memory while nothing else of this worker is in the pipeline: another worker's photos may be."""
 ALONE_PAUSE = 1.0
@@ -47,6 +50,10 @@ class InferenceBackend(Protocol):
 
     async def ready(self) -> bool:
         """Whether a photo sent now would be worked on."""
+        ...
+
+    async def model_digest(self) -> str | None:
+        """The digest of the model under which segments are kept; None: it has none, or does not say now."""
         ...
 
     async def close(self) -> None:
@@ -113,6 +120,7 @@ class ThrottledBackend:
     def __init__(self, backend: InferenceBackend, concurrency: int, metrics: Metrics, events: Events, patience: float = PATIENCE) -> None:
         self._backend = backend
         self.limit = AdaptiveLimit(concurrency)
+        self.canary = Canary(backend)
         self._metrics, self._events, self._patience = metrics, events, patience
         metrics.pipeline_limit.set(concurrency)
 
@@ -125,8 +133,19 @@ class ThrottledBackend:
             return await self._infer(photo, request, attachments)
 
     async def ready(self) -> bool:
-        """Whether a photo sent now would be worked on."""
+        """Whether the server says that it is ready."""
         return await self._backend.ready()
+
+    async def problem(self) -> str | None:
+        """Why a photo sent now would not pass, or None: what the last photos met, or a tiny one that is sent to look."""
+        if not await self._backend.ready():
+            self.canary.photo_failed()
+            return "Triton is not ready"
+        return await self.canary.problem()
+
+    async def model_digest(self) -> str | None:
+        """See `InferenceBackend.model_digest`."""
+        return await self._backend.model_digest()
 
     async def wait_until_ready(self, reason: str = "", patience: float | None = None) -> None:
         """Return as soon as the pipeline is ready.
@@ -154,6 +173,7 @@ class ThrottledBackend:
                 async with self.limit.slot() as slot:
                     result = await self._backend.infer(photo, request, attachments)
                 self._metrics.pipeline_limit.set(self.limit.succeeded())
+                self.canary.photo_passed()
                 return result
             except OutOfMemory as error:
                 self._metrics.retries.labels("out_of_memory").inc()
@@ -166,11 +186,13 @@ class ThrottledBackend:
                         raise PipelineFailed(f"the photo does not fit into memory, also alone: {error}") from None
                     await asyncio.sleep(ALONE_PAUSE)
             except PipelineFailed as error:
+                self.canary.photo_failed()
                 if attempt > 1:
                     raise
                 log.warning("the pipeline failed and is tried once more: %s", error)
                 attempt += 1
             except PipelineUnavailable as error:
+                self.canary.photo_failed()
                 self._metrics.retries.labels("pipeline").inc()
                 if attempt == MAX_ATTEMPTS:
                     raise
@@ -210,6 +232,10 @@ class TritonBackend:
     async def ready(self) -> bool:
         """See `InferenceBackend.ready`."""
         return await self._client.ready()
+
+    async def model_digest(self) -> str | None:
+        """See `InferenceBackend.model_digest`."""
+        return await self._client.model_digest()
 
     async def close(self) -> None:
         """See `InferenceBackend.close`."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.errors import ResprayError
+from orchestrator.records.records import ItemRecord
 
 
 class JobFailed(ResprayError):
@@ -38,6 +39,8 @@ class JobResult:
         manifest: Key of the job's manifest.
         seconds: From its start to its last record.
         callbacks: What came of its callbacks, as in the manifest.
+        warnings: What whoever runs the worker should know of the job.
+        records: What came of its items, for intakes whose answers tell of each.
         dead: Its message belongs into the dead-letter queue: it is no job, or all its attempts are used up.
     """
 
@@ -50,6 +53,8 @@ class JobResult:
     manifest: str | None = None
     seconds: float = 0.0
     callbacks: dict[str, Any] | None = None
+    warnings: list[str] | None = None
+    records: list[ItemRecord] = field(default_factory=list)
     dead: bool = False
 
     @property
@@ -59,7 +64,7 @@ class JobResult:
 
     def fields(self) -> dict[str, Any]:
         """For the `finish` event and for queues that keep results."""
-        return {k: v for k, v in self.__dict__.items() if (v is not None or k == "error") and k != "dead"}
+        return {k: v for k, v in self.__dict__.items() if (v is not None or k == "error") and k not in ("dead", "records")}
 
 
 class Handle:
@@ -67,6 +72,7 @@ class Handle:
 
     def __init__(self, on_progress: Callable[[int, int], None] | None = None) -> None:
         self.on_progress = on_progress
+        self.stopped = False
         self._stored: asyncio.Future[JobResult] = asyncio.get_running_loop().create_future()
         self.task: asyncio.Task[JobResult] | None = None
 
@@ -95,6 +101,10 @@ class Handle:
                 self._stored.set_result(task.result())
         if not self._stored.cancelled():
             self._stored.exception()  # nobody may be waiting for it
+
+    def stop(self) -> None:
+        """Begin no further item. Those in hand are finished, what is done stays, and the job ends as stopped."""
+        self.stopped = True
 
     def cancel(self) -> None:
         """Stop working on the job; nothing that is stored is lost, and the queue will deliver it again."""

@@ -14,14 +14,20 @@ from opentelemetry.trace import SpanKind
 
 from orchestrator.callbacks.client import attempt_of, event_id
 from orchestrator.callbacks.deliverer import Deliverer, Tracked
-from orchestrator.errors import Conflict, InternalError, ResprayError, Superseded
+from orchestrator.errors import Conflict, InternalError, LinkTooLarge, ResprayError, Superseded
+from orchestrator.jobs import limits
 from orchestrator.jobs.job_types import Item
+from orchestrator.jobs.sources import Destination, KeySource, KeyTarget
+from orchestrator.net.links import LinkClient
 from orchestrator.records.records import CallbackRecord, ItemRecord, Records, record_key
 from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.backend import ThrottledBackend
-from orchestrator.worker.downloads import Downloads
+from orchestrator.worker.budget import ByteBudget, Hold
+from orchestrator.worker.downloads import USUAL_LINK_BYTES, Downloads
 from orchestrator.worker.job_state import ItemRun, JobState
+from orchestrator.worker.kept_segments import KeptSegments, without_segments
 from orchestrator.worker.uploads import TwinFinished, Uploads, plan_uploads, superseded
+from respray.contract.request import prompts_of
 from respray.observe.log_context import log_place
 from respray.observe.metrics import Metrics
 from respray.observe.tracing import mark_failed, photo_context, span
@@ -35,11 +41,23 @@ class ItemRunner:
     """Works on items; one instance per worker."""
 
     def __init__(
-        self, storage: AsyncStorage, records: Records, backend: ThrottledBackend, *, deliverer: Deliverer, metrics: Metrics, worker: str
+        self,
+        storage: AsyncStorage,
+        records: Records,
+        backend: ThrottledBackend,
+        *,
+        links: LinkClient,
+        deliverer: Deliverer,
+        metrics: Metrics,
+        worker: str,
+        budget: ByteBudget,
+        kept: KeptSegments | None = None,
     ) -> None:
         self._storage, self._records, self._backend = storage, records, backend
-        self._downloads, self._uploads = Downloads(storage), Uploads(storage, records)
+        self._budget = budget
+        self._downloads, self._uploads = Downloads(storage, links, budget), Uploads(storage, records, links)
         self._deliverer, self._metrics, self._worker = deliverer, metrics, worker
+        self._kept = kept or KeptSegments(storage, 0)
 
     async def run(self, state: JobState, item: Item) -> Tracked:
         """Do one item, or find it done, and return its record as stored.
@@ -117,29 +135,60 @@ class ItemRunner:
             return done if stored is None or stat is None else Tracked(stored, stat)
 
     async def _edit(self, run: ItemRun) -> ItemRecord:
-        state, item, clock = run.state, run.item, time.monotonic()
-        if state.refused is not None:
-            raise state.refused
-        downloads = (self._downloads.attachment(state, key) for key in item.attachment_keys)
-        photo, *attachments = await asyncio.gather(self._downloads.photo(item), *downloads)
-        run.contents = dict(zip((item.input_key, *item.attachment_keys), (file.etag for file in (photo, *attachments)), strict=True))
+        clock = time.monotonic()
+        if run.state.refused is not None:
+            raise run.state.refused
+        # Nothing says how much is behind a link before it is read: room for a file as most are, and then for the largest.
+        try:
+            return await self._edit_admitted(run, clock, USUAL_LINK_BYTES)
+        except LinkTooLarge:
+            return await self._edit_admitted(run, clock, limits.MAX_PHOTO_BYTES)
+
+    async def _edit_admitted(self, run: ItemRun, clock: float, link_bytes: int) -> ItemRecord:
+        needed = await self._downloads.memory(run.item, link_bytes)
+        async with self._budget.hold(needed, run.state.job.job_id) as held:
+            return await self._edit_within(run, held, clock, link_bytes)
+
+    async def _edit_within(self, run: ItemRun, held: Hold, clock: float, link_bytes: int) -> ItemRecord:
+        state, item = run.state, run.item
+        downloads = (self._downloads.attachment(state, source, link_bytes) for source in item.attachments)
+        photo, *attachments = await asyncio.gather(self._downloads.photo(item, link_bytes), *downloads)
+        names = (s.label if isinstance(s, KeySource) else f"{s.label}#{position}" for position, s in enumerate(item.sources))
+        run.contents = dict(zip(names, (file.etag for file in (photo, *attachments)), strict=True))
         run.timings["download"] = time.monotonic() - clock
+        request, sent = item.request, [file.data for file in attachments]
+        wanted = item.reuse and bool(prompts_of(request.concepts))
+        kept = await self._kept.read(state.job.user_id, photo.data, self._backend.model_digest) if wanted else None
+        if kept is not None:
+            request, sent = kept.added_to(request, sent)
         async with state.slots:
             await self._uploads.refuse_if_superseded(run)
-            report, files = await self._backend.infer(photo.data, item.request, [file.data for file in attachments])
-        del photo, attachments  # a job's memory is what its items in flight hold
+            report, files, new = without_segments(*await self._backend.infer(photo.data, request, sent))
+        if kept is not None:
+            self._kept.write(kept, new, report.model)
+        del photo, attachments, sent, kept, new  # a job's memory is what its items in flight hold
+        held.become(sum(map(len, files)))
+        report = report.model_copy(update={"warnings": [*report.warnings, *item.warnings]})
         run.timings.update(report.timings)
         clock = time.monotonic()
         plan = plan_uploads(state.job, item, report, files)
         stored = await self._uploads.store_all(run, plan.files)
         run.timings["upload"] = time.monotonic() - clock
+        if state.job.links and plan.has_keys and await self._storage.link(plan.files[0].to.label, state.job.links) is None:
+            warning = "options.links has no effect: the results are in a folder, and only a bucket can sign links"
+            report = report.model_copy(update={"warnings": [*report.warnings, warning]})
+        output, preview = item.targets[0].to, item.preview if plan.has(item.preview) else None
         return ItemRecord(
             idx=item.idx,
             status="completed",
             fingerprint=item.fingerprint(),
-            output_key=item.targets[0].key,
-            outputs={t.name: t.key for t in item.targets},
-            preview_key=item.preview_key if plan.has(item.preview_key) else None,
+            output_key=_key(output),
+            output_url=_url(output),
+            outputs={t.name: t.to.label for t in item.targets},
+            preview_key=_key(preview),
+            preview_url=_url(preview),
+            links=state.job.links,
+            previews={t.name: t.preview.label for t in item.targets if t.preview is not None and plan.has(t.preview)},
             masks=plan.masks,
             files=stored,
             report=report,
@@ -177,20 +226,25 @@ class ItemRunner:
     async def _is_done(self, record: ItemRecord, item: Item) -> bool:
         """Whether a stored record is of exactly this work, completed, every file of it is still what was stored, and so is what was read.
 
-        What was read and is gone by now cannot be read again: then the result stands.
+        What was read and is gone by now cannot be read again: then the result stands. So it does where it was read from a link or sent to
+        one: a server's HEAD proves nothing, and no photo is downloaded again to see if it has changed. Who gives a fresh link asks anew.
         """
         if record.status != "completed" or record.fingerprint != item.fingerprint():
             return False
-        read = await asyncio.gather(*(self._storage.stat(key) for key in record.contents))
-        if any(now is not None and now.etag != etag for now, etag in zip(read, record.contents.values(), strict=True)):
+        before = {key: record.contents[key] for key in item.keys_read if key in record.contents}
+        read = await asyncio.gather(*(self._storage.stat(key) for key in before))
+        if any(now is not None and now.etag != etag for now, etag in zip(read, before.values(), strict=True)):
             return False
-        stats = await asyncio.gather(*(self._storage.stat(file.key) for file in record.files))
-        return all(s is not None and s.size == f.size and s.digest == f.digest for s, f in zip(stats, record.files, strict=True))
+        stored = [file for file in record.files if not file.sent]
+        stats = await asyncio.gather(*(self._storage.stat(file.key) for file in stored))
+        return all(s is not None and s.size == f.size and s.digest == f.digest for s, f in zip(stats, stored, strict=True))
 
     async def _save(self, run: ItemRun, record: ItemRecord, before: ItemRecord | None) -> Tracked:
-        same_news = before and before.callback and record.callback and before.callback.event_id == record.callback.event_id
-        if before is not None and same_news:
-            record = record.model_copy(update={"callback": before.callback})  # what was told before is not told again
+        told, tell = (before.callback if before else None), record.callback
+        # Another address has not been told.
+        same_news = told is not None and tell is not None and told.event_id == tell.event_id and told.url == tell.url
+        if same_news:
+            record = record.model_copy(update={"callback": told})  # what was told before is not told again
         if run.state.marked is not None:
             await asyncio.shield(run.state.marked)
         while True:
@@ -203,3 +257,11 @@ class ItemRunner:
                 return Tracked(stored, run.before)  # a twin was faster; its record is as good as ours
             if stored is not None and stored.version > record.version:
                 raise superseded(run.item) from None
+
+
+def _key(to: Destination | None) -> str | None:
+    return to.key if isinstance(to, KeyTarget) else None
+
+
+def _url(to: Destination | None) -> str | None:
+    return to.label if to is not None and not isinstance(to, KeyTarget) else None

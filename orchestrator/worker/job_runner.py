@@ -12,13 +12,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from orchestrator.callbacks.deliverer import Deliverer, Tracked
-from orchestrator.errors import InternalError, JobError, OutOfMemory, PipelineUnavailable, Poisoned, ResprayError, StorageError, Superseded
+from orchestrator.errors import (
+    InternalError,
+    JobError,
+    LinkUnavailable,
+    OutOfMemory,
+    PipelineUnavailable,
+    Poisoned,
+    ResprayError,
+    Stopped,
+    StorageError,
+    Superseded,
+)
 from orchestrator.jobs.job_types import Item, Job
 from orchestrator.jobs.name_catalog import Catalog
 from orchestrator.jobs.parser import parse_job
 from orchestrator.jobs.raw_message import RawMessage, Received, decode_message
 from orchestrator.records.records import ItemRecord, Records, callback_summary, manifest_of
 from orchestrator.storage.threads import AsyncStorage
+from orchestrator.worker.budget import ByteBudget
 from orchestrator.worker.dead_letters import DeadLetters
 from orchestrator.worker.handle import Handle, JobFailed, JobResult
 from orchestrator.worker.item_runner import ItemRunner
@@ -31,13 +43,13 @@ from respray.observe.metrics import Metrics
 log = logging.getLogger(__name__)
 
 AHEAD = 10
-"""Items of a job that may be in flight beyond those in the pipeline: being downloaded, uploaded or recorded."""
+"""Items of a job that may be in flight beyond those in the pipeline: downloaded, uploaded or recorded, as far as `ByteBudget` has room."""
 MAX_DELIVERING_JOBS = 64
 """Jobs whose callbacks may still be under way after they were acknowledged; what comes beyond stays owed for the sweep."""
 MAX_LEFTOVER_CALLBACKS = 2000
 """Callbacks that may still be under way for jobs that went back to their queue."""
 
-_RETRYABLE = frozenset(e.code for e in (InternalError, OutOfMemory, PipelineUnavailable, Poisoned, StorageError))
+_RETRYABLE = frozenset(e.code for e in (InternalError, LinkUnavailable, OutOfMemory, PipelineUnavailable, Poisoned, StorageError))
 
 
 @dataclass(frozen=True)
@@ -75,13 +87,14 @@ class JobRunner:
         workers_api_url: str | None,
         concurrency: int,
         attempts: int,
+        budget: ByteBudget,
     ) -> None:
         self._catalog, self._storage, self._items = catalog, storage, items
         self._records, self._deliverer = records, deliverer
         self._events, self._metrics = events, metrics
         self._dead_letters = DeadLetters(records, events, metrics)
         self._workers_api_url, self._concurrency, self._attempts = workers_api_url, concurrency, attempts
-        self._in_flight = asyncio.Semaphore(2 * concurrency + 2 * AHEAD)
+        self._budget = budget
         self._leftover: set[asyncio.Task[Tracked]] = set()
         self._delivering = 0
 
@@ -131,6 +144,8 @@ class JobRunner:
         refused = beyond if newest else Superseded("a newer message of this job was accepted, and that one counts")
         # What is stored is looked at behind the number: all that a newer message's run writes is news to this one.
         state = await look_at_job(self._storage, job, attempt, delivery.final, slots, name, version, refused)
+        for warning in job.warnings:
+            log.warning("job %s: %s", job.job_id, warning)
         if job.callback_url is not None:
             # Under way while the first photos are; no record that owes a callback is written before it.
             state.marked = asyncio.create_task(self._records.mark_owed(job))
@@ -147,7 +162,7 @@ class JobRunner:
         self._delivering += 1
         try:
             await self._run_items(state, handle, recorded, troubles)
-            again = {idx: error for idx, error in troubles.items() if not isinstance(error, Superseded)}
+            again = {idx: error for idx, error in troubles.items() if not isinstance(error, Superseded | Stopped)}
             if again:
                 raise JobFailed(
                     f"job {job.job_id}: {len(again)} of {len(job.items)} items are to be tried again, first: {next(iter(again.values()))}"
@@ -183,24 +198,32 @@ class JobRunner:
         async def runner() -> None:
             nonlocal done
             for item in waiting:
-                async with self._in_flight:
-                    with self._metrics.items_in_flight.track_inprogress():
-                        try:
-                            result = await self._items.run(state, item)
-                        except ResprayError as error:
-                            troubles[item.idx] = error
-                            done += 1
-                            self._report(job, item, None, error, done)
-                            continue
+                if handle.stopped:
+                    troubles[item.idx] = Stopped("the job was stopped before this item was begun")
+                    continue
+                with self._metrics.items_in_flight.track_inprogress():
+                    try:
+                        result = await self._items.run(state, item)
+                    except ResprayError as error:
+                        troubles[item.idx] = error
+                        done += 1
+                        self._report(job, item, None, error, done)
+                        continue
                 done += 1
                 recorded(item, result)
                 self._report(job, item, result.record, None, done)
                 if handle.on_progress is not None:
                     handle.on_progress(done, len(job.items))
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(self._concurrency + AHEAD, len(job.items))):
-                group.create_task(runner())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self._concurrency + AHEAD, len(job.items))):
+                    group.create_task(runner())
+        finally:
+            for task in state.shared.values():
+                task.cancel()
+            state.shared.clear()
+            self._budget.give_back(state.kept)
 
     def _report(self, job: Job, item: Item, record: ItemRecord | None, error: ResprayError | None, done: int) -> None:
         total = len(job.items)
@@ -209,7 +232,8 @@ class JobRunner:
             report = record.report.model_dump(exclude_none=True) if record.report else None
             fields = {"output_key": record.output_key, "error": record.error, "timings": record.timings, "report": report}
             self._events.progress(job.job_id, item.idx, "stored" if record.status == "completed" else "failed", done, total)
-            self._events.emit("item", job_id=job.job_id, idx=item.idx, status=record.status, **fields)
+            outputs = {"outputs": record.outputs} if record.outputs_map else {}
+            self._events.emit("item", job_id=job.job_id, idx=item.idx, status=record.status, **fields, **outputs)
             return
         self._metrics.items.labels("superseded" if isinstance(error, Superseded) else "retry").inc()
         log.warning("item %d of job %s: %s", item.idx, job.job_id, error)
@@ -219,15 +243,19 @@ class JobRunner:
         """Write the manifest, keep or clear the marker of owed callbacks, emit `finish`."""
         job, marked = state.job, state.marked
         result = _result(job, records, troubles, began)
-        result.callbacks = callback_summary(records)
+        result.callbacks, result.records = callback_summary(records), records
         owed = any(r.callback is not None and r.callback.state == "owed" for r in records)
         try:
-            if not troubles:  # a superseded job must not write over the newer one's manifest
+            # A superseded job must not write over the newer one's manifest.
+            if not any(isinstance(error, Superseded) for error in troubles.values()):
                 manifest = manifest_of(job.user_id, job.job_id, records, len(job.items), result.seconds)
+                manifest |= {"stopped": True} if troubles else {}
                 result.manifest = await self._records.write_manifest(job.prefix, manifest, state.version)
                 if marked is not None and owed:
                     await self._records.keep_owed(await marked)
                 elif marked is not None:
+                    if any(r.callback is not None and r.callback.state == "refused" for r in records):
+                        await self._records.keep_refused(await marked)
                     await self._records.clear_owed(await marked)
         except ResprayError as error:
             log.error("the manifest of job %s could not be written: %s", job.job_id, error)
@@ -266,7 +294,11 @@ def _result(job: Job, records: list[ItemRecord], troubles: Mapping[int, ResprayE
     completed = sum(r.status == "completed" for r in records)
     errors = {r.idx: r.error for r in records if r.error} | {idx: str(e) for idx, e in troubles.items()}
     total = len(job.items)
+    stopped = sum(isinstance(e, Stopped) for e in troubles.values())
     error = f"{len(errors)} of {total} items failed; item {min(errors)}: {errors[min(errors)]}" if errors else None
+    if stopped:
+        error = f"the job was stopped; {total - stopped} of {total} items were done by then"
     status = "completed" if completed == total else "failed"
     dead = any(r.error_code in _RETRYABLE for r in records)
-    return JobResult(job.job_id, status, completed, total - completed, total, error, seconds=round(time.monotonic() - began, 3), dead=dead)
+    seconds, warnings = round(time.monotonic() - began, 3), list(job.warnings) or None
+    return JobResult(job.job_id, status, completed, total - completed, total, error, seconds=seconds, warnings=warnings, dead=dead)

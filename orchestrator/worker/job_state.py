@@ -10,6 +10,7 @@ from typing import NamedTuple
 from orchestrator.errors import ResprayError
 from orchestrator.jobs import keys
 from orchestrator.jobs.job_types import Item, Job
+from orchestrator.jobs.sources import Source
 from orchestrator.records.records import Marker, record_key
 from orchestrator.storage.base import Stat
 from orchestrator.storage.threads import AsyncStorage
@@ -21,7 +22,7 @@ MAX_SHARED_ATTACHMENTS = 16
 
 
 class Download(NamedTuple):
-    """An encoded file, and the ETag of what it was read from."""
+    """An encoded file, and the ETag of what it was read from; of a link or a message's own file its SHA-256."""
 
     data: bytes
     etag: str
@@ -44,6 +45,7 @@ class JobState:
         look_at_versions: When (monotonic) to ask the store again whether a newer message was accepted.
         refused: Do nothing more of this job, and say why in the records of what is not done.
         shared: What of `several` has been downloaded, or is being.
+        kept: Bytes of it that are kept until the job ends.
     """
 
     job: Job
@@ -51,13 +53,14 @@ class JobState:
     final: bool
     listed: frozenset[str] | None
     slots: asyncio.Semaphore
-    several: frozenset[str] = frozenset()
+    several: frozenset[Source] = frozenset()
     marked: asyncio.Task[Marker] | None = None
     version: int = 0
     message: str = ""
     look_at_versions: float = 0.0
     refused: ResprayError | None = None
-    shared: dict[str, asyncio.Task[Download]] = field(default_factory=dict)
+    shared: dict[Source, asyncio.Task[Download]] = field(default_factory=dict)
+    kept: int = 0
 
     def absent(self, key: str) -> bool:
         """Whether nothing was stored under a key when the job began; False where that is not known."""
@@ -72,7 +75,7 @@ class ItemRun:
         state: The run of its job.
         item: The item.
         before: The item's record as it was stored when the item began; None: there was none.
-        contents: What was read for it, ETag by key.
+        contents: What was read for it, ETag by key (or label, of what is not in the store).
         timings: Seconds by stage.
     """
 
@@ -113,7 +116,7 @@ async def look_at_job(
     prefixes = (job.prefix, keys.previews_prefix(job.user_id, job.job_id), keys.masks_prefix(job.user_id, job.job_id))
     found = await asyncio.gather(*(storage.keys(prefix, MAX_LISTED_KEYS) for prefix in prefixes))
     complete = all(len(part) < MAX_LISTED_KEYS for part in found)
-    uses = Counter(key for item in job.items for key in set(item.attachment_keys))
-    several = frozenset(key for key, count in uses.most_common(MAX_SHARED_ATTACHMENTS) if count > 1)
+    uses = Counter(source for item in job.items for source in set(item.attachments))
+    several = frozenset(source for source, count in uses.most_common(MAX_SHARED_ATTACHMENTS) if count > 1)
     listed = frozenset(key for part in found for key in part) if complete else None
     return JobState(job, attempt, final, listed, asyncio.Semaphore(slots), several, version=version, message=message, refused=refused)

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.callbacks.deliverer import Tracked
-from orchestrator.errors import Conflict, PhotoRefused, Superseded
+from orchestrator.errors import AddressRefused, Conflict, LinkRefused, PhotoRefused, Superseded
 from orchestrator.jobs.job_types import Item, Job
+from orchestrator.jobs.sources import Destination, KeyTarget, UrlTarget
+from orchestrator.net.links import LinkClient
 from orchestrator.records.records import Records, StoredFile
-from orchestrator.storage.base import Expect, Stat
+from orchestrator.storage.base import Expect, Stat, digest_of
 from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.job_state import ItemRun
 from respray.contract.report import PhotoReport
@@ -30,7 +32,7 @@ _MAX_CONFLICTS = 5
 class PlannedFile:
     """One file that is to be stored."""
 
-    key: str
+    to: Destination
     data: bytes
     media_type: str
 
@@ -40,16 +42,21 @@ class UploadPlan:
     """What is stored of one item.
 
     Attributes:
-        files: Each file with its key.
+        files: Each file with its key or link.
         masks: Keys of instance masks by concept, instances in order.
     """
 
     files: list[PlannedFile]
     masks: dict[str, list[str]]
 
-    def has(self, key: str | None) -> bool:
-        """Whether something is stored under a key."""
-        return any(file.key == key for file in self.files)
+    @property
+    def has_keys(self) -> bool:
+        """Whether something is stored in the store."""
+        return any(isinstance(file.to, KeyTarget) for file in self.files)
+
+    def has(self, to: Destination | None) -> bool:
+        """Whether something is stored there."""
+        return any(file.to == to for file in self.files)
 
 
 class TwinFinished(Exception):
@@ -61,22 +68,25 @@ class TwinFinished(Exception):
 
 
 def plan_uploads(job: Job, item: Item, report: PhotoReport, files: list[bytes]) -> UploadPlan:
-    """Which file of the pipeline goes to which key. Raises PhotoRefused where it did not return what the item asked for."""
+    """Which file of the pipeline goes where. Raises PhotoRefused where it did not return what the item asked for."""
     if len(files) != len(report.files):
         raise PhotoRefused(f"the pipeline returned {len(files)} files and describes {len(report.files)}")
-    targets = {t.name: t.key for t in item.targets}
+    targets = {t.name: t.to for t in item.targets}
+    previews = {t.name: t.preview for t in item.targets}
     plan = UploadPlan([], {})
     for entry, data in zip(report.files, files, strict=True):
         if entry.kind == "output":
-            key = targets.pop(entry.name)
+            to = targets.pop(entry.name)
         elif entry.kind == "preview":
-            if item.preview_key is None or entry.name != item.targets[0].name:
-                continue  # one preview per photo: that of the first output
-            key = item.preview_key
+            wanted = previews[entry.name]
+            if wanted is None:
+                continue
+            to = wanted
         else:
             key = job.mask_key(item, entry.name, entry.instance)
+            to = KeyTarget(key)
             plan.masks.setdefault(entry.name, []).append(key)
-        plan.files.append(PlannedFile(key, data, entry.media_type))
+        plan.files.append(PlannedFile(to, data, entry.media_type))
     if targets:
         raise PhotoRefused(f"the pipeline returned no file for {', '.join(targets)}")
     return plan
@@ -90,8 +100,8 @@ def superseded(item: Item) -> Superseded:
 class Uploads:
     """Stores the files of items."""
 
-    def __init__(self, storage: AsyncStorage, records: Records) -> None:
-        self._storage, self._records = storage, records
+    def __init__(self, storage: AsyncStorage, records: Records, links: LinkClient) -> None:
+        self._storage, self._records, self._links = storage, records, links
 
     async def store_all(self, run: ItemRun, files: Sequence[PlannedFile]) -> list[StoredFile]:
         """Store an item's files, side by side. One that cannot be stored stops the others.
@@ -100,6 +110,8 @@ class Uploads:
             TwinFinished: A twin has finished this very item meanwhile.
             Superseded: A newer message of the job was accepted meanwhile.
             StorageError: The store could not take one.
+            LinkUnavailable: The server behind a link could not take one now.
+            LinkRefused: It never will.
         """
         await self.refuse_if_superseded(run)
         try:
@@ -121,17 +133,29 @@ class Uploads:
             raise superseded(run.item)
 
     async def _store(self, run: ItemRun, file: PlannedFile) -> StoredFile:
-        with span("upload", {"respray.key": file.key}):
-            expect = Expect.NOTHING if run.state.absent(file.key) else await self._replaceable(run, file.key)
+        with span("upload", {"respray.key": file.to.label}):
+            if isinstance(file.to, UrlTarget):
+                return await self._send(run, file.to, file)
+            key = file.to.key
+            expect = Expect.NOTHING if run.state.absent(key) else await self._replaceable(run, key)
             for _ in range(_MAX_CONFLICTS):
                 try:
-                    stat = await self._storage.write(file.key, file.data, file.media_type, expect)
-                    return StoredFile(key=file.key, size=stat.size, digest=stat.digest or "")
+                    stat = await self._storage.write(key, file.data, file.media_type, expect)
+                    return StoredFile(key=key, size=stat.size, digest=stat.digest or "")
                 except Conflict:
                     await self._wait_for_twin(run)
                     # Its writer died between its upload and its record, or gives way to this run: what it left is replaced.
-                    expect = await self._replaceable(run, file.key)
-            raise Superseded(f"{file.key} keeps being written by other workers")
+                    expect = await self._replaceable(run, key)
+            raise Superseded(f"{key} keeps being written by other workers")
+
+    async def _send(self, run: ItemRun, to: UrlTarget, file: PlannedFile) -> StoredFile:
+        """PUT a file to a link. What is stored there cannot be looked at: nobody else is known to write it, and the last one stays."""
+        await self._refuse_if_superseded(run)
+        try:
+            await self._links.put(to.url, file.data, file.media_type)
+        except AddressRefused as error:
+            raise LinkRefused(str(error)) from None
+        return StoredFile(key=to.label, size=len(file.data), digest=await asyncio.to_thread(digest_of, file.data), sent=True)
 
     async def _replaceable(self, run: ItemRun, key: str) -> Expect | Stat:
         """What is stored under a key now, which is no newer than this run. Raises Superseded.

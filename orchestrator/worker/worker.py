@@ -15,12 +15,15 @@ from orchestrator.errors import ResprayError
 from orchestrator.jobs.job_types import Job
 from orchestrator.jobs.name_catalog import Catalog
 from orchestrator.jobs.raw_message import RawMessage, Received
+from orchestrator.net.links import LinkClient
 from orchestrator.records.records import Records
 from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.backend import ThrottledBackend
+from orchestrator.worker.budget import ByteBudget, default_budget
 from orchestrator.worker.handle import HandedBack, Handle, JobResult
 from orchestrator.worker.item_runner import ItemRunner
 from orchestrator.worker.job_runner import JobRunner, QueueDelivery
+from orchestrator.worker.kept_segments import KeptSegments
 from respray.observe.events import Events
 from respray.observe.metrics import Metrics
 
@@ -37,22 +40,37 @@ class Worker:
         storage: AsyncStorage,
         records: Records,
         backend: ThrottledBackend,
+        links: LinkClient,
         deliverer: Deliverer,
         events: Events,
         metrics: Metrics,
         name: str,
+        kept: KeptSegments,
         workers_api_url: str | None = None,
         concurrency: int = 4,
         attempts: int = 3,
         grace: float = 25.0,
+        budget: int | None = None,
     ) -> None:
-        self.storage, self.backend, self.deliverer, self.name = storage, backend, deliverer, name
+        self.catalog, self.storage, self.records, self.backend, self.kept = catalog, storage, records, backend, kept
+        self.deliverer, self.name = deliverer, name
         self.concurrency, self.attempts, self.grace = concurrency, attempts, grace
         self._metrics = metrics
+        self.budget = ByteBudget(budget or default_budget())
         self._jobs = JobRunner(
             catalog=catalog,
             storage=storage,
-            items=ItemRunner(storage, records, backend, deliverer=deliverer, metrics=metrics, worker=name),
+            items=ItemRunner(
+                storage,
+                records,
+                backend,
+                links=links,
+                deliverer=deliverer,
+                metrics=metrics,
+                worker=name,
+                budget=self.budget,
+                kept=kept,
+            ),
             records=records,
             deliverer=deliverer,
             events=events,
@@ -60,6 +78,7 @@ class Worker:
             workers_api_url=workers_api_url,
             concurrency=concurrency,
             attempts=attempts,
+            budget=self.budget,
         )
         self._handles: set[Handle] = set()
 

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import pi_heif
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 from PIL.Image import DecompressionBombError
 
 from respray.contract.errors import ImageError
 from respray.contract.jpeg_file import check_jpeg
+from respray.contract.png_file import MAX_TEXT, without_large_texts
 from respray.contract.raw_file import raw_name
-from respray.contract.tiff_file import BITS, HEIGHT, WIDTH, check_tiff, first_directory
+from respray.contract.tiff_file import WIDTH, check_tiff, first_directory, not_read
 
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
@@ -37,6 +38,7 @@ MAX_BYTES = 128 * 1024 * 1024
 # The hard ceiling of PhotoRequest.max_megapixels. Pillow refuses at twice its own limit and warns above it.
 MAX_MEGAPIXELS = 200.0
 Image.MAX_IMAGE_PIXELS = int(MAX_MEGAPIXELS * 1e6) // 2
+PngImagePlugin.MAX_TEXT_CHUNK = MAX_TEXT
 # 8192 x 8192 pixels.
 DEFAULT_MEGAPIXELS = 67.108864
 # Formats whose further frames are an animation; an MPO's are other views of one photo, a TIFF's other pages. Of a GIF the first is taken.
@@ -68,17 +70,15 @@ def inspect(data: bytes, max_megapixels: float = DEFAULT_MEGAPIXELS, max_bytes: 
         ImageError: Empty or more than `max_bytes`, not one of `FORMATS`, over `max_megapixels`, under 8 pixels on a side, or animated.
     """
     info, image = open_photo(data, max_megapixels, max_bytes)
-    if image is not None:
-        image.close()
+    image.close()
     return info
 
 
-def open_photo(data: bytes, max_megapixels: float = DEFAULT_MEGAPIXELS, max_bytes: int = MAX_BYTES) -> tuple[PhotoInfo, Image.Image | None]:
+def open_photo(data: bytes, max_megapixels: float = DEFAULT_MEGAPIXELS, max_bytes: int = MAX_BYTES) -> tuple[PhotoInfo, Image.Image]:
     """Open an encoded photo and check its header, as `inspect` does.
 
     Returns:
-        What the header says, and Pillow's picture, which the caller closes; None for a TIFF of 16 bits per colour, which Pillow
-        cannot open.
+        What the header says, and Pillow's picture, which the caller closes.
 
     Raises:
         ImageError: As `inspect`.
@@ -94,13 +94,12 @@ def open_photo(data: bytes, max_megapixels: float = DEFAULT_MEGAPIXELS, max_byte
     if data.startswith(b"\xff\xd8"):
         check_jpeg(data)
     try:
-        image = _open_image(data)
+        image = _open_image(without_large_texts(data))
     except UnidentifiedImageError:
-        size = tiff16_size(data)
-        if size is None:
-            raise ImageError(f"the file is not an image that can be read here ({_first_bytes(data)}); accepted are {ACCEPTED}") from None
-        _check_size(*size, max_megapixels)
-        return PhotoInfo("TIFF", *size, len(data)), None
+        tags = first_directory(data)
+        if WIDTH in tags:
+            raise not_read(tags) from None
+        raise ImageError(f"the file is not an image that can be read here ({_first_bytes(data)}); accepted are {ACCEPTED}") from None
     try:
         width, height = image.size
         _check_size(width, height, max_megapixels)
@@ -122,15 +121,6 @@ def check_sides(format: str, width: int, height: int) -> None:
     others = " or ".join(name for name in MEDIA_TYPES if longest <= LONGEST_SIDE.get(name, longest))
     limit = f"a {format} file holds at most {LONGEST_SIDE[format]} pixels on a side"
     raise ImageError(f"{limit}, and the image has {width} x {height}; ask for {others}, or send a smaller photo")
-
-
-def tiff16_size(data: bytes) -> tuple[int, int] | None:
-    """(width, height) of a 16-bit colour TIFF, from its header alone; None where `data` is anything else."""
-    tags = first_directory(data)
-    bits = tags.get(BITS, (1,))
-    if set(bits) != {16} or len(bits) not in (3, 4) or not tags.get(WIDTH) or not tags.get(HEIGHT):
-        return None
-    return tags[WIDTH][0], tags[HEIGHT][0]
 
 
 def _open_image(data: bytes) -> Image.Image:

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from respray.contract.base import StrictModel
+from respray.contract.request import Point
 
 
 class ConceptReport(StrictModel):
@@ -20,11 +21,25 @@ class ConceptReport(StrictModel):
     source: Literal["sam3", "user", "complement"] = "sam3"
 
 
+class PointReport(StrictModel):
+    """What a point of an edit did.
+
+    `part` is the number of the part of the edit's concept that it lies on; None: it lies on none of it, but on the concept `on`, or on
+    nothing that was asked for.
+    """
+
+    use: Literal["at", "not_at"]
+    point: Point
+    part: int | None = None
+    on: str | None = None
+
+
 class EditReport(StrictModel):
     """Honest numbers about one edit; None where a rule has no such number.
 
     Colours are sRGB hex of the median over the solid part of the matte, read as albedo (shading removed);
-    `delta_e` is CIEDE2000 between requested and measured.
+    `delta_e` is CIEDE2000 between requested and measured. Of an edit with points or `instances`, `parts` says how many of `parts_found`
+    were edited, and `points` what each point did.
     """
 
     concept: str
@@ -37,6 +52,9 @@ class EditReport(StrictModel):
     out_of_gamut: float | None = None
     shading_correlation: float | None = None
     geometry_confidence: float | None = None
+    parts: int | None = None
+    parts_found: int | None = None
+    points: list[PointReport] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)
 
 
@@ -48,16 +66,22 @@ class OutputReport(StrictModel):
 
 
 class FileReport(StrictModel):
-    """One returned file, in the order of `file_sizes`. `kind` says what it is; `name` the output or concept; instances count from 1."""
+    """One returned file, in the order of `file_sizes`. `kind` says what it is; `name` the output, concept or (`segments`) prompt; instances
+    count from 1.
+    """
 
-    kind: Literal["output", "preview", "mask"]
+    kind: Literal["output", "preview", "mask", "segments"]
     name: str
     instance: int = 0
     media_type: str
 
 
 class PhotoReport(StrictModel):
-    """What the pipeline did to one photo. `timings` are seconds per stage: decode, segment, matte, apply, encode, preview."""
+    """What the pipeline did to one photo. `timings` are seconds per stage: decode, segment, matte, apply, encode, preview.
+
+    `model` is the digest of what segmented it, empty where the server's repository says none; `reused` the prompts that were answered by
+    kept segments.
+    """
 
     width: int
     height: int
@@ -65,4 +89,6 @@ class PhotoReport(StrictModel):
     outputs: list[OutputReport]
     files: list[FileReport]
     timings: dict[str, float]
+    model: str = ""
+    reused: list[str] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)

@@ -7,15 +7,31 @@ unknown id is refused before anything is downloaded; the pipeline sees only reso
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from respray.contract.base import StrictModel
 from respray.contract.photo_file import DEFAULT_MEGAPIXELS
+from respray.contract.segments_file import Sha256
 
 # Which of the network's answers an object's matte is made from.
 ObjectSource = Literal["instances", "region"]
+# A fraction of the upright photo's width or height.
+Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+Point = tuple[Fraction, Fraction]
+# More than anybody points at, few enough that a message cannot keep a worker busy.
+MAX_POINTS = 64
+MAX_INSTANCES = 256
+
+
+def _check_instances(value: Any) -> Any:
+    if value in ("all", "largest") or (type(value) is int and 1 <= value <= MAX_INSTANCES):
+        return value
+    raise ValueError(f"must be 'all', 'largest', or a whole number from 1 to {MAX_INSTANCES}, not {str(value)[:40]!r}")
+
+
+Instances = Annotated[Literal["all", "largest"] | int, BeforeValidator(_check_instances)]
 # A material repeats, so that more says nothing, and huge numbers overflow on their way to a pixel.
 Repeats = Annotated[float, Field(ge=-1000.0, le=1000.0, allow_inf_nan=False)]
 
@@ -94,32 +110,81 @@ class ConceptQuery(StrictModel):
 
 
 class Edit(StrictModel):
-    """One rule on one concept (by `ConceptQuery.name`)."""
+    """One rule on one concept (by `ConceptQuery.name`), or on some of its parts.
+
+    Parts are the instances of an object, the connected parts of a surface. With `at`, those under one of its points (x, y), fractions of
+    the upright photo; none of those under a point of `not_at`; and of what is left `instances`: all, the largest, or so many by score (by
+    size, where parts are what is connected).
+    """
 
     concept: str
     rule: Rule
+    at: list[Point] = Field(default_factory=list, max_length=MAX_POINTS)
+    not_at: list[Point] = Field(default_factory=list, max_length=MAX_POINTS)
+    instances: Instances = "all"
+
+    @property
+    def partial(self) -> bool:
+        """Whether it may be about less than the whole concept."""
+        return bool(self.at or self.not_at) or self.instances != "all"
 
 
 class Output(StrictModel):
-    """One edited file: its edits in order, and how it is encoded (`quality` for JPEG and lossy WebP)."""
+    """One edited file: its edits in order, and how it is encoded (`quality` for JPEG and lossy WebP).
+
+    `protect` names concepts that its edits may not touch, beside the request's. Of `concepts` (empty: of all in the request) it knows:
+    what only other outputs ask for hides nothing from it.
+
+    `crop` (x0, y0, x1, y1 in fractions of the photo) writes that part of the edited photo only; `long_side` makes what is written that
+    small, in pixels; 0, or more than there is, leaves its size.
+    """
 
     name: str
     edits: list[Edit]
     format: Literal["png", "jpeg", "webp"] = "png"
     quality: int = Field(default=92, ge=1, le=100)
+    protect: list[str] = Field(default_factory=list)
+    concepts: list[str] = Field(default_factory=list)
+    long_side: int = Field(default=0, ge=0, le=65_500)
+    crop: tuple[Fraction, Fraction, Fraction, Fraction] | None = None
+
+
+class KnownSegments(StrictModel):
+    """Kept segments of one prompt: the attachment that holds them, and the SHA-256 of the photo that they must be of."""
+
+    attachment: int = Field(ge=0)
+    photo: Sha256
 
 
 class PhotoRequest(StrictModel):
-    """Everything the pipeline needs to know about one photo. `preview_size` is in pixels (longest side); 0 writes none."""
+    """Everything the pipeline needs to know about one photo. `preview_size` is in pixels (longest side); 0 writes none.
 
-    concepts: list[ConceptQuery] = Field(min_length=1)
+    `metadata`: whether outputs keep the photo's copyright, artist, description, capture data and resolution (never its position).
+
+    `known` are segments that were found before: what is wrong with one means that its prompt is segmented. `keep_segments` answers what was
+    segmented now as files of kind `segments`, one a prompt. `outputs` may be empty where masks or segments are asked for, and `concepts`
+    where nothing is edited.
+    """
+
+    concepts: list[ConceptQuery]
     protect: list[str] = Field(default_factory=list)
-    outputs: list[Output] = Field(min_length=1)
+    outputs: list[Output] = Field(default_factory=list)
     preview_size: int = Field(default=256, ge=0, le=4096)
     masks: bool = False
     feather: float = Field(default=0.0, ge=0.0, le=100.0)
     max_megapixels: float = Field(default=DEFAULT_MEGAPIXELS, gt=0.0, le=200.0)
     missing_is_error: bool = False
+    metadata: Literal["keep", "none"] = "keep"
+    known: list[KnownSegments] = Field(default_factory=list, max_length=64)
+    keep_segments: bool = False
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> Self:
+        if not self.outputs and not self.masks and not self.keep_segments:
+            raise ValueError("no outputs, masks or segments are asked for")
+        if not self.concepts and not self.outputs:
+            raise ValueError("no concepts are given to find")
+        return self
 
 
 def needs_segmentation(concept: ConceptQuery) -> bool:

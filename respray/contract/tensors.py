@@ -13,6 +13,9 @@ ATTACHMENTS = "attachments"
 ATTACHMENT_SIZES = "attachment_sizes"
 # What `pipeline_bls` hands on to `applier` as it came.
 PASSED_ON = (REQUEST, ATTACHMENTS, ATTACHMENT_SIZES)
+# Inputs of `applier` beside the decoded photo: its own alpha, where it has one, and `PhotoFacts` as JSON.
+ALPHA = "alpha"
+FACTS = "facts"
 
 # Outputs of `applier` and of `pipeline_bls`.
 FILES = "files"

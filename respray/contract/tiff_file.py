@@ -8,7 +8,19 @@ from dataclasses import dataclass
 
 from respray.contract.errors import ImageError
 
-WIDTH, HEIGHT, BITS, PHOTOMETRIC, ORIENTATION, TILE_WIDTH, TILE_HEIGHT, SUB_DIRECTORIES = 256, 257, 258, 262, 274, 322, 323, 330
+WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, ORIENTATION, SAMPLES, PLANAR = 256, 257, 258, 259, 262, 274, 277, 284
+TILE_WIDTH, TILE_HEIGHT, SUB_DIRECTORIES, EXTRA_SAMPLES, SAMPLE_FORMAT = 322, 323, 330, 338, 339
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR, LAB = 0, 1, 2, 3, 5, 6, 8
+_COLOURS = {WHITE_IS_ZERO: "grey", BLACK_IS_ZERO: "grey", RGB: "RGB", PALETTE: "palette", CMYK: "CMYK", YCBCR: "YCbCr", LAB: "CIELAB"}
+_NUMBERS = {1: "", 2: " signed", 3: " floating-point"}
+SIGNED, FLOAT = 2, 3
+# None, CCITT, LZW, JPEG, ZIP (two numbers), PackBits, ThunderScan, LZMA, ZSTD: what Pillow's own libtiff is built with.
+COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 32771, 32773, 32809, 32946, 34925, 50000})
+SEPARATE = 2
+STRAIGHT_ALPHA = 2
+ACCEPTED_TIFF = (
+    "8 and 16 bits of grey, RGB or CMYK, 8 bits of CIELAB, palettes and bilevel are read, without compression, with LZW, ZIP or JPEG"
+)
 DNG_VERSION = 50706
 RAW_PHOTOMETRICS = frozenset({32803, 34892})  # colour filter array, linear raw
 # Writers use tiles of up to 1,024 pixels, also for photos that are smaller than one.
@@ -81,14 +93,59 @@ def first_directory(data: bytes) -> Directory:
 def check_tiff(data: bytes) -> None:
     """Refuse what would cost more than the photo's size tells. `data` may be of any format.
 
+    And what decoders here read as something that it is not: numbers with a sign or of 32 bits, and channels that lie apart.
+
     Raises:
-        ImageError: More than MAX_TAGS tags, or a tile side above the photo's own and MAX_TILE_SIDE (decoders allocate whole tiles).
+        ImageError: More than MAX_TAGS tags, a tile side above the photo's own and MAX_TILE_SIDE (decoders allocate whole tiles), or samples
+            or a compression that are not read here, by their name.
     """
     tags = first_directory(data)
+    if WIDTH in tags:
+        _check_samples(tags)
     for side, tile, name in ((WIDTH, TILE_WIDTH, "wide"), (HEIGHT, TILE_HEIGHT, "high")):
         photo, given = max(tags.get(side, (0,))), max(tags.get(tile, (0,)))
         if given > max(photo + 15, MAX_TILE_SIDE):  # sides of tiles are multiples of 16
             raise ImageError(f"the TIFF's tiles are {given} pixels {name} and the photo is {photo}; at most {MAX_TILE_SIDE} are accepted")
+
+
+def describe(tags: Directory) -> str:
+    """What a TIFF's pixels are, for a person."""
+    bits, formats = tags.get(BITS, (1,)), tags.get(SAMPLE_FORMAT, (1,))
+    colour = _COLOURS.get(tags.get(PHOTOMETRIC, (-1,))[0], "unknown colour")
+    channels = tags.get(SAMPLES, (len(bits),))[0]
+    number = _NUMBERS.get(formats[0], " unusual")
+    apart = ", its channels apart (planar)" if _is_planar(tags) else ""
+    return f"{colour}, {channels} channel{'s' * (channels != 1)} of {max(bits)}{number} bit{'s' * (max(bits) != 1)}{apart}"
+
+
+def not_read(tags: Directory) -> ImageError:
+    """The error for a TIFF of a layout that is not read here."""
+    return ImageError(f"the TIFF is {describe(tags)}, which is not read here; {ACCEPTED_TIFF}: save it so, with interleaved channels")
+
+
+def _check_samples(tags: Directory) -> None:
+    compression = tags.get(COMPRESSION, (1,))[0]
+    if compression not in COMPRESSIONS:
+        raise ImageError(f"the TIFF's compression ({compression}) is not read here; save it without compression, or with LZW or ZIP")
+    bits, formats = tags.get(BITS, (1,)), tags.get(SAMPLE_FORMAT, (1,))
+    if SIGNED in formats or (max(bits) > 16 and FLOAT not in formats):
+        raise not_read(tags)
+    if _is_planar(tags) and not _planar_is_read(tags, compression):
+        raise not_read(tags)
+
+
+def _is_planar(tags: Directory) -> bool:
+    return tags.get(PLANAR, (1,))[0] == SEPARATE
+
+
+def _planar_is_read(tags: Directory, compression: int) -> bool:
+    """Pillow reads channels that lie apart byte for byte where they are not compressed; libtiff joins the others."""
+    bits, extra = set(tags.get(BITS, (1,))), tags.get(EXTRA_SAMPLES, ())
+    photometric, channels = tags.get(PHOTOMETRIC, (-1,))[0], tags.get(SAMPLES, (1,))[0]
+    if compression == 1:
+        plain_grey = photometric == BLACK_IS_ZERO and channels == 1 and bits <= {1, 8}
+        return plain_grey or (photometric in (RGB, CMYK) and bits == {8} and extra in ((), (STRAIGHT_ALPHA,)))
+    return channels == 1 or (photometric in (RGB, CMYK, YCBCR) and bits <= {8, 16} and len(extra) <= 1)
 
 
 def tiff_raw_name(data: bytes) -> str | None:

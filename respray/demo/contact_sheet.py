@@ -87,9 +87,7 @@ def write(out: Path, entries: Sequence[PhotoEntry], facts: dict[str, str]) -> Pa
             "legend": legend,
             "after": [(label, _link(out, path)) for label, path in entry.after],
         })  # fmt: skip
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("respray.demo", ""), autoescape=True, undefined=jinja2.StrictUndefined
-    )
+    environment = jinja2.Environment(loader=jinja2.PackageLoader("respray.demo", ""), autoescape=True, undefined=jinja2.StrictUndefined)
     page = out / "index.html"
     page.write_text(environment.get_template("contact_sheet.html.j2").render(rows=rows, facts=facts), encoding="utf-8")
     return page

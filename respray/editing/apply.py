@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from respray.contract.errors import ConceptNotFoundError, EditError, UnknownNameError
+from respray.contract.photo_facts import PhotoFacts
 from respray.contract.report import OutputReport, PhotoReport
 from respray.contract.request import ObjectSource, Output, PhotoRequest, Remove
 from respray.editing.editor import PhotoEditor
@@ -16,6 +17,12 @@ from respray.editing.mask.find import FoundConcept, find_mattes
 from respray.editing.mask.select import Segments
 from respray.editing.pack import Package
 from respray.imaging.arrays import UInt8Array
+from respray.imaging.decode import DecodedPhoto
+from respray.imaging.encode import shrink
+from respray.imaging.layers import on_white
+
+MAX_ANSWER_BYTES = 1536 << 20
+"""Files of one photo. A gRPC message, which carries all of them, has at most 2 GB: protobuf.dev/programming-guides/proto-limits."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ class Clock:
 
 
 def edit_photo(
-    photo: UInt8Array,
+    photo: DecodedPhoto | UInt8Array,
     segments: Segments,
     request: PhotoRequest,
     attachments: Sequence[bytes],
@@ -52,8 +59,11 @@ def edit_photo(
 ) -> EditResult:
     """Carry out a request on a photo. Pixels outside all mattes and of protected concepts are byte-identical to the photo.
 
+    A photo's own alpha leaves as it came, except where something is made transparent, filled in or put on a background. What is in the
+    photo is found as it is seen on white paper; colours are changed as they are stored, not multiplied by alpha.
+
     Args:
-        photo: uint8 [H,W,3], sRGB; not changed.
+        photo: as `decode_photo` gives it, or the pixels of an opaque one, uint8 [H,W,3], sRGB; not changed.
         segments: answers `respray.contract.request.prompts_of(request.concepts)`, in that order.
         request: what to do.
         attachments: encoded files (masks, textures) that the request refers to by index.
@@ -68,28 +78,41 @@ def edit_photo(
         ImageError: an attachment is no picture.
     """
     check_request(request)
-    clock, package, reports = Clock(), Package(), []
+    if not isinstance(photo, DecodedPhoto):
+        photo = DecodedPhoto(photo)
+    facts = photo.facts if request.metadata == "keep" else PhotoFacts()
+    clock, package, reports = Clock(), Package(facts.metadata), []
+    seen = photo.seen
     with clock.stage("matte"):
-        mattes = find_mattes(photo, request, segments, attachments, object_source)
-    asked = {concept.name: mattes.found[concept.name] for concept in request.concepts if not concept.aid}
-    warnings = _warnings(request, asked)
-    editor = PhotoEditor(photo, request, mattes, attachments, network)
+        mattes = find_mattes(seen, request, segments, attachments, object_source, photo.facts.orientation)
+    asked = {concept.name: mattes.concepts[concept.name] for concept in request.concepts if not concept.aid}
+    warnings = [*facts.warnings, *mattes.warnings, *_warnings(request, asked)]
+    editor = PhotoEditor(photo, seen, request, mattes, attachments, network)
     for output in request.outputs:
         with clock.stage("apply"):
             canvas, edits = editor.edit(output)
             image = canvas.image
+            if canvas.alpha is not None and output.format == "jpeg":
+                image = on_white(canvas.rgb, canvas.alpha)
+                warnings.append(f"the photo's transparency is laid on white in '{output.name}': JPEG has none, PNG and WebP keep it")
         reports.append(OutputReport(name=output.name, edits=edits))
         with clock.stage("encode"):
-            package.add_output(output, image)
+            package.add_output(output, part_of(image, output))
+        if package.size > MAX_ANSWER_BYTES:
+            raise EditError(
+                f"the first {len(reports)} of {len(request.outputs)} outputs have {package.size >> 20} MB, and the files of one photo "
+                f"may have {MAX_ANSWER_BYTES >> 20}; ask for fewer at once, for JPEG, or for a lower quality"
+            )
         if request.preview_size:
             with clock.stage("preview"):
                 package.add_preview(output, image, request.preview_size)
+        del canvas, image  # one output's picture is held at a time
     if request.masks:
         with clock.stage("encode"):
             package.add_masks(asked.values())
     report = PhotoReport(
-        width=photo.shape[1],
-        height=photo.shape[0],
+        width=seen.shape[1],
+        height=seen.shape[0],
         concepts=[found.report for found in asked.values()],
         outputs=reports,
         files=package.reports,
@@ -97,6 +120,16 @@ def edit_photo(
         warnings=warnings,
     )
     return EditResult(package.files, report)
+
+
+def part_of(image: UInt8Array, output: Output) -> UInt8Array:
+    """The part and size of an edited photo (uint8 [H,W,3|4]) that an output is written in; at least one pixel."""
+    height, width = image.shape[:2]
+    if output.crop is not None:
+        x0, y0, x1, y1 = output.crop
+        left, top = min(width - 1, int(x0 * width)), min(height - 1, int(y0 * height))
+        image = image[top : max(top + 1, round(y1 * height)), left : max(left + 1, round(x1 * width))]
+    return shrink(image, output.long_side) if output.long_side else image
 
 
 def check_request(request: PhotoRequest) -> None:
@@ -111,6 +144,9 @@ def check_request(request: PhotoRequest) -> None:
         if name not in names:
             raise UnknownNameError("protected concept", name, names)
     for output in request.outputs:
+        for name in (*output.protect, *output.concepts):
+            if name not in names:
+                raise UnknownNameError("concept", name, names)
         for edit in output.edits:
             if edit.concept not in names:
                 raise UnknownNameError("concept", edit.concept, names)

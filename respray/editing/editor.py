@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from respray.catalog.preset import is_ground
 from respray.contract.errors import EditError
 from respray.contract.report import EditReport
 from respray.contract.request import Edit, Output, PhotoRequest, Recolor, Remove, Rule, Texture, Tone
 from respray.editing.fill.inpaint import Inpainter
-from respray.editing.mask.find import PhotoMattes
+from respray.editing.mask.choose import Choice, choose
+from respray.editing.mask.cutout import of_colours
+from respray.editing.mask.find import FoundMattes, PhotoMattes
 from respray.editing.mask.matte import Matte, add_shadow, unite
 from respray.editing.paint.composite import Painter
 from respray.editing.paint.neighbours import Neighbours
@@ -21,6 +24,16 @@ from respray.editing.surface.illuminant import estimate_illuminant
 from respray.editing.surface.surface import SOLID_ALPHA, Surface, find_surfaces
 from respray.editing.texture.lay import PhotoGeometry, TexturePainter, material_of
 from respray.imaging.arrays import BoolArray, UInt8Array
+from respray.imaging.decode import DecodedPhoto
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One edit of an output, what it works on, and the name under which that meets its neighbours."""
+
+    edit: Edit
+    choice: Choice
+    target: str
 
 
 class PhotoEditor:
@@ -28,26 +41,31 @@ class PhotoEditor:
 
     def __init__(
         self,
-        photo: UInt8Array,
+        photo: DecodedPhoto,
+        seen: UInt8Array,
         request: PhotoRequest,
-        mattes: PhotoMattes,
+        found: FoundMattes,
         attachments: Sequence[bytes],
         network: Inpainter | None = None,
     ) -> None:
         """Prepare for the outputs of a request.
 
         Args:
-            photo: uint8 [H,W,3], sRGB; not changed.
+            photo: with its own alpha; not changed.
+            seen: uint8 [H,W,3], the photo as it is seen on white.
             request: the request.
-            mattes: what of the photo each concept is.
+            found: what of the photo each concept is.
             attachments: encoded files that the request refers to.
             network: a learned inpainter, where one is mounted.
         """
-        self._photo, self._mattes, self._attachments, self._network = photo, mattes, list(attachments), network
+        self._photo, self._seen, self._found, self._attachments, self._network = photo, seen, found, list(attachments), network
+        # Of the output at hand.
+        self._mattes = PhotoMattes({}, {}, None)
+        self._sharing: tuple[frozenset[str], frozenset[str]] | None = None
         self._concepts = {concept.name: concept for concept in request.concepts}
-        self._geometry = PhotoGeometry(photo)
-        self._illuminant = estimate_illuminant(photo)
-        self._surfaces: dict[tuple[str, bool], list[Surface]] = {}
+        self._geometry = PhotoGeometry(seen)
+        self._illuminant = estimate_illuminant(seen)
+        self._surfaces: dict[tuple[str, tuple[int, ...], bool], list[Surface]] = {}
 
     def edit(self, output: Output) -> tuple[Canvas, list[EditReport]]:
         """Apply the edits of one output. Several edits of one concept build on each other.
@@ -56,50 +74,65 @@ class PhotoEditor:
             EditError: a texture names no material, or an attachment that was not sent.
             ImageError: an attachment is no picture.
         """
-        canvas = Canvas(self._photo)
-        painted = [edit.concept for edit in output.edits if not isinstance(edit.rule, Remove) and not _changes_nothing(edit.rule)]
-        visible = self._mattes.visible
-        neighbours = Neighbours({name: visible[name] for name in painted if name in visible})
+        sharing = self._found.sharing(output)
+        if sharing != self._sharing:
+            # What the output before had is let go of first: one output's mattes are held at a time.
+            self._sharing, self._mattes, self._surfaces = sharing, PhotoMattes({}, {}, None), {}
+            self._mattes = self._found.of(output)
+        mattes = self._mattes
+        canvas = Canvas(self._photo.rgb, self._photo.alpha)
+        tasks = _name_targets([(edit, self._of_colours(choose(edit, mattes))) for edit in output.edits])
+        neighbours = Neighbours(_painted(tasks))
         reports: list[EditReport] = []
-        for edit in output.edits:
-            apply = self._remove if isinstance(edit.rule, Remove) else self._paint
-            canvas, report = apply(canvas, edit, neighbours)
-            reports.append(report)
+        for task in tasks:
+            apply = self._remove if isinstance(task.edit.rule, Remove) else self._paint
+            canvas, report = apply(canvas, task, neighbours)
+            reports.append(task.choice.told_in(report))
         neighbours.blend_seams(canvas.rgb)
         return canvas, reports
 
-    def _remove(self, canvas: Canvas, edit: Edit, neighbours: Neighbours) -> tuple[Canvas, EditReport]:
+    def _remove(self, canvas: Canvas, task: _Task, neighbours: Neighbours) -> tuple[Canvas, EditReport]:
+        edit = task.edit
         assert isinstance(edit.rule, Remove)
-        rule, parts = edit.rule, self._surfaces_of(edit)
+        rule, parts = edit.rule, self._surfaces_of(task)
         neighbours.blend_seams(canvas.rgb)
         shadow, protected = self._shadow_of(edit.concept), self._mattes.protected
         result = remove(canvas, rule, parts, shadow=shadow, protected=protected, floor=self._floor(), network=self._network)
         return result, measure(edit.concept, rule, parts, canvas.rgb, result.rgb)
 
-    def _paint(self, canvas: Canvas, edit: Edit, neighbours: Neighbours) -> tuple[Canvas, EditReport]:
-        rule, parts = edit.rule, self._surfaces_of(edit)
+    def _paint(self, canvas: Canvas, task: _Task, neighbours: Neighbours) -> tuple[Canvas, EditReport]:
+        edit, parts = task.edit, self._surfaces_of(task)
+        rule = edit.rule
         painters = [painter_of(edit, part, self._geometry, self._attachments) for part in parts]
         after = canvas.rgb
         if parts and not _changes_nothing(rule):
             after = canvas.rgb.copy()
-            neighbours.paint(canvas.rgb, after, edit.concept, zip(parts, painters, strict=True))
+            neighbours.paint(canvas.rgb, after, task.target, zip(parts, painters, strict=True))
         confidence = min((painter.confidence for painter in painters if isinstance(painter, TexturePainter)), default=None)
         requested = rule.color.upper() if isinstance(rule, Recolor) else None
         report = measure(edit.concept, rule, parts, canvas.rgb, after, requested=requested, geometry=confidence)
         return Canvas(after, canvas.alpha), report
 
-    def _surfaces_of(self, edit: Edit) -> list[Surface]:
-        """The surfaces that an edit works on, found once for all outputs; none where the concept was not found."""
-        matte = self._mattes.visible.get(edit.concept)
+    def _of_colours(self, choice: Choice) -> Choice:
+        """A choice as it is of the photo's own colours, which a cut-out shows only in part."""
+        opacity = self._photo.alpha
+        return choice if opacity is None or choice.matte is None else replace(choice, own=of_colours(choice.matte, opacity))
+
+    def _surfaces_of(self, task: _Task) -> list[Surface]:
+        """The surfaces that an edit works on, found once for all outputs; none where nothing of its concept is to be edited."""
+        edit, choice = task.edit, task.choice
+        background = isinstance(edit.rule, Remove) and edit.rule.mode == "background"
+        # What a background is put behind is seen on paper; every other rule works on the photo's own colours.
+        matte = choice.matte if background else choice.painted
         if matte is None:
             return []
-        background = isinstance(edit.rule, Remove) and edit.rule.mode == "background"
-        key = (edit.concept, background)
+        key = (edit.concept, choice.numbers, background)
         if key not in self._surfaces:
             # A new background also goes under the shadow that is kept on it.
             shadow = self._shadow_of(edit.concept) if background else None
             extent = matte if shadow is None else add_shadow(matte, shadow)
-            self._surfaces[key] = find_surfaces(self._photo, extent.alpha, self._illuminant, extent.coverage if extent.feathered else None)
+            picture = self._seen if background else self._photo.rgb
+            self._surfaces[key] = find_surfaces(picture, extent.alpha, self._illuminant, extent.coverage if extent.feathered else None)
         return self._surfaces[key]
 
     def _floor(self) -> BoolArray | None:
@@ -135,6 +168,31 @@ def painter_of(edit: Edit, part: Surface, geometry: PhotoGeometry, attachments: 
     if isinstance(edit.rule, Tone):
         return Toner(edit.rule)
     raise EditError(f"the rule '{edit.rule.rule}' cannot be painted")
+
+
+def _name_targets(chosen: Sequence[tuple[Edit, Choice]]) -> list[_Task]:
+    """Edits of one concept build on each other where they share a part of it; where they do not, they are neighbours like any others."""
+    tasks: list[_Task] = []
+    for edit, choice in chosen:
+        others = [task for task in tasks if task.edit.concept == edit.concept and _share(choice, task.choice)]
+        tasks.append(_Task(edit, choice, others[0].target if others else str(len(tasks))))
+    return tasks
+
+
+def _share(one: Choice, other: Choice) -> bool:
+    """Whether two choices of one concept have a part in common; no numbers are all of it."""
+    return not (one.numbers and other.numbers) or bool(set(one.numbers) & set(other.numbers))
+
+
+def _painted(tasks: Sequence[_Task]) -> dict[str, Matte]:
+    """What is painted, by the names of the targets."""
+    mattes: dict[str, Matte] = {}
+    for task in tasks:
+        matte = task.choice.painted
+        if matte is None or isinstance(task.edit.rule, Remove) or _changes_nothing(task.edit.rule):
+            continue
+        mattes[task.target] = matte if task.target not in mattes else unite([mattes[task.target], matte])
+    return mattes
 
 
 def _changes_nothing(rule: Rule) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
+from respray.contract.photo_facts import KeptMetadata
 from respray.contract.photo_file import MEDIA_TYPES
 from respray.contract.report import FileReport
 from respray.contract.request import Output
@@ -18,7 +19,9 @@ from respray.imaging.encode import encode, preview
 class Package:
     """Encoded files in the order in which they are answered."""
 
-    def __init__(self) -> None:
+    def __init__(self, metadata: KeptMetadata = KeptMetadata()) -> None:
+        """`metadata` goes into every output, and into no preview or mask."""
+        self._metadata = metadata
         self._outputs: list[tuple[bytes, FileReport]] = []
         self._previews: list[tuple[bytes, FileReport]] = []
         self._masks: list[tuple[bytes, FileReport]] = []
@@ -26,7 +29,7 @@ class Package:
     def add_output(self, output: Output, image: UInt8Array) -> None:
         """Encode an output (uint8 [H,W,3|4], sRGB, straight alpha)."""
         report = FileReport(kind="output", name=output.name, media_type=MEDIA_TYPES[output.format])
-        self._outputs.append((encode(image, output.format, output.quality), report))
+        self._outputs.append((encode(image, output.format, output.quality, self._metadata), report))
 
     def add_preview(self, output: Output, image: UInt8Array, size: int) -> None:
         """Encode an output's preview, `size` pixels on the longest side."""
@@ -41,6 +44,11 @@ class Package:
                 self._masks.append((encode(mask, "png"), report))
 
     @property
+    def size(self) -> int:
+        """Bytes of all files so far."""
+        return sum(len(data) for data in self.files)
+
+    @property
     def files(self) -> list[bytes]:
         """The encoded files."""
         return [data for data, _ in self._outputs + self._previews + self._masks]
@@ -52,7 +60,7 @@ class Package:
 
 
 def instance_masks(concept: FoundConcept) -> list[UInt8Array]:
-    """The mask of each instance: the concept's matte where that instance is the most probable.
+    """The mask of each instance: the concept's matte where that instance is the most probable, or what of it is connected.
 
     Args:
         concept: as `respray.editing.mask.find.find_mattes` has found it.
@@ -62,7 +70,9 @@ def instance_masks(concept: FoundConcept) -> list[UInt8Array]:
     """
     if concept.matte is None:
         return []
-    alpha = concept.matte.alpha
+    alpha, pieces = concept.matte.alpha, concept.pieces
+    if pieces is not None and pieces.count > 1:
+        return [np.where(pieces.where([number], alpha.shape), alpha, np.uint8(0)) for number in range(1, pieces.count + 1)]
     if len(concept.instances) <= 1:
         return [alpha]
     height, width = alpha.shape

@@ -18,6 +18,13 @@ from respray.editing.paint.composite import for_tiles
 from respray.editing.paint.edges import background_field, edge_of, foreground_field, rim_of
 from respray.editing.surface.surface import Surface
 from respray.imaging.arrays import BoolArray, FloatArray, UInt8Array
+from respray.imaging.layers import on_white
+
+# A filled hole's alpha is continued from so many pixels around it, at no more than so many pixels on its longer side.
+ALPHA_BORDER = 8
+ALPHA_SIDE = 256
+# A cut-out's antialiased edge is at most so wide (pixels).
+BEHIND_EDGE = 3
 
 
 @dataclass(frozen=True)
@@ -26,7 +33,7 @@ class Canvas:
 
     Attributes:
         rgb: uint8 [H,W,3], sRGB.
-        alpha: uint8 [H,W], once something is transparent.
+        alpha: uint8 [H,W], the photo's own, or once something is transparent.
     """
 
     rgb: UInt8Array
@@ -36,6 +43,11 @@ class Canvas:
     def image(self) -> UInt8Array:
         """What is encoded: [H,W,3], or [H,W,4] with straight alpha."""
         return self.rgb if self.alpha is None else np.dstack([self.rgb, self.alpha])
+
+    @property
+    def seen(self) -> UInt8Array:
+        """[H,W,3], on white."""
+        return self.rgb if self.alpha is None else on_white(self.rgb, self.alpha)
 
 
 def remove(
@@ -69,19 +81,56 @@ def remove(
         for part in parts:
             x0, y0, x1, y1 = part.box
             selected[y0:y1, x0:x1] = cv2.max(selected[y0:y1, x0:x1], edge_of(part).selected())
-        return replace(canvas, rgb=fill(canvas.rgb, hole_of(selected, protected), network, floor))
+        return _filled(canvas, hole_of(selected, protected), network, floor)
     rgb, alpha = canvas.rgb.copy(), canvas.alpha
     if rule.color is None:
         alpha = np.full(rgb.shape[:2], 255, np.uint8) if alpha is None else alpha.copy()
+    elif alpha is not None:
+        alpha = alpha.copy()
+    # A background is put behind what is seen, and shows nothing of what is behind it.
+    before = canvas.rgb if rule.color is None else canvas.seen
     for part in parts:
         x0, y0, x1, y1 = part.box
-        source, target = canvas.rgb[y0:y1, x0:x1], rgb[y0:y1, x0:x1]
+        source, target = before[y0:y1, x0:x1], rgb[y0:y1, x0:x1]
         if rule.color is not None:
             cast = None if shadow is None else shadow[y0:y1, x0:x1]
             _put_background(source, target, part, hex_to_linear(rule.color), cast)
+            if alpha is not None:
+                _put_behind(target, alpha[y0:y1, x0:x1], part.alpha, rule.color)
         elif alpha is not None:
             _make_transparent(source, target, part, alpha[y0:y1, x0:x1])
     return Canvas(rgb, alpha)
+
+
+def _filled(canvas: Canvas, hole: BoolArray, network: Inpainter | None, floor: BoolArray | None) -> Canvas:
+    """A canvas with its hole (bool [H,W]) filled as it is seen on white, and as transparent there as around it."""
+    if canvas.alpha is None:
+        return replace(canvas, rgb=fill(canvas.rgb, hole, network, floor))
+    seen = fill(canvas.seen, hole, network, floor)
+    alpha = _filled_alpha(canvas.alpha, hole)
+    rgb = canvas.rgb.copy()
+    share = alpha[hole].astype(np.float32)[:, None] / 255.0
+    # Straight colours that look like the filling on white.
+    straight = (seen[hole] - 255.0 * (1.0 - share)) / np.maximum(share, 1.0 / 255.0)
+    rgb[hole] = np.round(np.clip(straight, 0.0, 255.0)).astype(np.uint8)
+    return Canvas(rgb, alpha)
+
+
+def _filled_alpha(alpha: UInt8Array, hole: BoolArray) -> UInt8Array:
+    """`alpha` continued into the hole from its border, at a small size: it has no detail there."""
+    result = alpha.copy()
+    x, y, width, height = cv2.boundingRect(hole.astype(np.uint8))
+    if not width:
+        return result
+    box = slice(max(0, y - ALPHA_BORDER), y + height + ALPHA_BORDER), slice(max(0, x - ALPHA_BORDER), x + width + ALPHA_BORDER)
+    inside, known = hole[box], alpha[box]
+    scale = min(1.0, ALPHA_SIDE / max(known.shape))
+    size = (max(1, round(known.shape[1] * scale)), max(1, round(known.shape[0] * scale)))
+    gap = cv2.resize(inside.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    gap = cv2.dilate(gap, np.ones((3, 3), np.uint8))
+    small = cv2.inpaint(cv2.resize(known, size, interpolation=cv2.INTER_AREA), gap, ALPHA_BORDER, cv2.INPAINT_TELEA)
+    result[box][inside] = cv2.resize(small, known.shape[::-1], interpolation=cv2.INTER_LINEAR)[inside]
+    return result
 
 
 @dataclass(frozen=True)
@@ -136,6 +185,17 @@ def _put_background(source: UInt8Array, target: UInt8Array, part: Surface, color
         np.copyto(target[tile.window], encode_scene(result), where=(alpha > 0)[..., None])
 
     for_tiles(source.shape[1], source.shape[0], work)
+
+
+def _put_behind(target: UInt8Array, opacity: UInt8Array, background: UInt8Array, color: str) -> None:
+    """What became background (uint8 [h,w]) is opaque; the edge beside it, which is still partly transparent, has the colour behind it."""
+    reach = 2 * BEHIND_EDGE + 1
+    beside = cv2.dilate(background, np.ones((reach, reach), np.uint8)) > 0
+    edge = beside & (background == 0) & (opacity < 255)
+    share = opacity[edge].astype(np.float32)[:, None] / 255.0
+    behind = np.array([int(color[start : start + 2], 16) for start in (1, 3, 5)], np.float32)
+    target[edge] = np.round(target[edge] * share + behind * (1.0 - share))
+    opacity[beside] = 255
 
 
 def _make_transparent(source: UInt8Array, target: UInt8Array, part: Surface, opacity: UInt8Array) -> None:

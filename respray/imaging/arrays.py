@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 # uint8: images [H,W,3] sRGB, mattes and masks [H,W] with 255 = fully selected.
 UInt8Array: TypeAlias = npt.NDArray[np.uint8]
+# uint16: numbers of parts.
+UInt16Array: TypeAlias = npt.NDArray[np.uint16]
 # float32: linear light 0..1 unless a docstring says otherwise.
 FloatArray: TypeAlias = npt.NDArray[np.float32]
 # float64: geometry, in which pixels and metres need it.

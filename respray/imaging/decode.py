@@ -1,4 +1,4 @@
-"""Encoded photo -> uint8 sRGB array, and nothing is decoded before its header has passed the limits.
+"""Encoded photo -> uint8 sRGB array and alpha, and nothing is decoded before its header has passed the limits.
 
 Pillow reads every format here: unlike OpenCV it reports truncated files, knows ICC profiles and lets the caller name the
 formats that it may touch. See `docs/quality.md` for what the choice costs.
@@ -7,34 +7,63 @@ formats that it may touch. See `docs/quality.md` for what the choice costs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from dataclasses import dataclass, field
+from typing import TypeVar, cast
 
 import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
 from respray.contract.errors import ImageError
+from respray.contract.photo_facts import PhotoFacts
 from respray.contract.photo_file import DEFAULT_MEGAPIXELS, open_photo, orientation
+from respray.contract.tiff_file import ORIENTATION, first_directory
 from respray.imaging.arrays import UInt8Array
 from respray.imaging.endless_jpeg import load
+from respray.imaging.layers import on_white, split
+from respray.imaging.metadata import read_metadata
 from respray.imaging.profile import to_srgb
-from respray.imaging.tiff16 import SIXTEEN_TO_EIGHT, decode_tiff16
+
+Result = TypeVar("Result")
 
 
-def decode(data: bytes, max_megapixels: float = DEFAULT_MEGAPIXELS) -> UInt8Array:
-    """Decode to uint8 [H,W,3], sRGB, upright.
+@dataclass(frozen=True)
+class DecodedPhoto:
+    """A photo, upright.
+
+    Attributes:
+        rgb: uint8 [H,W,3], sRGB. Its colours are not multiplied by alpha (straight); below alpha 0 they are what the file says.
+        alpha: uint8 [H,W]; None where every pixel is opaque.
+        facts: what its file says beside its pixels: the orientation that was applied, the metadata that outputs keep.
+    """
+
+    rgb: UInt8Array
+    alpha: UInt8Array | None = None
+    facts: PhotoFacts = field(default_factory=PhotoFacts)
+
+    @property
+    def seen(self) -> UInt8Array:
+        """uint8 [H,W,3]: the photo as it is looked at, transparent pixels laid on white; `rgb` itself where there are none."""
+        return self.rgb if self.alpha is None else on_white(self.rgb, self.alpha)
+
+
+def decode_photo(data: bytes, max_megapixels: float = DEFAULT_MEGAPIXELS) -> DecodedPhoto:
+    """Decode a photo: its upright sRGB pixels, its own alpha, and its facts.
 
     EXIF orientation is applied, embedded ICC profiles are converted to sRGB, CMYK, palette, grey, 1-bit and 16-bit images become 8-bit
-    RGB, and transparent pixels are laid on white. A JPEG may lack its end marker where its last scan is whole (`endless_jpeg`).
+    RGB. A JPEG may lack its end marker where its last scan is whole (`endless_jpeg`).
 
     Raises:
         ImageError: As `inspect`, and for truncated or corrupt data.
     """
     info, image = open_photo(data, max_megapixels)
-    if image is None:
-        return decode_tiff16(data)
     with image:
-        return _guard(lambda: _pixels(load(image, data)), info.format)
+        return _guard(lambda: _photo(load(image, data), data), info.format)
+
+
+def decode(data: bytes, max_megapixels: float = DEFAULT_MEGAPIXELS) -> UInt8Array:
+    """Decode to uint8 [H,W,3], sRGB, upright, with transparent pixels laid on white. Otherwise as `decode_photo`."""
+    return decode_photo(data, max_megapixels).seen
 
 
 def decode_mask(data: bytes, max_megapixels: float = 200.0) -> UInt8Array:
@@ -44,13 +73,11 @@ def decode_mask(data: bytes, max_megapixels: float = 200.0) -> UInt8Array:
     selection is the alpha. Masks of 0 and 1 are understood as masks of 0 and 255. Raises `ImageError` like `decode`.
     """
     info, image = open_photo(data, max_megapixels)
-    if image is None:
-        return cast(UInt8Array, cv2.cvtColor(decode_tiff16(data), cv2.COLOR_RGB2GRAY))
     with image:
         return _guard(lambda: _mask_pixels(load(image, data)), info.format)
 
 
-def _guard(work: Callable[[], UInt8Array], kind: str | None) -> UInt8Array:
+def _guard(work: Callable[[], Result], kind: str | None) -> Result:
     try:
         return work()
     except ImageError:
@@ -59,53 +86,39 @@ def _guard(work: Callable[[], UInt8Array], kind: str | None) -> UInt8Array:
         raise ImageError(f"the {kind} data is truncated or corrupt ({error}); the whole file is needed") from error
 
 
-def _pixels(image: Image.Image) -> UInt8Array:
+def _photo(image: Image.Image, data: bytes) -> DecodedPhoto:
     # The picture is loaded: Pillow turns a TIFF itself when it loads it, and then says orientation 1.
-    profile = image.info.get("icc_profile")
-    turned = orientation(image)
-    rgb = to_srgb(_eight_bit(image), profile)
-    if turned != 1:
-        rgb.getexif()[0x0112] = turned
-        rgb = ImageOps.exif_transpose(rgb)
-    return np.array(rgb, dtype=np.uint8)
-
-
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """Any Pillow mode -> one of L, RGB, CMYK, with transparency laid on white."""
-    if image.mode.startswith("I;16"):
-        return Image.fromarray(np.round(np.asarray(image).astype(np.float32) * SIXTEEN_TO_EIGHT).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        values = np.asarray(image).astype(np.float32)
-        top = float(values.max(initial=0.0))
-        # Pillow opens some 16-bit files as 32-bit integers; the largest value tells which scale was meant.
-        scale = 255.0 if image.mode == "F" and top <= 1.0 else (SIXTEEN_TO_EIGHT if top > 255.0 else 1.0)
-        return Image.fromarray(np.clip(np.round(values * scale), 0, 255).astype(np.uint8))
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    if image.mode in ("L", "RGB", "CMYK"):
-        return image
-    return image.convert("RGB")
+    turned, profile = orientation(image), image.info.get("icc_profile")
+    stored = first_directory(data).get(ORIENTATION, (1,))[0] if image.format == "TIFF" else turned
+    stored = stored if stored in range(1, 9) else 1
+    metadata, warnings = read_metadata(image, data, stored)
+    layers = split(image)
+    colour = to_srgb(layers.colour, profile)
+    rgb = np.array(_turn(colour, turned), dtype=np.uint8)
+    alpha = None if layers.alpha is None else np.array(_turn(layers.alpha, turned), dtype=np.uint8)
+    return DecodedPhoto(rgb, alpha, PhotoFacts(orientation=stored, metadata=metadata, warnings=warnings))
 
 
 def _mask_pixels(image: Image.Image) -> UInt8Array:
     turned = orientation(image)
-    if image.has_transparency_data:
-        grey = Image.fromarray(_selection_with_alpha(np.asarray(image.convert("RGBA"))))
-    else:
-        grey = _eight_bit(image).convert("L")
-    if turned != 1:
-        grey.getexif()[0x0112] = turned
-        grey = ImageOps.exif_transpose(grey)
-    values = np.array(grey, dtype=np.uint8)
-    return values * np.uint8(255) if values.max(initial=0) == 1 else values
+    layers = split(image)
+    grey = np.array(_turn(layers.colour.convert("L"), turned), dtype=np.uint8)
+    if layers.alpha is not None:
+        grey = _selection_with_alpha(grey, np.array(_turn(layers.alpha, turned), dtype=np.uint8))
+    return grey * np.uint8(255) if grey.max(initial=0) == 1 else grey
 
 
-def _selection_with_alpha(rgba: UInt8Array) -> UInt8Array:
-    """uint8 [h,w,4] -> uint8 [h,w]: luminance where opaque; the alpha itself where nothing that can be seen is lighter than black."""
-    grey = cv2.cvtColor(rgba, cv2.COLOR_RGBA2GRAY)
-    alpha = np.ascontiguousarray(rgba[..., 3])
-    selected = cv2.multiply(grey, alpha, scale=1 / 255)
+def _turn(image: Image.Image, orientation: int) -> Image.Image:
+    """`image`, upright. Orientations that do not exist are none."""
+    if orientation not in range(2, 9):
+        return image
+    exif = image.getexif()
+    exif[0x0112] = orientation
+    return ImageOps.exif_transpose(image)
+
+
+def _selection_with_alpha(grey: UInt8Array, alpha: UInt8Array) -> UInt8Array:
+    """uint8 [h,w] each: luminance where opaque; the alpha itself where nothing that can be seen is lighter than black."""
+    selected = cast(UInt8Array, cv2.multiply(grey, alpha, scale=1 / 255))
     in_alpha = not selected.any() and int(alpha.min(initial=255)) < int(alpha.max(initial=0))
-    return alpha if in_alpha else cast(UInt8Array, selected)
+    return alpha if in_alpha else selected

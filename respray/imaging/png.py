@@ -6,14 +6,15 @@ The "Sub" filter and run-length deflate are what OpenCV's encoder uses too; see 
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from respray.contract.photo_facts import KeptMetadata
 from respray.imaging.arrays import UInt8Array
+from respray.processors import usable_cores
 
 # Bands smaller than this are not worth a thread.
 BAND_BYTES = 1 << 20
@@ -21,9 +22,10 @@ LEVEL = 1
 SUB = 1
 COLOUR_TYPES = {1: 0, 3: 2, 4: 6}
 ADLER_BASE = 65521
+METRES_PER_INCH = 0.0254
 
 
-def encode_png(image: UInt8Array) -> bytes:
+def encode_png(image: UInt8Array, metadata: KeptMetadata = KeptMetadata()) -> bytes:
     """uint8 [H,W], [H,W,3] RGB or [H,W,4] RGBA (straight alpha) -> PNG file."""
     height, width = image.shape[:2]
     channels = 1 if image.ndim == 2 else image.shape[2]
@@ -38,7 +40,7 @@ def encode_png(image: UInt8Array) -> bytes:
         data = packer.compress(filtered) + packer.flush(zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH)
         return data, zlib.adler32(filtered), len(filtered)
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         bands = list(pool.map(work, starts))
     checksum = 1
     for _, adler, length in bands:
@@ -47,7 +49,21 @@ def encode_png(image: UInt8Array) -> bytes:
     stream = b"\x78\x01" + b"".join(data for data, _, _ in bands) + struct.pack(">I", checksum)
     header = struct.pack(">IIBBBBB", width, height, 8, COLOUR_TYPES[channels], 0, 0, 0)
     # sRGB chunk: the pixels are sRGB, rendering intent perceptual.
-    return b"\x89PNG\r\n\x1a\n" + b"".join(map(_chunk, (b"IHDR", b"sRGB", b"IDAT", b"IEND"), (header, b"\0", stream, b"")))
+    chunks = [(b"IHDR", header), (b"sRGB", b"\0"), *_metadata_chunks(metadata), (b"IDAT", stream), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)
+
+
+def _metadata_chunks(metadata: KeptMetadata) -> list[tuple[bytes, bytes]]:
+    """As in the PNG specification, third edition (https://www.w3.org/TR/png-3/): pHYs, eXIf and XMP's iTXt."""
+    chunks = []
+    if metadata.dpi is not None:
+        per_metre = (round(value / METRES_PER_INCH) for value in metadata.dpi)
+        chunks.append((b"pHYs", struct.pack(">IIB", *per_metre, 1)))
+    if metadata.exif:
+        chunks.append((b"eXIf", metadata.exif))
+    if metadata.xmp:
+        chunks.append((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + metadata.xmp))
+    return chunks
 
 
 def _filter(rows: UInt8Array, step: int) -> UInt8Array:

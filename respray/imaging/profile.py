@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from functools import lru_cache
+from collections import OrderedDict
+from hashlib import sha256
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -11,19 +12,27 @@ from PIL import Image, ImageCms
 # Two profiles are the same for 8-bit work when no colour of a 9x9x9 grid moves by more than this many codes.
 SAME_PROFILE_CODES = 1
 GRID = 9
+# Profiles of printers have up to 3 MB.
+MAX_PROFILE_BYTES = 8 << 20
+KEPT_ANSWERS = 1024
+_answers: OrderedDict[bytes, bool] = OrderedDict()
 
 
 def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """`image` (mode L, RGB or CMYK, any ICC `profile`) -> mode RGB, sRGB.
+    """`image` (mode L, RGB, CMYK or LAB, any ICC `profile`) -> mode RGB, sRGB.
 
-    A profile that cannot be read, or that does not fit the image's mode, is ignored: the photo is then taken as sRGB, as viewers do.
+    A profile that cannot be read, is too large to be one, or does not fit the image's mode, is ignored: the photo is then taken as sRGB,
+    as viewers do.
     """
-    if not profile:
+    if image.mode == "LAB":  # CIELAB is defined without a profile
+        # Optimised, LittleCMS is off by 12 codes in blues.
+        return _transform(image, ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")), ImageCms.Flags.NOOPTIMIZE)
+    if not profile or len(profile) > MAX_PROFILE_BYTES:
         return _plain(image)
     if image.mode == "RGB" and _is_srgb(profile):
         return image
     try:
-        return _transform(image, profile)
+        return _transform(image, ImageCms.ImageCmsProfile(io.BytesIO(profile)))
     except (ImageCms.PyCMSError, OSError, ValueError):
         return _plain(image)
 
@@ -32,27 +41,35 @@ def _plain(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _transform(image: Image.Image, profile: bytes) -> Image.Image:
-    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+def _transform(image: Image.Image, source: ImageCms.ImageCmsProfile, flags: int = 0) -> Image.Image:
     result = ImageCms.profileToProfile(
         image,
         source,
         ImageCms.createProfile("sRGB"),
         renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
         outputMode="RGB",
-        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION | flags,
     )
     if result is None:
         raise ValueError("no transform")
     return result
 
 
-@lru_cache(maxsize=64)
 def _is_srgb(profile: bytes) -> bool:
+    """Whether a profile changes nothing. Answers are kept by digest: the profiles themselves would be the senders' to fill memory with."""
+    digest = sha256(profile).digest()
+    if digest not in _answers:
+        _answers[digest] = _changes_nothing(profile)
+        if len(_answers) > KEPT_ANSWERS:
+            _answers.popitem(last=False)
+    return _answers[digest]
+
+
+def _changes_nothing(profile: bytes) -> bool:
     axis = np.linspace(0, 255, GRID).round().astype(np.uint8)
     grid = np.stack(np.meshgrid(axis, axis, axis), axis=-1).reshape(GRID, GRID * GRID, 3)
     try:
-        moved = np.asarray(_transform(Image.fromarray(grid), profile)).astype(int)
+        moved = np.asarray(_transform(Image.fromarray(grid), ImageCms.ImageCmsProfile(io.BytesIO(profile)))).astype(int)
     except (ImageCms.PyCMSError, OSError, ValueError):
         return True
     return int(np.abs(moved - grid.astype(int)).max()) <= SAME_PROFILE_CODES

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from respray.triton.embedded import guard
 from respray.triton.embedded.preflight import SEGMENT_PREFIX
+from respray.triton.embedded.processes import listens
 from respray.triton.errors import ServerStartError
 from respray.triton.hardening import RESTRICTED, RESTRICTED_BENCHMARK, restriction_flags, server_environment
 from respray.triton.models import allocator
@@ -45,7 +46,7 @@ class Ports:
 
 
 def ready(port: int) -> bool:
-    """Whether Triton says at its HTTP `port` that every model is loaded."""
+    """Whether a Triton says at this HTTP `port` that every model is loaded; whose Triton, `listens` tells."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/ready", timeout=3.0) as answer:
             return bool(answer.status == 200)
@@ -142,7 +143,7 @@ class TritonProcess:
         environment = {**allocator.environment(), **server_environment(os.environ)}
         self._process = subprocess.Popen(self._command, stdout=sys.stderr, env=environment)
         deadline = time.monotonic() + self._start_timeout
-        while not self._ending.is_set() and not ready(self.ports.http):
+        while not self._ending.is_set() and not (listens(self.pid, self.ports.http) and ready(self.ports.http)):
             if not self.running:
                 raise ServerStartError(f"Triton ended while starting (status {self.exit_status}); its log stands above")
             if time.monotonic() > deadline:

@@ -11,6 +11,8 @@ from respray.segmentation.errors import SpecError
 
 FORMAT = 1
 SPEC_FILE = "spec.json"
+FED_AS = 1
+"""Raised when photos are fed to the graphs in another way (`prepare`), or answers read in another way: older kept segments then miss."""
 Attention = Literal["explicit", "ort"]
 GraphName = Literal["sam3_image_encoder", "sam3_text_encoder", "sam3_concept_decoder"]
 GRAPH_NAMES: tuple[GraphName, ...] = get_args(GraphName)

@@ -146,7 +146,7 @@ def test_a_complement_of_an_object_that_was_missed_is_missing_and_says_why() -> 
     both = segments(product, shadow)
     # The shadow may be missing: a flat lay has none.
     shadowless = replace(both, presence=np.array([1.0, 0.0], np.float32), scores=np.array([[1.0], [0.0]], np.float32))
-    assert find_mattes(photo, job, shadowless, []).found["Background"].report.found
+    assert find_mattes(photo, job, shadowless, []).concepts["Background"].report.found
     missed = replace(both, presence=np.array([0.2, 1.0], np.float32), scores=np.array([[0.2], [1.0]], np.float32))
     result = edit_photo(photo, missed, job, [])
     assert np.array_equal(decode(result.files[0]), photo)

@@ -21,7 +21,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from tests.faults import rows
+from tests.faults import hostile_inputs, rows
 from tests.faults.stage import Outcome, Stage, find_graphs
 
 COLUMNS = ("what is broken", "images", "delivered", "wrong", "told twice", "not told", "same id again", "seconds", "")
@@ -30,7 +30,7 @@ COLUMNS = ("what is broken", "images", "delivered", "wrong", "told twice", "not 
 def main() -> int:
     """Run the rows and print the table as Markdown."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rows", default=",".join(rows.ROWS), help="comma-separated; default: all")
+    parser.add_argument("--rows", default=",".join([*rows.ROWS, *hostile_inputs.ROWS]), help="comma-separated; default: all")
     parser.add_argument("--images", type=int, default=30, help="images per job in the rows about one job")
     parser.add_argument("--jobs", type=int, default=1000, help="jobs in the last row")
     parser.add_argument("--kills", type=int, default=20, help="kills in the row about a killed worker")
@@ -47,6 +47,8 @@ def main() -> int:
         "worker_killed": partial(rows.worker_killed, images=images, kills=arguments.kills),
         "redis_restarted": rows.redis_restarted,
         "many_jobs": partial(rows.many_jobs, jobs_count=arguments.jobs),
+        "models_killed": rows.models_killed,
+        **hostile_inputs.ROWS,
     }
     names = arguments.rows.split(",")
     if unknown := sorted(set(names) - set(chosen)):

@@ -200,6 +200,11 @@ class WorkerProcess(Process):
         lines = self.events_file.read_text().splitlines() if self.events_file.exists() else []
         return [json.loads(line) for line in lines if line.endswith("}")]
 
+    def probes(self) -> str:
+        """Where its probes are, once it is ready."""
+        said = next(e["message"] for e in self.events() if e["event"] == "worker" and e["status"] == "ready")
+        return f"http://127.0.0.1:{said.rpartition(' ')[2]}"
+
     def wait_ready(self, seconds: float = 60.0) -> None:
         """Until it takes jobs."""
 

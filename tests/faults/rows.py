@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from tests.faults.chaos import ChaosProxy
 from tests.faults.processes import PROJECT, worker_environment
 from tests.faults.stage import Outcome, Stage
@@ -63,6 +65,26 @@ def triton_killed(stage: Stage, images: int = 30, kills: int = 2) -> Outcome:
         stage.start_triton(port)
     stage.wait_done(jobs, LONG)
     return _end(stage, f"tritonserver killed and restarted {kills} times, {images} images", jobs, began)
+
+
+def models_killed(stage: Stage, images: int = 8) -> Outcome:
+    """The processes behind a model die (the kernel's choice when memory runs out): Triton says ready, `/readyz` does not."""
+    jobs, port = [stage.job("models", images)], int(stage.triton_url.rsplit(":", 1)[1])
+    worker = stage.worker("models")
+    worker.wait_ready()
+    began, url = time.monotonic(), worker.probes()
+    _wait(lambda: httpx.get(f"{url}/readyz", timeout=30).status_code == 200, 60)
+    killed = stage.kill_models("applier")
+    stage.push("models", jobs)
+    _wait(lambda: httpx.get(f"{url}/readyz", timeout=30).status_code == 503, 60)
+    noticed, reason = time.monotonic() - began, httpx.get(f"{url}/readyz", timeout=30).json().get("reason", "")
+    stage.kill_triton()  # what the watchdog does
+    stage.start_triton(port)
+    stage.wait_done(jobs, LONG)
+    _wait(lambda: httpx.get(f"{url}/readyz", timeout=30).status_code == 200, 60)
+    outcome = _end(stage, f"{killed} processes of a Python model killed under a job of {images} images, server restarted", jobs, began)
+    outcome.notes += f" not ready after {noticed:.0f} s ({reason[:60]})"
+    return outcome
 
 
 def redis_restarted(stage: Stage, jobs_count: int = 3, images: int = 10, restarts: int = 2) -> Outcome:
@@ -158,7 +180,17 @@ def many_jobs(stage: Stage, jobs_count: int = 1000, workers: int = 4, kills: int
 
 ROWS: dict[str, Callable[[Stage], Outcome]] = {
     f.__name__: f
-    for f in (undisturbed, worker_killed, triton_killed, redis_restarted, s3_broken, receiver_down, delivered_twice, many_jobs)
+    for f in (
+        undisturbed,
+        worker_killed,
+        triton_killed,
+        models_killed,
+        redis_restarted,
+        s3_broken,
+        receiver_down,
+        delivered_twice,
+        many_jobs,
+    )
 }
 
 

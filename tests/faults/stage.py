@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from PIL import Image, ImageDraw
 
+from respray.triton.embedded.processes import family
 from respray.triton.embedded.server import EmbeddedServer, ServerOptions
 from respray.triton.repository.build_repository import build
 from respray.triton.repository.targets import target
@@ -104,6 +106,14 @@ class Stage:
         os.killpg(self.triton._process.pid, signal.SIGKILL)
         self.triton._process.wait()
         self.triton.stop()
+
+    def kill_models(self, model: str) -> int:
+        """SIGKILL for the processes behind one Python model; how many there were."""
+        assert self.triton is not None
+        found = [one for one in family(self.triton.pid) if f"/{model}/1/model.py" in " ".join(psutil.Process(one).cmdline())]
+        for process in found:
+            os.kill(process, signal.SIGKILL)
+        return len(found)
 
     def close(self) -> None:
         """Stop everything that was started here."""

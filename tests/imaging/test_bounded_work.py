@@ -7,16 +7,19 @@ import struct
 import subprocess
 import sys
 import time
+import tracemalloc
 import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from respray.contract.errors import ImageError
 from respray.contract.jpeg_file import MAX_SCANS, MAX_SEGMENTS, check_jpeg
-from respray.contract.photo_file import inspect
+from respray.contract.photo_file import inspect, open_photo
+from respray.contract.png_file import MAX_CHUNKS, MAX_TEXT, without_large_texts
 from respray.imaging.decode import decode
+from respray.imaging.profile import MAX_PROFILE_BYTES, to_srgb
 
 
 def jpeg(**options: object) -> bytes:
@@ -89,3 +92,59 @@ def test_broken_tags_write_nothing_to_the_log() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], input=data, capture_output=True, timeout=60, check=False)
     assert done.returncode == 0 and done.stderr == b"", done.stderr[:500]
+
+
+def png_with(*chunks: tuple[bytes, bytes], behind_pixels: bool = False) -> bytes:
+    """A PNG with further chunks, before or behind its pixels."""
+    stream = io.BytesIO()
+    Image.fromarray(np.random.default_rng(1).integers(0, 255, (64, 80, 3), np.uint8)).save(stream, "PNG")
+    data = stream.getvalue()
+    place = len(data) - 12 if behind_pixels else 33
+    more = b"".join(struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks)
+    return data[:place] + more + data[place:]
+
+
+@pytest.mark.parametrize("behind_pixels", [False, True])
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        (b"zTXt", b"comment\0\0" + zlib.compress(bytes(MAX_TEXT + 1))),
+        (b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(bytes(1 << 26))),
+        (b"iCCP", b"profile\0\0" + zlib.compress(bytes(1 << 26))),
+        (b"tEXt", b"comment\0" + b"a" * (MAX_TEXT + 1)),
+    ],
+    ids=["zTXt", "iTXt", "iCCP", "tEXt"],
+)
+def test_a_png_is_accepted_without_a_text_that_is_too_large(chunk: tuple[bytes, bytes], behind_pixels: bool) -> None:
+    data = png_with(chunk, behind_pixels=behind_pixels)
+    assert inspect(data).width == 80
+    assert np.array_equal(decode(data), decode(png_with()))
+
+
+def test_large_texts_of_ordinary_photos_stay() -> None:
+    data = png_with((b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(b"a" * (5 << 20))))
+    assert without_large_texts(data) is data
+    _, image = open_photo(data)
+    assert image is not None and len(image.info["xmp"]) == 5 << 20
+
+
+def test_a_png_of_many_chunks_or_texts_is_refused_at_once() -> None:
+    began = time.process_time()
+    with pytest.raises(ImageError, match=f"more than {MAX_CHUNKS} blocks"):
+        inspect(png_with(*[(b"teSt", b"")] * (MAX_CHUNKS + 1)))
+    packed = (b"zTXt", b"comment\0\0" + zlib.compress(bytes(1 << 26), 9))
+    with pytest.raises(ImageError, match="MiB of texts"):
+        inspect(png_with(*[packed] * 500))
+    assert time.process_time() - began < 2.0
+
+
+def test_profiles_are_neither_kept_nor_read_without_limit() -> None:
+    picture = Image.new("RGB", (8, 8), (10, 200, 30))
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    tracemalloc.start()
+    for number in range(12):
+        assert to_srgb(picture, srgb + bytes(4 << 20) + bytes([number])).getpixel((0, 0)) == (10, 200, 30)
+    assert to_srgb(picture, srgb + bytes(MAX_PROFILE_BYTES)) is picture
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 1 << 20

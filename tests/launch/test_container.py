@@ -88,6 +88,11 @@ def surroundings(tmp_path: Path) -> dict[str, str]:
         "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
         "TMPDIR": str(tmp_path / "tmp"),
         "MODEL_NAME": "demo",
+        "REQUIRE_REAL_MODEL": "false",
+        "GPU_CALLBACK_SECRET": "secret",
+        "STORAGE_S3_ENDPOINT": "http://127.0.0.1:9",
+        "STORAGE_ACCESS_KEY": "key",
+        "STORAGE_SECRET_KEY": "key",
         "MODEL_PATH": str(tmp_path / "models"),
         "TRITON_TARGET": "embedded",
         "TRITON_HTTP_PORT": str(http),
@@ -103,7 +108,7 @@ def test_triton_then_the_worker_and_on_sigterm_the_worker_first(surroundings: di
         first = json.loads(running.stdout.readline() or "{}")
         health = [sys.executable, "-m", "respray.launch.container", "health"]
         healthy = subprocess.run(health, env=surroundings, check=False).returncode
-        repository = Path(surroundings["TMPDIR"]) / "respray" / "repository"
+        repository = Path(surroundings["TMPDIR"]) / f"respray-{os.getuid()}" / "repository"
         assert stat.S_IMODE(repository.stat().st_mode) == 0o555
         running.send_signal(signal.SIGTERM)
         output, log = running.communicate(timeout=60)

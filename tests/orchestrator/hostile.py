@@ -48,6 +48,8 @@ def messages() -> Iterator[tuple[str, Any]]:
     yield from _broken_texts()
     yield from _wrong_fields()
     yield from _bad_keys()
+    yield from _bad_looks()
+    yield from _bad_parts()
     yield from _bad_rules()
     yield from _too_much()
     yield from _rule_jobs()
@@ -124,9 +126,6 @@ def _bad_keys() -> Iterator[tuple[str, Any]]:
         message = palette_job(count=1)
         message["items"][0]["mask_keys"] = {"Floor": mask_key}
         yield f"mask key {mask_key!r}", message
-    message = palette_job(count=1)
-    message["items"][0]["mask_keys"] = {"Ceiling fan": "inputs/u_abc/job_1/m.png"}
-    yield "mask of a concept that is not in the job", message
     for change in ({"idx": 0}, {"output_key": "outputs/u_abc/job_1/0_result.png"}, {"preview_key": "previews/u_abc/job_1/0_thumb.jpg"}):
         message = palette_job(count=2)
         message["items"][1] |= change
@@ -135,6 +134,62 @@ def _bad_keys() -> Iterator[tuple[str, Any]]:
         message = palette_job(count=1)
         message["items"][0]["idx"] = idx
         yield f"idx {idx!r}", message
+
+
+def _bad_looks() -> Iterator[tuple[str, Any]]:
+    concepts = {"Wall": {"action": "recolor", "value": "oak_a"}}
+    one = {"name": "calm", "concepts": concepts}
+    clear = {"name": "clear", "concepts": {"Wall": {"action": "remove", "value": "transparent"}}}
+    changes: dict[str, Any] = {
+        "concepts too": {"concepts": concepts}, "none": {"looks": []}, "no list": {"looks": one}, "no look": {"looks": [None]},
+        "33": {"looks": [one | {"name": f"n{number}"} for number in range(33)]},
+        "one name twice": {"looks": [one, one]}, "no name": {"looks": [{"concepts": concepts}]},
+        "a long name": {"looks": [one | {"name": "x" * 65}]}, "unknown field": {"looks": [one | {"colour": 1}]},
+        "no concepts": {"looks": [{"name": "calm", "concepts": {}}]}, "no preset": {"preset": "castle"},
+        "one concept twice": {"looks": [{"name": "calm", "concepts": concepts | {"wall": concepts["Wall"]}}]},
+        "edits what it protects": {"looks": [one | {"protect": ["wall"]}]}, "edits what the job protects": {"protect": ["wall"]},
+        "an unknown colour": {"looks": [{"name": "calm", "concepts": {"Wall": {"action": "recolor", "value": "oak_z"}}}]},
+        "transparent JPEG": {"looks": [one, clear], "options": {"format": "jpeg"}},
+        "too many concepts": {"looks": [{"name": f"n{a}", "concepts": {f"c{a}_{b}": concepts["Wall"] for b in range(16)}} for a in range(3)]},
+    }  # fmt: skip
+    for name in ("../x", "a/b", "", "..", "{look}", "manifest/0", 5, None):
+        changes[f"name {name!r}"] = {"looks": [one | {"name": name}]}
+    for what, change in changes.items():
+        message = palette_job(count=1)
+        del message["concepts"], message["items"][0]["output_key"]
+        yield f"looks: {what}", message | {"looks": [one]} | change
+    for field, key in {
+        "output_key": ["outputs/u_abc/job_1/0.gif", "outputs/other/job_1/{look}/0.png", "outputs/u_abc/job_1/../{look}.png"],
+        "preview_key": ["previews/u_abc/job_1/{look}.png", "previews/other/{look}/0.jpg"],
+    }.items():
+        for value in key:
+            message = palette_job(count=1)
+            del message["concepts"]
+            message["items"][0][field] = value
+            yield f"looks: {field} {value}", message | {"looks": [one]}
+    message = palette_job(count=2)
+    del message["concepts"]
+    for item in message["items"]:
+        item["output_key"] = "outputs/u_abc/job_1/{look}.png"
+    yield "looks: two photos with one key", message | {"looks": [one]}
+    message = palette_job(count=1)
+    del message["items"][0]["output_key"]
+    yield "no output_key without looks", message
+
+
+def _bad_parts() -> Iterator[tuple[str, Any]]:
+    edit = {"action": "recolor", "value": "oak_a"}
+    points: tuple[Any, ...] = (
+        [[1.01, 0.5]], [[0.5, -1e-9]], [["0.5", 0.5]], [[True, 0.5]], [[0.5]], [[0.5, 0.5, 0.5]], [0.5, 0.5], [[None, 0]], {"x": 0.5}, "0.5,0.5",
+        [{"x": 0, "y": 0}], [[0.5, 0.5]] * 65, [[1e400, 0.5]], [[[0.5], 0.5]],
+    )  # fmt: skip
+    changes: list[dict[str, Any]] = [{name: value} for name in ("at", "not_at") for value in points]
+    numbers: tuple[Any, ...] = (0, -1, 257, 1.0, True, "some", "1", [], {}, None)
+    changes += [{"instances": value} for value in numbers]
+    for change in changes:
+        yield f"parts: {change}"[:90], palette_job(count=1, concepts={"Wall": edit | change})
+        rule = {"ruleId": "r1", "concept": "wall", "type": "recolor", "params": {"color": "#FF5733"}}
+        yield f"parts of a rule: {change}"[:90], rule_job(rules=[rule | change])
 
 
 def _bad_rules() -> Iterator[tuple[str, Any]]:

@@ -14,10 +14,10 @@ import httpx
 from PIL import Image
 from pydantic import SecretStr
 
-from orchestrator.callbacks.address_policy import AddressPolicy
 from orchestrator.callbacks.client import CallbackClient, Schedule
 from orchestrator.errors import OutOfMemory, PhotoRefused, PipelineUnavailable
-from orchestrator.service.assembly import Parts, callback_client, make_worker
+from orchestrator.net.address_policy import AddressPolicy
+from orchestrator.service.assembly import Parts, callback_client, link_client, make_worker
 from orchestrator.settings import Settings
 from orchestrator.storage.base import Storage
 from orchestrator.storage.folder import FolderStorage
@@ -75,6 +75,10 @@ class TinyPipeline:
                 data.append(f"{base}:{concept.name}".encode())
         timings = {"decode": 0.001, "segment": self.seconds, "matte": 0.001, "apply": 0.001, "encode": 0.001, "preview": 0.001}
         return PhotoReport(width=32, height=24, concepts=[], outputs=[], files=files, timings=timings), data
+
+    async def model_digest(self) -> str | None:
+        """It keeps no segments."""
+        return None
 
     async def ready(self) -> bool:
         """As `InferenceBackend.ready`."""
@@ -164,6 +168,8 @@ async def tiny_worker(
     redactor: Redactor | None = None,
     lease: float | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
+    allow_links: str = "",
+    link_timeout: float = 5.0,
 ) -> AsyncIterator[Worker]:
     """A worker with the tiny pipeline (or another) on a store; with `transport`, callbacks go through it in place of the network."""
     hide, metrics = redactor or Redactor([secret] if secret else []), Metrics()
@@ -174,9 +180,11 @@ async def tiny_worker(
         callback_timeout=timeout,
         workers_api_url=workers_api_url,
         batch_concurrency=concurrency,
+        input_allow_hosts=allow_links,
+        input_timeout=link_timeout,
         job_attempts=attempts,
     )
-    callbacks = callback_client(settings, metrics, FAST)
+    callbacks, links = callback_client(settings, metrics, FAST), link_client(settings, metrics)
     if transport is not None and secret is not None:
         callbacks = CallbackClient(secret, timeout, AddressPolicy(), schedule=FAST, transport=transport)
     if isinstance(storage, Path):
@@ -185,6 +193,7 @@ async def tiny_worker(
         parts = Parts(
             storage=store,
             pipeline=pipeline or TinyPipeline(),
+            links=links,
             callbacks=callbacks,
             events=Events(None, hide, listener=events.append if events is not None else None),
             metrics=metrics,
@@ -198,6 +207,7 @@ async def tiny_worker(
         try:
             yield worker
         finally:
+            await links.close()
             if callbacks is not None:
                 await callbacks.close()
 

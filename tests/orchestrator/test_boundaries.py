@@ -20,6 +20,8 @@ from orchestrator.intake import runpod as runpod_module
 from orchestrator.intake.local import LocalIntake
 from orchestrator.jobs.name_catalog import load_catalog
 from orchestrator.jobs.parser import parse_job
+from orchestrator.net.address_policy import AddressPolicy
+from orchestrator.net.links import LinkClient
 from orchestrator.records.records import Records
 from orchestrator.service import health as health_module
 from orchestrator.service.health import Health, serve_health
@@ -100,7 +102,16 @@ def test_what_items_share_is_bounded(tmp_path: Path) -> None:
     async def work() -> int:
         async with tiny_worker(tmp_path, TinyPipeline()) as worker:
             records = Records(worker.storage, Redactor())
-            items = ItemRunner(worker.storage, records, worker.backend, deliverer=worker.deliverer, metrics=Metrics(), worker="tester")
+            items = ItemRunner(
+                worker.storage,
+                records,
+                worker.backend,
+                links=LinkClient(AddressPolicy()),
+                deliverer=worker.deliverer,
+                metrics=Metrics(),
+                worker="tester",
+                budget=worker.budget,
+            )
             state = await look_at_job(worker.storage, parse_job(message, load_catalog()), 1, True, 4)
             await asyncio.gather(*(items.run(state, item) for item in state.job.items))
             return len(state.shared)

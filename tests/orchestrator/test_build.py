@@ -11,9 +11,11 @@ import pytest
 from orchestrator.jobs.name_catalog import load_catalog
 from orchestrator.jobs.parser import parse_job
 from respray.contract.errors import ConceptNotFoundError
+from respray.contract.photo_facts import KeptMetadata, PhotoFacts
 from respray.contract.request import PhotoRequest, prompts_of
 from respray.editing.apply import edit_photo
-from respray.imaging.decode import decode
+from respray.imaging.decode import DecodedPhoto, decode
+from respray.imaging.exif import COPYRIGHT, ExifBlock
 from tests.editing.rooms import segments, wall_photo
 from tests.orchestrator.support import palette_job
 
@@ -91,3 +93,18 @@ def test_what_a_background_leaves_out_is_implied_unless_it_is_drawn() -> None:
 
     assert implied({}) == {"Product", "Shadow", "Label", "Logo"}
     assert implied({"Product": key}) == {"Shadow", "Label", "Logo"}
+
+
+@pytest.mark.parametrize(("options", "kept"), [({}, True), ({"metadata": "keep"}, True), ({"metadata": "none"}, False)])
+def test_a_job_says_whether_its_results_keep_the_photos_metadata(options: dict[str, str], kept: bool) -> None:
+    pixels, floor = wall_photo("#D8CFC0")
+    message = palette_job(concepts={"Floor": {"action": "recolor", "value": "oak_a"}}, options=options)
+    sent = parse_job(message, load_catalog()).items[0].request
+    exif = ExifBlock.empty().with_texts({COPYRIGHT: b"2026 Example"}).to_bytes((300.0, 300.0))
+    facts = PhotoFacts(metadata=KeptMetadata(exif=exif, dpi=(300.0, 300.0)), warnings=("the photo's XMP is not kept: for a test",))
+    answer = segments(*[floor] * len(prompts_of(sent.concepts)))
+    result = edit_photo(DecodedPhoto(pixels, facts=facts), answer, sent, [])
+    for data, file in zip(result.files, result.report.files, strict=True):
+        with_it = kept and file.kind == "output"
+        assert (b"2026 Example" in data) == with_it
+    assert (facts.warnings[0] in result.report.warnings) == kept

@@ -20,7 +20,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from standardwebhooks.webhooks import Webhook
 
-from orchestrator.callbacks.address_policy import AddressPolicy, PinnedTransport, is_public
 from orchestrator.callbacks.client import (
     CallbackClient,
     CallbackEvent,
@@ -30,7 +29,8 @@ from orchestrator.callbacks.client import (
     idempotency_key,
     retry_after_seconds,
 )
-from orchestrator.errors import CallbackRefused, SettingsError
+from orchestrator.errors import AddressRefused, SettingsError
+from orchestrator.net.address_policy import AddressPolicy, PinnedTransport, is_public
 from tests.faults import virtual_time
 from tests.faults.processes import CALLBACK_SECRET
 from tests.faults.receiver import Receiver
@@ -191,7 +191,7 @@ def test_a_listed_host_with_a_port_is_allowed_on_that_port_only(receiver: Receiv
     policy = AddressPolicy.parse(f"127.0.0.1:{receiver.port}, api.internal")
     policy.check_url(httpx.URL(receiver.url))
     policy.check_addresses("api.internal", 1234, ["10.0.0.1"])
-    with pytest.raises(CallbackRefused, match="https only"):
+    with pytest.raises(AddressRefused, match="https only"):
         policy.check_url(httpx.URL("http://127.0.0.1:1/"))
     with pytest.raises(SettingsError, match="is no host"):
         AddressPolicy.parse("https://api.internal")

@@ -90,7 +90,7 @@ def test_one_job_with_a_good_and_a_bad_photo(tmp_path: Path, triton_url: str) ->
             "STORAGE_BUCKET and MINIO_BUCKET are the same setting",
         ),
         (("run", "-", "--store", "."), {"LOG_LEVEL": "loud"}, "LOG_LEVEL: "),
-        (("work",), {}, "missing settings for ADAPTER=runpod: STORAGE_S3_ENDPOINT"),
+        (("work",), {"STORAGE_BUCKET": "a"}, "missing settings for ADAPTER=runpod: STORAGE_S3_ENDPOINT"),
         (("work", "--adapter", "sqs"), {}, "ADAPTER: input should be 'runpod'"),
         (("work", "--adapter", "bullmq", "--store", "."), {}, "REDIS_URL, QUEUE_NAME, GPU_CALLBACK_SECRET"),
         (

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.faults.processes import CALLBACK_SECRET
 from tests.faults.receiver import Receiver
-from tests.orchestrator.support import TinyPipeline, palette_job, put_photos, tiny_worker
+from tests.orchestrator.support import TinyPipeline, markers, palette_job, put_photos, tiny_worker
 
 
 def states(folder: Path) -> list[tuple[str, str]]:
@@ -34,3 +38,33 @@ def test_a_job_sent_again_tells_what_was_refused(tmp_path: Path, receiver: Recei
         asyncio.run(send(palette_job(count=2, callback_url=second), name))
     assert states(tmp_path) == [(second, "delivered")] * 2
     assert pipeline.calls == 2 and len(receiver.calls) == 4
+
+
+def retry(folder: Path, allow: str) -> int:
+    """`respray callbacks retry` as its user runs it: the exit code."""
+    environment = {**os.environ, "GPU_CALLBACK_SECRET": CALLBACK_SECRET, "CALLBACK_ALLOW_HOSTS": allow}
+    command = [sys.executable, "-m", "orchestrator.cli.app", "callbacks", "retry", "--store", str(folder)]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=60, check=False).returncode
+
+
+@pytest.mark.parametrize("kind", ["401", "host not allowed"])
+def test_retry_finds_what_was_refused_and_no_sweep_does(tmp_path: Path, receiver: Receiver, kind: str) -> None:
+    put_photos(tmp_path, "job_1", 2)
+    url, answer = f"{receiver.url}/jobs/job_1/callback", 401
+    receiver.plan = lambda number, body: (answer, {})
+
+    async def work() -> None:
+        async with tiny_worker(tmp_path, TinyPipeline(), allow=receiver.host if kind == "401" else "other.test") as worker:
+            await worker.start(palette_job(count=2, callback_url=url)).finished()
+            calls = len(receiver.calls)
+            assert await worker.deliverer.sweep(force=True) == 0 and len(receiver.calls) == calls, "asked again unasked"
+
+    asyncio.run(work())
+    assert states(tmp_path) == [(url, "refused")] * 2 and not markers(tmp_path)
+    assert retry(tmp_path, receiver.host if kind == "401" else "other.test") == 1, "nothing has been corrected yet"
+    assert states(tmp_path) == [(url, "refused")] * 2
+    answer = 200
+    assert retry(tmp_path, receiver.host) == 0
+    assert states(tmp_path) == [(url, "delivered")] * 2
+    assert not [*(tmp_path / "callbacks-refused").rglob("*.json")] and not markers(tmp_path)
+    assert len({call.headers["webhook-id"] for call in receiver.calls}) == 2, "the same news, for whoever counts"

@@ -127,7 +127,7 @@ def test_no_key_leaves_the_jobs_own_prefixes(text: str, field: str, prefixed: bo
 
 def check_confined(job: Any) -> None:
     for item in job.items:
-        names = [item.input_key, *item.attachment_keys, *(t.key for t in item.targets), *([item.preview_key] if item.preview_key else [])]
+        names = [*item.keys_read, *(t.to.label for t in item.targets), *([item.preview.label] if item.preview else [])]
         names += [job.mask_key(item, concept.name, 1) for concept in item.request.concepts]
         for key, folder in ((key, key.split("/")[0]) for key in names):
             assert folder in ("inputs", "outputs", "previews", "masks")

@@ -13,10 +13,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from orchestrator.callbacks.address_policy import AddressPolicy
 from orchestrator.callbacks.client import CallbackClient, CallbackEvent, Schedule, event_id
-from orchestrator.callbacks.name_lookup import NameLookup
 from orchestrator.callbacks.slots import CallbackSlots, host_of
+from orchestrator.net.address_policy import AddressPolicy
+from orchestrator.net.name_lookup import NameLookup
 from tests.faults import virtual_time
 from tests.faults.processes import CALLBACK_SECRET
 from tests.orchestrator.support import palette_job, put_photos, tiny_worker
@@ -152,6 +152,8 @@ def test_places_of_addresses_and_hosts_are_given_back() -> None:
     assert not slots.in_use()
 
 
-@pytest.mark.parametrize(("url", "host"), [("https://A.example:1/x?y", "a.example:1"), ("https://[::1]/", "[::1]"), ("https://[", "https://[")])
+@pytest.mark.parametrize(
+    ("url", "host"), [("https://A.example:1/x?y", "a.example:1"), ("https://[::1]/", "[::1]"), ("https://[", "https://[")]
+)
 def test_the_host_of_an_address(url: str, host: str) -> None:
     assert host_of(url) == host

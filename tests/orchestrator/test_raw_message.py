@@ -53,7 +53,7 @@ def test_a_refused_message_is_decoded_once_on_its_way(tmp_path: Path, receiver: 
         ({"job_id": float("nan")}, '{"job_id": NaN}'),
         ({"job_id": b"bytes"}, '{"job_id": "b\'bytes\'"}'),
         (7, "7"),
-        ("x" * (limits.MAX_MESSAGE_BYTES + 9), "x" * limits.MAX_MESSAGE_BYTES),
+        ("x! " * limits.MAX_MESSAGE_TEXT_BYTES, ("x! " * limits.MAX_MESSAGE_TEXT_BYTES)[: limits.MAX_MESSAGE_TEXT_BYTES]),
     ],
 )
 def test_a_dead_letter_shows_what_came(received: Any, shown: Any) -> None:

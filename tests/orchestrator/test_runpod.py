@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import contextlib
 import json
 import os
@@ -15,9 +17,15 @@ from typing import Any
 import httpx
 import pytest
 
+from orchestrator.errors import ResprayError
+from orchestrator.intake.answers import with_files
+from orchestrator.records.records import ItemRecord, StoredFile
+from orchestrator.storage.folder import FolderStorage
+from orchestrator.storage.threads import AsyncStorage
+from orchestrator.worker.handle import JobResult
 from tests.faults.processes import Process, free_port, wait_for, worker_environment
 from tests.faults.standins import RunpodApi
-from tests.orchestrator.support import palette_job, put_photos
+from tests.orchestrator.support import palette_job, photo, put_photos
 
 
 @pytest.fixture
@@ -104,3 +112,67 @@ def test_the_sdks_own_local_api(tmp_path: Path) -> None:
         wait_for("the local API", answers, 60)
         answer = httpx.post(f"http://localhost:{port}/runsync", json={"input": palette_job("local", 2)}, timeout=60).json()
     assert answer["status"] == "COMPLETED" and answer["output"]["completed"] == 2, answer
+
+
+NO_BUCKET = {"STORAGE_ACCESS_KEY": "", "STORAGE_SECRET_KEY": "", "STORAGE_BUCKET": "", "GPU_CALLBACK_SECRET": ""}
+FLOOR = {"Floor": {"action": "recolor", "value": "oak_a"}}
+
+
+def test_a_photo_in_the_message_and_its_result_in_the_answer_without_any_bucket(tmp_path: Path, api: RunpodApi) -> None:
+    inline = base64.b64encode(photo(1)).decode()
+    masks = {"Floor": {"base64": base64.b64encode(photo(2)).decode()}}
+    api.push("sync-1-u1", {"photo": inline, "concepts": FLOOR})
+    api.push("sync-2-u1", {"photo": f"data:image/jpeg;base64,{inline}", "concepts": FLOOR, "preset": "interior", "mask_keys": masks,
+                           "options": {"format": "webp", "preview_size": 64, "masks": True}})  # fmt: skip
+    api.push("sync-3-u1", {"photo": "not base64!", "concepts": FLOOR})
+    api.push("sync-4-u1", {"photo": base64.b64encode(b"no photo").decode(), "concepts": FLOOR})
+    api.push("sync-5-u1", palette_job("keys", 1))
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    environment = worker_environment(ADAPTER="runpod", TMPDIR=str(temporary), **NO_BUCKET, **api.environment())
+    command = [sys.executable, "-m", "tests.orchestrator.tiny_process", "-"]
+    process = Process(command, tmp_path / "worker.log", environment, tmp_path / "worker.events")
+    try:
+        wait_for("five results", lambda: len(api.results) == 5, 60)
+        left = [path for path in temporary.rglob("*") if path.is_file()]
+        process.send(signal.SIGTERM)
+        wait_for("the end", lambda: not process.alive, 20)
+    finally:
+        process.stop(5)
+    first, second = (api.results[name]["output"]["items"][0]["files"] for name in ("sync-1-u1", "sync-2-u1"))
+    assert [(f["kind"], f["name"], f["media_type"]) for f in first] == [("output", "result", "image/jpeg")]
+    assert base64.b64decode(first[0]["base64"]).endswith(b":result")
+    assert [(f["kind"], f["media_type"]) for f in second[:2]] == [("output", "image/webp"), ("preview", "image/jpeg")]
+    assert {f["kind"] for f in second[2:]} == {"mask"} and all(f["base64"] for f in second)
+    assert "photo: is not base64" in api.results["sync-3-u1"]["error"]
+    assert "photo: the file is not an image" in api.results["sync-4-u1"]["error"]
+    assert "this worker has no bucket" in api.results["sync-5-u1"]["error"]
+    assert "inputs/u_abc/keys/0.jpg" in api.results["sync-5-u1"]["error"]
+    assert left == [], "each answer has all that its job left"
+    said = (tmp_path / "worker.events").read_text() + (tmp_path / "worker.log").read_text()
+    assert inline[:40] not in said and first[0]["base64"] not in said
+
+
+def test_what_does_not_fit_into_an_answer_has_its_key_or_is_an_error_without_a_bucket(tmp_path: Path) -> None:
+    """As the handler does it, with results of real sizes."""
+    result = JobResult("j", "completed", 1, 0, 1)
+
+    async def answer(size: int, keys_last: bool) -> dict[str, Any]:
+        async with AsyncStorage(FolderStorage(tmp_path, sync=False)) as storage:
+            await storage.write("outputs/inline/j/0.png", b"x" * size, "image/png")
+            await storage.write("previews/inline/j/0_thumb.jpg", b"y" * 4_000, "image/jpeg")
+            result.records = [_finished("outputs/inline/j/0.png", size, "previews/inline/j/0_thumb.jpg", 4_000)]
+            return await with_files(result, storage, keys_last)
+
+    whole = asyncio.run(answer(5_900_000, True))
+    assert len(json.dumps(whole)) < 8_000_000 and all("base64" in entry for entry in whole["items"][0]["files"])
+    large, small = asyncio.run(answer(6_100_000, True))["items"][0]["files"]
+    assert "base64" not in large and "read it from its key" in large["note"] and small["base64"]
+    with pytest.raises(ResprayError, match=r"the output has 6.1 MB.*set STORAGE_S3_ENDPOINT"):
+        asyncio.run(answer(6_100_000, False))
+
+
+def _finished(output: str, size: int, preview: str, preview_size: int) -> ItemRecord:
+    files = [StoredFile(key=output, size=size, digest=""), StoredFile(key=preview, size=preview_size, digest="")]
+    outputs = {"result": output}
+    return ItemRecord(idx=0, status="completed", fingerprint="f", output_key=output, outputs=outputs, preview_key=preview, files=files)

@@ -8,9 +8,9 @@ from pathlib import Path
 import certifi
 import pytest
 
-from orchestrator.callbacks.address_policy import trust
 from orchestrator.errors import SettingsError
 from orchestrator.jobs.keys import key_problem
+from orchestrator.net.address_policy import trust
 from orchestrator.settings import load_settings
 
 

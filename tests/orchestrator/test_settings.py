@@ -77,7 +77,7 @@ def test_empty_values_count_as_not_set_and_env_file_as_environment(tmp_path: Pat
 )  # fmt: skip
 def test_all_that_is_missing_is_named_at_start(adapter: str, missing: tuple[str, ...]) -> None:
     with pytest.raises(SettingsError) as caught:
-        require(load_settings({"ADAPTER": adapter}, None), storage=True, adapter=True)
+        require(load_settings({"ADAPTER": adapter, "STORAGE_BUCKET": "mine"}, None), storage=True, adapter=True)
     assert all(name in str(caught.value) for name in missing)
 
 
@@ -121,3 +121,9 @@ def test_the_example_file_names_every_setting_and_its_default() -> None:
         load_settings({k: v for k, v in shown.items() if k not in ("REDIS_URL", "MODEL_NAME")}, None),
     )
     assert examples.model_dump(exclude={"require_real_model_setting"}) == defaults.model_dump(exclude={"require_real_model_setting"})
+
+
+def test_runpod_works_without_a_bucket_and_half_a_bucket_is_an_error() -> None:
+    require(load_settings({"ADAPTER": "runpod"}, None), storage=True, adapter=True)
+    with pytest.raises(SettingsError, match="STORAGE_SECRET_KEY"):
+        require(load_settings({"ADAPTER": "runpod", "STORAGE_ACCESS_KEY": "key"}, None), storage=True, adapter=True)

@@ -207,3 +207,36 @@ def test_a_store_whose_etag_is_no_checksum_is_asked_what_it_stored(monkeypatch: 
         store.write("outputs/u/kms/0.png", b"hello", "image/png")
     server.shutdown()
     server.server_close()
+
+
+def test_a_store_that_trickles_is_cut_off_by_a_total_time() -> None:
+    asked, ended = [], threading.Event()
+
+    class Trickle(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Length", "1000000")
+            self.send_header("ETag", '"x"')
+            self.end_headers()
+            try:
+                while not ended.wait(0.05):
+                    self.wfile.write(b"x")
+            except OSError:
+                ended.set()
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Trickle)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    storage = s3(f"http://127.0.0.1:{server.server_port}", read_timeout=0.5, min_rate=2e6)
+    try:
+        with pytest.raises(StorageError, match=r"gave \d+ of 1000000 bytes within 1 s, and was ended"):
+            storage.read("inputs/u/j/0.jpg", 10_000_000)
+        assert ended.wait(10), "the connection is closed"
+        assert len(asked) == 1, "once is enough of it"
+    finally:
+        storage.close()
+        server.shutdown()
+        server.server_close()

@@ -1,5 +1,7 @@
 """A worker process with the tiny pipeline and a folder store: `python -m tests.orchestrator.tiny_process FOLDER [PHOTOS]`.
 
+FOLDER is `-` where the settings say what the store is.
+
 PHOTOS are the seconds that a photo takes, or a file: photos end when it is there.
 
 Everything else is as in `respray work`: settings from the environment, intake, signals, probes, events on stdout.
@@ -38,7 +40,7 @@ def main() -> None:
     """Run until a signal."""
     setattr(app, "TritonBackend", _Pipeline)  # noqa: B010 (a class in place of another)
     with command_context() as c:
-        options = app.WorkerOptions(store=sys.argv[1], triton_url="none:1")
+        options = app.WorkerOptions(store=None if sys.argv[1] == "-" else sys.argv[1], triton_url="none:1")
         if c.settings.adapter == "runpod":
             from orchestrator.intake.runpod import RunpodIntake
 

@@ -59,7 +59,7 @@ def test_answers_equal_transformers(segmenter: Segmenter, model: Any, square: UI
     concepts = [ConceptQuery(name=prompt, prompts=[prompt], kind="object", threshold=threshold) for prompt in prompts]
     outputs = [Output(name="out", edits=[Edit(concept=prompts[0], rule=Remove(mode="transparent"))])]
     segments = Segments(**{name: getattr(decoded, name)[0] for name in tensors.SEGMENTS})
-    found = find_mattes(square, PhotoRequest(concepts=concepts, outputs=outputs), segments, []).found
+    found = find_mattes(square, PhotoRequest(concepts=concepts, outputs=outputs), segments, []).concepts
     for index, prompt in enumerate(prompts):
         theirs = instance_segmentation(expected.raw[index], threshold, None)
         order = torch.argsort(theirs["scores"], descending=True, stable=True).numpy()

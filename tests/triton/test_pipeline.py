@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
 
 from respray.contract import tensors
+from respray.contract.photo_facts import PhotoFacts
 from respray.contract.report import PhotoReport
 from respray.contract.request import PhotoRequest
 from respray.segmentation.spec import load_spec
@@ -122,7 +125,7 @@ def test_a_bad_photo_calls_no_other_model(tokenizer: PromptTokenizer) -> None:
 
 def test_a_bad_request_is_named_by_its_field(tokenizer: PromptTokenizer) -> None:
     pipeline = Pipeline(Models(), tokenizer, image_size=56, buckets=(1,))
-    inputs: Arrays = {tensors.PHOTO: from_bytes(jpeg()), tensors.REQUEST: from_bytes(b'{"concepts": [], "outputs": []}')}
+    inputs: Arrays = {tensors.PHOTO: from_bytes(jpeg()), tensors.REQUEST: from_bytes(b'{"concepts": 1, "outputs": []}')}
     with pytest.raises(PhotoError, match=r"not a valid PhotoRequest \(concepts: "):
         pipeline.run(inputs)
 
@@ -132,7 +135,7 @@ def test_no_stage_begins_for_a_client_that_has_gone(tokenizer: PromptTokenizer) 
     answers = iter([False, True])
     pipeline = Pipeline(models, tokenizer, image_size=56, buckets=(1,))
     inputs: Arrays = {tensors.PHOTO: from_bytes(jpeg()), tensors.REQUEST: from_bytes(request("floor").model_dump_json().encode())}
-    with pytest.raises(InterruptedError, match="before stage 'segment'"):
+    with pytest.raises(InterruptedError, match=r"before stage 'segment'|while its photo was decoded"):
         pipeline.run(inputs, lambda: next(answers))
     assert not models.calls
 
@@ -145,3 +148,20 @@ def test_files_survive_packing(files: list[bytes]) -> None:
 def test_sizes_that_do_not_add_up_are_refused() -> None:
     with pytest.raises(PhotoError, match=r"\[2, 2\] add up to 4 bytes; 3 bytes were given"):
         unpack(from_bytes(b"abc"), np.array([2, 2]))
+
+
+def test_a_cut_outs_alpha_goes_to_the_applier_and_its_facts_with_every_photo(tokenizer: PromptTokenizer) -> None:
+    rgba = np.full((40, 60, 4), 200, np.uint8)
+    rgba[:20, :, 3] = 90
+    exif = Image.Exif()
+    exif[274], exif[315] = 6, "Ana"
+    stream = io.BytesIO()
+    Image.fromarray(rgba).save(stream, "PNG", exif=exif)
+    models, _ = run(tokenizer, request("floor"), stream.getvalue())
+    assert models.applied[tensors.PHOTO].shape == (60, 40, 3)
+    assert np.array_equal(models.applied[tensors.ALPHA], np.rot90(rgba[..., 3], -1))
+    facts = PhotoFacts.model_validate_json(models.applied[tensors.FACTS].tobytes())
+    assert facts.orientation == 6
+    assert b"Ana" in facts.metadata.exif
+    models, _ = run(tokenizer, request("floor"))
+    assert tensors.ALPHA not in models.applied

@@ -58,6 +58,8 @@ def jobs() -> str:
         *_model(messages.PaletteMessage),
         "### Items\n",
         *_model(messages.PaletteItem),
+        "### Looks\n",
+        *_model(messages.Look),
         "## Rule job\n",
         *_example("rules.json"),
         *_model(messages.RuleMessage),

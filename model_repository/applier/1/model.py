@@ -10,6 +10,7 @@ import triton_python_backend_utils as pb_utils
 
 from respray.contract import parameters
 from respray.editing.fill.inpaint_onnx import find_inpainter
+from respray.imaging.isolated import DecoderProcess, decoding_in
 from respray.triton.models import bls
 from respray.triton.models.applier import apply, warm_up
 
@@ -22,6 +23,11 @@ class TritonPythonModel:
         self.object_source = json.loads(args["model_config"])["parameters"][parameters.OBJECTS]["string_value"]
         self.network = find_inpainter(Path(os.environ.get("MODEL_PATH") or os.environ.get("MODEL_CACHE_DIR") or "/models"))
         warm_up()
+        self.decoder = DecoderProcess()  # started with the first mask or texture
+
+    def finalize(self) -> None:
+        """End the process that decodes."""
+        self.decoder.close()
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
         """One answer per request; an error is the answer of its own request only."""
@@ -29,6 +35,7 @@ class TritonPythonModel:
 
     def _answer(self, request: pb_utils.InferenceRequest) -> pb_utils.InferenceResponse:
         try:
-            return bls.response(apply(bls.arrays(request), self.object_source, self.network))
+            with decoding_in(self.decoder):
+                return bls.response(apply(bls.arrays(request), self.object_source, self.network))
         except Exception as error:
             return bls.failure(error)

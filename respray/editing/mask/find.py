@@ -6,18 +6,20 @@ feather (`matte`), build complements, and cut each by what lies in front of it (
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from respray.contract.errors import EditError
 from respray.contract.report import ConceptReport
-from respray.contract.request import ConceptQuery, ObjectSource, PhotoRequest, needs_segmentation, prompts_of
+from respray.contract.request import ConceptQuery, ObjectSource, Output, PhotoRequest, needs_segmentation, prompts_of
 from respray.editing.mask.matte import Matte, complement, feather, unite
 from respray.editing.mask.overlap import resolve
+from respray.editing.mask.parts import Parts, connected_parts
 from respray.editing.mask.refine import refine, refine_user_mask
-from respray.editing.mask.select import Segments, select
+from respray.editing.mask.select import Segments, Selection, select
+from respray.editing.mask.turned import fits_stored_only, turn_upright
 from respray.imaging.arrays import UInt8Array
-from respray.imaging.decode import decode_mask
+from respray.imaging.isolated import decode_mask
 
 # A concept whose matte covers less than this share of the photo was not found: a limit on a network's guesses, not on what people draw.
 MIN_AREA_SHARE = 2e-4
@@ -30,6 +32,9 @@ class FoundConcept:
     Attributes:
         matte: None where it was not found.
         instances: probabilities uint8 [h,w] of each instance, at the network's size.
+        pieces: the connected parts of an object that does not come as instances; None of anything else.
+        scores: of each instance.
+        by_instance: its matte is made of the instances, and not of a region.
         report: the numbers for the caller.
         why: the reason, for a person, where it was not found for another one than that the network did not see it.
     """
@@ -38,21 +43,72 @@ class FoundConcept:
     instances: list[UInt8Array]
     report: ConceptReport
     why: str = ""
+    pieces: Parts | None = None
+    scores: Sequence[float] = ()
+    by_instance: bool = False
 
 
 @dataclass(frozen=True)
 class PhotoMattes:
-    """The mattes of one photo.
+    """The mattes of one photo, as one output has them.
 
     Attributes:
         found: every concept of the request, by name and in its order.
         visible: the mattes of the found and unprotected ones, where nothing in front of them hides them; by name.
         protected: uint8 [H,W], the matte of what must not be touched; None where nothing was found of that.
+        kept: names of the concepts that must not be touched.
     """
 
     found: dict[str, FoundConcept]
     visible: dict[str, Matte]
     protected: UInt8Array | None
+    kept: frozenset[str] = frozenset()
+
+
+class FoundMattes:
+    """What was found in a photo, once for all outputs; which of it each may touch, they say themselves."""
+
+    def __init__(
+        self, request: PhotoRequest, edited: dict[str, FoundConcept], kept: dict[str, FoundConcept], warnings: Sequence[str] = ()
+    ) -> None:
+        """Prepare for the outputs of a request.
+
+        Args:
+            request: the request.
+            edited: its concepts that some output may touch, by name. Complements are built here.
+            kept: its concepts that some output protects.
+            warnings: what a person should know of the masks that were sent.
+        """
+        self._request, self._edited, self._kept = request, edited, kept
+        self.warnings = tuple(warnings)
+        self._objects = {concept.name for concept in request.concepts if concept.kind == "object"}
+        self.concepts = self._with_complements(_protected_by_all(request))
+
+    def sharing(self, output: Output) -> tuple[frozenset[str], frozenset[str]]:
+        """The same for outputs that have the same mattes: what they protect, and what they know of."""
+        known = output.concepts or (concept.name for concept in self._request.concepts)
+        return frozenset((*self._request.protect, *output.protect)), frozenset(known)
+
+    def of(self, output: Output) -> PhotoMattes:
+        """The mattes of one output, made anew."""
+        protect, known = self.sharing(output)
+        concepts = [concept for concept in self._request.concepts if concept.name in known or concept.name in protect]
+        found = self._with_complements(protect)
+        whole = {concept.name: item for concept in concepts if (item := found[concept.name].matte) is not None}
+        protected = [whole[concept.name] for concept in concepts if concept.name in protect and concept.name in whole]
+        return PhotoMattes(found, resolve(concepts, whole, protect), unite(protected).alpha if protected else None, protect)
+
+    def _with_complements(self, protect: Collection[str]) -> dict[str, FoundConcept]:
+        """Every concept, as it is where `protect` names what is protected."""
+        found: dict[str, FoundConcept] = {}
+        for concept in self._request.concepts:
+            first, second = (self._kept, self._edited) if concept.name in protect else (self._edited, self._kept)
+            if concept.name in first or concept.name in second:
+                found[concept.name] = first.get(concept.name) or second[concept.name]
+        for concept in self._request.concepts:
+            if concept.name not in found:
+                found[concept.name] = _complement(concept, found, self._objects)
+        return {concept.name: found[concept.name] for concept in self._request.concepts}
 
 
 def find_mattes(
@@ -61,18 +117,20 @@ def find_mattes(
     segments: Segments,
     attachments: Sequence[bytes],
     object_source: ObjectSource = "instances",
-) -> PhotoMattes:
+    stored_orientation: int = 1,
+) -> FoundMattes:
     """Find and refine the mattes of a photo.
 
     User masks of protected concepts are kept to the pixel. What is protected is never feathered: a thin thing's matte would nowhere be
-    whole any more, and what is not whole is not protected.
+    whole any more, and what is not whole is not protected. So a concept that one output edits and another protects has two mattes.
 
     Args:
         photo: uint8 [H,W,3], sRGB.
-        request: its concepts, what it protects, its feather.
+        request: its concepts, what it and its outputs protect, its feather.
         segments: answers `prompts_of(request.concepts)`, in that order.
         attachments: encoded files, the users' masks among them.
         object_source: which of the network's answers an object takes, see `select`.
+        stored_orientation: the EXIF orientation, 1 to 8, that `photo` was stored with: a mask of the stored photo is turned along.
 
     Returns:
         The mattes.
@@ -85,31 +143,37 @@ def find_mattes(
     needed = len(prompts_of(concepts))
     if len(segments.presence) < needed:
         raise EditError(f"{needed} prompts were asked for, but the segmentation answers {len(segments.presence)}")
-    found: dict[str, FoundConcept] = {}
+    always, ever = _protected_by_all(request), {*request.protect, *(name for output in request.outputs for name in output.protect)}
+    edited: dict[str, FoundConcept] = {}
+    kept: dict[str, FoundConcept] = {}
+    warnings: list[str] = []
     row = 0
     for concept in concepts:
-        keep = concept.name in request.protect
-        radius = 0.0 if keep else request.feather
+        wanted = [found for found, wanted in ((edited, concept.name not in always), (kept, concept.name in ever)) if wanted]
         if concept.mask_attachment is not None:
-            drawn = refine_user_mask(_user_mask(concept, attachments), photo, keep=keep)
-            found[concept.name] = _found(concept, feather(drawn, radius), [], 1.0, "user", at_any_size=True)
+            mask = _user_mask(concept, attachments)
+            why = "" if mask.any() else "its mask selects nothing: it is black or transparent everywhere"
+            if fits_stored_only(mask.shape, photo.shape[:2], stored_orientation):
+                mask = turn_upright(mask, stored_orientation)
+                warnings.append(f"the mask of '{concept.name}' fits the photo before it was turned upright; it was turned along")
+            for found in wanted:
+                drawn = refine_user_mask(mask, photo, keep=found is kept)
+                radius = 0.0 if found is kept else request.feather
+                found[concept.name] = _found(concept, feather(drawn, radius), _told(1.0), "user", why, at_any_size=True)
         elif needs_segmentation(concept):
             selection = select(segments, range(row, row + len(concept.prompts)), concept, object_source)
             row += len(concept.prompts)
-            probability = selection.probability
-            selected = None if probability is None else feather(refine(probability, photo), radius)
-            found[concept.name] = _found(concept, selected, selection.instances, selection.score, "sam3", at_any_size=keep)
-    objects = {concept.name for concept in concepts if concept.kind == "object"}
-    for concept in concepts:
-        if concept.mask_attachment is None and not needs_segmentation(concept):
-            found[concept.name] = _complement(concept, found, objects)
-    whole = {concept.name: item for concept in concepts if (item := found[concept.name].matte) is not None}
-    protected = [whole[name] for name in request.protect if name in whole]
-    return PhotoMattes(
-        found={concept.name: found[concept.name] for concept in concepts},
-        visible=resolve(concepts, whole, request.protect),
-        protected=unite(protected).alpha if protected else None,
-    )
+            refined = None if selection.probability is None else refine(selection.probability, photo)
+            for found in wanted:
+                matte = refined if refined is None or found is kept else feather(refined, request.feather)
+                found[concept.name] = _found(concept, matte, selection, "sam3", at_any_size=found is kept)
+    return FoundMattes(request, edited, kept, warnings)
+
+
+def _protected_by_all(request: PhotoRequest) -> set[str]:
+    """What no output may touch."""
+    shared = set.intersection(*(set(output.protect) for output in request.outputs)) if request.outputs else set[str]()
+    return shared.union(request.protect)
 
 
 def _user_mask(concept: ConceptQuery, attachments: Sequence[bytes]) -> UInt8Array:
@@ -133,15 +197,14 @@ def _complement(concept: ConceptQuery, found: dict[str, FoundConcept], objects: 
     if missed or not present:
         names = " and ".join(f"'{name}'" for name in missed or concept.complement_of)
         why = f"without {names} it cannot be told; lower options.threshold, or send a mask of {names} in mask_keys"
-        return _found(concept, None, [], 0.0, "complement", why)
-    return _found(concept, complement(unite(present)), [], 1.0, "complement")
+        return _found(concept, None, _told(0.0), "complement", why)
+    return _found(concept, complement(unite(present)), _told(1.0), "complement")
 
 
 def _found(
     concept: ConceptQuery,
     matte: Matte | None,
-    instances: list[UInt8Array],
-    score: float,
+    seen: Selection,
     source: str,
     why: str = "",
     *,
@@ -150,14 +213,24 @@ def _found(
     """A concept with its report; not found where there is next to nothing of it, unless a person has drawn it or it is protected."""
     share = 0.0 if matte is None else matte.area_share
     there = matte is not None and (bool(matte.alpha.any()) if at_any_size else share >= MIN_AREA_SHARE)
+    # However much stands in front of a surface, it is one; things that are apart are several.
+    apart = matte is not None and there and concept.kind == "object" and not seen.by_instance and not concept.complement_of
+    pieces = connected_parts(matte.alpha) if matte is not None and apart else None
+    instances = seen.instances if there and pieces is None else []
+    count = pieces.count if pieces is not None else (len(instances) or 1)
     report = ConceptReport.model_validate(
         {
             "name": concept.name,
             "found": there,
             "coverage": round(share, 5),
-            "score": round(score, 4),
+            "score": round(seen.score, 4),
             "source": source,
-            "instances": (len(instances) or 1) if there else 0,
+            "instances": count if there else 0,
         }
     )
-    return FoundConcept(matte if there else None, instances if there else [], report, why)
+    return FoundConcept(matte if there else None, instances, report, why, pieces, seen.scores if instances else (), seen.by_instance)
+
+
+def _told(score: float) -> Selection:
+    """What is known without the network."""
+    return Selection(None, [], [], score, False)

@@ -50,12 +50,16 @@ class Selection:
     Attributes:
         probability: uint8 [h,w], 255 = certainly the concept; None where it was not found.
         instances: uint8 [h,w] of each instance.
+        scores: of each instance, 0..1.
         score: the best, 0..1.
+        by_instance: `probability` is the union of the instances, and not a region.
     """
 
     probability: UInt8Array | None
     instances: list[UInt8Array]
+    scores: list[float]
     score: float
+    by_instance: bool
 
 
 def select(segments: Segments, rows: Iterable[int], concept: ConceptQuery, object_source: ObjectSource) -> Selection:
@@ -76,19 +80,24 @@ def select(segments: Segments, rows: Iterable[int], concept: ConceptQuery, objec
     from_region = concept.kind == "surface" or object_source == "region"
     parts: list[UInt8Array] = []
     instances: list[UInt8Array] = []
+    scores: list[float] = []
+    by_instance = False
     best = 0.0
     for row in rows:
         presence = float(segments.presence[row])
-        chosen = [segments.masks[row, k] for k, score in enumerate(segments.scores[row]) if score >= concept.threshold]
+        reached = [(segments.masks[row, k], float(score)) for k, score in enumerate(segments.scores[row]) if score >= concept.threshold]
+        chosen = [mask for mask, _ in reached]
         best = max(best, float(segments.scores[row].max(initial=0.0)) if chosen else presence)
         instances += chosen
+        scores += [score for _, score in reached]
         if chosen and not from_region:
             parts += chosen
+            by_instance = True
         elif presence >= concept.threshold:
             parts.append(segments.region[row])
     if not parts:
-        return Selection(None, [], best)
+        return Selection(None, [], [], best, False)
     probability = parts[0]
     for part in parts[1:]:
         probability = cast(UInt8Array, cv2.max(probability, part))
-    return Selection(probability, instances, best)
+    return Selection(probability, instances, scores, best, by_instance)

@@ -139,10 +139,7 @@ def estimate_camera(segments: Segments2D, width: int, height: int, parameters: C
     weights = lines.lengths / lines.lengths.sum()
     picks = np.random.default_rng(0).choice(len(weights), size=(p.hypotheses, 3), p=weights)
     starts = [
-        best
-        for focal in p.focals
-        for shift in p.shifts
-        if (best := _best_hypothesis(lines, weights, picks, focal, shift, p)) is not None
+        best for focal in p.focals for shift in p.shifts if (best := _best_hypothesis(lines, weights, picks, focal, shift, p)) is not None
     ]
     if not starts:
         return fallback

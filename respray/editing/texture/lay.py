@@ -20,6 +20,7 @@ from respray.editing.texture.camera import RoomCamera, estimate_camera
 from respray.editing.texture.lines import Segments2D, find_segments
 from respray.editing.texture.plane import Plane
 from respray.editing.texture.sample import Material, make_material, sample_material
+from respray.imaging import isolated
 from respray.imaging.arrays import Float64Array, FloatArray, UInt8Array
 from respray.imaging.decode import decode
 
@@ -141,7 +142,7 @@ def material_of(rule: Texture, attachments: list[bytes]) -> Material:
     index = rule.attachment
     if index is None or index >= len(attachments):
         raise EditError(f"the texture refers to attachment {index}, but {len(attachments)} were sent")
-    image = decode(attachments[index], LAYING.attached_megapixels)
+    image = isolated.decode(attachments[index], LAYING.attached_megapixels)
     return make_material(image, (LAYING.attached_width, LAYING.attached_width * image.shape[0] / image.shape[1]), LAYING.attached_gloss)
 
 

@@ -111,9 +111,7 @@ def check_parity(
     return report
 
 
-def _run(
-    spec: ModelSpec, folder: Path, name: GraphName, inputs: NamedArrays, threads: int | None, clock: Clock
-) -> NamedArrays:
+def _run(spec: ModelSpec, folder: Path, name: GraphName, inputs: NamedArrays, threads: int | None, clock: Clock) -> NamedArrays:
     runner = GraphRunner(folder / spec.graphs[name].model.file, threads, None)
     with clock(name):
         return runner(inputs)

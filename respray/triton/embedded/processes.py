@@ -40,3 +40,26 @@ def python_models(process: int) -> int:
             one = psutil.Process(member)
             count += one.name().startswith("triton_python_b") and one.status() != psutil.STATUS_ZOMBIE
     return count
+
+
+def listens(process: int, port: int) -> bool:
+    """Whether `process`, or one that descends from it, listens on a TCP port of this machine: another program may, and answer as ours."""
+    for member in family(process):
+        with contextlib.suppress(psutil.Error):
+            if _listens(psutil.Process(member), port):
+                return True
+    return False
+
+
+def listens_here(port: int, name: str) -> bool:
+    """Whether a program of this name that this user (in a container: this container) runs listens on a TCP port."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.name() == name[:15] and _listens(process, port):  # the kernel keeps 15 characters
+                return True
+    return False
+
+
+def _listens(process: psutil.Process, port: int) -> bool:
+    sockets = process.net_connections("tcp")
+    return any(socket.status == psutil.CONN_LISTEN and socket.laddr and socket.laddr.port == port for socket in sockets)

@@ -23,7 +23,7 @@ from types import TracebackType
 
 from respray.triton.embedded import guard
 from respray.triton.embedded.preflight import LOOPBACK, SEGMENT_PREFIX, check_platform, check_shared_memory, claim_port, sweep_segments
-from respray.triton.embedded.processes import cpu_seconds
+from respray.triton.embedded.processes import cpu_seconds, listens
 from respray.triton.embedded.server_files import ServerFiles, cache_folder, prepare
 from respray.triton.errors import HostError, ServerStartError
 from respray.triton.hardening import RESTRICTED_BENCHMARK, restriction_flags
@@ -219,7 +219,11 @@ class EmbeddedServer:
             if process.poll() is not None:
                 raise ServerStartError(f"The embedded server ended while starting (status {process.returncode}).\n{self.error_lines()}")
             # The metrics' port opens a moment after the others.
-            if _answers(f"{self.http_url}/v2/health/ready") and _answers(self.metrics_url):
+            if (
+                all(listens(process.pid, port) for port in self._ports.values())  # and nobody else's server in our place
+                and _answers(f"{self.http_url}/v2/health/ready")
+                and _answers(self.metrics_url)
+            ):
                 return
             time.sleep(0.05)
         raise ServerStartError(

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
-from pathlib import Path
 from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 
 from respray.contract import tensors
 from respray.contract.errors import EditError, ImageError
+from respray.contract.photo_facts import PhotoFacts
 from respray.contract.request import ConceptQuery, Edit, ObjectSource, Output, PhotoRequest, Recolor, Remove
 from respray.editing.apply import edit_photo
 from respray.editing.fill.inpaint import Inpainter
 from respray.editing.mask.select import Segments
-from respray.imaging.arrays import AnyArray
+from respray.imaging.arrays import AnyArray, UInt8Array
+from respray.imaging.decode import DecodedPhoto
 from respray.triton.errors import PhotoError
 from respray.triton.models.parse_request import Arrays, parse_request
 from respray.triton.packing import Int64Vector, UInt8Vector, from_bytes, pack, unpack
+from respray.triton.private_files import open_lock_file
 
 
 def apply(inputs: Arrays, object_source: ObjectSource = "instances", network: Inpainter | None = None) -> Arrays:
@@ -43,12 +43,20 @@ def apply(inputs: Arrays, object_source: ObjectSource = "instances", network: In
     found = cast(dict[str, AnyArray], inputs)
     segments = Segments(**{name: found[name] for name in tensors.SEGMENTS}) if tensors.REGION in inputs else Segments.empty()
     try:
-        photo = cast(npt.NDArray[np.uint8], inputs[tensors.PHOTO])
-        result = edit_photo(photo, segments, request, attachments, object_source=object_source, network=network)
+        result = edit_photo(_photo(inputs), segments, request, attachments, object_source=object_source, network=network)
     except (EditError, ImageError) as error:
         raise PhotoError(str(error)) from error
     files, file_sizes = pack(result.files)
     return {tensors.FILES: files, tensors.FILE_SIZES: file_sizes, tensors.REPORT: from_bytes(result.report.model_dump_json().encode())}
+
+
+def _photo(inputs: Arrays) -> DecodedPhoto:
+    alpha, facts = inputs.get(tensors.ALPHA), inputs.get(tensors.FACTS)
+    return DecodedPhoto(
+        cast(UInt8Array, inputs[tensors.PHOTO]),
+        None if alpha is None else cast(UInt8Array, alpha),
+        PhotoFacts() if facts is None else PhotoFacts.model_validate_json(facts.tobytes()),
+    )
 
 
 def warm_up() -> None:
@@ -64,6 +72,6 @@ def warm_up() -> None:
     segments = Segments(masks=region[None], scores=one, boxes=np.zeros((1, 1, 4), np.float32), presence=one[0], region=region)
     edits = [Edit(concept="patch", rule=Recolor(color="#808080")), Edit(concept="patch", rule=Remove(mode="inpaint"))]
     request = PhotoRequest(concepts=[ConceptQuery(name="patch", prompts=["patch"])], outputs=[Output(name="patch", edits=edits)])
-    with (Path(tempfile.gettempdir()) / f"respray-warm-up-{os.getuid()}").open("w") as lock:
+    with os.fdopen(open_lock_file("warm-up"), "wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         edit_photo(photo, segments, request, [])

@@ -4,33 +4,19 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from respray.triton.private_files import open_lock_file
+
 Array = npt.NDArray[np.generic]
 MAX_PROMPTS = 512  # prompts; 16 MB at SAM3's full size (32 tokens of 256 FP32 each)
-
-
-def _lock_file() -> int:
-    """A descriptor of the file that instances lock bytes of.
-
-    One file per user, not one per server, so that servers leave no files behind; each locks other bytes of it. The folder is shared and
-    the name known: somebody else's file, or a link, is not taken. Raises PermissionError.
-    """
-    path = Path(tempfile.gettempdir()) / f"respray-texts-{os.getuid()}"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    if os.fstat(descriptor).st_uid != os.getuid():
-        os.close(descriptor)
-        raise PermissionError(f"{path} belongs to another user; remove it")
-    return descriptor
 
 
 class TextFeatureCache:
@@ -44,7 +30,7 @@ class TextFeatureCache:
     def __init__(self, max_prompts: int = MAX_PROMPTS) -> None:
         self._max_prompts = max_prompts
         self._features: OrderedDict[bytes, Array] = OrderedDict()
-        self._locks = _lock_file()
+        self._locks = open_lock_file("texts")
         weakref.finalize(self, os.close, self._locks)
 
     def get(self, ids: Array, encode: Callable[[], Array]) -> Array:

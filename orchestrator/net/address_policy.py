@@ -1,8 +1,9 @@
-"""Which callback addresses may be called, and a transport that connects only to what was checked.
+"""Which addresses of a message may be asked, and a transport that connects only to what was checked.
 
-Callback URLs come from a message, so they may point into our own network (SSRF). Accepted are https to public addresses, and hosts
-that the operator lists. A name is resolved once, every address it has is checked, and the connection goes to the address that was
-checked: a name that resolves differently the next time (DNS rebinding) gains nothing. Host header, SNI and certificate check keep the name.
+URLs of callbacks, photos and results come from a message, so they may point into our own network (SSRF). Accepted are https to public
+addresses, and hosts that the operator lists. A name is resolved once, every address it has is checked, and the connection goes to the
+address that was checked: a name that resolves differently the next time (DNS rebinding) gains nothing. Host header, SNI and certificate
+check keep the name.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from pathlib import Path
 
 import httpx
 
-from orchestrator.callbacks.name_lookup import NameLookup
-from orchestrator.errors import CallbackRefused, SettingsError
+from orchestrator.errors import AddressRefused, SettingsError
+from orchestrator.net.name_lookup import NameLookup
 
 Resolver = Callable[[str, int], Awaitable[list[str]]]
 _PORTS = {"https": 443, "http": 80}
@@ -63,16 +64,22 @@ class AddressPolicy:
 
     Attributes:
         allowed: `host` (any port) or `host:port`, each of which may be private and may speak http.
+        setting: What `allowed` is set by.
+        subject: What the addresses are for, for errors.
     """
 
     allowed: frozenset[str] = frozenset()
+    setting: str = "CALLBACK_ALLOW_HOSTS"
+    subject: str = "callback"
 
     @classmethod
-    def parse(cls, text: str) -> AddressPolicy:
-        """Read CALLBACK_ALLOW_HOSTS.
+    def parse(cls, text: str, setting: str = "CALLBACK_ALLOW_HOSTS", subject: str = "callback") -> AddressPolicy:
+        """Read the setting of allowed hosts.
 
         Args:
             text: Comma-separated `host[:port]`.
+            setting: Its name.
+            subject: What the addresses are for, for errors.
 
         Raises:
             SettingsError: Where an entry is no host.
@@ -80,8 +87,8 @@ class AddressPolicy:
         hosts = [part.strip().lower() for part in text.split(",") if part.strip()]
         for host in hosts:
             if "/" in host or "@" in host or "*" in host:
-                raise SettingsError(f"CALLBACK_ALLOW_HOSTS: {host!r} is no host; accepted is a comma-separated list of host or host:port")
-        return cls(frozenset(hosts))
+                raise SettingsError(f"{setting}: {host!r} is no host; accepted is a comma-separated list of host or host:port")
+        return cls(frozenset(hosts), setting, subject)
 
     def is_allowed(self, host: str, port: int) -> bool:
         """Whether the operator listed this host."""
@@ -89,23 +96,21 @@ class AddressPolicy:
         return bool({name, f"{name}:{port}", f"[{name}]:{port}", f"[{name}]"} & self.allowed)
 
     def check_url(self, url: httpx.URL) -> None:
-        """Raise CallbackRefused for what can be refused without resolving anything."""
+        """Raise AddressRefused for what can be refused without resolving anything."""
         if url.userinfo:
-            raise CallbackRefused("the callback URL contains a user name or password; accepted is a URL without")
+            raise AddressRefused(f"the {self.subject} URL contains a user name or password; accepted is a URL without")
         if url.scheme not in _PORTS or not url.host:
-            raise CallbackRefused(f"the callback URL must begin with https://, not {url.scheme}://")
+            raise AddressRefused(f"the {self.subject} URL must begin with https://, not {url.scheme}://")
         if url.scheme != "https" and not self.is_allowed(url.host, port_of(url)):
-            raise CallbackRefused(f"callbacks go to https only; {url.host}:{port_of(url)} is not in CALLBACK_ALLOW_HOSTS")
+            raise AddressRefused(f"{self.subject}s go to https only; {url.host}:{port_of(url)} is not in {self.setting}")
 
     def check_addresses(self, host: str, port: int, addresses: Iterable[str]) -> None:
-        """Raise CallbackRefused when any address of a host that is not listed is not public."""
+        """Raise AddressRefused when any address of a host that is not listed is not public."""
         if self.is_allowed(host, port):
             return
         for address in addresses:
             if not is_public(address):
-                raise CallbackRefused(
-                    f"{host}:{port} resolves to {address}, which is not public; list it in CALLBACK_ALLOW_HOSTS if it is yours"
-                )
+                raise AddressRefused(f"{host}:{port} resolves to {address}, which is not public; list it in {self.setting} if it is yours")
 
 
 def port_of(url: httpx.URL) -> int:
@@ -114,7 +119,7 @@ def port_of(url: httpx.URL) -> int:
 
 
 def trust(ca_file: Path | None) -> ssl.SSLContext | bool:
-    """Whose certificates receivers may show: the public authorities, and those in a company's own `ca_file` beside them.
+    """Whose certificates servers may show: the public authorities, and those in a company's own `ca_file` beside them.
 
     Raises:
         SettingsError: The file cannot be read, or holds no certificate.
@@ -130,7 +135,7 @@ def trust(ca_file: Path | None) -> ssl.SSLContext | bool:
 
 
 class PinnedTransport(httpx.AsyncBaseTransport):
-    """Resolves, checks, and connects to a checked address. Raises CallbackRefused, httpx.ConnectError and what httpx raises."""
+    """Resolves, checks, and connects to a checked address. Raises AddressRefused, httpx.ConnectError and what httpx raises."""
 
     def __init__(self, policy: AddressPolicy, resolver: Resolver | None = None, verify: ssl.SSLContext | bool = True) -> None:
         self._policy = policy

@@ -1,4 +1,4 @@
-"""Look-ups of receivers' names, in threads of their own: a name server that is silent keeps a thread for as long as the system waits."""
+"""Look-ups of hosts' names, in threads of their own: a name server that is silent keeps a thread for as long as the system waits."""
 
 from __future__ import annotations
 
@@ -57,5 +57,5 @@ async def _in_thread(host: str, port: int) -> list[str]:
             loop.call_soon_threadsafe(settle, found)
 
     # A daemon: the end of the process waits for no name server.
-    threading.Thread(target=ask, daemon=True, name="callback-name").start()
+    threading.Thread(target=ask, daemon=True, name="host-name").start()
     return await answer

@@ -1,0 +1,192 @@
+"""From what a person types after `respray edit` to a job message, its files, and where its results go."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import SettingsError
+from orchestrator.jobs import keys
+from orchestrator.jobs.name_catalog import Catalog, unknown_name_message
+from orchestrator.jobs.rules import HEX
+from respray.catalog.preset import normalise
+
+USER, JOB = "local", "edit"
+REMOVALS = {"remove": "inpaint", "inpaint": "inpaint", "transparent": "transparent"}
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What was typed: pairs are `NAME=VALUE` as they stand.
+
+    Attributes:
+        photos: Files to edit.
+        edits: Concepts and their colour, texture or removal.
+        protect: Concepts that stay as they are.
+        masks: Concepts and files that select them.
+        at: Concepts and points `X,Y` on the parts that are meant.
+        not_at: Concepts and points on those that are not.
+        instances: Concepts and `largest` or how many.
+        preset: Which knows the names' prompts.
+        out: The folder for results.
+        format: Of the results.
+        look: What the results' names end in.
+    """
+
+    photos: Sequence[Path]
+    edits: Sequence[str]
+    protect: Sequence[str]
+    masks: Sequence[str]
+    at: Sequence[str]
+    not_at: Sequence[str]
+    instances: Sequence[str]
+    preset: str | None
+    out: Path
+    format: str
+    look: str
+
+    @property
+    def extension(self) -> str:
+        """Of the results' names."""
+        return "jpg" if self.format == "jpeg" else self.format
+
+    def result(self, photo: Path) -> Path:
+        """Where a photo's result goes."""
+        return self.out / f"{photo.stem}_{self.look}.{self.extension}"
+
+
+def message_of(wishes: Wishes, catalog: Catalog) -> dict[str, Any]:
+    """The palette job.
+
+    Args:
+        wishes: What was typed.
+        catalog: What it may name.
+
+    Raises:
+        SettingsError: Something typed cannot be understood or is not there; the message says what, and what would be.
+    """
+    _check_photos(wishes)
+    concepts = {name: _rule(name, value, catalog) for name, value in _pairs("--set", wishes.edits).items()}
+    edited = {normalise(name): name for name in concepts}
+    for option, given in (("at", wishes.at), ("not_at", wishes.not_at)):
+        for text in given:
+            name, point = _pair(f"--{option.replace('_', '-')}", text)
+            concept = _known(f"--{option.replace('_', '-')}", name, edited)
+            concepts[concept].setdefault(option, []).append(_point(text, point))
+    for text in wishes.instances:
+        name, number = _pair("--instances", text)
+        concepts[_known("--instances", name, edited)]["instances"] = int(number) if number.isdecimal() else number
+    masks = _pairs("--mask", wishes.masks)
+    named = edited | {normalise(name): name for name in wishes.protect}
+    mask_keys = {_known("--mask", name, named): mask_key(number) for number, name in enumerate(masks)}
+    for file in masks.values():
+        _check_file("mask", Path(file))
+    item = {"mask_keys": mask_keys} if mask_keys else {}
+    prefix = keys.outputs_prefix(USER, JOB)
+    items = [
+        {"idx": idx, "input_key": photo_key(idx), "output_key": f"{prefix}{idx}.{wishes.extension}", **item}
+        for idx in range(len(wishes.photos))
+    ]
+    message = {"job_id": JOB, "user_id": USER, "concepts": concepts, "protect": list(wishes.protect), "items": items}
+    return message | ({"preset": wishes.preset} if wishes.preset is not None else {})
+
+
+def lay_files(wishes: Wishes, store: Path) -> None:
+    """Copy photos and masks to where the message says that they are. Raises SettingsError for one that cannot be read."""
+    masks = _pairs("--mask", wishes.masks).values()
+    files = {photo_key(idx): photo for idx, photo in enumerate(wishes.photos)}
+    files |= {mask_key(number): Path(mask) for number, mask in enumerate(masks)}
+    for key, file in files.items():
+        place = store / key
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            shutil.copyfile(file, place)
+        except OSError as error:
+            raise SettingsError(f"{file} cannot be read: {error.strerror}") from None
+
+
+def photo_key(idx: int) -> str:
+    """The storage key of a photo."""
+    return f"{keys.inputs_prefix(USER, JOB)}{idx}"
+
+
+def mask_key(number: int) -> str:
+    """The storage key of a mask."""
+    return f"{keys.inputs_prefix(USER, JOB)}mask_{number}"
+
+
+def _check_photos(wishes: Wishes) -> None:
+    if problem := keys.id_problem(wishes.look):
+        raise SettingsError(f"--look {problem}")
+    results: dict[Path, Path] = {}
+    for photo in wishes.photos:
+        _check_file("photo", photo)
+        result = wishes.result(photo)
+        other = results.setdefault(result, photo)
+        if other is not photo:
+            raise SettingsError(f"{other} and {photo} would both be written to {result}; edit them one at a time, with another --out each")
+    given = {photo.resolve() for photo in wishes.photos}
+    for result, photo in results.items():
+        if result.resolve() in given:
+            raise SettingsError(f"the result of {photo} would be written over the photo {result}; give another --out or --look")
+    if wishes.masks and len(wishes.photos) > 1:
+        raise SettingsError(f"--mask belongs to one photo, and {len(wishes.photos)} were given; edit them one at a time")
+
+
+def _check_file(what: str, file: Path) -> None:
+    if not file.exists():
+        raise SettingsError(f"there is no {what} {file}")
+    if not file.is_file():
+        raise SettingsError(f"the {what} {file} is not a file" + (" but a folder; name the files in it" if file.is_dir() else ""))
+
+
+def _pair(option: str, text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name.strip() and equals and value.strip()):
+        raise SettingsError(f"{option} {text!r} is not NAME=VALUE, as in Wall=#7C9082")
+    return name.strip(), value.strip()
+
+
+def _pairs(option: str, texts: Iterable[str]) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for text in texts:
+        name, value = _pair(option, text)
+        other = next((known for known in pairs if normalise(known) == normalise(name)), None)
+        if other is not None:
+            raise SettingsError(f"{option} names {other!r} twice ({pairs[other]!r} and {value!r}); accepted is each concept once")
+        pairs[name] = value
+    return pairs
+
+
+def _known(option: str, name: str, names: Mapping[str, str]) -> str:
+    """The concept as `--set` or `--protect` spells it."""
+    if normalise(name) not in names:
+        raise SettingsError(f"{option}: {unknown_name_message('concept', name, names.values())}")
+    return names[normalise(name)]
+
+
+def _point(text: str, point: str) -> list[float]:
+    try:
+        x, y = (float(part) for part in point.split(","))
+    except ValueError:
+        raise SettingsError(f"{text!r} is no point; accepted is NAME=X,Y, fractions of the photo, as in Wall=0.4,0.5") from None
+    if not (0.0 <= x <= 1.0 and 0.0 <= y <= 1.0):
+        raise SettingsError(f"{text!r} is beside the photo; accepted are fractions of its width and height, 0 to 1")
+    return [x, y]
+
+
+def _rule(name: str, value: str, catalog: Catalog) -> dict[str, Any]:
+    """The rule that a value means: a colour, a material, or that the thing is to go."""
+    if value in REMOVALS:
+        return {"action": "remove", "value": REMOVALS[value]}
+    if HEX.fullmatch(value) or value in catalog.palette:
+        return {"action": "recolor", "value": value}
+    if value in catalog.textures:
+        return {"action": "texture", "value": value}
+    if value.startswith("#"):
+        raise SettingsError(f"--set {name}={value}: a colour is '#' and six hexadecimal digits")
+    known = unknown_name_message("colour or texture", value, [*catalog.palette, *catalog.textures, *REMOVALS])
+    raise SettingsError(f"--set {name}: {known}; or a colour as '#rrggbb'")

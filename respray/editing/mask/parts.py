@@ -1,0 +1,118 @@
+"""The parts of a concept that can be told apart: the instances that the network saw, or what is connected; and those that an edit means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import cv2
+import numpy as np
+
+from respray.imaging.arrays import BoolArray, UInt8Array, UInt16Array
+
+# From this alpha on a pixel connects what lies beside it.
+CONNECTING_ALPHA = 128
+# What is smaller than this share of the photo is a speck: no part, and with the part that is nearest to it.
+MIN_PART_SHARE = 2e-4
+# Parts are told apart at this size, larger photos averaged down to it. Bounds time and memory.
+MAX_WORK_PIXELS = 1_500_000
+# The largest of very many. Bounds the number of masks.
+MAX_PARTS = 64
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Which part of a concept each place of the photo belongs to, or is nearest to.
+
+    Attributes:
+        labels: uint16 [h,w], stretched over the photo: the part's number, from 1.
+        scores: of the parts in order: the network's, or the share of the photo where they are what is connected.
+    """
+
+    labels: UInt16Array
+    scores: Sequence[float]
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.scores)
+
+    def at(self, point: tuple[float, float]) -> int:
+        """The number of the part at a point (fractions of the photo)."""
+        return int(self.labels[pixel_of(point, self.labels.shape)])
+
+    def where(self, numbers: Sequence[int], size: Sequence[int]) -> BoolArray:
+        """Where some parts are, bool [H,W] of `size` (height, width)."""
+        chosen = np.isin(self.labels, list(numbers)).astype(np.uint8)
+        return cv2.resize(chosen, (size[1], size[0]), interpolation=cv2.INTER_NEAREST) > 0
+
+
+def pixel_of(point: tuple[float, float], shape: Sequence[int]) -> tuple[int, int]:
+    """Row and column of the pixel of an array [H,W] that a point (x, y), fractions 0..1, lies on.
+
+    Example:
+        >>> pixel_of((1.0, 0.5), (10, 20))
+        (5, 19)
+    """
+    return min(shape[0] - 1, int(point[1] * shape[0])), min(shape[1] - 1, int(point[0] * shape[1]))
+
+
+def connected_parts(alpha: UInt8Array) -> Parts:
+    """The connected parts of a matte, the largest first.
+
+    Args:
+        alpha: uint8 [H,W], the matte.
+
+    Returns:
+        At least one part.
+    """
+    small = _at_work_size(alpha)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((small >= CONNECTING_ALPHA).astype(np.uint8), connectivity=8)
+    areas = stats[1:count, cv2.CC_STAT_AREA]
+    shares = areas / small.size
+    order = [int(index) for index in np.argsort(-areas, kind="stable")[:MAX_PARTS] if shares[index] >= MIN_PART_SHARE]
+    if len(order) <= 1:
+        return Parts(np.ones((1, 1), np.uint16), [float(shares.sum())])
+    numbers = np.zeros(count, np.uint16)
+    for number, index in enumerate(order, start=1):
+        numbers[index + 1] = number
+    return Parts(_spread(numbers[labels]), [float(shares[index]) for index in order])
+
+
+def instance_parts(instances: Sequence[UInt8Array], scores: Sequence[float], size: Sequence[int]) -> Parts:
+    """The instances that the network saw, each where it is the most probable.
+
+    Args:
+        instances: uint8 [h,w] of each, probability x 255; at least one.
+        scores: of each.
+        size: height and width of the photo.
+    """
+    shrink = min(1.0, (MAX_WORK_PIXELS / (size[0] * size[1])) ** 0.5)
+    target = (max(1, round(size[1] * shrink)), max(1, round(size[0] * shrink)))
+    # Stretched before they are compared: the border between two that touch is then no staircase of the network's pixels.
+    first, *others = (cast(UInt8Array, cv2.resize(instance, target, interpolation=cv2.INTER_LINEAR)) for instance in instances)
+    highest, labels = first.copy(), np.ones(first.shape, np.uint16)
+    for number, instance in enumerate(others, start=2):
+        higher = instance > highest
+        labels[higher] = number
+        np.maximum(highest, instance, out=highest)
+    return Parts(labels, list(scores))
+
+
+def _at_work_size(alpha: UInt8Array) -> UInt8Array:
+    height, width = alpha.shape
+    shrink = (MAX_WORK_PIXELS / (width * height)) ** 0.5
+    if shrink >= 1.0:
+        return alpha
+    size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
+    return cast(UInt8Array, cv2.resize(alpha, size, interpolation=cv2.INTER_AREA))
+
+
+def _spread(labels: UInt16Array) -> UInt16Array:
+    """Give every pixel the label of the nearest labelled one (some are)."""
+    missing = (labels == 0).astype(np.uint8)
+    _, nearest = cv2.distanceTransformWithLabels(missing, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)
+    table = np.zeros(int(nearest.max()) + 1, np.uint16)
+    table[nearest[labels > 0]] = labels[labels > 0]
+    return table[nearest]

@@ -1,0 +1,126 @@
+"""`respray edit` as a person types it: files beside the photo, a table of what was asked and measured, errors that say what to change."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from tests.e2e.cli import OURS
+
+PHOTOS = Path(__file__).resolve().parents[2] / "respray/demo/photos"
+
+
+def edit(cwd: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    command = [sys.executable, "-m", "orchestrator.cli.app", "edit", *arguments]
+    return subprocess.run(command, cwd=cwd, env=clean | settings, capture_output=True, text=True, timeout=240, check=False)
+
+
+def read(file: Path, mode: str = "RGB") -> npt.NDArray[np.uint8]:
+    with Image.open(file) as image:
+        assert mode in ("RGB", image.mode)
+        return np.asarray(image.convert(mode))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for number in (1, 2):
+        (tmp_path / f"room_{number}.jpg").write_bytes((PHOTOS / f"room_{number}.jpg").read_bytes())
+    return tmp_path
+
+
+@pytest.mark.server
+def test_photos_are_edited_and_it_says_how(folder: Path, triton_url: str) -> None:
+    (folder / "bin").mkdir()
+    opened = folder / "opened"
+    (folder / "bin/xdg-open").write_text(f'#!/bin/sh\necho "$@" > {opened}\n')
+    (folder / "bin/xdg-open").chmod(0o755)
+    height, width = read(folder / "room_1.jpg").shape[:2]
+    mask = np.zeros((height, width), np.uint8)
+    mask[: height // 2, 20 : width // 2 - 20], mask[: height // 2, width // 2 + 20 : -20] = 255, 255
+    Image.fromarray(mask).save(folder / "wall.png")
+    where = ("--mask", "Wall=wall.png", "--at", "wall=0.25,0.25", "--at", "Wall=0.5,0.99")
+    asked = ("--set", "Wall=#7C9082", "--set", "Floor=oak_planks", "--protect", "Sofa", "--preset", "interior")
+    done = edit(
+        folder,
+        "room_1.jpg",
+        *asked,
+        *where,
+        "--out",
+        "results",
+        "--open",
+        "--triton-url",
+        triton_url,
+        PATH=f"{folder}/bin:{os.environ['PATH']}",
+    )
+    assert done.returncode == 0, done.stderr
+    result, photo = (read(folder / name) for name in ("results/room_1_respray.png", "room_1.jpg"))
+    assert result.shape == photo.shape
+    changed = (result != photo).any(axis=-1)
+    assert changed[20 : height // 3, 60 : width // 2 - 60].mean() > 0.9
+    assert not changed[: height // 3, width // 2 + 20 :].any(), "the other wall"
+    assert "room_1.jpg -> results/room_1_respray.png" in done.stdout
+    wall, floor = (next(line for line in done.stdout.splitlines() if line.strip().startswith(name)) for name in ("Wall", "Floor"))
+    assert "(1 of 2 parts)" in wall and "#7C9082" in wall and "texture" in floor
+    assert "! at [0.5, 0.99] is on 'Floor' and not on 'Wall'" in done.stdout
+    page = folder / "results/before_and_after/index.html"
+    assert "room_1.jpg" in page.read_text() and opened.read_text().strip().endswith(str(page))
+
+
+@pytest.mark.server
+def test_a_photo_that_fails_is_said_by_its_name_and_the_others_are_written(folder: Path, triton_url: str) -> None:
+    (folder / "broken.jpg").write_bytes(b"junk")
+    done = edit(
+        folder,
+        "room_1.jpg",
+        "broken.jpg",
+        "--set",
+        "wall=transparent",
+        "--format",
+        "webp",
+        "--look",
+        "cut",
+        "--out",
+        ".",
+        TRITON_URL=triton_url,
+    )
+    assert done.returncode == 1
+    assert read(folder / "room_1_cut.webp", "RGBA")[..., 3].min() == 0
+    assert "broken.jpg: failed: the file is not an image" in done.stdout and not (folder / "broken_cut.webp").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["none.jpg", "--set", "Wall=oak_a"], "there is no photo none.jpg"),
+        ([".", "--set", "Wall=oak_a"], "the photo . is not a file but a folder"),
+        (["room_1.jpg", "other/room_1.jpg", "--set", "Wall=oak_a"], "would both be written to results/room_1_respray.png"),
+        (["room_1.jpg", "--set", "Wall"], "--set 'Wall' is not NAME=VALUE"),
+        (["room_1.jpg", "--set", "Wall=oak_z"], "unknown colour or texture 'oak_z' (did you mean "),
+        (["room_1.jpg", "--set", "Wall=#12345"], "a colour is '#' and six hexadecimal digits"),
+        (["room_1.jpg", "--set", "Wall=oak_a", "--set", "wall=oak_b"], "--set names 'Wall' twice"),
+        (["room_1.jpg", "--set", "Wall=oak_a", "--protect", "wall"], "'wall' and 'Wall' are the same concept"),
+        (["room_1.jpg", "--set", "Wall=oak_a", "--preset", "castle"], "unknown preset 'castle'; there are: interior, seller"),
+        (["room_1.jpg", "--set", "Wall=oak_a", "--at", "Floor=0.5,0.5"], "--at: unknown concept 'Floor'; there are: Wall"),
+        (["room_1.jpg", "--set", "Wall=oak_a", "--at", "Wall=0.5"], "'Wall=0.5' is no point"),
+        (["room_1.jpg", "--set", "Wall=oak_a", "--at", "Wall=0.5,nan"], "'Wall=0.5,nan' is beside the photo"),
+        (["room_1.jpg", "--set", "Wall=oak_a", "--instances", "Wall=0"], "must be 'all', 'largest', or a whole number"),
+        (["room_1.jpg", "--set", "Wall=oak_a", "--mask", "Wall=none.png"], "there is no mask none.png"),
+        (["room_1.jpg", "room_2.jpg", "--set", "Wall=oak_a", "--mask", "Wall=room_2.jpg"], "--mask belongs to one photo"),
+        (["room_1.jpg", "--set", "Wall=transparent", "--format", "jpeg"], "needs a format with transparency"),
+        (["room_1.jpg", "--set", "Wall=oak_a", "--look", "../x"], "--look '../x' may hold letters"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_anything_starts(folder: Path, arguments: list[str], said: str) -> None:
+    (folder / "other").mkdir()
+    (folder / "other/room_1.jpg").write_bytes((folder / "room_1.jpg").read_bytes())
+    done = edit(folder, *arguments, "--out", "results", TRITON_URL="127.0.0.1:1")
+    assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr and not done.stdout
+    assert not (folder / "results").exists()
