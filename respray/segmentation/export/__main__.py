@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 from respray.segmentation.errors import ParityError, SegmentationError
 
-STEPS = 8
+STEPS = 9
 
 
 class Precision(StrEnum):
