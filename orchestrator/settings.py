@@ -76,6 +76,7 @@ class Settings(BaseSettings):
     hf_token: SecretStr | None = _spelled("HF_TOKEN")
     model_hub_repository: str | None = _spelled("MODEL_HUB_REPOSITORY")
     gpu_device: str | None = _spelled("GPU_DEVICE")
+    device: Literal["auto", "cuda", "cpu"] = _spelled("RESPRAY_DEVICE", default="auto")
     model_sync_enabled: bool = _spelled("MODEL_SYNC_ENABLED", default=False)
     model_sync_endpoint: str | None = _spelled("MODEL_SYNC_MINIO_ENDPOINT")
     model_sync_secure: bool = _spelled("MODEL_SYNC_MINIO_SECURE", default=True)

@@ -145,6 +145,8 @@ def _graph(spec: ModelSpec, target: Target, signed: dict[str, Signature], name: 
         config.backend = "python"
         config.parameters[parameters.GRAPH].string_value = file
         config.parameters[parameters.THREADS].string_value = str(target.graph_threads)
+        # The text encoder stays on the CPU everywhere: its answers are cached.
+        config.parameters[parameters.DEVICE].string_value = "cuda:0" if target.device == "cuda" and not is_text else "cpu"
     elif plans:
         config.backend = "tensorrt"
         config.default_model_filename = tensorrt.PLAN_FILE
