@@ -35,16 +35,23 @@ async def local_server(settings: Settings) -> AsyncIterator[str]:
         await asyncio.to_thread(watchdog.stop)
 
 
-def start_embedded(settings: Settings, options: ServerOptions | None = None) -> EmbeddedServer:
+def start_embedded(settings: Settings, options: ServerOptions | None = None, repository: Path | None = None) -> EmbeddedServer:
     """Build the model repository where needed, start the server and wait until it is ready. Stop it with `.stop()`.
+
+    Args:
+        settings: They name the model.
+        options: How the server runs.
+        repository: A built one, in place of the model's.
 
     Raises:
         SettingsError: there is no such model.
         PipelineUnavailable: it does not start; the message has the server's own words.
     """
-    _fetch(settings)
-    graphs = find_graphs(settings)
     try:
+        if repository is not None:
+            return EmbeddedServer(repository, options).start()
+        _fetch(settings)
+        graphs = find_graphs(settings)
         chosen = target("embedded", pipeline_instances=settings.batch_concurrency)
         folder = (
             Path(platformdirs.user_cache_dir("respray"))
