@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli._setup import command_context
+from orchestrator.errors import PipelineUnavailable
 from respray.launch.local_server import start_embedded
 from respray.triton.embedded.server import ServerOptions
 from respray.triton.watchdog import POLL_SECONDS, ServerWatchdog
@@ -43,7 +44,7 @@ def register(app: typer.Typer) -> None:
                 print(f"Use it with: export TRITON_URL={server.grpc_url}", file=sys.stderr)
                 while watchdog.is_alive():
                     time.sleep(POLL_SECONDS)
-                raise typer.Exit(1)  # the watchdog has given the server up, and has said so
+                raise PipelineUnavailable("the Triton server keeps ending, and was given up; the log says why")
             except KeyboardInterrupt:
                 context.events.worker("cleaning_up", "stopping the server")
             finally:

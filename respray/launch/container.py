@@ -31,6 +31,7 @@ from respray.launch import compiled_loops, gpus, preparation
 from respray.launch.chosen_model import check_model
 from respray.launch.start_times import StartTimes
 from respray.launch.triton_process import DRAIN_SECONDS, POLL_SECONDS, Ports, TritonProcess, end_process, ready, triton_command
+from respray.observe.events import Events, claim_stdout
 from respray.triton.embedded.preflight import check_shared_memory
 from respray.triton.embedded.processes import listens_here
 from respray.triton.errors import ProbeFailed, ServingError
@@ -221,6 +222,8 @@ def main(arguments: list[str]) -> int:
             print(f"respray: {error}; TRITON_FALLBACK={fallback} takes over", file=sys.stderr)
         return run(fallback)
     except (ServingError, OperationsError, SettingsError) as error:
+        if role == "work":  # whose stdout is one event a line
+            Events(claim_stdout()).failed(error)
         print(f"respray: {error}", file=sys.stderr)
         return 1
 

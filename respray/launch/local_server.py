@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -51,15 +52,17 @@ def start_embedded(settings: Settings, options: ServerOptions | None = None, rep
         repository: A built one, in place of the model's.
 
     Raises:
-        SettingsError: there is no such model.
+        SettingsError: there is no such model, or GPU_DEVICE asks for a GPU.
         PipelineUnavailable: it does not start; the message has the server's own words.
     """
     try:
         if repository is not None:
             return EmbeddedServer(repository, options).start()
+        device = embedded_device(settings)
+        if settings.gpu_device is not None:
+            options = replace(options or ServerOptions(), extra_environment=_chosen_gpus(settings.gpu_device, device))
         _fetch(settings)
         graphs = find_graphs(settings)
-        device = embedded_device(settings)
         chosen = target("embedded", pipeline_instances=settings.batch_concurrency, device=device)
         folder = (
             Path(platformdirs.user_cache_dir("respray"))
@@ -88,6 +91,19 @@ def embedded_device(settings: Settings) -> Literal["cpu", "cuda"]:
     if there and problem is not None:
         log.warning("the graphs run on the CPU although there is a GPU: %s", problem)
     return "cuda" if problem is None else "cpu"
+
+
+def _chosen_gpus(setting: str, device: Literal["cpu", "cuda"]) -> dict[str, str]:
+    """GPU_DEVICE as CUDA understands it. Raises SettingsError where the server works on the CPU, or there is no such GPU."""
+    if device == "cpu":
+        raise SettingsError(
+            f"GPU_DEVICE={setting!r} chooses a GPU, and the embedded server works on the CPU here; leave it out, "
+            "or set TRITON_URL to a server that runs on that GPU (the GPU image's does)"
+        )
+    try:
+        return {"CUDA_VISIBLE_DEVICES": ",".join(gpu.uuid for gpu in gpus.choose(gpus.visible(), setting))}
+    except HostError as error:
+        raise SettingsError(str(error)) from None
 
 
 def _runtime_problem() -> str | None:
