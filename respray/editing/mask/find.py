@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from respray.catalog.preset import has_straight_borders
 from respray.contract.errors import EditError
 from respray.contract.report import ConceptReport
 from respray.contract.request import ConceptQuery, ObjectSource, Output, PhotoRequest, needs_segmentation, prompts_of
@@ -163,7 +164,8 @@ def find_mattes(
         elif needs_segmentation(concept):
             selection = select(segments, range(row, row + len(concept.prompts)), concept, object_source)
             row += len(concept.prompts)
-            refined = None if selection.probability is None else refine(selection.probability, photo)
+            flat = has_straight_borders(concept.name)
+            refined = None if selection.probability is None else refine(selection.probability, photo, plane=flat)
             for found in wanted:
                 matte = refined if refined is None or found is kept else feather(refined, request.feather)
                 found[concept.name] = _found(concept, matte, selection, "sam3", at_any_size=found is kept)

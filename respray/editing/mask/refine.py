@@ -11,6 +11,7 @@ import numpy as np
 from respray.editing.mask.fringe import with_tail
 from respray.editing.mask.guided_upsample import UpsampleParameters, guided_upsample
 from respray.editing.mask.matte import Matte
+from respray.editing.mask.straight import straighten
 from respray.imaging.arrays import UInt8Array
 
 
@@ -47,6 +48,8 @@ def refine(
     photo: UInt8Array,
     parameters: MatteParameters = MatteParameters(),
     upsampling: UpsampleParameters = UpsampleParameters(),
+    *,
+    plane: bool = False,
 ) -> Matte:
     """Make a network's answer a matte.
 
@@ -55,12 +58,14 @@ def refine(
         photo: uint8 [H,W,3], sRGB.
         parameters: of mattes.
         upsampling: of the guided upsampling.
+        plane: its border is straight where the photo leaves it open.
 
     Returns:
         A sharp matte of the photo's size.
     """
     found = guided_upsample(probability, photo, parameters.band, upsampling)
-    return Matte.sharp(with_tail(found.alpha), found.detail)
+    alpha = straighten(found.alpha, probability, photo) if plane else found.alpha
+    return Matte.sharp(with_tail(alpha), found.detail)
 
 
 def refine_user_mask(
