@@ -11,7 +11,7 @@ import numpy as np
 from respray.editing.mask.fringe import with_tail
 from respray.editing.mask.guided_upsample import UpsampleParameters, guided_upsample
 from respray.editing.mask.matte import Matte
-from respray.editing.mask.straight import straighten
+from respray.editing.mask.straight import settle_plane
 from respray.imaging.arrays import UInt8Array
 
 
@@ -48,8 +48,6 @@ def refine(
     photo: UInt8Array,
     parameters: MatteParameters = MatteParameters(),
     upsampling: UpsampleParameters = UpsampleParameters(),
-    *,
-    plane: bool = False,
 ) -> Matte:
     """Make a network's answer a matte.
 
@@ -58,14 +56,33 @@ def refine(
         photo: uint8 [H,W,3], sRGB.
         parameters: of mattes.
         upsampling: of the guided upsampling.
-        plane: its border is straight where the photo leaves it open.
 
     Returns:
         A sharp matte of the photo's size.
     """
     found = guided_upsample(probability, photo, parameters.band, upsampling)
-    alpha = straighten(found.alpha, probability, photo) if plane else found.alpha
-    return Matte.sharp(with_tail(alpha), found.detail)
+    return Matte.sharp(with_tail(found.alpha), found.detail)
+
+
+@dataclass(frozen=True)
+class PlaneMatte:
+    """The matte of a plane; how many holes were `filled` in it, and how many islands were `dropped`, for which the photo had no evidence."""
+
+    matte: Matte
+    filled: int
+    dropped: int
+
+
+def refine_plane(
+    probability: UInt8Array,
+    photo: UInt8Array,
+    parameters: MatteParameters = MatteParameters(),
+    upsampling: UpsampleParameters = UpsampleParameters(),
+) -> PlaneMatte:
+    """`refine` for what ends in straight lines (a wall, a door): so does its matte, where the photo does not show how it ends."""
+    found = guided_upsample(probability, photo, parameters.band, upsampling)
+    settled = settle_plane(found.alpha, probability, photo)
+    return PlaneMatte(Matte.sharp(with_tail(settled.alpha), found.detail), settled.filled, settled.dropped)
 
 
 def refine_user_mask(

@@ -7,13 +7,15 @@ the line, the matte is decided again, in the narrow band between both. Lines tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import cast
 
 import cv2
 import numpy as np
 
 from respray.editing.core.compiled import compiled
+from respray.editing.mask.specks import Settled, settle_specks
 from respray.editing.mask.straight_line import Strip, best_line, best_stretches, seen_along, strip_of
 from respray.editing.mask.straight_runs import Run, find_runs
 from respray.imaging.arrays import BoolArray, Float64Array, FloatArray, UInt8Array
@@ -31,12 +33,12 @@ class StraightParameters:
     """Longest side, pixels, of the picture in which lines are looked for."""
     blur: float = 0.7
     """Standard deviation, pixels of that picture: a change across it is one across two pixels."""
-    margin: float = 0.15
+    margin: float = 0.05
     """The photo may show the matte's own edge by so much better (0..1) than the line, for an edge that follows noise always looks good; and
     must show the line by so much better where both are next to each other, ..."""
     near: float = 1.5
     """... nearer than this (pixels)."""
-    step_loss: float = 3.0
+    step_loss: float = 2.0
     """A step of one pixel between the matte's own edge and the line is worth so many pixels of seen edge."""
     bowed_seen: float = 0.6
     """A bowed border is straight only where the photo shows the line along so much of it."""
@@ -47,7 +49,9 @@ class StraightParameters:
     min_move: float = 0.75
     """One that is nearer than this (pixels) stays."""
     corner: float = 4.0
-    """Lines are continued so far to where they meet, in cells."""
+    """Lines are continued so far to where they meet, in cells ..."""
+    around: float = 2.0
+    """... and so much around that corner is decided again."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +75,34 @@ class Edge:
     off: FloatArray
 
 
-def straighten(
+@dataclass(frozen=True)
+class End:
+    """How an edge ends.
+
+    Attributes:
+        free: whether it goes on as a line, and not as the matte's own edge.
+        at: how far along the edge it does.
+        other: the edge that it meets there; None: the picture's own, or one that stays as the matte has it.
+        ahead: whether it is the edge's last end.
+    """
+
+    free: bool
+    at: float = 0.0
+    other: Edge | None = None
+    ahead: bool = False
+
+    def without_turn(self) -> End:
+        """The same where the other edge is not straight."""
+        return replace(self, other=None)
+
+
+NO_END = End(False)
+
+
+def settle_plane(
     alpha: UInt8Array, probability: UInt8Array, photo: UInt8Array, parameters: StraightParameters = StraightParameters()
-) -> UInt8Array:
-    """Make the border of a plane straight where the photo leaves it open.
+) -> Settled:
+    """Make the border of a plane straight where the photo leaves it open, and settle the specks that it shows nothing of.
 
     Args:
         alpha: uint8 [H,W], its matte, which follows the photo's edges.
@@ -83,24 +111,38 @@ def straighten(
         parameters: of the decision.
 
     Returns:
-        uint8 [H,W].
+        The matte, and how many specks it had.
     """
-    p = parameters
     height, width = alpha.shape
-    scale = min(1.0, p.work_side / max(height, width))
+    scale = min(1.0, parameters.work_side / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    shrink = cv2.INTER_AREA if scale < 1.0 else cv2.INTER_LINEAR
+    small = cast(UInt8Array, cv2.resize(photo, size, interpolation=cv2.INTER_AREA if scale < 1.0 else cv2.INTER_LINEAR))
+    smooth = cast(FloatArray, cv2.GaussianBlur(small, (0, 0), parameters.blur).astype(np.float32))
     cell = float(np.sqrt(size[0] * size[1] / probability.size))
+    return settle_specks(_straightened(alpha, probability, smooth, cell, parameters), smooth, cell)
+
+
+def _straightened(alpha: UInt8Array, probability: UInt8Array, photo: FloatArray, cell: float, parameters: StraightParameters) -> UInt8Array:
+    """`photo`: float32 [h,w,3], codes, at the work size; `cell`: see `find_runs`."""
+    p = parameters
+    size = (photo.shape[1], photo.shape[0])
     inside = cast(UInt8Array, cv2.resize(probability, size, interpolation=cv2.INTER_LINEAR)) >= 128
     runs = find_runs(inside, cell)
     if not runs:
         return alpha
-    small = cast(FloatArray, cv2.GaussianBlur(cv2.resize(photo, size, interpolation=shrink), (0, 0), p.blur).astype(np.float32))
-    matte = cast(UInt8Array, cv2.resize(alpha, size, interpolation=shrink))
-    edges = [edge for run in runs if (edge := _edge(small, matte, inside, run, cell, p)) is not None]
+    matte = cast(UInt8Array, cv2.resize(alpha, size, interpolation=cv2.INTER_AREA))
+    edges = [edge for run in runs if (edge := _edge(photo, matte, inside, run, cell, p)) is not None]
+    ends = [tuple(_end(edge, edges, back, p.corner * cell, size) for back in (True, False)) for edge in edges]
+    chosen = [
+        best_stretches(edge.gain, np.float32(p.step_loss) * edge.off, (a.free, b.free)) for edge, (a, b) in zip(edges, ends, strict=True)
+    ]
+    straight = {id(edge): on for edge, on in zip(edges, chosen, strict=True)}
+    zoom = np.array([alpha.shape[1] / size[0], alpha.shape[0] / size[1]])
     result = alpha.copy()
-    for edge in edges:
-        _lay(result, edge, edges, cell, np.array([width / size[0], height / size[1]]), p)
+    for edge, on, both in zip(edges, chosen, ends, strict=True):
+        # An edge is continued around a corner only with another that is straight there, too.
+        met = [end.without_turn() if end.other is not None and not straight[id(end.other)][0 if end.ahead else -1] else end for end in both]
+        _lay(result, edge, on, met, cell, zoom, p)
     return result
 
 
@@ -143,12 +185,11 @@ def _stretches(flags: BoolArray) -> list[tuple[int, int]]:
     return [(int(a), int(b) - 1) for a, b in zip(steps[::2], steps[1::2], strict=True)]
 
 
-def _lay(alpha: UInt8Array, edge: Edge, edges: list[Edge], cell: float, zoom: Float64Array, parameters: StraightParameters) -> None:
-    """Decide the matte again along an edge, and to the corners with its neighbours."""
+def _lay(
+    alpha: UInt8Array, edge: Edge, on: BoolArray, ends: Sequence[End], cell: float, zoom: Float64Array, parameters: StraightParameters
+) -> None:
+    """Decide the matte again along an edge where it is `on`, and on to its ends."""
     p = parameters
-    reach = p.corner * cell
-    behind, ahead = (_corner(edge, edges, back, reach) for back in (True, False))
-    on = best_stretches(edge.gain, np.float32(p.step_loss) * edge.off, (behind is not None, ahead is not None))
     # Work size and photo differ by less than a pixel in their aspect: lengths along an edge grow by the same factor.
     along = edge.along * zoom
     factor = float(np.hypot(*along))
@@ -156,31 +197,35 @@ def _lay(alpha: UInt8Array, edge: Edge, edges: list[Edge], cell: float, zoom: Fl
         band = float(edge.off[first : last + 1].max()) + 2.0
         if band < p.min_move + 2.0:
             continue
-        met = (behind if first == 0 else None, ahead if last == len(on) - 1 else None)
         places = np.array([first, last]) * (edge.end / (len(on) - 1))
-        limits = np.array([place if item is None else item[1] for item, place in zip(met, places, strict=True)]) * factor
+        met = [end if end.free and at_end else NO_END for end, at_end in zip(ends, (first == 0, last == len(on) - 1), strict=True)]
+        limits = np.array([end.at if end.free else place for end, place in zip(met, places, strict=True)]) * factor
         # Beyond its corner with another edge both decide: nothing is inside where the one turns away, all is where it turns back.
-        beyond = [_half_plane(None if item is None else item[0], zoom) for item in met]
         turns = [
-            0.0 if item is None else way * float(np.sign(item[0].normal @ edge.along)) for item, way in zip(met, (-1.0, 1.0), strict=True)
+            0.0 if end.other is None else way * float(np.sign(end.other.normal @ edge.along))
+            for end, way in zip(met, (-1.0, 1.0), strict=True)
         ]
-        wide = max(band, reach / 2.0) * factor
+        beyond = [_half_plane(end.other, zoom) for end in met]
+        wide = max(band, p.around * cell) * factor
         _paint(alpha, _half_plane(edge, zoom), edge.origin * zoom, along / factor, limits, band * factor, *beyond, *turns, wide)
 
 
-def _corner(edge: Edge, edges: list[Edge], back: bool, reach: float) -> tuple[Edge, float] | None:
-    """The neighbour of an edge on its border, and how far along the edge both meet; None where they do not, near their ends."""
+def _end(edge: Edge, edges: list[Edge], back: bool, reach: float, size: tuple[int, int]) -> End:
+    """How an edge goes on: to the corner with its neighbour on the border, or to the picture's (w, h) edge."""
+    tip = edge.origin + (0.0 if back else edge.end) * edge.along
+    if min(*tip, size[0] - tip[0], size[1] - tip[1]) < reach / 2.0:
+        return End(True, -reach if back else edge.end + reach, None, not back)
     gaps = [(gap, index) for index, other in enumerate(edges) if (gap := _gap(edge.run, other.run, back)) is not None and gap <= reach]
     if not gaps:
-        return None
+        return NO_END
     other = edges[min(gaps)[1]]
     across = float(other.normal @ edge.along)
     if abs(across) < MIN_TURN:
-        return None
+        return NO_END
     at = float(other.normal @ (other.origin - edge.origin)) / across
     there = float((edge.origin + at * edge.along - other.origin) @ other.along)
     near = abs(at - (0.0 if back else edge.end)) <= reach and abs(there - (other.end if back else 0.0)) <= reach
-    return (other, at) if near else None
+    return End(True, at, other, not back) if near else NO_END
 
 
 def _gap(run: Run, other: Run, back: bool) -> int | None:

@@ -28,7 +28,7 @@ class LineParameters:
     """Pieces over which the photo's change is averaged, in cells ..."""
     min_piece: float = 16.0
     """... and at least so many pixels."""
-    half_seen: float = 3.0
+    half_seen: float = 5.0
     """A change of so many codes (0..255) across two pixels is half believed."""
     prior: float = 0.15
     """What a line loses for each square cell that it is off the network's border, against 1 for an edge all along it."""

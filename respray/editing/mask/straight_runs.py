@@ -18,13 +18,13 @@ class RunParameters:
     """The border is first taken for a polygon that is nowhere further from it than this."""
     joined: float = 0.6
     """Two sides of it that follow one another are one run where their points are this near to one line (root mean square)."""
-    min_length: float = 8.0
+    min_length: float = 5.0
     """Shorter ones say too little, ..."""
     min_share: float = 0.03
     """... and so do those under this share of the picture's longest side."""
     trimmed: float = 1.0
     """A coarse mask rounds corners: so much of both ends is not asked."""
-    max_bow: float = 0.45
+    max_bow: float = 0.35
     """A run whose middle lies this far off its ends is bowed, where that is most of what its points are off a line."""
     bow_share: float = 0.6
     """See `max_bow`: share of the points' variance."""
