@@ -66,7 +66,7 @@ def refine(
 
 @dataclass(frozen=True)
 class PlaneMatte:
-    """The matte of a plane; how many holes were `filled` in it, and how many islands were `dropped`, for which the photo had no evidence."""
+    """A plane's matte; how many holes were `filled` in it and islands of it `dropped`, of which the photo shows nothing."""
 
     matte: Matte
     filled: int

@@ -10,6 +10,9 @@ import numpy as np
 
 from respray.imaging.arrays import BoolArray, FloatArray, UInt8Array
 
+# Alpha (0..255) nearer to 0 or 255 than this is as good as it.
+SOFT = 8
+
 
 @dataclass(frozen=True)
 class SpeckParameters:
@@ -50,9 +53,10 @@ def settle_specks(alpha: UInt8Array, small: FloatArray, cell: float, parameters:
         parameters: of the decision.
     """
     height, width = small.shape[:2]
-    inside = cast(UInt8Array, cv2.resize(alpha, (width, height), interpolation=cv2.INTER_AREA)) >= 128
+    matte = cast(UInt8Array, cv2.resize(alpha, (width, height), interpolation=cv2.INTER_AREA))
     result, counts = alpha, []
-    for selected, value in ((~inside, 255), (inside, 0)):
+    # With their soft rims: what is joined to a larger thing by its rim is part of it.
+    for selected, value in ((matte < 255 - SOFT, 255), (matte > SOFT, 0)):
         unseen = [speck for speck in _specks(selected, parameters) if not _seen(speck, selected, small, cell, parameters)]
         counts.append(len(unseen))
         for x0, y0, shape in unseen:

@@ -71,6 +71,12 @@ class Strip:
         """x and y, float32 [rows, places], of every place of the strip, as OpenCV counts pixels."""
         return _layout(self.origin, self.along, self.across, self.spacing, self.places, self.reach)
 
+    def at(self, across: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """x and y, float32 [m, places], of points so far (float32 [m, places], pixels) across each place, as OpenCV counts pixels."""
+        u = np.arange(self.places) * self.spacing
+        x, y = (self.origin[i] + self.along[i] * u + self.across[i] * across - 0.5 for i in (0, 1))
+        return x.astype(np.float32), y.astype(np.float32)
+
 
 def strip_of(photo: FloatArray, inside: BoolArray, run: Run, cell: float, parameters: LineParameters = LineParameters()) -> Strip:
     """Lay out the photo (float32 [h,w,3], codes) around a run."""

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from respray.imaging.arrays import BoolArray, Float64Array, UInt8Array
+from respray.imaging.arrays import AnyArray, BoolArray, Float64Array
 
 
 @dataclass(frozen=True)
 class RunParameters:
-    """What counts as nearly straight, in cells (pixels of the network's mask). Chosen on rooms 9000-9007 (docs/log/edges-and-borders.md)."""
+    """What counts as nearly straight, in cells (pixels of the network's mask).
+
+    Chosen on rooms 9000-9007 (docs/log/edges-and-borders.md).
+    """
 
     tolerance: float = 1.0
     """The border is first taken for a polygon that is nowhere further from it than this."""
@@ -24,6 +27,10 @@ class RunParameters:
     """... and so do those under this share of the picture's longest side."""
     trimmed: float = 1.0
     """A coarse mask rounds corners: so much of both ends is not asked."""
+    max_sides: int = 600
+    """Sides of polygons that are looked at, of the longest borders first; bounds the time on masks of noise, ..."""
+    max_runs: int = 48
+    """... and so does the number of runs, the longest first."""
     max_bow: float = 0.35
     """A run whose middle lies this far off its ends is bowed, where that is most of what its points are off a line."""
     bow_share: float = 0.6
@@ -67,18 +74,21 @@ def find_runs(inside: BoolArray, cell: float, parameters: RunParameters = RunPar
     shortest = max(p.min_length * cell, p.min_share * max(inside.shape))
     contours = cv2.findContours(inside.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]
     runs: list[Run] = []
-    for number, contour in enumerate(contours):
-        if len(contour) < shortest:
-            continue
+    sides_left = p.max_sides
+    for number, contour in sorted(enumerate(contours), key=lambda item: -len(item[1])):
+        corners = _corners(contour, p.tolerance * cell) if len(contour) >= shortest else []
+        sides_left -= len(corners)
+        if len(contour) < shortest or sides_left < 0:
+            break
         points = contour[:, 0].astype(np.float64) + 0.5
-        for first, last in _joined(points, _sides(contour, p.tolerance * cell), p.joined * cell):
+        for first, last in _joined(points, corners, p.joined * cell):
             chosen = points[np.arange(first, last + 1) % len(points)]
             trim = round(p.trimmed * cell)
-            if np.hypot(*(chosen[-1] - chosen[0])) < shortest or _on_rim(chosen, inside.shape):
+            if np.hypot(*(chosen[-1] - chosen[0])) < shortest or len(chosen) <= 2 * trim + 2 or _on_rim(chosen, inside.shape):
                 continue
             chosen = chosen[trim : len(chosen) - trim]
             runs.append(Run(chosen, first, last, number, len(points), _bowed(chosen, cell, p)))
-    return runs
+    return sorted(runs, key=lambda run: -len(run.points))[: p.max_runs]
 
 
 def line_through(points: Float64Array) -> tuple[Float64Array, Float64Array]:
@@ -89,7 +99,7 @@ def line_through(points: Float64Array) -> tuple[Float64Array, Float64Array]:
     return middle, direction if direction @ (points[-1] - points[0]) >= 0.0 else -direction
 
 
-def _sides(contour: UInt8Array, tolerance: float) -> list[int]:
+def _corners(contour: AnyArray, tolerance: float) -> list[int]:
     """Indices of the corners of the polygon that a contour is taken for, in order."""
     corners = cv2.approxPolyDP(contour, tolerance, True)[:, 0]
     places = {tuple(point): index for index, point in enumerate(contour[:, 0].tolist())}
@@ -97,21 +107,22 @@ def _sides(contour: UInt8Array, tolerance: float) -> list[int]:
 
 
 def _joined(points: Float64Array, corners: list[int], limit: float) -> list[tuple[int, int]]:
-    """Sides (first and last index, the last may exceed the number of points) of which those on one line are joined."""
+    """The polygon's sides (first and last index; the last may exceed the number of points), those joined that are on one line."""
     count = len(points)
-    sides = [(a, b if b > a else b + count) for a, b in zip(corners, [*corners[1:], *corners[:1]], strict=True)]
-    joined = True
-    while joined and len(sides) > 2:
-        joined = False
-        for index in range(len(sides)):
-            one, other = sides[index], sides[(index + 1) % len(sides)]
-            last = other[1] if other[0] >= one[0] else other[1] + count
-            if last - one[0] < count and _spread(points[np.arange(one[0], last + 1) % count]) <= limit:
-                sides[index] = (one[0], last)
-                del sides[(index + 1) % len(sides)]
-                joined = True
-                break
-    return sides
+
+    def on_one_line(first: int, last: int) -> bool:
+        return last - first < count and _spread(points[np.arange(first, last + 1) % count]) <= limit
+
+    joined: list[tuple[int, int]] = []
+    for first, last in zip(corners, [*corners[1:], *(corner + count for corner in corners[:1])], strict=True):
+        if joined and on_one_line(joined[-1][0], last):
+            joined[-1] = (joined[-1][0], last)
+        else:
+            joined.append((first, last))
+    # Where the contour begins is no corner.
+    if len(joined) > 2 and on_one_line(joined[-1][0], joined[0][1] + count):
+        joined[-1] = (joined[-1][0], joined.pop(0)[1] + count)
+    return joined
 
 
 def _spread(points: Float64Array) -> float:
@@ -133,6 +144,7 @@ def _bowed(points: Float64Array, cell: float, parameters: RunParameters) -> bool
     middle, direction = line_through(points)
     along, off = (points - middle) @ direction, (points - middle) @ np.array([-direction[1], direction[0]])
     scaled = 2.0 * along / max(np.ptp(along), 1e-9)
-    curve = np.polynomial.polynomial.polyfit(scaled, off, 2)
-    explained = 1.0 - np.var(off - np.polynomial.polynomial.polyval(scaled, curve)) / max(np.var(off), 1e-9)
+    terms = np.stack([np.ones_like(scaled), scaled, scaled * scaled], axis=1)
+    curve = np.linalg.lstsq(terms, off, rcond=None)[0]
+    explained = 1.0 - np.var(off - terms @ curve) / max(np.var(off), 1e-9)
     return bool(abs(curve[2]) > parameters.max_bow * cell and explained > parameters.bow_share)
