@@ -58,7 +58,8 @@ def settle_specks(alpha: UInt8Array, small: FloatArray, cell: float, parameters:
     # With their soft rims: what is joined to a larger thing by its rim is part of it.
     for selected, value in ((matte < 255 - SOFT, 255), (matte > SOFT, 0)):
         unseen = [speck for speck in _specks(selected, parameters) if not _seen(speck, selected, small, cell, parameters)]
-        counts.append(len(unseen))
+        # Crumbs go without a word.
+        counts.append(sum(int(shape.sum()) >= cell**2 for _, _, shape in unseen))
         for x0, y0, shape in unseen:
             result = result.copy() if result is alpha else result
             _settle(result, (x0, y0), shape, value, (height, width))

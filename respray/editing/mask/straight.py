@@ -36,6 +36,8 @@ class StraightParameters:
     must show the line by so much better where both are next to each other, ..."""
     near: float = 1.5
     """... nearer than this (pixels)."""
+    unseen: float = 0.2
+    """Where the photo shows neither, the line gains this."""
     strange: float = 30.0
     """Another thing than the plane differs from it by this (codes, distance in RGB) ..."""
     strange_depth: float = 1.2
@@ -125,6 +127,7 @@ def _edge(
     off = np.abs(line - own)
     # The matte's own edge, which is finer, is favoured where both are next to each other, and the line where they are not.
     gain = seen_line - seen_own + np.float32(p.margin) * np.clip((off - p.near) / np.float32(p.near), -1.0, 1.0)
+    gain = gain + np.float32(p.unseen) * (1.0 - np.maximum(seen_line, seen_own)) * np.minimum(off / np.float32(p.near), 1.0)
     gain = gain - np.float32(p.strange_loss) * _strange(photo, strip, line, own, cell, p)
     gain = np.where(off > p.max_move * cell, np.float32(-1.0), gain) * np.float32(strip.spacing)
     begin = strip.origin + first * strip.across

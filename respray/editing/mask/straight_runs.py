@@ -32,7 +32,9 @@ class RunParameters:
     max_runs: int = 48
     """... and so does the number of runs, the longest first."""
     max_bow: float = 0.35
-    """A run whose middle lies this far off its ends is bowed, where that is most of what its points are off a line."""
+    """A run whose middle lies this far off its ends is bowed, where that is most of what its points are off a line, ..."""
+    min_bow: float = 0.015
+    """... and by this share of its length: a wider circle than that is no arch."""
     bow_share: float = 0.6
     """See `max_bow`: share of the points' variance."""
 
@@ -147,4 +149,6 @@ def _bowed(points: Float64Array, cell: float, parameters: RunParameters) -> bool
     terms = np.stack([np.ones_like(scaled), scaled, scaled * scaled], axis=1)
     curve = np.linalg.lstsq(terms, off, rcond=None)[0]
     explained = 1.0 - np.var(off - terms @ curve) / max(np.var(off), 1e-9)
-    return bool(abs(curve[2]) > parameters.max_bow * cell and explained > parameters.bow_share)
+    return bool(
+        abs(curve[2]) > max(parameters.max_bow * cell, parameters.min_bow * float(np.ptp(along))) and explained > parameters.bow_share
+    )
