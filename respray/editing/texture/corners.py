@@ -41,6 +41,8 @@ class CornerParameters:
     """Length of level lines, share of the photo's diagonal, that every wall has at least, ..."""
     min_agreement: float = 0.65
     """... and the share of the lines within its bearings that agree with it."""
+    tried_lines: int = 6
+    """So many of each wall's longest lines are tried for where they meet. Bounds the time."""
     snap: float = float(np.radians(2.0))
     """A corner's upright line is looked for this near (radians of bearing)."""
     same: float = float(np.radians(0.4))
@@ -105,7 +107,7 @@ def find_facets(
     runs = _labels(evidence, frame, (low, high), parameters)
     if len(runs) < 2:
         return []
-    corners = [_corner(evidence, one, other, parameters) for one, other in pairwise(runs)]
+    corners = [_corner(evidence, frame, one, other, parameters) for one, other in pairwise(runs)]
     edges = [low, *corners, high]
     for (label, _, _), (left, right) in zip(runs, pairwise(edges), strict=True):
         share = float(np.searchsorted(seen, right) - np.searchsorted(seen, left)) / len(seen)
@@ -164,13 +166,14 @@ class _Frame:
 
 @dataclass(frozen=True)
 class _Evidence:
-    """Level lines [n] on a wall: bearings where each begins and ends, which normal it speaks for, its weight (pixels); and upright lines
-    [m]: bearing and length."""
+    """Level lines [n] on a wall: bearings where each begins and ends, which normal it speaks for, its weight (pixels), and where it ends in
+    the photo; and upright lines [m]: bearing and length."""
 
     begin: Float64Array
     end: Float64Array
     label: IntArray
     weight: Float64Array
+    ends: Float64Array
     upright: Float64Array
     upright_length: Float64Array
 
@@ -188,7 +191,7 @@ class _Evidence:
         lines = Segments2D(ends, np.concatenate([segments.lengths[inside], outline.lengths]))
         if not len(ends):
             nothing = np.zeros(0)
-            return cls(nothing, nothing, np.zeros(0, np.int64), nothing, nothing, nothing)
+            return cls(nothing, nothing, np.zeros(0, np.int64), nothing, ends, nothing, nothing)
         bearings = np.sort(np.stack([frame.bearings(ends[:, :2]), frame.bearings(ends[:, 2:])], axis=1), axis=1)
         angles = angles_to(lines, camera)
         inlier = PlaneParameters.inlier_angle
@@ -204,7 +207,7 @@ class _Evidence:
         level &= facing.max(axis=1) > p.min_facing
         weight = lines.lengths * np.where(frame.heights(lines.middles) < 0.0, 1.0, p.low_weight)
         begin, end = np.clip(bearings[level], *span).T
-        return cls(begin, end, label[level], weight[level], middle[upright], lines.lengths[upright])
+        return cls(begin, end, label[level], weight[level], ends[level], middle[upright], lines.lengths[upright])
 
     def per_bin(self, edges: Float64Array) -> Float64Array:
         """Weight for each normal between bearings `edges` [n+1], float64 [n,4]."""
@@ -264,20 +267,42 @@ def _labels(evidence: _Evidence, frame: _Frame, span: tuple[float, float], p: Co
     return [(path[i], float(edges[i]), float(edges[j])) for i, j in pairwise(starts)]
 
 
-def _corner(evidence: _Evidence, one: tuple[int, float, float], other: tuple[int, float, float], p: CornerParameters) -> float:
-    """Bearing of the corner between two walls: an upright line, or the end of level ones, near to where their lines part."""
+def _corner(
+    evidence: _Evidence, frame: _Frame, one: tuple[int, float, float], other: tuple[int, float, float], p: CornerParameters
+) -> float:
+    """Bearing of the corner between two walls, near to where their lines part: where level lines meet, or an upright one stands."""
     rough, total = one[2], max(float(evidence.weight.sum()), 1e-9)
-    ends = np.concatenate([evidence.end[evidence.label == one[0]], evidence.begin[evidence.label == other[0]], [rough]])
-    tried = np.concatenate([evidence.upright, ends])
-    tried = tried[np.abs(tried - rough) < p.snap]
-    longest = max(float(evidence.upright_length.max(initial=0.0)), 1e-9)
+    meetings, worth = _meetings(evidence, frame, one[0], other[0], p)
+    tried = np.concatenate([evidence.upright, meetings, [rough]])
+    worth = np.concatenate([evidence.upright_length, worth, [0.0]])
+    near = np.abs(tried - rough) < p.snap
+    tried, worth = tried[near], worth[near]
+    longest = max(float(worth.max()), 1e-9)
     best, value = rough, -np.inf
     for bearing in tried:
-        near = evidence.upright_length[np.abs(evidence.upright - bearing) < p.same].sum() / longest
-        score = evidence.explained(float(bearing), one[0], other[0]) / total + p.switch_cost * min(float(near), 1.0)
+        support = float(worth[np.abs(tried - bearing) < p.same].sum()) / longest
+        score = evidence.explained(float(bearing), one[0], other[0]) / total + p.switch_cost * min(support, 1.0)
         if score > value:
             best, value = float(bearing), score
     return best
+
+
+def _meetings(evidence: _Evidence, frame: _Frame, left: int, right: int, p: CornerParameters) -> tuple[Float64Array, Float64Array]:
+    """Bearings where the longest lines of two walls, made longer, meet near their ends, and the shorter one's length: float64 [k] each."""
+    at: list[float] = []
+    worth: list[float] = []
+    longest = [np.flatnonzero(evidence.label == label) for label in (left, right)]
+    for one in sorted(longest[0], key=lambda i: -evidence.weight[i])[: p.tried_lines]:
+        for other in sorted(longest[1], key=lambda i: -evidence.weight[i])[: p.tried_lines]:
+            ends = np.column_stack([evidence.ends[[one, other]].reshape(4, 2), np.ones(4)])
+            meeting = np.cross(np.cross(ends[0], ends[1]), np.cross(ends[2], ends[3]))
+            if abs(meeting[2]) < 1e-9:
+                continue
+            bearing = float(frame.bearings(meeting[None, :2] / meeting[2])[0])
+            if abs(bearing - evidence.end[one]) < p.snap and abs(bearing - evidence.begin[other]) < p.snap:
+                at.append(bearing)
+                worth.append(float(min(evidence.weight[one], evidence.weight[other])))
+    return np.array(at), np.array(worth)
 
 
 def _joined(
