@@ -43,11 +43,13 @@ def _check_direction(value: Any) -> Any:
 
 
 Direction = Annotated[Literal["along", "across"] | float, BeforeValidator(_check_direction)]
+# Corners of a rug may lie outside the photo, which shows a part of it: as far as the photo is wide or high.
+Corner = tuple[Annotated[float, Field(ge=-1.0, le=2.0, allow_inf_nan=False)], Annotated[float, Field(ge=-1.0, le=2.0, allow_inf_nan=False)]]
 # Twice the smallest area, of the photo's, that two neighbouring sides of a quadrilateral span: below it they are one line.
 MIN_QUAD_CORNER = 1e-5
 
 
-def _check_quad(quad: tuple[Point, Point, Point, Point]) -> tuple[Point, Point, Point, Point]:
+def _check_quad(quad: tuple[Corner, Corner, Corner, Corner]) -> tuple[Corner, Corner, Corner, Corner]:
     for number, (x, y) in enumerate(quad):
         (x0, y0), (x1, y1) = quad[number - 1], quad[(number + 1) % 4]
         if (x - x0) * (y1 - y) - (y - y0) * (x1 - x) < MIN_QUAD_CORNER:
@@ -58,7 +60,7 @@ def _check_quad(quad: tuple[Point, Point, Point, Point]) -> tuple[Point, Point, 
     return quad
 
 
-Quad = Annotated[tuple[Point, Point, Point, Point], AfterValidator(_check_quad)]
+Quad = Annotated[tuple[Corner, Corner, Corner, Corner], AfterValidator(_check_quad)]
 
 
 class Recolor(StrictModel):
@@ -99,7 +101,7 @@ class Texture(StrictModel):
     is added. Without it the width points away from the camera.
 
     `quad` lays the picture down once, as a rug: its corners as fractions of the upright photo, clockwise from where the
-    picture's top left corner lies. Only `strength` goes with it.
+    picture's top left corner lies; -1..2, for a rug may run out of the photo. Only `strength` goes with it.
     """
 
     rule: Literal["texture"] = "texture"

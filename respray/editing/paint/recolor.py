@@ -19,6 +19,7 @@ from respray.editing.core.field import Tile, between_cells, smooth, upsample
 from respray.editing.paint.burnt_areas import BurntAreaParameters, find_burnt_areas
 from respray.editing.paint.gamut import build_paint_table
 from respray.editing.surface.exposure import choose_exposure
+from respray.editing.surface.highlights import SheenChange
 from respray.editing.surface.surface import Surface
 from respray.imaging.arrays import FloatArray, IntArray
 
@@ -57,14 +58,6 @@ class RecolorParameters:
     """Standard deviation of the blur of that grid, cells. Refitted by tools.fit.recolor."""
     light_range: float = 0.35
     """The light's colour relative to the surface's average stays within 1 -+ this in every channel. Refitted by tools.fit.recolor."""
-    satin: float = 0.5
-    """Highlights of a satin paint over the photo's."""
-    satin_blur: float = 0.006
-    """Standard deviation of the blur that makes them wider, share of the surface's longest side."""
-    gloss: float = 1.6
-    """Highlights of a gloss paint over the photo's. These three were chosen by looking."""
-    min_colored: float = 0.2
-    """A surface with less colour of its own (`surface.reflection`) hardly tells its highlights from its light."""
     max_neutral: float = 0.01
     """Light whose colour differs by less than this is taken as of one colour."""
 
@@ -106,14 +99,10 @@ class Recolorer:
         field = _light_color(surface, specular, p, burnt.burnt_from)
         self._field = field if float(np.abs(field - 1.0).max()) > p.max_neutral else np.ones((1, 1, 3), np.float32)
         self._burnt = find_burnt_areas(surface, burnt)
-        self._sheen = rule.sheen
-        self._sheen_blur = p.satin_blur * max(surface.alpha.shape) if rule.sheen == "satin" else 0.0
-        self.margin = max(self.margin, int(np.ceil(3.0 * self._sheen_blur)))
+        self._sheen = None if rule.sheen is None else SheenChange(surface, rule.sheen)
         self.warnings: list[str] = []
-        if rule.sheen is not None and reflection.colored < p.min_colored:
-            self.warnings.append(
-                f"the surface has too little colour of its own to tell its highlights from its light: sheen '{rule.sheen}' changes little"
-            )
+        if self._sheen is not None and self._sheen.unsure:
+            self.warnings.append("the surface has too little colour of its own to tell highlights from sunlight: 'sheen' changes both")
 
     def paint(self, tile: Tile, linear: FloatArray) -> FloatArray:
         """Paint one tile.
@@ -136,21 +125,12 @@ class Recolorer:
             shading = smooth(shading, p.noise_radius, np.take(self._steep, _table_row(local)))
         elif self._epsilon > 0.0:
             shading = smooth(shading, p.noise_radius, self._epsilon)
-        specular = self._with_sheen(specular)
+        if self._sheen is not None:
+            shading, specular = self._sheen.change(tile, shading, specular)
         out = np.empty_like(linear)
         window = (tile.y0, tile.x0, tile.height, tile.width)
         apply_light(shading, specular, np.float32(self._reflection.luminance), self._table, self._field, window, out)
         return out if self._strength == 1.0 else linear + (out - linear) * self._strength
-
-    def _with_sheen(self, specular: FloatArray) -> FloatArray:
-        """What the new paint mirrors of what the old one does."""
-        if self._sheen is None:
-            return specular
-        if self._sheen == "matte":
-            return np.zeros_like(specular)
-        if self._sheen == "gloss":
-            return specular * np.float32(self._parameters.gloss)
-        return cast(FloatArray, cv2.GaussianBlur(specular, (0, 0), max(self._sheen_blur, 0.1))) * np.float32(self._parameters.satin)
 
 
 @compiled
