@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -61,10 +62,13 @@ def serve(options: WorkerOptions, listen: str | None = None) -> None:
             raise
 
 
-def run(context: Context, options: WorkerOptions) -> None:
-    """Serve until SIGTERM. Raises SettingsError where the packages of the extra are missing."""
+def run(context: Context, options: WorkerOptions, ready: Callable[[str], None] | None = None) -> None:
+    """Serve until SIGTERM; `ready` is called with the address once the worker takes work.
+
+    Raises SettingsError where the packages of the extra are missing.
+    """
     try:
         from orchestrator.api.serve import run_api
     except ModuleNotFoundError as error:
         raise SettingsError(f"the HTTP intake needs the package {error.name}: {install_command('api')}") from None
-    asyncio.run(run_api(context.settings, options, context.events, context.metrics, redactor=context.redactor))
+    asyncio.run(run_api(context.settings, options, context.events, context.metrics, redactor=context.redactor, ready=ready))
