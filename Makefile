@@ -13,7 +13,7 @@ EXTRAS_TEST := embedded,export,intake,api,tracing,top,docs,test
 TRITON_ALONE := $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 13))' && \
   $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps nvidia-pytriton==0.7.0 || true
 
-.PHONY: help demo test lint types quality eval-demo train-demo faults full-size bench docs clean
+.PHONY: help demo test lint types quality eval-demo train-demo faults full-size bench images docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,7 +24,7 @@ $(BIN)/python:
 
 # Stamps: installing again only when the dependencies change.
 $(VENV)/.demo: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[embedded]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[embedded,api]'
 	@$(TRITON_ALONE)
 	@touch $@
 
@@ -73,6 +73,9 @@ bench: $(VENV)/.test  ## the benchmarks: pipeline, overhead, sweep, perf_analyze
 	$(BIN)/respray bench sweep --json build/bench/sweep.json
 	benchmarks/perf_analyzer.sh build/bench/perf
 	$(BIN)/respray bench report
+
+images: $(VENV)/.test  ## build and run both images without a Docker engine (root, buildah, podman; half an hour)
+	$(BIN)/python -m tools.images
 
 docs: $(VENV)/.test  ## the documentation site, warnings as errors
 	tools/docs/build.sh

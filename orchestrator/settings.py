@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from orchestrator.errors import SettingsError
+from respray.volumes import models_root
 
 Adapter = Literal["runpod", "queue_pull", "bullmq", "celery", "http", "local"]
 Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda v: v.upper() if isinstance(v, str) else v)]
@@ -73,6 +74,7 @@ class Settings(BaseSettings):
     model_name: str | None = _spelled("MODEL_NAME")
     model_path: Path = _spelled("MODEL_PATH", "MODEL_CACHE_DIR", default=Path("/models"))
     hf_token: SecretStr | None = _spelled("HF_TOKEN")
+    model_hub_repository: str | None = _spelled("MODEL_HUB_REPOSITORY")
     gpu_device: str | None = _spelled("GPU_DEVICE")
     model_sync_enabled: bool = _spelled("MODEL_SYNC_ENABLED", default=False)
     model_sync_endpoint: str | None = _spelled("MODEL_SYNC_MINIO_ENDPOINT")
@@ -157,6 +159,7 @@ def load_settings(environment: Mapping[str, str] | None = None, env_file: Path |
         values.update({k: v for k, v in dotenv_values(env_file).items() if v is not None})
     values.update(os.environ if environment is None else environment)
     chosen, problems = _choose(values)
+    chosen.setdefault("model_path", str(models_root(values)))
     try:
         settings = Settings(**{**chosen, **{k: v for k, v in overrides.items() if v is not None}})
     except ValidationError as error:

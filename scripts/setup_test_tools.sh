@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tools that tests use and pip cannot bring: a real Redis, Node with the BullMQ producer, and promtool.
+# Tools that tests use and pip cannot bring: a real Redis, Node with the BullMQ producer and the TypeScript client, and promtool.
 # Installs only what is missing; says what to install by hand where it may not. Without promtool, its tests are skipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -32,10 +32,10 @@ if ! command -v chromium >/dev/null || ! command -v chromedriver >/dev/null; the
   fi
 fi
 
-# The producer's version is pinned in its package.json; a lock file would list other platforms' binaries, which npm leaves out where it
+# Versions are pinned in each package.json; a lock file would list other platforms' binaries, which npm leaves out where it
 # writes one and then misses where it reads one.
 # A registry that npm cannot talk to (a proxy whose certificate it does not know) otherwise keeps it waiting for minutes at every try.
-for folder in tests/orchestrator/node tests/studio/node; do
+for folder in tests/orchestrator/node tests/api/node tests/studio/node; do
   npm install --fetch-timeout=60000 --fetch-retries=1 --silent --no-audit --no-fund --no-package-lock --prefix "$folder" >&2 \
     || { echo "npm could not install $folder: run it there without --silent to see why" >&2; exit 1; }
 done

@@ -112,7 +112,7 @@ async def get_textures() -> list[TextureView]:
     response_class=Response,
     responses={
         200: {"description": "The picture", "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}},
-        **answers(),
+        **answers(422),
     },
 )
 async def get_texture_picture(texture: Annotated[str, Path(description="The texture's id.")]) -> Response:

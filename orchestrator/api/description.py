@@ -15,6 +15,8 @@ from orchestrator.photos.types import PreviewQuery, SegmentsQuery
 
 OPEN_PATHS = frozenset({"/ping"})
 MODELS = (Problem, PaletteMessage, RuleMessage, SegmentsQuery, PreviewQuery)
+# The key says who the user is, and an id follows from the content.
+MAY_BE_LEFT_OUT = {"PaletteMessage": ("job_id", "user_id"), "RuleMessage": ("jobId", "userId")}
 # Swagger UI's own files (Apache-2.0), as the package fastapi-standalone-docs carries them.
 ASSETS = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
 PAGE = """<!doctype html>
@@ -57,6 +59,9 @@ def describe(app: FastAPI) -> dict[str, Any]:
         _, definitions = models_json_schema([(model, "validation") for model in MODELS], ref_template="#/components/schemas/{model}")
         components = document.setdefault("components", {})
         components["schemas"] = {**components.get("schemas", {}), **definitions["$defs"]}
+        for name, ids in MAY_BE_LEFT_OUT.items():
+            schema = components["schemas"][name]
+            schema["required"] = [field for field in schema["required"] if field not in ids]
         components["securitySchemes"] = {
             "key": {"type": "http", "scheme": "bearer", "description": "A key of `respray api key`. A server without keys asks for none."}
         }

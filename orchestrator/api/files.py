@@ -32,6 +32,15 @@ MEDIA_TYPES = {
     "heic": "image/heic",
     "json": "application/json",
 }
+OCTETS = "application/octet-stream"
+MAGIC = {
+    b"\xff\xd8\xff": "image/jpeg",
+    b"\x89PNG\r\n": "image/png",
+    b"GIF8": "image/gif",
+    b"II*\0": "image/tiff",
+    b"MM\0*": "image/tiff",
+    b"BM": "image/bmp",
+}
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _HEADERS: dict[str, Any] = {
     name: {"schema": {"type": "string"}, "description": text}
@@ -103,6 +112,9 @@ async def get_file(
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
         headers["Content-Length"] = str(end - start)
         media_type = media_type_of(key)
+        if media_type == OCTETS and key.endswith("/original"):
+            media_type = sniffed(await opened.read(0, 16))  # a photo that was sent is named by its digest alone
+            headers["Content-Disposition"] = f'{"attachment" if download or media_type == OCTETS else "inline"}; filename="original"'
         if request.method == "HEAD":
             return Response(status_code=status, headers=headers, media_type=media_type)
         streaming = True
@@ -130,13 +142,22 @@ def checked_key(key: str, user_id: str) -> str:
 
 def media_type_of(key: str) -> str:
     """What a key's extension says its content is; nothing that a browser would run."""
-    return MEDIA_TYPES.get(key.rsplit(".", 1)[-1].lower(), "application/octet-stream")
+    return MEDIA_TYPES.get(key.rsplit(".", 1)[-1].lower(), OCTETS)
+
+
+def sniffed(start: bytes) -> str:
+    """The media type of a photo by its first bytes; nothing that a browser would run."""
+    if start[4:8] == b"ftyp":
+        return "image/avif" if start[8:12] in (b"avif", b"avis") else "image/heic"
+    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+        return "image/webp"
+    return next((media_type for magic, media_type in MAGIC.items() if start.startswith(magic)), OCTETS)
 
 
 def disposition(key: str, download: bool) -> str:
     """Content-Disposition (RFC 6266)."""
     name = key.rsplit("/", 1)[-1]
-    kind = "attachment" if download or media_type_of(key) == "application/octet-stream" else "inline"
+    kind = "attachment" if download or media_type_of(key) == OCTETS else "inline"
     if re.fullmatch(r"[A-Za-z0-9._ -]+", name):
         return f'{kind}; filename="{name}"'
     return f"{kind}; filename*=UTF-8''{quote(name, safe='')}"

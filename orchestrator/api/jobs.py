@@ -27,6 +27,16 @@ MESSAGE_SCHEMA: dict[str, Any] = {
     }
 }
 
+EVENT_SCHEMA: dict[str, Any] = {
+    "description": "One event; `data` is the line of the worker's stdout.",
+    "type": "object",
+    "properties": {
+        "event": {"type": "string", "enum": ["progress", "item", "finish"]},
+        "id": {"type": "string"},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+}
+
 
 class Accepted(BaseModel):
     """A job that is on the store."""
@@ -85,7 +95,7 @@ async def get_job(request: Request, job: JobId) -> JobView:
     responses={
         200: {
             "description": "Server-Sent Events: progress, item, finish",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": {"schema": EVENT_SCHEMA}},
         },
         204: {"description": "Last-Event-ID was the end; there is nothing more to come"},
         **answers(422),

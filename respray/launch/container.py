@@ -6,25 +6,29 @@
 
 Environment, beside the orchestrator's own (GPU_DEVICE chooses among several GPUs): TRITON_TARGET (onnxruntime or tensorrt), TRITON_ADDRESS
 and TRITON_METRICS_ADDRESS (loopback for `work`, every address for `triton`), TRITON_{HTTP,GRPC,METRICS}_PORT, TRITON_BENCHMARK,
-START_TIMEOUT_SEC. A step that fails ends the container with its message. SIGTERM ends the preparation at once; later the orchestrator
-finishes what it has in its hands, then Triton.
+TRITON_GRAPH_MEMORY_GB, START_TIMEOUT_SEC. A step that fails ends the container with its message. SIGTERM ends the preparation at once;
+later the orchestrator finishes what it has in its hands, then Triton.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
 from orchestrator.errors import SettingsError
-from orchestrator.settings import load_settings
-from respray.launch import gpus, preparation
+from orchestrator.settings import load_settings, require
+from respray.launch import compiled_loops, gpus, preparation
+from respray.launch.chosen_model import check_model
+from respray.launch.start_times import StartTimes
 from respray.launch.triton_process import DRAIN_SECONDS, POLL_SECONDS, Ports, TritonProcess, end_process, ready, triton_command
 from respray.triton.embedded.preflight import check_shared_memory
 from respray.triton.embedded.processes import listens_here
@@ -43,6 +47,37 @@ def _set_folders(repository: Path, mode: int) -> None:
             folder.chmod(mode)
 
 
+def _graph_memory(environment: Mapping[str, str]) -> int | None:
+    """TRITON_GRAPH_MEMORY_GB in bytes: what ONNX Runtime may take on each GPU for each of its two graphs; None where it is not set.
+
+    Raises:
+        SettingsError: it is no number above 0.
+    """
+    given = environment.get("TRITON_GRAPH_MEMORY_GB", "").strip()
+    if not given:
+        return None
+    try:
+        gigabytes = float(given)
+    except ValueError:
+        gigabytes = 0.0
+    if not 0 < gigabytes < 1000:
+        raise SettingsError(f"TRITON_GRAPH_MEMORY_GB={given!r}: a number of gigabytes above 0 is accepted")
+    return int(gigabytes * 1e9)
+
+
+def check_settings(environment: Mapping[str, str], arguments: list[str]) -> None:
+    """Refuse what `respray work` with these arguments would refuse, before minutes are spent on weights and engines.
+
+    Raises:
+        SettingsError: names what is missing.
+    """
+    given = dict(itertools.pairwise(arguments)) | dict(a.split("=", 1) for a in arguments if "=" in a)
+    settings = load_settings(environment, adapter=given.get("--adapter"))
+    store = given.get("--store")
+    require(settings, storage=store is None or store.startswith("s3://"), adapter=True)
+    check_model(settings)
+
+
 def exit_on_signal(number: int, frame: FrameType | None) -> None:
     """Before there is a Triton to drain, a signal ends whatever is going on: a step, a wait for the volume's lock, hashing."""
     for ending in preparation.ENDING:
@@ -56,8 +91,9 @@ class Supervisor:
     A Triton that dies is started again under the worker, which waits for it; one that keeps dying ends the container.
     """
 
-    def __init__(self, triton: TritonProcess) -> None:
-        """Take over the container's signals; `run` starts `triton`."""
+    def __init__(self, triton: TritonProcess, times: StartTimes | None = None) -> None:
+        """Take over the container's signals; `run` starts `triton` and tells `times` about it."""
+        self._times = times or StartTimes()
         self.triton = triton
         self._stopping = False
         self._watchdog: ServerWatchdog | None = None
@@ -86,7 +122,10 @@ class Supervisor:
         """
         with contextlib.ExitStack() as ending:
             ending.callback(self.triton.stop)
-            self.triton.start()
+            with self._times.step("Triton and its models"):
+                self.triton.start()
+            if not self._stopping:
+                print(f"respray: start: {self._times.summary()}", file=sys.stderr, flush=True)
             self._watchdog = watchdog = ServerWatchdog(self.triton)
             ending.callback(watchdog.stop)
             if worker is not None and not self._stopping:
@@ -119,26 +158,37 @@ def main(arguments: list[str]) -> int:
     environment = os.environ
     for number in preparation.ENDING:
         signal.signal(number, exit_on_signal)
+    times = StartTimes()
     try:
+        if role == "work":
+            check_settings(environment, rest)
+        for name, value in compiled_loops.take_over(environment).items():
+            if value is None:
+                environment.pop(name, None)
+            else:
+                environment[name] = value
         there = gpus.visible()
         used = gpus.choose(there, load_settings(environment).gpu_device)
         if len(used) < len(there):
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpu.uuid for gpu in used)  # for trtexec and Triton
-        chosen = target(environment.get("TRITON_TARGET", "onnxruntime"), gpus=len(used))
-        preset, graphs = preparation.prepare_graphs(environment, chosen)
+        chosen = target(environment.get("TRITON_TARGET", "onnxruntime"), gpus=len(used), gpu_memory=_graph_memory(environment))
+        with times.step("weights and graphs"):
+            preset, graphs = preparation.prepare_graphs(environment, chosen)
         # The temporary folder is what is writable under a read-only root file system.
         repository = private_folder() / "repository"
         _set_folders(repository, 0o755)  # an earlier start of this container has taken the permission to write away
-        build(graphs, chosen, repository, symlinks=True)
+        with times.step("model repository"):
+            build(graphs, chosen, repository, symlinks=True)
         check_shared_memory(needed_shared_memory(repository))
         plans = chosen.name == "tensorrt"
         if plans:
-            preparation.prepare_engines(repository, preset, graphs, gpus.of_one_kind(used), environment)
+            with times.step("engines"):
+                preparation.prepare_engines(repository, preset, graphs, gpus.of_one_kind(used), environment)
         _set_folders(repository, 0o555)
         worker = ["respray", "work", *rest] if role == "work" else None
         command = triton_command(repository, role, environment, plans, len(used))
         triton = TritonProcess(command, Ports.of(environment), float(environment.get("START_TIMEOUT_SEC", "3600")))
-        return Supervisor(triton).run(worker)
+        return Supervisor(triton, times).run(worker)
     except (ServingError, OperationsError, SettingsError) as error:
         print(f"respray: {error}", file=sys.stderr)
         return 1

@@ -8,6 +8,7 @@ from pathlib import Path
 import onnxruntime
 
 from respray.contract import tensors
+from respray.processors import usable_cores
 from respray.segmentation.accelerator import cuda_problem
 from respray.segmentation.arrays import Float32Array, Int32Array, NamedArrays, UInt8Array
 from respray.segmentation.errors import TensorError
@@ -53,13 +54,12 @@ class GraphRunner:
 
         Args:
             path: the `.onnx` file.
-            threads: of one call on the CPU; None lets ONNX Runtime use every core.
+            threads: of one call on the CPU; None: every core that this process may use.
             device: CUDA device where there is one; None stays on the CPU.
             profile: prefix of a profiler trace to write.
         """
         options = onnxruntime.SessionOptions()
-        if threads is not None:
-            options.intra_op_num_threads = threads
+        options.intra_op_num_threads = threads if threads is not None else usable_cores()
         options.log_severity_level = 3
         options.inter_op_num_threads = 1
         # Idle threads that spin would take the cores from the image edits of the photo before.

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+import httpx
 import pytest
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -70,6 +71,7 @@ def test_readers_that_do_not_read_are_cut_off() -> None:
             try:
                 while True:
                     yield bytes(1 << 20)
+                    await asyncio.sleep(0)  # as a file that is read does
             finally:
                 ended.set()
 
@@ -91,7 +93,6 @@ def test_readers_that_do_not_read_are_cut_off() -> None:
         b"GET\r\n\r\n",
         b"GET / HTTP/1.1\r\nbad header\r\n\r\n",
         b"GET / HTTP/1.1\r\nX: " + b"y" * 100_000,
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     ],
 )
 def test_what_is_no_http_gets_a_problem(sent: bytes) -> None:
@@ -101,6 +102,36 @@ def test_what_is_no_http_gets_a_problem(sent: bytes) -> None:
         head, _, body = (await reader.read()).partition(b"\r\n\r\n")
         assert b"400" in head.splitlines()[0] and json.loads(body)["status"] == 400
         writer.close()
+
+    asyncio.run(with_server(make_app(ApiService(Settings(adapter="http"))), talk))
+
+
+def test_more_requests_of_a_key_than_are_allowed_are_put_off() -> None:
+    async def talk(port: int) -> None:
+        head = f"POST /v1/jobs HTTP/1.1\r\n{HOST}Content-Type: application/json\r\nContent-Length: 9\r\n\r\n".encode()
+        _, first = await asyncio.open_connection("127.0.0.1", port)
+        first.write(head)
+        await asyncio.sleep(0.1)
+        reader, second = await asyncio.open_connection("127.0.0.1", port)
+        second.write(head)
+        answer = await reader.read(4096)
+        assert answer.startswith(b"HTTP/1.1 429 ") and b"retry-after: " in answer
+        for writer in (first, second):
+            writer.close()
+            await writer.wait_closed()
+
+    asyncio.run(with_server(make_app(ApiService(Settings(adapter="http", api_requests=1))), talk))
+
+
+def test_a_load_balancer_sees_it_start() -> None:
+    """Before the worker is open, health says so, and calls are told to come again."""
+
+    async def talk(port: int) -> None:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            assert (await client.get("/ping")).status_code == 204
+            answer = await client.get("/v1/jobs/any")
+            assert answer.status_code == 503 and answer.headers["retry-after"]
+            assert (await client.get("/v1/palettes")).status_code == 200
 
     asyncio.run(with_server(make_app(ApiService(Settings(adapter="http"))), talk))
 

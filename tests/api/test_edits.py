@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import email
 import io
 import json
@@ -42,6 +43,25 @@ def test_the_same_edit_again_is_the_same_job(api: ApiProcess, client: httpx.Clie
     assert len(api.finished(job)) == 1
     assert client.get(f"/v1/jobs/{job}").json()["state"] == "completed"
     assert client.get(first.headers["content-location"]).content == first.content
+
+
+def test_many_photos_at_once(api: ApiProcess) -> None:
+    """Forty here; `respray` takes as many as `API_REQUESTS_PER_KEY` says, and the others are told to come again."""
+
+    async def send(client: httpx.AsyncClient, seed: int) -> bytes:
+        answer = await client.post("/v1/edits", files=form(seed))
+        assert answer.status_code == 200, answer.text
+        return answer.content
+
+    async def all_at_once() -> list[bytes]:
+        async with httpx.AsyncClient(base_url=api.url, timeout=120, limits=httpx.Limits(max_connections=None)) as client:
+            return list(await asyncio.gather(*(send(client, 1000 + seed) for seed in range(40))))
+
+    pictures = asyncio.run(all_at_once())
+    for picture in pictures:
+        with Image.open(io.BytesIO(picture)) as opened:
+            assert opened.size == (64, 48)
+    assert len(set(pictures)) > 30  # of forty different photos
 
 
 def test_several_files_come_in_one_answer(client: httpx.Client) -> None:

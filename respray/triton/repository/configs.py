@@ -152,6 +152,8 @@ def _graph(spec: ModelSpec, target: Target, signed: dict[str, Signature], name: 
         config.default_model_filename = file
         if target.name == "tensorrt" and not is_text:
             tensorrt.accelerate(config, spec, target, name)
+        if not is_text:
+            _limit_cuda(config, target)
     _place(config, target, name)
     config.dynamic_batching.max_queue_delay_microseconds = {
         "sam3_image_encoder": target.encoder_delay,
@@ -164,6 +166,17 @@ def _graph(spec: ModelSpec, target: Target, signed: dict[str, Signature], name: 
     if target.warm_up:
         _warm_up(config, target, signed[name])
     return config
+
+
+def _limit_cuda(config: pb.ModelConfig, target: Target) -> None:
+    """Options of ONNX Runtime's CUDA provider, as parameters of Triton's backend.
+
+    Names and numbers: https://docs.nvidia.com/deeplearning/triton-inference-server/user-guide/docs/onnxruntime_backend/README.html.
+    """
+    config.parameters["cudnn_conv_algo_search"].string_value = str(target.conv_search)
+    config.parameters["arena_extend_strategy"].string_value = str(target.arena_growth)
+    if target.gpu_memory:
+        config.parameters["gpu_mem_limit"].string_value = str(target.gpu_memory)
 
 
 def _place(config: pb.ModelConfig, target: Target, name: GraphName) -> None:
