@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.api.support import ApiProcess
-from tests.studio.page import Browser, open_browser
+from tools.studio.browser import Browser, open_browser
 
 
 @pytest.fixture(scope="session")

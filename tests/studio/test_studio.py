@@ -12,7 +12,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from tests.api.support import RESPRAY, ApiProcess
-from tests.studio.page import Browser
+from tools.studio.browser import Browser
 
 pytestmark = pytest.mark.server
 WALL = (0.62, 0.25)
@@ -58,6 +58,11 @@ def test_from_a_dropped_photo_to_the_bytes_of_respray_run(browser: Browser, trit
     assert picture.read_bytes() == (outputs / "3" / "0.png").read_bytes()
 
 
+def undo(browser: Browser) -> None:
+    """Ctrl-Z."""
+    ActionChains(browser.driver).key_down(Keys.CONTROL).send_keys("z").key_up(Keys.CONTROL).perform()
+
+
 def test_undo_takes_back_a_colour_and_a_stroke_and_redo_brings_them_again(browser: Browser) -> None:
     browser.open_room()
     browser.choose("Wall")
@@ -68,13 +73,12 @@ def test_undo_takes_back_a_colour_and_a_stroke_and_redo_brings_them_again(browse
     browser.press("Eraser")
     browser.stroke((0.6, 0.25), (0.65, 0.25))
     browser.settle()
-    undo = lambda keys: ActionChains(browser.driver).key_down(Keys.CONTROL).send_keys(keys).key_up(Keys.CONTROL).perform()  # noqa: E731
     assert "mended" in browser.text(".chip[aria-pressed=true]")
-    undo("z")
+    undo(browser)
     browser.settle()
     assert "mended" not in browser.text(".chip[aria-pressed=true]")
     browser.press("Point")
-    undo("z")
+    undo(browser)
     browser.until("the wall as it was", lambda: browser.pixel(*WALL) == before)
     browser.press("Redo")
     browser.until("the colour again", lambda: browser.pixel(*WALL) == after)

@@ -134,12 +134,6 @@ export class Finder {
     });
   }
 
-  /** @param {string} name @param {Point} point @returns {boolean} Whether the concept, all of it, is under a point. */
-  wholeHas(name, point) {
-    const whole = this.#whole(name);
-    return whole !== null && valueAt(whole, point) >= 128;
-  }
-
   /** @param {string} name @param {Point} point @returns {number} Parts of a concept as far as it matters: 1 where a point means all of it. */
   parts(name, point) {
     const whole = this.#whole(name);

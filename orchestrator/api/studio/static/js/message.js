@@ -43,6 +43,11 @@ export function previewQuery(doc, look) {
   };
 }
 
+/** What a preview is written as: transparency needs a format that has it. @param {Look} look @returns {"webp" | "jpeg"} */
+export function previewFormat(look) {
+  return Object.values(look.edits).some((edit) => edit.value === "transparent") ? "webp" : "jpeg";
+}
+
 /** @param {Doc} doc @param {Look} look @param {string} format @returns {object} The message of `POST /v1/edits`. */
 export function editMessage(doc, look, format) {
   return { ...previewQuery(doc, look), options: { format } };

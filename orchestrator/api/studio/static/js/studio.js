@@ -4,7 +4,7 @@ import { Api, Problem } from "./api.js";
 import { History } from "./history.js";
 import { Finder } from "./finder.js";
 import { Previews } from "./previews.js";
-import { coverage, emptyMatte, filled, grown, paint, withPolygon, writeMatte } from "./matte.js";
+import { coverage, emptyMatte, filled, grown, paint, valueAt, withPolygon, writeMatte } from "./matte.js";
 
 /** @typedef {import("./types.js").Doc} Doc */
 /** @typedef {import("./types.js").Look} Look */
@@ -15,6 +15,8 @@ import { coverage, emptyMatte, filled, grown, paint, withPolygon, writeMatte } f
 
 const KEPT = "respray-session";
 export const MOST_LOOKS = 12;
+/** As many points as an edit may have. */
+const MOST_POINTS = 64;
 
 /** @param {string} name @returns {Look} */
 const newLook = (name) => ({ name, edits: {} });
@@ -140,7 +142,7 @@ export class Studio {
   /** @param {unknown} document */
   async #reopen(document) {
     const doc = { ...newDoc(), .../** @type {Doc} */ (document) };
-    if (!doc.photo || !Array.isArray(doc.looks) || !doc.looks.length) return;
+    if (!doc.photo || !Array.isArray(doc.looks) || !doc.looks.length || !doc.looks.every((look) => look?.edits)) return;
     this.history = new History(doc);
     this.ui.look = 0;
     await this.#photoReady();
@@ -260,15 +262,17 @@ export class Studio {
     const { selected } = this.ui;
     const before = this.doc.where[selected] ?? { at: [], not_at: [] };
     if (leaveOut) {
-      if (selected && !this.doc.masks[selected]) this.commit({ where: { ...this.doc.where, [selected]: { ...before, not_at: [...before.not_at, point] } } });
+      if (selected && !this.doc.masks[selected] && before.not_at.length < MOST_POINTS) this.commit({ where: { ...this.doc.where, [selected]: { ...before, not_at: [...before.not_at, point] } } });
       return;
     }
     const name = this.finder.under(point, selected, this.doc);
     if (!name) return;
     if (name !== selected) Object.assign(this.ui, { selected: name, action: "" });
     const other = this.doc.where[name] ?? { at: [], not_at: [] };
-    const taken = this.finder.wholeHas(name, point) && !this.doc.masks[name] && this.finder.parts(name, point) > 1;
-    if (taken) this.commit({ where: { ...this.doc.where, [name]: { ...other, at: [...other.at, point] } } });
+    const shown = this.finder.matte(name, this.doc);
+    const already = other.at.length > 0 && shown !== null && valueAt(shown, point) >= 128;
+    const several = !this.doc.masks[name] && this.finder.parts(name, point) > 1;
+    if (several && !already && other.at.length < MOST_POINTS) this.commit({ where: { ...this.doc.where, [name]: { ...other, at: [...other.at, point] } } });
     else this.notify();
   }
 

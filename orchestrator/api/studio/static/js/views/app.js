@@ -54,7 +54,7 @@ function Header({ studio, changed }) {
         <button type="button" onClick=${() => studio.redo()} disabled=${!history.future.length} title="Ctrl+Shift+Z">${t("redo")}</button>
       </div>
       <label class="inline preset"
-        >${t("preset")}
+        ><span class="quiet">${t("preset")}</span>
         <select value=${doc.preset} onChange=${(/** @type {any} */ event) => void studio.choosePreset(event.target.value)}>
           ${names.presets.map((preset) => html`<option value=${preset.name} selected=${preset.name === doc.preset}>${t(`preset.${preset.name}`)}</option>`)}
         </select>

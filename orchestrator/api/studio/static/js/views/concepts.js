@@ -48,7 +48,7 @@ function Chip({ studio, entry }) {
   const { name } = entry;
   const edit = look.edits[name];
   const percent = number(entry.coverage * 100, entry.coverage < 0.1 ? 1 : 0);
-  const what = doc.masks[name] ? t("found.mended") : entry.found ? t("found.what", { percent, score: number(entry.score, 2) }) : t("found.not");
+  const what = doc.masks[name] ? t("found.mended") : entry.found ? t("found.share", { percent }) : t("found.not");
   const hover = (/** @type {string} */ to) => () => ui.hover !== to && studio.show({ hover: to });
   return html`<li>
     <button
@@ -58,12 +58,12 @@ function Chip({ studio, entry }) {
       onClick=${() => studio.show({ selected: name, polygon: [] })}
       onMouseEnter=${hover(name)}
       onMouseLeave=${hover("")}
-      onFocus=${hover(name)}
+      onFocus=${(/** @type {any} */ event) => event.target.matches(":focus-visible") && hover(name)()}
       onBlur=${hover("")}
     >
       <span class="dot" style=${{ background: edit?.action === "recolor" ? studio.hexOf(edit) : "" }} data-edit=${edit?.action ?? ""}></span>
       <span class="name">${conceptName(name)}</span>
-      <span class="quiet">${what}</span>
+      <span class="quiet">${what}${!doc.masks[name] && entry.found && html`<span class="score"> · ${t("found.score", { score: number(entry.score, 2) })}</span>`}</span>
       ${doc.protect.includes(name) && html`<span class="tag">${t("found.kept")}</span>`}
     </button>
   </li>`;

@@ -18,7 +18,8 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
 T = TypeVar("T")
-ROOM = Path(__file__).resolve().parents[2] / "respray" / "demo" / "photos" / "room_1.jpg"
+PROJECT = Path(__file__).resolve().parents[2]
+ROOM = PROJECT / "respray" / "demo" / "photos" / "room_1.jpg"
 DESKTOP, PHONE = (1440, 960), (390, 844)
 DROP = """
 const [name, base64] = arguments, bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)), data = new DataTransfer();
@@ -50,16 +51,15 @@ class Browser:
         """An empty studio at desktop width."""
         self.expected = []
         self.size(DESKTOP)
-        self.driver.get(url)
+        self.driver.get(f"{url}/icon.svg")  # of the same origin, and without a script that would keep something anew
         self.driver.execute_script("sessionStorage.clear(); localStorage.clear()")
-        self.driver.get("about:blank")
-        self.driver.get_log("browser")
+        self.log()
         self.driver.get(url)
         self.all(".demo .photo")
 
     def end(self) -> None:
         """Fail for what the console complains of, broken Content-Security-Policy included. Leaves one tab."""
-        messages = [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
+        messages = [entry["message"] for entry in self.log() if entry["level"] in ("SEVERE", "WARNING")]
         for handle in self.driver.window_handles[1:]:
             self.driver.switch_to.window(handle)
             self.driver.close()
@@ -69,10 +69,14 @@ class Browser:
 
     def size(self, size: tuple[int, int]) -> None:
         """The page's size in CSS pixels, whatever the window's frame takes."""
-        metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": False}
+        metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size == PHONE}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
-    def until(self, what: str, check: Callable[[], T], seconds: float = 60) -> T:
+    def log(self) -> list[dict[str, Any]]:
+        """What the console has said since it was asked last."""
+        return list(self.driver.get_log("browser"))  # type: ignore[no-untyped-call]
+
+    def until(self, what: str, check: Callable[[], T | None], seconds: float = 60) -> T:
         """The first true value of `check`."""
         deadline = time.monotonic() + seconds
         while True:
@@ -81,7 +85,7 @@ class Browser:
                     return value
             except (NoSuchElementException, StaleElementReferenceException):
                 pass
-            assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s; {self.driver.get_log('browser')}"
+            assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s; {self.log()}"
             time.sleep(0.05)
 
     def all(self, css: str) -> list[WebElement]:
@@ -155,17 +159,25 @@ class Browser:
         chain = self.canvas_at(*start).click_and_hold()
         chain.move_by_offset(round((end[0] - start[0]) * 3 * scale), round((end[1] - start[1]) * 2 * scale)).release().perform()
 
+    def shot(self, file: Path) -> None:
+        """A picture of the whole page."""
+        answer = self.driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True})
+        file.write_bytes(base64.b64decode(answer["data"]))
+
     def downloaded(self, suffix: str) -> Path:
         """The file of this kind that was saved."""
         return self.until(suffix, lambda: next((file for file in self.downloads.iterdir() if file.name.endswith(suffix)), None))
 
     def pixel(self, x: float, y: float) -> list[int]:
-        """The colour that the canvas shows at a point of the photo."""
+        """The colour that the canvas shows at a point of the photo, nothing being lit up."""
+        ActionChains(self.driver, duration=20).move_to_element(self.one("h1")).perform()
         script = """
         const canvas = document.querySelector(".stage canvas"), [x, y] = arguments;
         const scale = Math.min(canvas.width / 3, canvas.height / 2);
         const at = [canvas.width / 2 + (x - 0.5) * 3 * scale, canvas.height / 2 + (y - 0.5) * 2 * scale];
-        return [...canvas.getContext("2d").getImageData(Math.round(at[0]), Math.round(at[1]), 1, 1).data].slice(0, 3);
+        const copy = Object.assign(document.createElement("canvas"), {width: 1, height: 1}).getContext("2d", {willReadFrequently: true});
+        copy.drawImage(canvas, Math.round(at[0]), Math.round(at[1]), 1, 1, 0, 0, 1, 1);
+        return [...copy.getImageData(0, 0, 1, 1).data].slice(0, 3);
         """
         found: Any = self.driver.execute_script(script, x, y)
         return [int(value) for value in found]
