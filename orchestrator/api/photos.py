@@ -95,7 +95,7 @@ async def post_photo(request: Request) -> JSONResponse:
     response_class=Response,
     responses={
         200: {"description": "The photo's own bytes", "content": {"image/*": _BINARY, "application/octet-stream": _BINARY}},
-        **answers(),
+        **answers(422),
     },
 )
 async def get_original(request: Request, photo: Digest) -> Response:

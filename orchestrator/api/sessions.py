@@ -6,6 +6,7 @@ A session is named by its content and never changes, so two tabs cannot overwrit
 from __future__ import annotations
 
 import json
+import re
 from hashlib import sha256
 from typing import Annotated, Any
 
@@ -22,6 +23,7 @@ from orchestrator.errors import NotFound
 router = APIRouter(tags=["sessions"])
 MAX_BYTES = 8 << 20
 """Of one session: a dozen mended masks are about a megabyte."""
+_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class SessionStored(BaseModel):
@@ -59,14 +61,15 @@ async def post_session(request: Request) -> JSONResponse:
 
 
 @router.get("/v1/sessions/{session}", summary="A session", response_model=SessionView, responses=answers())
-async def get_session(
-    request: Request, session: Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="The session's id.")]
-) -> SessionView:
+async def get_session(request: Request, session: Annotated[str, Path(description="The session's id.")]) -> SessionView:
     """The object as it was sent."""
+    missing = ApiProblem(404, f"there is no session {session[:80]!r} of this user", "not_found")
+    if not _ID.fullmatch(session):
+        raise missing
     try:
         data, _ = await service_of(request).ready.storage.read(_key(caller_in(request).user_id, session), MAX_BYTES)
     except NotFound:
-        raise ApiProblem(404, f"there is no session {session} of this user", "not_found") from None
+        raise missing from None
     return SessionView(session=session, document=json.loads(data))
 
 

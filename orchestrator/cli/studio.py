@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+import threading
 import webbrowser
 from pathlib import Path
 from typing import Annotated
@@ -60,12 +61,19 @@ def serve(options: WorkerOptions, listen: str, browser: bool) -> None:
 
 
 def tell(url: str, browser: bool) -> None:
-    """Say where the studio is, and open it where there is a browser."""
-    address = f"{url}/studio"
-    opened = False
-    if browser:
-        try:
-            opened = webbrowser.open(address)
-        except webbrowser.Error:
-            opened = False
+    """Say where the studio is, and open it where there is a browser; in a thread, for a browser takes its time."""
+    threading.Thread(target=_tell, args=(f"{url}/studio", browser), daemon=True).start()
+
+
+def _tell(address: str, browser: bool) -> None:
+    opened = browser and _open(address)
     print(f"The studio is at {address}" + ("" if opened else "; open it in a browser"), file=sys.stderr, flush=True)
+
+
+def _open(address: str) -> bool:
+    try:
+        found = webbrowser.get()
+    except webbrowser.Error:
+        return False
+    # A plain GenericBrowser is one for terminals (w3m, lynx): it would take this one over.
+    return type(found) is not webbrowser.GenericBrowser and found.open(address)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from respray.editing.core.color import delta_e_2000, hex_to_lab
 from tests.api.support import RESPRAY, ApiProcess
-from tools.studio.browser import Browser
+from tools.studio.browser import ROOM, Browser
 
 pytestmark = pytest.mark.server
 WALL = (0.62, 0.25)
@@ -87,13 +91,12 @@ def test_undo_takes_back_a_colour_and_a_stroke_and_redo_brings_them_again(browse
 def test_a_lost_connection_is_said_and_the_work_goes_on_when_it_is_back(browser: Browser) -> None:
     browser.open_room()
     browser.choose("Wall")
-    offline = {"offline": True, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
-    browser.driver.execute_cdp_cmd("Network.emulateNetworkConditions", offline)
+    browser.offline(True)
     browser.expected = ["ERR_INTERNET_DISCONNECTED"]
     browser.one(".code input").send_keys("#A3553B", Keys.ENTER)
     browser.until("the alert", lambda: "cannot be reached" in browser.text(".alerts"))
     before = browser.pixel(*WALL)
-    browser.driver.execute_cdp_cmd("Network.emulateNetworkConditions", offline | {"offline": False})
+    browser.offline(False)
     browser.until("the end of the alert", lambda: not browser.driver.find_elements(By.CSS_SELECTOR, ".alert"))
     browser.until("the colour", lambda: browser.pixel(*WALL) != before)
 
@@ -125,3 +128,29 @@ def test_what_is_no_photo_is_said_in_the_workers_words(browser: Browser, api: Ap
     browser.until("the alert", lambda: browser.driver.find_elements(By.CSS_SELECTOR, ".alert"))
     assert "JPEG" in browser.text(".alert"), browser.text(".alert")
     assert browser.all(".demo .photo")
+
+
+def test_at_100_percent_a_12_megapixel_photo_shows_its_own_pixels(browser: Browser) -> None:
+    photo = Image.open(ROOM).resize((4000, 3000))
+    stripes = Image.fromarray(np.tile(np.array([0, 0, 255, 255], np.uint8), (400, 100)), "L")
+    photo.paste(stripes.convert("RGB"), (1800, 1300))
+    out = io.BytesIO()
+    photo.save(out, "JPEG", quality=95, subsampling=0)
+    browser.open_room("large.jpg", out.getvalue())
+
+    def contrast() -> int:
+        row = [browser.pixel_at_center(offset) for offset in range(-6, 7)]
+        return max(row) - min(row)
+
+    assert contrast() < 100, "the small copy cannot show two pixels of the photo"
+    browser.press("100 %")
+    browser.until("the photo's own pixels", lambda: contrast() > 180)
+
+
+def test_likeness_of_colours_is_the_workers_ciede2000(browser: Browser) -> None:
+    random = np.random.default_rng(4)
+    colors = [f"#{r:02X}{g:02X}{b:02X}" for r, g, b in random.integers(0, 256, (60, 3))] + ["#000000", "#FFFFFF", "#808080"]
+    script = """const [colors, done] = arguments;
+    import("/studio/js/color.js").then((c) => done(colors.map((x) => colors.map((y) => c.ciede2000(c.labOf(x), c.labOf(y))))));"""
+    labs = np.stack([hex_to_lab(color) for color in colors])
+    np.testing.assert_allclose(browser.driver.execute_async_script(script, colors), delta_e_2000(labs[:, None], labs[None]), atol=0.02)

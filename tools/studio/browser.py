@@ -59,6 +59,7 @@ class Browser:
 
     def end(self) -> None:
         """Fail for what the console complains of, broken Content-Security-Policy included. Leaves one tab."""
+        self.offline(False)
         messages = [entry["message"] for entry in self.log() if entry["level"] in ("SEVERE", "WARNING")]
         for handle in self.driver.window_handles[1:]:
             self.driver.switch_to.window(handle)
@@ -72,11 +73,16 @@ class Browser:
         metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size == PHONE}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
+    def offline(self, offline: bool) -> None:
+        """Take the net away, or give it back."""
+        conditions = {"offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+        self.driver.execute_cdp_cmd("Network.emulateNetworkConditions", conditions)
+
     def log(self) -> list[dict[str, Any]]:
         """What the console has said since it was asked last."""
         return list(self.driver.get_log("browser"))  # type: ignore[no-untyped-call]
 
-    def until(self, what: str, check: Callable[[], T | None], seconds: float = 60) -> T:
+    def until(self, what: str, check: Callable[[], T | None], seconds: float = 100) -> T:
         """The first true value of `check`."""
         deadline = time.monotonic() + seconds
         while True:
@@ -167,6 +173,16 @@ class Browser:
     def downloaded(self, suffix: str) -> Path:
         """The file of this kind that was saved."""
         return self.until(suffix, lambda: next((file for file in self.downloads.iterdir() if file.name.endswith(suffix)), None))
+
+    def pixel_at_center(self, offset: int) -> int:
+        """How light the canvas is so many pixels beside its middle: 0 to 255."""
+        script = """
+        const canvas = document.querySelector(".stage canvas"), x = Math.round(canvas.width / 2) + arguments[0];
+        const copy = Object.assign(document.createElement("canvas"), {width: 1, height: 1}).getContext("2d", {willReadFrequently: true});
+        copy.drawImage(canvas, x, Math.round(canvas.height / 2), 1, 1, 0, 0, 1, 1);
+        return copy.getImageData(0, 0, 1, 1).data[1];
+        """
+        return int(self.driver.execute_script(script, offset))
 
     def pixel(self, x: float, y: float) -> list[int]:
         """The colour that the canvas shows at a point of the photo, nothing being lit up."""

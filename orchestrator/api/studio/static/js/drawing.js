@@ -9,15 +9,15 @@ import { tinted } from "./matte.js";
 
 const LIT = [64, 170, 255];
 
-/** @type {WeakMap<Uint8ClampedArray, HTMLCanvasElement>} */
+/** By matte: one that is being painted is another one with every move. @type {WeakMap<Matte, HTMLCanvasElement>} */
 const tints = new WeakMap();
 
 /** @param {Matte} matte @returns {HTMLCanvasElement} */
 function tintOf(matte) {
-  const kept = tints.get(matte.data);
+  const kept = tints.get(matte);
   if (kept) return kept;
   const made = tinted(matte, LIT);
-  tints.set(matte.data, made);
+  tints.set(matte, made);
   return made;
 }
 

@@ -4,13 +4,13 @@ import { Api, Problem } from "./api.js";
 import { History } from "./history.js";
 import { Finder } from "./finder.js";
 import { Previews } from "./previews.js";
-import { coverage, emptyMatte, filled, grown, paint, valueAt, withPolygon, writeMatte } from "./matte.js";
+import { Mending } from "./mending.js";
+import { valueAt } from "./matte.js";
 
 /** @typedef {import("./types.js").Doc} Doc */
 /** @typedef {import("./types.js").Look} Look */
 /** @typedef {import("./types.js").Edit} Edit */
 /** @typedef {import("./types.js").Point} Point */
-/** @typedef {import("./types.js").Matte} Matte */
 /** @typedef {"select" | "brush" | "erase" | "polygon" | "pick"} Tool */
 
 const KEPT = "respray-session";
@@ -29,6 +29,7 @@ export class Studio {
   history = new History(newDoc());
   finder = new Finder(this.api, () => this.notify());
   previews = new Previews(this.api, () => this.notify(), (error) => this.fail(error));
+  mending = new Mending(this);
   /** @type {{ palette: import("./types.js").Palette | null, presets: import("./types.js").Preset[], textures: import("./types.js").Texture[], demo: import("./types.js").DemoPhoto[] }} */
   names = { palette: null, presets: [], textures: [], demo: [] };
   ui = {
@@ -51,8 +52,6 @@ export class Studio {
     /** @type {string | null} */ picked: null,
     busy: "",
   };
-  /** @type {Matte | null} The mask that is being painted, before the stroke ends. */
-  wet = null;
   /** Draw the photo again, and nothing else of the page. */
   redraw = () => {};
   /** @type {Set<() => void>} */ #views = new Set();
@@ -167,7 +166,7 @@ export class Studio {
   #changed() {
     const { doc } = this;
     this.ui.look = Math.min(this.ui.look, doc.looks.length - 1);
-    this.wet = null;
+    this.mending.wet = null;
     try {
       sessionStorage.setItem(KEPT, JSON.stringify(doc));
     } catch {
@@ -328,61 +327,5 @@ export class Studio {
   chooseLook(look) {
     this.ui.look = look;
     this.#changed();
-  }
-
-  // Masks
-
-  /** @returns {Matte} The selected concept's mask, to paint on: 1200 pixels on the long side, as previews. */
-  currentMask() {
-    const { photo } = this.doc;
-    const scale = Math.min(1, 1200 / Math.max(photo?.width ?? 1, photo?.height ?? 1));
-    const [width, height] = [Math.max(1, Math.round((photo?.width ?? 1) * scale)), Math.max(1, Math.round((photo?.height ?? 1) * scale))];
-    const matte = this.finder.matte(this.ui.selected, this.doc);
-    if (!matte) return emptyMatte(width, height);
-    return { ...matte, data: matte.data.slice() };
-  }
-
-  /** @param {Point} from @param {Point} to */
-  stroke(from, to) {
-    if (!this.ui.selected) return;
-    this.wet ??= this.currentMask();
-    paint(this.wet, from, to, { ...this.ui.brush, erase: this.ui.tool === "erase" });
-    this.wet = { ...this.wet };
-    this.redraw();
-  }
-
-  endStroke() {
-    if (this.wet) this.#setMask(this.wet);
-  }
-
-  /** @param {Matte} matte */
-  #setMask(matte) {
-    const { selected } = this.ui;
-    if (coverage(matte) === 0) {
-      this.wet = null;
-      return this.notify();
-    }
-    const base64 = writeMatte(matte);
-    this.finder.keepMask(base64, matte);
-    this.commit({ masks: { ...this.doc.masks, [selected]: base64 } });
-  }
-
-  /** @param {"grow" | "shrink" | "fill"} how */
-  mend(how) {
-    if (!this.ui.selected) return;
-    const mask = this.currentMask();
-    this.#setMask(how === "fill" ? filled(mask) : grown(mask, how === "grow" ? 2 : -2));
-  }
-
-  /** @param {Point} corner */
-  addCorner(corner) {
-    this.show({ polygon: [...this.ui.polygon, corner] });
-  }
-
-  endPolygon() {
-    const { polygon, polygonErases } = this.ui;
-    this.ui.polygon = [];
-    if (polygon.length > 2 && this.ui.selected) this.#setMask(withPolygon(this.currentMask(), polygon, polygonErases));
-    else this.notify();
   }
 }

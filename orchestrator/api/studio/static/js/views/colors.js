@@ -4,6 +4,7 @@ import { html, useMemo, useState } from "../../vendor/preact.js";
 import { nearest, readHex } from "../color.js";
 import { number, t } from "../texts.js";
 import { Slider } from "./editor.js";
+import { TextField } from "./text_field.js";
 
 /** @typedef {import("../studio.js").Studio} Studio */
 /** @typedef {import("../types.js").Paint} Paint */
@@ -23,22 +24,16 @@ export function Colors({ studio }) {
   const hex = edit?.action === "recolor" ? studio.hexOf(edit) : "";
   const set = (/** @type {string} */ to, /** @type {string} */ tag = "", power = strength) =>
     studio.setEdit({ action: "recolor", value: power === 1 ? to : { color: to, strength: power } }, tag);
+  const code = (/** @type {string} */ given) => {
+    const found = readHex(given);
+    if (found) set(found);
+    else if (given.trim()) studio.say(t("color.wrong", { given }));
+  };
   const sought = readHex(query) ?? (query ? null : ui.picked);
   const words = query.trim().toLowerCase();
   return html`<div class="row">
       <label class="inline">${t("color.hex")}<input type="color" value=${(hex || NO_COLOR).toLowerCase()} onInput=${(/** @type {any} */ event) => set(event.target.value.toUpperCase(), "color")} /></label>
-      <label class="inline code"><span class="hidden">${t("color.code")}</span><input
-          type="text"
-          maxlength="7"
-          spellcheck=${false}
-          value=${hex}
-          placeholder="#RRGGBB"
-          onChange=${(/** @type {any} */ event) => {
-            const found = readHex(event.target.value);
-            if (found) set(found);
-            else if (event.target.value.trim()) studio.say(t("color.wrong", { given: event.target.value }));
-          }}
-      /></label>
+      <label class="inline code"><span class="hidden">${t("color.code")}</span><${TextField} value=${hex} most=${7} placeholder="#RRGGBB" take=${code} /></label>
       <button type="button" aria-pressed=${String(ui.tool === "pick")} onClick=${() => studio.show({ tool: ui.tool === "pick" ? "select" : "pick" })}>${t("color.pick")}</button>
     </div>
     ${color && html`<${Slider} label=${t("color.strength")} value=${strength} min=${0} max=${1} step=${0.05} shown=${`${number(strength * 100, 0)} %`} change=${(/** @type {number} */ to) => set(color, "strength", to)} />`}

@@ -3,6 +3,7 @@
 import { html, useLayoutEffect, useRef } from "../../vendor/preact.js";
 import { MOST_LOOKS } from "../studio.js";
 import { t } from "../texts.js";
+import { TextField } from "./text_field.js";
 
 /** @typedef {import("../studio.js").Studio} Studio */
 /** @typedef {import("../types.js").Look} Look */
@@ -40,7 +41,7 @@ export function Looks({ studio }) {
       <li><button type="button" class="look add" disabled=${doc.looks.length >= MOST_LOOKS} onClick=${() => studio.addLook()}>${t("looks.add")}</button></li>
     </ul>
     <div class="row">
-      <label class="inline">${t("looks.rename")}<input type="text" maxlength="40" value=${look.name} onChange=${(/** @type {any} */ event) => studio.renameLook(event.target.value)} /></label>
+      <label class="inline">${t("looks.rename")}<${TextField} value=${look.name} most=${40} take=${(/** @type {string} */ name) => studio.renameLook(name)} /></label>
       <button type="button" disabled=${doc.looks.length < 2} onClick=${() => studio.removeLook()}>${t("looks.remove")}</button>
     </div>
   </section>`;

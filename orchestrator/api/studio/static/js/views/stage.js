@@ -74,7 +74,7 @@ function Photo({ studio }) {
     });
     const mending = ui.tool === "brush" || ui.tool === "erase" || ui.tool === "polygon";
     const lit = mending ? ui.selected : ui.hover;
-    const matte = mending && studio.wet ? studio.wet : lit ? finder.matte(lit, doc) : null;
+    const matte = mending && studio.mending.wet ? studio.mending.wet : lit ? finder.matte(lit, doc) : null;
     if (matte) drawLit(context, place, matte);
     const where = doc.masks[ui.selected] ? undefined : doc.where[ui.selected];
     if (ui.tool === "select") {
@@ -123,11 +123,11 @@ function Photo({ studio }) {
   /** @param {Point} point @param {boolean} leaveOut */
   const act = (point, leaveOut) => {
     if (ui.tool === "select") studio.point(point, leaveOut);
-    else if (ui.tool === "polygon") studio.addCorner(point);
+    else if (ui.tool === "polygon") studio.mending.addCorner(point);
     else if (ui.tool === "pick") studio.show({ picked: colorAt(previews.base, point), tool: "select" });
     else {
-      studio.stroke(point, point);
-      studio.endStroke();
+      studio.mending.stroke(point, point);
+      studio.mending.endStroke();
     }
   };
   const painting = ui.tool === "brush" || ui.tool === "erase";
@@ -139,14 +139,14 @@ function Photo({ studio }) {
     canvas.current?.setPointerCapture(event.pointerId);
     if (painting && point) {
       hand.stroke = point;
-      studio.stroke(point, point);
+      studio.mending.stroke(point, point);
     } else hand.drag = { x: event.clientX, y: event.clientY, center: hand.center, moved: false, pointer: event.pointerId };
   };
   const move = (/** @type {PointerEvent} */ event) => {
     const point = pointOf(event);
     hand.at = point;
     if (hand.stroke && point) {
-      studio.stroke(hand.stroke, point);
+      studio.mending.stroke(hand.stroke, point);
       hand.stroke = point;
     } else if (hand.drag) {
       const [dx, dy] = [event.clientX - hand.drag.x, event.clientY - hand.drag.y];
@@ -163,12 +163,12 @@ function Photo({ studio }) {
   };
   const up = (/** @type {PointerEvent} */ event) => {
     const point = pointOf(event);
-    if (hand.stroke) studio.endStroke();
+    if (hand.stroke) studio.mending.endStroke();
     else if (hand.drag && !hand.drag.moved && point) act(point, event.shiftKey);
     hand.stroke = hand.drag = null;
   };
   const cancel = () => {
-    if (hand.stroke) studio.endStroke();
+    if (hand.stroke) studio.mending.endStroke();
     hand.stroke = hand.drag = null;
   };
   const leave = () => {
@@ -187,7 +187,7 @@ function Photo({ studio }) {
       hand.keyboard = true;
       hand.at = [fraction(from[0] + by[0]), fraction(from[1] + by[1])];
       if (ui.zoom === "full") hand.center = hand.at;
-      if (painting && event.shiftKey) studio.stroke(from, hand.at);
+      if (painting && event.shiftKey) studio.mending.stroke(from, hand.at);
       const hover = finder.under(hand.at, ui.selected, doc);
       if (ui.tool === "select") studio.show({ hover, said: hover ? conceptName(hover) : t("stage.nothing") });
       else studio.notify();
@@ -197,7 +197,7 @@ function Photo({ studio }) {
     }
   };
   const released = (/** @type {KeyboardEvent} */ event) => {
-    if (event.key === "Shift" && painting && studio.wet && !hand.stroke) studio.endStroke();
+    if (event.key === "Shift" && painting && studio.mending.wet && !hand.stroke) studio.mending.endStroke();
   };
 
   return html`<div class="stage">
@@ -213,7 +213,7 @@ function Photo({ studio }) {
         onPointerUp=${up}
         onPointerCancel=${cancel}
         onPointerLeave=${leave}
-        onDblClick=${() => ui.tool === "polygon" && studio.endPolygon()}
+        onDblClick=${() => ui.tool === "polygon" && studio.mending.endPolygon()}
         onKeyDown=${keys}
         onKeyUp=${released}
       ></canvas>

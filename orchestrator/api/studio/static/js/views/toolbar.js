@@ -28,11 +28,11 @@ export function Toolbar({ studio }) {
       <label class="inline">${t("brush.softness")}<input type="range" min="0" max="1" step="0.05" value=${ui.brush.softness} onInput=${(/** @type {any} */ event) => studio.show({ brush: { ...ui.brush, softness: Number(event.target.value) } })} /></label>`}
     ${ui.tool === "polygon" &&
     html`<label class="check"><input type="checkbox" checked=${ui.polygonErases} onChange=${(/** @type {any} */ event) => studio.show({ polygonErases: event.target.checked })} />${t("polygon.erases")}</label>
-      <button type="button" disabled=${ui.polygon.length < 3} onClick=${() => studio.endPolygon()}>${t("polygon.end")}</button>`}
+      <button type="button" disabled=${ui.polygon.length < 3} onClick=${() => studio.mending.endPolygon()}>${t("polygon.end")}</button>`}
     ${ui.tool !== "select" &&
     ui.tool !== "pick" &&
     html`<div class="group">
-      ${/** @type {const} */ (["grow", "shrink", "fill"]).map((how) => html`<button type="button" key=${how} onClick=${() => studio.mend(how)}>${t(`mend.${how}`)}</button>`)}
+      ${/** @type {const} */ (["grow", "shrink", "fill"]).map((how) => html`<button type="button" key=${how} onClick=${() => studio.mending.mend(how)}>${t(`mend.${how}`)}</button>`)}
     </div>`}
     <span class="grow"></span>
     <div class="group">
