@@ -18,7 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 
 PACKAGE = "orchestrator.cli"
 # The commands that work on photos: only they have traces to send.
-WORKING = ("work", "run", "edit", "demo")
+WORKING = ("work", "run", "edit", "api", "studio", "demo")
 Command = TyperCommand | TyperGroup
 
 

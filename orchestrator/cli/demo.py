@@ -55,6 +55,7 @@ def register(app: typer.Typer) -> None:
             *(("manifest", path) for path in result.manifests),
         ):
             console.print(f"  {label:<15}{path}", soft_wrap=True)
+        console.print(f"Try your own colours on these photos: {sys.argv[0]} studio", soft_wrap=True)
         raise typer.Exit(0 if result.ok else 1)
 
 

@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
     @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
     def work(
         context: typer.Context,
-        adapter: Annotated[str | None, typer.Option(help="runpod, queue_pull, bullmq, celery or local (ADAPTER).")] = None,
+        adapter: Annotated[str | None, typer.Option(help="runpod, queue_pull, bullmq, celery, http or local (ADAPTER).")] = None,
         path: Annotated[
             str | None, typer.Option(help="For local: a file, a folder to watch, or - for lines on stdin (LOCAL_PATH).")
         ] = None,
@@ -41,6 +41,10 @@ def register(app: typer.Typer) -> None:
 
                 sys.argv = [sys.argv[0], *context.args]
                 RunpodIntake(c.settings, options, c.events, c.metrics, redactor=c.redactor).run()
+            elif c.settings.adapter == "http":
+                from orchestrator.cli.api import run
+
+                run(c, options)
             else:
                 intake = open_intake(c.settings)
                 session = run_session(c.settings, options, intake.run, c.events, c.metrics, redactor=c.redactor, reach=intake.reach)

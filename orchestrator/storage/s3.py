@@ -23,7 +23,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 from urllib3.exceptions import HTTPError as Urllib3Error
 
 from orchestrator.errors import AccessDenied, Conflict, NotFound, SettingsError, StorageError, TooLarge
-from orchestrator.storage.base import Expect, Stat, Storage, digest_of
+from orchestrator.storage.base import Expect, Opened, Stat, Storage, digest_of
 from respray.authorities import with_public_authorities
 from respray.retry import Retry
 
@@ -95,6 +95,12 @@ class S3Storage(Storage):
 
     def read(self, key: str, limit: int) -> tuple[bytes, Stat]:
         return self._repeat(f"download of {key}", lambda: self._read_once(key, limit), once=_TooSlow)
+
+    def open(self, key: str) -> Opened:
+        stat = self.stat(key)
+        if stat is None:
+            raise NotFound(f"there is no {key} in bucket {self.options.bucket!r}")
+        return _OpenedObject(stat, lambda start, size: self._repeat(f"download of {key}", lambda: self._read_part(key, stat, start, size)))
 
     def stat(self, key: str) -> Stat | None:
         def look() -> Stat | None:
@@ -190,6 +196,23 @@ class S3Storage(Storage):
                 raise _TooSlow(f"the download of {key} gave {sum(map(len, parts))} of {size} bytes within {allowed:.0f} s, and was ended")
         return b"".join(parts)
 
+    def _read_part(self, key: str, stat: Stat, start: int, size: int) -> bytes:
+        """A part of the object that `stat` describes, and of no other. A connection is held for one part only, however slow its reader."""
+        end = min(start + size, stat.size)
+        if start >= end:
+            return b""
+        answer = self._call(self._client.get_object, key, Key=key, Range=f"bytes={start}-{end - 1}", IfMatch=f'"{stat.etag}"')
+        body = answer["Body"]
+        try:
+            data: bytes = body.read()
+        except (BotoCoreError, Urllib3Error, OSError) as error:
+            raise StorageError(f"the download of {key} broke off: {type(error).__name__}") from None
+        finally:
+            body.close()
+        if len(data) != end - start:
+            raise StorageError(f"the download of {key} gave {len(data)} of {end - start} bytes")
+        return data
+
     def _put_whole(self, key: str, data: bytes, extra: dict[str, Any], condition: dict[str, str]) -> tuple[str, str]:
         """Store in one request; the ETag that the store answers, and the one that proves it."""
         digest = _md5(data)
@@ -269,6 +292,16 @@ class S3Storage(Storage):
 
 class _TooSlow(StorageError):
     """The store gives bytes, but none too many."""
+
+
+class _OpenedObject(Opened):
+    """An object that is asked for part by part."""
+
+    def __init__(self, stat: Stat, read: Callable[[int, int], bytes]) -> None:
+        self.stat, self._read = stat, read
+
+    def read(self, start: int, size: int) -> bytes:
+        return self._read(start, size)
 
 
 def _stat(answer: dict[str, Any]) -> Stat:

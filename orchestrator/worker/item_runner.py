@@ -25,7 +25,9 @@ from orchestrator.worker.backend import ThrottledBackend
 from orchestrator.worker.budget import ByteBudget, Hold
 from orchestrator.worker.downloads import USUAL_LINK_BYTES, Downloads
 from orchestrator.worker.job_state import ItemRun, JobState
+from orchestrator.worker.kept_segments import KeptSegments, without_segments
 from orchestrator.worker.uploads import TwinFinished, Uploads, plan_uploads, superseded
+from respray.contract.request import prompts_of
 from respray.observe.log_context import log_place
 from respray.observe.metrics import Metrics
 from respray.observe.tracing import mark_failed, photo_context, span
@@ -49,11 +51,13 @@ class ItemRunner:
         metrics: Metrics,
         worker: str,
         budget: ByteBudget,
+        kept: KeptSegments | None = None,
     ) -> None:
         self._storage, self._records, self._backend = storage, records, backend
         self._budget = budget
         self._downloads, self._uploads = Downloads(storage, links, budget), Uploads(storage, records, links)
         self._deliverer, self._metrics, self._worker = deliverer, metrics, worker
+        self._kept = kept or KeptSegments(storage, 0)
 
     async def run(self, state: JobState, item: Item) -> Tracked:
         """Do one item, or find it done, and return its record as stored.
@@ -155,10 +159,17 @@ class ItemRunner:
         names = (s.label if isinstance(s, KeySource) else f"{s.label}#{position}" for position, s in enumerate(item.sources))
         run.contents = dict(zip(names, (file.etag for file in (photo, *attachments)), strict=True))
         run.timings["download"] = time.monotonic() - clock
+        request, sent = item.request, [file.data for file in attachments]
+        wanted = item.reuse and bool(prompts_of(request.concepts))
+        kept = await self._kept.read(state.job.user_id, photo.data, self._backend.model_digest) if wanted else None
+        if kept is not None:
+            request, sent = kept.added_to(request, sent)
         async with state.slots:
             await self._uploads.refuse_if_superseded(run)
-            report, files = await self._backend.infer(photo.data, item.request, [file.data for file in attachments])
-        del photo, attachments  # a job's memory is what its items in flight hold
+            report, files, new = without_segments(*await self._backend.infer(photo.data, request, sent))
+        if kept is not None:
+            self._kept.write(kept, new, report.model)
+        del photo, attachments, sent, kept, new  # a job's memory is what its items in flight hold
         held.become(sum(map(len, files)))
         report = report.model_copy(update={"warnings": [*report.warnings, *item.warnings]})
         run.timings.update(report.timings)

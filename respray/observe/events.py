@@ -41,6 +41,10 @@ class Events:
         self._listener = listener
         self._connection = ""
 
+    def listen(self, listener: Callable[[dict[str, Any]], None]) -> None:
+        """Hand every event to a listener from now on, in the context in which it is emitted."""
+        self._listener = listener
+
     def emit(self, event: str, **fields: Any) -> None:
         """Write one event. Values must be JSON-serialisable; secrets in them are masked."""
         record = self._redactor.value({"event": event, **fields})

@@ -26,13 +26,18 @@ from respray.authorities import with_public_authorities
 from respray.retry import Retry
 from respray.weights.errors import WeightsError
 from respray.weights.manifest import MANIFEST, PARTIAL_SUFFIX, FileEntry, Manifest, check_relative, sha256_of
+from respray.weights.volume_errors import REFUSALS
 
 log = logging.getLogger(__name__)
 
 _ATTEMPTS = 4
 _READ = 1024 * 1024
 # After a broken transfer; an answer of the server is none.
-_RETRY = Retry(_ATTEMPTS, lambda attempt, error: 0.4 * 2 ** (attempt - 1), lambda error: isinstance(error, BotoCoreError | OSError))
+_RETRY = Retry(
+    _ATTEMPTS,
+    lambda attempt, error: 0.4 * 2 ** (attempt - 1),
+    lambda error: isinstance(error, BotoCoreError | OSError) and getattr(error, "errno", None) not in REFUSALS,
+)
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,8 @@ class Sync:
         except ClientError as error:
             raise self._explain(error) from error
         except (BotoCoreError, OSError) as error:
+            if isinstance(error, OSError) and error.errno in REFUSALS:
+                raise  # the volume's own: explained by who called
             raise WeightsError(f"{self._source}: {error}; check MODEL_SYNC_MINIO_ENDPOINT and MODEL_SYNC_MINIO_SECURE") from error
         files = {r.name: FileEntry(r.size, r.sha256 or sha256_of(self._folder / r.name)) for r in remotes}
         return Manifest(model, f"{self._source}/{self._prefix}", files)

@@ -98,7 +98,7 @@ def test_one_job_with_a_good_and_a_bad_photo(tmp_path: Path, triton_url: str) ->
             {"REDIS_URL": "redis://h", "QUEUE_NAME": "q", "GPU_CALLBACK_SECRET": "not-so-secret", "MODEL_NAME": "demo"},
             "demo model and REQUIRE_REAL_MODEL is on",
         ),
-        (("run", "-", "--store", "."), {"GPU_DEVICE": "0"}, "GPU_DEVICE='0' chooses a GPU, and the embedded server works on the CPU only"),
+        (("run", "-", "--store", "."), {"GPU_DEVICE": "0"}, "GPU_DEVICE='0' chooses a GPU, and the embedded server works on the CPU here"),
         *(
             (
                 ("work", "--adapter", adapter, "--store", "."),

@@ -126,7 +126,7 @@ def test_a_bad_photo_calls_no_other_model(tokenizer: PromptTokenizer) -> None:
 
 def test_a_bad_request_is_named_by_its_field(tokenizer: PromptTokenizer) -> None:
     pipeline = Pipeline(Models(), tokenizer, image_size=56, buckets=(1,))
-    inputs: Arrays = {tensors.PHOTO: from_bytes(jpeg()), tensors.REQUEST: from_bytes(b'{"concepts": [], "outputs": []}')}
+    inputs: Arrays = {tensors.PHOTO: from_bytes(jpeg()), tensors.REQUEST: from_bytes(b'{"concepts": 1, "outputs": []}')}
     with pytest.raises(PhotoError, match=r"not a valid PhotoRequest \(concepts: "):
         pipeline.run(inputs)
 
