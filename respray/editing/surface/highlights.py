@@ -52,7 +52,7 @@ class SheenChange:
         self.unsure = surface.reflection.colored < p.min_colored
 
     def change(self, tile: Tile, shading: FloatArray, specular: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Shading and specular light, float32 [h,w] each (`surface.reflection`), of a tile of the surface's box: as the new paint has them."""
+        """Shading and specular light, float32 [h,w] each, of a tile of the surface's box, as the new paint has them."""
         standing_out = np.maximum(shading - upsample(self._around, tile), np.float32(0))
         return shading + (self._factor - np.float32(1)) * standing_out, specular * self._factor
 
