@@ -342,7 +342,12 @@ def main() -> None:
     seeds = range(options.first, options.first + options.rooms)
     floors, walls, laid, paints = list(directions(seeds)), list(corners(seeds)), list(rugs(seeds)), list(sheens(seeds))
     options.out.mkdir(parents=True, exist_ok=True)
-    found = {"directions": floors, "corners": walls, "rugs": laid, "sheens": paints}
+    found: dict[str, Sequence[DirectionRow | CornerRow | RugRow | SheenRow]] = {
+        "directions": floors,
+        "corners": walls,
+        "rugs": laid,
+        "sheens": paints,
+    }
     (options.out / "materials.json").write_text(json.dumps({name: [asdict(row) for row in rows] for name, rows in found.items()}, indent=1))
     print("\n".join(f"{what}: {value}" for what, value in summary(floors, walls, laid, paints)))
 

@@ -92,7 +92,7 @@ class Known(PhotoGeometry):
 def test_a_wall_concept_has_the_planes_of_its_walls_and_another_has_one() -> None:
     true, mask, lines, _ = corner_room()
     photo = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
-    (surface,) = find_surfaces(photo, mask.astype(np.uint8) * 255, estimate_illuminant(photo))
+    (surface,) = find_surfaces(photo, np.where(mask, np.uint8(255), np.uint8(0)), estimate_illuminant(photo))
     tiles = Texture(texture="tile_square")
     assert len(Known(true, lines).planes("wall", surface, tiles)) == 2
     assert len(Known(true, lines).planes("Background", surface, tiles)) == 1
@@ -226,7 +226,7 @@ def test_sheen_takes_highlights_off_or_makes_them_stronger_and_is_off_by_default
 def test_a_pale_surface_is_warned_of() -> None:
     photo, mask = wall_photo("#D8D8D8", 240, 320)
     _, report = edited(photo, mask, Recolor(color="#2B4A7A", sheen="matte"), "Wall")
-    assert any("tell highlights from sunlight" in warning for warning in report.warnings)
+    assert any("tell its highlights from its light" in warning for warning in report.warnings)
 
 
 def message(concept: str, action: str, value: dict[str, Any]) -> dict[str, Any]:
@@ -256,6 +256,6 @@ def test_a_messages_parameters_reach_the_photo(concept: str, action: str, value:
     plain = alone.model_copy(
         update={"outputs": [Output(name="out", edits=[Edit(concept=concept, rule=rule.model_copy(update=dict.fromkeys(expected)))])]}
     )
-    mask_file = encode(mask.astype(np.uint8) * 255)
+    mask_file = encode(np.where(mask, np.uint8(255), np.uint8(0)))
     with_it, without = (decode(edit_photo(photo, Segments.empty(), wanted, [mask_file]).files[0]) for wanted in (alone, plain))
     assert (with_it != photo).any() and (with_it != without).any()
