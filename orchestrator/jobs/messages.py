@@ -108,7 +108,10 @@ def _check_name(value: str) -> str:
 
 
 class JobOptions(StrictModel):
-    """Options of both formats. `missing` says what a concept that is not found means: nothing to do, or an error of that item."""
+    """Options of both formats. `missing` says what a concept that is not found means: nothing to do, or an error of that item.
+
+    `reuse`: what was found in this very photo before is used again, and what is found now is kept (`SEGMENTS_DAYS`).
+    """
 
     threshold: float | None = Field(default=None, ge=0.0, le=1.0)
     feather: float = Field(default=0.0, ge=0.0, le=100.0)
@@ -120,6 +123,7 @@ class JobOptions(StrictModel):
     missing: Literal["ignore", "error"] = "ignore"
     metadata: Literal["keep", "none"] = "keep"
     links: int | None = Field(default=None, ge=1, le=limits.MAX_LINK_SECONDS)
+    reuse: bool = True
 
     @field_validator("format", mode="before")
     @classmethod

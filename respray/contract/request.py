@@ -7,12 +7,13 @@ unknown id is refused before anything is downloaded; the pipeline sees only reso
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from respray.contract.base import StrictModel
 from respray.contract.photo_file import DEFAULT_MEGAPIXELS
+from respray.contract.segments_file import Sha256
 
 # Which of the network's answers an object's matte is made from.
 ObjectSource = Literal["instances", "region"]
@@ -182,6 +183,9 @@ class Output(StrictModel):
 
     `protect` names concepts that its edits may not touch, beside the request's. Of `concepts` (empty: of all in the request) it knows:
     what only other outputs ask for hides nothing from it.
+
+    `crop` (x0, y0, x1, y1 in fractions of the photo) writes that part of the edited photo only; `long_side` makes what is written that
+    small, in pixels; 0, or more than there is, leaves its size.
     """
 
     name: str
@@ -190,23 +194,46 @@ class Output(StrictModel):
     quality: int = Field(default=92, ge=1, le=100)
     protect: list[str] = Field(default_factory=list)
     concepts: list[str] = Field(default_factory=list)
+    long_side: int = Field(default=0, ge=0, le=65_500)
+    crop: tuple[Fraction, Fraction, Fraction, Fraction] | None = None
+
+
+class KnownSegments(StrictModel):
+    """Kept segments of one prompt: the attachment that holds them, and the SHA-256 of the photo that they must be of."""
+
+    attachment: int = Field(ge=0)
+    photo: Sha256
 
 
 class PhotoRequest(StrictModel):
     """Everything the pipeline needs to know about one photo. `preview_size` is in pixels (longest side); 0 writes none.
 
     `metadata`: whether outputs keep the photo's copyright, artist, description, capture data and resolution (never its position).
+
+    `known` are segments that were found before: what is wrong with one means that its prompt is segmented. `keep_segments` answers what was
+    segmented now as files of kind `segments`, one a prompt. `outputs` may be empty where masks or segments are asked for, and `concepts`
+    where nothing is edited.
     """
 
-    concepts: list[ConceptQuery] = Field(min_length=1)
+    concepts: list[ConceptQuery]
     protect: list[str] = Field(default_factory=list)
-    outputs: list[Output] = Field(min_length=1)
+    outputs: list[Output] = Field(default_factory=list)
     preview_size: int = Field(default=256, ge=0, le=4096)
     masks: bool = False
     feather: float = Field(default=0.0, ge=0.0, le=100.0)
     max_megapixels: float = Field(default=DEFAULT_MEGAPIXELS, gt=0.0, le=200.0)
     missing_is_error: bool = False
     metadata: Literal["keep", "none"] = "keep"
+    known: list[KnownSegments] = Field(default_factory=list, max_length=64)
+    keep_segments: bool = False
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> Self:
+        if not self.outputs and not self.masks and not self.keep_segments:
+            raise ValueError("no outputs, masks or segments are asked for")
+        if not self.concepts and not self.outputs:
+            raise ValueError("no concepts are given to find")
+        return self
 
 
 def needs_segmentation(concept: ConceptQuery) -> bool:

@@ -59,7 +59,7 @@ class PhotoEditor:
             attachments: encoded files that the request refers to.
             network: a learned inpainter, where one is mounted.
         """
-        self._photo, self._seen, self._found, self._attachments, self._network = photo, seen, found, list(attachments), network
+        self._photo, self._seen, self._found, self._attachments, self._network = photo, seen, found, attachments, network
         # Of the output at hand.
         self._mattes = PhotoMattes({}, {}, None)
         self._sharing: tuple[frozenset[str], frozenset[str]] | None = None
@@ -155,7 +155,7 @@ class PhotoEditor:
         return unite([Matte.sharp(visible[name].alpha) for name in left_out]).alpha if left_out else None
 
 
-def painter_of(edit: Edit, part: Surface, geometry: PhotoGeometry, attachments: list[bytes]) -> Painter:
+def painter_of(edit: Edit, part: Surface, geometry: PhotoGeometry, attachments: Sequence[bytes]) -> Painter:
     """Prepare an edit's rule for one surface.
 
     Args:

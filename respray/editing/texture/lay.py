@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -179,7 +180,7 @@ class TexturePainter:
         return out
 
 
-def material_of(rule: Texture, attachments: list[bytes]) -> Material:
+def material_of(rule: Texture, attachments: Sequence[bytes]) -> Material:
     """Find a rule's material: from the catalogue, or the attached picture.
 
     Args:

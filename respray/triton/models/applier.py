@@ -19,7 +19,7 @@ from respray.imaging.arrays import AnyArray, UInt8Array
 from respray.imaging.decode import DecodedPhoto
 from respray.triton.errors import PhotoError
 from respray.triton.models.parse_request import Arrays, parse_request
-from respray.triton.packing import Int64Vector, UInt8Vector, from_bytes, pack, unpack
+from respray.triton.packing import Int64Vector, PackedFiles, UInt8Vector, from_bytes, pack
 from respray.triton.private_files import open_lock_file
 
 
@@ -39,7 +39,7 @@ def apply(inputs: Arrays, object_source: ObjectSource = "instances", network: In
     """
     request = parse_request(inputs[tensors.REQUEST].tobytes())
     data, sizes = inputs[tensors.ATTACHMENTS], inputs[tensors.ATTACHMENT_SIZES]
-    attachments = unpack(cast(UInt8Vector, data), cast(Int64Vector, sizes))
+    attachments = PackedFiles(cast(UInt8Vector, data), cast(Int64Vector, sizes))
     found = cast(dict[str, AnyArray], inputs)
     segments = Segments(**{name: found[name] for name in tensors.SEGMENTS}) if tensors.REGION in inputs else Segments.empty()
     try:
