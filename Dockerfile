@@ -12,7 +12,7 @@ ARG TRITON_VERSION=26.07
 FROM python:3.12-slim-bookworm AS wheels
 # `server` is what runs inside Triton, `intake` is every queue; `server,intake,export` also brings torch, to export a checkpoint on the pod
 # (gigabytes).
-ARG EXTRAS=server,intake,hub
+ARG EXTRAS=server,intake,api,hub
 WORKDIR /build
 COPY pyproject.toml ./
 COPY deploy/images/ deploy/images/
@@ -29,7 +29,7 @@ RUN apt-get update \
  && apt-get install --yes --no-install-recommends curl tini \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 10001 --create-home respray \
- && install -d -o respray -g respray /models
+ && install -d -o respray -g respray /models /opt/respray
 WORKDIR /home/respray
 # The wheels are for the Python that Triton's Python backend embeds: another one would find none of them.
 RUN python3 -c 'import sys; assert sys.version_info[:2] == (3, 12), f"this Triton has Python {sys.version}; change the wheels stage"'
@@ -39,15 +39,24 @@ RUN --mount=type=bind,from=wheels,source=/wheels,target=/wheels \
 RUN --mount=type=bind,from=package,source=/wheels,target=/wheels \
     --mount=type=bind,source=deploy/images/install.sh,target=/install.sh \
     sh /install.sh package /wheels --break-system-packages
+COPY --chmod=755 deploy/images/triton/entrypoint.sh /opt/respray/entrypoint.sh
+# Compiled pixel loops, so that no start waits for the compiler (respray/launch/compiled_loops.py). x86-64-v3 is the baseline; its features are
+# written out because Numba would take the build machine's (NUMBA_CPU_FEATURES of https://numba.readthedocs.io/en/stable/reference/envvars.html).
+ENV RESPRAY_COMPILED_LOOPS=/opt/respray/compiled-loops \
+    NUMBA_CPU_NAME=x86-64-v3 \
+    NUMBA_CPU_FEATURES=+64bit,+avx,+avx2,+bmi,+bmi2,+cmov,+crc32,+cx16,+cx8,+f16c,+fma,+fxsr,+lzcnt,+mmx,+movbe,+popcnt,+sahf,+sse,+sse2,+sse3,+sse4.1,+sse4.2,+ssse3,+xsave
+RUN NUMBA_CACHE_DIR=/opt/respray/compiled-loops python3 -m respray.launch.compiled_loops
 # MODEL_PATH stays unset: /models is its default, and a value here would contradict its other spelling, MODEL_CACHE_DIR.
 ENV PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     XDG_CACHE_HOME=/tmp/cache
 VOLUME /models
 USER 10001
-EXPOSE 8000 8001 8002
+EXPOSE 8000 8001 8002 8080
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30m --retries=3 \
     CMD ["python3", "-m", "respray.launch.container", "health"]
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["tini", "--", "python3", "-m", "respray.launch.container"]
+# NVIDIA's own entry point comes first: it finds the CUDA libraries for drivers older than the image (forward compatibility,
+# https://docs.nvidia.com/deploy/cuda-compatibility/forward-compatibility.html).
+ENTRYPOINT ["tini", "--", "/opt/respray/entrypoint.sh"]
 CMD ["work"]

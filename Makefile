@@ -8,12 +8,12 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13; do \
   $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS_TEST := embedded,export,intake,tracing,top,docs,test
+EXTRAS_TEST := embedded,export,intake,api,tracing,top,docs,test
 # On Python 3.13 the wheel that holds tritonserver comes without its dependencies (see pyproject.toml): only its files are used.
 TRITON_ALONE := $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 13))' && \
   $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps nvidia-pytriton==0.7.0 || true
 
-.PHONY: help demo test lint types quality eval-demo train-demo faults full-size bench docs clean
+.PHONY: help demo test lint types quality eval-demo train-demo faults full-size bench images docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,11 +24,11 @@ $(BIN)/python:
 
 # Stamps: installing again only when the dependencies change.
 $(VENV)/.demo: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[embedded]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[embedded,api]'
 	@$(TRITON_ALONE)
 	@touch $@
 
-$(VENV)/.test: pyproject.toml scripts/setup_test_tools.sh | $(BIN)/python
+$(VENV)/.test: pyproject.toml scripts/setup_test_tools.sh tests/studio/node/package.json | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$(EXTRAS_TEST)]'
 	@$(TRITON_ALONE)
 	scripts/setup_test_tools.sh
@@ -37,9 +37,10 @@ $(VENV)/.test: pyproject.toml scripts/setup_test_tools.sh | $(BIN)/python
 demo: $(VENV)/.demo  ## edit the demo photos through the real pipeline and print where to look
 	$(BIN)/respray demo
 
-lint: $(VENV)/.test  ## ruff, and the direction of imports
+lint: $(VENV)/.test  ## ruff, the direction of imports, and the studio's page (tsc, eslint)
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
+	npm run --silent --prefix tests/studio/node check
 
 # The models of the repository are all modules named `model`: one call each.
 types: $(VENV)/.test  ## mypy
@@ -72,6 +73,9 @@ bench: $(VENV)/.test  ## the benchmarks: pipeline, overhead, sweep, perf_analyze
 	$(BIN)/respray bench sweep --json build/bench/sweep.json
 	benchmarks/perf_analyzer.sh build/bench/perf
 	$(BIN)/respray bench report
+
+images: $(VENV)/.test  ## build and run both images without a Docker engine (root, buildah, podman; half an hour)
+	$(BIN)/python -m tools.images
 
 docs: $(VENV)/.test  ## the documentation site, warnings as errors
 	tools/docs/build.sh

@@ -80,6 +80,12 @@ class Superseded(ResprayError):
     code = "superseded"
 
 
+class Stopped(ResprayError):
+    """An item that was not begun, because somebody stopped its job."""
+
+    code = "stopped"
+
+
 class PhotoRefused(ResprayError):
     """This photo, mask or texture cannot be edited: not an image, too large, not supported, or the pipeline refused it."""
 

@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import parse_qs, urlsplit
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, AliasChoices, AliasPath, BeforeValidator, Field, SecretStr, ValidationError
@@ -17,8 +18,9 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from orchestrator.errors import SettingsError
+from respray.volumes import models_root
 
-Adapter = Literal["runpod", "queue_pull", "bullmq", "celery", "local"]
+Adapter = Literal["runpod", "queue_pull", "bullmq", "celery", "http", "local"]
 Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda v: v.upper() if isinstance(v, str) else v)]
 Url = Annotated[str, AfterValidator(lambda v: v.rstrip("/"))]
 
@@ -61,10 +63,21 @@ class Settings(BaseSettings):
     cf_api_url: Url = _spelled("CF_API_URL", default="https://api.cloudflare.com/client/v4")
     local_path: str = _spelled("LOCAL_PATH", default="-")
 
+    api_listen: str | None = _spelled("API_LISTEN")
+    api_keys: SecretStr | None = _spelled("API_KEYS")
+    api_keys_file: Path | None = _spelled("API_KEYS_FILE")
+    api_requests: int = _spelled("API_REQUESTS_PER_KEY", default=64, ge=1, le=10_000)
+    api_idle: float = _spelled("API_IDLE_SEC", default=15.0, gt=0, le=600)
+    api_timeout: float = _spelled("API_TIMEOUT_SEC", default=300.0, gt=0, le=3600)
+    port: int | None = _spelled("PORT", ge=1, le=65535)
+    port_health: int | None = _spelled("PORT_HEALTH", ge=1, le=65535)
+
     model_name: str | None = _spelled("MODEL_NAME")
     model_path: Path = _spelled("MODEL_PATH", "MODEL_CACHE_DIR", default=Path("/models"))
     hf_token: SecretStr | None = _spelled("HF_TOKEN")
+    model_hub_repository: str | None = _spelled("MODEL_HUB_REPOSITORY")
     gpu_device: str | None = _spelled("GPU_DEVICE")
+    device: Literal["auto", "cuda", "cpu"] = _spelled("RESPRAY_DEVICE", default="auto")
     model_sync_enabled: bool = _spelled("MODEL_SYNC_ENABLED", default=False)
     model_sync_endpoint: str | None = _spelled("MODEL_SYNC_MINIO_ENDPOINT")
     model_sync_secure: bool = _spelled("MODEL_SYNC_MINIO_SECURE", default=True)
@@ -79,6 +92,8 @@ class Settings(BaseSettings):
     triton_url: str | None = _spelled("TRITON_URL")
     pipeline_timeout: float = _spelled("PIPELINE_TIMEOUT_SEC", default=300.0, gt=0, le=3600)
 
+    segments_days: float = _spelled("SEGMENTS_DAYS", default=30.0, ge=0, le=3650)
+
     job_concurrency: int = _spelled("JOB_CONCURRENCY", default=2, ge=1, le=64)
     job_attempts: int = _spelled("JOB_ATTEMPTS", default=5, ge=1, le=100)
     lock_seconds: float = _spelled("JOB_LOCK_SEC", default=30.0, ge=1, le=3600)
@@ -90,8 +105,9 @@ class Settings(BaseSettings):
 
     @property
     def require_real_model(self) -> bool:
-        """Whether the demo model is refused: by default everywhere but in local work."""
-        return self.adapter != "local" if self.require_real_model_setting is None else self.require_real_model_setting
+        """Whether the demo model is refused: by default everywhere but in local work, which an HTTP intake without keys is."""
+        local = self.adapter == "local" or (self.adapter == "http" and self.api_keys is None and self.api_keys_file is None)
+        return not local if self.require_real_model_setting is None else self.require_real_model_setting
 
     @property
     def endpoint(self) -> str | None:
@@ -145,6 +161,7 @@ def load_settings(environment: Mapping[str, str] | None = None, env_file: Path |
         values.update({k: v for k, v in dotenv_values(env_file).items() if v is not None})
     values.update(os.environ if environment is None else environment)
     chosen, problems = _choose(values)
+    chosen.setdefault("model_path", str(models_root(values)))
     try:
         settings = Settings(**{**chosen, **{k: v for k, v in overrides.items() if v is not None}})
     except ValidationError as error:
@@ -155,13 +172,54 @@ def load_settings(environment: Mapping[str, str] | None = None, env_file: Path |
         problems.append(
             " and ".join(f"{name} ({address})" for name, address in addresses.items()) + " name different storage; set one of them"
         )
+    problems += _queue_problems(settings)
     if problems:
         raise SettingsError("; ".join(problems))
     return settings
 
 
+def _queue_problems(settings: Settings) -> list[str]:
+    """What the libraries of the queues would stumble over. The address is never shown: it may hold a password anywhere."""
+    problems = []
+    if settings.redis_url is not None and (wrong := _redis_problem(settings.redis_url.get_secret_value())):
+        problems.append(f"REDIS_URL {wrong}; accepted is redis://USER:PASSWORD@HOST:PORT/DATABASE, rediss:// for TLS, or unix://PATH")
+    if settings.adapter == "bullmq" and settings.queue_name and ":" in settings.queue_name:
+        problems.append(f"QUEUE_NAME={settings.queue_name!r}: BullMQ's queue names hold no ':'; what stands before it is BULLMQ_PREFIX")
+    return problems
+
+
+def _redis_problem(url: str) -> str | None:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return "has a host or a port that is none"
+    if parts.scheme not in ("redis", "rediss", "unix"):
+        return "does not begin with redis://, rediss:// or unix://"
+    if not (parts.path if parts.scheme == "unix" else host):
+        return "names no host" if parts.scheme != "unix" else "names no path"
+    for certificates in parse_qs(parts.query).get("ssl_ca_certs", []):
+        if not Path(certificates).is_file():
+            return f"names ssl_ca_certs={certificates}, which is no file"
+    return None
+
+
 def require(settings: Settings, *, storage: bool, adapter: bool) -> None:
     """Check that what this process needs is there, naming all that is missing. Raises SettingsError."""
+    if missing := missing_settings(settings, storage=storage, adapter=adapter):
+        raise SettingsError(
+            f"missing settings for ADAPTER={settings.adapter}: {', '.join(missing)}; set them in the environment or in .env"
+        )
+
+
+def missing_settings(settings: Settings, *, storage: bool, adapter: bool) -> list[str]:
+    """The settings that are needed and not set, each with all its spellings.
+
+    Args:
+        settings: What is set.
+        storage: Whether a bucket is needed.
+        adapter: Whether jobs come from the intake that ADAPTER names.
+    """
     missing: list[str] = []
     # Without a bucket, Runpod's intake works on photos inside messages and answers with the results.
     alone = adapter and settings.adapter == "runpod" and settings.names_no_storage
@@ -175,16 +233,12 @@ def require(settings: Settings, *, storage: bool, adapter: bool) -> None:
             "queue_pull": ("cf_account_id", "cf_queue_id", "cf_api_token"),
         }
         missing += _absent(settings, *needs.get(settings.adapter, ()))
-        if settings.adapter != "local" and not alone:
+        # A caller over HTTP may ask for the result, and need no callback.
+        if settings.adapter not in ("local", "http") and not alone:
             missing += _absent(settings, "callback_secret")
     if settings.model_sync_enabled:
         missing += _absent(settings, "model_sync_endpoint", "model_sync_bucket", "model_sync_access_key", "model_sync_secret_key")
-    if missing:
-        raise SettingsError(
-            f"missing settings for ADAPTER={settings.adapter}: {', '.join(missing)}; set them in the environment or in .env"
-        )
-    if adapter and settings.adapter == "bullmq" and settings.queue_name and ":" in settings.queue_name:
-        raise SettingsError(f"QUEUE_NAME={settings.queue_name!r}: BullMQ's queue names hold no ':'; what stands before it is BULLMQ_PREFIX")
+    return missing
 
 
 def spellings(field: FieldInfo) -> list[str]:

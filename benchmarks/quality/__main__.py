@@ -12,7 +12,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.quality import borders, dark_jpeg, filling, geometry, page, photos, recolor, repaints
+from benchmarks.quality import borders, dark_jpeg, filling, geometry, network, page, photos, recolor, repaints
 from benchmarks.quality.cases import recolor_cases
 from benchmarks.quality.speed import measure_speed
 from benchmarks.quality.verdicts import Findings, verdicts
@@ -42,6 +42,7 @@ def main() -> None:
         raise SystemExit(f"none of {options.rooms} rooms has a surface to measure; give more with --rooms")
     colours = recolor.summary(rows)
     met = borders.borders(seeds, WIDTH, HEIGHT)
+    seen = network.run(seeds, out / "cache")
     grids = geometry.textures(seeds)
     filled = filling.holes(seeds)
     removed = filling.removals(seeds)
@@ -50,11 +51,12 @@ def main() -> None:
     painted = list(repaints.run(pairs, out / "cache", out / "repaints"))
     looks = list(photos.looks(options.photos)) if (options.photos / "masks.json").exists() else []
 
-    facts = verdicts(Findings(rows, colours, grids, filled, removed, timings, met))
+    facts = verdicts(Findings(rows, colours, grids, filled, removed, timings, met, seen))
     index = page.write(out, facts, rows, page.table(colours), looks, removed, met)
     result = {
         "recolor": {"summary": colours, "cases": [row.numbers() for row in rows]},
         "borders": [row.numbers() for row in met],
+        "network": [asdict(row) for row in seen],
         "texture": [asdict(row) for row in grids],
         "holes": [asdict(row) for row in filled],
         "removals": [row.numbers() for row in removed],
@@ -65,7 +67,8 @@ def main() -> None:
     }
     (out / "quality.json").write_text(json.dumps(result, indent=1))
     more = [] if options.no_repaints else [dark_jpeg.table(dark), repaints.table(painted)]
-    print(page.text(page.table(colours)), page.text(facts), *more, f"pictures: {index}", sep="\n\n")
+    tables = (page.text(page.table(colours)), page.text(network.table(seen)), page.text(facts))
+    print(*tables, *more, f"pictures: {index}", sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -46,7 +46,8 @@ def _fetch(model: _Model = None) -> None:
     with _plain_errors():
         refuse_demo(preset, settings.require_real_model)
         token = settings.hf_token.get_secret_value() if settings.hf_token else None
-        folder = model_weights.ensure(preset, settings.model_path, sync=sync_source(settings), token=token)
+        cached = settings.model_hub_repository
+        folder = model_weights.ensure(preset, settings.model_path, sync=sync_source(settings), token=token, cached=cached)
     print(f"{preset.name} is complete in {folder}")
     graphs = folder / model_weights.GRAPHS
     if not graphs.is_dir():

@@ -89,7 +89,7 @@ class ItemBuilder:
             metadata=options.metadata,
         )
         names = keys.safe_names([query.name for query in self.concepts.queries])
-        return Item(idx, photo, targets, request, attachments, names, warnings)
+        return Item(idx, photo, targets, request, attachments, names, warnings, options.reuse)
 
     def _output(self, target: Target, planned: PlannedOutput, drawn: set[str]) -> Output:
         output = Output(name=target.name, edits=planned.edits, format=target.format, quality=self.options.quality)

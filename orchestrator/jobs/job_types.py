@@ -41,6 +41,7 @@ class Item:
         attachments: Where masks and textures come from, in the order in which `request` refers to them by index.
         mask_names: Each concept's name as a part of its masks' keys.
         warnings: What its message says in vain, for its report.
+        reuse: Segments of this photo are read and kept. It changes nothing about the result.
     """
 
     idx: int
@@ -50,6 +51,7 @@ class Item:
     attachments: tuple[Source, ...]
     mask_names: Mapping[str, str]
     warnings: tuple[str, ...] = ()
+    reuse: bool = True
 
     @property
     def preview(self) -> Destination | None:
@@ -72,7 +74,9 @@ class Item:
         attachments = [source.identity for source in self.attachments]
         previews = [t.preview.identity if t.preview else None for t in self.targets]
         parts = (self.photo.identity, targets, previews, attachments)
-        return sha256(json.dumps(parts).encode() + self.request.model_dump_json().encode()).hexdigest()[:32]
+        # Where segments come from is no part of it.
+        request = self.request.model_dump_json(exclude={"known", "keep_segments"})
+        return sha256(json.dumps(parts).encode() + request.encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)

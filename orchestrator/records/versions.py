@@ -77,6 +77,37 @@ class Versions:
             return longer.latest, True
         raise StorageError(f"{_key(prefix)} keeps being written by other workers")
 
+    async def accept(self, prefix: str, message: str, content: str, known: str) -> bool:
+        """Give a message its number when it is taken in, before anybody works on it.
+
+        Args:
+            prefix: The job's outputs prefix.
+            message: The queue's name of the message.
+            content: A digest of its content.
+            known: The newest content that the sender of the message was answered by; empty: none.
+
+        Returns:
+            Whether it has one. False: another message was accepted meanwhile, and its content is to be looked at first.
+        """
+        log, stat = await self._load(prefix)
+        if log.content != known:
+            return False
+        longer = log.with_new(message, content)
+        try:
+            await self._storage.write(_key(prefix), longer.model_dump_json().encode(), "application/json", stat or Expect.NOTHING)
+        except Conflict:
+            return False
+        return True
+
+    async def content(self, prefix: str) -> str:
+        """The digest of the newest message's content; empty where there is none."""
+        return (await self._load(prefix))[0].content
+
+    async def number(self, prefix: str, message: str) -> tuple[int | None, int]:
+        """The number of a message, None where it has none, and the newest number of its job."""
+        log, _ = await self._load(prefix)
+        return log.numbers.get(message), log.latest
+
     async def latest(self, prefix: str) -> int:
         """The newest number of a job; 0 where none was taken."""
         return (await self._load(prefix))[0].latest

@@ -16,6 +16,7 @@ from orchestrator.records.records import Records
 from orchestrator.settings import Settings
 from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.backend import PATIENCE, InferenceBackend, ThrottledBackend
+from orchestrator.worker.kept_segments import KeptSegments
 from orchestrator.worker.worker import Worker
 from respray.observe.events import Events
 from respray.observe.metrics import Metrics
@@ -84,6 +85,7 @@ def make_worker(settings: Settings, parts: Parts) -> Worker:
         events=parts.events,
         metrics=parts.metrics,
         name=parts.name,
+        kept=KeptSegments(parts.storage, settings.segments_days),
         workers_api_url=settings.workers_api_url,
         concurrency=settings.batch_concurrency,
         attempts=parts.attempts or settings.job_attempts,

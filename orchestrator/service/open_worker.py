@@ -89,6 +89,7 @@ async def open_worker(
         )
         worker = make_worker(settings, parts)
         stack.push_async_callback(worker.backend.canary.close)
+        stack.push_async_callback(worker.kept.close)
         events.worker("loading", f"waiting for Triton at {url}")
         await worker.backend.wait_until_ready(patience=PATIENCE)
         if settings.require_real_model:

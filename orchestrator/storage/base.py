@@ -39,6 +39,28 @@ def digest_of(data: bytes) -> str:
     return sha256(data).hexdigest()
 
 
+class Opened(ABC):
+    """One stored object that is read in parts, all of the same content however long it takes.
+
+    Attributes:
+        stat: What it is.
+    """
+
+    stat: Stat
+
+    @abstractmethod
+    def read(self, start: int, size: int) -> bytes:
+        """So many bytes from `start` on, fewer at the end only.
+
+        Raises:
+            Conflict: It was written anew.
+            StorageError: The store does not answer.
+        """
+
+    def close(self) -> None:  # noqa: B027 (not every store keeps something open)
+        """Let go of it."""
+
+
 class Storage(ABC):
     """A flat space of keys (`outputs/u/j/0.png`) and bytes."""
 
@@ -56,6 +78,10 @@ class Storage(ABC):
             AccessDenied: The store refuses.
             StorageError: The store does not answer, or not with what was stored.
         """
+
+    @abstractmethod
+    def open(self, key: str) -> Opened:
+        """Open an object for reading in parts. Raises NotFound, AccessDenied, StorageError."""
 
     @abstractmethod
     def stat(self, key: str) -> Stat | None:

@@ -14,15 +14,17 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import IO, Any, TypeVar
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
 from urllib3.exceptions import HTTPError as Urllib3Error
 
-from orchestrator.errors import AccessDenied, Conflict, NotFound, StorageError, TooLarge
-from orchestrator.storage.base import Expect, Stat, Storage, digest_of
+from orchestrator.errors import AccessDenied, Conflict, NotFound, SettingsError, StorageError, TooLarge
+from orchestrator.storage.base import Expect, Opened, Stat, Storage, digest_of
+from respray.authorities import with_public_authorities
 from respray.retry import Retry
 
 T = TypeVar("T")
@@ -41,7 +43,7 @@ class S3Options:
     """Where the bucket is and how it is spoken to. Sizes in bytes, times in seconds.
 
     An object is to be read within `read_timeout` and what it takes at `min_rate` (bytes a second) together: bytes that go on coming one by
-    one never run into `read_timeout` alone.
+    one never run into `read_timeout` alone. Authorities in `ca_file` are trusted beside the public ones.
     """
 
     bucket: str
@@ -55,6 +57,7 @@ class S3Options:
     min_rate: float = 65536.0
     multipart_above: int = 64 << 20
     part_size: int = 16 << 20
+    ca_file: Path | None = None
     retry: Retry = field(default_factory=Retry)
 
 
@@ -64,9 +67,16 @@ class S3Storage(Storage):
     def __init__(self, options: S3Options, on_retry: Callable[[], None] = lambda: None) -> None:
         self.options = options
         self._on_retry = on_retry
+        self._bundle: IO[bytes] | None = None
+        if options.ca_file is not None:
+            try:
+                self._bundle = with_public_authorities(options.ca_file)
+            except OSError as error:
+                raise SettingsError(f"SSL_CERT_FILE: {options.ca_file} cannot be used ({error.strerror})") from None
         self._client: Any = boto3.session.Session().client(
             "s3",
             endpoint_url=options.endpoint,
+            verify=self._bundle.name if self._bundle is not None else None,
             aws_access_key_id=options.access_key,
             aws_secret_access_key=options.secret_key,
             region_name=options.region if options.endpoint or options.region != "auto" else None,
@@ -85,6 +95,12 @@ class S3Storage(Storage):
 
     def read(self, key: str, limit: int) -> tuple[bytes, Stat]:
         return self._repeat(f"download of {key}", lambda: self._read_once(key, limit), once=_TooSlow)
+
+    def open(self, key: str) -> Opened:
+        stat = self.stat(key)
+        if stat is None:
+            raise NotFound(f"there is no {key} in bucket {self.options.bucket!r}")
+        return _OpenedObject(stat, lambda start, size: self._repeat(f"download of {key}", lambda: self._read_part(key, stat, start, size)))
 
     def stat(self, key: str) -> Stat | None:
         def look() -> Stat | None:
@@ -148,6 +164,8 @@ class S3Storage(Storage):
 
     def close(self) -> None:
         self._client.close()
+        if self._bundle is not None:
+            self._bundle.close()
 
     def _read_once(self, key: str, limit: int) -> tuple[bytes, Stat]:
         answer = self._call(self._client.get_object, key, Key=key)
@@ -177,6 +195,23 @@ class S3Storage(Storage):
             if time.monotonic() > deadline:
                 raise _TooSlow(f"the download of {key} gave {sum(map(len, parts))} of {size} bytes within {allowed:.0f} s, and was ended")
         return b"".join(parts)
+
+    def _read_part(self, key: str, stat: Stat, start: int, size: int) -> bytes:
+        """A part of the object that `stat` describes, and of no other. A connection is held for one part only, however slow its reader."""
+        end = min(start + size, stat.size)
+        if start >= end:
+            return b""
+        answer = self._call(self._client.get_object, key, Key=key, Range=f"bytes={start}-{end - 1}", IfMatch=f'"{stat.etag}"')
+        body = answer["Body"]
+        try:
+            data: bytes = body.read()
+        except (BotoCoreError, Urllib3Error, OSError) as error:
+            raise StorageError(f"the download of {key} broke off: {type(error).__name__}") from None
+        finally:
+            body.close()
+        if len(data) != end - start:
+            raise StorageError(f"the download of {key} gave {len(data)} of {end - start} bytes")
+        return data
 
     def _put_whole(self, key: str, data: bytes, extra: dict[str, Any], condition: dict[str, str]) -> tuple[str, str]:
         """Store in one request; the ETag that the store answers, and the one that proves it."""
@@ -257,6 +292,16 @@ class S3Storage(Storage):
 
 class _TooSlow(StorageError):
     """The store gives bytes, but none too many."""
+
+
+class _OpenedObject(Opened):
+    """An object that is asked for part by part."""
+
+    def __init__(self, stat: Stat, read: Callable[[int, int], bytes]) -> None:
+        self.stat, self._read = stat, read
+
+    def read(self, start: int, size: int) -> bytes:
+        return self._read(start, size)
 
 
 def _stat(answer: dict[str, Any]) -> Stat:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
@@ -13,6 +15,14 @@ from orchestrator.storage.base import Expect, Stat, Storage
 from respray.retry import Retry
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class OpenedAsync:
+    """See `Opened`: `await opened.read(start, size)`."""
+
+    stat: Stat
+    read: Callable[[int, int], Awaitable[bytes]]
 
 
 class AsyncStorage:
@@ -31,6 +41,15 @@ class AsyncStorage:
     async def read(self, key: str, limit: int) -> tuple[bytes, Stat]:
         """See `Storage.read`."""
         return await self._run(self.storage.read, key, limit)
+
+    @contextlib.asynccontextmanager
+    async def opened(self, key: str) -> AsyncIterator[OpenedAsync]:
+        """See `Storage.open`."""
+        opened = await self._run(self.storage.open, key)
+        try:
+            yield OpenedAsync(opened.stat, lambda start, size: self._run(opened.read, start, size))
+        finally:
+            opened.close()
 
     async def stat(self, key: str) -> Stat | None:
         """See `Storage.stat`."""

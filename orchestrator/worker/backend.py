@@ -52,6 +52,10 @@ class InferenceBackend(Protocol):
         """Whether a photo sent now would be worked on."""
         ...
 
+    async def model_digest(self) -> str | None:
+        """The digest of the model under which segments are kept; None: it has none, or does not say now."""
+        ...
+
     async def close(self) -> None:
         """Let go of the connection."""
         ...
@@ -139,6 +143,10 @@ class ThrottledBackend:
             return "Triton is not ready"
         return await self.canary.problem()
 
+    async def model_digest(self) -> str | None:
+        """See `InferenceBackend.model_digest`."""
+        return await self._backend.model_digest()
+
     async def wait_until_ready(self, reason: str = "", patience: float | None = None) -> None:
         """Return as soon as the pipeline is ready.
 
@@ -224,6 +232,10 @@ class TritonBackend:
     async def ready(self) -> bool:
         """See `InferenceBackend.ready`."""
         return await self._client.ready()
+
+    async def model_digest(self) -> str | None:
+        """See `InferenceBackend.model_digest`."""
+        return await self._client.model_digest()
 
     async def close(self) -> None:
         """See `InferenceBackend.close`."""

@@ -72,6 +72,7 @@ class Handle:
 
     def __init__(self, on_progress: Callable[[int, int], None] | None = None) -> None:
         self.on_progress = on_progress
+        self.stopped = False
         self._stored: asyncio.Future[JobResult] = asyncio.get_running_loop().create_future()
         self.task: asyncio.Task[JobResult] | None = None
 
@@ -100,6 +101,10 @@ class Handle:
                 self._stored.set_result(task.result())
         if not self._stored.cancelled():
             self._stored.exception()  # nobody may be waiting for it
+
+    def stop(self) -> None:
+        """Begin no further item. Those in hand are finished, what is done stays, and the job ends as stopped."""
+        self.stopped = True
 
     def cancel(self) -> None:
         """Stop working on the job; nothing that is stored is lost, and the queue will deliver it again."""

@@ -25,7 +25,9 @@ from orchestrator.worker.backend import ThrottledBackend
 from orchestrator.worker.budget import ByteBudget, Hold
 from orchestrator.worker.downloads import USUAL_LINK_BYTES, Downloads
 from orchestrator.worker.job_state import ItemRun, JobState
+from orchestrator.worker.kept_segments import KeptSegments, without_segments
 from orchestrator.worker.uploads import TwinFinished, Uploads, plan_uploads, superseded
+from respray.contract.request import prompts_of
 from respray.observe.log_context import log_place
 from respray.observe.metrics import Metrics
 from respray.observe.tracing import mark_failed, photo_context, span
@@ -49,11 +51,13 @@ class ItemRunner:
         metrics: Metrics,
         worker: str,
         budget: ByteBudget,
+        kept: KeptSegments | None = None,
     ) -> None:
         self._storage, self._records, self._backend = storage, records, backend
         self._budget = budget
         self._downloads, self._uploads = Downloads(storage, links, budget), Uploads(storage, records, links)
         self._deliverer, self._metrics, self._worker = deliverer, metrics, worker
+        self._kept = kept or KeptSegments(storage, 0)
 
     async def run(self, state: JobState, item: Item) -> Tracked:
         """Do one item, or find it done, and return its record as stored.
@@ -107,22 +111,25 @@ class ItemRunner:
         return await self._save(run, self._complete(run, done, record), record)
 
     async def _tell_again(self, state: JobState, key: str, done: Tracked) -> Tracked:
-        """The record of a finished item, owed anew where its message names another address, or comes after the one that was refused."""
+        """The record of a finished item, owed anew where its message names an address that was not told, or comes after a refusal."""
         url, callback, before = state.job.callback_url, done.record.callback, done.record.version
-        if url is None or callback is None:
+        if url is None:
             return done
-        if callback.url == url and not (callback.state == "refused" and callback.message != state.message):
+        if callback is None:  # its message named no address, so nobody was told of it yet
+            fresh = self._callback(state, url, _news_of(done.record, state.job.idempotency_prefix), state.attempt)
+        elif callback.url == url and not (callback.state == "refused" and callback.message != state.message):
             return done
+        else:
+            # The same event: what tells it from others stays.
+            fresh = CallbackRecord(
+                url=url,
+                event_id=callback.event_id,
+                idempotency_prefix=callback.idempotency_prefix,
+                attempt=callback.attempt,
+                message=state.message,
+            )
         if state.marked is not None:
             await asyncio.shield(state.marked)
-        # The same event: what tells it from others stays.
-        fresh = CallbackRecord(
-            url=url,
-            event_id=callback.event_id,
-            idempotency_prefix=callback.idempotency_prefix,
-            attempt=callback.attempt,
-            message=state.message,
-        )
         record = done.record.model_copy(update={"callback": self._deliverer.leased(fresh), "version": max(before, state.version)})
         try:
             return Tracked(*await self._records.save(key, record, done.stat), ours=True)
@@ -152,10 +159,17 @@ class ItemRunner:
         names = (s.label if isinstance(s, KeySource) else f"{s.label}#{position}" for position, s in enumerate(item.sources))
         run.contents = dict(zip(names, (file.etag for file in (photo, *attachments)), strict=True))
         run.timings["download"] = time.monotonic() - clock
+        request, sent = item.request, [file.data for file in attachments]
+        wanted = item.reuse and bool(prompts_of(request.concepts))
+        kept = await self._kept.read(state.job.user_id, photo.data, self._backend.model_digest) if wanted else None
+        if kept is not None:
+            request, sent = kept.added_to(request, sent)
         async with state.slots:
             await self._uploads.refuse_if_superseded(run)
-            report, files = await self._backend.infer(photo.data, item.request, [file.data for file in attachments])
-        del photo, attachments  # a job's memory is what its items in flight hold
+            report, files, new = without_segments(*await self._backend.infer(photo.data, request, sent))
+        if kept is not None:
+            self._kept.write(kept, new, report.model)
+        del photo, attachments, sent, kept, new  # a job's memory is what its items in flight hold
         held.become(sum(map(len, files)))
         report = report.model_copy(update={"warnings": [*report.warnings, *item.warnings]})
         run.timings.update(report.timings)
@@ -184,32 +198,30 @@ class ItemRunner:
         )
 
     def _complete(self, run: ItemRun, record: ItemRecord, before: ItemRecord | None) -> ItemRecord:
-        job, callback = run.state.job, None
-        if job.callback_url is not None:
-            news = f"{record.fingerprint}{sorted(run.contents.items())}{run.state.version}"
-            identity = event_id(job.idempotency_prefix, record.idx, record.status, news)
-            # X-Idempotency-Key counts attempts: news about an item that was told of before must not share the first news' key.
-            number = run.state.attempt if before is None else attempt_of(identity)
-            callback = self._deliverer.leased(
-                CallbackRecord(
-                    url=job.callback_url,
-                    event_id=identity,
-                    idempotency_prefix=job.idempotency_prefix,
-                    attempt=number,
-                    message=run.state.message,
-                )
-            )
-        return record.model_copy(
+        job = run.state.job
+        completed = record.model_copy(
             update={
                 "attempt": run.state.attempt,
                 "worker": self._worker,
                 "finished_at": time.time(),
                 "outputs_map": job.outputs_map,
-                "callback": callback,
                 "version": run.state.version,
                 "contents": run.contents,
                 "timings": {stage: round(seconds, 4) for stage, seconds in run.timings.items()},
             }
+        )
+        if job.callback_url is None:
+            return completed
+        identity = _news_of(completed, job.idempotency_prefix)
+        # X-Idempotency-Key counts attempts: news about an item that was told of before must not share the first news' key.
+        number = run.state.attempt if before is None else attempt_of(identity)
+        callback = self._callback(run.state, job.callback_url, identity, number)
+        return completed.model_copy(update={"callback": self._deliverer.leased(callback)})
+
+    @staticmethod
+    def _callback(state: JobState, url: str, identity: str, attempt: int) -> CallbackRecord:
+        return CallbackRecord(
+            url=url, event_id=identity, idempotency_prefix=state.job.idempotency_prefix, attempt=attempt, message=state.message
         )
 
     async def _is_done(self, record: ItemRecord, item: Item) -> bool:
@@ -246,6 +258,11 @@ class ItemRunner:
                 return Tracked(stored, run.before)  # a twin was faster; its record is as good as ours
             if stored is not None and stored.version > record.version:
                 raise superseded(run.item) from None
+
+
+def _news_of(record: ItemRecord, prefix: str) -> str:
+    """The webhook-id of what a record says: the same whenever it is told first."""
+    return event_id(prefix, record.idx, record.status, f"{record.fingerprint}{sorted(record.contents.items())}{record.version}")
 
 
 def _key(to: Destination | None) -> str | None:

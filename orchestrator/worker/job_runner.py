@@ -20,6 +20,7 @@ from orchestrator.errors import (
     PipelineUnavailable,
     Poisoned,
     ResprayError,
+    Stopped,
     StorageError,
     Superseded,
 )
@@ -161,7 +162,7 @@ class JobRunner:
         self._delivering += 1
         try:
             await self._run_items(state, handle, recorded, troubles)
-            again = {idx: error for idx, error in troubles.items() if not isinstance(error, Superseded)}
+            again = {idx: error for idx, error in troubles.items() if not isinstance(error, Superseded | Stopped)}
             if again:
                 raise JobFailed(
                     f"job {job.job_id}: {len(again)} of {len(job.items)} items are to be tried again, first: {next(iter(again.values()))}"
@@ -197,6 +198,9 @@ class JobRunner:
         async def runner() -> None:
             nonlocal done
             for item in waiting:
+                if handle.stopped:
+                    troubles[item.idx] = Stopped("the job was stopped before this item was begun")
+                    continue
                 with self._metrics.items_in_flight.track_inprogress():
                     try:
                         result = await self._items.run(state, item)
@@ -242,8 +246,10 @@ class JobRunner:
         result.callbacks, result.records = callback_summary(records), records
         owed = any(r.callback is not None and r.callback.state == "owed" for r in records)
         try:
-            if not troubles:  # a superseded job must not write over the newer one's manifest
+            # A superseded job must not write over the newer one's manifest.
+            if not any(isinstance(error, Superseded) for error in troubles.values()):
                 manifest = manifest_of(job.user_id, job.job_id, records, len(job.items), result.seconds)
+                manifest |= {"stopped": True} if troubles else {}
                 result.manifest = await self._records.write_manifest(job.prefix, manifest, state.version)
                 if marked is not None and owed:
                     await self._records.keep_owed(await marked)
@@ -288,7 +294,10 @@ def _result(job: Job, records: list[ItemRecord], troubles: Mapping[int, ResprayE
     completed = sum(r.status == "completed" for r in records)
     errors = {r.idx: r.error for r in records if r.error} | {idx: str(e) for idx, e in troubles.items()}
     total = len(job.items)
+    stopped = sum(isinstance(e, Stopped) for e in troubles.values())
     error = f"{len(errors)} of {total} items failed; item {min(errors)}: {errors[min(errors)]}" if errors else None
+    if stopped:
+        error = f"the job was stopped; {total - stopped} of {total} items were done by then"
     status = "completed" if completed == total else "failed"
     dead = any(r.error_code in _RETRYABLE for r in records)
     seconds, warnings = round(time.monotonic() - began, 3), list(job.warnings) or None

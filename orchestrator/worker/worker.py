@@ -23,6 +23,7 @@ from orchestrator.worker.budget import ByteBudget, default_budget
 from orchestrator.worker.handle import HandedBack, Handle, JobResult
 from orchestrator.worker.item_runner import ItemRunner
 from orchestrator.worker.job_runner import JobRunner, QueueDelivery
+from orchestrator.worker.kept_segments import KeptSegments
 from respray.observe.events import Events
 from respray.observe.metrics import Metrics
 
@@ -44,20 +45,32 @@ class Worker:
         events: Events,
         metrics: Metrics,
         name: str,
+        kept: KeptSegments,
         workers_api_url: str | None = None,
         concurrency: int = 4,
         attempts: int = 3,
         grace: float = 25.0,
         budget: int | None = None,
     ) -> None:
-        self.storage, self.records, self.backend, self.deliverer, self.name = storage, records, backend, deliverer, name
+        self.catalog, self.storage, self.records, self.backend, self.kept = catalog, storage, records, backend, kept
+        self.deliverer, self.name = deliverer, name
         self.concurrency, self.attempts, self.grace = concurrency, attempts, grace
         self._metrics = metrics
         self.budget = ByteBudget(budget or default_budget())
         self._jobs = JobRunner(
             catalog=catalog,
             storage=storage,
-            items=ItemRunner(storage, records, backend, links=links, deliverer=deliverer, metrics=metrics, worker=name, budget=self.budget),
+            items=ItemRunner(
+                storage,
+                records,
+                backend,
+                links=links,
+                deliverer=deliverer,
+                metrics=metrics,
+                worker=name,
+                budget=self.budget,
+                kept=kept,
+            ),
             records=records,
             deliverer=deliverer,
             events=events,

@@ -39,7 +39,7 @@ class EditReport(StrictModel):
 
     Colours are sRGB hex of the median over the solid part of the matte, read as albedo (shading removed);
     `delta_e` is CIEDE2000 between requested and measured. Of an edit with points or `instances`, `parts` says how many of `parts_found`
-    were edited, and `points` what each point did.
+    were edited, and `points` what each point did. `planes` counts those that a texture lies on: walls that meet at corners are several.
     """
 
     concept: str
@@ -52,6 +52,7 @@ class EditReport(StrictModel):
     out_of_gamut: float | None = None
     shading_correlation: float | None = None
     geometry_confidence: float | None = None
+    planes: int | None = None
     parts: int | None = None
     parts_found: int | None = None
     points: list[PointReport] = Field(default_factory=list)
@@ -66,16 +67,22 @@ class OutputReport(StrictModel):
 
 
 class FileReport(StrictModel):
-    """One returned file, in the order of `file_sizes`. `kind` says what it is; `name` the output or concept; instances count from 1."""
+    """One returned file, in the order of `file_sizes`. `kind` says what it is; `name` the output, concept or (`segments`) prompt; instances
+    count from 1.
+    """
 
-    kind: Literal["output", "preview", "mask"]
+    kind: Literal["output", "preview", "mask", "segments"]
     name: str
     instance: int = 0
     media_type: str
 
 
 class PhotoReport(StrictModel):
-    """What the pipeline did to one photo. `timings` are seconds per stage: decode, segment, matte, apply, encode, preview."""
+    """What the pipeline did to one photo. `timings` are seconds per stage: decode, segment, matte, apply, encode, preview.
+
+    `model` is the digest of what segmented it, empty where the server's repository says none; `reused` the prompts that were answered by
+    kept segments.
+    """
 
     width: int
     height: int
@@ -83,4 +90,6 @@ class PhotoReport(StrictModel):
     outputs: list[OutputReport]
     files: list[FileReport]
     timings: dict[str, float]
+    model: str = ""
+    reused: list[str] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)

@@ -18,6 +18,7 @@ from respray.editing.mask.select import Segments
 from respray.editing.pack import Package
 from respray.imaging.arrays import UInt8Array
 from respray.imaging.decode import DecodedPhoto
+from respray.imaging.encode import shrink
 from respray.imaging.layers import on_white
 
 MAX_ANSWER_BYTES = 1536 << 20
@@ -96,7 +97,7 @@ def edit_photo(
                 warnings.append(f"the photo's transparency is laid on white in '{output.name}': JPEG has none, PNG and WebP keep it")
         reports.append(OutputReport(name=output.name, edits=edits))
         with clock.stage("encode"):
-            package.add_output(output, image)
+            package.add_output(output, part_of(image, output))
         if package.size > MAX_ANSWER_BYTES:
             raise EditError(
                 f"the first {len(reports)} of {len(request.outputs)} outputs have {package.size >> 20} MB, and the files of one photo "
@@ -119,6 +120,16 @@ def edit_photo(
         warnings=warnings,
     )
     return EditResult(package.files, report)
+
+
+def part_of(image: UInt8Array, output: Output) -> UInt8Array:
+    """The part and size of an edited photo (uint8 [H,W,3|4]) that an output is written in; at least one pixel."""
+    height, width = image.shape[:2]
+    if output.crop is not None:
+        x0, y0, x1, y1 = output.crop
+        left, top = min(width - 1, int(x0 * width)), min(height - 1, int(y0 * height))
+        image = image[top : max(top + 1, round(y1 * height)), left : max(left + 1, round(x1 * width))]
+    return shrink(image, output.long_side) if output.long_side else image
 
 
 def check_request(request: PhotoRequest) -> None:

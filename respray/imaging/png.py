@@ -6,7 +6,6 @@ The "Sub" filter and run-length deflate are what OpenCV's encoder uses too; see 
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ import numpy as np
 
 from respray.contract.photo_facts import KeptMetadata
 from respray.imaging.arrays import UInt8Array
+from respray.processors import usable_cores
 
 # Bands smaller than this are not worth a thread.
 BAND_BYTES = 1 << 20
@@ -40,7 +40,7 @@ def encode_png(image: UInt8Array, metadata: KeptMetadata = KeptMetadata()) -> by
         data = packer.compress(filtered) + packer.flush(zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH)
         return data, zlib.adler32(filtered), len(filtered)
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         bands = list(pool.map(work, starts))
     checksum = 1
     for _, adler, length in bands:

@@ -4,34 +4,42 @@
     python3 -m respray.launch.container triton    Triton alone, for workers in other containers
     python3 -m respray.launch.container health    exit code 0 when this container's Triton is ready (the image's HEALTHCHECK)
 
-Environment, beside the orchestrator's own (GPU_DEVICE chooses among several GPUs): TRITON_TARGET (onnxruntime or tensorrt), TRITON_ADDRESS
+Environment, beside the orchestrator's own (GPU_DEVICE chooses among several GPUs): TRITON_TARGET (onnxruntime or tensorrt),
+TRITON_FALLBACK (the target that takes over when the first gives other answers than PyTorch), TRITON_ADDRESS
 and TRITON_METRICS_ADDRESS (loopback for `work`, every address for `triton`), TRITON_{HTTP,GRPC,METRICS}_PORT, TRITON_BENCHMARK,
-START_TIMEOUT_SEC. A step that fails ends the container with its message. SIGTERM ends the preparation at once; later the orchestrator
-finishes what it has in its hands, then Triton.
+TRITON_GRAPH_MEMORY_GB, START_TIMEOUT_SEC. A step that fails ends the container with its message. SIGTERM ends the preparation at once;
+later the orchestrator finishes what it has in its hands, then Triton.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
 from orchestrator.errors import SettingsError
-from orchestrator.settings import load_settings
-from respray.launch import gpus, preparation
+from orchestrator.settings import load_settings, require
+from respray.launch import compiled_loops, gpus, preparation
+from respray.launch.chosen_model import check_model
+from respray.launch.start_times import StartTimes
 from respray.launch.triton_process import DRAIN_SECONDS, POLL_SECONDS, Ports, TritonProcess, end_process, ready, triton_command
+from respray.observe.events import Events, claim_stdout
 from respray.triton.embedded.preflight import check_shared_memory
 from respray.triton.embedded.processes import listens_here
-from respray.triton.errors import ServingError
+from respray.triton.errors import ProbeFailed, ServingError
+from respray.triton.hardening import new_key
 from respray.triton.private_files import private_folder
+from respray.triton.probe_gate import ProbeGate
 from respray.triton.repository.build_repository import build, needed_shared_memory
-from respray.triton.repository.targets import target
+from respray.triton.repository.targets import Target, target
 from respray.triton.watchdog import ServerWatchdog
 from respray.weights.errors import OperationsError
 
@@ -41,6 +49,37 @@ def _set_folders(repository: Path, mode: int) -> None:
     for folder in [repository, *repository.rglob("*")]:
         if folder.is_dir() and not folder.is_symlink():
             folder.chmod(mode)
+
+
+def _graph_memory(environment: Mapping[str, str]) -> int | None:
+    """TRITON_GRAPH_MEMORY_GB in bytes: what ONNX Runtime may take on each GPU for each of its two graphs; None where it is not set.
+
+    Raises:
+        SettingsError: it is no number above 0.
+    """
+    given = environment.get("TRITON_GRAPH_MEMORY_GB", "").strip()
+    if not given:
+        return None
+    try:
+        gigabytes = float(given)
+    except ValueError:
+        gigabytes = 0.0
+    if not 0 < gigabytes < 1000:
+        raise SettingsError(f"TRITON_GRAPH_MEMORY_GB={given!r}: a number of gigabytes above 0 is accepted")
+    return int(gigabytes * 1e9)
+
+
+def check_settings(environment: Mapping[str, str], arguments: list[str]) -> None:
+    """Refuse what `respray work` with these arguments would refuse, before minutes are spent on weights and engines.
+
+    Raises:
+        SettingsError: names what is missing.
+    """
+    given = dict(itertools.pairwise(arguments)) | dict(a.split("=", 1) for a in arguments if "=" in a)
+    settings = load_settings(environment, adapter=given.get("--adapter"))
+    store = given.get("--store")
+    require(settings, storage=store is None or store.startswith("s3://"), adapter=True)
+    check_model(settings)
 
 
 def exit_on_signal(number: int, frame: FrameType | None) -> None:
@@ -56,8 +95,9 @@ class Supervisor:
     A Triton that dies is started again under the worker, which waits for it; one that keeps dying ends the container.
     """
 
-    def __init__(self, triton: TritonProcess) -> None:
-        """Take over the container's signals; `run` starts `triton`."""
+    def __init__(self, triton: TritonProcess, times: StartTimes | None = None) -> None:
+        """Take over the container's signals; `run` starts `triton` and tells `times` about it."""
+        self._times = times or StartTimes()
         self.triton = triton
         self._stopping = False
         self._watchdog: ServerWatchdog | None = None
@@ -86,7 +126,10 @@ class Supervisor:
         """
         with contextlib.ExitStack() as ending:
             ending.callback(self.triton.stop)
-            self.triton.start()
+            with self._times.step("Triton and its models"):
+                self.triton.start()
+            if not self._stopping:
+                print(f"respray: start: {self._times.summary()}", file=sys.stderr, flush=True)
             self._watchdog = watchdog = ServerWatchdog(self.triton)
             ending.callback(watchdog.stop)
             if worker is not None and not self._stopping:
@@ -106,6 +149,35 @@ class Supervisor:
         return self._worker.poll() is not None or (self._stopping and not self.triton.running)
 
 
+def targets_of(environment: Mapping[str, str]) -> tuple[str, str | None]:
+    """TRITON_TARGET, and TRITON_FALLBACK where another one is allowed: it takes over when the first gives other answers than PyTorch."""
+    first, fallback = environment.get("TRITON_TARGET", "onnxruntime"), environment.get("TRITON_FALLBACK") or None
+    return first, fallback if fallback != first else None
+
+
+def prepare(chosen: Target, role: str, environment: Mapping[str, str], used: Sequence[gpus.Gpu], times: StartTimes) -> TritonProcess:
+    """All that Triton needs for a target, and Triton, which is not started yet. Errors: ServingError, OperationsError, SettingsError."""
+    for number in preparation.ENDING:
+        signal.signal(number, exit_on_signal)
+    with times.step("weights and graphs"):
+        preset, graphs = preparation.prepare_graphs(environment, chosen)
+    # The temporary folder is what is writable under a read-only root file system.
+    repository = private_folder() / "repository"
+    _set_folders(repository, 0o755)  # an earlier start of this container has taken the permission to write away
+    with times.step("model repository"):
+        build(graphs, chosen, repository, symlinks=True)
+    check_shared_memory(needed_shared_memory(repository))
+    plans = chosen.name == "tensorrt"
+    if plans:
+        with times.step("engines"):
+            preparation.prepare_engines(repository, preset, graphs, gpus.of_one_kind(used), environment)
+    _set_folders(repository, 0o555)
+    key = new_key()
+    command = triton_command(repository, role, environment, plans, key, len(used))
+    timeout = float(environment.get("START_TIMEOUT_SEC", "3600"))
+    return TritonProcess(command, Ports.of(environment), timeout, ProbeGate(repository, key))
+
+
 def main(arguments: list[str]) -> int:
     """Run a role; the exit code."""
     logging.basicConfig(format="respray: %(message)s", level=logging.WARNING)  # stderr
@@ -119,27 +191,39 @@ def main(arguments: list[str]) -> int:
     environment = os.environ
     for number in preparation.ENDING:
         signal.signal(number, exit_on_signal)
+    times = StartTimes()
     try:
+        if role == "work":
+            check_settings(environment, rest)
+        for name, value in compiled_loops.take_over(environment).items():
+            if value is None:
+                environment.pop(name, None)
+            else:
+                environment[name] = value
         there = gpus.visible()
         used = gpus.choose(there, load_settings(environment).gpu_device)
         if len(used) < len(there):
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpu.uuid for gpu in used)  # for trtexec and Triton
-        chosen = target(environment.get("TRITON_TARGET", "onnxruntime"), gpus=len(used))
-        preset, graphs = preparation.prepare_graphs(environment, chosen)
-        # The temporary folder is what is writable under a read-only root file system.
-        repository = private_folder() / "repository"
-        _set_folders(repository, 0o755)  # an earlier start of this container has taken the permission to write away
-        build(graphs, chosen, repository, symlinks=True)
-        check_shared_memory(needed_shared_memory(repository))
-        plans = chosen.name == "tensorrt"
-        if plans:
-            preparation.prepare_engines(repository, preset, graphs, gpus.of_one_kind(used), environment)
-        _set_folders(repository, 0o555)
         worker = ["respray", "work", *rest] if role == "work" else None
-        command = triton_command(repository, role, environment, plans, len(used))
-        triton = TritonProcess(command, Ports.of(environment), float(environment.get("START_TIMEOUT_SEC", "3600")))
-        return Supervisor(triton).run(worker)
+
+        def run(name: str) -> int:
+            chosen = target(name, gpus=len(used), gpu_memory=_graph_memory(environment))
+            try:
+                return Supervisor(prepare(chosen, role, environment, used, times), times).run(worker)
+            except ProbeFailed as error:
+                raise ProbeFailed(f"TRITON_TARGET={name} on {used[0].name if used else 'no GPU'}: {error}") from None
+
+        first, fallback = targets_of(environment)
+        try:
+            return run(first)
+        except ProbeFailed as error:
+            if fallback is None:
+                raise
+            print(f"respray: {error}; TRITON_FALLBACK={fallback} takes over", file=sys.stderr)
+        return run(fallback)
     except (ServingError, OperationsError, SettingsError) as error:
+        if role == "work":  # whose stdout is one event a line
+            Events(claim_stdout()).failed(error)
         print(f"respray: {error}", file=sys.stderr)
         return 1
 

@@ -20,8 +20,9 @@ from respray.segmentation.spec import SPEC_FILE, Attention
 from respray.triton.errors import HostError
 from respray.triton.repository.build_repository import ENGINE_SCRIPT
 from respray.triton.repository.targets import Target
+from respray.volumes import models_root
 from respray.weights import ensure as weights
-from respray.weights.engine_cache import engine_folder, models_root
+from respray.weights.engine_cache import engine_folder
 from respray.weights.model_presets import ModelPreset, choose_preset
 from respray.weights.volume_lock import VolumeLock
 

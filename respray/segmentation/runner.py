@@ -8,6 +8,7 @@ from pathlib import Path
 import onnxruntime
 
 from respray.contract import tensors
+from respray.processors import usable_cores
 from respray.segmentation.accelerator import cuda_problem
 from respray.segmentation.arrays import Float32Array, Int32Array, NamedArrays, UInt8Array
 from respray.segmentation.errors import TensorError
@@ -41,6 +42,9 @@ def providers(device: int | None) -> list[str | tuple[str, dict[str, str]]]:
             # Asked first because ONNX Runtime would not raise: cuDNN ends the process when one of its parts is missing.
             _log.warning("CUDA is not used: %s", problem)
             return ["CPUExecutionProvider"]
+        # Those of NVIDIA's wheels, which are in no folder that a loader searches:
+        # https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html#preload-dlls
+        onnxruntime.preload_dlls()
         return [("CUDAExecutionProvider", {"device_id": str(device)}), "CPUExecutionProvider"]
     return ["CPUExecutionProvider"]
 
@@ -53,13 +57,12 @@ class GraphRunner:
 
         Args:
             path: the `.onnx` file.
-            threads: of one call on the CPU; None lets ONNX Runtime use every core.
+            threads: of one call on the CPU; None: every core that this process may use.
             device: CUDA device where there is one; None stays on the CPU.
             profile: prefix of a profiler trace to write.
         """
         options = onnxruntime.SessionOptions()
-        if threads is not None:
-            options.intra_op_num_threads = threads
+        options.intra_op_num_threads = threads if threads is not None else usable_cores()
         options.log_severity_level = 3
         options.inter_op_num_threads = 1
         # Idle threads that spin would take the cores from the image edits of the photo before.
@@ -70,6 +73,11 @@ class GraphRunner:
         self.session = onnxruntime.InferenceSession(str(path), options, providers=providers(device))
         self.inputs = {node.name: node for node in self.session.get_inputs()}
         self.outputs = [node.name for node in self.session.get_outputs()]
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether CUDA runs the graph. ONNX Runtime takes the CPU without an error where it cannot."""
+        return "CUDAExecutionProvider" in self.session.get_providers()
 
     def __call__(self, arrays: NamedArrays) -> NamedArrays:
         """Run the graph.

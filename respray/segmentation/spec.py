@@ -11,6 +11,8 @@ from respray.segmentation.errors import SpecError
 
 FORMAT = 1
 SPEC_FILE = "spec.json"
+FED_AS = 1
+"""Raised when photos are fed to the graphs in another way (`prepare`), or answers read in another way: older kept segments then miss."""
 Attention = Literal["explicit", "ort"]
 GraphName = Literal["sam3_image_encoder", "sam3_text_encoder", "sam3_concept_decoder"]
 GRAPH_NAMES: tuple[GraphName, ...] = get_args(GraphName)
@@ -51,6 +53,7 @@ class ModelSpec(_Frozen):
         cls_token: prompt as in transformers (text only) or as in Meta's code (with the geometry encoder's CLS token).
         region_source: what `region` is made from.
         vocabulary, pad_id: number of token ids, and the id that fills up to `text_length`.
+        probe: a question with PyTorch's answers (`probe.py`); None in exports that were made before there were probes.
     """
 
     format: Literal[1] = 1
@@ -74,6 +77,7 @@ class ModelSpec(_Frozen):
     region_source: Literal["semantic_head"] = "semantic_head"
     graphs: dict[GraphName, GraphFiles]
     tokenizer: StoredFile
+    probe: StoredFile | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -97,7 +101,7 @@ class ModelSpec(_Frozen):
     def files(self) -> list[StoredFile]:
         """Every file of the folder except `spec.json`."""
         parts = [part for graph in self.graphs.values() for part in (graph.model, graph.data) if part is not None]
-        return [*parts, self.tokenizer]
+        return [*parts, self.tokenizer, *([self.probe] if self.probe is not None else [])]
 
 
 def stored_file(path: Path) -> StoredFile:

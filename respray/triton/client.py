@@ -20,7 +20,7 @@ from tritonclient.grpc import InferInput, InferRequestedOutput
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
-from respray.contract import tensors
+from respray.contract import parameters, tensors
 from respray.contract.report import PhotoReport
 from respray.contract.request import PhotoRequest
 from respray.observe.tracing import request_headers
@@ -63,6 +63,7 @@ class PipelineClient:
         """Connect lazily. `url` is `host:port` of the gRPC endpoint, `deadline` the seconds that one photo may take."""
         self.url = url.removeprefix("grpc://")
         self.deadline = deadline
+        self._model: str | None = None
         self._client = InferenceServerClient(self.url, channel_args=list(CHANNEL_OPTIONS.items()))
 
     async def __aenter__(self) -> PipelineClient:
@@ -117,10 +118,27 @@ class PipelineClient:
                 client_timeout=seconds,
             )
         except InferenceServerException as error:
+            self._model = None  # the server that comes back may serve another one
             raise self._translate(error, seconds) from error
         files, file_sizes, report = (answer.as_numpy(name) for name in tensors.RESULTS)
         assert files is not None and file_sizes is not None and report is not None
-        return PhotoResult(unpack(files, file_sizes.astype(np.int64)), PhotoReport.model_validate_json(report.tobytes()))
+        result = PhotoResult(unpack(files, file_sizes.astype(np.int64)), PhotoReport.model_validate_json(report.tobytes()))
+        self._model = result.report.model or None
+        return result
+
+    async def model_digest(self) -> str | None:
+        """The digest under which this server's segments are kept; None where its configuration does not say or it does not answer.
+
+        Asked for once; after an error, and by every answer, it is learned anew.
+        """
+        if self._model is None:
+            try:
+                answer = await self._client.get_model_config(MODEL, client_timeout=READY_SECONDS)
+            except InferenceServerException:
+                return None
+            given = answer.config.parameters
+            self._model = given[parameters.MODEL].string_value if parameters.MODEL in given else None
+        return self._model
 
     async def ready(self) -> bool:
         """Whether the server answers and the pipeline and all that it calls are loaded."""

@@ -6,7 +6,9 @@ import re
 import secrets
 from collections.abc import Mapping
 
-# Everything but inference and health answers only to a key that is made at the start and given to no one ...
+GRPC_KEY = "triton-grpc-protocol-respray-key"
+"""The header that carries the key over gRPC."""
+# Everything but inference and health answers only to a key that is made at the start and given to no one else ...
 RESTRICTED = "metadata,statistics,model-config,shared-memory,model-repository,trace,logging"
 # ... but for those that perf_analyzer, `respray bench` and `respray top` read.
 RESTRICTED_BENCHMARK = "shared-memory,model-repository,trace,logging"
@@ -14,7 +16,7 @@ RESTRICTED_BENCHMARK = "shared-memory,model-repository,trace,logging"
 _ALLOWED = re.compile(
     r"PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|TERM|XDG_CACHE_HOME|VIRTUAL_ENV|GCONV_PATH|LD_LIBRARY_PATH|LD_PRELOAD"
     r"|PYTHON\w*|MALLOC_\w+|MIMALLOC_\w+|GLIBC_TUNABLES|OMP_\w+|OPENBLAS_\w+|MKL_\w+|NUMBA_\w+|OPENCV_\w+|TOKENIZERS_PARALLELISM"
-    r"|CUDA_\w+|CUDNN_\w+|NVIDIA_\w+|NCCL_\w+|TRT_VERSION|TRITON_\w+|TRITONSERVER_\w+|ORT_\w+|MODEL_NAME|MODEL_PATH|MODEL_CACHE_DIR"
+    r"|CUDA_\w+|CUDNN_\w+|NVIDIA_\w+|NCCL_\w+|TRT_VERSION|TRITON_\w+|RESPRAY_THREADS|TRITONSERVER_\w+|ORT_\w+|MODEL_NAME|MODEL_PATH|MODEL_CACHE_DIR"
 )
 _SECRET = re.compile(r"(SECRET|TOKEN|PASSWORD|CREDENTIAL|(ACCESS|API|PRIVATE)_?KEY)(_|$)")
 
@@ -24,7 +26,12 @@ def server_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if _ALLOWED.fullmatch(name) and not _SECRET.search(name)}
 
 
-def restriction_flags(apis: str) -> dict[str, object]:
-    """tritonserver's flags by name: `apis` answer only to a key that nobody has."""
-    closed = f"{apis}:respray-key={secrets.token_urlsafe(32)}"
+def new_key() -> str:
+    """The key of one start."""
+    return secrets.token_urlsafe(32)
+
+
+def restriction_flags(apis: str, key: str) -> dict[str, object]:
+    """tritonserver's flags by name: `apis` answer only to `key`, which nobody has but the gate that loads the pipeline."""
+    closed = f"{apis}:respray-key={key}"
     return {"grpc-restricted-protocol": closed, "http-restricted-api": closed}

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 from respray.weights.manifest import sha256_of
-
-
-def models_root(environment: Mapping[str, str]) -> Path:
-    """The models' volume. Its two spellings are one setting: `respray weights fetch`, the first step, has refused two that differ."""
-    return Path(environment.get("MODEL_PATH") or environment.get("MODEL_CACHE_DIR") or "/models")
 
 
 def graph_hash(graphs: list[Path]) -> str:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from respray.segmentation.spec import SPEC_FILE
 from respray.weights import hub
 from respray.weights.errors import WeightsError
+from respray.weights.hub_cache import find_snapshot, link_snapshot
 from respray.weights.manifest import MANIFEST, Manifest, describe
 from respray.weights.model_presets import PRESETS_FILE, ModelPreset
 from respray.weights.s3_sync import Sync, SyncSource
+from respray.weights.volume_errors import explained
 from respray.weights.volume_lock import VolumeLock
 
 log = logging.getLogger(__name__)
@@ -38,19 +41,24 @@ def problems(preset: ModelPreset, root: Path, full: bool = False) -> list[str]:
     if manifest is None and preset.weights.folder is not None:
         return _graph_problems(folder / GRAPHS, full)
     if manifest is None:
+        # Exported graphs describe themselves, and they are all that a server reads.
+        if (folder / GRAPHS / SPEC_FILE).is_file():
+            return _graph_problems(folder / GRAPHS, full, demo=preset.demo)
         return [f"{folder} has no {MANIFEST}: it was never completed"]
     if manifest.model != preset.name:
         return [f"{folder}/{MANIFEST} describes {manifest.model!r}, not {preset.name!r}"]
     return manifest.problems(folder, full)
 
 
-def _graph_problems(graphs: Path, full: bool) -> list[str]:
-    """What is wrong with exported graphs, by the checksums in their own specification: the demo ships with that."""
+def _graph_problems(graphs: Path, full: bool, demo: bool = True) -> list[str]:
+    """What is wrong with exported graphs, by sizes and checksums in their own specification. `demo`: whether the demo's are accepted."""
     from respray.segmentation.errors import SpecError
     from respray.segmentation.spec import load_spec, verify_files
 
     try:
         spec = load_spec(graphs)
+        if spec.is_demo and not demo:
+            return [f"{graphs} holds the demo's graphs"]
         if full:
             verify_files(spec, graphs)
     except SpecError as error:
@@ -65,6 +73,7 @@ def ensure(
     sync: SyncSource | None = None,
     token: str | None = None,
     endpoint: str | None = None,
+    cached: str | None = None,
     wait: float = 3600.0,
 ) -> Path:
     """Return the model's folder after fetching what is missing. Several workers may call this on one volume at once.
@@ -75,12 +84,16 @@ def ensure(
         sync: a private bucket to fetch from (`MODEL_SYNC_ENABLED`); None means the hub.
         token: of the hub.
         endpoint: another hub than the public one.
+        cached: a repository with exported graphs that may lie in Runpod's cache of models; it is used where it does.
         wait: seconds to wait for a worker that fetches already.
 
     Raises:
         WeightsError: or one of its kinds; it says what to do.
     """
     folder = model_folder(preset, root)
+    if cached is not None and (folder.is_symlink() or not folder.exists()) and (snapshot := find_snapshot(cached)) is not None:
+        link_snapshot(snapshot, folder)
+        log.info("%s: %s in Runpod's cache of models", preset.name, snapshot)
     found = problems(preset, root)
     if not found:
         return folder
@@ -91,8 +104,9 @@ def ensure(
         if not problems(preset, root):  # whoever held the lock before us has done it
             return folder
         log.info("%s: %s", preset.name, "; ".join(found[:3]))
-        folder.mkdir(parents=True, exist_ok=True)
-        _fetch(preset, folder, sync, token, endpoint).write(folder)
+        with explained(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            _fetch(preset, folder, sync, token, endpoint).write(folder)
     left = problems(preset, root)
     if left:
         raise WeightsError(f"{preset.name} is still not whole after fetching it: {'; '.join(left)}")

@@ -23,5 +23,9 @@ class DemoRefusedError(WeightsError):
     """The demo model was about to be used where the real one is required."""
 
 
+class VolumeError(WeightsError):
+    """The models' volume cannot be written: it belongs to somebody else, is mounted read-only or is full."""
+
+
 class VolumeLockError(WeightsError):
     """Another worker holds the volume for longer than this one wants to wait."""

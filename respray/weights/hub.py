@@ -10,6 +10,7 @@ from respray.installation import install_command
 from respray.weights.errors import GatedModelError, WeightsError
 from respray.weights.manifest import sha256_of
 from respray.weights.model_presets import Weights
+from respray.weights.volume_errors import REFUSALS
 
 
 def download(weights: Weights, folder: Path, token: str | None, endpoint: str | None = None) -> str:
@@ -60,6 +61,8 @@ def download(weights: Weights, folder: Path, token: str | None, endpoint: str | 
             raise _gated(repository, token) from error
         raise WeightsError(f"the hub answered {status or 'nothing'} for {repository}: {str(error).splitlines()[0]}") from error
     except (OSError, httpx.HTTPError, RuntimeError) as error:  # no network is httpx's own error; hf_xet makes a full disk a RuntimeError
+        if isinstance(error, OSError) and error.errno in REFUSALS:
+            raise  # the volume's own: explained by who called
         what = str(error) or type(error).__name__
         raise WeightsError(f"{repository} could not be downloaded: {what}; start again, it goes on where it stopped") from error
     _verify(info.siblings or [], folder)
@@ -70,7 +73,7 @@ def _gated(repository: str, token: str | None) -> GatedModelError:
     given = "HF_TOKEN is set, and its account has not been granted access" if token else "HF_TOKEN is not set"
     return GatedModelError(
         f"{repository} is gated, and the hub refused the download: {given}. Request access at https://huggingface.co/{repository} "
-        "(approval takes a day or two), make a read token at https://huggingface.co/settings/tokens, and set HF_TOKEN to it"
+        "(approval takes from hours to weeks), make a read token at https://huggingface.co/settings/tokens, and set HF_TOKEN to it"
     )
 
 

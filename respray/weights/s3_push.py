@@ -10,6 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from respray.weights.errors import WeightsError
 from respray.weights.manifest import MANIFEST, describe
 from respray.weights.s3_sync import SyncSource, open_client
+from respray.weights.volume_errors import explained
 
 
 def push(source: SyncSource, model: str, folder: Path) -> int:
@@ -24,7 +25,8 @@ def push(source: SyncSource, model: str, folder: Path) -> int:
     if not manifest.files:
         raise WeightsError(f"{folder} has no files; there is nothing to push")
     client = open_client(source, threads=8)
-    manifest.write(folder)
+    with explained(folder):
+        manifest.write(folder)
     try:
         for name in [*manifest.files, MANIFEST]:
             client.upload_file(str(folder / name), source.bucket, f"{model}/{name}")

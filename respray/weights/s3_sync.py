@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
@@ -21,27 +22,35 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from respray.authorities import with_public_authorities
 from respray.retry import Retry
 from respray.weights.errors import WeightsError
 from respray.weights.manifest import MANIFEST, PARTIAL_SUFFIX, FileEntry, Manifest, check_relative, sha256_of
+from respray.weights.volume_errors import REFUSALS
 
 log = logging.getLogger(__name__)
 
 _ATTEMPTS = 4
 _READ = 1024 * 1024
 # After a broken transfer; an answer of the server is none.
-_RETRY = Retry(_ATTEMPTS, lambda attempt, error: 0.4 * 2 ** (attempt - 1), lambda error: isinstance(error, BotoCoreError | OSError))
+_RETRY = Retry(
+    _ATTEMPTS,
+    lambda attempt, error: 0.4 * 2 ** (attempt - 1),
+    lambda error: isinstance(error, BotoCoreError | OSError) and getattr(error, "errno", None) not in REFUSALS,
+)
 
 
 @dataclass(frozen=True)
 class SyncSource:
-    """A bucket to read weights from (`MODEL_SYNC_*`). Read and list permissions are enough. `endpoint` is a URL with its scheme."""
+    """A bucket to read weights from (`MODEL_SYNC_*`). Read and list permissions are enough. `endpoint` is a URL with its scheme;
+    authorities in `ca_file` are trusted beside the public ones."""
 
     endpoint: str
     bucket: str
     access_key: str = field(repr=False)
     secret_key: str = field(repr=False)
     region: str = "auto"
+    ca_file: Path | None = None
 
     def __str__(self) -> str:
         """Without keys, for logs and manifests."""
@@ -49,7 +58,8 @@ class SyncSource:
 
 
 def open_client(source: SyncSource, threads: int) -> Any:
-    """A client of the bucket's server."""
+    """A client of the bucket's server. OSError where the source's `ca_file` cannot be read."""
+    bundle = with_public_authorities(source.ca_file) if source.ca_file is not None else None
     # R2 and others refuse the CRC trailers that boto3 sends by default since 1.36.
     config = Config(
         retries={"mode": "standard", "max_attempts": _ATTEMPTS},
@@ -59,14 +69,18 @@ def open_client(source: SyncSource, threads: int) -> Any:
         connect_timeout=10,
         read_timeout=60,
     )
-    return boto3.client(
+    client = boto3.client(
         "s3",
         endpoint_url=source.endpoint,
+        verify=bundle.name if bundle is not None else None,
         aws_access_key_id=source.access_key,
         aws_secret_access_key=source.secret_key,
         region_name=source.region,
         config=config,
     )
+    if bundle is not None:
+        weakref.finalize(client, bundle.close)  # the file is read again at each connection
+    return client
 
 
 @dataclass(frozen=True)
@@ -105,6 +119,8 @@ class Sync:
         except ClientError as error:
             raise self._explain(error) from error
         except (BotoCoreError, OSError) as error:
+            if isinstance(error, OSError) and error.errno in REFUSALS:
+                raise  # the volume's own: explained by who called
             raise WeightsError(f"{self._source}: {error}; check MODEL_SYNC_MINIO_ENDPOINT and MODEL_SYNC_MINIO_SECURE") from error
         files = {r.name: FileEntry(r.size, r.sha256 or sha256_of(self._folder / r.name)) for r in remotes}
         return Manifest(model, f"{self._source}/{self._prefix}", files)

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 
 from respray.weights.errors import VolumeLockError
+from respray.weights.volume_errors import explained
 
 
 class VolumeLock:
@@ -47,8 +48,14 @@ class VolumeLock:
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> VolumeLock:
-        """Take the lock, or raise VolumeLockError that says who holds it."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        """Take the lock.
+
+        Raises:
+            VolumeLockError: another holds it for too long; it says who.
+            VolumeError: the volume cannot be written.
+        """
+        with explained(self._path.parent):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
         started = self._clock()
         seen, seen_at = "", started
         while not self._create():
@@ -77,10 +84,11 @@ class VolumeLock:
 
     def _create(self) -> bool:
         try:
-            descriptor = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+            with explained(self._path.parent):
+                descriptor = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
         except FileExistsError:
             return False
-        with os.fdopen(descriptor, "w") as file:
+        with explained(self._path.parent), os.fdopen(descriptor, "w") as file:
             file.write(self._token)
         return True
 

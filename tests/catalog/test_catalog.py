@@ -88,7 +88,6 @@ def test_textures_repeat_without_a_seam(texture: str) -> None:
         assert seam <= steps.max() * 1.3 + 1.0
 
 
-
 def test_a_json_palette_may_be_indented_with_tabs_and_begin_with_a_mark(tmp_path: Path) -> None:
     path = tmp_path / "own.json"
     colors = {"name": "own", "colors": [{"id": "brick", "hex": "#A4573D"}]}

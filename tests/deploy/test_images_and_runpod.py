@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import http.server
+import io
 import json
 import os
 import re
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 CREATE = ROOT / "deploy" / "runpod" / "create.py"
@@ -68,6 +71,7 @@ class Runpod(http.server.ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.queries: list[str] = []
+        self.patches: list[tuple[str, dict[str, Any]]] = []
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -76,12 +80,20 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_: Any) -> None:
         """Quiet."""
 
+    def do_PATCH(self) -> None:
+        """REST: what the GraphQL client cannot say."""
+        self.server.patches.append((self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
+        self._answer(b"{}", self.headers.get("Authorization") == "Bearer rpa_good")
+
     def do_POST(self) -> None:
         query = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["query"]
         allowed = self.headers.get("Authorization") == "Bearer rpa_good"
         self.server.queries.append(query)
         field = "saveTemplate" if "saveTemplate(" in query else "saveEndpoint"
         answer = json.dumps({"data": {field: {"id": f"id-of-{field}", "name": "respray"}}}).encode()
+        self._answer(answer, allowed)
+
+    def _answer(self, answer: bytes, allowed: bool) -> None:
         self.send_response(200 if allowed else 401)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(answer)))
@@ -100,21 +112,29 @@ def runpod_api() -> Iterator[Runpod]:
 
 def _create(api: Runpod, *arguments: str, key: str = "rpa_good") -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "RUNPOD_API_BASE_URL": f"http://127.0.0.1:{api.server_port}", "RUNPOD_API_KEY": key}
+    environment["RUNPOD_REST_API_URL"] = environment["RUNPOD_API_BASE_URL"] + "/v1"
     return subprocess.run([sys.executable, CREATE, *arguments], env=environment, capture_output=True, text=True, check=False)
 
 
-def test_template_and_endpoint_are_created_with_the_seeds_values(runpod_api: Runpod) -> None:
-    done = _create(runpod_api, "--image", "ghcr.io/somebody/respray-triton:1.2.3", "--volume", "vol1", "--env", "MODEL_NAME=sam3-litetext")
+def test_template_and_endpoint_are_created_with_runpod_s_values(runpod_api: Runpod) -> None:
+    """Sizes and counts are the seeds', paths and limits those of Runpod's pages (named in create.py)."""
+    image = ("--image", "ghcr.io/somebody/respray-triton:1.2.3", "--registry-auth-id", "auth1")
+    done = _create(runpod_api, *image, "--volume", "vol1", "--env", "MODEL_NAME=sam3-litetext")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["endpoint"] == "id-of-saveEndpoint"
     template, endpoint = runpod_api.queries
-    for part in ("containerDiskInGb: 20", "volumeInGb: 50", 'volumeMountPath: "/models"', "isServerless: true"):
+    for part in ("containerDiskInGb: 20", "volumeInGb: 0", "isServerless: true", 'containerRegistryAuthId : "auth1"'):
         assert part in template
+    assert "volumeMountPath:" not in template, "a serverless worker has its network volume at /runpod-volume"
+    variables = dict(re.findall(r'key: "(\w+)", value: "([^"]*)"', template))
+    assert variables["MODEL_PATH"] == "/runpod-volume" and int(variables["RUNPOD_INIT_TIMEOUT"]) > 7 * 60
     assert (
         '{ key: "MODEL_NAME", value: "sam3-litetext" }' in template and 'key: "HF_TOKEN", value: "{{ RUNPOD_SECRET_hf_token }}"' in template
     )
     for part in ("workersMin: 0", "workersMax: 3", "idleTimeout: 5", 'templateId: "id-of-saveTemplate"', 'networkVolumeId: "vol1"'):
         assert part in endpoint
+    assert 'allowedCudaVersions: "13.0,13.1,13.2,13.3"' in endpoint
+    assert runpod_api.patches == [("/v1/endpoints/id-of-saveEndpoint", {"executionTimeoutMs": 1_800_000})]
 
 
 def test_what_cannot_be_sent_or_would_drift_is_refused_before_anything_is_created(runpod_api: Runpod) -> None:
@@ -141,4 +161,31 @@ def test_template_holds_no_secret_and_hub_files_name_real_settings() -> None:
 
     options = next(entry for entry in hub["config"]["env"] if entry["key"] == "MODEL_NAME")["input"]["options"]
     assert {option["value"] for option in options} == set(load_presets())
-    assert json.loads((ROOT / ".runpod" / "tests.json").read_text())["tests"]
+    assert hub["config"]["allowedCudaVersions"] == ["13.3", "13.2", "13.1", "13.0"]
+
+
+def test_the_hub_s_test_needs_no_secret_and_no_storage() -> None:
+    """A photo in the message; the Hub takes it for passed where the answer is one of success."""
+    document = json.loads((ROOT / ".runpod" / "tests.json").read_text())
+    for entry in document["config"]["env"]:
+        assert not re.search("STORAGE|SECRET|TOKEN", entry["key"]), entry
+    (test,) = document["tests"]
+    photo = Image.open(io.BytesIO(base64.b64decode(test["input"]["photo"])))
+    assert photo.format == "JPEG" and test["input"]["concepts"] and "items" not in test["input"]
+    # Required beside hub.json and tests.json: https://docs.runpod.io/hub/publishing-guide
+    assert all((ROOT / name).is_file() for name in ("handler.py", "Dockerfile", "README.md"))
+
+
+@pytest.mark.server
+def test_the_hub_s_test_passes_through_its_handler(tmp_path: Path) -> None:
+    """As the Hub runs it: Runpod's own SDK, the variables of tests.json and no others, the embedded server in place of the image's."""
+    document = json.loads((ROOT / ".runpod" / "tests.json").read_text())
+    environment = {name: value for name, value in os.environ.items() if not re.match("RUNPOD_|STORAGE_|R2_|MINIO_|GPU_|MODEL_", name)}
+    environment |= {entry["key"]: entry["value"] for entry in document["config"]["env"]}
+    # No GPU and no internet are wanted here.
+    environment |= {"RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true", "RUNPOD_SKIP_GPU_CHECK": "true", "HEALTH_PORT": "0"}
+    given = json.dumps({"input": document["tests"][0]["input"]})
+    command = [sys.executable, str(ROOT / "handler.py"), "--test_input", given]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    finish = [json.loads(line) for line in done.stdout.splitlines() if '"finish"' in line]
+    assert done.returncode == 0 and finish[0]["status"] == "completed" and finish[0]["completed"] == 1, done.stderr[-2000:]

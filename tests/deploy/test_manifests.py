@@ -95,7 +95,7 @@ def _files() -> list[dict[str, Any]]:
     """Every whole resource as written, without kustomize."""
     found = []
     for path in sorted((DEPLOY / "kubernetes").rglob("*.yaml")):
-        if path.name not in ("kustomization.yaml", "spot.yaml"):
+        if path.name not in ("kustomization.yaml", "spot.yaml") and path.parent.name != "cpu":
             found += list(yaml.safe_load_all(path.read_text()))
     return found
 
@@ -118,6 +118,42 @@ def test_kubernetes_overlays_render_and_follow_the_schema(overlay: str) -> None:
     resources = _rendered(overlay)
     _validate(resources)
     assert {"Deployment", "PodDisruptionBudget", "NetworkPolicy", "ConfigMap"} <= {resource["kind"] for resource in resources}
+
+
+def test_images_are_named_after_the_registry_that_has_them(tmp_path: Path) -> None:
+    shutil.copytree(DEPLOY / "kubernetes" / "base", tmp_path / "base")
+    script, file = DEPLOY / "kubernetes" / "set_images.sh", tmp_path / "base" / "kustomization.yaml"
+    for registry, version in (("ghcr.io/somebody/", "1.2.3"), ("registry:5000/other", "4.5.6")):  # and again, with the next version
+        environment = {**os.environ, "KUSTOMIZATION": str(file)}
+        subprocess.run([script, registry, version], env=environment, check=True, capture_output=True)
+        pod = next(r for r in _rendered(str(tmp_path / "base")) if r["kind"] == "Deployment")["spec"]["template"]["spec"]
+        images = {container["image"] for container in pod["initContainers"] + pod["containers"]}
+        assert images == {f"{registry.rstrip('/')}/respray-{name}:{version}" for name in ("triton", "worker")}
+    assert subprocess.run([script, "ghcr.io/somebody"], capture_output=True, check=False).returncode == 2
+
+
+def test_a_rollout_may_take_as_long_as_a_first_start() -> None:
+    spec = next(resource for resource in _rendered("base") if resource["kind"] == "Deployment")["spec"]
+    triton = next(container for container in spec["template"]["spec"]["initContainers"] if container["name"] == "triton")
+    probe = triton["startupProbe"]
+    assert spec["progressDeadlineSeconds"] > probe["periodSeconds"] * probe["failureThreshold"]
+    account = next(resource for resource in _rendered("base") if resource["kind"] == "ServiceAccount")
+    assert account["imagePullSecrets"] == [{"name": "respray-registry"}]
+
+
+def test_the_cpu_overlay_is_a_whole_stack_without_gpu_secrets_or_registry() -> None:
+    resources = _rendered("overlays/cpu")
+    _validate(resources)
+    deployment = next(resource for resource in resources if resource["kind"] == "Deployment")
+    text = json.dumps(resources)
+    assert "nvidia" not in text and "secretRef" not in text
+    config = next(resource for resource in resources if resource["kind"] == "ConfigMap")["data"]
+    assert config["MODEL_NAME"] == "demo" and config["REQUIRE_REAL_MODEL"] == "false"
+    pod = deployment["spec"]["template"]["spec"]
+    assert pod["terminationGracePeriodSeconds"] > float(config["GRACE_PERIOD_SEC"])
+    from orchestrator.settings import Settings, spellings
+
+    assert set(config) <= {name for field in Settings.model_fields.values() for name in spellings(field)}
 
 
 def test_kubernetes_field_that_does_not_exist_is_refused() -> None:
@@ -170,7 +206,7 @@ def test_every_setting_that_deployments_use_exists() -> None:
 
     known = {name for field in Settings.model_fields.values() for name in spellings(field)} | {"OTEL_EXPORTER_OTLP_ENDPOINT"}
     # What the GPU image's own start script reads beside them.
-    known |= set(re.findall(r'environment\.get\("([A-Z_]+)"', LAUNCH))
+    known |= set(re.findall(r'environment\.get\("([A-Z_]+)"', LAUNCH)) | {"RUNPOD_INIT_TIMEOUT"}  # read by Runpod itself
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
     used = {name for service in ("worker", "worker-cpu", "triton") for name in compose["services"][service]["environment"]}
     kustomization = yaml.safe_load((DEPLOY / "kubernetes" / "base" / "kustomization.yaml").read_text())
@@ -183,7 +219,7 @@ def test_every_setting_that_deployments_use_exists() -> None:
 def test_either_spelling_of_the_models_folder_can_be_set_on_top_of_a_deployment() -> None:
     """They are one setting: a deployment that sets one would make the other an error, and /models is the default."""
     from orchestrator.settings import load_settings
-    from respray.weights.engine_cache import models_root
+    from respray.volumes import models_root
 
     compose = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", (DEPLOY / "compose.yaml").read_text())  # where nothing is set
     triton = {name: str(value or "") for name, value in yaml.safe_load(compose)["services"]["triton"]["environment"].items()}
@@ -192,8 +228,9 @@ def test_either_spelling_of_the_models_folder_can_be_set_on_top_of_a_deployment(
     template = json.loads((DEPLOY / "runpod" / "template.json").read_text())["env"]
     entries = json.loads((ROOT / ".runpod" / "hub.json").read_text())["config"]["env"]
     hub = {entry["key"]: entry["value"] for entry in entries if "value" in entry}
-    (image,) = re.findall(r"^ENV ((?:.*\\\n)*.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
-    for given in (triton, config, template, hub, dict(re.findall(r"(\w+)=(\S+)", image))):
+    image = re.findall(r"^ENV ((?:.*\\\n)*.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert template.pop("MODEL_PATH") == "/runpod-volume"  # its own place: --env MODEL_PATH=... replaces it
+    for given in (triton, config, template, hub, dict(re.findall(r"(\w+)=(\S+)", " ".join(image)))):
         models = {name: value for name, value in given.items() if name.startswith("MODEL_")}
         assert models_root(models) == load_settings(models, env_file=None).model_path == Path("/models")
         for spelling in ("MODEL_PATH", "MODEL_CACHE_DIR"):

@@ -76,6 +76,10 @@ class TinyPipeline:
         timings = {"decode": 0.001, "segment": self.seconds, "matte": 0.001, "apply": 0.001, "encode": 0.001, "preview": 0.001}
         return PhotoReport(width=32, height=24, concepts=[], outputs=[], files=files, timings=timings), data
 
+    async def model_digest(self) -> str | None:
+        """It keeps no segments."""
+        return None
+
     async def ready(self) -> bool:
         """As `InferenceBackend.ready`."""
         return self.is_ready

@@ -34,12 +34,12 @@ class Gate(FolderStorage):
 
     def __init__(self, root: Path, key_part: str) -> None:
         super().__init__(root, sync=False)
-        self._part, self.reached, self.open = key_part, threading.Event(), threading.Event()
+        self._part, self.reached, self.thawed = key_part, threading.Event(), threading.Event()
 
     def write(self, key: str, data: bytes, media_type: str, expect: Expect | Stat = Expect.ANYTHING) -> Stat:
         if self._part in key and not self.reached.is_set():
             self.reached.set()
-            self.open.wait(60)
+            self.thawed.wait(60)
         return super().write(key, data, media_type, expect)
 
 
@@ -54,7 +54,7 @@ async def _frozen(tmp_path: Path, frozen_at: str, an_older_result_is_there: bool
         await asyncio.to_thread(gate.reached.wait, 60)
         assert (await newer.start(job("#0000ff"), message_id="blue").finished()).ok
         before = stored(tmp_path)
-        gate.open.set()
+        gate.thawed.set()
         await late.finished()
     assert stored(tmp_path) == before, "the late worker leaves record, manifest and picture alone"
     assert before[0]["version"] == (3 if an_older_result_is_there else 2)

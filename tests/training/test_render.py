@@ -24,7 +24,7 @@ def grow(mask: Bools) -> Bools:
     """The mask and all its neighbours: where an anti-aliased edge may reach."""
     p = np.pad(mask, 1)
     h, w = mask.shape
-    grown: Bools = np.any([p[j:j + h, i:i + w] for j in range(3) for i in range(3)], axis=0)
+    grown: Bools = np.any([p[j : j + h, i : i + w] for j in range(3) for i in range(3)], axis=0)
     return grown
 
 

@@ -103,8 +103,15 @@ for _ in range(8):
     next(batches)
 print("told" if told else "not told")
 """
-    run = subprocess.run([sys.executable, "-c", code, str(tmp_path)], start_new_session=True, capture_output=True, text=True, check=False,
-                         cwd=Path(__file__).resolve().parents[2], timeout=120)
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        start_new_session=True,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).resolve().parents[2],
+        timeout=120,
+    )
     assert run.stdout.strip() == "told", run.stderr
 
 
@@ -147,6 +154,7 @@ def test_prompts() -> None:
 def model() -> Any:
     pytest.importorskip("transformers")
     from training import model
+
     return model
 
 
@@ -155,6 +163,7 @@ def test_training_forward_is_the_models_own(model: Any) -> None:
     from transformers import Sam3Model
 
     from training.losses import xyxy
+
     torch.manual_seed(0)
     net = Sam3Model._from_config(model.demo_config(), attn_implementation="eager").eval()
     pixels = torch.rand(1, 3, model.IMAGE, model.IMAGE) * 2 - 1
@@ -172,6 +181,7 @@ def test_training_forward_is_the_models_own(model: Any) -> None:
 
 def test_a_model_takes_over_what_one_for_smaller_photos_knows(model: Any) -> None:
     import torch
+
     small, large = (torch.nn.ModuleDict({"embeddings": torch.nn.Module(), "other": torch.nn.Linear(n, 2)}) for n in (2, 3))
     rows = torch.arange(16.0).repeat_interleave(16)
     small["embeddings"].position_embeddings = torch.nn.Parameter(torch.stack([rows, rows.view(16, 16).T.flatten()], 1)[None])
@@ -190,6 +200,7 @@ def test_heads_warm_up_without_moving_the_model(model: Any) -> None:
     import torch
 
     from training.optimise import warm_up_heads
+
     torch.manual_seed(0)
     body, head = torch.nn.Linear(8, 8), torch.nn.Linear(8, 1)
     x, before = torch.randn(256, 8), body.weight.clone()
@@ -209,6 +220,7 @@ def test_heads_warm_up_without_moving_the_model(model: Any) -> None:
 def test_faster_rotation_is_the_same(model: Any) -> None:
     import torch
     from transformers.models.sam3.modeling_sam3 import apply_rotary_pos_emb_2d
+
     q, k, cos, sin = torch.randn(2, 2, 9, 8), torch.randn(2, 2, 9, 8), torch.randn(9, 8), torch.randn(9, 8)
     for a, b in zip(model.rotate(q, k, cos, sin), apply_rotary_pos_emb_2d(q, k, cos, sin), strict=True):
         assert torch.allclose(a, b, atol=1e-6)
@@ -217,6 +229,7 @@ def test_faster_rotation_is_the_same(model: Any) -> None:
 def test_fresh_heads_look_at_their_neighbours(model: Any) -> None:
     import torch
     from transformers import Sam3Model
+
     backbone = Sam3Model._from_config(model.demo_config(), attn_implementation="eager").vision_encoder.backbone.eval()
     model.initialise(backbone)
     model.init_local_attention(backbone)
@@ -235,6 +248,7 @@ def test_muon_steps_as_torchs_does(model: Any, shape: tuple[int, int]) -> None:
     import torch
 
     from training.optimise import Muon
+
     torch.manual_seed(0)
     start = torch.randn(shape)
     ours, theirs = torch.nn.Parameter(start.clone()), torch.nn.Parameter(start.clone())
@@ -254,6 +268,7 @@ def test_matrices_made_orthogonal_together_are_those_made_alone(model: Any, shap
     import torch
 
     from training.optimise import orthogonal
+
     torch.manual_seed(0)
     matrices = torch.randn(5, *shape) * torch.logspace(-2, 2, 5)[:, None, None]
     together = orthogonal(matrices, 5)

@@ -194,3 +194,19 @@ def test_defaults_are_named_as_their_keys() -> None:
 def test_the_committed_configurations_are_what_the_description_gives() -> None:
     for path, text in committed().items():
         assert (SOURCES / path).read_text() == text, f"model_repository/{path} is stale: run python -m tools.docs.model_reference"
+
+
+def test_the_gpu_s_memory_is_taken_as_needed_and_can_be_limited(spec: ModelSpec) -> None:
+    """By itself ONNX Runtime doubles its arena and searches convolutions exhaustively, which 16 GB cards feel."""
+
+    def parameters(**settings: int) -> dict[str, dict[str, str]]:
+        built = configs(spec, target("onnxruntime", **settings))
+        return {name: {key: entry.string_value for key, entry in built[name].parameters.items()} for name in GRAPH_NAMES}
+
+    plain = parameters()
+    assert plain["sam3_image_encoder"] == {"cudnn_conv_algo_search": "1", "arena_extend_strategy": "1"}
+    assert plain["sam3_text_encoder"] == {}, "it is on the CPU"
+    limited = parameters(gpu_memory=6_000_000_000, conv_search=0)["sam3_concept_decoder"]
+    assert limited == {"cudnn_conv_algo_search": "0", "arena_extend_strategy": "1", "gpu_mem_limit": "6000000000"}
+    with pytest.raises(BuildError, match=r"conv_search is 3; a whole number from 0 to 2 is accepted"):
+        target("onnxruntime", conv_search=3)

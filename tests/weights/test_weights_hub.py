@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import http.server
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 from respray.weights.engine_cache import engine_folder
 from respray.weights.ensure import ensure, problems
 from respray.weights.errors import DemoRefusedError, GatedModelError, PresetError, WeightsError
+from respray.weights.hub_cache import find_snapshot
 from respray.weights.model_presets import PRESETS_FILE, choose_preset, load_presets, refuse_demo
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -220,3 +223,41 @@ def test_engine_folder_changes_with_gpu_tensorrt_graph_and_precision(tmp_path: P
     assert len(folders | {first, engine_folder(tmp_path, [graph], **base)}) == 6
     with pytest.raises(ValueError, match=r"TensorRT version 'latest': accepted are numbers with dots"):
         engine_folder(tmp_path, [graph], **{**base, "tensorrt": "latest"})
+
+
+def test_graphs_that_lie_on_the_volume_need_no_manifest_and_no_token(tmp_path: Path) -> None:
+    """What the README's way leaves: the exporter's folder. It describes itself; the demo's graphs do not pass for SAM3."""
+    graphs = tmp_path / "sam3" / "graphs"
+    shutil.copytree(PRESETS_FILE.parent / "demo" / "graphs", graphs)
+    sam3 = choose_preset("sam3")
+    assert "holds the demo's graphs" in problems(sam3, tmp_path)[0]
+    spec = json.loads((graphs / "spec.json").read_text())
+    (graphs / "spec.json").write_text(json.dumps({**spec, "is_demo": False}))
+    assert ensure(sam3, tmp_path, endpoint="http://127.0.0.1:9") == tmp_path / "sam3"
+    assert problems(sam3, tmp_path, full=True) == []
+    (graphs / "tokenizer.json").unlink()
+    assert problems(sam3, tmp_path, full=True)
+
+
+def test_graphs_in_runpods_cache_are_used_where_they_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub's own layout: files are links to blobs, `refs/main` says which commit; the cache may be read-only, the models' folder not."""
+    cache, root = tmp_path / "cache", tmp_path / "models"
+    model = cache / "models--somebody--sam3-graphs"
+    for commit in ("old", "new"):
+        (graphs := model / "snapshots" / commit / "graphs").mkdir(parents=True)
+        for file in (PRESETS_FILE.parent / "demo" / "graphs").iterdir():
+            blob = model / "blobs" / f"{commit}-{file.name}"
+            blob.parent.mkdir(exist_ok=True)
+            blob.write_bytes(file.read_bytes())
+            if file.name == "spec.json":
+                blob.write_text(json.dumps({**json.loads(blob.read_text()), "is_demo": False}))
+            (graphs / file.name).symlink_to(blob)
+    (model / "refs").mkdir()
+    sam3 = choose_preset("sam3")
+    monkeypatch.setattr("respray.weights.ensure.find_snapshot", functools.partial(find_snapshot, cache=cache))
+    for commit in ("new", "old"):  # another commit at the next start
+        (model / "refs" / "main").write_text(commit)
+        folder = ensure(sam3, root, cached="somebody/sam3-graphs", endpoint="http://127.0.0.1:9")
+        assert folder.resolve() == model / "snapshots" / commit
+        assert problems(sam3, root, full=True) == []
+    assert find_snapshot("somebody/else", cache) is None

@@ -13,7 +13,7 @@ from respray.contract import parameters
 from respray.segmentation.spec import SPEC_FILE, ModelSpec
 from respray.segmentation.tokenizer import PromptTokenizer
 from respray.triton.models import bls
-from respray.triton.models.pipeline import Pipeline
+from respray.triton.models.pipeline import KeptFormat, Pipeline
 
 
 class TritonPythonModel:
@@ -23,12 +23,13 @@ class TritonPythonModel:
         """Read the graphs' spec and tokenizer, which lie beside this file, and the buckets of this target."""
         folder = Path(args["model_repository"]) / args["model_version"]
         spec = ModelSpec.model_validate_json((folder / SPEC_FILE).read_text())
-        buckets = json.loads(args["model_config"])["parameters"][parameters.BUCKETS]["string_value"]
+        given = {name: entry["string_value"] for name, entry in json.loads(args["model_config"])["parameters"].items()}
         self.pipeline = Pipeline(
             infer=partial(bls.infer, None),
             tokenizer=PromptTokenizer.from_spec(spec, folder),
             image_size=spec.image_size,
-            buckets=[int(size) for size in buckets.split(",")],
+            buckets=[int(size) for size in given[parameters.BUCKETS].split(",")],
+            kept=KeptFormat(model=given[parameters.MODEL], size=spec.mask_size, queries=spec.queries),
         )
         self.pipeline.decoder.start()
 

@@ -6,15 +6,16 @@ that may write none compiles at first use.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any, TypeVar, cast
 
 import numba
 
+from respray.processors import usable_cores
+
 Loop = TypeVar("Loop", bound=Callable[..., Any])
-CORES = os.cpu_count() or 1
+CORES = usable_cores()
 # Fewer items than this are not worth another thread.
 MIN_SHARE = 512
 

@@ -21,6 +21,7 @@ from respray.editing.paint.burnt_areas import BurntAreaParameters, find_burnt_ar
 from respray.editing.paint.gamut import build_paint_table
 from respray.editing.paint.jpeg_light import JpegLight
 from respray.editing.surface.exposure import choose_exposure
+from respray.editing.surface.highlights import SheenChange
 from respray.editing.surface.surface import Surface
 from respray.imaging.arrays import FloatArray, IntArray
 
@@ -72,6 +73,7 @@ class Recolorer:
     Attributes:
         exposure: factor on the shading, see `surface.exposure`.
         margin: pixels that `paint` needs around what is used of its result.
+        warnings: sentences for the report.
     """
 
     def __init__(
@@ -110,6 +112,12 @@ class Recolorer:
         field = _light_color(surface, specular, p, burnt.burnt_from)
         self._field = field if float(np.abs(field - 1.0).max()) > p.max_neutral else np.ones((1, 1, 3), np.float32)
         self._burnt = find_burnt_areas(surface, burnt)
+        self._sheen = None if rule.sheen is None else SheenChange(surface, rule.sheen)
+        self.warnings: list[str] = []
+        if self._sheen is not None and self._sheen.unsure:
+            self.warnings.append(
+                "the surface has too little colour of its own to tell its highlights from its light: 'sheen' changes little"
+            )
 
     def paint(self, tile: Tile, linear: FloatArray) -> FloatArray:
         """Paint one tile.
@@ -134,6 +142,8 @@ class Recolorer:
             shading = smooth(shading, p.noise_radius, np.take(self._steep, _table_row(local)))
         elif self._epsilon > 0.0 and self._jpeg is None:
             shading = smooth(shading, p.noise_radius, self._epsilon)
+        if self._sheen is not None:
+            shading, specular = self._sheen.change(tile, shading, specular)
         out = np.empty_like(linear)
         window = (tile.y0, tile.x0, tile.height, tile.width)
         apply_light(shading, specular, np.float32(self._reflection.luminance), self._table, self._field, window, out)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 from respray.segmentation.errors import ParityError, SegmentationError
 
-STEPS = 8
+STEPS = 9
 
 
 class Precision(StrEnum):
@@ -70,6 +70,7 @@ def export(
     ] = Weights.auto,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
     skip_parity: Annotated[bool, typer.Option(help="Do not compare with PyTorch.")] = False,
+    skip_memory_check: Annotated[bool, typer.Option(help="Start also where the memory may not be enough.")] = False,
 ) -> None:
     """Export, check, describe. Exit code 0, or 1 with one sentence on stderr."""
     started = time.monotonic()
@@ -84,6 +85,7 @@ def export(
             weights=weights,
             revision=revision,
             skip_parity=skip_parity,
+            skip_memory_check=skip_memory_check,
         )
     except SegmentationError as error:
         print_error(str(error))
@@ -106,6 +108,7 @@ def run_export(
     weights: Weights,
     revision: str | None,
     skip_parity: bool,
+    skip_memory_check: bool = False,
 ) -> "list[TensorParity]":
     """The work behind `export`.
 
@@ -122,6 +125,7 @@ def run_export(
                 console.print(text, highlight=False, markup=False)
 
         from respray.segmentation.export.checkpoints import find_checkpoint, load_model
+        from respray.segmentation.export.memory import check_memory
 
         if bar is None:
             # Progress of a download belongs on a terminal only.
@@ -130,6 +134,8 @@ def run_export(
             disable_progress_bars()
         step("finding the checkpoint")
         found = find_checkpoint(checkpoint, revision, demo_folder)
+        if not skip_memory_check:
+            check_memory(sum(path.stat().st_size for path in found.folder.glob("*.safetensors")), half=precision is Precision.fp16)
         step("loading torch")
         from respray.segmentation.export.export_graphs import export_model
         from respray.segmentation.export.output_folder import replaced_folder

@@ -5,34 +5,58 @@ Other models are reached through `Infer`, so that this module can be tested with
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
 from respray.contract import tensors
 from respray.contract.errors import ImageError
-from respray.contract.report import PhotoReport
-from respray.contract.request import PhotoRequest, prompts_of
+from respray.contract.report import FileReport, PhotoReport
+from respray.contract.request import PhotoRequest, needs_segmentation, prompts_of
+from respray.contract.segments_file import SCORE_FLOOR, SegmentsFileError
 from respray.imaging.decode import DecodedPhoto
 from respray.imaging.isolated import DecoderProcess
+from respray.segmentation.kept import FoundPrompt, keep, merge, recall, rows_of
 from respray.segmentation.prepare import to_square
 from respray.segmentation.tokenizer import PromptTokenizer
 from respray.triton.errors import PhotoError
 from respray.triton.models.parse_request import Arrays, parse_request
 from respray.triton.models.text_feature_cache import Array, TextFeatureCache
-from respray.triton.packing import from_bytes
+from respray.triton.packing import UInt8Vector, from_bytes, pack
 
 Infer = Callable[[str, Mapping[str, Array], Sequence[str]], Arrays]
 Cancelled = Callable[[], bool]
+MEDIA_TYPE = "application/x-respray-segments"
+
+
+@dataclass(frozen=True)
+class KeptFormat:
+    """What kept segments of this model are: its digest, the side of its masks, and how many instances it finds at most."""
+
+    model: str
+    size: int
+    queries: int
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """`segments`: the applier's inputs, {} for no prompt. `new`: kept segments of what was segmented now. `reused`: the other prompts."""
+
+    segments: Arrays
+    new: Mapping[str, bytes]
+    reused: Sequence[str]
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """One photo's way through the other models. `image_size` is the side of the encoder's square; `buckets` ascend.
+    """One photo's way through the other models. `image_size` is the side of the encoder's square; `buckets` ascend. Without `kept`, no
+    segments are kept or known.
 
     One photo at a time: `texts` is what one instance remembers.
     """
@@ -43,6 +67,7 @@ class Pipeline:
     buckets: Sequence[int]
     texts: TextFeatureCache = field(default_factory=TextFeatureCache)
     decoder: DecoderProcess = field(default_factory=DecoderProcess)
+    kept: KeptFormat | None = None
 
     def run(self, inputs: Arrays, cancelled: Cancelled = lambda: False) -> Arrays:
         """`pipeline_bls`'s inputs to its outputs.
@@ -60,14 +85,80 @@ class Pipeline:
         with clock.stage("decode"):
             photo = self._decode(inputs[tensors.PHOTO].tobytes(), request, cancelled)
         with clock.stage("segment"):
-            segments = self._segment(photo.seen, prompts_of(request.concepts))
-        with clock.stage("applier"):
-            work = {name: inputs[name] for name in tensors.PASSED_ON}
-            results = self.infer("applier", {**_handed_on(photo), **segments, **work}, tensors.RESULTS)
-        report = PhotoReport.model_validate_json(results[tensors.REPORT].tobytes())
+            found = self._find(photo.seen, request, inputs)
+        if request.outputs or request.masks:
+            with clock.stage("applier"):
+                work = {name: inputs[name] for name in tensors.PASSED_ON}
+                results = self.infer("applier", {**_handed_on(photo), **found.segments, **work}, tensors.RESULTS)
+            report = PhotoReport.model_validate_json(results[tensors.REPORT].tobytes())
+        else:
+            # Only segments are asked for.
+            results = dict(zip((tensors.FILES, tensors.FILE_SIZES), pack([]), strict=True))
+            report = PhotoReport(width=photo.rgb.shape[1], height=photo.rgb.shape[0], concepts=[], outputs=[], files=[], timings={})
         measured = {"decode": clock.seconds["decode"], "segment": clock.seconds["segment"], **report.timings}
-        report = report.model_copy(update={"timings": {name: round(seconds, 6) for name, seconds in measured.items()}})
-        return {**results, tensors.REPORT: from_bytes(report.model_dump_json().encode())}
+        update = {
+            "timings": {name: round(seconds, 6) for name, seconds in measured.items()},
+            "model": self.kept.model if self.kept else "",
+            "reused": list(found.reused),
+            "files": [*report.files, *(FileReport(kind="segments", name=name, media_type=MEDIA_TYPE) for name in found.new)],
+        }
+        report = report.model_copy(update=update)
+        return {**_with_files(results, list(found.new.values())), tensors.REPORT: from_bytes(report.model_dump_json().encode())}
+
+    def _find(self, photo: npt.NDArray[np.uint8], request: PhotoRequest, inputs: Arrays) -> Segmented:
+        """Segments of all prompts: known ones as they are, the others from the network."""
+        prompts = prompts_of(request.concepts)
+        thresholds: dict[str, float] = {}
+        for concept in filter(needs_segmentation, request.concepts):
+            for prompt in concept.prompts:
+                thresholds[prompt] = min(concept.threshold, thresholds.get(prompt, 1.0))
+        known = self._known(request, inputs)
+        usable = {prompt: known[prompt] for prompt, lowest in thresholds.items() if prompt in known and known[prompt].floor <= lowest}
+        if not usable:
+            segments = self._segment(photo, prompts)
+            return Segmented(segments, self._keep(segments, prompts, thresholds, request, inputs), ())
+        missing = [prompt for prompt in thresholds if prompt not in usable]
+        segmented = self._segment(photo, missing)
+        new = self._keep(segmented, missing, thresholds, request, inputs)
+        found = usable | {prompt: rows_of(segmented, row) for row, prompt in enumerate(missing)}
+        return Segmented(merge([found[prompt] for prompt in prompts]), new, tuple(usable))
+
+    def _known(self, request: PhotoRequest, inputs: Arrays) -> dict[str, FoundPrompt]:
+        """What the request's kept segments hold, by prompt; nothing of those that cannot be used."""
+        known: dict[str, FoundPrompt] = {}
+        if self.kept is None or not request.known:
+            return known
+        sizes = inputs[tensors.ATTACHMENT_SIZES].astype(np.int64)
+        ends, data = np.cumsum(sizes), inputs[tensors.ATTACHMENTS]
+        if np.any(sizes < 0) or int(sizes.sum()) > data.size:
+            return known  # the applier says what is wrong with them
+        for entry in request.known:
+            if entry.attachment >= len(sizes):
+                raise PhotoError(f"Known segments refer to attachment {entry.attachment}, but {len(sizes)} were sent.")
+            end = int(ends[entry.attachment])
+            file = data[end - int(sizes[entry.attachment]) : end].tobytes()
+            try:
+                prompt, found = recall(file, model=self.kept.model, photo=entry.photo, size=self.kept.size, queries=self.kept.queries)
+            except SegmentsFileError:
+                continue
+            known[prompt] = found
+        return known
+
+    def _keep(
+        self, segments: Arrays, prompts: Sequence[str], thresholds: Mapping[str, float], request: PhotoRequest, inputs: Arrays
+    ) -> dict[str, bytes]:
+        """Kept segments of what was segmented now, by prompt."""
+        if self.kept is None or not request.keep_segments or not segments:
+            return {}
+        digest = hashlib.sha256(inputs[tensors.PHOTO].tobytes()).hexdigest()
+        files: dict[str, bytes] = {}
+        for row, prompt in enumerate(prompts):
+            if prompt not in files:
+                lowest = thresholds.get(prompt, SCORE_FLOOR)
+                file = keep(segments, row, model=self.kept.model, photo=digest, prompt=prompt, threshold=lowest)
+                if file is not None:
+                    files[prompt] = file
+        return files
 
     def _decode(self, data: bytes, request: PhotoRequest, cancelled: Cancelled) -> DecodedPhoto:
         try:
@@ -117,6 +208,18 @@ def _handed_on(photo: DecodedPhoto) -> Arrays:
     """The applier's tensors of a photo."""
     alpha: Arrays = {} if photo.alpha is None else {tensors.ALPHA: photo.alpha}
     return {tensors.PHOTO: photo.rgb, **alpha, tensors.FACTS: from_bytes(photo.facts.model_dump_json().encode())}
+
+
+def _with_files(results: Arrays, more: list[bytes]) -> Arrays:
+    """The applier's answer with files behind its own."""
+    if not more:
+        return results
+    data, sizes = pack(more)
+    files = cast(UInt8Vector, results[tensors.FILES])
+    before = results[tensors.FILE_SIZES]
+    if not before.any():
+        return {**results, tensors.FILES: data, tensors.FILE_SIZES: sizes}
+    return {**results, tensors.FILES: np.concatenate([files, data]), tensors.FILE_SIZES: np.concatenate([before, sizes])}
 
 
 class _Clock:

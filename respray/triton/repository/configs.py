@@ -6,6 +6,7 @@ protobuf's text form. Shapes come from the exported graphs' `ModelSpec`; tensor 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from respray.contract import parameters, tensors
 from respray.contract.request import ObjectSource
-from respray.segmentation.spec import GraphName, ModelSpec
+from respray.segmentation.spec import FED_AS, GraphName, ModelSpec
 from respray.triton.repository import tensorrt
 from respray.triton.repository.targets import Target
 
@@ -61,7 +62,9 @@ def signatures(spec: ModelSpec) -> dict[str, Signature]:
     passed_on = tuple(Tensor(name, dtype, (ANY,)) for name, dtype in zip(tensors.PASSED_ON, vectors, strict=True))
     results = (Tensor(tensors.FILES, "UINT8", (ANY,)), Tensor(tensors.FILE_SIZES, "INT64", (ANY,)), Tensor(tensors.REPORT, "UINT8", (ANY,)))
     # Optional: a photo whose concepts all bring their own masks has nothing segmented.
-    segments = tuple(Tensor(tensor.name, tensor.dtype, tensor.dims, optional=True) for tensor in decoded)
+    # Kept segments have fewer instances than the decoder answers.
+    fewer = {tensors.MASKS: (ANY, ANY, mask, mask), tensors.SCORES: (ANY, ANY), tensors.BOXES: (ANY, ANY, 4)}
+    segments = tuple(Tensor(tensor.name, tensor.dtype, fewer.get(tensor.name, tensor.dims), optional=True) for tensor in decoded)
     # Optional: most photos are opaque, and facts are what a file says beside its pixels.
     photo = (
         Tensor(tensors.PHOTO, "UINT8", (ANY, ANY, 3)),
@@ -91,8 +94,15 @@ def configs(spec: ModelSpec, target: Target, plans: bool = False) -> dict[str, p
         "pipeline_bls": _python("pipeline_bls", signed["pipeline_bls"], target.pipeline_instances),
     }
     built["pipeline_bls"].parameters[parameters.BUCKETS].string_value = ",".join(map(str, target.buckets))
+    built["pipeline_bls"].parameters[parameters.MODEL].string_value = model_digest(spec)
     built["applier"].parameters[parameters.OBJECTS].string_value = object_source(spec)
     return {name: built[name] for name in MODELS}
+
+
+def model_digest(spec: ModelSpec) -> str:
+    """SHA-256 of all that decides what is found in a photo: the graphs' and the tokenizer's digests, sizes, and `FED_AS`."""
+    served = spec.model_dump_json(exclude={"probe"})  # which only asks
+    return hashlib.sha256(f"{FED_AS}\0{served}".encode()).hexdigest()
 
 
 def object_source(spec: ModelSpec) -> ObjectSource:
@@ -135,6 +145,8 @@ def _graph(spec: ModelSpec, target: Target, signed: dict[str, Signature], name: 
         config.backend = "python"
         config.parameters[parameters.GRAPH].string_value = file
         config.parameters[parameters.THREADS].string_value = str(target.graph_threads)
+        # The text encoder stays on the CPU everywhere: its answers are cached.
+        config.parameters[parameters.DEVICE].string_value = "cuda:0" if target.device == "cuda" and not is_text else "cpu"
     elif plans:
         config.backend = "tensorrt"
         config.default_model_filename = tensorrt.PLAN_FILE
@@ -143,6 +155,8 @@ def _graph(spec: ModelSpec, target: Target, signed: dict[str, Signature], name: 
         config.default_model_filename = file
         if target.name == "tensorrt" and not is_text:
             tensorrt.accelerate(config, spec, target, name)
+        if not is_text:
+            _limit_cuda(config, target)
     _place(config, target, name)
     config.dynamic_batching.max_queue_delay_microseconds = {
         "sam3_image_encoder": target.encoder_delay,
@@ -155,6 +169,17 @@ def _graph(spec: ModelSpec, target: Target, signed: dict[str, Signature], name: 
     if target.warm_up:
         _warm_up(config, target, signed[name])
     return config
+
+
+def _limit_cuda(config: pb.ModelConfig, target: Target) -> None:
+    """Options of ONNX Runtime's CUDA provider, as parameters of Triton's backend.
+
+    Names and numbers: https://docs.nvidia.com/deeplearning/triton-inference-server/user-guide/docs/onnxruntime_backend/README.html.
+    """
+    config.parameters["cudnn_conv_algo_search"].string_value = str(target.conv_search)
+    config.parameters["arena_extend_strategy"].string_value = str(target.arena_growth)
+    if target.gpu_memory:
+        config.parameters["gpu_mem_limit"].string_value = str(target.gpu_memory)
 
 
 def _place(config: pb.ModelConfig, target: Target, name: GraphName) -> None:

@@ -7,15 +7,16 @@ were measured.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import ConfigDict, ModelWrapValidatorHandler, NonNegativeInt, PositiveInt, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ModelWrapValidatorHandler, NonNegativeInt, PositiveInt, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from respray.segmentation.spec import Attention
 from respray.triton.errors import BuildError
 
 TargetName = Literal["embedded", "onnxruntime", "tensorrt"]
+MOST = {"conv_search": 2, "arena_growth": 1}
 TARGETS: tuple[TargetName, ...] = get_args(TargetName)
 
 
@@ -26,7 +27,12 @@ class Target:
     `max_photos` bounds the encoder's batches, `max_concepts` is the largest bucket of concepts, and `max_decoded` bounds photos x concepts
     of one run of the decoder, whose memory grows with that product; together they bound the GPU memory.
     `gpus` is how many devices get an instance of encoder and decoder (ignored by `embedded`, which uses what onnxruntime offers);
+    `conv_search` (0 exhaustive, 1 heuristic, 2 default), `arena_growth` (0 doubling, 1 as much as is asked for) and `gpu_memory` (bytes
+    that ONNX Runtime may take on each GPU for each graph; 0: no limit) are options of its CUDA provider
+    (https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html): doubling and exhaustive search take memory that 16 GB
+    cards do not have to spare.
     `graph_threads` is how many cores one run of a graph may use on the CPU (`embedded` only; 0: all).
+    `device` is where ONNX Runtime runs encoder and decoder (`embedded` only; the others are for GPUs anyway).
     """
 
     name: TargetName
@@ -42,9 +48,13 @@ class Target:
     text_instances: PositiveInt = 1
     applier_instances: PositiveInt = 4
     pipeline_instances: PositiveInt = 8
+    conv_search: Annotated[int, Field(ge=0, le=2)] = 1
+    arena_growth: Annotated[int, Field(ge=0, le=1)] = 1
+    gpu_memory: NonNegativeInt = 0
     graph_threads: NonNegativeInt = 0
     exact_buckets: bool = False
     warm_up: bool = True
+    device: Literal["cpu", "cuda"] = "cpu"
 
     @model_validator(mode="wrap")
     @classmethod
@@ -57,7 +67,11 @@ class Target:
             name, value = str(first["loc"][0]), first["input"]
             if name == "name":
                 raise BuildError(f"Unknown target {value!r}; there is: {', '.join(TARGETS)}.") from None
-            minimum = 0 if name.endswith(("_delay", "_threads")) else 1
+            if name in MOST:
+                raise BuildError(f"{name} is {value!r}; a whole number from 0 to {MOST[name]} is accepted.") from None
+            if name == "device":
+                raise BuildError(f"device is {value!r}; cpu or cuda is accepted.") from None
+            minimum = 0 if name.endswith(("_delay", "_threads", "_memory")) else 1
             raise BuildError(f"{name} is {value!r}; a whole number of at least {minimum} is accepted.") from None
 
     @property
@@ -102,7 +116,7 @@ DEFAULTS: dict[TargetName, Target] = {
 }
 
 
-def target(name: str, **overrides: int | bool | None) -> Target:
+def target(name: str, **overrides: int | bool | str | None) -> Target:
     """The named target's defaults with the overrides that are not None.
 
     Raises:

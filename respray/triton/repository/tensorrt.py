@@ -11,7 +11,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 from respray.contract import tensors
 from respray.segmentation.spec import GraphName, ModelSpec
 from respray.triton.repository.targets import Target
-from respray.weights.engine_cache import models_root
+from respray.volumes import models_root
 
 PLAN_FILE = "model.plan"
 CACHE_FOLDER = "engine-cache"  # on the models' volume

@@ -1,0 +1,59 @@
+"""The HTTP application: routes, description, health. `make_app` gives a FastAPI application that more can be mounted on."""
+
+from __future__ import annotations
+
+from importlib import metadata
+
+from fastapi import FastAPI, Request, Response
+
+from orchestrator.api import catalogs, demo_photos, edits, files, jobs, photos, sessions
+from orchestrator.api.description import add_docs
+from orchestrator.api.gate import Gate
+from orchestrator.api.problems import answers, install_handlers
+from orchestrator.api.service import ApiService, service_of
+from orchestrator.api.studio.pages import add_studio
+
+DESCRIPTION = "Edits photos by concept: jobs and single photos in, progress and results out."
+
+
+def make_app(service: ApiService) -> FastAPI:
+    """The application of a service. Further pages are mounted on it; what lies below `/v1/` needs a key."""
+    app = FastAPI(title="Respray", version=_version(), description=DESCRIPTION, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.state.service = service
+    app.add_middleware(Gate, service=service)
+    install_handlers(app)
+    for router in (jobs.router, edits.router, photos.router, files.router, catalogs.router, demo_photos.router, sessions.router):
+        app.include_router(router)
+    app.add_api_route(
+        "/ping",
+        ping,
+        methods=["GET"],
+        tags=["health"],
+        summary="Whether it takes work",
+        response_class=Response,
+        responses={200: {"description": "Ready"}, 204: {"description": "Starting"}, **answers()},
+    )
+    add_docs(app)
+    add_studio(app)
+    return app
+
+
+async def ping(request: Request) -> Response:
+    """Health for load balancers: 204 while the worker starts, 200 when it is ready, 503 when it is not, or no more.
+
+    As https://docs.runpod.io/serverless/load-balancing/overview asks for it.
+    """
+    service = service_of(request)
+    if service.running is None and not service.stopping:
+        return Response(status_code=204)
+    running = service.ready
+    if service.stopping or not await running.worker.backend.ready():
+        return Response(status_code=503, headers={"Retry-After": "2"})
+    return Response(status_code=200)
+
+
+def _version() -> str:
+    try:
+        return metadata.version("respray")
+    except metadata.PackageNotFoundError:
+        return "0"

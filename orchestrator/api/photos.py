@@ -1,0 +1,176 @@
+"""`/v1/photos`: a photo to work on repeatedly. It is sent once and named by its digest; every further look at it is quick.
+
+A client that gives up on an answer (a slider that has moved on) closes its request, and the work on it is cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+from collections.abc import Coroutine
+from typing import Annotated, Any, TypeVar
+
+from fastapi import APIRouter, Path, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import UploadFile
+
+from orchestrator.api.jobs import check_media_type
+from orchestrator.api.messages import read_message, text_of
+from orchestrator.api.problems import ApiProblem, FieldProblem, answers
+from orchestrator.api.reports import REPORT_HEADERS, report_headers
+from orchestrator.api.service import caller_in, service_of
+from orchestrator.errors import JobError
+from orchestrator.jobs.validation_messages import validation_messages
+from orchestrator.photos.types import PreviewQuery, SegmentsQuery, StoredPhoto
+from respray.contract.report import ConceptReport
+
+router = APIRouter(tags=["photos"])
+T = TypeVar("T")
+Q = TypeVar("Q", SegmentsQuery, PreviewQuery)
+Digest = Annotated[str, Path(description="The photo's digest, as POST /v1/photos answers it.", max_length=128)]
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+
+
+class MaskView(BaseModel):
+    """One instance of a concept: its matte as a grey PNG, as a data URL; instances count from 1."""
+
+    concept: str
+    instance: int
+    picture: str
+
+
+class SegmentsView(BaseModel):
+    """What was found; `reused` are the prompts that were found before."""
+
+    concepts: list[ConceptReport]
+    masks: list[MaskView]
+    reused: list[str]
+
+
+def _query(name: str) -> dict[str, Any]:
+    schema = {"$ref": f"#/components/schemas/{name}"}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+@router.post(
+    "/v1/photos",
+    status_code=201,
+    summary="Store a photo",
+    response_model=StoredPhoto,
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "multipart/form-data": {
+                    "schema": {"type": "object", "required": ["photo"], "properties": {"photo": {"type": "string", "format": "binary"}}}
+                },
+                "image/*": _BINARY,
+            },
+        }
+    },
+    responses=answers(415, 422),
+)
+async def post_photo(request: Request) -> JSONResponse:
+    """Take a photo in, as the part `photo` of a form or as the body itself. The same photo again is the same."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind.startswith("image/") or kind == "application/octet-stream":
+        data = await request.body()
+    else:
+        check_media_type(request, "multipart/form-data")
+        async with request.form(max_files=1, max_fields=1) as form:
+            photo = form.get("photo")
+            if not isinstance(photo, UploadFile) or len(form.multi_items()) > 1:
+                problem = FieldProblem(field="photo", message="accepted is one file in the part photo, with curl: -F photo=@room.jpg")
+                raise ApiProblem(422, f"photo: {problem.message}", errors=[problem])
+            data = await photo.read()
+    stored = await service_of(request).ready.photos.store(caller_in(request).user_id, data)
+    return JSONResponse(stored.model_dump(), 201)
+
+
+@router.get(
+    "/v1/photos/{photo}/original",
+    summary="The photo as it was sent",
+    response_class=Response,
+    responses={
+        200: {"description": "The photo's own bytes", "content": {"image/*": _BINARY, "application/octet-stream": _BINARY}},
+        **answers(422),
+    },
+)
+async def get_original(request: Request, photo: Digest) -> Response:
+    """The very bytes whose digest names the photo."""
+    data = await service_of(request).ready.photos.original(caller_in(request).user_id, photo)
+    headers = {"Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff", "Content-Disposition": "attachment"}
+    return Response(data, media_type="application/octet-stream", headers=headers)
+
+
+@router.post(
+    "/v1/photos/{photo}/segments",
+    summary="Find concepts in a photo",
+    response_model=SegmentsView,
+    openapi_extra=_query("SegmentsQuery"),
+    responses=answers(415, 422),
+)
+async def post_segments(request: Request, photo: Digest) -> SegmentsView:
+    """What was found of each concept, with mask pictures and scores. It is kept: asking again asks nothing of the model."""
+    query = await _read(request, SegmentsQuery)
+    found = await unless_gone(request, service_of(request).ready.photos.segments(caller_in(request).user_id, photo, query))
+    masks = [MaskView(concept=m.concept, instance=m.instance, picture=_data_url(m.png)) for m in found.masks]
+    return SegmentsView(concepts=found.concepts, masks=masks, reused=found.reused)
+
+
+@router.post(
+    "/v1/photos/{photo}/preview",
+    summary="See a photo with edits",
+    response_class=Response,
+    openapi_extra=_query("PreviewQuery"),
+    responses={
+        200: {
+            "description": "The picture",
+            "headers": REPORT_HEADERS,
+            "content": dict.fromkeys(("image/jpeg", "image/webp", "image/png"), _BINARY),
+        },
+        **answers(415, 422),
+    },
+)
+async def post_preview(request: Request, photo: Digest) -> Response:
+    """One picture with these edits, and its report in a header. Up to 1200 pixels on the long side it takes a fraction of a second."""
+    query = await _read(request, PreviewQuery)
+    preview = await unless_gone(request, service_of(request).ready.photos.preview(caller_in(request).user_id, photo, query))
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **report_headers(preview.report)}
+    return Response(preview.picture, media_type=preview.media_type, headers=headers)
+
+
+async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, which is cancelled when the client goes away. The request's body was read before."""
+    task, gone = asyncio.create_task(work), asyncio.create_task(_gone(request))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise ApiProblem(408, "the client went away, and the work was cancelled", "gone")
+    finally:
+        for pending in (task, gone):
+            pending.cancel()
+            with contextlib.suppress(BaseException):
+                await asyncio.wait({pending})
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _read(request: Request, model: type[Q]) -> Q:
+    """The body as a query, with the parser's sentences. Raises ApiProblem, JobError."""
+    check_media_type(request, "application/json")
+    fields = read_message(await request.body())
+    try:
+        return model.model_validate_json(text_of(fields).encode("utf-8", "backslashreplace"))
+    except ValidationError as error:
+        raise JobError(validation_messages(error, model)) from None
+
+
+def _data_url(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()

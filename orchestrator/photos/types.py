@@ -1,0 +1,83 @@
+"""What is asked of the photo service, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from orchestrator.jobs import limits
+from orchestrator.jobs.messages import Inline, JobOptions, Name, RuleFields
+from respray.contract.report import ConceptReport, PhotoReport
+from respray.contract.request import Fraction
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class StoredPhoto(_Strict):
+    """A photo by the SHA-256 of its bytes; its size in pixels, upright."""
+
+    photo: str
+    width: int
+    height: int
+
+
+class SegmentsQuery(_Strict):
+    """What to find in a photo. `masks`: answer mask pictures, of the small copy's size (longest side 1200 pixels at most)."""
+
+    concepts: list[Name] = Field(min_length=1, max_length=limits.MAX_CONCEPTS)
+    preset: Name | None = None
+    options: JobOptions = JobOptions()
+    masks: bool = True
+
+
+class MaskPicture(_Strict):
+    """One instance of a concept: its matte as a grey PNG; instances count from 1."""
+
+    concept: str
+    instance: int
+    png: bytes
+
+
+class Segments(_Strict):
+    """What was found, concept by concept, and mask pictures. `reused`: the prompts that the network was not asked for again."""
+
+    concepts: list[ConceptReport]
+    masks: list[MaskPicture]
+    reused: list[str]
+
+
+class DrawnMask(_Strict):
+    """A mask of the user's own, as base64."""
+
+    base64: Inline
+
+
+class PreviewQuery(_Strict):
+    """Edits as a palette message writes them; without any, the picture is the photo as it is.
+
+    `long_side`: of the picture, in pixels; 0 is the photo's own size. Up to 1200 the edits are made on a copy of that size, which is quick;
+    otherwise, and with `crop` (x0, y0, x1, y1 in fractions of the photo), on the photo itself, as a job does.
+    `mask_keys`: masks of the user's own, by concept, in place of what would be found.
+    """
+
+    concepts: dict[Name, RuleFields] = Field(default={}, max_length=limits.MAX_CONCEPTS)
+    protect: list[Name] = Field(default=[], max_length=limits.MAX_CONCEPTS)
+    preset: Name | None = None
+    options: JobOptions = JobOptions()
+    format: Literal["jpeg", "webp", "png"] = "jpeg"
+    long_side: int = Field(default=1200, ge=0, le=16_383)
+    crop: tuple[Fraction, Fraction, Fraction, Fraction] | None = None
+    mask_keys: dict[Name, DrawnMask] = Field(default={}, max_length=limits.MAX_CONCEPTS)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The encoded picture and what the pipeline says of it."""
+
+    picture: bytes
+    media_type: str
+    report: PhotoReport

@@ -1,0 +1,147 @@
+"""Clients that hold a connection open, and what is no HTTP: against the real server with short limits."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import httpx
+import pytest
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from orchestrator.api.app import make_app
+from orchestrator.api.connections import GuardedProtocol
+from orchestrator.api.serve import Address, listening, parse_listen
+from orchestrator.api.service import ApiService
+from orchestrator.errors import SettingsError
+from orchestrator.settings import Settings
+
+HOST = "Host: localhost\r\n"
+
+
+class Hurried(GuardedProtocol):
+    header_seconds, reader_seconds = 0.3, 0.3
+
+
+async def with_server(app: object, talk: Callable[[int], Awaitable[None]]) -> None:
+    async with asyncio.timeout(30), listening(app, Address("127.0.0.1", 0), Hurried) as port:  # type: ignore[arg-type]
+        await talk(port)
+
+
+def test_slow_headers_are_cut_off() -> None:
+    async def talk(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /ping HTTP/1.1\r\n")
+        for _ in range(100):
+            writer.write(b"X: y\r\n")
+            if reader.at_eof():
+                break
+            try:
+                await asyncio.wait_for(reader.read(1), 0.05)
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                break
+        else:
+            raise AssertionError("the connection stays open")
+        writer.close()
+
+    asyncio.run(with_server(make_app(ApiService(Settings(adapter="http"))), talk))
+
+
+@pytest.mark.parametrize("size", ["Content-Length: 100", "Transfer-Encoding: chunked"])
+def test_slow_bodies_are_answered_and_cut_off(size: str) -> None:
+    async def talk(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(f"POST /v1/jobs HTTP/1.1\r\n{HOST}Content-Type: application/json\r\n{size}\r\n\r\n".encode())
+        answer = await reader.read()  # to the end of the connection
+        assert b"408" in answer.splitlines()[0] and b'"code":"slow"' in answer
+        writer.close()
+
+    asyncio.run(with_server(make_app(ApiService(Settings(adapter="http", api_idle=0.3))), talk))
+
+
+def test_readers_that_do_not_read_are_cut_off() -> None:
+    ended = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async def endless() -> AsyncIterator[bytes]:
+            try:
+                while True:
+                    yield bytes(1 << 20)
+                    await asyncio.sleep(0)  # as a file that is read does
+            finally:
+                ended.set()
+
+        await StreamingResponse(endless())(scope, receive, send)
+
+    async def talk(port: int) -> None:
+        _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        writer.write(f"GET / HTTP/1.1\r\n{HOST}\r\n".encode())
+        await ended.wait()
+        writer.transport.abort()
+
+    asyncio.run(with_server(app, talk))
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/1.1\r\nbad header\r\n\r\n",
+        b"GET / HTTP/1.1\r\nX: " + b"y" * 100_000,
+    ],
+)
+def test_what_is_no_http_gets_a_problem(sent: bytes) -> None:
+    async def talk(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(sent)
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        assert b"400" in head.splitlines()[0] and json.loads(body)["status"] == 400
+        writer.close()
+
+    asyncio.run(with_server(make_app(ApiService(Settings(adapter="http"))), talk))
+
+
+def test_more_requests_of_a_key_than_are_allowed_are_put_off() -> None:
+    async def talk(port: int) -> None:
+        head = f"POST /v1/jobs HTTP/1.1\r\n{HOST}Content-Type: application/json\r\nContent-Length: 9\r\n\r\n".encode()
+        _, first = await asyncio.open_connection("127.0.0.1", port)
+        first.write(head)
+        await asyncio.sleep(0.1)
+        reader, second = await asyncio.open_connection("127.0.0.1", port)
+        second.write(head)
+        answer = await reader.read(4096)
+        assert answer.startswith(b"HTTP/1.1 429 ") and b"retry-after: " in answer
+        for writer in (first, second):
+            writer.close()
+            await writer.wait_closed()
+
+    asyncio.run(with_server(make_app(ApiService(Settings(adapter="http", api_requests=1))), talk))
+
+
+def test_a_load_balancer_sees_it_start() -> None:
+    """Before the worker is open, health says so, and calls are told to come again."""
+
+    async def talk(port: int) -> None:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            assert (await client.get("/ping")).status_code == 204
+            answer = await client.get("/v1/jobs/any")
+            assert answer.status_code == 503 and answer.headers["retry-after"]
+            assert (await client.get("/v1/palettes")).status_code == 200
+
+    asyncio.run(with_server(make_app(ApiService(Settings(adapter="http"))), talk))
+
+
+@pytest.mark.parametrize(("text", "expected"), [(":1", ("0.0.0.0", 1)), ("[::1]:2", ("::1", 2)), ("localhost:3", ("localhost", 3))])
+def test_addresses(text: str, expected: tuple[str, int]) -> None:
+    assert parse_listen(text) == Address(*expected)
+
+
+@pytest.mark.parametrize("text", ["", "8080", "host", "a:b", "a:99999", "http://a:1"])
+def test_what_is_no_address_is_said_so(text: str) -> None:
+    with pytest.raises(SettingsError, match="accepted is HOST:PORT"):
+        parse_listen(text)

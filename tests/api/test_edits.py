@@ -1,0 +1,138 @@
+"""One photo at once: what a person types, and what a program that does not wait does."""
+
+from __future__ import annotations
+
+import asyncio
+import email
+import io
+import json
+import socket
+import subprocess
+from email.message import Message
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image
+
+from tests.api.support import WALL, ApiProcess, curl, palette_job, photo, wait_over
+from tests.faults.processes import wait_for
+
+pytestmark = pytest.mark.server
+
+
+def form(seed: int, **fields: object) -> dict[str, tuple[str, bytes | str]]:
+    return {"photo": ("room.jpg", photo(seed)), "job": ("", json.dumps(WALL | fields))}
+
+
+def test_curl_sends_a_photo_and_gets_the_picture(api: ApiProcess, tmp_path: Path) -> None:
+    (tmp_path / "room.jpg").write_bytes(photo(1))
+    job = 'job={"preset":"interior","concepts":{"Wall":{"action":"recolor","value":"#7C9082"}}}'
+    command = [curl(), "-sS", "-f", "-F", "photo=@room.jpg", "-F", job, f"{api.url}/v1/edits", "-o", "out.png", "-D", "head"]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=60)
+    with Image.open(tmp_path / "out.png") as picture:
+        assert (picture.format, picture.size) == ("PNG", (64, 48))
+    head = (tmp_path / "head").read_text().lower()
+    assert "content-type: image/png" in head and '"concepts":[{"name":"wall"' in head
+
+
+def test_the_same_edit_again_is_the_same_job(api: ApiProcess, client: httpx.Client) -> None:
+    first, second = (client.post("/v1/edits", files=form(2)) for _ in range(2))
+    assert first.status_code == second.status_code == 200 and first.content == second.content
+    job = first.headers["respray-job"]
+    assert len(api.finished(job)) == 1
+    assert client.get(f"/v1/jobs/{job}").json()["state"] == "completed"
+    assert client.get(first.headers["content-location"]).content == first.content
+
+
+def test_many_photos_at_once(api: ApiProcess) -> None:
+    """Forty here; `respray` takes as many as `API_REQUESTS_PER_KEY` says, and the others are told to come again."""
+
+    async def send(client: httpx.AsyncClient, seed: int) -> bytes:
+        answer = await client.post("/v1/edits", files=form(seed))
+        assert answer.status_code == 200, answer.text
+        return answer.content
+
+    async def all_at_once() -> list[bytes]:
+        async with httpx.AsyncClient(base_url=api.url, timeout=280, limits=httpx.Limits(max_connections=None)) as client:
+            return list(await asyncio.gather(*(send(client, 1000 + seed) for seed in range(40))))
+
+    pictures = asyncio.run(all_at_once())
+    for picture in pictures:
+        with Image.open(io.BytesIO(picture)) as opened:
+            assert opened.size == (64, 48)
+    assert len(set(pictures)) > 30  # of forty different photos
+
+
+def test_several_files_come_in_one_answer(client: httpx.Client) -> None:
+    rules = [
+        {"ruleId": "a", "concept": "wall", "type": "recolor", "params": {"color": "#334455"}},
+        {"ruleId": "b", "concept": "wall", "type": "tone", "params": {"brightness": 0.5}},
+    ]
+    job = {"concepts": ["wall"], "rules": rules, "options": {"masks": True}}
+    answer = client.post("/v1/edits", files={"photo": ("room.jpg", photo(3)), "job": ("", json.dumps(job))})
+    assert answer.status_code == 200, answer.text
+    message = email.message_from_bytes(b"Content-Type: " + answer.headers["content-type"].encode() + b"\r\n\r\n" + answer.content)
+    parts = message.get_payload()
+    assert isinstance(parts, list)
+    report, *pictures = [part for part in parts if isinstance(part, Message)]
+    assert json.loads(bytes(report.get_payload(decode=True)))["width"] == 64
+    locations = [part["Content-Location"] for part in pictures]
+    assert [where.rsplit("/", 2)[-2] for where in locations[:2]] == ["a", "b"]
+    for part, where in zip(pictures, locations, strict=True):
+        data = part.get_payload(decode=True)
+        assert isinstance(data, bytes) and Image.open(io.BytesIO(data)).size == (64, 48)
+        assert client.get(where).content == data
+
+
+def test_what_is_not_waited_for_goes_on(client: httpx.Client) -> None:
+    answer = client.post("/v1/edits", files=form(4), headers={"Prefer": "respond-async"})
+    assert answer.status_code == 202 and answer.headers["preference-applied"] == "respond-async"
+    assert answer.headers["location"] == answer.json()["status_url"]
+    view = wait_over(client, answer.json()["job_id"])
+    assert view["state"] == "completed"
+    assert client.get(next(iter(view["items"][0]["files"].values()))).status_code == 200
+
+
+def test_a_client_that_goes_away_stops_its_edit(api: ApiProcess, client: httpx.Client) -> None:
+    """While a job holds the pipeline, so that the edit has not come far."""
+    api.put("local", "holder", 12)
+    assert client.post("/v1/jobs", json=palette_job("holder", 12)).status_code == 202
+    request = client.build_request("POST", "/v1/edits", files=form(5))
+    body = request.read()
+    head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+    host, _, port = api.url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(f"POST /v1/edits HTTP/1.1\r\n{head}\r\n".encode() + body)
+        wait_for("the edit in the queue", lambda: list((api.store / "queue").rglob("local/edit-*/*.json")))
+        entry = next((api.store / "queue").rglob("local/edit-*/*.json"))
+    job = entry.parent.name
+    wait_for("its end", lambda: not entry.exists(), 60)
+    assert client.get(f"/v1/jobs/{job}").json()["state"] in ("stopped", "completed")
+    wait_over(client, "holder")
+    # Sent again, it is done.
+    assert client.post("/v1/edits", files=form(5)).status_code == 200
+    assert client.get(f"/v1/jobs/{job}").json()["state"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("files", "status", "field", "sentence"),
+    [
+        ({"job": ("", json.dumps(WALL))}, 422, "photo", "is missing"),
+        ({"photo": ("a.jpg", photo(6))}, 422, "job", "is missing"),
+        ({"photo": ("a.jpg", b"no photo"), "job": ("", json.dumps(WALL))}, 422, "photo", "not an image"),
+        ({"photo": ("a.jpg", b""), "job": ("", json.dumps(WALL))}, 422, "photo", "empty"),
+        ({"photo": ("a.jpg", photo(6)), "job": ("", "{")}, 400, "", "not JSON"),
+        ({"photo": ("a.jpg", photo(6)), "job": ("", "[]")}, 422, "", "JSON object"),
+        ({"photo": ("a.jpg", photo(6)), "job": ("", json.dumps(WALL | {"job_id": "x"}))}, 422, "job_id", "/v1/jobs"),
+        ({"photo": ("a.jpg", photo(6)), "job": ("", json.dumps(WALL | {"preset": "castle"}))}, 422, "preset", "there are: interior"),
+        ({"photo": ("a.jpg", photo(6)), "job": ("", json.dumps(WALL)), "mask": ("m.png", b"x")}, 422, "mask", "accepted are the parts"),
+    ],
+)
+def test_an_edit_that_cannot_be_done_says_why(
+    client: httpx.Client, files: dict[str, tuple[str, bytes]], status: int, field: str, sentence: str
+) -> None:
+    answer = client.post("/v1/edits", files=files)
+    problem = answer.json()
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), problem
+    assert problem["errors"][0]["field"] == field and sentence in problem["errors"][0]["message"], problem

@@ -1,0 +1,50 @@
+"""A photo that is worked on repeatedly, over HTTP."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+
+import httpx
+import pytest
+from PIL import Image
+
+from tests.api.support import WALL, photo
+
+pytestmark = pytest.mark.server
+
+
+def test_a_photo_is_sent_once_and_looked_at_often(client: httpx.Client) -> None:
+    data = photo(70, (320, 240))
+    stored = client.post("/v1/photos", files={"photo": ("a.jpg", data)})
+    assert stored.status_code == 201 and {k: stored.json()[k] for k in ("width", "height")} == {"width": 320, "height": 240}
+    assert client.post("/v1/photos", content=data, headers={"Content-Type": "image/jpeg"}).json() == stored.json()
+    name = stored.json()["photo"]
+    original = client.get(f"/v1/files/photos/local/{name}/original")
+    assert original.content == data and original.headers["content-type"] == "image/jpeg"
+
+    found = client.post(f"/v1/photos/{name}/segments", json={"concepts": ["Wall"], "preset": "interior"})
+    assert found.status_code == 200, found.text
+    assert [concept["name"] for concept in found.json()["concepts"]] == ["Wall"]
+    for mask in found.json()["masks"]:
+        assert Image.open(io.BytesIO(base64.b64decode(mask["picture"].partition(",")[2]))).format == "PNG"
+    assert client.post(f"/v1/photos/{name}/segments", json={"concepts": ["Wall"], "preset": "interior"}).json()["reused"]
+
+    preview = client.post(f"/v1/photos/{name}/preview", json={**WALL, "format": "png", "long_side": 160})
+    assert preview.status_code == 200, preview.text
+    assert Image.open(io.BytesIO(preview.content)).size == (160, 120) and preview.headers["content-type"] == "image/png"
+    assert json.loads(preview.headers["respray-report"])["outputs"][0]["edits"][0]["concept"] == "Wall"
+
+
+def test_a_query_that_cannot_be_answered_says_why(client: httpx.Client) -> None:
+    name = client.post("/v1/photos", files={"photo": ("a.jpg", photo(71))}).json()["photo"]
+    for path, query, field, sentence in (
+        ("segments", {"concepts": ["a"], "presets": "x"}, "presets", "unknown field; accepted here: concepts, preset"),
+        ("segments", {"concepts": ["a"], "preset": "castle"}, "preset", "there are: interior"),
+        ("preview", {"concepts": {"Wall": {"action": "recolor", "value": "oak_aa"}}}, "concepts.Wall", "did you mean 'oak_a'?"),
+        ("preview", {"concepts": {}}, "concepts", "at least 1 item"),
+    ):
+        answer = client.post(f"/v1/photos/{name}/{path}", json=query)
+        error = answer.json()["errors"][0]
+        assert answer.status_code == 422 and error["field"] == field and sentence in error["message"], answer.text
