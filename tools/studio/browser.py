@@ -59,7 +59,6 @@ class Browser:
 
     def end(self) -> None:
         """Fail for what the console complains of, broken Content-Security-Policy included. Leaves one tab."""
-        self.offline(False)
         messages = [entry["message"] for entry in self.log() if entry["level"] in ("SEVERE", "WARNING")]
         for handle in self.driver.window_handles[1:]:
             self.driver.switch_to.window(handle)
@@ -72,11 +71,6 @@ class Browser:
         """The page's size in CSS pixels, whatever the window's frame takes."""
         metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size == PHONE}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-
-    def offline(self, offline: bool) -> None:
-        """Take the net away, or give it back."""
-        conditions = {"offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
-        self.driver.execute_cdp_cmd("Network.emulateNetworkConditions", conditions)
 
     def log(self) -> list[dict[str, Any]]:
         """What the console has said since it was asked last."""
