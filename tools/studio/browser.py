@@ -159,6 +159,10 @@ class Browser:
         chain = self.canvas_at(*start).click_and_hold()
         chain.move_by_offset(round((end[0] - start[0]) * 3 * scale), round((end[1] - start[1]) * 2 * scale)).release().perform()
 
+    def rest(self) -> None:
+        """Take the pointer off whatever it lights up."""
+        ActionChains(self.driver, duration=20).move_to_element(self.one("h1")).perform()
+
     def shot(self, file: Path) -> None:
         """A picture of the whole page."""
         answer = self.driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True})
@@ -180,7 +184,7 @@ class Browser:
 
     def pixel(self, x: float, y: float) -> list[int]:
         """The colour that the canvas shows at a point of the photo, nothing being lit up."""
-        ActionChains(self.driver, duration=20).move_to_element(self.one("h1")).perform()
+        self.rest()
         script = """
         const canvas = document.querySelector(".stage canvas"), [x, y] = arguments;
         const scale = Math.min(canvas.width / 3, canvas.height / 2);
