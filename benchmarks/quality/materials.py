@@ -27,7 +27,7 @@ from respray.editing.texture.camera import RoomCamera, estimate_camera
 from respray.editing.texture.corners import find_facets
 from respray.editing.texture.lines import find_segments
 from respray.editing.texture.plane import Plane, find_along, horizontal_plane, wall_plane
-from respray.imaging.arrays import BoolArray, Float64Array, UInt8Array
+from respray.imaging.arrays import BoolArray, Float64Array, IntArray, UInt8Array
 from respray.imaging.decode import decode
 from respray.imaging.encode import encode
 from training import scenes
@@ -46,7 +46,7 @@ SHEEN_COLOR = "#A4573D"
 
 @dataclass(frozen=True)
 class DirectionRow:
-    """A floor: error of the grid's directions (degrees in the picture), the room's longer side over the other, and whether `along` is it."""
+    """A floor: error of the grid's directions (degrees in the picture), the room's longer side over its other, whether `along` is it."""
 
     seed: int
     angle: float
@@ -70,8 +70,8 @@ class CornerRow:
 
 @dataclass(frozen=True)
 class RugRow:
-    """A rug: CIEDE2000 to the truth after one exposure factor, of ours and of the picture pasted in perspective without the floor's
-    light; pixels changed that are further than one pixel from it."""
+    """A rug: CIEDE2000 to the truth after one exposure factor, of ours and of the picture pasted in perspective without the floor's light;
+    pixels changed that are further than one pixel from it."""
 
     seed: int
     ours: float
@@ -129,18 +129,8 @@ def corners(seeds: Sequence[int]) -> Iterator[CornerRow]:
             if facet.border is not None:
                 number[facet.border[0] * xs + facet.border[1] * ys + facet.border[2] > 0.0] = index
         one = _normal(wall_plane(found, mask, lines, room.eye[2]), found)
-
-        def share(ways: list[Float64Array], which: Float64Array) -> float:
-            hits = sum(
-                int((where & (which == i)).sum())
-                for i, way in enumerate(ways)
-                for name, where in own.items()
-                if abs(float(way @ normals[name])) > SAME_NORMAL
-            )
-            return hits / total
-
-        right_one = share([one], np.zeros(mask.shape))
-        right = share([facet.normal for facet in facets], number) if facets else right_one
+        right_one = _right_share([one], np.zeros(mask.shape, np.int64), own, normals)
+        right = _right_share([facet.normal for facet in facets], number, own, normals) if facets else right_one
         placed = [(facet.plane(found), facet.border) for facet in facets]
         met = [_meeting(before[0], after[0], after[1], room, scene) for before, after in pairwise(placed)]
         seen = sum(where.sum() > MIN_WALL_SHARE * total for where in own.values())
@@ -227,6 +217,17 @@ def _normal(plane: Plane, found: RoomCamera) -> Float64Array:
     return normal
 
 
+def _right_share(ways: list[Float64Array], number: IntArray, own: dict[str, BoolArray], normals: dict[str, Float64Array]) -> float:
+    """Of the pixels of walls (by name, like their true normals), the share whose plane's normal, `ways[number]`, is the true one."""
+    hits = sum(
+        int((where & (number == i)).sum())
+        for i, way in enumerate(ways)
+        for name, where in own.items()
+        if abs(float(way @ normals[name])) > SAME_NORMAL
+    )
+    return hits / sum(int(where.sum()) for where in own.values())
+
+
 def _meeting(left: Plane, right: Plane, border: Float64Array | None, room: scenes.RoomSpec, scene: scenes.Scene) -> tuple[float, float]:
     """How far a corner is from the nearest true one, and the largest step of level joints at that one: pixels."""
     assert border is not None
@@ -294,33 +295,41 @@ def _contrast(picture: UInt8Array, where: BoolArray, rest: BoolArray) -> float:
 
 def summary(
     floors: Sequence[DirectionRow], walls: Sequence[CornerRow], laid: Sequence[RugRow], paints: Sequence[SheenRow]
-) -> list[list[str]]:
+) -> list[tuple[str, str]]:
     """What, and how much: rows for a table."""
     long = [row.right for row in floors if row.longer >= MIN_LONGER]
     several = [row for row in walls if row.seen > 1]
     away, steps = [v for row in walls for v in row.corner_px], [v for row in walls for v in row.joint_px]
+    angles = [row.angle for row in floors]
+    right, right_one = (_mean([getattr(row, name) for row in several]) for name in ("right", "right_one"))
     rows = [
-        ["direction of floors: grid's error, median and largest (degrees)", f"{_median([r.angle for r in floors]):.2f}, {max((r.angle for r in floors), default=float('nan')):.2f}"],
-        [f"... `along` is the longer side, of {len(long)} rooms with one", f"{sum(long)}"],
-        [f"walls: pixels on a plane that faces the right way, {len(several)} rooms with corners (one plane for all)", f"{np.mean([r.right for r in several]):.3f} ({np.mean([r.right_one for r in several]):.3f})"],
-        ["... rooms where as many walls are found as are seen", f"{sum(r.seen == r.found for r in walls)} of {len(walls)}"],
-        [f"... {len(away)} corners: distance to the true one, median and under 3 pixels", f"{_median(away):.1f}, {sum(v < 3 for v in away)}"],
-        ["... largest step of a level joint at the true corner, median (pixels)", f"{_median(steps):.1f}"],
-        [f"rug on {len(laid)} floors: CIEDE2000, mean (pasted without light)", f"{np.mean([r.ours for r in laid]):.2f} ({np.mean([r.pasted for r in laid]):.2f})"],
-        ["... pixels changed beside it", f"{sum(r.leaked for r in laid)}"],
-    ]  # fmt: skip
+        ("floors: error of the grid's directions, median and largest (degrees)", f"{_median(angles):.2f}, {max(angles, default=0.0):.2f}"),
+        (f"... `along` is the longer side, of {len(long)} rooms with one", f"{sum(long)}"),
+        (f"walls: pixels on a plane that faces right, {len(several)} rooms with corners (one plane)", f"{right:.3f} ({right_one:.3f})"),
+        ("... rooms where as many walls are found as are seen", f"{sum(row.seen == row.found for row in walls)} of {len(walls)}"),
+        (f"... {len(away)} corners: pixels to the true one, median; under 3 pixels", f"{_median(away):.1f}; {sum(v < 3.0 for v in away)}"),
+        ("... largest step of a level joint at the true corner, median (pixels)", f"{_median(steps):.1f}"),
+        (
+            f"rug on {len(laid)} floors: CIEDE2000, mean (pasted without the floor's light)",
+            f"{_mean([row.ours for row in laid]):.2f} ({_mean([row.pasted for row in laid]):.2f})",
+        ),
+        ("... pixels changed beside it", f"{sum(row.leaked for row in laid)}"),
+    ]
     for coloured in (True, False):
         chosen = [row for row in paints if row.colored is coloured]
         if chosen:
             shares = ", ".join(f"{name} {_median([row.energy[name] for row in chosen]):.2f}" for name in chosen[0].energy)
-            rows.append(
-                [f"sheen: light of highlights over the truth's, {len(chosen)} {'coloured' if coloured else 'pale'} surfaces", shares]
-            )
+            kind = "coloured" if coloured else "pale"
+            rows.append((f"sheen: highlights over the truth's, median of {len(chosen)} {kind} surfaces", shares))
     return rows
 
 
 def _median(values: Sequence[float]) -> float:
     return float(np.median(values)) if values else float("nan")
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else float("nan")
 
 
 def main() -> None:
@@ -333,7 +342,12 @@ def main() -> None:
     seeds = range(options.first, options.first + options.rooms)
     floors, walls, laid, paints = list(directions(seeds)), list(corners(seeds)), list(rugs(seeds)), list(sheens(seeds))
     options.out.mkdir(parents=True, exist_ok=True)
-    found = {"directions": floors, "corners": walls, "rugs": laid, "sheens": paints}
+    found: dict[str, Sequence[DirectionRow | CornerRow | RugRow | SheenRow]] = {
+        "directions": floors,
+        "corners": walls,
+        "rugs": laid,
+        "sheens": paints,
+    }
     (options.out / "materials.json").write_text(json.dumps({name: [asdict(row) for row in rows] for name, rows in found.items()}, indent=1))
     print("\n".join(f"{what}: {value}" for what, value in summary(floors, walls, laid, paints)))
 

@@ -33,8 +33,8 @@ FIRST_SEED = 9500
 # A photo's size on a web page; a pixel of the demo model's masks is 7.5 of these wide.
 WIDTH, HEIGHT = 900, 600
 PLANES = ("wall", "floor", "ceiling")
-# What else ends in straight lines and is large enough to measure.
-OTHERS = ("door", "cabinet", "window")
+# What else is made straight and is large enough to measure.
+OTHERS = ("door",)
 GRAPHS = Path(__file__).parents[2] / "respray/weights/demo/graphs"
 # A border is off where it is further than this from the true one (pixels) ...
 OFF = 3.0

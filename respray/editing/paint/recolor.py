@@ -102,7 +102,9 @@ class Recolorer:
         self._sheen = None if rule.sheen is None else SheenChange(surface, rule.sheen)
         self.warnings: list[str] = []
         if self._sheen is not None and self._sheen.unsure:
-            self.warnings.append("the surface has too little colour of its own to tell highlights from sunlight: 'sheen' changes both")
+            self.warnings.append(
+                "the surface has too little colour of its own to tell its highlights from its light: 'sheen' changes little"
+            )
 
     def paint(self, tile: Tile, linear: FloatArray) -> FloatArray:
         """Paint one tile.

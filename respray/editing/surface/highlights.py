@@ -32,29 +32,31 @@ class HighlightParameters:
     min_shading: float = 0.02
     """Shading is clipped here, so that black pixels have a logarithm."""
     min_colored: float = 0.2
-    """A surface with less colour of its own (`surface.reflection`) tells its highlights from sunlight by brightness alone."""
+    """A surface with less colour of its own (`surface.reflection`) hardly tells its highlights from its light."""
 
 
 class SheenChange:
     """How a sheen changes a surface's light; may be used from several threads.
 
-    Highlights are what the dichromatic model takes for mirrored (`surface.reflection`), which a pale or burnt-out surface hardly shows, and
-    bright places that stand out from the light around them.
+    Highlights are what the dichromatic model takes for mirrored (`surface.reflection`), which burnt-out pixels hardly show, and bright
+    places that stand out from the light around them; these as far as the surface has a colour of its own: on a pale one, which mirrors
+    and scatters light of one colour, they are sunlight as likely.
 
     Attributes:
-        unsure: whether highlights are told by brightness alone.
+        unsure: whether highlights can hardly be told.
     """
 
     def __init__(self, surface: Surface, sheen: Sheen, parameters: HighlightParameters = HighlightParameters()) -> None:
         p = parameters
+        self._trust = np.float32(surface.reflection.colored)
         self._factor = np.float32({"matte": p.matte, "satin": p.satin, "gloss": p.gloss}[sheen])
         self._around = _light_around(surface, p)
         self.unsure = surface.reflection.colored < p.min_colored
 
     def change(self, tile: Tile, shading: FloatArray, specular: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Shading and specular light, float32 [h,w] each (`surface.reflection`), of a tile of the surface's box: as the new paint has them."""
+        """Shading and specular light, float32 [h,w] each, of a tile of the surface's box, as the new paint has them."""
         standing_out = np.maximum(shading - upsample(self._around, tile), np.float32(0))
-        return shading + (self._factor - np.float32(1)) * standing_out, specular * self._factor
+        return shading + (self._factor - np.float32(1)) * self._trust * standing_out, specular * self._factor
 
 
 def _light_around(surface: Surface, parameters: HighlightParameters) -> FloatArray:

@@ -66,12 +66,14 @@ def warm_up() -> None:
     """
     side = 96
     photo = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
-    region = np.zeros((1, side, side), np.uint8)
-    region[:, side // 3 : -side // 3, side // 3 : -side // 3] = 255
+    coarse = side // 4
+    region = np.zeros((1, coarse, coarse), np.uint8)
+    region[:, coarse // 3 : -coarse // 3, coarse // 3 : -coarse // 3] = 255
     one = np.ones((1, 1), np.float32)
     segments = Segments(masks=region[None], scores=one, boxes=np.zeros((1, 1, 4), np.float32), presence=one[0], region=region)
-    edits = [Edit(concept="patch", rule=Recolor(color="#808080")), Edit(concept="patch", rule=Remove(mode="inpaint"))]
-    request = PhotoRequest(concepts=[ConceptQuery(name="patch", prompts=["patch"])], outputs=[Output(name="patch", edits=edits)])
+    # A wall, whose border is made straight.
+    edits = [Edit(concept="wall", rule=Recolor(color="#808080")), Edit(concept="wall", rule=Remove(mode="inpaint"))]
+    request = PhotoRequest(concepts=[ConceptQuery(name="wall", prompts=["wall"])], outputs=[Output(name="wall", edits=edits)])
     with os.fdopen(open_lock_file("warm-up"), "wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         edit_photo(photo, segments, request, [])
