@@ -29,10 +29,12 @@ def check(browser: Browser, artefacts: Path, state: str) -> None:
     for name, size in (("desktop", DESKTOP), ("phone", PHONE)):
         browser.size(size)
         browser.settle()
+        browser.rest()
         for scheme in ("dark", "light"):
             browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
             browser.driver.execute_script(f"if (!window.axe) {{ {AXE.read_text()} }}")
-            assert browser.driver.execute_async_script(CHECK) == [], (state, name, scheme)
+            found = browser.driver.execute_async_script(CHECK)
+            assert not found, (state, name, scheme, found)
             wide = browser.driver.execute_script("return document.documentElement.scrollWidth - innerWidth")
             assert wide <= 0, f"{state}: the page is {wide} pixels wider than a {name}"
             browser.shot(artefacts / f"{state}-{name}{'-dark' if scheme == 'dark' else ''}.png")

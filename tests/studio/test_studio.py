@@ -16,6 +16,7 @@ from selenium.webdriver.common.keys import Keys
 
 from respray.editing.core.color import delta_e_2000, hex_to_lab
 from tests.api.support import RESPRAY, ApiProcess
+from tests.faults.processes import free_port
 from tools.studio.browser import ROOM, Browser
 
 pytestmark = pytest.mark.server
@@ -88,17 +89,23 @@ def test_undo_takes_back_a_colour_and_a_stroke_and_redo_brings_them_again(browse
     browser.until("the colour again", lambda: browser.pixel(*WALL) == after)
 
 
-def test_a_lost_connection_is_said_and_the_work_goes_on_when_it_is_back(browser: Browser) -> None:
-    browser.open_room()
-    browser.choose("Wall")
-    browser.offline(True)
-    browser.expected = ["ERR_INTERNET_DISCONNECTED"]
-    browser.one(".code input").send_keys("#A3553B", Keys.ENTER)
-    browser.until("the alert", lambda: "cannot be reached" in browser.text(".alerts"))
-    before = browser.pixel(*WALL)
-    browser.offline(False)
-    browser.until("the end of the alert", lambda: not browser.driver.find_elements(By.CSS_SELECTOR, ".alert"))
-    browser.until("the colour", lambda: browser.pixel(*WALL) != before)
+def test_a_server_that_is_gone_is_said_and_the_work_goes_on_when_it_is_back(browser: Browser, triton_url: str, tmp_path: Path) -> None:
+    server = ApiProcess(tmp_path / "killed", triton_url, listen=f"127.0.0.1:{free_port()}")
+    try:
+        browser.start(f"{server.wait_ready()}/studio")
+        browser.expected = ["ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE"]
+        browser.open_room()
+        browser.choose("Wall")
+        before = browser.pixel(*WALL)
+        server.kill()
+        browser.one(".code input").send_keys("#A3553B", Keys.ENTER)
+        browser.until("the alert", lambda: "cannot be reached" in browser.text(".alerts"))
+        assert browser.pixel(*WALL) == before
+        server.restart()
+        browser.until("the end of the alert", lambda: not browser.driver.find_elements(By.CSS_SELECTOR, ".alert"))
+        browser.until("the colour", lambda: browser.pixel(*WALL) != before)
+    finally:
+        server.stop()
 
 
 def test_two_tabs_go_their_own_ways_and_a_link_opens_the_same_again(browser: Browser) -> None:

@@ -36,6 +36,7 @@ def main() -> None:
                 browser.color(sofa)
             browser.choose("Wall")
             browser.driver.execute_script(SLIDE)
+            browser.rest()
             browser.settle()
             png = base64.b64decode(browser.driver.execute_cdp_cmd("Page.captureScreenshot", {})["data"])
         finally:

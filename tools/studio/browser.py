@@ -59,7 +59,6 @@ class Browser:
 
     def end(self) -> None:
         """Fail for what the console complains of, broken Content-Security-Policy included. Leaves one tab."""
-        self.offline(False)
         messages = [entry["message"] for entry in self.log() if entry["level"] in ("SEVERE", "WARNING")]
         for handle in self.driver.window_handles[1:]:
             self.driver.switch_to.window(handle)
@@ -72,11 +71,6 @@ class Browser:
         """The page's size in CSS pixels, whatever the window's frame takes."""
         metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size == PHONE}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-
-    def offline(self, offline: bool) -> None:
-        """Take the net away, or give it back."""
-        conditions = {"offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
-        self.driver.execute_cdp_cmd("Network.emulateNetworkConditions", conditions)
 
     def log(self) -> list[dict[str, Any]]:
         """What the console has said since it was asked last."""
@@ -165,6 +159,10 @@ class Browser:
         chain = self.canvas_at(*start).click_and_hold()
         chain.move_by_offset(round((end[0] - start[0]) * 3 * scale), round((end[1] - start[1]) * 2 * scale)).release().perform()
 
+    def rest(self) -> None:
+        """Take the pointer off whatever it lights up."""
+        ActionChains(self.driver, duration=20).move_to_element(self.one("h1")).perform()
+
     def shot(self, file: Path) -> None:
         """A picture of the whole page."""
         answer = self.driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True})
@@ -186,7 +184,7 @@ class Browser:
 
     def pixel(self, x: float, y: float) -> list[int]:
         """The colour that the canvas shows at a point of the photo, nothing being lit up."""
-        ActionChains(self.driver, duration=20).move_to_element(self.one("h1")).perform()
+        self.rest()
         script = """
         const canvas = document.querySelector(".stage canvas"), [x, y] = arguments;
         const scale = Math.min(canvas.width / 3, canvas.height / 2);

@@ -20,7 +20,7 @@ export function App({ studio }) {
   const { ui, doc } = studio;
   const working = ui.stage === "work" && doc.photo;
   return html`
-    <a class="skip" href="#edit">${t("skip")}</a>
+    ${working && html`<a class="skip" href="#edit">${t("skip")}</a>`}
     <${Header} studio=${studio} changed=${() => again(undefined)} />
     <${Alerts} studio=${studio} />
     ${working
@@ -55,7 +55,7 @@ function Header({ studio, changed }) {
       </div>
       <label class="inline preset"
         ><span class="quiet">${t("preset")}</span>
-        <select value=${doc.preset} onChange=${(/** @type {any} */ event) => void studio.choosePreset(event.target.value)}>
+        <select aria-label=${t("preset")} value=${doc.preset} onChange=${(/** @type {any} */ event) => void studio.choosePreset(event.target.value)}>
           ${names.presets.map((preset) => html`<option value=${preset.name} selected=${preset.name === doc.preset}>${t(`preset.${preset.name}`)}</option>`)}
         </select>
       </label>
