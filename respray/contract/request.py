@@ -20,6 +20,10 @@ ObjectSource = Literal["instances", "region"]
 # A fraction of the upright photo's width or height.
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Point = tuple[Fraction, Fraction]
+# Corners (x0, y0, x1, y1).
+Box = tuple[Fraction, Fraction, Fraction, Fraction]
+# Of one concept, examples and counterexamples together: the graphs have room for so many.
+MAX_BOXES = 16
 # More than anybody points at, few enough that a message cannot keep a worker busy.
 MAX_POINTS = 64
 MAX_INSTANCES = 256
