@@ -103,7 +103,12 @@ def _roi_align(features: Tensor, boxes: Sequence[Tensor], size: int) -> Tensor:
 
 @functools.lru_cache
 def _roi_session(size: int) -> onnxruntime.InferenceSession:
-    attributes = {"output_height": size, "output_width": size, "sampling_ratio": 0, "coordinate_transformation_mode": "output_half_pixel"}
+    attributes: dict[str, Any] = {
+        "output_height": size,
+        "output_width": size,
+        "sampling_ratio": 0,
+        "coordinate_transformation_mode": "output_half_pixel",
+    }
     node = onnx.helper.make_node("RoiAlign", ["features", "boxes", "photos"], ["pooled"], mode="avg", **attributes)
     kinds = {"features": (onnx.TensorProto.FLOAT, 4), "boxes": (onnx.TensorProto.FLOAT, 2), "photos": (onnx.TensorProto.INT64, 1)}
     inputs = [onnx.helper.make_tensor_value_info(name, kind, [None] * axes) for name, (kind, axes) in kinds.items()]
