@@ -92,6 +92,7 @@ def export(model: Any, out: Path, precision: str, attention: str, report: dict[s
             attention="ort" if attention == "ort" else "explicit",
             queries=32,
             cls_token="transformers",
+            boxes=True,
             half_storage=False,
             check=False,
             step=lambda text: console.print(f"  {text}", highlight=False),

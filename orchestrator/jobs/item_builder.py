@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from orchestrator.jobs import keys
 from orchestrator.jobs.concepts import JobConcepts
 from orchestrator.jobs.job_types import Item, Target
-from orchestrator.jobs.messages import JobOptions, Picture
+from orchestrator.jobs.messages import JobOptions, Picture, Shown
 from orchestrator.jobs.name_catalog import unknown_name_message
 from orchestrator.jobs.problems import Problems
 from orchestrator.jobs.sources import KeySource, Source
@@ -23,10 +23,12 @@ class PlannedOutput:
     Attributes:
         edits: Its edits, in order.
         look: The concepts of its own, where the job's outputs differ in what they edit and protect; None: they are the job's.
+        shown: The examples in boxes of each edit's concept, in the order of `edits`.
     """
 
     edits: list[Edit]
     look: JobConcepts | None = None
+    shown: Sequence[Shown] = ()
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class ItemBuilder:
             queries = [query for query in queries if normalise(query.name) not in guessed]
             if fills(edited):
                 queries = self.concepts.with_floor(queries)
+        queries, outputs = with_boxes(queries, outputs, [planned.shown for planned in self.outputs])
         request = PhotoRequest(
             concepts=queries,
             protect=protect,
@@ -88,7 +91,8 @@ class ItemBuilder:
             missing_is_error=options.missing == "error",
             metadata=options.metadata,
         )
-        names = keys.safe_names([query.name for query in self.concepts.queries])
+        # What boxes make a concept of its own comes last, so that the others' names are what they are without boxes.
+        names = keys.safe_names(list(dict.fromkeys(query.name for query in (*self.concepts.queries, *queries))))
         return Item(idx, photo, targets, request, attachments, names, warnings, options.reuse)
 
     def _output(self, target: Target, planned: PlannedOutput, drawn: set[str]) -> Output:
@@ -129,3 +133,53 @@ class ItemBuilder:
 def fills(edits: Sequence[Edit]) -> bool:
     """Whether something is removed and what was behind it painted."""
     return any(isinstance(edit.rule, Remove) and edit.rule.mode == "inpaint" for edit in edits)
+
+
+def with_boxes(
+    queries: Sequence[ConceptQuery], outputs: Sequence[Output], shown: Sequence[Sequence[Shown]]
+) -> tuple[list[ConceptQuery], list[Output]]:
+    """The concepts with the examples in boxes that edits of them have.
+
+    A concept that is edited with different boxes is as many concepts: it has its own name with the first of them (with none, where an edit
+    has none or something protects it), and `name (2)` and so on with the others. Each output knows the one that it edits.
+
+    Args:
+        queries: The concepts of a photo.
+        outputs: Its outputs.
+        shown: The examples of each output's edits.
+    """
+    different: dict[str, dict[Shown, str]] = {}
+    plain = ((), ())
+    for output, each in zip(outputs, shown, strict=True):
+        for name in output.protect:
+            different.setdefault(name, {}).setdefault(plain, name)
+        for edit, boxes in zip(output.edits, each or [plain] * len(output.edits), strict=True):
+            different.setdefault(edit.concept, {})[boxes] = edit.concept
+    taken, more, changed = {query.name for query in queries}, list[ConceptQuery](), dict[str, ConceptQuery]()
+    for query in queries:
+        names = different.get(query.name, {})
+        for number, boxes in enumerate(sorted(names, key=lambda boxes: boxes != plain)):
+            copy = query.model_copy(update={"boxes": list(boxes[0]), "not_boxes": list(boxes[1])})
+            if number == 0:
+                changed[query.name] = copy
+                continue
+            names[boxes] = next(
+                name for count in range(number + 1, 2 * len(queries) + 999) if (name := f"{query.name} ({count})") not in taken
+            )
+            taken.add(names[boxes])
+            more.append(copy.model_copy(update={"name": names[boxes]}))
+    if not more:
+        return [changed.get(query.name, query) for query in queries], list(outputs)
+    every = [query.name for query in queries]
+    renamed = []
+    for output, each in zip(outputs, shown, strict=True):
+        own = {
+            edit.concept: different[edit.concept][boxes]
+            for edit, boxes in zip(output.edits, each or [plain] * len(output.edits), strict=True)
+        }
+        update = {
+            "edits": [edit.model_copy(update={"concept": own[edit.concept]}) for edit in output.edits],
+            "concepts": [own.get(name, name) for name in output.concepts or every],
+        }
+        renamed.append(output.model_copy(update=update))
+    return [*(changed.get(query.name, query) for query in queries), *more], renamed

@@ -24,7 +24,7 @@ from pydantic import (
 from orchestrator.jobs import keys, limits
 from orchestrator.jobs.sources import InlineSource, KeySource, Source, UrlSource, decode_base64, link_problem
 from respray.contract.photo_file import DEFAULT_MEGAPIXELS
-from respray.contract.request import MAX_POINTS, Edit, Instances, Point, Rule
+from respray.contract.request import MAX_BOXES, MAX_POINTS, Box, Edit, Instances, Point, Rule, box_problem
 
 
 class StrictModel(BaseModel):
@@ -160,6 +160,10 @@ class JobOptions(StrictModel):
 
 # JSON knows no tuples.
 JsonPoint = Annotated[Point, Field(strict=False)]
+JsonBox = Annotated[Box, Field(strict=False)]
+
+
+Shown = tuple[tuple[Box, ...], tuple[Box, ...]]
 
 
 class RuleFields(StrictModel):
@@ -168,6 +172,9 @@ class RuleFields(StrictModel):
     Parts are the instances of an object and the connected parts of a surface. `at` and `not_at` are points `[x, y]`, fractions of the
     upright photo: with `at`, parts under one of these points; none under those of `not_at`. `instances` is `all`, `largest`, or how many
     by score.
+
+    `boxes` and `not_boxes` are `[x0, y0, x1, y1]` in the same fractions, around examples of what is meant and of what is not: the network
+    sees them with the concept's words.
     """
 
     action: str | None = None
@@ -177,6 +184,19 @@ class RuleFields(StrictModel):
     at: list[JsonPoint] = Field(default=[], max_length=MAX_POINTS)
     not_at: list[JsonPoint] = Field(default=[], max_length=MAX_POINTS)
     instances: Instances = "all"
+    boxes: list[JsonBox] = Field(default=[], max_length=MAX_BOXES)
+    not_boxes: list[JsonBox] = Field(default=[], max_length=MAX_BOXES)
+
+    @model_validator(mode="after")
+    def _boxes(self) -> Self:
+        if problem := box_problem(self.boxes, self.not_boxes):
+            raise ValueError(problem)
+        return self
+
+    @property
+    def shown(self) -> Shown:
+        """The examples in boxes: what is meant, and what is not."""
+        return tuple(self.boxes), tuple(self.not_boxes)
 
     def edit(self, concept: str, rule: Rule) -> Edit:
         """The edit of a concept by the rule that `rules.py` has made of this."""

@@ -9,7 +9,7 @@ from orchestrator.jobs import keys, limits
 from orchestrator.jobs.concepts import JobConcepts, find_preset, resolve_concepts, unite_concepts
 from orchestrator.jobs.item_builder import ItemBuilder, PlannedOutput, fills
 from orchestrator.jobs.job_types import Item, Job
-from orchestrator.jobs.messages import PaletteMessage, RuleFields
+from orchestrator.jobs.messages import PaletteMessage, RuleFields, Shown
 from orchestrator.jobs.name_catalog import Catalog
 from orchestrator.jobs.palette_keys import PaletteKeys
 from orchestrator.jobs.problems import Problems
@@ -55,7 +55,8 @@ def _builder(message: PaletteMessage, rules: RuleBuilder, catalog: Catalog, prob
     preset, options = find_preset(message.preset, catalog, problems), message.options
     if message.concepts is not None:
         concepts = resolve_concepts(message.concepts, message.protect, preset, options, problems)
-        outputs = [PlannedOutput(_edits(rules, "concepts", message.concepts))]
+        edits = _edits(rules, "concepts", message.concepts)
+        outputs = [PlannedOutput(edits, shown=_shown(edits, message.concepts))]
     else:
         concepts, outputs = _looks(message, rules, preset, problems)
     prefix = keys.inputs_prefix(message.user_id, message.job_id)
@@ -86,8 +87,10 @@ def _looks(
     if len(named) > 2 * limits.MAX_CONCEPTS:
         problems.add("looks", f"name {len(named)} concepts together; accepted are {2 * limits.MAX_CONCEPTS}, edited and protected ones")
     outputs = [
-        PlannedOutput([edit.model_copy(update={"concept": concepts.spelling(edit.concept)}) for edit in done], concepts)
-        for done, concepts in zip(edits, each, strict=True)
+        PlannedOutput(
+            [edit.model_copy(update={"concept": concepts.spelling(edit.concept)}) for edit in done], concepts, _shown(done, look.concepts)
+        )
+        for done, concepts, look in zip(edits, each, looks, strict=True)
     ]
     return together, outputs
 
@@ -95,3 +98,7 @@ def _looks(
 def _edits(rules: RuleBuilder, place: str, concepts: Mapping[str, RuleFields]) -> list[Edit]:
     built = {name: rules.build(f"{place}.{name}", fields) for name, fields in concepts.items()}
     return [concepts[name].edit(name, rule) for name, rule in built.items() if rule is not None]
+
+
+def _shown(edits: list[Edit], concepts: Mapping[str, RuleFields]) -> list[Shown]:
+    return [concepts[edit.concept].shown for edit in edits]

@@ -84,7 +84,7 @@ def _build_outputs(message: RuleMessage, rules: RuleBuilder, fmt: keys.Format, p
         if concept is None:
             problems.add(f"{place}.concept", unknown_name_message("concept", entry.concept, message.concepts))
         elif rule is not None:
-            outputs.append(PlannedOutput([entry.edit(concept, rule)]))
+            outputs.append(PlannedOutput([entry.edit(concept, rule)], shown=[entry.shown]))
     return outputs
 
 

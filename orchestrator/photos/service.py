@@ -125,6 +125,8 @@ class PhotoService:
 
     async def _known(self, user: str, photo: str, concepts: Sequence[ConceptQuery]) -> frozenset[str]:
         """Have all prompts of these concepts segmented, on the photo itself; those that were before."""
+        # With boxes, a prompt is asked anew by whoever shows them.
+        concepts = [concept for concept in concepts if not concept.shown]
         at_hand, prompts = self._find(user, photo), set(prompts_of(concepts))
         if not prompts:
             return frozenset()

@@ -7,11 +7,21 @@ from typing import Literal
 from pydantic import Field
 
 from respray.contract.base import StrictModel
-from respray.contract.request import Point
+from respray.contract.request import Box, Point
+
+
+class BoxReport(StrictModel):
+    """What a box of a concept did: how much of it is what was found of the concept, 0..1."""
+
+    use: Literal["boxes", "not_boxes"]
+    box: Box
+    covered: float
 
 
 class ConceptReport(StrictModel):
-    """What was found: share of the photo covered, number of instances, best score, where the mask came from."""
+    """What was found: share of the photo covered, number of instances, best score, where the mask came from; and of each box that was
+    shown to the network, how much of it is that.
+    """
 
     name: str
     found: bool
@@ -19,6 +29,7 @@ class ConceptReport(StrictModel):
     instances: int
     score: float
     source: Literal["sam3", "user", "complement"] = "sam3"
+    boxes: list[BoxReport] = Field(default_factory=list)
 
 
 class PointReport(StrictModel):

@@ -20,6 +20,10 @@ ObjectSource = Literal["instances", "region"]
 # A fraction of the upright photo's width or height.
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Point = tuple[Fraction, Fraction]
+# Corners (x0, y0, x1, y1).
+Box = tuple[Fraction, Fraction, Fraction, Fraction]
+# Of one concept, examples and counterexamples together: the graphs have room for so many.
+MAX_BOXES = 16
 # More than anybody points at, few enough that a message cannot keep a worker busy.
 MAX_POINTS = 64
 MAX_INSTANCES = 256
@@ -138,6 +142,17 @@ class Remove(StrictModel):
 Rule = Annotated[Recolor | Tone | Texture | Remove, Field(discriminator="rule")]
 
 
+def box_problem(boxes: Sequence[Box], not_boxes: Sequence[Box]) -> str | None:
+    """What is wrong with the boxes of a concept beyond their numbers, and what is accepted."""
+    if len(boxes) + len(not_boxes) > MAX_BOXES:
+        return f"{len(boxes)} boxes and {len(not_boxes)} not_boxes were given; accepted are {MAX_BOXES} in all"
+    for name, given in (("boxes", boxes), ("not_boxes", not_boxes)):
+        for x0, y0, x1, y1 in given:
+            if not (x0 < x1 and y0 < y1):
+                return f"{name}: [{x0:g}, {y0:g}, {x1:g}, {y1:g}] has no area; accepted is [x0, y0, x1, y1] with x0 < x1 and y0 < y1"
+    return None
+
+
 class ConceptQuery(StrictModel):
     """One concept to find in the photo.
 
@@ -145,6 +160,8 @@ class ConceptQuery(StrictModel):
     surfaces, higher `priority` above lower); `mask_attachment` replaces segmentation; `complement_of` means "everything but these".
     `aid`: nobody asked for it, it only tells the other concepts' edits more; it is neither reported nor missed. `implied`: nobody named it,
     it comes with the preset (its default protects, and what a complement leaves out); it is reported, but not missed.
+    `boxes` are around examples of what is meant, `not_boxes` around what is not, in fractions of the upright photo; SAM3 sees them with
+    the prompts.
     """
 
     name: str
@@ -156,6 +173,19 @@ class ConceptQuery(StrictModel):
     complement_of: list[str] = Field(default_factory=list)
     aid: bool = False
     implied: bool = False
+    boxes: list[Box] = Field(default_factory=list, max_length=MAX_BOXES)
+    not_boxes: list[Box] = Field(default_factory=list, max_length=MAX_BOXES)
+
+    @property
+    def shown(self) -> bool:
+        """Whether there are examples in boxes."""
+        return bool(self.boxes or self.not_boxes)
+
+    @model_validator(mode="after")
+    def _boxes(self) -> Self:
+        if problem := box_problem(self.boxes, self.not_boxes):
+            raise ValueError(problem)
+        return self
 
 
 class Edit(StrictModel):

@@ -30,6 +30,15 @@ FEATURES_MID = "features_mid"
 FEATURES_LOW = "features_low"
 FEATURES = (FEATURES_HIGH, FEATURES_MID, FEATURES_LOW)
 
+# Of exports that take boxes: the lowest map before the prompt-free layer.
+FEATURES_PLAIN = "features_plain"
+
+# `sam3_geometry_encoder`: boxes and text to prompts, which the decoder takes in place of text.
+BOX_PROMPTS = "box_prompts"
+BOX_LABELS = "box_labels"
+PROMPT_FEATURES = "prompt_features"
+PROMPT_MASK = "prompt_mask"
+
 # `sam3_text_encoder`: tokens to features.
 INPUT_IDS = "input_ids"
 ATTENTION_MASK = "attention_mask"

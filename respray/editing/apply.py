@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from respray.contract.errors import ConceptNotFoundError, EditError, UnknownNameError
 from respray.contract.photo_facts import PhotoFacts
 from respray.contract.report import OutputReport, PhotoReport
-from respray.contract.request import ObjectSource, Output, PhotoRequest, Remove
+from respray.contract.request import ObjectSource, Output, PhotoRequest, Remove, needs_segmentation
 from respray.editing.editor import PhotoEditor
 from respray.editing.fill.inpaint import Inpainter
 from respray.editing.mask.find import FoundConcept, find_mattes
@@ -168,8 +168,27 @@ def _warnings(request: PhotoRequest, found: Mapping[str, FoundConcept]) -> list[
     ]
     if missing and request.missing_is_error:
         raise ConceptNotFoundError("nothing found for " + ", ".join(missing))
-    return [f"nothing found for {name}" for name in missing] + [
-        f"the edge of '{name}' is too long or too undecided to be followed at full size: it was found at {item.matte.detail:.0%} of it"
-        for name, item in found.items()
-        if item.matte is not None and item.matte.detail < 1.0
-    ]
+    return (
+        [f"nothing found for {name}" for name in missing]
+        + _box_warnings(request, found)
+        + [
+            f"the edge of '{name}' is too long or too undecided to be followed at full size: it was found at {item.matte.detail:.0%} of it"
+            for name, item in found.items()
+            if item.matte is not None and item.matte.detail < 1.0
+        ]
+    )
+
+
+def _box_warnings(request: PhotoRequest, found: Mapping[str, FoundConcept]) -> list[str]:
+    warnings = []
+    for concept in filter(lambda concept: concept.shown, request.concepts):
+        if not needs_segmentation(concept):
+            why = "its mask was sent" if concept.mask_attachment is not None else "it is everything but other concepts"
+            warnings.append(f"the boxes of '{concept.name}' were not used, because {why}")
+            continue
+        report = found[concept.name].report if concept.name in found else None
+        for box in report.boxes if report is not None and report.found else ():
+            if box.use == "boxes" and box.covered == 0.0:
+                corners = ", ".join(f"{value:g}" for value in box.box)
+                warnings.append(f"the box [{corners}] of '{concept.name}' is on nothing that was found of it")
+    return warnings

@@ -20,7 +20,7 @@ from respray.triton.embedded.processes import listens
 from respray.triton.errors import ServerStartError
 from respray.triton.hardening import RESTRICTED, RESTRICTED_BENCHMARK, restriction_flags, server_environment
 from respray.triton.models import allocator
-from respray.triton.probe_gate import SEGMENTING, ProbeGate
+from respray.triton.probe_gate import ProbeGate, loaded_first
 from respray.triton.repository.build_repository import needed_pool
 from respray.triton.repository.configs import PLAN_CONFIG
 
@@ -100,7 +100,7 @@ def triton_command(
         "tritonserver",
         "--disable-auto-complete-config",
         *(f"--{name}={value}" for name, value in flags.items()),
-        *(f"--load-model={model}" for model in SEGMENTING),
+        *(f"--load-model={model}" for model in loaded_first(repository)),
         *(f"--cuda-memory-pool-byte-size={gpu}:{pool}" for gpu in range(devices) if pool),
         f"--backend-config=python,shm-region-prefix-name={TRITON_SEGMENTS}",
     ]

@@ -1,4 +1,4 @@
-"""The three graphs in this process, on ONNX Runtime. Used by the embedded server's models, the parity check and the benchmark."""
+"""The graphs in this process, on ONNX Runtime. Used by the embedded server's models, the parity check and the benchmark."""
 
 import logging
 from collections.abc import Sequence
@@ -98,7 +98,7 @@ class GraphRunner:
 
 
 class Segmenter:
-    """All three graphs of a folder: encode a photo once, a text once, decode any number of concepts."""
+    """The graphs of a folder: encode a photo once, a text once, decode any number of concepts."""
 
     def __init__(self, folder: Path, threads: int | None = None, device: int | None = 0) -> None:
         """Load `folder` (graphs, spec.json, tokenizer.json). Arguments as for `GraphRunner`; raises `SpecError`."""
@@ -121,5 +121,6 @@ class Segmenter:
 
     def decode(self, features: NamedArrays, text_features: Float32Array, text_mask: Int32Array) -> Decoded:
         """Feature maps of B photos, text [B, N, T, D] and mask [B, N, T] to the decoder's outputs."""
-        outputs = self.concept_decoder({**features, tensors.TEXT_FEATURES: text_features, tensors.TEXT_MASK: text_mask})
+        maps = {name: features[name] for name in tensors.FEATURES}
+        outputs = self.concept_decoder({**maps, tensors.TEXT_FEATURES: text_features, tensors.TEXT_MASK: text_mask})
         return Decoded(**{name: outputs[name] for name in tensors.SEGMENTS})

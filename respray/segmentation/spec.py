@@ -3,7 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -13,9 +13,12 @@ FORMAT = 1
 SPEC_FILE = "spec.json"
 FED_AS = 1
 """Raised when photos are fed to the graphs in another way (`prepare`), or answers read in another way: older kept segments then miss."""
+NO_BOX = -10
+"""The label of padding among boxes, as transformers has it."""
 Attention = Literal["explicit", "ort"]
-GraphName = Literal["sam3_image_encoder", "sam3_text_encoder", "sam3_concept_decoder"]
-GRAPH_NAMES: tuple[GraphName, ...] = get_args(GraphName)
+GraphName = Literal["sam3_image_encoder", "sam3_text_encoder", "sam3_concept_decoder", "sam3_geometry_encoder"]
+GRAPH_NAMES: tuple[GraphName, ...] = ("sam3_image_encoder", "sam3_text_encoder", "sam3_concept_decoder")
+"""What every export has. `sam3_geometry_encoder` is there where the model takes boxes."""
 
 
 class _Frozen(BaseModel):
@@ -97,6 +100,16 @@ class ModelSpec(_Frozen):
         if missing:
             raise ValueError(f"no files for {', '.join(missing)}")
         return self
+
+    @property
+    def boxes(self) -> bool:
+        """Whether the graphs take boxes as examples: an export has the geometry encoder where the model was trained for them."""
+        return "sam3_geometry_encoder" in self.graphs
+
+    @property
+    def plain_features(self) -> bool:
+        """Whether the image encoder also answers `features_plain`: with Meta's token, `features_low` is that already."""
+        return self.boxes and self.cls_token == "transformers"
 
     def files(self) -> list[StoredFile]:
         """Every file of the folder except `spec.json`."""

@@ -28,12 +28,15 @@ from respray.triton.client import CHANNEL_OPTIONS, MODEL
 from respray.triton.errors import ProbeFailed, ServerStartError
 from respray.triton.hardening import GRPC_KEY
 
-SEGMENTING = ("sam3", "sam3_text_encoder", "applier")
-"""What is loaded at the start; `sam3`, an ensemble, brings encoder and decoder."""
 ASK_SECONDS = 600.0
 """An engine's first run on a cold GPU; the full-size graphs take a minute on two cores."""
 Arrays = dict[str, npt.NDArray[Any]]
 _log = logging.getLogger(__name__)
+
+
+def loaded_first(repository: Path) -> list[str]:
+    """The models that a server loads at its start: all of a built repository but the pipeline."""
+    return sorted({path.parent.name for path in repository.glob("*/config.pbtxt")} - {MODEL})
 
 
 class ProbeGate:

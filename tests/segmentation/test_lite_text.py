@@ -12,10 +12,15 @@ import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from respray.contract import tensors
+from respray.segmentation.export.check_graph import check_folder
 from respray.segmentation.export.checkpoints import find_checkpoint, load_model
-from respray.segmentation.export.parity import drawn_photo
+from respray.segmentation.export.parity import SHOWN, drawn_photo, geometry_inputs
 from respray.segmentation.export.transformers_reference import reference_outputs
-from respray.segmentation.runner import Segmenter
+from respray.segmentation.runner import GraphRunner, Segmenter
+from respray.segmentation.spec import GRAPH_NAMES
+from respray.triton.repository.configs import configs
+from respray.triton.repository.targets import target
 from tests.segmentation.conftest import PROJECT
 from tests.segmentation.test_graphs import lite
 
@@ -66,6 +71,38 @@ def test_graphs_run_and_agree_with_pytorch(exported: Path, expected: Any) -> Non
     np.testing.assert_allclose(decoded.presence[0], expected.presence.numpy(), atol=1e-4)
     assert np.abs(decoded.region[0] - expected.region.numpy() * 255).max() <= 1.0
     assert not np.allclose(decoded.scores[0, 0], decoded.scores[0, 1], atol=1e-4), "the words must matter, or this test shows nothing"
+
+
+def test_the_configurations_join_the_graphs_for_boxes(checkpoint: Path, exported: Path) -> None:
+    """`sam3_boxes` as it is configured, step by step through the exported graphs, gives transformers' answers."""
+    segmenter = Segmenter(exported, threads=1)
+    built = configs(segmenter.spec, target("embedded"))
+    image = drawn_photo(segmenter.spec.image_size)[None]
+    ids, mask = segmenter.tokenizer(PROMPTS)
+    shown = geometry_inputs(segmenter.spec, segmenter.encode_images(image), SHOWN)
+    tokens = {tensors.TEXT_FEATURES: segmenter.encode_prompts(PROMPTS)[0][None], tensors.TEXT_MASK: mask[None]}
+    known = {tensors.IMAGE: image, tensors.BOX_PROMPTS: shown[tensors.BOX_PROMPTS], tensors.BOX_LABELS: shown[tensors.BOX_LABELS], **tokens}
+    assert set(known) == {given.name for given in built["sam3_boxes"].input}
+    for step in built["sam3_boxes"].ensemble_scheduling.step:
+        run = GraphRunner(exported / f"{step.model_name}.onnx", 1, None)
+        assert {tensor.name for tensor in built[step.model_name].output} == set(run.outputs)
+        answers = run({name: known[source] for name, source in step.input_map.items()})
+        known |= {source: answers[name] for name, source in step.output_map.items()}
+    model = load_model(find_checkpoint(str(checkpoint)))
+    words = (torch.from_numpy(ids), torch.from_numpy(mask))
+    expected = reference_outputs(model, torch.from_numpy(image), *words, "transformers", SHOWN)
+    best = np.sort(expected.scores.numpy(), axis=1)[:, ::-1][:, :QUERIES]
+    np.testing.assert_allclose(known[tensors.SCORES][0], best, atol=1e-4)
+    assert np.abs(known[tensors.REGION][0] - expected.region.numpy() * 255).max() <= 1.0
+
+
+def test_the_graphs_for_boxes_are_fit_for_tensorrt(exported: Path) -> None:
+    assert graphs_in(exported) == {"sam3_geometry_encoder", *GRAPH_NAMES}
+    assert [finding for finding in check_folder(exported) if finding.severity == "error"] == []
+
+
+def graphs_in(folder: Path) -> set[str]:
+    return {file.stem for file in folder.glob("*.onnx")}
 
 
 def test_the_spec_describes_the_smaller_text_encoder(exported: Path) -> None:

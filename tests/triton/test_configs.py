@@ -14,11 +14,12 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
 from respray.contract import tensors
+from respray.contract.request import MAX_BOXES
 from respray.segmentation.spec import GRAPH_NAMES, GraphName, ModelSpec, load_spec
 from respray.triton.errors import BuildError
 from respray.triton.repository import tensorrt
 from respray.triton.repository.build_repository import SOURCES
-from respray.triton.repository.configs import MODELS, configs, signatures, to_text
+from respray.triton.repository.configs import BOX_MODELS, MODELS, configs, signatures, to_text
 from respray.triton.repository.targets import DEFAULTS, TARGETS, Target, target
 from tools.docs.model_reference import committed
 
@@ -210,3 +211,42 @@ def test_the_gpu_s_memory_is_taken_as_needed_and_can_be_limited(spec: ModelSpec)
     assert limited == {"cudnn_conv_algo_search": "0", "arena_extend_strategy": "1", "gpu_mem_limit": "6000000000"}
     with pytest.raises(BuildError, match=r"conv_search is 3; a whole number from 0 to 2 is accepted"):
         target("onnxruntime", conv_search=3)
+
+
+@pytest.fixture(scope="module", params=["transformers", "meta"])
+def taking_boxes(spec: ModelSpec, request: pytest.FixtureRequest) -> ModelSpec:
+    """A spec with a geometry encoder."""
+    graphs = {**spec.graphs, "sam3_geometry_encoder": spec.graphs["sam3_text_encoder"]}
+    return spec.model_copy(update={"graphs": graphs, "cls_token": request.param})
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_graphs_that_take_boxes_bring_two_models(taking_boxes: ModelSpec, name: str) -> None:
+    built = configs(taking_boxes, target(name))
+    assert tuple(built) == (*MODELS, *BOX_MODELS)
+    for config in built.values():
+        assert text_format.Parse(to_text(config), pb.ModelConfig()) == config
+    known = {tensor.name for tensor in built["sam3_boxes"].input}
+    for step in built["sam3_boxes"].ensemble_scheduling.step:
+        assert set(step.input_map) == {tensor.name for tensor in built[step.model_name].input}
+        assert set(step.input_map.values()) <= known
+        known |= set(step.output_map.values())
+    assert {tensor.name for tensor in built["sam3_boxes"].output} <= known
+    assert dict(built["sam3_boxes"].ensemble_scheduling.step[2].input_map)[tensors.TEXT_MASK] == tensors.PROMPT_MASK
+    encoded = {tensor.name for tensor in built["sam3_image_encoder"].output}
+    assert (tensors.FEATURES_PLAIN in encoded) == (taking_boxes.cls_token == "transformers")
+    assert all(tensors.FEATURES_PLAIN not in step.output_map for step in built["sam3"].ensemble_scheduling.step)
+    # Warm-up is of text alone, in every bucket.
+    for warm in built["sam3_concept_decoder"].model_warmup:
+        assert warm.inputs[tensors.TEXT_MASK].dims[1] == taking_boxes.text_length
+
+
+def test_tensorrt_profiles_reach_from_text_to_text_with_all_boxes(taking_boxes: ModelSpec) -> None:
+    chosen = target("tensorrt")
+    points = tensorrt.profile(taking_boxes, chosen, "sam3_concept_decoder")
+    tokens = {point: dict(entry.split(":") for entry in text.split(","))[tensors.TEXT_MASK].split("x")[2] for point, text in points.items()}
+    length = taking_boxes.text_length
+    assert tokens == {"min": str(length), "opt": str(length), "max": str(length + MAX_BOXES + 1)}
+    built = configs(taking_boxes, chosen, plans=True)
+    assert built["sam3_concept_decoder"].backend == "tensorrt" and built["sam3_geometry_encoder"].backend == "onnxruntime"
+    assert not built["sam3_geometry_encoder"].optimization.execution_accelerators.gpu_execution_accelerator

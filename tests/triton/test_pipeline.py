@@ -16,12 +16,12 @@ from PIL import Image
 from respray.contract import tensors
 from respray.contract.photo_facts import PhotoFacts
 from respray.contract.report import PhotoReport
-from respray.contract.request import PhotoRequest
+from respray.contract.request import MAX_BOXES, PhotoRequest
 from respray.segmentation.spec import load_spec
 from respray.segmentation.tokenizer import PromptTokenizer
 from respray.triton.errors import PhotoError
 from respray.triton.models.parse_request import Arrays
-from respray.triton.models.pipeline import Pipeline
+from respray.triton.models.pipeline import KeptFormat, Pipeline
 from respray.triton.packing import from_bytes, pack, unpack
 from tests.triton.photos import jpeg, request
 
@@ -34,14 +34,23 @@ class Models:
     def __init__(self) -> None:
         self.calls: list[tuple[str, dict[str, tuple[int, ...]]]] = []
         self.applied: Arrays = {}
+        self.labels: npt.NDArray[Any] | None = None
 
     def __call__(self, model: str, inputs: Mapping[str, npt.NDArray[Any]], outputs: Sequence[str]) -> Arrays:
         self.calls.append((model, {name: value.shape for name, value in inputs.items()}))
         if model == "sam3_text_encoder":
             return {tensors.TEXT_FEATURES: inputs[tensors.INPUT_IDS].astype(np.float32)[..., None]}
         if model == "sam3_image_encoder":
-            return {name: np.zeros((1, 1, 1, 1), np.float32) for name in tensors.FEATURES}
-        if model in ("sam3", "sam3_concept_decoder"):
+            return {name: np.zeros((1, 1, 1, 1), np.float32) for name in outputs}
+        if model == "sam3_geometry_encoder":
+            mask = inputs[tensors.TEXT_MASK]
+            longer = ((0, 0), (0, 0), (0, MAX_BOXES + 1))
+            return {
+                tensors.PROMPT_MASK: np.pad(mask, longer),
+                tensors.PROMPT_FEATURES: np.pad(inputs[tensors.TEXT_FEATURES], (*longer, (0, 0))),
+            }
+        if model in ("sam3", "sam3_boxes", "sam3_concept_decoder"):
+            self.labels = inputs.get(tensors.BOX_LABELS)
             first = inputs[tensors.TEXT_FEATURES][..., 1, 0].astype(np.float32)
             count = first.shape[1]
             return {
@@ -65,9 +74,10 @@ def tokenizer(demo_graphs: Path) -> PromptTokenizer:
     return PromptTokenizer.from_spec(load_spec(demo_graphs), demo_graphs)
 
 
-def run(tokenizer: PromptTokenizer, wanted: PhotoRequest, photo: bytes | None = None) -> tuple[Models, Arrays]:
+def run(tokenizer: PromptTokenizer, wanted: PhotoRequest, photo: bytes | None = None, box_map: str | None = None) -> tuple[Models, Arrays]:
     models = Models()
-    pipeline = Pipeline(models, tokenizer, image_size=56, buckets=(1, 2, 4))
+    kept = KeptFormat("0" * 64, size=2, queries=1)
+    pipeline = Pipeline(models, tokenizer, image_size=56, buckets=(1, 2, 4), box_map=box_map, kept=kept)
     data, sizes = pack([])
     inputs: Arrays = {
         tensors.PHOTO: from_bytes(jpeg() if photo is None else photo),
@@ -167,3 +177,52 @@ def test_a_cut_outs_alpha_goes_to_the_applier_and_its_facts_with_every_photo(tok
     assert b"Ana" in facts.metadata.exif
     models, _ = run(tokenizer, request("floor"))
     assert tensors.ALPHA not in models.applied
+
+
+def with_boxes(wanted: PhotoRequest, *numbers: int) -> PhotoRequest:
+    """The request with an example and a counterexample for the concepts of these numbers."""
+    boxes = {"boxes": [(0.1, 0.2, 0.5, 0.6)], "not_boxes": [(0.7, 0.7, 1.0, 1.0)]}
+    concepts = [concept.model_copy(update=boxes if n in numbers else {}) for n, concept in enumerate(wanted.concepts)]
+    return wanted.model_copy(update={"concepts": concepts, "keep_segments": True})
+
+
+def test_boxes_go_with_all_prompts_in_one_call_and_are_not_kept(tokenizer: PromptTokenizer) -> None:
+    models, results = run(tokenizer, with_boxes(request("sofa", "bed", "rug"), 1), box_map=tensors.FEATURES_PLAIN)
+    (shapes,) = models.asked("sam3_boxes")
+    assert not models.asked("sam3") and not models.asked("sam3_image_encoder")
+    assert shapes[tensors.BOX_PROMPTS] == (1, 4, MAX_BOXES, 4) and shapes[tensors.TEXT_MASK] == (1, 4, LENGTH)
+    assert models.labels is not None
+    assert models.labels[0, :, :3].tolist() == [[-10, -10, -10], [1, 0, -10], [-10, -10, -10], [-10, -10, -10]]
+    report = PhotoReport.model_validate_json(results[tensors.REPORT].tobytes())
+    assert [file.name for file in report.files if file.kind == "segments"] == ["sofa", "rug"]
+    assert not report.warnings
+
+
+def test_one_word_with_two_boxes_is_two_prompts(tokenizer: PromptTokenizer) -> None:
+    models, _ = run(tokenizer, with_boxes(request("sofa", "sofa", "sofa"), 0), box_map=tensors.FEATURES_LOW)
+    assert models.asked("sam3_boxes")[0][tensors.TEXT_MASK] == (1, 2, LENGTH)
+    assert len(models.applied[tensors.PRESENCE]) == 3
+
+
+@pytest.mark.parametrize("box_map", [tensors.FEATURES_LOW, tensors.FEATURES_PLAIN])
+def test_only_the_buckets_with_boxes_take_the_geometry_encoder(tokenizer: PromptTokenizer, box_map: str) -> None:
+    models, _ = run(tokenizer, with_boxes(request(*[f"word{n}" for n in range(9)]), 5), box_map=box_map)
+    assert len(models.asked("sam3_image_encoder")) == len(models.asked("sam3_geometry_encoder")) == 1
+    longer = LENGTH + MAX_BOXES + 1
+    assert [shapes[tensors.TEXT_MASK] for shapes in models.asked("sam3_concept_decoder")] == [
+        (1, 4, LENGTH),
+        (1, 4, longer),
+        (1, 1, LENGTH),
+    ]
+    assert all(set(tensors.FEATURES) | {tensors.TEXT_FEATURES, tensors.TEXT_MASK} == set(s) for s in models.asked("sam3_concept_decoder"))
+
+
+def test_a_model_that_takes_no_boxes_says_so_and_answers_without(tokenizer: PromptTokenizer) -> None:
+    models, results = run(tokenizer, with_boxes(request("sofa", "bed"), 0, 1))
+    assert models.asked("sam3") and not models.asked("sam3_boxes")
+    report = PhotoReport.model_validate_json(results[tensors.REPORT].tobytes())
+    (warning,) = report.warnings
+    assert warning.startswith("the boxes of 'concept 0' and 'concept 1' were not used: this model was not trained")
+    handed_on = PhotoRequest.model_validate_json(models.applied[tensors.REQUEST].tobytes())
+    assert not any(concept.shown for concept in handed_on.concepts)
+    assert [file.name for file in report.files if file.kind == "segments"] == ["sofa", "bed"]

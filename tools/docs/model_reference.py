@@ -18,7 +18,8 @@ HEADER = "# SAM3 at full size, FP16, target onnxruntime. By `python -m tools.doc
 
 def full_size() -> ModelSpec:
     """facebook/sam3 as `scripts/export_onnx.py --precision fp16 --attention ort` exports it (sizes from transformers' `Sam3Config`)."""
-    graphs = {name: GraphFiles(model=StoredFile(file=f"{name}.onnx", sha256=NO_HASH, bytes=1)) for name in GRAPH_NAMES}
+    names = (*GRAPH_NAMES, "sam3_geometry_encoder")
+    graphs = {name: GraphFiles(model=StoredFile(file=f"{name}.onnx", sha256=NO_HASH, bytes=1)) for name in names}
     return ModelSpec.model_validate(
         {
             "name": "facebook/sam3",

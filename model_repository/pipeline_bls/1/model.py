@@ -9,7 +9,7 @@ from pathlib import Path
 
 import triton_python_backend_utils as pb_utils
 
-from respray.contract import parameters
+from respray.contract import parameters, tensors
 from respray.segmentation.spec import SPEC_FILE, ModelSpec
 from respray.segmentation.tokenizer import PromptTokenizer
 from respray.triton.models import bls
@@ -29,6 +29,7 @@ class TritonPythonModel:
             tokenizer=PromptTokenizer.from_spec(spec, folder),
             image_size=spec.image_size,
             buckets=[int(size) for size in given[parameters.BUCKETS].split(",")],
+            box_map=(tensors.FEATURES_PLAIN if spec.plain_features else tensors.FEATURES_LOW) if spec.boxes else None,
             kept=KeptFormat(model=given[parameters.MODEL], size=spec.mask_size, queries=spec.queries),
         )
         self.pipeline.decoder.start()

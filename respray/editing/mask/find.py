@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from respray.catalog.preset import has_straight_borders
 from respray.contract.errors import EditError
-from respray.contract.report import ConceptReport
-from respray.contract.request import ConceptQuery, ObjectSource, Output, PhotoRequest, needs_segmentation, prompts_of
+from respray.contract.report import BoxReport, ConceptReport
+from respray.contract.request import Box, ConceptQuery, ObjectSource, Output, PhotoRequest, needs_segmentation, prompts_of
 from respray.editing.mask.matte import Matte, complement, feather, unite
 from respray.editing.mask.overlap import resolve
 from respray.editing.mask.parts import Parts, connected_parts
@@ -238,9 +238,27 @@ def _found(
             "score": round(seen.score, 4),
             "source": source,
             "instances": count if there else 0,
+            "boxes": _box_reports(concept, matte if there else None) if source == "sam3" else [],
         }
     )
     return FoundConcept(matte if there else None, instances, report, why, pieces, seen.scores if instances else (), seen.by_instance)
+
+
+def _box_reports(concept: ConceptQuery, matte: Matte | None) -> list[BoxReport]:
+    reports: list[BoxReport] = []
+    for use, boxes in (("boxes", concept.boxes), ("not_boxes", concept.not_boxes)):
+        for box in boxes:
+            covered = 0.0 if matte is None else _covered(matte.alpha, box)
+            reports.append(BoxReport.model_validate({"use": use, "box": box, "covered": round(covered, 4)}))
+    return reports
+
+
+def _covered(alpha: UInt8Array, box: Box) -> float:
+    """How much of a box is a matte, uint8 [H,W]; a box has at least one pixel."""
+    height, width = alpha.shape
+    left, top = min(width - 1, int(box[0] * width)), min(height - 1, int(box[1] * height))
+    part = alpha[top : max(top + 1, round(box[3] * height)), left : max(left + 1, round(box[2] * width))]
+    return float(part.mean()) / 255.0
 
 
 def _told(score: float) -> Selection:

@@ -1,4 +1,4 @@
-"""Export a SAM3 checkpoint as three ONNX graphs, check them against PyTorch and describe them in spec.json.
+"""Export a SAM3 checkpoint as ONNX graphs, check them against PyTorch and describe them in spec.json.
 
 python -m respray.segmentation.export --checkpoint facebook/sam3 --precision fp16 --out /models/sam3-fp16
 """
@@ -65,6 +65,10 @@ def export(
     text_cls_token: Annotated[
         ClsToken, typer.Option(help="Prompt as transformers makes it, or with the CLS token that Meta's code adds.")
     ] = ClsToken.transformers,
+    boxes: Annotated[
+        bool | None,
+        typer.Option(help="Take boxes as examples. Where it is left out: with every checkpoint but the demo's, which never learnt it."),
+    ] = None,
     weights: Annotated[
         Weights, typer.Option(help="fp16-storage: FP32 computing, weights stored as FP16 where that is exact (auto: for the demo).")
     ] = Weights.auto,
@@ -82,6 +86,7 @@ def export(
             queries=queries,
             attention=attention,
             cls_token=text_cls_token,
+            boxes=boxes,
             weights=weights,
             revision=revision,
             skip_parity=skip_parity,
@@ -105,6 +110,7 @@ def run_export(
     queries: int,
     attention: Attention,
     cls_token: ClsToken,
+    boxes: bool | None,
     weights: Weights,
     revision: str | None,
     skip_parity: bool,
@@ -155,6 +161,7 @@ def run_export(
                 queries=queries,
                 cls_token=cls_token.value,
                 half_storage=half_storage,
+                boxes=not found.is_demo if boxes is None else boxes,
                 check=not skip_parity,
                 step=step,
             )

@@ -24,7 +24,7 @@ Target = Literal["tensorrt", "onnxruntime"]
 MAX_PROTOBUF_BYTES = 2_147_483_647
 MAX_OPSET = 20  # TensorRT 10.0's parser
 MAX_TOPK = 3840
-DYNAMIC_AXES = {"batch", "concepts"}
+DYNAMIC_AXES = {"batch", "concepts", "tokens"}
 # A running FP16 sum of values around one loses its last bit here.
 MAX_HALF_SUM_TERMS = 2048
 
@@ -230,7 +230,7 @@ def check_file(path: Path, target: Target = "tensorrt") -> list[Finding]:
 
 
 def check_folder(folder: Path, target: Target = "tensorrt") -> list[Finding]:
-    """Check the three graphs of an export.
+    """Check the graphs of an export.
 
     Raises:
         SpecError: `folder` is not an export.

@@ -1,4 +1,4 @@
-"""Write the three graphs of a model as ONNX files. Needs torch; nothing at run time imports it."""
+"""Write the graphs of a model as ONNX files. Needs torch; nothing at run time imports it."""
 
 import logging
 import shutil
@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from respray.contract import tensors
+from respray.contract.request import MAX_BOXES
 from respray.segmentation.export.checkpoints import Checkpoint, pad_token_id
 from respray.segmentation.export.graphs import Graphs, build_graphs
 from respray.segmentation.export.graphs.build_graphs import ClsToken, Precision, prompt_length
@@ -20,7 +21,7 @@ from respray.segmentation.export.make_probe import make_probe
 from respray.segmentation.export.onnx_passes import clear_metadata, store_as_half
 from respray.segmentation.export.parity import TensorParity, check_parity
 from respray.segmentation.probe import PROBE_FILE
-from respray.segmentation.spec import GRAPH_NAMES, Attention, GraphFiles, GraphName, ModelSpec, stored_file, write_spec
+from respray.segmentation.spec import Attention, GraphFiles, GraphName, ModelSpec, stored_file, write_spec
 
 OPSET = 20
 # A protobuf holds 2 GB at most; TensorRT's parser and git are happier well below.
@@ -38,7 +39,7 @@ class GraphPlan:
 
 
 def plan_graphs(graphs: Graphs, text_length: int) -> dict[GraphName, GraphPlan]:
-    """Example inputs (2 photos, 3 concepts: sizes of 1 would be taken for constants) and names for the three graphs."""
+    """Example inputs (2 photos, 3 concepts: sizes of 1 would be taken for constants) and names for the graphs."""
     encoder = graphs.image_encoder
     grid, dtype = encoder.grid, encoder.patches.weight.dtype
     side = grid * encoder.patches.kernel_size[0]
@@ -50,10 +51,20 @@ def plan_graphs(graphs: Graphs, text_length: int) -> dict[GraphName, GraphPlan]:
     }
     mask = torch.ones(2, 3, text_length, dtype=torch.int32)
     texts = {tensors.TEXT_FEATURES: torch.zeros(2, 3, text_length, width), tensors.TEXT_MASK: mask}
-    per_photo = {name: {0: batch} for name in features}
-    return {
+    per_photo: dict[str, dict[int, Any]] = {name: {0: batch} for name in features}
+    per_concept: dict[int, Any] = {0: batch, 1: concepts}
+    geometry, prompts, per_prompt = graphs.geometry_encoder, texts, per_concept
+    if geometry is not None:
+        # Prompts that have the tokens of boxes behind their text are longer.
+        per_prompt = {**per_concept, 2: torch.export.Dim("tokens", min=text_length)}
+        longer = text_length + MAX_BOXES + 1
+        prompts = {tensors.TEXT_FEATURES: torch.zeros(2, 3, longer, width), tensors.TEXT_MASK: torch.ones(2, 3, longer, dtype=torch.int32)}
+    plans: dict[GraphName, GraphPlan] = {
         "sam3_image_encoder": GraphPlan(
-            encoder, {tensors.IMAGE: torch.zeros(2, side, side, 3, dtype=torch.uint8)}, list(features), {tensors.IMAGE: {0: batch}}
+            encoder,
+            {tensors.IMAGE: torch.zeros(2, side, side, 3, dtype=torch.uint8)},
+            [*features, tensors.FEATURES_PLAIN][: 4 if encoder.plain else 3],
+            {tensors.IMAGE: {0: batch}},
         ),
         "sam3_text_encoder": GraphPlan(
             graphs.text_encoder,
@@ -63,11 +74,24 @@ def plan_graphs(graphs: Graphs, text_length: int) -> dict[GraphName, GraphPlan]:
         ),
         "sam3_concept_decoder": GraphPlan(
             graphs.concept_decoder,
-            {**features, **texts},
+            {**features, **prompts},
             list(tensors.SEGMENTS),
-            {**per_photo, tensors.TEXT_FEATURES: {0: batch, 1: concepts}, tensors.TEXT_MASK: {0: batch, 1: concepts}},
+            {**per_photo, tensors.TEXT_FEATURES: per_prompt, tensors.TEXT_MASK: per_prompt},
         ),
     }
+    if geometry is not None:
+        plain = {tensors.FEATURES_PLAIN: torch.zeros(2, channels, grid, grid, dtype=dtype)}
+        boxes = {
+            tensors.BOX_PROMPTS: torch.full((2, 3, MAX_BOXES, 4), 0.5),
+            tensors.BOX_LABELS: torch.ones(2, 3, MAX_BOXES, dtype=torch.int32),
+        }
+        plans["sam3_geometry_encoder"] = GraphPlan(
+            geometry,
+            {**plain, **boxes, **texts},
+            [tensors.PROMPT_FEATURES, tensors.PROMPT_MASK],
+            {tensors.FEATURES_PLAIN: {0: batch}, **dict.fromkeys((*boxes, *texts), per_concept)},
+        )
+    return plans
 
 
 def export_graph(plan: GraphPlan, path: Path, half_storage: bool, sample: Callable[[], None] = lambda: None) -> GraphFiles:
@@ -108,12 +132,12 @@ def export_graph(plan: GraphPlan, path: Path, half_storage: bool, sample: Callab
 def export_graphs(
     graphs: Graphs, text_length: int, folder: Path, half_storage: bool, step: Callable[[str], None]
 ) -> dict[GraphName, GraphFiles]:
-    """Export all three graphs into `folder`; `step` is called with a description before each piece of work."""
+    """Export the graphs into `folder`; `step` is called with a description before each piece of work."""
     plans = plan_graphs(graphs, text_length)
     files: dict[GraphName, GraphFiles] = {}
-    for name in GRAPH_NAMES:
+    for name, plan in plans.items():
         step(f"exporting {name}")
-        files[name] = export_graph(plans[name], folder / f"{name}.onnx", half_storage)
+        files[name] = export_graph(plan, folder / f"{name}.onnx", half_storage)
     return files
 
 
@@ -127,6 +151,7 @@ def export_model(
     queries: int,
     cls_token: ClsToken,
     half_storage: bool,
+    boxes: bool,
     check: bool,
     step: Callable[[str], None],
 ) -> list[TensorParity]:
@@ -138,7 +163,7 @@ def export_model(
     Raises:
         CheckpointError: the architecture is not covered.
     """
-    graphs = build_graphs(model, precision, attention, queries, cls_token)
+    graphs = build_graphs(model, precision, attention, queries, cls_token, boxes)
     text = model.config.text_config
     files = export_graphs(graphs, prompt_length(model), folder, half_storage and precision == "fp32", step)
     tokenizer = Path(shutil.copyfile(checkpoint.folder / "tokenizer.json", folder / "tokenizer.json"))

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from respray.contract.request import MAX_BOXES
 from respray.segmentation.errors import ParityError
 from respray.segmentation.export.graphs import Graphs
 
@@ -65,13 +66,20 @@ def peaks(graphs: Graphs, image: Tensor, input_ids: Tensor, attention_mask: Tens
         inside.pop()
 
     hooks = []
-    for graph in ("image_encoder", "text_encoder", "concept_decoder"):
-        for name, module in getattr(graphs, graph).named_modules(prefix=graph):
+    for graph in ("image_encoder", "text_encoder", "concept_decoder", "geometry_encoder"):
+        for name, module in getattr(graphs, graph).named_modules(prefix=graph) if getattr(graphs, graph) is not None else ():
             hooks += [module.register_forward_pre_hook(enter(name)), module.register_forward_hook(leave)]
     try:
         with _Products(note):
             text = graphs.text_encoder(input_ids, attention_mask)
-            graphs.concept_decoder(*graphs.image_encoder(image), text[None], attention_mask[None])
+            prompts = (text[None], attention_mask[None])
+            features = graphs.image_encoder(image)
+            if graphs.geometry_encoder is not None:
+                # Every concept with as many boxes as there may be, over all of the photo.
+                corners, labels = torch.rand(1, len(text), MAX_BOXES, 2, 2).sort(dim=-2).values.flatten(-2), torch.arange(MAX_BOXES) % 2
+                shown = (corners, labels.to(torch.int32).expand(1, len(text), -1))
+                prompts = graphs.geometry_encoder(features[-1], *shown, *prompts)
+            graphs.concept_decoder(*features[:3], *prompts)
     finally:
         # The graphs share their modules with the model that they were built from.
         for hook in hooks:

@@ -11,16 +11,23 @@ import numpy as np
 import torch
 
 from respray.contract import tensors
+from respray.contract.request import MAX_BOXES
 from respray.segmentation.arrays import AnyArray, Float32Array, IntArray, NamedArrays, UInt8Array
 from respray.segmentation.export.graphs import build_graphs
 from respray.segmentation.export.half_range import check_half_range
-from respray.segmentation.export.transformers_reference import reference_outputs
+from respray.segmentation.export.transformers_reference import Boxes, Reference, reference_outputs
 from respray.segmentation.runner import GraphRunner
-from respray.segmentation.spec import GraphName, ModelSpec
+from respray.segmentation.spec import NO_BOX, GraphName, ModelSpec
 from respray.segmentation.tokenizer import PromptTokenizer
 
 Clock = Callable[[str], AbstractContextManager[None]]
 PROMPTS = ("floor", "wall", "window")
+# Examples shown to the first prompts: none, one, and four of both kinds.
+SHOWN: tuple[Boxes, ...] = (
+    (),
+    (((0.1, 0.3, 0.55, 0.9), True),),
+    (((0.0, 0.0, 1.0, 1.0), True), ((0.61, 0.2, 0.64, 0.23), False), ((0.3, 0.35, 0.9, 0.7), True), ((0.97, 0.9, 1.0, 1.0), False)),
+)
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,7 @@ def check_parity(
     half = spec.precision == "fp16"
     if half:
         with clock("range"):
-            graphs = build_graphs(model, "fp32", "explicit", spec.queries, spec.cls_token)
+            graphs = build_graphs(model, "fp32", "explicit", spec.queries, spec.cls_token, spec.boxes)
             check_half_range(graphs, torch.from_numpy(image), torch.from_numpy(ids), torch.from_numpy(mask))
             del graphs
     report: list[TensorParity] = []
@@ -90,24 +97,52 @@ def check_parity(
         valid = mask.astype(bool)
         report.append(_compare(tensors.TEXT_FEATURES, text[valid], embeds.numpy()[valid], half))
         prompt = {tensors.TEXT_FEATURES: text[None], tensors.TEXT_MASK: mask[None]}
-        decoded = _run(spec, folder, "sam3_concept_decoder", {**features, **prompt}, threads, clock)
+        maps = {name: features[name] for name in tensors.FEATURES}
+        decoded = _run(spec, folder, "sam3_concept_decoder", {**maps, **prompt}, threads, clock)
         with clock("transformers"):
             reference = reference_outputs(model, torch.from_numpy(image), torch.from_numpy(ids), torch.from_numpy(mask), spec.cls_token)
+        for name, expected in zip(tensors.FEATURES, reference.features, strict=True):
+            report.append(_compare(name, features[name], expected.numpy(), half))
+        report += _compare_answers(decoded, reference, spec.queries, half)
+        if not spec.boxes:
+            return report
+        del reference, decoded
+        rows = np.arange(len(SHOWN)) % len(prompts)
+        geometry = geometry_inputs(spec, features, SHOWN) | {tensors.TEXT_FEATURES: text[None, rows], tensors.TEXT_MASK: mask[None, rows]}
+        shown = _run(spec, folder, "sam3_geometry_encoder", geometry, threads, clock)
+        prompt = {tensors.TEXT_FEATURES: shown[tensors.PROMPT_FEATURES], tensors.TEXT_MASK: shown[tensors.PROMPT_MASK]}
+        decoded = _run(spec, folder, "sam3_concept_decoder", {**maps, **prompt}, threads, clock)
+        with clock("transformers"):
+            words = (torch.from_numpy(ids[rows]), torch.from_numpy(mask[rows]))
+            reference = reference_outputs(model, torch.from_numpy(image), *words, spec.cls_token, SHOWN)
+    return report + _compare_answers(decoded, reference, spec.queries, half, " with boxes")
 
-    for name, expected in zip(tensors.FEATURES, reference.features, strict=True):
-        report.append(_compare(name, features[name], expected.numpy(), half))
-    kept = spec.queries
+
+def geometry_inputs(spec: ModelSpec, features: NamedArrays, shown: Sequence[Boxes]) -> NamedArrays:
+    """The geometry encoder's inputs beside the text: the map that boxes are looked up in, and the boxes of each concept, filled up."""
+    boxes = np.zeros((1, len(shown), MAX_BOXES, 4), np.float32)
+    labels = np.full((1, len(shown), MAX_BOXES), NO_BOX, np.int32)
+    for row, given in enumerate(shown):
+        for column, (box, meant) in enumerate(given):
+            boxes[0, row, column], labels[0, row, column] = box, int(meant)
+    plain = features[tensors.FEATURES_PLAIN if spec.plain_features else tensors.FEATURES_LOW]
+    return {tensors.FEATURES_PLAIN: plain, tensors.BOX_PROMPTS: boxes, tensors.BOX_LABELS: labels}
+
+
+def _compare_answers(decoded: NamedArrays, reference: Reference, kept: int, half: bool, which: str = "") -> list[TensorParity]:
+    """The decoder's outputs of one photo against transformers' answers."""
+    report: list[TensorParity] = []
     best = np.sort(reference.scores.numpy(), axis=1)[:, ::-1][:, :kept]
-    report.append(_compare(tensors.PRESENCE, decoded[tensors.PRESENCE][0], reference.presence.numpy(), half))
-    report.append(_compare(tensors.SCORES, decoded[tensors.SCORES][0], best, half))
+    report.append(_compare(tensors.PRESENCE + which, decoded[tensors.PRESENCE][0], reference.presence.numpy(), half))
+    report.append(_compare(tensors.SCORES + which, decoded[tensors.SCORES][0], best, half))
     same = _matching_queries(decoded[tensors.BOXES][0], decoded[tensors.SCORES][0], reference.boxes.numpy(), reference.scores.numpy())
     boxes = np.take_along_axis(reference.boxes.numpy(), same[..., None], axis=1)
-    report.append(_compare(tensors.BOXES, decoded[tensors.BOXES][0], boxes, half))
+    report.append(_compare(tensors.BOXES + which, decoded[tensors.BOXES][0], boxes, half))
     region = reference.region.numpy() * 255
-    report.append(_compare(tensors.REGION, decoded[tensors.REGION][0].astype(np.float32), region, half, levels=True))
+    report.append(_compare(tensors.REGION + which, decoded[tensors.REGION][0].astype(np.float32), region, half, levels=True))
     rows = np.arange(len(same))[:, None]
     masks = reference.masks.numpy()[rows, same] * 255
-    report.append(_compare(tensors.MASKS, decoded[tensors.MASKS][0].astype(np.float32), masks, half, levels=True))
+    report.append(_compare(tensors.MASKS + which, decoded[tensors.MASKS][0].astype(np.float32), masks, half, levels=True))
     return report
 
 

@@ -29,7 +29,7 @@ from respray.triton.embedded.server_files import ServerFiles, cache_folder, prep
 from respray.triton.errors import HostError, ServerStartError
 from respray.triton.hardening import RESTRICTED_BENCHMARK, new_key, restriction_flags
 from respray.triton.models import allocator
-from respray.triton.probe_gate import SEGMENTING, ProbeGate
+from respray.triton.probe_gate import ProbeGate, loaded_first
 from respray.triton.repository.build_repository import needed_shared_memory
 
 MAX_LOGS = 10
@@ -213,7 +213,7 @@ class EmbeddedServer:
             str(files.binary),
             "--disable-auto-complete-config",
             *(f"--{name}={value}" for name, value in flags.items()),
-            *(f"--load-model={model}" for model in SEGMENTING),
+            *(f"--load-model={model}" for model in loaded_first(self.repository)),
             *(f"--backend-config=python,{setting}" for setting in backend),
             *(f"--trace-config={setting}" for setting in options.trace_config),
         ]

@@ -106,7 +106,7 @@ def gpu_pool(spec: ModelSpec, target: Target) -> int:
 
 def _features(spec: ModelSpec) -> int:
     """Bytes of one photo's feature maps."""
-    return spec.channels * 21 * spec.grid**2 * (2 if spec.precision == "fp16" else 4)
+    return spec.channels * (22 if spec.plain_features else 21) * spec.grid**2 * (2 if spec.precision == "fp16" else 4)
 
 
 def _masks(spec: ModelSpec, target: Target) -> int:
@@ -178,7 +178,8 @@ def _write(folder: Path, spec: ModelSpec, graphs: Path, target: Target, texts: d
         file = folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
-    (folder / "sam3" / VERSION).mkdir(parents=True, exist_ok=True)  # Triton wants a version folder of an ensemble too
+    for name in ("sam3", "sam3_boxes") if spec.boxes else ("sam3",):
+        (folder / name / VERSION).mkdir(parents=True, exist_ok=True)  # Triton wants a version folder of an ensemble too
     for name, graph in spec.graphs.items():
         for stored in (graph.model, graph.data):
             if stored is not None:

@@ -1,4 +1,4 @@
-"""The six models' whole Triton configurations, for any target, from one description.
+"""The models' whole Triton configurations, for any target, from one description.
 
 They are built as tritonclient's own `ModelConfig` messages, so that a misspelt field fails here and not on the pod, and written out in
 protobuf's text form. Shapes come from the exported graphs' `ModelSpec`; tensor names from `docs/architecture.md`.
@@ -14,12 +14,14 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
 from respray.contract import parameters, tensors
-from respray.contract.request import ObjectSource
+from respray.contract.request import MAX_BOXES, ObjectSource
 from respray.segmentation.spec import FED_AS, GraphName, ModelSpec
 from respray.triton.repository import tensorrt
 from respray.triton.repository.targets import Target
 
 MODELS = ("sam3_image_encoder", "sam3_text_encoder", "sam3_concept_decoder", "sam3", "applier", "pipeline_bls")
+BOX_MODELS = ("sam3_geometry_encoder", "sam3_boxes")
+"""Where the graphs take boxes."""
 PLAN_CONFIG = "plan"
 ANY = -1
 
@@ -71,12 +73,23 @@ def signatures(spec: ModelSpec) -> dict[str, Signature]:
         Tensor(tensors.ALPHA, "UINT8", (ANY, ANY), optional=True),
         Tensor(tensors.FACTS, "UINT8", (ANY,), optional=True),
     )
+    prompts, encoded = texts, features
+    if spec.boxes:
+        prompts = (Tensor(tensors.TEXT_FEATURES, "FP32", (ANY, ANY, width)), Tensor(tensors.TEXT_MASK, "INT32", (ANY, ANY)))
+    plain = Tensor(tensors.FEATURES_PLAIN, floating, (channels, grid, grid))
+    if spec.plain_features:
+        encoded = (*features, plain)
+    shown = (Tensor(tensors.BOX_PROMPTS, "FP32", (ANY, MAX_BOXES, 4)), Tensor(tensors.BOX_LABELS, "INT32", (ANY, MAX_BOXES)))
+    longer = length + MAX_BOXES + 1
+    joined = (Tensor(tensors.PROMPT_FEATURES, "FP32", (ANY, longer, width)), Tensor(tensors.PROMPT_MASK, "INT32", (ANY, longer)))
     tokens = (Tensor(tensors.INPUT_IDS, "INT32", (length,)), Tensor(tensors.ATTENTION_MASK, "INT32", (length,)))
     return {
-        "sam3_image_encoder": Signature((image,), features),
+        "sam3_image_encoder": Signature((image,), encoded),
         "sam3_text_encoder": Signature(tokens, (Tensor(tensors.TEXT_FEATURES, "FP32", (length, width)),)),
-        "sam3_concept_decoder": Signature((*features, *texts), decoded),
+        "sam3_concept_decoder": Signature((*features, *prompts), decoded),
+        "sam3_geometry_encoder": Signature((plain, *shown, *texts), joined),
         "sam3": Signature((image, *texts), decoded),
+        "sam3_boxes": Signature((image, *shown, *texts), decoded),
         "applier": Signature((*photo, *segments, *passed_on), results),
         "pipeline_bls": Signature((Tensor(tensors.PHOTO, "UINT8", (ANY,)), *passed_on), results),
     }
@@ -93,10 +106,13 @@ def configs(spec: ModelSpec, target: Target, plans: bool = False) -> dict[str, p
         "applier": _python("applier", signed["applier"], target.applier_instances),
         "pipeline_bls": _python("pipeline_bls", signed["pipeline_bls"], target.pipeline_instances),
     }
+    if spec.boxes:
+        built["sam3_geometry_encoder"] = _graph(spec, target, signed, "sam3_geometry_encoder", plans=False)
+        built["sam3_boxes"] = _box_ensemble(spec, target, signed)
     built["pipeline_bls"].parameters[parameters.BUCKETS].string_value = ",".join(map(str, target.buckets))
     built["pipeline_bls"].parameters[parameters.MODEL].string_value = model_digest(spec)
     built["applier"].parameters[parameters.OBJECTS].string_value = object_source(spec)
-    return {name: built[name] for name in MODELS}
+    return {name: built[name] for name in (*MODELS, *BOX_MODELS) if name in built}
 
 
 def model_digest(spec: ModelSpec) -> str:
@@ -134,10 +150,13 @@ def _python(name: str, signature: Signature, instances: int) -> pb.ModelConfig:
 
 def _graph(spec: ModelSpec, target: Target, signed: dict[str, Signature], name: GraphName, plans: bool) -> pb.ModelConfig:
     is_text = name == "sam3_text_encoder"
+    # The geometry encoder is small, and few photos come with boxes: an engine of its own would not pay.
+    is_large = name in ("sam3_image_encoder", "sam3_concept_decoder")
     largest = {
         "sam3_image_encoder": target.max_photos,
         "sam3_text_encoder": target.max_texts,
         "sam3_concept_decoder": target.decoder_photos,
+        "sam3_geometry_encoder": target.decoder_photos,
     }
     config = _base(name, signed[name], largest[name])
     file = spec.graphs[name].model.file
@@ -153,7 +172,7 @@ def _graph(spec: ModelSpec, target: Target, signed: dict[str, Signature], name: 
     else:
         config.backend = "onnxruntime"
         config.default_model_filename = file
-        if target.name == "tensorrt" and not is_text:
+        if target.name == "tensorrt" and is_large:
             tensorrt.accelerate(config, spec, target, name)
         if not is_text:
             _limit_cuda(config, target)
@@ -162,12 +181,13 @@ def _graph(spec: ModelSpec, target: Target, signed: dict[str, Signature], name: 
         "sam3_image_encoder": target.encoder_delay,
         "sam3_text_encoder": 0,
         "sam3_concept_decoder": target.decoder_delay,
+        "sam3_geometry_encoder": 0,
     }[name]
     # The response cache only ever hits for models whose tensors are in CPU memory.
     if is_text:
         config.response_cache.enable = True
     if target.warm_up:
-        _warm_up(config, target, signed[name])
+        _warm_up(config, target, signed[name], spec.text_length)
     return config
 
 
@@ -192,8 +212,10 @@ def _place(config: pb.ModelConfig, target: Target, name: GraphName) -> None:
     config.instance_group.add(kind="KIND_GPU", count=count, gpus=range(target.gpus))
 
 
-def _warm_up(config: pb.ModelConfig, target: Target, signature: Signature) -> None:
+def _warm_up(config: pb.ModelConfig, target: Target, signature: Signature, text_length: int) -> None:
     """Zeros through every bucket of concepts, so that no photo pays for memory and kernel selection. On a CPU one shape is enough.
+
+    Prompts are of text alone, as most are.
 
     The largest first: the memory that it takes serves the smaller ones, which could not join theirs to make room for it.
     """
@@ -202,7 +224,8 @@ def _warm_up(config: pb.ModelConfig, target: Target, signature: Signature) -> No
     for size in sizes:
         sample = config.model_warmup.add(name=f"{config.name}_{size}", batch_size=1)
         for tensor in signature.inputs:
-            dims = [size if dim == ANY else dim for dim in tensor.dims]
+            varying = iter((size, text_length))
+            dims = [next(varying) if dim == ANY else dim for dim in tensor.dims]
             sample.inputs[tensor.name].CopyFrom(pb.ModelWarmup.Input(data_type=f"TYPE_{tensor.dtype}", dims=dims, zero_data=True))
 
 
@@ -218,6 +241,23 @@ def _ensemble(target: Target, signed: dict[str, Signature]) -> pb.ModelConfig:
         step = config.ensemble_scheduling.step.add(model_name=name, model_version=-1)
         for tensor in signed[name].inputs:
             step.input_map[tensor.name] = tensor.name
+        for tensor in signed[name].outputs:
+            if tensor.name != tensors.FEATURES_PLAIN:
+                step.output_map[tensor.name] = tensor.name
+    return config
+
+
+def _box_ensemble(spec: ModelSpec, target: Target, signed: dict[str, Signature]) -> pb.ModelConfig:
+    """The same with boxes: the geometry encoder between the two puts their tokens behind the text's."""
+    config = _base("sam3_boxes", signed["sam3_boxes"], target.decoder_photos)
+    config.platform = "ensemble"
+    names = {} if spec.plain_features else {tensors.FEATURES_PLAIN: tensors.FEATURES_LOW}
+    prompts = {tensors.TEXT_FEATURES: tensors.PROMPT_FEATURES, tensors.TEXT_MASK: tensors.PROMPT_MASK}
+    renamed = {"sam3_image_encoder": {}, "sam3_geometry_encoder": names, "sam3_concept_decoder": prompts}
+    for name, taken in renamed.items():
+        step = config.ensemble_scheduling.step.add(model_name=name, model_version=-1)
+        for tensor in signed[name].inputs:
+            step.input_map[tensor.name] = taken.get(tensor.name, tensor.name)
         for tensor in signed[name].outputs:
             step.output_map[tensor.name] = tensor.name
     return config

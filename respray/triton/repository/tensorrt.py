@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from tritonclient.grpc import model_config_pb2 as pb
 
 from respray.contract import tensors
+from respray.contract.request import MAX_BOXES
 from respray.segmentation.spec import GraphName, ModelSpec
 from respray.triton.repository.targets import Target
 from respray.volumes import models_root
@@ -19,8 +20,8 @@ WORKSPACE = 8 << 30
 OPTIMUM_CONCEPTS = 4
 
 
-def shapes(spec: ModelSpec, name: GraphName, photos: int, concepts: int) -> dict[str, tuple[int, ...]]:
-    """Every input of the graph with its whole shape for so many photos and concepts."""
+def shapes(spec: ModelSpec, name: GraphName, photos: int, concepts: int, tokens: int) -> dict[str, tuple[int, ...]]:
+    """Every input of the graph with its whole shape for so many photos, concepts, and tokens in a prompt."""
     side, grid, channels = spec.image_size, spec.grid, spec.channels
     if name == "sam3_image_encoder":
         return {tensors.IMAGE: (photos, side, side, 3)}
@@ -28,18 +29,20 @@ def shapes(spec: ModelSpec, name: GraphName, photos: int, concepts: int) -> dict
         tensors.FEATURES_HIGH: (photos, channels, 4 * grid, 4 * grid),
         tensors.FEATURES_MID: (photos, channels, 2 * grid, 2 * grid),
         tensors.FEATURES_LOW: (photos, channels, grid, grid),
-        tensors.TEXT_FEATURES: (photos, concepts, spec.text_length, spec.text_width),
-        tensors.TEXT_MASK: (photos, concepts, spec.text_length),
+        tensors.TEXT_FEATURES: (photos, concepts, tokens, spec.text_width),
+        tensors.TEXT_MASK: (photos, concepts, tokens),
     }
 
 
 def profile(spec: ModelSpec, target: Target, name: GraphName) -> dict[str, str]:
     """`min`, `opt` and `max` shapes in the notation that trtexec and ONNX Runtime share: `input:1x2x3,other:4x5`."""
     photos = target.max_photos if name == "sam3_image_encoder" else target.decoder_photos
+    text = spec.text_length
     points = {
-        "min": (1, 1),
-        "opt": (max(1, photos // 2), min(OPTIMUM_CONCEPTS, target.max_concepts)),
-        "max": (photos, target.max_concepts),
+        "min": (1, 1, text),
+        # Most prompts are text alone.
+        "opt": (max(1, photos // 2), min(OPTIMUM_CONCEPTS, target.max_concepts), text),
+        "max": (photos, target.max_concepts, text + MAX_BOXES + 1 if spec.boxes else text),
     }
     return {
         point: ",".join(f"{key}:{'x'.join(map(str, shape))}" for key, shape in shapes(spec, name, *size).items())

@@ -62,17 +62,21 @@ class EncoderLayer(nn.Module):
 
 
 class ConceptDecoder(nn.Module):
-    """See the module. `queries` is K, at most the model's number of queries; `cls_token` follows Meta's code."""
+    """See the module.
+
+    `queries` is K, at most the model's number of queries; `cls_token` follows Meta's code. `text_length`: prompts of that many tokens may
+    have those of boxes behind them; None: they are text alone.
+    """
 
     positions: Tensor
 
-    def __init__(self, model: Any, kernel: AttentionKernel, queries: int, cls_token: bool) -> None:
+    def __init__(self, model: Any, kernel: AttentionKernel, queries: int, cls_token: bool, text_length: int | None = None) -> None:
         super().__init__()
         backbone = model.vision_encoder.backbone.config
         grid = backbone.image_size // backbone.patch_size
         encoder = model.detr_encoder
         heads = encoder.config.num_attention_heads
-        self.queries = queries
+        self.queries, self.text_length = queries, text_length
         positions = sine_positions(model.vision_encoder.neck.position_encoding, encoder.config.hidden_size, grid)
         self.register_buffer("positions", positions, persistent=False)
         # The CLS token looks at the unmodified map, so with it the image encoder leaves the prompt-free half to this graph.
@@ -90,7 +94,7 @@ class ConceptDecoder(nn.Module):
 
         Args:
             features_high, features_mid, features_low: from `ImageEncoder`, [B, ...].
-            text_features: float32 [B, N, T, D]; text_mask: int32 [B, N, T], 1 = token.
+            text_features: float32 [B, N, T, D]; text_mask: int32 [B, N, T], 1 = token. Those of boxes, where there are any, stand behind.
 
         Returns:
             masks uint8 [B, N, K, 4g, 4g], scores float32 [B, N, K] in descending order, boxes float32 [B, N, K, 4]
@@ -105,7 +109,7 @@ class ConceptDecoder(nn.Module):
         if self.cls_token is not None and self.prompt_free is not None:
             token = self.cls_token(photo, positions).unsqueeze(1).expand(-1, concepts, -1, -1)
             prompt = torch.cat((prompt, token), dim=2)
-            mask = torch.cat((mask, torch.ones_like(mask[:, :, :1])), dim=2)
+            mask = torch.cat((mask, self._without_boxes(mask)), dim=2)
             photo = self.prompt_free(photo, positions)
         prompt, mask = prompt.flatten(0, 1), mask.flatten(0, 1)
         token_bias = padding_bias(mask, dtype)
@@ -127,6 +131,13 @@ class ConceptDecoder(nn.Module):
             presence.squeeze(-1).unflatten(0, shape),
             region.unflatten(0, shape).to(torch.uint8),
         )
+
+    def _without_boxes(self, mask: Tensor) -> Tensor:
+        """1 for each concept that has no boxes, whose tokens bring the geometry encoder's own along: [B, N, T] to [B, N, 1]."""
+        if self.text_length is None:
+            return torch.ones_like(mask[:, :, :1])
+        behind = mask.float().sum(dim=2, keepdim=True) - mask[:, :, : self.text_length].float().sum(dim=2, keepdim=True)
+        return (behind == 0).to(mask.dtype)
 
     def _logits(self, hidden: Tensor, prompt: Tensor, mask: Tensor) -> Tensor:
         """How well each query fits the prompt: [M, Q] float32."""

@@ -147,7 +147,7 @@ class ImageEncoder(nn.Module):
     order: Tensor
     inverse: Tensor
 
-    def __init__(self, model: Any, kernel: AttentionKernel, prompt_free_layer: bool) -> None:
+    def __init__(self, model: Any, kernel: AttentionKernel, prompt_free_layer: bool, plain: bool = False) -> None:
         super().__init__()
         backbone, neck = model.vision_encoder.backbone, model.vision_encoder.neck
         config = backbone.config
@@ -176,9 +176,13 @@ class ImageEncoder(nn.Module):
         # The last level (half the grid) is not used by the detector.
         self.neck = nn.ModuleList(list(neck.fpn_layers)[:3])
         self.prompt_free = PromptFree(model, kernel, prompt_free_layer)
+        self.plain = plain
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """uint8 [B, S, S, 3] sRGB to `features_high` [B,C,4g,4g], `features_mid` [B,C,2g,2g], `features_low` [B,C,g,g]."""
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """uint8 [B, S, S, 3] sRGB to `features_high` [B,C,4g,4g], `features_mid` [B,C,2g,2g], `features_low` [B,C,g,g].
+
+        With `plain`, also the lowest map before the prompt-free layer, `features_plain` [B,C,g,g], which boxes are looked up in.
+        """
         # TensorRT takes uint8 only at a graph's edge, so the cast comes before anything else.
         pixels = image.to(self.patches.weight.dtype).permute(0, 3, 1, 2) * (1.0 / 127.5) - 1.0
         tokens = self.patches(pixels).flatten(2).transpose(1, 2) + self.embed_positions
@@ -191,4 +195,5 @@ class ImageEncoder(nn.Module):
             tokens = tokens.index_select(1, self.inverse)
         maps = tokens.transpose(1, 2).unflatten(2, (self.grid, self.grid))
         high, mid, low = (level(maps) for level in self.neck)
-        return self.prompt_free(high, mid, low)
+        features = self.prompt_free(high, mid, low)
+        return (*features, low) if self.plain else features
