@@ -12,7 +12,7 @@ ARG TRITON_VERSION=26.07
 FROM python:3.12-slim-bookworm AS wheels
 # `server` is what runs inside Triton, `intake` is every queue; `server,intake,export` also brings torch, to export a checkpoint on the pod
 # (gigabytes).
-ARG EXTRAS=server,intake,hub
+ARG EXTRAS=server,intake,api,hub
 WORKDIR /build
 COPY pyproject.toml ./
 COPY deploy/images/ deploy/images/
@@ -52,7 +52,7 @@ ENV PYTHONUNBUFFERED=1 \
     XDG_CACHE_HOME=/tmp/cache
 VOLUME /models
 USER 10001
-EXPOSE 8000 8001 8002
+EXPOSE 8000 8001 8002 8080
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30m --retries=3 \
     CMD ["python3", "-m", "respray.launch.container", "health"]
 STOPSIGNAL SIGTERM

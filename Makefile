@@ -28,7 +28,7 @@ $(VENV)/.demo: pyproject.toml | $(BIN)/python
 	@$(TRITON_ALONE)
 	@touch $@
 
-$(VENV)/.test: pyproject.toml scripts/setup_test_tools.sh | $(BIN)/python
+$(VENV)/.test: pyproject.toml scripts/setup_test_tools.sh tests/studio/node/package.json | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$(EXTRAS_TEST)]'
 	@$(TRITON_ALONE)
 	scripts/setup_test_tools.sh
@@ -37,9 +37,10 @@ $(VENV)/.test: pyproject.toml scripts/setup_test_tools.sh | $(BIN)/python
 demo: $(VENV)/.demo  ## edit the demo photos through the real pipeline and print where to look
 	$(BIN)/respray demo
 
-lint: $(VENV)/.test  ## ruff, and the direction of imports
+lint: $(VENV)/.test  ## ruff, the direction of imports, and the studio's page (tsc, eslint)
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
+	npm run --silent --prefix tests/studio/node check
 
 # The models of the repository are all modules named `model`: one call each.
 types: $(VENV)/.test  ## mypy

@@ -41,15 +41,23 @@ fi
 "$python" -m benchmarks.perf_inputs --out "$out/inputs.json" --concepts "${CONCEPTS:-3}" ${PHOTOS:+--photos "$PHOTOS"}
 
 # Windows of time: a fixed number of requests would be over in no time at high concurrency.
-run() {
+run() {  # run NAME OPTIONS...
+  csv="$out/$1.csv"
+  shift
+  rm -f "$csv"  # figures of an earlier run are not this one's
   LD_LIBRARY_PATH="$cache/lib" "$cache/bin/perf_analyzer" -m pipeline_bls -u "$TRITON_URL" -i grpc --input-data "$out/inputs.json" \
     --measurement-mode time_windows --measurement-interval "$((${SECONDS_PER_POINT:-8} * 1000))" --stability-percentage "${STABILITY:-25}" \
-    --max-trials 10 --percentile 95 --verbose-csv ${METRICS_URL:+--collect-metrics --metrics-url "$METRICS_URL"} "$@"
+    --max-trials 10 --percentile 95 --verbose-csv ${METRICS_URL:+--collect-metrics --metrics-url "$METRICS_URL"} -f "$csv" "$@" || {
+    echo "perf_analyzer failed (status $?): there is no $csv; its message stands above" >&2
+    return 1
+  }
+  # Figures that did not settle end without an error, and without a file.
+  [ -s "$csv" ] || { echo "perf_analyzer wrote no $csv: its figures did not settle (STABILITY=${STABILITY:-25})" >&2; return 1; }
 }
 if [ -n "${CONCURRENCY-1:8:1}" ]; then
-  run --concurrency-range "${CONCURRENCY:-1:8:1}" -f "$out/concurrency.csv" 2>&1 | tee "$out/concurrency.log"
+  run concurrency --concurrency-range "${CONCURRENCY:-1:8:1}" 2>&1 | tee "$out/concurrency.log"
 fi
 if [ -n "${RATE-1:4:1}" ]; then
-  run --request-rate-range "${RATE:-1:4:1}" --request-distribution poisson -f "$out/rate.csv" 2>&1 | tee "$out/rate.log"
+  run rate --request-rate-range "${RATE:-1:4:1}" --request-distribution poisson 2>&1 | tee "$out/rate.log"
 fi
 ls -l "$out"/*.csv

@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import parse_qs, urlsplit
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, AliasChoices, AliasPath, BeforeValidator, Field, SecretStr, ValidationError
@@ -76,6 +77,7 @@ class Settings(BaseSettings):
     hf_token: SecretStr | None = _spelled("HF_TOKEN")
     model_hub_repository: str | None = _spelled("MODEL_HUB_REPOSITORY")
     gpu_device: str | None = _spelled("GPU_DEVICE")
+    device: Literal["auto", "cuda", "cpu"] = _spelled("RESPRAY_DEVICE", default="auto")
     model_sync_enabled: bool = _spelled("MODEL_SYNC_ENABLED", default=False)
     model_sync_endpoint: str | None = _spelled("MODEL_SYNC_MINIO_ENDPOINT")
     model_sync_secure: bool = _spelled("MODEL_SYNC_MINIO_SECURE", default=True)
@@ -170,13 +172,54 @@ def load_settings(environment: Mapping[str, str] | None = None, env_file: Path |
         problems.append(
             " and ".join(f"{name} ({address})" for name, address in addresses.items()) + " name different storage; set one of them"
         )
+    problems += _queue_problems(settings)
     if problems:
         raise SettingsError("; ".join(problems))
     return settings
 
 
+def _queue_problems(settings: Settings) -> list[str]:
+    """What the libraries of the queues would stumble over. The address is never shown: it may hold a password anywhere."""
+    problems = []
+    if settings.redis_url is not None and (wrong := _redis_problem(settings.redis_url.get_secret_value())):
+        problems.append(f"REDIS_URL {wrong}; accepted is redis://USER:PASSWORD@HOST:PORT/DATABASE, rediss:// for TLS, or unix://PATH")
+    if settings.adapter == "bullmq" and settings.queue_name and ":" in settings.queue_name:
+        problems.append(f"QUEUE_NAME={settings.queue_name!r}: BullMQ's queue names hold no ':'; what stands before it is BULLMQ_PREFIX")
+    return problems
+
+
+def _redis_problem(url: str) -> str | None:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return "has a host or a port that is none"
+    if parts.scheme not in ("redis", "rediss", "unix"):
+        return "does not begin with redis://, rediss:// or unix://"
+    if not (parts.path if parts.scheme == "unix" else host):
+        return "names no host" if parts.scheme != "unix" else "names no path"
+    for certificates in parse_qs(parts.query).get("ssl_ca_certs", []):
+        if not Path(certificates).is_file():
+            return f"names ssl_ca_certs={certificates}, which is no file"
+    return None
+
+
 def require(settings: Settings, *, storage: bool, adapter: bool) -> None:
     """Check that what this process needs is there, naming all that is missing. Raises SettingsError."""
+    if missing := missing_settings(settings, storage=storage, adapter=adapter):
+        raise SettingsError(
+            f"missing settings for ADAPTER={settings.adapter}: {', '.join(missing)}; set them in the environment or in .env"
+        )
+
+
+def missing_settings(settings: Settings, *, storage: bool, adapter: bool) -> list[str]:
+    """The settings that are needed and not set, each with all its spellings.
+
+    Args:
+        settings: What is set.
+        storage: Whether a bucket is needed.
+        adapter: Whether jobs come from the intake that ADAPTER names.
+    """
     missing: list[str] = []
     # Without a bucket, Runpod's intake works on photos inside messages and answers with the results.
     alone = adapter and settings.adapter == "runpod" and settings.names_no_storage
@@ -195,12 +238,7 @@ def require(settings: Settings, *, storage: bool, adapter: bool) -> None:
             missing += _absent(settings, "callback_secret")
     if settings.model_sync_enabled:
         missing += _absent(settings, "model_sync_endpoint", "model_sync_bucket", "model_sync_access_key", "model_sync_secret_key")
-    if missing:
-        raise SettingsError(
-            f"missing settings for ADAPTER={settings.adapter}: {', '.join(missing)}; set them in the environment or in .env"
-        )
-    if adapter and settings.adapter == "bullmq" and settings.queue_name and ":" in settings.queue_name:
-        raise SettingsError(f"QUEUE_NAME={settings.queue_name!r}: BullMQ's queue names hold no ':'; what stands before it is BULLMQ_PREFIX")
+    return missing
 
 
 def spellings(field: FieldInfo) -> list[str]:

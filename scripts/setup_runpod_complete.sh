@@ -87,12 +87,12 @@ stamp=.venv/.setup
 key="$(sha256sum pyproject.toml | cut -d' ' -f1) gpu=$gpu"
 if [[ ! -f $stamp || $(<"$stamp") != "$key" ]]; then
   say "Python packages (GPU: $gpu)"
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[embedded,intake,hub,top]'
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[embedded,intake,api,hub,top]'
   if $gpu; then
     # Both builds put files into the same folder: remove first. The extras bring cuBLAS and cuDNN as wheels, so that nothing of the
     # system's CUDA is touched.
     .venv/bin/python -m pip uninstall --quiet -y onnxruntime onnxruntime-gpu
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check 'onnxruntime-gpu[cuda,cudnn]>=1.22,<2'
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check 'onnxruntime-gpu[cuda,cudnn]>=1.31,<2'
   fi
   printf '%s\n' "$key" >"$stamp"
 else

@@ -20,10 +20,22 @@ fi
 
 # An apt-installed Redis may have been started as a service; tests start their own on free ports and do not touch it.
 
+# A browser for the studio. Its tests are skipped without one: not every distribution has Chromium as a package (Ubuntu's is a snap).
+if ! command -v chromium >/dev/null || ! command -v chromedriver >/dev/null; then
+  if command -v apt-get >/dev/null && { [[ $(id -u) == 0 ]] || sudo -n true 2>/dev/null; }; then
+    [[ $(id -u) == 0 ]] || sudo="sudo -n"
+    echo "installing chromium" >&2
+    { $sudo apt-get update -qq && $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium chromium-driver; } >&2 \
+      || echo "no chromium: the studio's tests are skipped" >&2
+  else
+    echo "no chromium: the studio's tests are skipped; 'apt-get install chromium chromium-driver' brings it" >&2
+  fi
+fi
+
 # Versions are pinned in each package.json; a lock file would list other platforms' binaries, which npm leaves out where it
 # writes one and then misses where it reads one.
 # A registry that npm cannot talk to (a proxy whose certificate it does not know) otherwise keeps it waiting for minutes at every try.
-for folder in tests/orchestrator/node tests/api/node; do
+for folder in tests/orchestrator/node tests/api/node tests/studio/node; do
   npm install --fetch-timeout=60000 --fetch-retries=1 --silent --no-audit --no-fund --no-package-lock --prefix "$folder" >&2 \
     || { echo "npm could not install $folder: run it there without --silent to see why" >&2; exit 1; }
 done

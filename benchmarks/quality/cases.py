@@ -55,7 +55,7 @@ def recolor_cases(seeds: range, width: int, height: int, cache: Path | None = No
     Left out are surfaces that are small, burnt out or patterned (several colours).
     """
     for seed in seeds:
-        key = hashlib.sha256(_code_version().encode() + f"{seed}-{width}x{height}".encode()).hexdigest()[:16]
+        key = hashlib.sha256(code_version().encode() + f"{seed}-{width}x{height}".encode()).hexdigest()[:16]
         folder = None if cache is None else cache / key
         if folder is None or not (folder / "done").exists():
             cases = list(_render(seed, width, height))
@@ -123,7 +123,7 @@ def _usable(photo: UInt8Array, mask: BoolArray) -> bool:
     return float(np.mean((pixels.max(axis=1) < 252) & (pixels.max(axis=1) > 25))) >= MIN_USABLE_SHARE
 
 
-def _code_version() -> str:
+def code_version() -> str:
     """Changes when the renderer's code or this file does."""
     folder = Path(scenes.__file__).parent
     return "".join(f"{p.name}{p.stat().st_size}" for p in [*sorted(folder.glob("*.py")), Path(__file__)])

@@ -127,7 +127,7 @@ def matte_error(alpha: UInt8Array, mask: BoolArray, pixels: int = 12) -> float:
 
 def boundary_f(alpha: UInt8Array, mask: BoolArray, tolerance: float = 1.5) -> float:
     """Boundary F-score at alpha 0.5 with a tolerance in pixels (Martin, Fowlkes, Malik 2004)."""
-    ours, theirs = (_edge(binary) for binary in (alpha >= 128, mask))
+    ours, theirs = (border_of(binary) for binary in (alpha >= 128, mask))
     if not ours.any() or not theirs.any():
         return 0.0
     near_theirs, near_ours = (cv2.distanceTransform((~edge).astype(np.uint8), cv2.DIST_L2, 5) <= tolerance for edge in (theirs, ours))
@@ -135,7 +135,8 @@ def boundary_f(alpha: UInt8Array, mask: BoolArray, tolerance: float = 1.5) -> fl
     return 2.0 * precision * recall / max(precision + recall, 1e-9)
 
 
-def _edge(binary: BoolArray) -> BoolArray:
+def border_of(binary: BoolArray) -> BoolArray:
+    """The pixels of a mask that touch what is not in it; the picture's own edge is none."""
     grey = binary.astype(np.uint8)
     edge: BoolArray = (grey > 0) & (cv2.erode(grey, np.ones((3, 3), np.uint8), borderValue=[1]) == 0)
     return edge

@@ -6,11 +6,12 @@ from importlib import metadata
 
 from fastapi import FastAPI, Request, Response
 
-from orchestrator.api import catalogs, edits, files, jobs, photos
+from orchestrator.api import catalogs, demo_photos, edits, files, jobs, photos, sessions
 from orchestrator.api.description import add_docs
 from orchestrator.api.gate import Gate
 from orchestrator.api.problems import answers, install_handlers
 from orchestrator.api.service import ApiService, service_of
+from orchestrator.api.studio.pages import add_studio
 
 DESCRIPTION = "Edits photos by concept: jobs and single photos in, progress and results out."
 
@@ -21,7 +22,7 @@ def make_app(service: ApiService) -> FastAPI:
     app.state.service = service
     app.add_middleware(Gate, service=service)
     install_handlers(app)
-    for router in (jobs.router, edits.router, photos.router, files.router, catalogs.router):
+    for router in (jobs.router, edits.router, photos.router, files.router, catalogs.router, demo_photos.router, sessions.router):
         app.include_router(router)
     app.add_api_route(
         "/ping",
@@ -33,6 +34,7 @@ def make_app(service: ApiService) -> FastAPI:
         responses={200: {"description": "Ready"}, 204: {"description": "Starting"}, **answers()},
     )
     add_docs(app)
+    add_studio(app)
     return app
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from importlib import resources
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from orchestrator.api.problems import ApiProblem, Problem
@@ -56,7 +57,10 @@ def describe(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI document: what FastAPI finds, the messages that the parser checks, and who may call."""
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        _, definitions = models_json_schema([(model, "validation") for model in MODELS], ref_template="#/components/schemas/{model}")
+        kinds: list[tuple[type[BaseModel], Literal["serialization", "validation"]]] = [
+            (model, "serialization" if model is Problem else "validation") for model in MODELS
+        ]
+        _, definitions = models_json_schema(kinds, ref_template="#/components/schemas/{model}")
         components = document.setdefault("components", {})
         components["schemas"] = {**components.get("schemas", {}), **definitions["$defs"]}
         for name, ids in MAY_BE_LEFT_OUT.items():

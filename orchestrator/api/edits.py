@@ -54,7 +54,7 @@ FORM_SCHEMA: dict[str, Any] = {
                         "job": {
                             "type": "string",
                             "contentMediaType": "application/json",
-                            "description": "A message of either format without ids and items.",
+                            "description": "A message of either format without ids and items; mask_keys as in an item.",
                         },
                     },
                 },
@@ -189,7 +189,9 @@ def _item(fields: dict[str, Any], user_id: str, job_id: str, extension: str) -> 
     options = fields.get("options")
     wanted = options.get("format") if isinstance(options, dict) else None
     suffix = {"jpeg": "jpg", "jpg": "jpg", "webp": "webp"}.get(wanted if isinstance(wanted, str) else "", "png")
-    item = {"idx": 0, "input_key": f"{job_keys.inputs_prefix(user_id, job_id)}0.{extension}"}
+    item: dict[str, Any] = {"idx": 0, "input_key": f"{job_keys.inputs_prefix(user_id, job_id)}0.{extension}"}
+    if "mask_keys" in fields:
+        item["mask_keys"] = fields.pop("mask_keys")
     if "looks" in fields:
         return item  # their keys follow from their names
     return item | {"output_key": f"{job_keys.outputs_prefix(user_id, job_id)}0_result.{suffix}"}

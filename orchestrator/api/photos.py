@@ -89,6 +89,22 @@ async def post_photo(request: Request) -> JSONResponse:
     return JSONResponse(stored.model_dump(), 201)
 
 
+@router.get(
+    "/v1/photos/{photo}/original",
+    summary="The photo as it was sent",
+    response_class=Response,
+    responses={
+        200: {"description": "The photo's own bytes", "content": {"image/*": _BINARY, "application/octet-stream": _BINARY}},
+        **answers(422),
+    },
+)
+async def get_original(request: Request, photo: Digest) -> Response:
+    """The very bytes whose digest names the photo."""
+    data = await service_of(request).ready.photos.original(caller_in(request).user_id, photo)
+    headers = {"Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff", "Content-Disposition": "attachment"}
+    return Response(data, media_type="application/octet-stream", headers=headers)
+
+
 @router.post(
     "/v1/photos/{photo}/segments",
     summary="Find concepts in a photo",

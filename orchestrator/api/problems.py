@@ -15,7 +15,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from orchestrator.api.queue import OtherContent, QueueFull
@@ -74,8 +74,8 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
-    code: str = "request"
-    errors: list[FieldProblem] = Field(default_factory=list)
+    code: str
+    errors: list[FieldProblem]
 
 
 class ApiProblem(Exception):

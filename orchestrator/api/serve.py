@@ -7,7 +7,7 @@ import contextlib
 import logging
 import re
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,8 +63,19 @@ def chosen_address(settings: Settings) -> Address:
     return Address("0.0.0.0", settings.port) if settings.port else parse_listen(DEFAULT_LISTEN)
 
 
-async def run_api(settings: Settings, options: WorkerOptions, events: Events, metrics: Metrics, *, redactor: Redactor) -> None:
-    """Serve until SIGTERM. Raises SettingsError where it would listen to others without keys, and as `run_session`."""
+async def run_api(
+    settings: Settings,
+    options: WorkerOptions,
+    events: Events,
+    metrics: Metrics,
+    *,
+    redactor: Redactor,
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve until SIGTERM. Raises SettingsError where it would listen to others without keys, and as `run_session`.
+
+    `ready` is called with the server's address once the worker is open.
+    """
     address = chosen_address(settings)
     keys = read_keys(settings.api_keys.get_secret_value() if settings.api_keys else None, settings.api_keys_file)
     if not keys and not is_loopback(address.host):
@@ -83,6 +94,8 @@ async def run_api(settings: Settings, options: WorkerOptions, events: Events, me
         shown = f"[{address.host}]" if ":" in address.host else address.host
         events.worker("initializing", f"http://{shown}:{port}")
         log.info("listening on http://%s:%d; its description is at /docs", shown, port)
+        url = f"http://{shown}:{port}"
+        service.when_ready = (lambda: ready(url)) if ready else None
         await run_session(settings, options, service.take_jobs, events, metrics, redactor=redactor)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,6 +55,7 @@ class ApiService:
         stopping: The order to stop has come.
         under_way: Requests under way, by key.
         waiting: Requests that wait for a job, by user and job.
+        when_ready: Called once the worker is open.
     """
 
     settings: Settings
@@ -64,6 +66,7 @@ class ApiService:
     stopping: bool = False
     under_way: Counter[str] = field(default_factory=Counter)
     waiting: Counter[tuple[str, str]] = field(default_factory=Counter)
+    when_ready: Callable[[], None] | None = None
     catalog: Catalog = field(init=False)
 
     def __post_init__(self) -> None:
@@ -95,6 +98,8 @@ class ApiService:
         )
         photos = PhotoService(worker.storage, worker.backend, worker.catalog, worker.kept)
         self.running = Running(worker, worker.storage, queue, JobViews(worker.storage, records, queue), dispatcher, photos)
+        if self.when_ready is not None:
+            self.when_ready()
         watch = asyncio.create_task(self._watch(stop))
         try:
             await dispatcher.run(stop)

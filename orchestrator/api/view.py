@@ -27,7 +27,7 @@ MAX_REMEMBERED = 200
 
 
 class ItemView(BaseModel):
-    """One photo of a job that is done with: `files` has an address for each key."""
+    """One photo of a job that is done with: `files` has an address for each key, `links` what the option `links` asks for."""
 
     idx: int
     status: Literal["completed", "failed"]
@@ -36,7 +36,7 @@ class ItemView(BaseModel):
     preview_key: str | None = None
     masks: dict[str, list[str]] = Field(default_factory=dict)
     files: dict[str, str] = Field(default_factory=dict)
-    links: dict[str, str] = Field(default_factory=dict)
+    links: dict[str, str | dict[str, str]] = Field(default_factory=dict)
     error: str | None = None
     error_code: str | None = None
     report: PhotoReport | None = None
@@ -104,9 +104,9 @@ class JobViews:
         self._known.pop((user_id, job_id), None)
         if dead is not None and (manifest is None or float(dead.get("failed_at", 0.0)) > float(manifest.get("written_at", 0.0))):
             items = _items(manifest)
-            return _view(user_id, job_id, "failed", len(items), items, error=str(dead.get("reason", "")))
+            return await self._view(user_id, job_id, "failed", len(items), items, error=str(dead.get("reason", "")))
         if manifest is not None:
-            return _finished(user_id, job_id, manifest)
+            return await self._finished(user_id, job_id, manifest)
         # Known and neither waiting nor over: another intake has it.
         return await self._under_way(user_id, job_id, None, latest) if latest else None
 
@@ -115,7 +115,7 @@ class JobViews:
         state: JobPhase = "running" if entry is None or entry.holder else "queued"
         if entry is not None and entry.cancelled:
             state = "stopping"
-        return _view(user_id, job_id, state, entry.total if entry else len(records), records)
+        return await self._view(user_id, job_id, state, entry.total if entry else len(records), records)
 
     async def _records_of(self, user_id: str, job_id: str, total: int | None, latest: int) -> list[ItemRecord]:
         """Records of the newest message, read again only where they may have changed."""
@@ -134,6 +134,51 @@ class JobViews:
                         known.records[found.idx] = found
                 known.read_at = time.monotonic()
         return sorted((record for record in known.records.values() if record.version >= latest), key=lambda record: record.idx)
+
+    async def _finished(self, user_id: str, job_id: str, manifest: dict[str, Any]) -> JobView:
+        items = _items(manifest)
+        state: JobPhase = "completed" if manifest.get("status") == "completed" else "failed"
+        error = next((f"item {item.idx}: {item.error}" for item in items if item.error), None)
+        if manifest.get("stopped"):
+            state, error = "stopped", f"the job was stopped; {len(items)} of {manifest.get('total')} items were done by then"
+        key = f"{job_keys.outputs_prefix(user_id, job_id)}manifest.json"
+        return await self._view(
+            user_id,
+            job_id,
+            state,
+            int(manifest.get("total", len(items))),
+            items,
+            error=error,
+            callbacks=manifest.get("callbacks"),
+            manifest=key,
+        )
+
+    async def _view(
+        self,
+        user_id: str,
+        job_id: str,
+        state: JobPhase,
+        total: int,
+        records: list[ItemRecord],
+        error: str | None = None,
+        callbacks: dict[str, Any] | None = None,
+        manifest: str | None = None,
+    ) -> JobView:
+        completed = sum(record.status == "completed" for record in records)
+        return JobView(
+            job_id=job_id,
+            user_id=user_id,
+            state=state,
+            total=total,
+            completed=completed,
+            failed=len(records) - completed,
+            error=error,
+            items=[item_view(record, await self._records.links_to(record.model_dump())) for record in records],
+            callbacks=callbacks,
+            manifest=manifest,
+            status_url=status_url(job_id),
+            events_url=f"{status_url(job_id)}/events",
+        )
 
     async def _read_json(self, key: str) -> dict[str, Any] | None:
         try:
@@ -154,54 +199,8 @@ def _items(manifest: dict[str, Any] | None) -> list[ItemRecord]:
     return found
 
 
-def _finished(user_id: str, job_id: str, manifest: dict[str, Any]) -> JobView:
-    items = _items(manifest)
-    state: JobPhase = "completed" if manifest.get("status") == "completed" else "failed"
-    error = next((f"item {item.idx}: {item.error}" for item in items if item.error), None)
-    if manifest.get("stopped"):
-        state, error = "stopped", f"the job was stopped; {len(items)} of {manifest.get('total')} items were done by then"
-    key = f"{job_keys.outputs_prefix(user_id, job_id)}manifest.json"
-    return _view(
-        user_id,
-        job_id,
-        state,
-        int(manifest.get("total", len(items))),
-        items,
-        error=error,
-        callbacks=manifest.get("callbacks"),
-        manifest=key,
-    )
-
-
-def _view(
-    user_id: str,
-    job_id: str,
-    state: JobPhase,
-    total: int,
-    records: list[ItemRecord],
-    error: str | None = None,
-    callbacks: dict[str, Any] | None = None,
-    manifest: str | None = None,
-) -> JobView:
-    completed = sum(record.status == "completed" for record in records)
-    return JobView(
-        job_id=job_id,
-        user_id=user_id,
-        state=state,
-        total=total,
-        completed=completed,
-        failed=len(records) - completed,
-        error=error,
-        items=[item_view(record) for record in records],
-        callbacks=callbacks,
-        manifest=manifest,
-        status_url=status_url(job_id),
-        events_url=f"{status_url(job_id)}/events",
-    )
-
-
-def item_view(record: ItemRecord) -> ItemView:
+def item_view(record: ItemRecord, links: dict[str, Any]) -> ItemView:
     """What is told of an item over HTTP."""
-    keys = [file.key for file in record.files]
-    shared = record.model_dump(include=set(ItemView.model_fields) - {"files", "report"})
-    return ItemView(**shared, report=record.report, files={key: file_url(key) for key in keys})
+    keys = [file.key for file in record.files if "://" not in file.key]
+    shared = record.model_dump(include=set(ItemView.model_fields) - {"files", "report", "links"})
+    return ItemView(**shared, report=record.report, links=links, files={key: file_url(key) for key in keys})

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrator.errors import SettingsError
+from orchestrator.errors import JobError, ResprayError, SettingsError
 from orchestrator.settings import Settings, load_settings
 from respray.observe.events import Events, claim_stdout
 from respray.observe.logs import set_up_logging
@@ -45,16 +45,31 @@ class Context:
 
 
 @contextlib.contextmanager
-def command_context(**overrides: Any) -> Iterator[Context]:
-    """Read the settings (`overrides` by field name win over the environment), take over stdout for events, send logs to stderr."""
+def command_context(*, show_events: bool = True, **overrides: Any) -> Iterator[Context]:
+    """Read the settings, take over stdout for events, send logs to stderr; an error that ends the command is an event, too.
+
+    Args:
+        show_events: False where stdout is a person's terminal.
+        overrides: Settings by field name, which win over the environment.
+
+    Raises:
+        SettingsError: Settings are missing, contradict each other, or cannot be used.
+    """
+    writer = claim_stdout()
+    shown = writer if show_events else None
     try:
         settings = load_settings(**overrides)
     except SettingsError as error:
-        # Whoever watches the events learns of it, too; the sentence for people goes to stderr in the end.
-        events = Events(claim_stdout())
-        events.connection("failed")
-        events.emit("finish", status="failed", error=str(error))
+        Events(shown).failed(error)
         raise
     redactor = Redactor(settings.secrets())
     set_up_logging(settings.log_level, redactor)
-    yield Context(settings, redactor, Events(claim_stdout(), redactor), Metrics())
+    context = Context(settings, redactor, Events(shown, redactor), Metrics())
+    try:
+        yield context
+    except JobError as error:
+        context.events.emit("finish", status="failed", error=str(error))
+        raise
+    except ResprayError as error:
+        context.events.failed(error)
+        raise

@@ -9,12 +9,13 @@ import os
 
 from orchestrator.errors import SettingsError
 from respray.installation import install_command
+from respray.observe.events import Events, claim_stdout
 
 _ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
-def set_up_tracing() -> None:
-    """Send traces where OTEL_EXPORTER_OTLP_ENDPOINT says. Raises SettingsError."""
+def set_up_tracing(show_events: bool) -> None:
+    """Send traces where OTEL_EXPORTER_OTLP_ENDPOINT says. Raises SettingsError, which is an event, too, where stdout shows events."""
     if not os.environ.get(_ENDPOINT):
         return
     try:
@@ -22,4 +23,7 @@ def set_up_tracing() -> None:
 
         export_spans()
     except ImportError as error:
-        raise SettingsError(f"{_ENDPOINT} is set and {error.name} is missing: {install_command('tracing')}, or unset it") from None
+        missing = SettingsError(f"{_ENDPOINT} is set and {error.name} is missing: {install_command('tracing')}, or unset it")
+        if show_events:
+            Events(claim_stdout()).failed(missing)
+        raise missing from None

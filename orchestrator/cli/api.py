@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from orchestrator.cli._setup import Context, PaletteOption, StoreOption, TritonOption, command_context, start_local_server
-from orchestrator.errors import ResprayError, SettingsError
+from orchestrator.errors import SettingsError
 from orchestrator.service.open_worker import WorkerOptions
 from orchestrator.settings import require
 from respray.installation import install_command
@@ -52,19 +53,18 @@ def register(app: typer.Typer) -> None:
 def serve(options: WorkerOptions, listen: str | None = None) -> None:
     """The command."""
     with command_context(adapter="http", api_listen=listen) as c:
-        try:
-            require(c.settings, storage=options.store is None or options.store.startswith("s3://"), adapter=True)
-            check_model(c.settings)
-            run(c, options)
-        except ResprayError as error:
-            c.events.emit("finish", status="failed", error=str(error))
-            raise
+        require(c.settings, storage=options.store is None or options.store.startswith("s3://"), adapter=True)
+        check_model(c.settings)
+        run(c, options)
 
 
-def run(context: Context, options: WorkerOptions) -> None:
-    """Serve until SIGTERM. Raises SettingsError where the packages of the extra are missing."""
+def run(context: Context, options: WorkerOptions, ready: Callable[[str], None] | None = None) -> None:
+    """Serve until SIGTERM; `ready` is called with the address once the worker takes work.
+
+    Raises SettingsError where the packages of the extra are missing.
+    """
     try:
         from orchestrator.api.serve import run_api
     except ModuleNotFoundError as error:
         raise SettingsError(f"the HTTP intake needs the package {error.name}: {install_command('api')}") from None
-    asyncio.run(run_api(context.settings, options, context.events, context.metrics, redactor=context.redactor))
+    asyncio.run(run_api(context.settings, options, context.events, context.metrics, redactor=context.redactor, ready=ready))

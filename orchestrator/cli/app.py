@@ -18,7 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 
 PACKAGE = "orchestrator.cli"
 # The commands that work on photos: only they have traces to send.
-WORKING = ("work", "run", "edit", "api", "demo")
+WORKING = ("work", "run", "edit", "api", "studio", "demo")
 Command = TyperCommand | TyperGroup
 
 
@@ -81,7 +81,7 @@ def build_app() -> typer.Typer:
         if context.invoked_subcommand in WORKING and "--help" not in sys.argv:
             from orchestrator.cli._tracing import set_up_tracing
 
-            set_up_tracing()
+            set_up_tracing(context.invoked_subcommand in ("work", "run"))
 
     return app
 

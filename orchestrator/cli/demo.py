@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from orchestrator.cli._setup import command_context
-from orchestrator.errors import ResprayError
 from respray.observe.events import Events
 
 
@@ -34,7 +33,7 @@ def register(app: typer.Typer) -> None:
 
         terminal = sys.stdout.isatty()
         began = time.monotonic()
-        with CallbackReceiver() as receiver, command_context(**receiver.settings()) as context:
+        with CallbackReceiver() as receiver, command_context(show_events=not terminal, **receiver.settings()) as context:
             if terminal:
                 logging.getLogger().setLevel(logging.WARNING)
                 console = Console(stderr=True)
@@ -43,11 +42,7 @@ def register(app: typer.Typer) -> None:
                     result = asyncio.run(run_demo(out, context.settings, receiver, events, context.redactor, triton_url))
             else:
                 console = Console(stderr=True, highlight=False)
-                try:
-                    result = asyncio.run(run_demo(out, context.settings, receiver, context.events, context.redactor, triton_url))
-                except ResprayError as error:
-                    context.events.emit("finish", status="failed", error=str(error))
-                    raise
+                result = asyncio.run(run_demo(out, context.settings, receiver, context.events, context.redactor, triton_url))
         seconds = time.monotonic() - began
         console.print(
             f"{result.edited} of {result.photos} photos edited, {result.callbacks} signed callbacks received, {seconds:.1f} s. Look at:"
@@ -60,6 +55,7 @@ def register(app: typer.Typer) -> None:
             *(("manifest", path) for path in result.manifests),
         ):
             console.print(f"  {label:<15}{path}", soft_wrap=True)
+        console.print(f"Try your own colours on these photos: {sys.argv[0]} studio", soft_wrap=True)
         raise typer.Exit(0 if result.ok else 1)
 
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 import typer
 
 from orchestrator.cli._setup import Context, PaletteOption, StoreOption, TritonOption, command_context, start_local_server
-from orchestrator.errors import ResprayError, SettingsError
+from orchestrator.errors import SettingsError
 from orchestrator.jobs.name_catalog import load_catalog
 from orchestrator.jobs.parser import parse_job
 from orchestrator.jobs.raw_message import decode_message
@@ -38,13 +38,9 @@ def register(app: typer.Typer) -> None:
         """Do one job and exit with 0 (all items completed) or 1. Events go to stdout, logs to stderr."""
         # ADAPTER speaks of queues; a job given by hand is local work, also where the machine is set up for a queue.
         with command_context(adapter="local", batch_concurrency=concurrency) as context:
-            try:
-                message = sys.stdin.buffer.read() if str(job) == "-" else _read(job)
-                options = WorkerOptions(store, triton_url, palette, attempts=1, start_server=start_local_server)
-                result = asyncio.run(_run(context, message, options))
-            except ResprayError as error:
-                context.events.emit("finish", status="failed", error=str(error))
-                raise
+            message = sys.stdin.buffer.read() if str(job) == "-" else _read(job)
+            options = WorkerOptions(store, triton_url, palette, attempts=1, start_server=start_local_server)
+            result = asyncio.run(_run(context, message, options))
         raise typer.Exit(0 if result.ok else 1)
 
 

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli._setup import PaletteOption, StoreOption, TritonOption, command_context, start_local_server
-from orchestrator.errors import ResprayError
 from orchestrator.intake import open_intake
 from orchestrator.service.open_worker import WorkerOptions
 from orchestrator.service.session import run_session
@@ -35,22 +34,18 @@ def register(app: typer.Typer) -> None:
         """Take jobs until SIGTERM. Events go to stdout, logs to stderr; /healthz, /readyz and /metrics on HEALTH_PORT."""
         with command_context(adapter=adapter, local_path=path) as c:
             options = WorkerOptions(store, triton_url, palette, start_server=start_local_server)
-            try:
-                require(c.settings, storage=store is None or store.startswith("s3://"), adapter=True)
-                check_model(c.settings)
-                if c.settings.adapter == "runpod":
-                    from orchestrator.intake.runpod import RunpodIntake
+            require(c.settings, storage=store is None or store.startswith("s3://"), adapter=True)
+            check_model(c.settings)
+            if c.settings.adapter == "runpod":
+                from orchestrator.intake.runpod import RunpodIntake
 
-                    sys.argv = [sys.argv[0], *context.args]
-                    RunpodIntake(c.settings, options, c.events, c.metrics, redactor=c.redactor).run()
-                elif c.settings.adapter == "http":
-                    from orchestrator.cli.api import run
+                sys.argv = [sys.argv[0], *context.args]
+                RunpodIntake(c.settings, options, c.events, c.metrics, redactor=c.redactor).run()
+            elif c.settings.adapter == "http":
+                from orchestrator.cli.api import run
 
-                    run(c, options)
-                else:
-                    intake = open_intake(c.settings)
-                    session = run_session(c.settings, options, intake.run, c.events, c.metrics, redactor=c.redactor, reach=intake.reach)
-                    asyncio.run(session)
-            except ResprayError as error:
-                c.events.emit("finish", status="failed", error=str(error))
-                raise
+                run(c, options)
+            else:
+                intake = open_intake(c.settings)
+                session = run_session(c.settings, options, intake.run, c.events, c.metrics, redactor=c.redactor, reach=intake.reach)
+                asyncio.run(session)

@@ -17,8 +17,8 @@ T = TypeVar("T")
 class Intake(ABC):
     """One source of jobs."""
 
-    async def reach(self) -> None:  # noqa: B027 (a source may have nothing to ask)
-        """Ask the source whether it is there, before the worker says that it is ready. Raises IntakeError."""
+    async def reach(self, stop: asyncio.Event) -> None:  # noqa: B027 (a source may have nothing to ask)
+        """Ask the source whether it is there, before the worker says that it is ready; `run` follows. Raises IntakeError."""
 
     @abstractmethod
     async def run(self, worker: Worker, stop: asyncio.Event) -> None:

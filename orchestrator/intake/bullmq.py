@@ -72,11 +72,11 @@ class BullmqIntake(Intake):
             lock=settings.lock_seconds,
         )
 
-    async def reach(self) -> None:
+    async def reach(self, stop: asyncio.Event) -> None:
         await check_redis(self._url)
 
     async def run(self, worker: Worker, stop: asyncio.Event) -> None:
-        await self.reach()
+        await self.reach(stop)
         options: Any = {
             "connection": self._url,
             "prefix": self._prefix,

@@ -98,11 +98,11 @@ class CeleryIntake(Intake):
         assert settings.redis_url is not None and settings.queue_name is not None  # `require` has checked them
         return cls(settings.redis_url.get_secret_value(), settings.queue_name, settings.job_concurrency, 2 * settings.lock_seconds)
 
-    async def reach(self) -> None:
+    async def reach(self, stop: asyncio.Event) -> None:
         await check_redis(self._url)
 
     async def run(self, worker: Worker, stop: asyncio.Event) -> None:
-        await self.reach()
+        await self.reach(stop)
         loop = asyncio.get_running_loop()
 
         def process(task: Any, /, *arguments: Any, **named: Any) -> dict[str, Any]:

@@ -47,14 +47,14 @@ class LocalIntake(Intake):
         self._path, self._jobs, self._poll = path, jobs, poll
         self._failed = self._ended = 0
 
-    async def reach(self) -> None:
+    async def reach(self, stop: asyncio.Event) -> None:
         if self._path != "-" and not (Path(self._path).is_dir() or Path(self._path).is_file()):
             raise IntakeError(
                 f"LOCAL_PATH={self._path!r} is neither a file nor a folder; accepted is one of them, or '-' for lines on stdin"
             )
 
     async def run(self, worker: Worker, stop: asyncio.Event) -> None:
-        await self.reach()
+        await self.reach(stop)
         slots = asyncio.Semaphore(self._jobs)
         if self._path == "-":
             await self._lines(worker, stop, slots)

@@ -14,6 +14,7 @@ import contextlib
 import json
 import logging
 import random
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ import httpx
 from orchestrator.errors import IntakeError
 from orchestrator.intake.base import Intake, backoff, pause, until
 from orchestrator.intake.held_leases import HeldLeases
+from orchestrator.net.address_policy import trust
 from orchestrator.settings import Settings
 from orchestrator.worker.handle import HandedBack, JobFailed
 from orchestrator.worker.worker import Worker
@@ -50,9 +52,9 @@ class Lease:
 class QueueClient:
     """The three requests of the API, repeated on 429 and 5xx. Raises IntakeError."""
 
-    def __init__(self, url: str, token: str, timeout: float = 30.0) -> None:
+    def __init__(self, url: str, token: str, timeout: float = 30.0, verify: ssl.SSLContext | bool = True) -> None:
         self._url = url
-        self._client = httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=timeout)
+        self._client = httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=timeout, verify=verify)
 
     async def pull(self, count: int, visibility: float) -> tuple[list[Lease], int | None]:
         """Lease messages.
@@ -158,15 +160,21 @@ class QueuePullIntake(Intake):
         self._client, self._jobs, self._visibility = client, jobs, visibility
         self._queue, self._beat = queue, beat
         self._running: set[asyncio.Task[None]] = set()
+        self._pulled: tuple[list[Lease], int | None] | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings) -> QueuePullIntake:
         """From CF_ACCOUNT_ID, CF_QUEUE_ID, CF_API_TOKEN."""
         assert settings.cf_api_token is not None  # `require` has checked it
         url = f"{settings.cf_api_url}/accounts/{settings.cf_account_id}/queues/{settings.cf_queue_id}/messages"
-        client = QueueClient(url, settings.cf_api_token.get_secret_value())
+        # httpx itself would take SSL_CERT_FILE in place of the public authorities.
+        client = QueueClient(url, settings.cf_api_token.get_secret_value(), verify=trust(settings.ssl_cert_file))
         visibility, beat = settings.longest_job + 60.0, settings.lock_seconds / 2
         return cls(client, settings.job_concurrency, visibility, queue=settings.cf_queue_id or "queue", beat=beat)
+
+    async def reach(self, stop: asyncio.Event) -> None:
+        # A pull, as there is nothing else that these keys surely may; what it brings is what `run` begins with.
+        self._pulled = await self._pull(self._jobs, stop)
 
     async def run(self, worker: Worker, stop: asyncio.Event) -> None:
         held = HeldLeases(worker.storage, self._queue, worker.name, self._beat, self._give_back)
@@ -185,18 +193,19 @@ class QueuePullIntake(Intake):
 
     async def _take(self, worker: Worker, stop: asyncio.Event, held: HeldLeases) -> None:
         idle = MIN_IDLE_SECONDS
-        while not stop.is_set():
+        while not stop.is_set() or self._pulled is not None:
             room = self._jobs - len(self._running)
             if room <= 0:
                 await until(stop, asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED))
                 continue
             try:
-                leases, backlog = await self._pull(room, stop)
+                leases, backlog = self._pulled or await self._pull(room, stop)
             except _Final:
                 raise
             except IntakeError as error:
                 log.warning("%s", error)
                 leases, backlog = [], None
+            self._pulled = None
             if backlog is not None:
                 worker.queue_lag(backlog)
             if stop.is_set() and leases:

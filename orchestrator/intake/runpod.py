@@ -1,13 +1,12 @@
 """Runpod Serverless through the official SDK, which owns the process: its event loop, its signals, its job queue.
 
-The handler is a coroutine, so that jobs run beside each other; a worker is made on the SDK's loop with the first job or the first look
-at the concurrency, whichever comes first. Results are also in the bucket: the SDK tries three times to post one and then only logs it.
+The handler is a coroutine, so that jobs run beside each other; a worker is made on the SDK's loop with the first job, which also proves
+that Runpod was reached. Results are also in the bucket: the SDK tries three times to post one and then only logs it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
@@ -18,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from orchestrator.errors import ResprayError, SettingsError
+from orchestrator.errors import IntakeError, ResprayError, SettingsError
 from orchestrator.intake.answers import with_files, with_links
 from orchestrator.intake.base import Throttle
 from orchestrator.jobs import keys
@@ -57,8 +56,9 @@ class RunpodIntake:
             log.warning("no bucket is set: only photos inside messages are worked on, and results travel in the answers")
         self._settings, self._options, self._events = settings, options, events
         self._metrics, self._redactor = metrics, redactor
-        self._worker: asyncio.Task[Worker] | None = None
-        self._stack = contextlib.AsyncExitStack()
+        self._worker: asyncio.Future[Worker] | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._error = ""
         self._health = Health()
         self._signals = 0
         self._runpod: Any = None
@@ -66,7 +66,7 @@ class RunpodIntake:
     def run(self) -> None:
         """Blocks. The SDK reads its own arguments from the command line (`--rp_serve_api`, `--test_input`).
 
-        Raises SettingsError where the SDK would have nothing to take jobs from, or is not installed.
+        Raises SettingsError where the SDK would have nothing to take jobs from, is not installed, or refuses its arguments.
         """
         if not _has_source(sys.argv[1:]):
             raise SettingsError(
@@ -89,14 +89,30 @@ class RunpodIntake:
         runpod.serverless.register_fitness_check(self.check_fitness)
         try:
             runpod.serverless.start({"handler": self.handle, "concurrency_modifier": self.concurrency})
+        except SystemExit as end:  # its way out after --test_input
+            if end.code:
+                if self._health.worker is not None:
+                    self._events.connection("disconnected")
+                self._events.failed(self._error or "Runpod's SDK ended the process; its log says why")
+                raise
+        except ResprayError:
+            raise
+        except Exception as error:  # the SDK's own checks of what it was given are no sentences
+            raise IntakeError(f"Runpod's SDK did not start: {type(error).__name__}: {error}") from error
         finally:
             self._drop_own_store()
+        self._events.connection("disconnected")
         self._events.emit("finish", status="completed", message="the session has ended")
 
     async def check_fitness(self) -> None:
-        """Ready to work: the store answers and Triton has its models. The SDK ends the process when this raises."""
-        async with open_worker(self._settings, self._options, self._events, self._metrics, self._redactor):
-            pass
+        """Ready to work: the store answers and Triton has its models. The SDK says so and ends the process when this raises."""
+        try:
+            async with open_worker(self._settings, self._options, self._events, self._metrics, self._redactor):
+                pass
+        except Exception as error:
+            self._events.failed(error)
+            self._events.drain()
+            raise
 
     def concurrency(self, current: int) -> int:
         """Jobs at the same time. Called on the SDK's loop before each fetch, so this is also where its signals are watched."""
@@ -108,7 +124,8 @@ class RunpodIntake:
         try:
             worker = await self._opened()
         except ResprayError as error:
-            return {"status": "failed", "error": str(error)}
+            self._error = str(error)
+            return {"status": "failed", "error": self._error}
         progress = Throttle(PROGRESS_EVERY, lambda done, total: self._progress(job, done, total))
         message, short = _message(job), is_one_photo(_message(job))
         if short:
@@ -128,6 +145,7 @@ class RunpodIntake:
             if self._own_store is not None:
                 await _forget(worker, message)
         if said := answer.get("error"):
+            self._error = said
             hint = "" if short or self._own_store is None else f"; {_NO_BUCKET}"
             answer["error"] = in_short_words(said) if short else said + hint
         return answer
@@ -137,11 +155,6 @@ class RunpodIntake:
         if short and not any(record.links for record in result.records):
             return await with_files(result, worker.storage, keys_last=self._own_store is None)
         return await with_links(result, worker.records)
-
-    async def close(self) -> None:
-        """Let go of the worker; the SDK's own end of the process needs no such thing."""
-        await self._stack.aclose()
-        self._drop_own_store()
 
     def _drop_own_store(self) -> None:
         if self._own_store is not None:
@@ -157,19 +170,30 @@ class RunpodIntake:
         """The worker, made once, on the loop that uses it."""
         # An opening that failed, because the store had a bad minute, must not fail every job from then on.
         if self._worker is None or (self._worker.done() and (self._worker.cancelled() or self._worker.exception() is not None)):
-            self._worker = asyncio.create_task(self._open())
+            self._worker = asyncio.get_running_loop().create_future()
+            self._keeper = asyncio.create_task(self._keep(self._worker))
         return await asyncio.shield(self._worker)
 
-    async def _open(self) -> Worker:
+    async def _keep(self, opened: asyncio.Future[Worker]) -> None:
+        """Hold a worker from its opening to its end in one task: the end of the SDK's loop cancels it, and it closes all in order."""
         settings = self._settings
-        async with contextlib.AsyncExitStack() as stack:
-            await stack.enter_async_context(serve_health(settings.health_host, settings.health_port, self._health, self._metrics))
-            worker = await stack.enter_async_context(open_worker(settings, self._options, self._events, self._metrics, self._redactor))
-            await stack.enter_async_context(sweeping(worker, settings.owed_interval))
-            self._stack = stack.pop_all()  # all of it is there; what was opened before a failure is closed again
-        self._health.worker = worker
-        self._events.worker("ready", "taking jobs from Runpod")
-        return worker
+        try:
+            async with (
+                serve_health(settings.health_host, settings.health_port, self._health, self._metrics),
+                open_worker(settings, self._options, self._events, self._metrics, self._redactor) as worker,
+                sweeping(worker, settings.owed_interval),
+            ):
+                self._health.worker = worker
+                self._events.worker("ready", "taking jobs from Runpod")
+                opened.set_result(worker)
+                await asyncio.get_running_loop().create_future()
+        except Exception as error:
+            if opened.done():
+                log.warning("the worker could not be closed in order: %s", error)
+            else:
+                opened.set_exception(error)
+        finally:
+            opened.cancel()  # of no effect where it has its answer
 
     def _watch_signals(self) -> None:
         """Around the SDK's handler for SIGTERM: say that we are leaving, and end at once when it comes a second time."""

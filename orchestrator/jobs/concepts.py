@@ -74,11 +74,11 @@ def resolve_concepts(
         within: Where in the message the names stand, as in `looks[0].`.
     """
     edited, protected = list(edited), list(protected)
-    seen: dict[str, str] = {}
+    seen: dict[str, tuple[str, str]] = {}
     for place, names in (("concepts", edited), ("protect", protected)):
         for name in names:
-            other = seen.setdefault(normalise(name), name)
-            if other != name:
+            where, other = seen.setdefault(normalise(name), (place, name))
+            if other != name or where != place:
                 problems.add(
                     f"{within}{place}",
                     f"{name!r} and {other!r} are the same concept; accepted is each concept once, either edited or protected",

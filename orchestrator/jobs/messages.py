@@ -5,9 +5,21 @@ Only the parser and the two job builders know that there are two.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import AfterValidator, AnyUrl, BaseModel, BeforeValidator, ConfigDict, Field, UrlConstraints, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    AnyUrl,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    UrlConstraints,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 
 from orchestrator.jobs import keys, limits
 from orchestrator.jobs.sources import InlineSource, KeySource, Source, UrlSource, decode_base64, link_problem
@@ -24,7 +36,22 @@ class StrictModel(BaseModel):
 Name = Annotated[str, Field(min_length=1, max_length=limits.MAX_NAME_CHARACTERS)]
 Key = Annotated[str, Field(max_length=limits.MAX_KEY_BYTES)]
 Index = Annotated[int, Field(ge=0, lt=1_000_000)]
-CallbackUrl = Annotated[AnyUrl, UrlConstraints(max_length=limits.MAX_URL_CHARACTERS, allowed_schemes=["https", "http"], host_required=True)]
+
+
+def _keep_brackets(value: Any, check: ValidatorFunctionWrapHandler) -> AnyUrl:
+    """PHP and Rails write lists as `name[]` in a query, which is no URL by the letter and is kept to it; nothing else is forgiven."""
+    before, mark, query = value.partition("?") if isinstance(value, str) else ("", "", "")
+    if "[" not in query and "]" not in query:
+        return cast(AnyUrl, check(value))
+    check(before + mark + query.replace("[", "%5B").replace("]", "%5D"))
+    return AnyUrl(value)
+
+
+CallbackUrl = Annotated[
+    AnyUrl,
+    UrlConstraints(max_length=limits.MAX_URL_CHARACTERS, allowed_schemes=["https", "http"], host_required=True),
+    WrapValidator(_keep_brackets),
+]
 
 
 def _check_link(value: str) -> str:

@@ -111,7 +111,7 @@ def _recolor(value: Any, catalog: Catalog, textures: TextureKeys) -> Recolor:
     if "color" not in fields:
         raise RuleProblem("recolor needs 'color': a palette id or '#rrggbb'")
     label = fields.pop("color")
-    _only(fields, "recolor", ("strength",), also=("color",))
+    _only(fields, "recolor", ("strength", "sheen"), also=("color",))
     return Recolor.model_validate({"color": resolve_color(label, catalog), "label": label, **fields}, strict=True)
 
 
@@ -142,8 +142,11 @@ def _texture(value: Any, catalog: Catalog, textures: TextureKeys) -> Texture:
         if texture not in catalog.textures:
             raise RuleProblem(unknown_name_message("texture id", texture, catalog.textures))
         fields["texture"] = texture
+    # JSON has no tuples.
     if isinstance(fields.get("offset"), list):
         fields["offset"] = tuple(fields["offset"])
+    if isinstance(fields.get("quad"), list):
+        fields["quad"] = tuple(tuple(point) if isinstance(point, list) else point for point in fields["quad"])
     return Texture.model_validate(fields, strict=True)
 
 

@@ -13,6 +13,7 @@ _JSON_WORDS = {
     "model_type": "input should be an object",
     "dict_type": "input should be an object",
     "list_type": "input should be a valid array",
+    "tuple_type": "input should be a valid array",
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from orchestrator.errors import NotFound, PhotoRefused
@@ -73,17 +73,19 @@ class PhotoService:
             reused=[prompt for prompt in dict.fromkeys(prompts_of(request.concepts)) if prompt in before],
         )
 
-    async def preview(self, user: str, photo: str, query: PreviewQuery, masks: Mapping[str, bytes] | None = None) -> Preview:
+    async def preview(self, user: str, photo: str, query: PreviewQuery) -> Preview:
         """Edit the photo, or its small copy, and answer one picture.
 
         Args:
             user: Whose photo it is.
             photo: Its digest.
-            query: The edits, and how large the picture is to be.
-            masks: Encoded masks that the user has drawn, by concept. A `texture_key` lies below `inputs/{user}/{photo}/` in the store.
+            query: The edits, and how large the picture is to be. A `texture_key` lies below `inputs/{user}/{photo}/` in the store.
         """
         folder(user, photo)
-        drawn = {f"{keys.inputs_prefix(user, photo)}mask-{number}": data for number, data in enumerate((masks or {}).values())}
+        if not query.concepts:
+            return await self._as_it_is(user, photo, query)
+        masks = query.mask_keys
+        drawn = {f"{keys.inputs_prefix(user, photo)}mask-{number}": mask.base64 for number, mask in enumerate(masks.values())}
         message = {
             "job_id": photo,
             "user_id": user,
@@ -96,19 +98,30 @@ class PhotoService:
                     "idx": 0,
                     "input_key": f"{keys.inputs_prefix(user, photo)}original",
                     "output_key": f"{keys.outputs_prefix(user, photo)}preview.{query.format}",
-                    "mask_keys": dict(zip(masks or {}, drawn, strict=True)),
+                    "mask_keys": dict(zip(masks, drawn, strict=True)),
                 }
             ],
         }
         (item,) = parse_job(message, self._catalog).items
         attachments = [drawn.get(key) or await self._attachment(key) for key in item.keys_read[1:]]
-        small = query.crop is None and 0 < query.long_side <= COPY_SIDE
         output = item.request.outputs[0].model_copy(update={"long_side": query.long_side, "crop": query.crop})
         request = item.request.model_copy(update={"outputs": [output], "preview_size": 0, "masks": False, "metadata": "none"})
         await self._known(user, photo, request.concepts)
-        run = self._on_copy if small else self._on_original
-        report, files = await run(user, photo, request, attachments)
+        return await self._shown(user, photo, query, request, attachments)
+
+    async def _as_it_is(self, user: str, photo: str, query: PreviewQuery) -> Preview:
+        output = Output(name="result", edits=[], format=query.format, long_side=query.long_side, crop=query.crop)
+        request = PhotoRequest(concepts=[], outputs=[output], preview_size=0, metadata="none")
+        return await self._shown(user, photo, query, request, [])
+
+    async def _shown(self, user: str, photo: str, query: PreviewQuery, request: PhotoRequest, attachments: list[bytes]) -> Preview:
+        small = query.crop is None and 0 < query.long_side <= COPY_SIDE
+        report, files = await (self._on_copy if small else self._on_original)(user, photo, request, attachments)
         return Preview(files[0], report.files[0].media_type, report)
+
+    async def original(self, user: str, photo: str) -> bytes:
+        """The photo's own bytes, as they were sent."""
+        return await self._photos.original(user, photo)
 
     async def _known(self, user: str, photo: str, concepts: Sequence[ConceptQuery]) -> frozenset[str]:
         """Have all prompts of these concepts segmented, on the photo itself; those that were before."""

@@ -25,7 +25,7 @@ from respray.observe.metrics import Metrics
 from respray.observe.redaction import Redactor
 
 TakeJobs = Callable[[Worker, asyncio.Event], Awaitable[None]]
-Reach = Callable[[], Awaitable[None]]
+Reach = Callable[[asyncio.Event], Awaitable[None]]
 log = logging.getLogger(__name__)
 
 MAX_CLOSING_SECONDS = 20.0
@@ -56,7 +56,7 @@ async def run_session(
             sweeping(worker, settings.owed_interval),
         ):
             if reach is not None:
-                await reach()
+                await reach(stop)
             health.worker = worker
             events.worker("ready", f"taking jobs; probes on port {port}")
             try:
@@ -67,7 +67,7 @@ async def run_session(
                 returned = await worker.drain(health.grace_left(settings.grace_period))
                 if returned:
                     log.warning("%d job(s) were not done within the grace period and will be delivered again", returned)
-    events.connection("disconnected")
+                events.connection("disconnected")
     events.emit("finish", status="completed", message="the session has ended")
     if stop.is_set():
         end_within(END_SECONDS, 0)  # what still waits for a service that hangs has nothing more to say

@@ -43,6 +43,7 @@ def open_storage(settings: Settings, store: str | None = None, on_retry: Callabl
             secret_key=secret.get_secret_value() if secret else None,
             region=settings.region,
             min_rate=settings.storage_min_rate * 1024,
+            ca_file=settings.ssl_cert_file,
         ),
         on_retry,
     )

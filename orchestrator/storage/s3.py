@@ -14,15 +14,17 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import IO, Any, TypeVar
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
 from urllib3.exceptions import HTTPError as Urllib3Error
 
-from orchestrator.errors import AccessDenied, Conflict, NotFound, StorageError, TooLarge
+from orchestrator.errors import AccessDenied, Conflict, NotFound, SettingsError, StorageError, TooLarge
 from orchestrator.storage.base import Expect, Opened, Stat, Storage, digest_of
+from respray.authorities import with_public_authorities
 from respray.retry import Retry
 
 T = TypeVar("T")
@@ -41,7 +43,7 @@ class S3Options:
     """Where the bucket is and how it is spoken to. Sizes in bytes, times in seconds.
 
     An object is to be read within `read_timeout` and what it takes at `min_rate` (bytes a second) together: bytes that go on coming one by
-    one never run into `read_timeout` alone.
+    one never run into `read_timeout` alone. Authorities in `ca_file` are trusted beside the public ones.
     """
 
     bucket: str
@@ -55,6 +57,7 @@ class S3Options:
     min_rate: float = 65536.0
     multipart_above: int = 64 << 20
     part_size: int = 16 << 20
+    ca_file: Path | None = None
     retry: Retry = field(default_factory=Retry)
 
 
@@ -64,9 +67,16 @@ class S3Storage(Storage):
     def __init__(self, options: S3Options, on_retry: Callable[[], None] = lambda: None) -> None:
         self.options = options
         self._on_retry = on_retry
+        self._bundle: IO[bytes] | None = None
+        if options.ca_file is not None:
+            try:
+                self._bundle = with_public_authorities(options.ca_file)
+            except OSError as error:
+                raise SettingsError(f"SSL_CERT_FILE: {options.ca_file} cannot be used ({error.strerror})") from None
         self._client: Any = boto3.session.Session().client(
             "s3",
             endpoint_url=options.endpoint,
+            verify=self._bundle.name if self._bundle is not None else None,
             aws_access_key_id=options.access_key,
             aws_secret_access_key=options.secret_key,
             region_name=options.region if options.endpoint or options.region != "auto" else None,
@@ -154,6 +164,8 @@ class S3Storage(Storage):
 
     def close(self) -> None:
         self._client.close()
+        if self._bundle is not None:
+            self._bundle.close()
 
     def _read_once(self, key: str, limit: int) -> tuple[bytes, Stat]:
         answer = self._call(self._client.get_object, key, Key=key)

@@ -111,22 +111,25 @@ class ItemRunner:
         return await self._save(run, self._complete(run, done, record), record)
 
     async def _tell_again(self, state: JobState, key: str, done: Tracked) -> Tracked:
-        """The record of a finished item, owed anew where its message names another address, or comes after the one that was refused."""
+        """The record of a finished item, owed anew where its message names an address that was not told, or comes after a refusal."""
         url, callback, before = state.job.callback_url, done.record.callback, done.record.version
-        if url is None or callback is None:
+        if url is None:
             return done
-        if callback.url == url and not (callback.state == "refused" and callback.message != state.message):
+        if callback is None:  # its message named no address, so nobody was told of it yet
+            fresh = self._callback(state, url, _news_of(done.record, state.job.idempotency_prefix), state.attempt)
+        elif callback.url == url and not (callback.state == "refused" and callback.message != state.message):
             return done
+        else:
+            # The same event: what tells it from others stays.
+            fresh = CallbackRecord(
+                url=url,
+                event_id=callback.event_id,
+                idempotency_prefix=callback.idempotency_prefix,
+                attempt=callback.attempt,
+                message=state.message,
+            )
         if state.marked is not None:
             await asyncio.shield(state.marked)
-        # The same event: what tells it from others stays.
-        fresh = CallbackRecord(
-            url=url,
-            event_id=callback.event_id,
-            idempotency_prefix=callback.idempotency_prefix,
-            attempt=callback.attempt,
-            message=state.message,
-        )
         record = done.record.model_copy(update={"callback": self._deliverer.leased(fresh), "version": max(before, state.version)})
         try:
             return Tracked(*await self._records.save(key, record, done.stat), ours=True)
@@ -195,32 +198,30 @@ class ItemRunner:
         )
 
     def _complete(self, run: ItemRun, record: ItemRecord, before: ItemRecord | None) -> ItemRecord:
-        job, callback = run.state.job, None
-        if job.callback_url is not None:
-            news = f"{record.fingerprint}{sorted(run.contents.items())}{run.state.version}"
-            identity = event_id(job.idempotency_prefix, record.idx, record.status, news)
-            # X-Idempotency-Key counts attempts: news about an item that was told of before must not share the first news' key.
-            number = run.state.attempt if before is None else attempt_of(identity)
-            callback = self._deliverer.leased(
-                CallbackRecord(
-                    url=job.callback_url,
-                    event_id=identity,
-                    idempotency_prefix=job.idempotency_prefix,
-                    attempt=number,
-                    message=run.state.message,
-                )
-            )
-        return record.model_copy(
+        job = run.state.job
+        completed = record.model_copy(
             update={
                 "attempt": run.state.attempt,
                 "worker": self._worker,
                 "finished_at": time.time(),
                 "outputs_map": job.outputs_map,
-                "callback": callback,
                 "version": run.state.version,
                 "contents": run.contents,
                 "timings": {stage: round(seconds, 4) for stage, seconds in run.timings.items()},
             }
+        )
+        if job.callback_url is None:
+            return completed
+        identity = _news_of(completed, job.idempotency_prefix)
+        # X-Idempotency-Key counts attempts: news about an item that was told of before must not share the first news' key.
+        number = run.state.attempt if before is None else attempt_of(identity)
+        callback = self._callback(run.state, job.callback_url, identity, number)
+        return completed.model_copy(update={"callback": self._deliverer.leased(callback)})
+
+    @staticmethod
+    def _callback(state: JobState, url: str, identity: str, attempt: int) -> CallbackRecord:
+        return CallbackRecord(
+            url=url, event_id=identity, idempotency_prefix=state.job.idempotency_prefix, attempt=attempt, message=state.message
         )
 
     async def _is_done(self, record: ItemRecord, item: Item) -> bool:
@@ -257,6 +258,11 @@ class ItemRunner:
                 return Tracked(stored, run.before)  # a twin was faster; its record is as good as ours
             if stored is not None and stored.version > record.version:
                 raise superseded(run.item) from None
+
+
+def _news_of(record: ItemRecord, prefix: str) -> str:
+    """The webhook-id of what a record says: the same whenever it is told first."""
+    return event_id(prefix, record.idx, record.status, f"{record.fingerprint}{sorted(record.contents.items())}{record.version}")
 
 
 def _key(to: Destination | None) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -23,6 +23,7 @@ class PresetConcept(Data):
     """How one concept of a preset is segmented; see the preset files.
 
     `plane` is how it lies, for textures (None: it may lie in any way); `height_m` how far above the floor its top usually is.
+    `straight`: its borders are straight lines, in doubt.
     """
 
     prompts: tuple[str, ...] = ()
@@ -33,6 +34,7 @@ class PresetConcept(Data):
     complement_of: tuple[str, ...] = ()
     plane: Literal["floor", "ceiling", "wall"] | None = None
     height_m: float = Field(default=0.0, ge=0.0, le=2.0)
+    straight: bool = False
 
     @model_validator(mode="after")
     def _has_source(self) -> PresetConcept:
@@ -117,6 +119,16 @@ def orientation_of(name: str) -> PresetConcept | None:
     The name is looked up whole, then without the words for a material, then by its last word: "floor tile" and "blue rug" lie as a floor,
     but no "floor lamp".
     """
+    return _meant(name, lambda concept: concept.plane is not None)
+
+
+def has_straight_borders(name: str) -> bool:
+    """Whether what a user calls `name` ends in straight lines: "accent wall" does, a sofa does not. Looked up as for `orientation_of`."""
+    concept = _meant(name, lambda concept: True)
+    return concept is not None and concept.straight
+
+
+def _meant(name: str, tells: Callable[[PresetConcept], bool]) -> PresetConcept | None:
     words = normalise(name).split()
     bare = list(words)
     while len(bare) > 1 and bare[-1] in MATERIAL_WORDS:
@@ -124,7 +136,7 @@ def orientation_of(name: str) -> PresetConcept | None:
     for tried in (" ".join(words), " ".join(bare), bare[-1] if bare else ""):
         for preset in load_presets().values():
             key = preset.lookup(tried)
-            if key is not None and preset.concepts[key].plane is not None:
+            if key is not None and tells(preset.concepts[key]):
                 return preset.concepts[key]
     return None
 

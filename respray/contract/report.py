@@ -50,7 +50,7 @@ class EditReport(StrictModel):
 
     Colours are sRGB hex of the median over the solid part of the matte, read as albedo (shading removed);
     `delta_e` is CIEDE2000 between requested and measured. Of an edit with points or `instances`, `parts` says how many of `parts_found`
-    were edited, and `points` what each point did.
+    were edited, and `points` what each point did. `planes` counts those that a texture lies on: walls that meet at corners are several.
     """
 
     concept: str
@@ -63,6 +63,7 @@ class EditReport(StrictModel):
     out_of_gamut: float | None = None
     shading_correlation: float | None = None
     geometry_confidence: float | None = None
+    planes: int | None = None
     parts: int | None = None
     parts_found: int | None = None
     points: list[PointReport] = Field(default_factory=list)

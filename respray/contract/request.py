@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from respray.contract.base import StrictModel
 from respray.contract.photo_file import DEFAULT_MEGAPIXELS
@@ -38,18 +38,49 @@ def _check_instances(value: Any) -> Any:
 Instances = Annotated[Literal["all", "largest"] | int, BeforeValidator(_check_instances)]
 # A material repeats, so that more says nothing, and huge numbers overflow on their way to a pixel.
 Repeats = Annotated[float, Field(ge=-1000.0, le=1000.0, allow_inf_nan=False)]
+Sheen = Literal["matte", "satin", "gloss"]
+
+
+def _check_direction(value: Any) -> Any:
+    if value in ("along", "across") or (type(value) in (int, float) and -360.0 <= value <= 360.0):
+        return value
+    raise ValueError(f"must be 'along', 'across', or degrees from -360 to 360, not {str(value)[:40]!r}")
+
+
+Direction = Annotated[Literal["along", "across"] | float, BeforeValidator(_check_direction)]
+# Corners of a rug may lie outside the photo, which shows a part of it: as far as the photo is wide or high.
+Corner = tuple[Annotated[float, Field(ge=-1.0, le=2.0, allow_inf_nan=False)], Annotated[float, Field(ge=-1.0, le=2.0, allow_inf_nan=False)]]
+# Twice the smallest area, of the photo's, that two neighbouring sides of a quadrilateral span: below it they are one line.
+MIN_QUAD_CORNER = 1e-5
+
+
+def _check_quad(quad: tuple[Corner, Corner, Corner, Corner]) -> tuple[Corner, Corner, Corner, Corner]:
+    for number, (x, y) in enumerate(quad):
+        (x0, y0), (x1, y1) = quad[number - 1], quad[(number + 1) % 4]
+        if (x - x0) * (y1 - y) - (y - y0) * (x1 - x) < MIN_QUAD_CORNER:
+            raise ValueError(
+                "must be the four corners of a convex quadrilateral, clockwise as the photo shows them, from the picture's top left one; "
+                f"at corner {number + 1}, [{x:g}, {y:g}], it does not turn to the right"
+            )
+    return quad
+
+
+Quad = Annotated[tuple[Corner, Corner, Corner, Corner], AfterValidator(_check_quad)]
 
 
 class Recolor(StrictModel):
     """Lay a new colour on a surface and keep its own light and shadow.
 
-    `color` is sRGB `#rrggbb`; `label` is what the user wrote (a palette id or the hex); `strength` blends with the photo.
+    `color` is sRGB `#rrggbb`; `label` is what the user wrote (a palette id or the hex); `strength` blends with the photo. `sheen` says
+    what becomes of the photo's highlights: `matte` takes them off, `satin` makes them weaker and wider, `gloss` stronger; without it they
+    stay as they are.
     """
 
     rule: Literal["recolor"] = "recolor"
     color: str = Field(pattern=r"^#[0-9A-Fa-f]{6}$")
     label: str = ""
     strength: float = Field(default=1.0, ge=0.0, le=1.0)
+    sheen: Sheen | None = None
 
 
 class Tone(StrictModel):
@@ -69,6 +100,13 @@ class Texture(StrictModel):
     Exactly one of `texture` (catalogue id) and `attachment` (index of an attached image file) is given. `size_m` is the width
     in metres that one repeat covers (None: the catalogue's); `scale` multiplies it; `rotation` is in degrees in the plane;
     `offset` in repeats, each -1000..1000; `camera_height_m` is the assumed height of the camera above the floor.
+
+    `direction` says how the picture's width, which planks run along, lies in the room: `along` it (its longer side, as far as
+    the floor shows it; a wall's level), `across` it, or degrees from `along`, clockwise as one looks at the surface; `rotation`
+    is added. Without it the width points away from the camera.
+
+    `quad` lays the picture down once, as a rug: its corners as fractions of the upright photo, clockwise from where the
+    picture's top left corner lies; -1..2, for a rug may run out of the photo. Only `strength` goes with it.
     """
 
     rule: Literal["texture"] = "texture"
@@ -80,6 +118,17 @@ class Texture(StrictModel):
     offset: tuple[Repeats, Repeats] = (0.0, 0.0)
     strength: float = Field(default=1.0, ge=0.0, le=1.0)
     camera_height_m: float = Field(default=1.5, gt=0.1, le=10.0)
+    direction: Direction | None = None
+    quad: Quad | None = None
+
+    @field_validator("quad")
+    @classmethod
+    def _once(cls, quad: Quad | None, info: ValidationInfo) -> Quad | None:
+        names = ("size_m", "scale", "rotation", "offset", "camera_height_m", "direction")
+        given = [name for name in names if info.data.get(name) != cls.model_fields[name].default]
+        if quad is not None and given:
+            raise ValueError(f"says where the picture lies and how large it is; {', '.join(given)} cannot go with it")
+        return quad
 
 
 class Remove(StrictModel):

@@ -55,7 +55,8 @@ async def run_demo(
     with the demo model unless `triton_url` (host:port, gRPC) is given, whichever model and server the settings name.
     """
     # A .env that is filled in for production must not change what a newcomer sees.
-    settings = settings.model_copy(update={"model_name": "demo", "require_real_model_setting": False, "triton_url": None})
+    demo = {"model_name": "demo", "require_real_model_setting": False, "triton_url": None, "gpu_device": None}
+    settings = settings.model_copy(update=demo)
     store = _fresh_store(out)
     jobs = [_prepare(name, out, receiver.host) for name in JOBS]
     options = WorkerOptions(store=str(store), triton_url=triton_url, attempts=1, start_server=local_server)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import ssl
@@ -23,7 +24,7 @@ _TRUE = ("1", "true", "yes", "on")
 
 def run(situation: Situation) -> list[Finding]:
     """One finding or more per partner; what is not set up is a warning on a machine without an intake and a failure on a worker."""
-    found = [*_queue(situation), *_storage(situation), *_triton(situation), *_callback(situation)]
+    found = [*_settings(situation), *_queue(situation), *_storage(situation), *_triton(situation), *_callback(situation)]
     return [replace(finding, what=_without_login(finding.what), fix=_without_login(finding.fix)) for finding in found]
 
 
@@ -38,6 +39,29 @@ def _unset(situation: Situation, what: str, fix: str) -> Finding:
     return Finding(severity, what, fix)
 
 
+def _settings(situation: Situation) -> list[Finding]:
+    """What a worker refuses at its start, by its own code; what is only missing is told with the partner that it belongs to."""
+    try:
+        from orchestrator.errors import SettingsError
+        from orchestrator.intake import open_intake
+        from orchestrator.service.assembly import callback_client, link_client
+        from orchestrator.settings import load_settings, missing_settings
+        from respray.observe.metrics import Metrics
+    except ImportError:
+        return []  # said with the storage
+    try:
+        settings, metrics = load_settings(situation.environment, env_file=None, adapter=None if situation.adapter else "local"), Metrics()
+        if missing := missing_settings(settings, storage=False, adapter=False):
+            return [Finding(FAIL, f"MODEL_SYNC_ENABLED without {', '.join(missing)}", f"set {', '.join(missing)}")]
+        callback_client(settings, metrics)
+        link_client(settings, metrics)
+        if settings.adapter != "runpod" and not missing_settings(settings, storage=False, adapter=True):
+            open_intake(settings)
+    except SettingsError as error:
+        return [Finding(FAIL, str(error), "correct it in the environment or in .env; what each accepts is in docs/reference/settings.md")]
+    return []
+
+
 def _queue(situation: Situation) -> list[Finding]:
     environment, adapter = situation.environment, situation.adapter
     if adapter == "queue_pull":
@@ -49,16 +73,19 @@ def _queue(situation: Situation) -> list[Finding]:
         if adapter in ("bullmq", "celery"):
             return [Finding(FAIL, f"ADAPTER={adapter} without REDIS_URL", "REDIS_URL=redis://:PASSWORD@HOST:6379 (rediss:// for TLS)")]
         return [Finding(PASS, f"no broker needed (ADAPTER={adapter or 'not set'})")]
-    return [_redis(situation)]
+    try:
+        place = _place(environment["REDIS_URL"])
+    except ValueError:
+        return []  # said by the check of the settings
+    return [_redis(situation, place)]
 
 
-def _redis(situation: Situation) -> Finding:
+def _redis(situation: Situation, place: str) -> Finding:
     try:
         import redis
     except ImportError:
         return Finding(FAIL, "REDIS_URL is set and the redis package is missing", install_command("intake"))
     url = situation.environment["REDIS_URL"]
-    place = _place(url)
     try:
         client: Any = redis.Redis.from_url(url, socket_timeout=situation.timeout, socket_connect_timeout=situation.timeout)
         version = client.info("server")["redis_version"]
@@ -88,12 +115,13 @@ def _storage(situation: Situation) -> list[Finding]:
     try:
         from orchestrator.errors import SettingsError
         from orchestrator.settings import load_settings
+        from respray.authorities import with_public_authorities
     except ImportError as error:
         return [Finding(FAIL, f"storage is not checked: {error}", "install the packages first: see the check of Python packages")]
     try:
-        settings = load_settings(situation.environment, env_file=None)
-    except SettingsError as error:
-        return [Finding(FAIL, str(error), "correct them in the environment or in .env; what each accepts is in docs/reference/settings.md")]
+        settings = load_settings(situation.environment, env_file=None, adapter=None if situation.adapter else "local")
+    except SettingsError:
+        return []  # said by the check of the settings
     values = {
         "STORAGE_S3_ENDPOINT (or R2_ACCOUNT_ID, or MINIO_ENDPOINT)": settings.endpoint or "",
         "STORAGE_ACCESS_KEY": settings.access_key.get_secret_value() if settings.access_key else "",
@@ -104,10 +132,20 @@ def _storage(situation: Situation) -> list[Finding]:
         return [_unset(situation, f"storage is not set up: {missing} missing", f"set {missing}")]
     endpoint, access_key, secret_key = values.values()
     keys = {"access_key": access_key, "secret_key": secret_key}
-    return _read_and_write({"endpoint": endpoint, **keys, "bucket": settings.bucket, "region": settings.region}, situation)
+    place = {"endpoint": endpoint, **keys, "bucket": settings.bucket, "region": settings.region}
+    with contextlib.ExitStack() as stack:
+        verify = None
+        if settings.ssl_cert_file is not None:
+            try:
+                verify = stack.enter_context(with_public_authorities(settings.ssl_cert_file)).name
+            except OSError as error:
+                return [
+                    Finding(FAIL, f"SSL_CERT_FILE: {settings.ssl_cert_file} cannot be used ({error.strerror})", "correct SSL_CERT_FILE")
+                ]
+        return _read_and_write(place, verify, situation)
 
 
-def _read_and_write(settings: dict[str, str], situation: Situation) -> list[Finding]:
+def _read_and_write(settings: dict[str, str], verify: str | None, situation: Situation) -> list[Finding]:
     try:
         import boto3
         from botocore.config import Config
@@ -134,6 +172,7 @@ def _read_and_write(settings: dict[str, str], situation: Situation) -> list[Find
             aws_access_key_id=settings["access_key"],
             aws_secret_access_key=settings["secret_key"],
             region_name=settings["region"],
+            verify=verify,
             config=config,
         )
         step = "list"

@@ -59,7 +59,14 @@ class Situation:
 def with_dotenv(environment: Mapping[str, str], path: Path) -> dict[str, str]:
     """`environment` completed by the `.env` file at `path`; what is already set wins, as it does in the settings."""
     merged: dict[str, str] = {}
-    if path.is_file():
+    try:
+        # As the settings read it, wherever their packages are installed.
+        from dotenv import dotenv_values
+    except ImportError:
+        dotenv_values = None  # type: ignore[assignment]
+    if path.is_file() and dotenv_values is not None:
+        merged.update({name: value for name, value in dotenv_values(path).items() if value is not None})
+    elif path.is_file():
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             name, separator, value = line.strip().partition("=")
             if separator and not name.startswith("#"):

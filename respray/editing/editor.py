@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from respray.catalog.preset import is_ground
 from respray.contract.errors import EditError
 from respray.contract.report import EditReport
-from respray.contract.request import Edit, Output, PhotoRequest, Recolor, Remove, Rule, Texture, Tone
+from respray.contract.request import Edit, Output, PhotoRequest, Quad, Recolor, Remove, Rule, Texture, Tone
 from respray.editing.fill.inpaint import Inpainter
 from respray.editing.mask.choose import Choice, choose
 from respray.editing.mask.cutout import of_colours
@@ -22,6 +22,7 @@ from respray.editing.remove import Canvas, remove
 from respray.editing.report import measure
 from respray.editing.surface.illuminant import estimate_illuminant
 from respray.editing.surface.surface import SOLID_ALPHA, Surface, find_surfaces
+from respray.editing.texture import rug
 from respray.editing.texture.lay import PhotoGeometry, TexturePainter, material_of
 from respray.imaging.arrays import BoolArray, UInt8Array
 from respray.imaging.decode import DecodedPhoto
@@ -58,7 +59,7 @@ class PhotoEditor:
             attachments: encoded files that the request refers to.
             network: a learned inpainter, where one is mounted.
         """
-        self._photo, self._seen, self._found, self._attachments, self._network = photo, seen, found, list(attachments), network
+        self._photo, self._seen, self._found, self._attachments, self._network = photo, seen, found, attachments, network
         # Of the output at hand.
         self._mattes = PhotoMattes({}, {}, None)
         self._sharing: tuple[frozenset[str], frozenset[str]] | None = None
@@ -108,10 +109,15 @@ class PhotoEditor:
         if parts and not _changes_nothing(rule):
             after = canvas.rgb.copy()
             neighbours.paint(canvas.rgb, after, task.target, zip(parts, painters, strict=True))
-        confidence = min((painter.confidence for painter in painters if isinstance(painter, TexturePainter)), default=None)
+        laid = [painter for painter in painters if isinstance(painter, TexturePainter)]
+        confidence = min((painter.confidence for painter in laid if painter.confidence is not None), default=None)
         requested = rule.color.upper() if isinstance(rule, Recolor) else None
         report = measure(edit.concept, rule, parts, canvas.rgb, after, requested=requested, geometry=confidence)
-        return Canvas(after, canvas.alpha), report
+        told = dict.fromkeys(
+            warning for painter in painters if isinstance(painter, TexturePainter | Recolorer) for warning in painter.warnings
+        )
+        count = max((painter.planes for painter in laid), default=None)
+        return Canvas(after, canvas.alpha), report.model_copy(update={"planes": count, "warnings": [*report.warnings, *told]})
 
     def _of_colours(self, choice: Choice) -> Choice:
         """A choice as it is of the photo's own colours, which a cut-out shows only in part."""
@@ -132,8 +138,11 @@ class PhotoEditor:
             shadow = self._shadow_of(edit.concept) if background else None
             extent = matte if shadow is None else add_shadow(matte, shadow)
             picture = self._seen if background else self._photo.rgb
-            self._surfaces[key] = find_surfaces(picture, extent.alpha, self._illuminant, extent.coverage if extent.feathered else None)
-        return self._surfaces[key]
+            coverage, jpeg = extent.coverage if extent.feathered else None, self._photo.facts.jpeg
+            self._surfaces[key] = find_surfaces(picture, extent.alpha, self._illuminant, coverage, jpeg)
+        quad = _quad_of(edit.rule)
+        # A rug lies in the light of the whole floor.
+        return self._surfaces[key] if quad is None else rug.parts_under(self._surfaces[key], quad, matte.alpha.shape)
 
     def _floor(self) -> BoolArray | None:
         """What of the photo is floor, bool [H,W], where that is known."""
@@ -147,7 +156,7 @@ class PhotoEditor:
         return unite([Matte.sharp(visible[name].alpha) for name in left_out]).alpha if left_out else None
 
 
-def painter_of(edit: Edit, part: Surface, geometry: PhotoGeometry, attachments: list[bytes]) -> Painter:
+def painter_of(edit: Edit, part: Surface, geometry: PhotoGeometry, attachments: Sequence[bytes]) -> Painter:
     """Prepare an edit's rule for one surface.
 
     Args:
@@ -163,8 +172,7 @@ def painter_of(edit: Edit, part: Surface, geometry: PhotoGeometry, attachments: 
     if isinstance(edit.rule, Recolor):
         return Recolorer(part, edit.rule)
     if isinstance(edit.rule, Texture):
-        plane = geometry.plane(edit.concept, part, edit.rule.camera_height_m)
-        return TexturePainter(part, edit.rule, material_of(edit.rule, attachments), plane)
+        return TexturePainter(edit.concept, part, edit.rule, material_of(edit.rule, attachments), geometry)
     if isinstance(edit.rule, Tone):
         return Toner(edit.rule)
     raise EditError(f"the rule '{edit.rule.rule}' cannot be painted")
@@ -191,8 +199,15 @@ def _painted(tasks: Sequence[_Task]) -> dict[str, Matte]:
         matte = task.choice.painted
         if matte is None or isinstance(task.edit.rule, Remove) or _changes_nothing(task.edit.rule):
             continue
+        if (quad := _quad_of(task.edit.rule)) is not None:
+            matte = rug.under(matte, quad)
         mattes[task.target] = matte if task.target not in mattes else unite([mattes[task.target], matte])
     return mattes
+
+
+def _quad_of(rule: Rule) -> Quad | None:
+    """Where a rule lays its picture down once."""
+    return rule.quad if isinstance(rule, Texture) else None
 
 
 def _changes_nothing(rule: Rule) -> bool:

@@ -4,7 +4,8 @@
     python3 -m respray.launch.container triton    Triton alone, for workers in other containers
     python3 -m respray.launch.container health    exit code 0 when this container's Triton is ready (the image's HEALTHCHECK)
 
-Environment, beside the orchestrator's own (GPU_DEVICE chooses among several GPUs): TRITON_TARGET (onnxruntime or tensorrt), TRITON_ADDRESS
+Environment, beside the orchestrator's own (GPU_DEVICE chooses among several GPUs): TRITON_TARGET (onnxruntime or tensorrt),
+TRITON_FALLBACK (the target that takes over when the first gives other answers than PyTorch), TRITON_ADDRESS
 and TRITON_METRICS_ADDRESS (loopback for `work`, every address for `triton`), TRITON_{HTTP,GRPC,METRICS}_PORT, TRITON_BENCHMARK,
 TRITON_GRAPH_MEMORY_GB, START_TIMEOUT_SEC. A step that fails ends the container with its message. SIGTERM ends the preparation at once;
 later the orchestrator finishes what it has in its hands, then Triton.
@@ -20,7 +21,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -30,12 +31,15 @@ from respray.launch import compiled_loops, gpus, preparation
 from respray.launch.chosen_model import check_model
 from respray.launch.start_times import StartTimes
 from respray.launch.triton_process import DRAIN_SECONDS, POLL_SECONDS, Ports, TritonProcess, end_process, ready, triton_command
+from respray.observe.events import Events, claim_stdout
 from respray.triton.embedded.preflight import check_shared_memory
 from respray.triton.embedded.processes import listens_here
-from respray.triton.errors import ServingError
+from respray.triton.errors import ProbeFailed, ServingError
+from respray.triton.hardening import new_key
 from respray.triton.private_files import private_folder
+from respray.triton.probe_gate import ProbeGate
 from respray.triton.repository.build_repository import build, needed_shared_memory
-from respray.triton.repository.targets import target
+from respray.triton.repository.targets import Target, target
 from respray.triton.watchdog import ServerWatchdog
 from respray.weights.errors import OperationsError
 
@@ -145,6 +149,35 @@ class Supervisor:
         return self._worker.poll() is not None or (self._stopping and not self.triton.running)
 
 
+def targets_of(environment: Mapping[str, str]) -> tuple[str, str | None]:
+    """TRITON_TARGET, and TRITON_FALLBACK where another one is allowed: it takes over when the first gives other answers than PyTorch."""
+    first, fallback = environment.get("TRITON_TARGET", "onnxruntime"), environment.get("TRITON_FALLBACK") or None
+    return first, fallback if fallback != first else None
+
+
+def prepare(chosen: Target, role: str, environment: Mapping[str, str], used: Sequence[gpus.Gpu], times: StartTimes) -> TritonProcess:
+    """All that Triton needs for a target, and Triton, which is not started yet. Errors: ServingError, OperationsError, SettingsError."""
+    for number in preparation.ENDING:
+        signal.signal(number, exit_on_signal)
+    with times.step("weights and graphs"):
+        preset, graphs = preparation.prepare_graphs(environment, chosen)
+    # The temporary folder is what is writable under a read-only root file system.
+    repository = private_folder() / "repository"
+    _set_folders(repository, 0o755)  # an earlier start of this container has taken the permission to write away
+    with times.step("model repository"):
+        build(graphs, chosen, repository, symlinks=True)
+    check_shared_memory(needed_shared_memory(repository))
+    plans = chosen.name == "tensorrt"
+    if plans:
+        with times.step("engines"):
+            preparation.prepare_engines(repository, preset, graphs, gpus.of_one_kind(used), environment)
+    _set_folders(repository, 0o555)
+    key = new_key()
+    command = triton_command(repository, role, environment, plans, key, len(used))
+    timeout = float(environment.get("START_TIMEOUT_SEC", "3600"))
+    return TritonProcess(command, Ports.of(environment), timeout, ProbeGate(repository, key))
+
+
 def main(arguments: list[str]) -> int:
     """Run a role; the exit code."""
     logging.basicConfig(format="respray: %(message)s", level=logging.WARNING)  # stderr
@@ -171,25 +204,26 @@ def main(arguments: list[str]) -> int:
         used = gpus.choose(there, load_settings(environment).gpu_device)
         if len(used) < len(there):
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpu.uuid for gpu in used)  # for trtexec and Triton
-        chosen = target(environment.get("TRITON_TARGET", "onnxruntime"), gpus=len(used), gpu_memory=_graph_memory(environment))
-        with times.step("weights and graphs"):
-            preset, graphs = preparation.prepare_graphs(environment, chosen)
-        # The temporary folder is what is writable under a read-only root file system.
-        repository = private_folder() / "repository"
-        _set_folders(repository, 0o755)  # an earlier start of this container has taken the permission to write away
-        with times.step("model repository"):
-            build(graphs, chosen, repository, symlinks=True)
-        check_shared_memory(needed_shared_memory(repository))
-        plans = chosen.name == "tensorrt"
-        if plans:
-            with times.step("engines"):
-                preparation.prepare_engines(repository, preset, graphs, gpus.of_one_kind(used), environment)
-        _set_folders(repository, 0o555)
         worker = ["respray", "work", *rest] if role == "work" else None
-        command = triton_command(repository, role, environment, plans, len(used))
-        triton = TritonProcess(command, Ports.of(environment), float(environment.get("START_TIMEOUT_SEC", "3600")))
-        return Supervisor(triton, times).run(worker)
+
+        def run(name: str) -> int:
+            chosen = target(name, gpus=len(used), gpu_memory=_graph_memory(environment))
+            try:
+                return Supervisor(prepare(chosen, role, environment, used, times), times).run(worker)
+            except ProbeFailed as error:
+                raise ProbeFailed(f"TRITON_TARGET={name} on {used[0].name if used else 'no GPU'}: {error}") from None
+
+        first, fallback = targets_of(environment)
+        try:
+            return run(first)
+        except ProbeFailed as error:
+            if fallback is None:
+                raise
+            print(f"respray: {error}; TRITON_FALLBACK={fallback} takes over", file=sys.stderr)
+        return run(fallback)
     except (ServingError, OperationsError, SettingsError) as error:
+        if role == "work":  # whose stdout is one event a line
+            Events(claim_stdout()).failed(error)
         print(f"respray: {error}", file=sys.stderr)
         return 1
 

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import platformdirs
 
 from orchestrator.errors import PipelineUnavailable, SettingsError
 from orchestrator.settings import Settings
+from respray.installation import install_command
+from respray.launch import gpus
 from respray.launch.chosen_model import check_model, chosen_model, find_graphs
 from respray.launch.model_sync import sync_source
+from respray.segmentation.accelerator import cuda_problem
 from respray.triton.embedded.server import EmbeddedServer, ServerOptions
-from respray.triton.errors import ServingError
+from respray.triton.errors import HostError, ServingError
 from respray.triton.repository.build_repository import build
 from respray.triton.repository.targets import target
 from respray.triton.watchdog import ServerWatchdog
 from respray.weights.ensure import ensure
 from respray.weights.errors import OperationsError
 from respray.weights.model_presets import choose_preset
+
+log = logging.getLogger(__name__)
 
 
 @contextlib.asynccontextmanager
@@ -35,25 +43,78 @@ async def local_server(settings: Settings) -> AsyncIterator[str]:
         await asyncio.to_thread(watchdog.stop)
 
 
-def start_embedded(settings: Settings, options: ServerOptions | None = None) -> EmbeddedServer:
+def start_embedded(settings: Settings, options: ServerOptions | None = None, repository: Path | None = None) -> EmbeddedServer:
     """Build the model repository where needed, start the server and wait until it is ready. Stop it with `.stop()`.
 
+    Args:
+        settings: They name the model.
+        options: How the server runs.
+        repository: A built one, in place of the model's.
+
     Raises:
-        SettingsError: there is no such model.
+        SettingsError: there is no such model, or GPU_DEVICE asks for a GPU.
         PipelineUnavailable: it does not start; the message has the server's own words.
     """
-    _fetch(settings)
-    graphs = find_graphs(settings)
     try:
-        chosen = target("embedded", pipeline_instances=settings.batch_concurrency)
+        if repository is not None:
+            return EmbeddedServer(repository, options).start()
+        device = embedded_device(settings)
+        if settings.gpu_device is not None:
+            options = replace(options or ServerOptions(), extra_environment=_chosen_gpus(settings.gpu_device, device))
+        _fetch(settings)
+        graphs = find_graphs(settings)
+        chosen = target("embedded", pipeline_instances=settings.batch_concurrency, device=device)
         folder = (
             Path(platformdirs.user_cache_dir("respray"))
             / "repositories"
-            / f"{graphs.parent.name}-{os.getuid()}-{settings.batch_concurrency}"
+            / f"{graphs.parent.name}-{os.getuid()}-{settings.batch_concurrency}-{device}"
         )
         return EmbeddedServer(build(graphs, chosen, folder), options).start()
     except ServingError as error:
         raise PipelineUnavailable(str(error)) from None
+
+
+def embedded_device(settings: Settings) -> Literal["cpu", "cuda"]:
+    """Where the embedded server runs its graphs: RESPRAY_DEVICE, or the GPU where ONNX Runtime can use one.
+
+    Raises:
+        SettingsError: CUDA is asked for and cannot be used; the message says why.
+    """
+    if settings.device == "cpu":
+        return "cpu"
+    try:
+        there, problem = bool(gpus.visible()), _runtime_problem()
+    except HostError:
+        there, problem = False, "no GPU is visible here (nvidia-smi lists none)"
+    if settings.device == "cuda" and problem is not None:
+        raise SettingsError(f"RESPRAY_DEVICE=cuda: {problem}")
+    if there and problem is not None:
+        log.warning("the graphs run on the CPU although there is a GPU: %s", problem)
+    return "cuda" if problem is None else "cpu"
+
+
+def _chosen_gpus(setting: str, device: Literal["cpu", "cuda"]) -> dict[str, str]:
+    """GPU_DEVICE as CUDA understands it. Raises SettingsError where the server works on the CPU, or there is no such GPU."""
+    if device == "cpu":
+        raise SettingsError(
+            f"GPU_DEVICE={setting!r} chooses a GPU, and the embedded server works on the CPU here; leave it out, "
+            "or set TRITON_URL to a server that runs on that GPU (the GPU image's does)"
+        )
+    try:
+        return {"CUDA_VISIBLE_DEVICES": ",".join(gpu.uuid for gpu in gpus.choose(gpus.visible(), setting))}
+    except HostError as error:
+        raise SettingsError(str(error)) from None
+
+
+def _runtime_problem() -> str | None:
+    try:
+        import onnxruntime
+    except ModuleNotFoundError:
+        return "ONNX Runtime is not installed"  # the server's start says how to install it
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        install = install_command("gpu")
+        return f"this ONNX Runtime ({onnxruntime.__version__}) has no CUDA provider; replace it (pip uninstall onnxruntime): {install}"
+    return cuda_problem()
 
 
 def _fetch(settings: Settings) -> None:

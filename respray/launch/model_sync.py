@@ -26,4 +26,6 @@ def sync_source(settings: Settings, always: bool = False) -> SyncSource | None:
         missing = [f"MODEL_SYNC_{name}" for name, value in given.items() if not value]
         raise SettingsError(f"weights from a private bucket need {', '.join(missing)}")
     url = endpoint if "://" in endpoint else f"{'https' if settings.model_sync_secure else 'http'}://{endpoint}"
-    return SyncSource(url, bucket, access.get_secret_value(), secret.get_secret_value())
+    if settings.ssl_cert_file is not None and not settings.ssl_cert_file.is_file():
+        raise SettingsError(f"SSL_CERT_FILE: {settings.ssl_cert_file} is no file")
+    return SyncSource(url, bucket, access.get_secret_value(), secret.get_secret_value(), ca_file=settings.ssl_cert_file)

@@ -13,12 +13,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from respray.triton.client import MODEL
 from respray.triton.embedded import guard
 from respray.triton.embedded.preflight import SEGMENT_PREFIX
 from respray.triton.embedded.processes import listens
 from respray.triton.errors import ServerStartError
 from respray.triton.hardening import RESTRICTED, RESTRICTED_BENCHMARK, restriction_flags, server_environment
 from respray.triton.models import allocator
+from respray.triton.probe_gate import SEGMENTING, ProbeGate
 from respray.triton.repository.build_repository import needed_pool
 from respray.triton.repository.configs import PLAN_CONFIG
 
@@ -46,22 +48,29 @@ class Ports:
 
 
 def ready(port: int) -> bool:
-    """Whether a Triton says at this HTTP `port` that every model is loaded; whose Triton, `listens` tells."""
+    """Whether a Triton says at this HTTP `port` that it takes photos; whose Triton, `listens` tells."""
+    return _answers(port, f"models/{MODEL}/ready")
+
+
+def _answers(port: int, path: str) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/ready", timeout=3.0) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/{path}", timeout=3.0) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
 
 
-def triton_command(repository: Path, role: str, environment: Mapping[str, str], plans: bool, devices: int = 1) -> list[str]:
-    """tritonserver's command line. Loopback only for `work`; what is not inference, health or metadata needs a key that nobody has.
+def triton_command(
+    repository: Path, role: str, environment: Mapping[str, str], plans: bool, key: str, devices: int = 1
+) -> list[str]:
+    """tritonserver's command line. Loopback only for `work`; what is not inference, health or metadata needs a key that only the gate has.
 
     Args:
         repository: a built model repository.
         role: "work" (a worker in the same container) or "triton" (workers elsewhere).
         environment: the container's.
         plans: run TensorRT engines, with the configurations that were written for them.
+        key: what its closed interfaces answer to.
         devices: how many GPUs Triton sees.
     """
     pool = needed_pool(repository)
@@ -71,7 +80,7 @@ def triton_command(repository: Path, role: str, environment: Mapping[str, str], 
     restricted = RESTRICTED_BENCHMARK if environment.get("TRITON_BENCHMARK", "").lower() in {"1", "true", "yes"} else RESTRICTED
     flags: dict[str, object] = {
         "model-repository": repository,
-        "model-control-mode": "none",
+        "model-control-mode": "explicit",
         "strict-readiness": "true",
         "exit-timeout-secs": DRAIN_SECONDS,
         "cache-config": f"local,size={64 << 20}",
@@ -81,7 +90,7 @@ def triton_command(repository: Path, role: str, environment: Mapping[str, str], 
         "grpc-port": ports.grpc,
         "metrics-address": metrics,
         "metrics-port": ports.metrics,
-        **restriction_flags(restricted),
+        **restriction_flags(restricted, key),
     }
     if plans:
         flags["model-config-name"] = PLAN_CONFIG
@@ -91,6 +100,7 @@ def triton_command(repository: Path, role: str, environment: Mapping[str, str], 
         "tritonserver",
         "--disable-auto-complete-config",
         *(f"--{name}={value}" for name, value in flags.items()),
+        *(f"--load-model={model}" for model in SEGMENTING),
         *(f"--cuda-memory-pool-byte-size={gpu}:{pool}" for gpu in range(devices) if pool),
         f"--backend-config=python,shm-region-prefix-name={TRITON_SEGMENTS}",
     ]
@@ -99,16 +109,17 @@ def triton_command(repository: Path, role: str, environment: Mapping[str, str], 
 class TritonProcess:
     """A Triton of this container, which can be started again on the same ports. Its log goes to stderr."""
 
-    def __init__(self, command: Sequence[str], ports: Ports, start_timeout: float) -> None:
+    def __init__(self, command: Sequence[str], ports: Ports, start_timeout: float, gate: ProbeGate | None = None) -> None:
         """Nothing is started yet.
 
         Args:
             command: tritonserver's command line.
             ports: where it listens; the same as in `command`.
             start_timeout: seconds until it has to be ready.
+            gate: opened once the models that segment are loaded; None where `command` loads all models at once.
         """
         self.ports = ports
-        self._command, self._start_timeout = command, start_timeout
+        self._command, self._start_timeout, self._gate = command, start_timeout, gate
         self._process: subprocess.Popen[bytes] | None = None
         self._ending = threading.Event()
 
@@ -135,6 +146,7 @@ class TritonProcess:
         """Start and wait until every model is ready; return at once where `wait_no_longer` was or is called.
 
         Raises:
+            ProbeFailed: it answers, and not as PyTorch does.
             ServerStartError: it ended while starting, or was not ready in time.
         """
         if self._ending.is_set():
@@ -143,12 +155,14 @@ class TritonProcess:
         environment = {**allocator.environment(), **server_environment(os.environ)}
         self._process = subprocess.Popen(self._command, stdout=sys.stderr, env=environment)
         deadline = time.monotonic() + self._start_timeout
-        while not self._ending.is_set() and not (listens(self.pid, self.ports.http) and ready(self.ports.http)):
+        while not self._ending.is_set() and not (listens(self.pid, self.ports.http) and _answers(self.ports.http, "health/ready")):
             if not self.running:
                 raise ServerStartError(f"Triton ended while starting (status {self.exit_status}); its log stands above")
             if time.monotonic() > deadline:
                 raise ServerStartError(f"Triton was not ready after {self._start_timeout:g} s (START_TIMEOUT_SEC); its log stands above")
             time.sleep(POLL_SECONDS)
+        if self._gate is not None and not self._ending.is_set():
+            self._gate.open(f"127.0.0.1:{self.ports.grpc}", max(1.0, deadline - time.monotonic()))
 
     def revive(self) -> None:
         """Start a server that has died again, without what it left in shared memory. Errors as `start`."""

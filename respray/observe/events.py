@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from respray.observe.escaping import json_safe
-from respray.observe.output import LineWriter
+from respray.observe.output import LAST_WORDS, LineWriter
 from respray.observe.redaction import Redactor
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,7 @@ class Events:
         self._writer = writer
         self._redactor = redactor or Redactor()
         self._listener = listener
+        self._connection = ""
 
     def listen(self, listener: Callable[[dict[str, Any]], None]) -> None:
         """Hand every event to a listener from now on, in the context in which it is emitted."""
@@ -53,8 +54,20 @@ class Events:
             self._writer.write(json_safe(json.dumps(record, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str)))
 
     def connection(self, status: str) -> None:
-        """The worker's connection to its surroundings changed (`connected`, `disconnected`)."""
+        """The worker's connection to its surroundings changed (`connected`, `disconnected`, `failed`)."""
+        self._connection = status
         self.emit("connection", status=status)
+
+    def failed(self, error: object) -> None:
+        """The process ends because of an error. A sentence on stderr is for people; whoever watches the events learns of it here."""
+        if self._connection != "disconnected":
+            self.connection("failed")
+        self.emit("finish", status="failed", error=str(error))
+
+    def drain(self) -> None:
+        """Wait, not for long, until all events are written: for ends of the process that run nothing more."""
+        if self._writer is not None:
+            self._writer.drain(LAST_WORDS)
 
     def worker(self, status: WorkerStatus, message: str = "") -> None:
         """The worker's own state."""

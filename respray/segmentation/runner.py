@@ -42,6 +42,9 @@ def providers(device: int | None) -> list[str | tuple[str, dict[str, str]]]:
             # Asked first because ONNX Runtime would not raise: cuDNN ends the process when one of its parts is missing.
             _log.warning("CUDA is not used: %s", problem)
             return ["CPUExecutionProvider"]
+        # Those of NVIDIA's wheels, which are in no folder that a loader searches:
+        # https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html#preload-dlls
+        onnxruntime.preload_dlls()
         return [("CUDAExecutionProvider", {"device_id": str(device)}), "CPUExecutionProvider"]
     return ["CPUExecutionProvider"]
 
@@ -70,6 +73,11 @@ class GraphRunner:
         self.session = onnxruntime.InferenceSession(str(path), options, providers=providers(device))
         self.inputs = {node.name: node for node in self.session.get_inputs()}
         self.outputs = [node.name for node in self.session.get_outputs()]
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether CUDA runs the graph. ONNX Runtime takes the CPU without an error where it cannot."""
+        return "CUDAExecutionProvider" in self.session.get_providers()
 
     def __call__(self, arrays: NamedArrays) -> NamedArrays:
         """Run the graph.

@@ -56,6 +56,7 @@ class ModelSpec(_Frozen):
         cls_token: prompt as in transformers (text only) or as in Meta's code (with the geometry encoder's CLS token).
         region_source: what `region` is made from.
         vocabulary, pad_id: number of token ids, and the id that fills up to `text_length`.
+        probe: a question with PyTorch's answers (`probe.py`); None in exports that were made before there were probes.
     """
 
     format: Literal[1] = 1
@@ -79,6 +80,7 @@ class ModelSpec(_Frozen):
     region_source: Literal["semantic_head"] = "semantic_head"
     graphs: dict[GraphName, GraphFiles]
     tokenizer: StoredFile
+    probe: StoredFile | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -112,7 +114,7 @@ class ModelSpec(_Frozen):
     def files(self) -> list[StoredFile]:
         """Every file of the folder except `spec.json`."""
         parts = [part for graph in self.graphs.values() for part in (graph.model, graph.data) if part is not None]
-        return [*parts, self.tokenizer]
+        return [*parts, self.tokenizer, *([self.probe] if self.probe is not None else [])]
 
 
 def stored_file(path: Path) -> StoredFile:

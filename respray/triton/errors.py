@@ -19,6 +19,10 @@ class ServerStartError(ServingError):
     """The server was started and did not become ready; the message carries the server's own error lines."""
 
 
+class ProbeFailed(ServerStartError):
+    """What serves the graphs does not give their answers; the message names each limit that is not kept."""
+
+
 class ServerUnavailable(ServingError):
     """No answer from the server: it is away, still starting, or the deadline passed. Trying again may help."""
 

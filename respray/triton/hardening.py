@@ -6,7 +6,9 @@ import re
 import secrets
 from collections.abc import Mapping
 
-# Everything but inference and health answers only to a key that is made at the start and given to no one ...
+GRPC_KEY = "triton-grpc-protocol-respray-key"
+"""The header that carries the key over gRPC."""
+# Everything but inference and health answers only to a key that is made at the start and given to no one else ...
 RESTRICTED = "metadata,statistics,model-config,shared-memory,model-repository,trace,logging"
 # ... but for those that perf_analyzer, `respray bench` and `respray top` read.
 RESTRICTED_BENCHMARK = "shared-memory,model-repository,trace,logging"
@@ -24,7 +26,12 @@ def server_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if _ALLOWED.fullmatch(name) and not _SECRET.search(name)}
 
 
-def restriction_flags(apis: str) -> dict[str, object]:
-    """tritonserver's flags by name: `apis` answer only to a key that nobody has."""
-    closed = f"{apis}:respray-key={secrets.token_urlsafe(32)}"
+def new_key() -> str:
+    """The key of one start."""
+    return secrets.token_urlsafe(32)
+
+
+def restriction_flags(apis: str, key: str) -> dict[str, object]:
+    """tritonserver's flags by name: `apis` answer only to `key`, which nobody has but the gate that loads the pipeline."""
+    closed = f"{apis}:respray-key={key}"
     return {"grpc-restricted-protocol": closed, "http-restricted-api": closed}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
@@ -21,6 +22,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from respray.authorities import with_public_authorities
 from respray.retry import Retry
 from respray.weights.errors import WeightsError
 from respray.weights.manifest import MANIFEST, PARTIAL_SUFFIX, FileEntry, Manifest, check_relative, sha256_of
@@ -40,13 +42,15 @@ _RETRY = Retry(
 
 @dataclass(frozen=True)
 class SyncSource:
-    """A bucket to read weights from (`MODEL_SYNC_*`). Read and list permissions are enough. `endpoint` is a URL with its scheme."""
+    """A bucket to read weights from (`MODEL_SYNC_*`). Read and list permissions are enough. `endpoint` is a URL with its scheme;
+    authorities in `ca_file` are trusted beside the public ones."""
 
     endpoint: str
     bucket: str
     access_key: str = field(repr=False)
     secret_key: str = field(repr=False)
     region: str = "auto"
+    ca_file: Path | None = None
 
     def __str__(self) -> str:
         """Without keys, for logs and manifests."""
@@ -54,7 +58,8 @@ class SyncSource:
 
 
 def open_client(source: SyncSource, threads: int) -> Any:
-    """A client of the bucket's server."""
+    """A client of the bucket's server. OSError where the source's `ca_file` cannot be read."""
+    bundle = with_public_authorities(source.ca_file) if source.ca_file is not None else None
     # R2 and others refuse the CRC trailers that boto3 sends by default since 1.36.
     config = Config(
         retries={"mode": "standard", "max_attempts": _ATTEMPTS},
@@ -64,14 +69,18 @@ def open_client(source: SyncSource, threads: int) -> Any:
         connect_timeout=10,
         read_timeout=60,
     )
-    return boto3.client(
+    client = boto3.client(
         "s3",
         endpoint_url=source.endpoint,
+        verify=bundle.name if bundle is not None else None,
         aws_access_key_id=source.access_key,
         aws_secret_access_key=source.secret_key,
         region_name=source.region,
         config=config,
     )
+    if bundle is not None:
+        weakref.finalize(client, bundle.close)  # the file is read again at each connection
+    return client
 
 
 @dataclass(frozen=True)

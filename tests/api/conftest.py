@@ -23,7 +23,7 @@ def api(triton_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[A
 @pytest.fixture
 def client(api: ApiProcess) -> Iterator[httpx.Client]:
     """A client of it."""
-    with httpx.Client(base_url=api.url, timeout=60) as opened:
+    with httpx.Client(base_url=api.url, timeout=280) as opened:
         yield opened
 
 

@@ -84,7 +84,7 @@ def palette_job(job: str, count: int, user: str = "local", **fields: Any) -> dic
     return {"job_id": job, "user_id": user, **WALL, "items": items, **fields}
 
 
-def wait_over(client: httpx.Client, job: str, seconds: float = 120) -> dict[str, Any]:
+def wait_over(client: httpx.Client, job: str, seconds: float = 240) -> dict[str, Any]:
     """The job, when it is over."""
 
     def over() -> bool:

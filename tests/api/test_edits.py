@@ -54,7 +54,7 @@ def test_many_photos_at_once(api: ApiProcess) -> None:
         return answer.content
 
     async def all_at_once() -> list[bytes]:
-        async with httpx.AsyncClient(base_url=api.url, timeout=120, limits=httpx.Limits(max_connections=None)) as client:
+        async with httpx.AsyncClient(base_url=api.url, timeout=280, limits=httpx.Limits(max_connections=None)) as client:
             return list(await asyncio.gather(*(send(client, 1000 + seed) for seed in range(40))))
 
     pictures = asyncio.run(all_at_once())

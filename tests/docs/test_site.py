@@ -79,7 +79,7 @@ def test_every_command_that_the_pages_show_exists() -> None:
             words = shlex.split(line.split("#")[0].split("|")[0].split(" 2>")[0])
             command = app
             for word in words[1:]:
-                if not isinstance(command, TyperGroup):
+                if not isinstance(command, TyperGroup) or word.startswith("-"):
                     break
                 child = command.get_command(typer.Context(command), word)
                 assert child is not None, f"{path.name}: {line}"

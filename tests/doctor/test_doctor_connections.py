@@ -39,6 +39,24 @@ def test_redis_up_wrong_password_and_down(redis_server: Callable[..., int]) -> N
     assert "rediss://" in _look("redis", REDIS_URL=f"rediss://:hunter2@127.0.0.1:{port}").fix
 
 
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"ADAPTER": "bullmq", "REDIS_URL": "redis://127.0.0.1:1", "QUEUE_NAME": "bull:photos"}, "QUEUE_NAME='bull:photos'"),
+        ({"ADAPTER": "celery", "REDIS_URL": "redis://:secret@[::1", "QUEUE_NAME": "q"}, "REDIS_URL has a host or a port that is none"),
+        ({"ADAPTER": "bullmq", "REDIS_URL": "localhost:6379", "QUEUE_NAME": "q"}, "REDIS_URL does not begin with redis://"),
+        ({"ADAPTER": "local", "BATCH_CONCURRENCY": "many"}, "BATCH_CONCURRENCY"),
+        ({"ADAPTER": "local", "GPU_CALLBACK_SECRET": "whsec_%%%"}, "GPU_CALLBACK_SECRET begins with whsec_"),
+        ({"ADAPTER": "local", "GPU_CALLBACK_SECRET": "s", "CALLBACK_ALLOW_HOSTS": "http://a b"}, "CALLBACK_ALLOW_HOSTS"),
+        ({"CALLBACK_CA_FILE": "/nowhere.pem"}, "/nowhere.pem is no readable file"),
+        ({"MODEL_SYNC_ENABLED": "true"}, "MODEL_SYNC_ENABLED without MODEL_SYNC_MINIO_ENDPOINT"),
+    ],
+)
+def test_the_doctor_refuses_what_the_worker_refuses(environment: dict[str, str], said: str) -> None:
+    finding = _look(said, **environment)
+    assert finding.status == FAIL and "secret" not in finding.what
+
+
 def test_redis_that_may_evict_jobs_is_a_warning(redis_server: Callable[..., int]) -> None:
     port = redis_server("--maxmemory", "10mb", "--maxmemory-policy", "allkeys-lru")
     finding = _look("redis", REDIS_URL=f"redis://127.0.0.1:{port}")

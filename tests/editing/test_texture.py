@@ -26,6 +26,7 @@ from respray.imaging.encode import encode
 from tests.editing.rooms import segments, wall_photo
 
 WIDTH, HEIGHT = 900, 600
+OAK = Texture(texture="oak_planks")
 
 
 def camera(yaw: float = 0.5, pitch: float = 0.12, focal: float = 650.0) -> RoomCamera:
@@ -182,7 +183,7 @@ def test_a_plane_is_told_by_the_concepts_name_and_a_mere_assumption_is_not_trust
     alpha[350:550, 200:700] = 255
     (surface,) = find_surfaces(photo, alpha, estimate_illuminant(photo))
     # Turned, so that one wall faces the camera.
-    found = Known(camera(yaw=0.05)).plane(concept, surface, 1.5)
+    ((found, _),) = Known(camera(yaw=0.05)).planes(concept, surface, OAK)
     assert found.kind == plane
     assert (found.confidence >= MIN_CONFIDENCE) is sure
 
@@ -190,7 +191,7 @@ def test_a_plane_is_told_by_the_concepts_name_and_a_mere_assumption_is_not_trust
 def test_a_table_top_is_nearer_to_the_camera_than_the_floor() -> None:
     photo = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     (surface,) = find_surfaces(photo, np.full((HEIGHT, WIDTH), 255, np.uint8), estimate_illuminant(photo))
-    floor, table = (Known(camera()).plane(name, surface, 1.5).to_plane for name in ("floor", "table"))
+    floor, table = (Known(camera()).planes(name, surface, OAK)[0][0].to_plane for name in ("floor", "table"))
 
     def metres(to_plane: Float64Array) -> float:
         """Of 100 photo pixels."""

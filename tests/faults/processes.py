@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -126,14 +127,17 @@ class Redis(Process):
 class S3Server(Process):
     """moto's S3 server in a process of its own. It keeps objects in memory, so it is not restarted."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tls: tuple[Path, Path] | None = None) -> None:
+        """Start it; with `tls` (certificate, key) it speaks https only."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.port = free_port()
-        super().__init__([str(Path(sys.executable).parent / "moto_server"), "-H", "127.0.0.1", "-p", str(self.port)], folder / "s3.log")
+        self.port, self.tls = free_port(), tls
+        command = [str(Path(sys.executable).parent / "moto_server"), "-H", "127.0.0.1", "-p", str(self.port)]
+        super().__init__([*command, *(["-s", "-c", str(tls[0]), "-k", str(tls[1])] if tls else [])], folder / "s3.log")
+        trusted: ssl.SSLContext | bool = ssl.create_default_context(cafile=tls[0]) if tls else True
 
         def answers() -> bool:
             try:
-                return httpx.get(f"{self.url}/moto-api/data.json", timeout=2).status_code == 200
+                return httpx.get(f"{self.url}/moto-api/data.json", timeout=2, verify=trusted).status_code == 200
             except httpx.HTTPError:
                 return False
 
@@ -143,13 +147,19 @@ class S3Server(Process):
     @property
     def url(self) -> str:
         """As STORAGE_S3_ENDPOINT."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     def client(self) -> Any:
         """A plain boto3 client, as a caller has one."""
         config = Config(signature_version="s3v4", s3={"addressing_style": "path"}, retries={"total_max_attempts": 5})
         return boto3.client(
-            "s3", endpoint_url=self.url, aws_access_key_id=ACCESS, aws_secret_access_key=SECRET, region_name="us-east-1", config=config
+            "s3",
+            endpoint_url=self.url,
+            aws_access_key_id=ACCESS,
+            aws_secret_access_key=SECRET,
+            region_name="us-east-1",
+            verify=str(self.tls[0]) if self.tls else None,
+            config=config,
         )
 
 

@@ -313,23 +313,21 @@ def test_engines_are_built_once_per_gpu_and_tensorrt_version(surroundings: dict[
 
 
 def test_work_listens_on_loopback_and_restricts_all_but_inference_and_health() -> None:
-    flags = dict(flag.removeprefix("--").split("=", 1) for flag in triton_command(Path("/r"), "work", {}, plans=False)[2:])
+    flags = dict(flag.removeprefix("--").split("=", 1) for flag in triton_command(Path("/r"), "work", {}, plans=False, key="k")[2:])
     assert flags["grpc-address"] == flags["http-address"] == flags["metrics-address"] == "127.0.0.1"
     restricted = flags["grpc-restricted-protocol"].split(":")[0].split(",")
     assert {"metadata", "statistics", "model-config", "shared-memory", "model-repository", "trace", "logging"} == set(restricted)
-    assert flags["model-control-mode"] == "none"
-    other = triton_command(Path("/r"), "work", {}, plans=False)
-    assert flags["http-restricted-api"] not in " ".join(other)  # another start, another key
+    assert flags["model-control-mode"] == "explicit"
 
 
 def test_every_gpu_gets_memory_for_what_passes_between_models(demo_graphs: Path, tmp_path: Path) -> None:
     repository = build(demo_graphs, target_of("onnxruntime", gpus=2), tmp_path / "repository")
-    command = triton_command(repository, "work", {}, plans=False, devices=2)
+    command = triton_command(repository, "work", {}, plans=False, key="k", devices=2)
     pool = needed_pool(repository)
     assert [flag for flag in command if "cuda-memory-pool" in flag] == [f"--cuda-memory-pool-byte-size={gpu}:{pool}" for gpu in (0, 1)]
     assert f"--pinned-memory-pool-byte-size={max(256 << 20, 2 * pool)}" in command
     embedded = build(demo_graphs, target_of("embedded"), tmp_path / "embedded")
-    assert not [flag for flag in triton_command(embedded, "work", {}, plans=False, devices=2) if "-pool-" in flag]
+    assert not [flag for flag in triton_command(embedded, "work", {}, plans=False, key="k", devices=2) if "-pool-" in flag]
 
 
 def test_each_target_gets_graphs_with_its_own_attention(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,14 @@ BAD_KEYS = (
 )  # fmt: skip
 BAD_IDS = ("", "..", "a/b", "../a", "a\\b", "a\x00", "a b", "a\n", "-a", ".a", "a..b", "x" * 129, "ä", "a?b", "a#b", "a%2fb")
 WRONG_TYPES: tuple[Any, ...] = (None, 0, 1, -1, 1.5, True, "", "x", [], {}, [[]], {"a": 1}, 10**30)
+BAD_DIRECTIONS: tuple[Any, ...] = ("up", "", True, [], {}, 361, 1e400, "90")
+BAD_SHEENS: tuple[Any, ...] = ("shiny", "", 1, True, [], "Matte")
+BAD_QUADS: tuple[Any, ...] = (
+    "x", {}, 1, [], [[0.2, 0.5]], [[0.2, 0.5]] * 4, [0.1, 0.2, 0.3, 0.4], [[0.2, 0.5], [0.5, 0.5], [0.6, 0.9]], [[0.2, 0.5, 1]] * 4,
+    [[0.2, 0.5], [0.6, 0.9], [0.5, 0.5], [0.1, 0.9]], [[0.1, 0.9], [0.6, 0.9], [0.5, 0.5], [0.2, 0.5]], [[0.1, 0.1], [0.4, 0.4], [0.6, 0.6], [0.9, 0.9]],
+    [[0.2, 0.2], [0.8, 0.2], [0.3, 0.3], [0.2, 0.8]], [[0.2, 0.5], [0.5, 0.5], [0.6, 2.1], [0.1, 0.9]], [["0.2", 0.5], [0.5, 0.5], [0.6, 0.9], [0.1, 0.9]],
+    [[0.2, 0.5], [0.5, 0.5], [0.6, 0.9], [0.1, 1e400]], [[True, 0.5], [0.5, 0.5], [0.6, 0.9], [0.1, 0.9]], [[0.2, 0.5], [0.200001, 0.5], [0.2, 0.500001], [0.2, 0.5]],
+)  # fmt: skip
 BAD_RULES: tuple[Any, ...] = (
     {"action": "paint", "value": "oak_a"}, {"action": "recolor"}, {"action": "recolor", "value": None}, {"action": "recolor", "value": "oak_zzz"},
     {"action": "recolor", "value": "#12345"}, {"action": "recolor", "value": "#1234567"}, {"action": "recolor", "value": "#GGGGGG"},
@@ -36,6 +44,10 @@ BAD_RULES: tuple[Any, ...] = (
     {"action": "texture", "value": {"texture_key": "../x.png"}}, {"action": "texture", "value": {"texture_key": "inputs/other/job_1/t.png"}},
     {"action": "texture", "value": {"texture_key": 1}}, {"action": "texture", "value": {"texture_key": "inputs/u_abc/job_1/t.png", "scale": 0}},
     {"action": "texture", "value": {"texture_key": "inputs/u_abc/job_1/t.png", "scale": 1e9}}, {"action": "remove", "value": "shred"},
+    *({"action": "texture", "value": {"texture": "oak_planks", "direction": value}} for value in BAD_DIRECTIONS),
+    *({"action": "texture", "value": {"texture": "carpet", "quad": value}} for value in BAD_QUADS),
+    {"action": "texture", "value": {"texture": "carpet", "quad": [[0.2, 0.5], [0.5, 0.5], [0.6, 0.9], [0.1, 0.9]], "scale": 2}},
+    *({"action": "recolor", "value": {"color": "#112233", "sheen": value}} for value in BAD_SHEENS),
     {"action": "remove", "value": {"mode": "inpaint", "color": "#112233"}}, {"action": "remove", "value": {"mode": "background"}}, {"action": "remove"},
     {"action": "remove", "value": True}, {"value": "oak_a"}, {}, {"action": "recolor", "type": "recolor", "value": "oak_a"},
     {"action": "recolor", "value": "oak_a", "params": {"color": "#112233"}}, {"action": "recolor", "value": "oak_a", "extra": 1}, "recolor", 5, None, [],

@@ -98,7 +98,19 @@ def test_one_job_with_a_good_and_a_bad_photo(tmp_path: Path, triton_url: str) ->
             {"REDIS_URL": "redis://h", "QUEUE_NAME": "q", "GPU_CALLBACK_SECRET": "not-so-secret", "MODEL_NAME": "demo"},
             "demo model and REQUIRE_REAL_MODEL is on",
         ),
+        (("run", "-", "--store", "."), {"GPU_DEVICE": "0"}, "GPU_DEVICE='0' chooses a GPU, and the embedded server works on the CPU here"),
+        *(
+            (
+                ("work", "--adapter", adapter, "--store", "."),
+                {"REDIS_URL": url, "QUEUE_NAME": "q", "GPU_CALLBACK_SECRET": "s"},
+                "REDIS_URL ",
+            )
+            for adapter, url in (("celery", "http://h:1"), ("celery", "redis://[::1"), ("bullmq", "redis://h:port"), ("bullmq", "redis://"))
+        ),
         (("callbacks", "retry", "--store", "."), {}, "GPU_CALLBACK_SECRET"),
+        (("callbacks", "retry", "--store", "nowhere"), {"GPU_CALLBACK_SECRET": "not-so-secret"}, "does not exist; create it"),
+        (("serve",), {"MODEL_NAME": "sam4"}, "sam4"),
+        (("serve",), {"GPU_DEVICE": "1"}, "GPU_DEVICE='1' chooses a GPU"),
         (
             ("weights", "fetch", "sam3"),
             {"HF_ENDPOINT": "http://127.0.0.1:9", "MODEL_PATH": "models"},
@@ -110,7 +122,9 @@ def test_every_mistake_is_one_sentence(tmp_path: Path, arguments: tuple[str, ...
     done = respray(*arguments, folder=tmp_path, environment=environment, stdin=json.dumps(palette_job(count=1)))
     assert done.returncode == 1 and sentence in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
-    events(done)
+    if arguments[0] in ("run", "work", "callbacks", "serve"):
+        assert [(event["event"], event["status"]) for event in events(done)][-2:] == [("connection", "failed"), ("finish", "failed")]
+        assert sentence in events(done)[-1]["error"]
 
 
 def test_a_wrong_setting_is_an_event_and_a_sentence(tmp_path: Path) -> None:

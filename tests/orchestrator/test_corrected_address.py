@@ -40,6 +40,23 @@ def test_a_job_sent_again_tells_what_was_refused(tmp_path: Path, receiver: Recei
     assert pipeline.calls == 2 and len(receiver.calls) == 4
 
 
+def test_a_job_sent_again_with_the_address_that_it_lacked_is_told(tmp_path: Path, receiver: Receiver) -> None:
+    put_photos(tmp_path, "job_1", 2)
+    pipeline, url = TinyPipeline(), f"{receiver.url}/jobs/job_1/callback"
+
+    async def send(**fields: str) -> None:
+        async with tiny_worker(tmp_path, pipeline, allow=receiver.host) as worker:
+            await worker.start(palette_job(count=2, **fields)).finished()
+
+    asyncio.run(send())
+    assert not receiver.calls
+    for _ in range(2):  # sent twice: told once
+        asyncio.run(send(callback_url=url))
+    assert states(tmp_path) == [(url, "delivered")] * 2 and not markers(tmp_path)
+    assert pipeline.calls == 2, "nothing was edited again"
+    assert sorted(call.body["idx"] for call in receiver.calls) == [0, 1]
+
+
 def retry(folder: Path, allow: str) -> int:
     """`respray callbacks retry` as its user runs it: the exit code."""
     environment = {**os.environ, "GPU_CALLBACK_SECRET": CALLBACK_SECRET, "CALLBACK_ALLOW_HOSTS": allow}

@@ -48,7 +48,11 @@ def runpod_worker(folder: Path, settings: dict[str, str], *arguments: str, secon
 
 def events(folder: Path) -> list[dict[str, Any]]:
     """Every line of stdout is an event, whatever the SDK prints."""
-    return [json.loads(line) for line in (folder / "worker.events").read_text().splitlines()]
+    return events_of(folder / "worker.events")
+
+
+def events_of(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text().splitlines()]
 
 
 def test_jobs_progress_results_and_the_way_down(tmp_path: Path, api: RunpodApi) -> None:
@@ -87,6 +91,46 @@ def test_a_worker_that_is_not_fit_does_not_start(tmp_path: Path, api: RunpodApi)
     process = Process(command, tmp_path / "unfit.log", environment, tmp_path / "unfit.events")
     wait_for("the end", lambda: not process.alive, 30)
     assert process.stop() == 1 and "does not exist" in (tmp_path / "unfit.log").read_text()
+
+    said = [(event["event"], event.get("status")) for event in events_of(tmp_path / "unfit.events")]
+    assert said[-2:] == [("connection", "failed"), ("finish", "failed")] and ("worker", "ready") not in said
+    assert "Traceback" not in (tmp_path / "unfit.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("argument", "settings", "sentence"),
+    [
+        ('{"input"', {}, "Runpod's SDK did not start"),
+        ("[1]", {}, "Runpod's SDK did not start"),
+        ('{"input": {"job_id": 1}}', {"STORAGE_S3_ENDPOINT": "http://127.0.0.1:9"}, "no answer from http://127.0.0.1:9"),
+        ('{"input": {"job_id": 1}}', {"HEALTH_HOST": "no-such-host.test"}, "HEALTH_HOST=no-such-host.test cannot be used"),
+        ('{"input": {"job_id": 1}}', {"JOB_CONCURRENCY": "many"}, "JOB_CONCURRENCY"),
+    ],
+)
+def test_a_start_that_fails_is_a_sentence_and_events(tmp_path: Path, argument: str, settings: dict[str, str], sentence: str) -> None:
+    environment = worker_environment(ADAPTER="runpod", **settings)
+    store = "-" if "STORAGE_S3_ENDPOINT" in settings else str(tmp_path)
+    command = [sys.executable, "-m", "orchestrator.cli.app", "work", "--test_input", argument]
+    command += [] if store == "-" else ["--store", store]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    assert [(event["event"], event.get("status")) for event in said][-2:] == [("connection", "failed"), ("finish", "failed")]
+    assert sentence in said[-1]["error"] and ("worker", "ready") not in [(event["event"], event.get("status")) for event in said]
+
+
+def test_the_sdks_end_after_a_test_input_closes_everything_in_order(tmp_path: Path) -> None:
+    put_photos(tmp_path, "job_1", 1)
+    arguments = ("--test_input", json.dumps({"input": palette_job("job_1", 1)}))
+    with runpod_worker(tmp_path, {}, *arguments) as process:
+        wait_for("the end", lambda: not process.alive, 60)
+        assert process.stop() == 0
+    log = (tmp_path / "worker.log").read_text()
+    assert "Traceback" not in log and "asynchronous generator" not in log, log
+    assert [(event["event"], event.get("status")) for event in events(tmp_path)][-2:] == [
+        ("connection", "disconnected"),
+        ("finish", "completed"),
+    ]
 
 
 def test_away_from_runpod_the_missing_variable_and_the_other_intakes_are_named(tmp_path: Path) -> None:

@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from pathlib import Path
 
 import certifi
 import pytest
 
-from orchestrator.errors import SettingsError
+from orchestrator.errors import JobError, SettingsError
 from orchestrator.jobs.keys import key_problem
+from orchestrator.jobs.name_catalog import load_catalog
+from orchestrator.jobs.parser import parse_job
 from orchestrator.net.address_policy import trust
 from orchestrator.settings import load_settings
+from tests.faults.receiver import Receiver
+from tests.orchestrator.support import TinyPipeline, palette_job, put_photos, tiny_worker
+
+
+def test_brackets_in_a_callback_s_query_are_kept_as_they_were_sent(tmp_path: Path, receiver: Receiver) -> None:
+    """As PHP and Rails write lists. The real receiver checks the signature, too."""
+    put_photos(tmp_path, "job_1", 1)
+    path = "/jobs/job_1/callback?items[]=1&items[]=2&sorted[by]=a%5Bb%5D+c"
+
+    async def work() -> None:
+        async with tiny_worker(tmp_path, TinyPipeline(), allow=receiver.host) as worker:
+            await worker.start(palette_job(count=1, callback_url=receiver.url + path)).finished()
+
+    asyncio.run(work())
+    assert [(call.path, call.problem) for call in receiver.calls] == [(path, None)]
+
+
+@pytest.mark.parametrize("url", ["https://h[]/a", "https://h/a b?c[]=1", "https://h/?c[]=%zz", "ftp://h/?c[]=1", "https://h/?a[]={x}\n"])
+def test_brackets_forgive_nothing_else(url: str) -> None:
+    with pytest.raises(JobError, match="callback_url"):
+        parse_job(palette_job(count=1, callback_url=url), load_catalog())
 
 
 @pytest.mark.parametrize("name", ["عکس\u200cها.png", "👩\u200d🎨.png", "हिन्दी\u200d.png"])

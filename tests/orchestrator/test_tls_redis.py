@@ -20,10 +20,10 @@ from tests.faults.processes import Redis, produce
 from tests.orchestrator.support import palette_job, put_photos, tiny_worker
 
 
-def authority(folder: Path) -> tuple[Path, Path, Path]:
+def authority(folder: Path, called: str = "localhost") -> tuple[Path, Path, Path]:
     """A certificate for localhost that is its own authority: (certificate, key, authority)."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, called)])
     now = datetime.datetime.now(datetime.UTC)
     names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)

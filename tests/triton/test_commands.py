@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -117,6 +119,25 @@ def test_the_report_shows_what_was_measured(tmp_path: Path) -> None:
         assert picture.size == (1280, 720)
 
 
-def test_the_perf_analyzer_script_is_valid_shell() -> None:
+@pytest.mark.parametrize(
+    ("does", "ends_well"),
+    [
+        ('echo "value,1" > "$file"', True),
+        ('echo "value,1" > "$file"; case "$*" in *request-rate*) exit 2;; esac', False),
+        ('case "$*" in *request-rate*) exit 0;; esac; echo "value,1" > "$file"', False),  # it did not settle: no figures, and no error
+    ],
+    ids=["measured", "fails", "no figures"],
+)
+def test_the_perf_analyzer_script_fails_when_a_sweep_does(tmp_path: Path, does: str, ends_well: bool) -> None:
+    """With a stand-in where the script keeps NVIDIA's binary."""
+    analyzer = tmp_path / "cache/respray/perf_analyzer-2.50.0/bin/perf_analyzer"
+    analyzer.parent.mkdir(parents=True)
+    analyzer.write_text(f'#!/bin/bash\nfile="$(sed "s/.* -f //; s/ .*//" <<< "$*")"\n{does}\n')
+    analyzer.chmod(0o755)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/rate.csv").write_text("of an earlier run\n")
     script = Path(__file__).resolve().parents[2] / "benchmarks" / "perf_analyzer.sh"
-    subprocess.run(["bash", "-n", script], check=True)
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "TRITON_URL": "127.0.0.1:1", "PYTHON": sys.executable}
+    done = subprocess.run(["bash", script, tmp_path / "out"], env=environment, capture_output=True, text=True, timeout=100, check=False)
+    assert (done.returncode == 0) == ends_well, done.stderr
+    assert ends_well or "rate.csv" in done.stdout, "which sweep it was"

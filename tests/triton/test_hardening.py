@@ -9,7 +9,7 @@ import pytest
 from respray.launch.triton_process import triton_command
 from respray.triton.embedded import server, server_files
 from respray.triton.embedded.server_files import ServerFiles
-from respray.triton.hardening import RESTRICTED_BENCHMARK, server_environment
+from respray.triton.hardening import RESTRICTED_BENCHMARK, new_key, server_environment
 
 SECRETS = {
     "STORAGE_SECRET_KEY": "s",
@@ -42,9 +42,9 @@ def test_the_embedded_server_inherits_no_secret(monkeypatch: pytest.MonkeyPatch)
 def test_both_launchers_close_shared_memory_repository_trace_and_logging(tmp_path: Path) -> None:
     assert set(RESTRICTED_BENCHMARK.split(",")) == {"shared-memory", "model-repository", "trace", "logging"}
     restriction_flags = vars(server)["restriction_flags"]
-    flags = restriction_flags(RESTRICTED_BENCHMARK)
+    flags = restriction_flags(RESTRICTED_BENCHMARK, "k")
     assert flags.keys() == {"grpc-restricted-protocol", "http-restricted-api"}
-    assert all(str(value).startswith(f"{RESTRICTED_BENCHMARK}:respray-key=") for value in flags.values())
-    assert flags != restriction_flags(RESTRICTED_BENCHMARK), "another start, another key"
-    command = " ".join(triton_command(tmp_path, "work", {}, plans=False))
+    assert all(str(value).startswith(f"{RESTRICTED_BENCHMARK}:respray-key=k") for value in flags.values())
+    assert new_key() != new_key(), "another start, another key"
+    command = " ".join(triton_command(tmp_path, "work", {}, plans=False, key="k"))
     assert "--grpc-restricted-protocol=metadata" in command and "--http-restricted-api=metadata" in command

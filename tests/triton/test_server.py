@@ -26,11 +26,22 @@ def measured(url: str, work: Callable[[PipelineClient], Awaitable[T]]) -> tuple[
 
     async def run() -> tuple[T, Statistics]:
         async with PipelineClient(url, deadline=120) as client:
-            before = await client.statistics()
+            before = await settled(client)
             result = await work(client)
-            return result, difference(await client.statistics(), before)
+            return result, difference(await settled(client), before)
 
     return asyncio.run(run())
+
+
+async def settled(client: PipelineClient) -> Statistics:
+    """The server's counters once they stand still: those of a request may come a moment after its answer."""
+    async with asyncio.timeout(60):
+        latest, same = await client.statistics(), 0
+        while same < 2:
+            await asyncio.sleep(0.05)
+            now = await client.statistics()
+            same, latest = (same + 1 if now == latest else 0), now
+    return latest
 
 
 def word() -> str:
@@ -115,11 +126,16 @@ def test_a_prompt_that_two_concepts_share_is_decoded_once(triton_url: str) -> No
 
 
 def test_a_photo_whose_concepts_all_bring_masks_is_not_segmented(triton_url: str) -> None:
-    result, added = measured(triton_url, lambda client: client.edit(jpeg(), request("floor", masked=True), [mask()]))
+    used = set[str]()
+    for _ in range(10):  # what a test before has cancelled may still be at work, once; a photo that is segmented is so each time
+        result, added = measured(triton_url, lambda client: client.edit(jpeg(), request("floor", masked=True), [mask()]))
+        used = {name for name, counts in added.items() if counts.requests}
+        if used == {"pipeline_bls", "applier"}:
+            break
     concept = result.report.concepts[0]
     assert concept.source == "user"
     assert concept.coverage == pytest.approx(0.5, abs=0.02)
-    assert {name for name, counts in added.items() if counts.requests} == {"pipeline_bls", "applier"}
+    assert used == {"pipeline_bls", "applier"}
 
 
 def test_concurrent_photos_share_encoder_and_decoder_executions(triton_url: str) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from respray.catalog.preset import has_straight_borders
 from respray.contract.errors import EditError
 from respray.contract.report import BoxReport, ConceptReport
 from respray.contract.request import Box, ConceptQuery, ObjectSource, Output, PhotoRequest, needs_segmentation, prompts_of
 from respray.editing.mask.matte import Matte, complement, feather, unite
 from respray.editing.mask.overlap import resolve
 from respray.editing.mask.parts import Parts, connected_parts
-from respray.editing.mask.refine import refine, refine_user_mask
+from respray.editing.mask.refine import refine, refine_plane, refine_user_mask
 from respray.editing.mask.select import Segments, Selection, select
 from respray.editing.mask.turned import fits_stored_only, turn_upright
 from respray.imaging.arrays import UInt8Array
@@ -163,11 +164,22 @@ def find_mattes(
         elif needs_segmentation(concept):
             selection = select(segments, range(row, row + len(concept.prompts)), concept, object_source)
             row += len(concept.prompts)
-            refined = None if selection.probability is None else refine(selection.probability, photo)
+            refined = None if selection.probability is None else _refined(concept, selection.probability, photo, warnings)
             for found in wanted:
                 matte = refined if refined is None or found is kept else feather(refined, request.feather)
                 found[concept.name] = _found(concept, matte, selection, "sam3", at_any_size=found is kept)
     return FoundMattes(request, edited, kept, warnings)
+
+
+def _refined(concept: ConceptQuery, probability: UInt8Array, photo: UInt8Array, warnings: list[str]) -> Matte:
+    """The matte of what the network saw; what was decided against it is added to the warnings."""
+    if not has_straight_borders(concept.name):
+        return refine(probability, photo)
+    plane = refine_plane(probability, photo)
+    done = [f"{count} {word}" for count, word in ((plane.filled, "filled in"), (plane.dropped, "left out")) if count]
+    if done and not concept.aid:
+        warnings.append(f"small patches of '{concept.name}' that the photo shows nothing of: {' and '.join(done)}")
+    return plane.matte
 
 
 def _protected_by_all(request: PhotoRequest) -> set[str]:

@@ -11,6 +11,7 @@ import numpy as np
 from respray.editing.mask.fringe import with_tail
 from respray.editing.mask.guided_upsample import UpsampleParameters, guided_upsample
 from respray.editing.mask.matte import Matte
+from respray.editing.mask.straight import settle_plane
 from respray.imaging.arrays import UInt8Array
 
 
@@ -61,6 +62,27 @@ def refine(
     """
     found = guided_upsample(probability, photo, parameters.band, upsampling)
     return Matte.sharp(with_tail(found.alpha), found.detail)
+
+
+@dataclass(frozen=True)
+class PlaneMatte:
+    """A plane's matte; how many holes were `filled` in it and islands of it `dropped`, of which the photo shows nothing."""
+
+    matte: Matte
+    filled: int
+    dropped: int
+
+
+def refine_plane(
+    probability: UInt8Array,
+    photo: UInt8Array,
+    parameters: MatteParameters = MatteParameters(),
+    upsampling: UpsampleParameters = UpsampleParameters(),
+) -> PlaneMatte:
+    """`refine` for what ends in straight lines (a wall, a door): so does its matte, where the photo does not show how it ends."""
+    found = guided_upsample(probability, photo, parameters.band, upsampling)
+    settled = settle_plane(found.alpha, probability, photo)
+    return PlaneMatte(Matte.sharp(with_tail(settled.alpha), found.detail), settled.filled, settled.dropped)
 
 
 def refine_user_mask(

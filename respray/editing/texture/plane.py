@@ -43,6 +43,8 @@ class PlaneParameters:
     """Radians: as the camera's."""
     certainty_gain: float = 1.3
     """A wall's direction is certain when the lines along one axis are 1 / this of all (77 %). Chosen on the tuning rooms."""
+    longer_by: float = 1.0
+    """A floor's other axis is called its longer one when at least so many times as much is seen along it. Chosen on the tuning rooms."""
     assumed_confidence: float = 0.3
     """A plane that is only assumed is trusted no more than this, so that its edit is reported with a warning (`respray.editing.report`)."""
 
@@ -54,12 +56,14 @@ class Plane:
     Attributes:
         to_plane: float64 [3,3], homogeneous photo pixel -> homogeneous metres (u, v) on the plane.
         confidence: 0..1.
-        kind: "floor", "ceiling" or "wall".
+        kind: "floor", "ceiling", "wall", or "quad", which somebody drew.
+        along: degrees from u, towards v, to the direction of the room that is called "along".
     """
 
     to_plane: Float64Array
     confidence: float
     kind: str
+    along: float = 0.0
 
 
 def horizontal_plane(camera: RoomCamera, ceiling: bool, height_m: float, parameters: PlaneParameters = PlaneParameters()) -> Plane:
@@ -102,13 +106,42 @@ def wall_plane(
         normal = -normal
     distance = wall_distance(camera, mask, normal, height_m, p)
     certainty = float(evidence.max() / max(evidence.sum(), 1e-9))
-    plane = _plane(camera, normal, distance, (_rightward(camera.axes[1 - index]), camera.axes[2]), "wall")
+    # To the right as one faces the wall, also where it is seen so aslant that this is to the left of the camera's right.
+    plane = _plane(camera, normal, distance, (np.cross(camera.axes[2], normal), camera.axes[2]), "wall")
     return Plane(plane.to_plane, round(plane.confidence * min(1.0, p.certainty_gain * certainty), 3), "wall")
 
 
 def as_assumed(plane: Plane, parameters: PlaneParameters = PlaneParameters()) -> Plane:
     """The same plane where nothing but a habit says that the surface lies on it."""
     return replace(plane, confidence=min(plane.confidence, parameters.assumed_confidence))
+
+
+def find_along(plane: Plane, camera: RoomCamera, mask: BoolArray, stood_on: bool, parameters: PlaneParameters = PlaneParameters()) -> Plane:
+    """A horizontal plane that knows which of the room's two axes is the longer one, as far as the photo shows it.
+
+    Args:
+        plane: of the floor, a ceiling or a top; its u leads away from the camera.
+        camera: of the photo.
+        mask: bool [H,W], what is seen of the surface.
+        stood_on: whether the surface reaches to below (or above) the camera: a floor does.
+        parameters: what counts as longer.
+
+    Returns:
+        The plane; "along" is what leads away from the camera unless the surface surely is longer across.
+    """
+    pixels = _rays(camera, mask) @ camera.matrix.T
+    points = pixels @ plane.to_plane.T
+    # What lies near the horizon is far away by guess.
+    steep = np.abs(_rays(camera, mask) @ camera.axes[2]) > parameters.min_cosine
+    points = points[steep & (points[:, 2] > 0)]
+    if len(points) < 5:
+        return plane
+    metres = points[:, :2] / points[:, 2:]
+    low, high = np.percentile(metres, (1.0, 99.0), axis=0)
+    if stood_on:
+        low, high = np.minimum(low, 0.0), np.maximum(high, 0.0)
+    away, across = high - low
+    return replace(plane, along=90.0 if across > parameters.longer_by * away else 0.0)
 
 
 def _plane(camera: RoomCamera, normal: Float64Array, distance: float, axes: tuple[Float64Array, Float64Array], kind: str) -> Plane:

@@ -41,23 +41,31 @@ class Material:
         levels: float32 [h/2^k, w/2^k, 3] for each k, linear RGB, repeating in both directions.
         size_m: width and height of one repeat, metres.
         gloss: 0..1, how much of the photo's specular light it shows.
+        repeats: whether it does; one that does not ends with its borders' colours.
     """
 
     levels: list[FloatArray]
     size_m: tuple[float, float]
     gloss: float
+    repeats: bool = True
 
 
 def make_material(
-    image: UInt8Array, size_m: tuple[float, float], gloss: float, parameters: SamplingParameters = SamplingParameters()
+    image: UInt8Array,
+    size_m: tuple[float, float],
+    gloss: float,
+    parameters: SamplingParameters = SamplingParameters(),
+    *,
+    repeats: bool = True,
 ) -> Material:
-    """Build the pyramid of a picture; one with visible seams is cross-faded into a seamless one.
+    """Build the pyramid of a picture; one that repeats and has visible seams is cross-faded into a seamless one.
 
     Args:
         image: uint8 [h,w,3], sRGB.
         size_m: width and height of the picture, metres.
         gloss: as in `Material`.
         parameters: what counts as a seam.
+        repeats: as in `Material`.
 
     Example:
         >>> [level.shape for level in make_material(np.zeros((16, 32, 3), np.uint8), (2.0, 1.0), 0.0).levels]
@@ -70,14 +78,14 @@ def make_material(
         image = cast(UInt8Array, cv2.resize(image, size, interpolation=cv2.INTER_AREA))
     linear = decode_srgb(image)
     for axis in (0, 1):
-        if _has_seam(linear, axis, parameters):
+        if repeats and _has_seam(linear, axis, parameters):
             linear = _cross_fade(linear, axis, parameters.blend_share)
     levels: list[FloatArray] = [np.ascontiguousarray(linear, dtype=np.float32)]
     while min(levels[-1].shape[:2]) > 4:
         height, width = levels[-1].shape[:2]
         half = cv2.resize(levels[-1], (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA)
         levels.append(cast(FloatArray, half))
-    return Material(levels, size_m, gloss)
+    return Material(levels, size_m, gloss, repeats)
 
 
 def sample_material(
@@ -118,7 +126,9 @@ def sample_material(
     taps = int(np.clip(np.ceil(np.percentile(long / np.maximum(short, 1e-6), 90)), 1, parameters.max_taps))
     level = np.log2(np.maximum(np.maximum(short, long / taps), 1.0))
     level = np.minimum(level, len(material.levels) - 1).astype(np.float32)
-    u, v = u - np.floor(u), v - np.floor(v)
+    if material.repeats:
+        u, v = u - np.floor(u), v - np.floor(v)
+    at, border = (_wrapped, cv2.BORDER_WRAP) if material.repeats else (_clamped, cv2.BORDER_REPLICATE)
     out = np.zeros((rows, width, 3), np.float32)
     for index in range(int(level.min()), int(np.ceil(level.max())) + 1):
         weight = np.maximum(1.0 - np.abs(level - index), 0.0)
@@ -129,11 +139,22 @@ def sample_material(
         total = np.zeros_like(out)
         for tap in range(taps):
             shift = (tap + 0.5) / taps - 0.5
-            map_x = np.mod(u + long_u * shift / base_w, 1.0) * width_k - 0.5
-            map_y = np.mod(v + long_v * shift / base_h, 1.0) * height_k - 0.5
-            total += cv2.remap(image, map_x.astype(np.float32), map_y.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+            map_x = at(u + long_u * shift / base_w) * width_k - 0.5
+            map_y = at(v + long_v * shift / base_h) * height_k - 0.5
+            total += cv2.remap(image, map_x.astype(np.float32), map_y.astype(np.float32), cv2.INTER_LINEAR, borderMode=border)
         out += total * (weight / taps)[..., None]
     return out
+
+
+def _wrapped(place: FloatArray) -> FloatArray:
+    """Of one repeat, 0..1."""
+    wrapped: FloatArray = np.mod(place, 1.0)
+    return wrapped
+
+
+def _clamped(place: FloatArray) -> FloatArray:
+    """Of the only one, 0..1."""
+    return np.clip(place, 0.0, 1.0)
 
 
 def _footprint(ux: FloatArray, uy: FloatArray, vx: FloatArray, vy: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:

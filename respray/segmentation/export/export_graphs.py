@@ -17,8 +17,10 @@ from respray.contract.request import MAX_BOXES
 from respray.segmentation.export.checkpoints import Checkpoint, pad_token_id
 from respray.segmentation.export.graphs import Graphs, build_graphs
 from respray.segmentation.export.graphs.build_graphs import ClsToken, Precision, prompt_length
+from respray.segmentation.export.make_probe import make_probe
 from respray.segmentation.export.onnx_passes import clear_metadata, store_as_half
 from respray.segmentation.export.parity import TensorParity, check_parity
+from respray.segmentation.probe import PROBE_FILE
 from respray.segmentation.spec import Attention, GraphFiles, GraphName, ModelSpec, stored_file, write_spec
 
 OPSET = 20
@@ -188,6 +190,10 @@ def export_model(
         graphs=files,
         tokenizer=stored_file(tokenizer),
     )
+    step("asking PyTorch for the probe's answers")
+    probe = folder / PROBE_FILE
+    make_probe(model, spec, folder).save(probe)
+    spec = spec.model_copy(update={"probe": stored_file(probe)})
     write_spec(spec, folder)
     if not check:
         return []

@@ -21,13 +21,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 
+from respray.segmentation.probe import ProbeResult
 from respray.triton.embedded import guard
 from respray.triton.embedded.preflight import LOOPBACK, SEGMENT_PREFIX, check_platform, check_shared_memory, claim_port, sweep_segments
 from respray.triton.embedded.processes import cpu_seconds, listens
 from respray.triton.embedded.server_files import ServerFiles, cache_folder, prepare
 from respray.triton.errors import HostError, ServerStartError
-from respray.triton.hardening import RESTRICTED_BENCHMARK, restriction_flags
+from respray.triton.hardening import RESTRICTED_BENCHMARK, new_key, restriction_flags
 from respray.triton.models import allocator
+from respray.triton.probe_gate import SEGMENTING, ProbeGate
 from respray.triton.repository.build_repository import needed_shared_memory
 
 MAX_LOGS = 10
@@ -71,6 +73,8 @@ class EmbeddedServer:
         self.start_seconds = 0.0
         self._ports: dict[str, int] = {}
         self._process: subprocess.Popen[bytes] | None = None
+        self._key = new_key()
+        self.probed: ProbeResult | None = None
         self._prefix = f"{SEGMENT_PREFIX}{os.getpid()}_{uuid.uuid4().hex[:8]}_"
 
     @property
@@ -132,6 +136,7 @@ class EmbeddedServer:
             try:
                 self._launch(files)
                 self._wait_ready(time.monotonic() + self.options.start_timeout)
+                self.probed = ProbeGate(self.repository, self._key).open(self.grpc_url, self.options.start_timeout)
                 break
             except BaseException as error:
                 self.stop()
@@ -189,7 +194,7 @@ class EmbeddedServer:
             "backend-directory": files.backends,
             "cache-directory": files.caches,
             "cache-config": f"local,size={options.response_cache}",
-            "model-control-mode": "none",
+            "model-control-mode": "explicit",
             "strict-readiness": "true",
             "exit-timeout-secs": int(options.exit_timeout),
             "grpc-address": LOOPBACK,
@@ -201,13 +206,14 @@ class EmbeddedServer:
             "allow-gpu-metrics": "false",
             "log-verbose": options.verbose,
             # Statistics stay open: `respray bench` and `respray top` read them, and only this machine reaches the port.
-            **restriction_flags(RESTRICTED_BENCHMARK),
+            **restriction_flags(RESTRICTED_BENCHMARK, self._key),
         }
         backend = (f"shm-region-prefix-name={self._prefix}", f"stub-timeout-seconds={int(options.start_timeout)}")
         return [
             str(files.binary),
             "--disable-auto-complete-config",
             *(f"--{name}={value}" for name, value in flags.items()),
+            *(f"--load-model={model}" for model in SEGMENTING),
             *(f"--backend-config=python,{setting}" for setting in backend),
             *(f"--trace-config={setting}" for setting in options.trace_config),
         ]

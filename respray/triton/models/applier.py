@@ -19,7 +19,7 @@ from respray.imaging.arrays import AnyArray, UInt8Array
 from respray.imaging.decode import DecodedPhoto
 from respray.triton.errors import PhotoError
 from respray.triton.models.parse_request import Arrays, parse_request
-from respray.triton.packing import Int64Vector, UInt8Vector, from_bytes, pack, unpack
+from respray.triton.packing import Int64Vector, PackedFiles, UInt8Vector, from_bytes, pack
 from respray.triton.private_files import open_lock_file
 
 
@@ -39,7 +39,7 @@ def apply(inputs: Arrays, object_source: ObjectSource = "instances", network: In
     """
     request = parse_request(inputs[tensors.REQUEST].tobytes())
     data, sizes = inputs[tensors.ATTACHMENTS], inputs[tensors.ATTACHMENT_SIZES]
-    attachments = unpack(cast(UInt8Vector, data), cast(Int64Vector, sizes))
+    attachments = PackedFiles(cast(UInt8Vector, data), cast(Int64Vector, sizes))
     found = cast(dict[str, AnyArray], inputs)
     segments = Segments(**{name: found[name] for name in tensors.SEGMENTS}) if tensors.REGION in inputs else Segments.empty()
     try:
@@ -66,12 +66,14 @@ def warm_up() -> None:
     """
     side = 96
     photo = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
-    region = np.zeros((1, side, side), np.uint8)
-    region[:, side // 3 : -side // 3, side // 3 : -side // 3] = 255
+    coarse = side // 4
+    region = np.zeros((1, coarse, coarse), np.uint8)
+    region[:, coarse // 3 : -coarse // 3, coarse // 3 : -coarse // 3] = 255
     one = np.ones((1, 1), np.float32)
     segments = Segments(masks=region[None], scores=one, boxes=np.zeros((1, 1, 4), np.float32), presence=one[0], region=region)
-    edits = [Edit(concept="patch", rule=Recolor(color="#808080")), Edit(concept="patch", rule=Remove(mode="inpaint"))]
-    request = PhotoRequest(concepts=[ConceptQuery(name="patch", prompts=["patch"])], outputs=[Output(name="patch", edits=edits)])
+    # A wall, whose border is made straight.
+    edits = [Edit(concept="wall", rule=Recolor(color="#808080")), Edit(concept="wall", rule=Remove(mode="inpaint"))]
+    request = PhotoRequest(concepts=[ConceptQuery(name="wall", prompts=["wall"])], outputs=[Output(name="wall", edits=edits)])
     with os.fdopen(open_lock_file("warm-up"), "wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         edit_photo(photo, segments, request, [])

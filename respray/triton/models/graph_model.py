@@ -20,10 +20,12 @@ class GraphModel:
         """Load the graph that the configuration's `graph` parameter names, from the model's version folder."""
         config: dict[str, Any] = json.loads(args["model_config"])
         given = {name: entry["string_value"] for name, entry in config["parameters"].items()}
-        device = int(args["model_instance_device_id"]) if args["model_instance_kind"] == "GPU" else None
+        _, _, device = given[parameters.DEVICE].partition("cuda:")
         folder = Path(args["model_repository"]) / args["model_version"]
         threads = int(given[parameters.THREADS]) or None
-        self.runner = GraphRunner(folder / given[parameters.GRAPH], threads, device)
+        self.runner = GraphRunner(folder / given[parameters.GRAPH], threads, int(device) if device else None)
+        if device and not self.runner.on_gpu:
+            raise RuntimeError("CUDA was asked for and ONNX Runtime took the CPU: respray doctor says why; RESPRAY_DEVICE=cpu accepts it")
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Run the requests as one batch. Triton's scheduler has seen to it that their shapes are equal."""

@@ -184,7 +184,9 @@ def _write(folder: Path, spec: ModelSpec, graphs: Path, target: Target, texts: d
         for stored in (graph.model, graph.data):
             if stored is not None:
                 _link(graphs / stored.file, folder / name / VERSION / stored.file, symlinks)
-    _link(graphs / spec.tokenizer.file, folder / "pipeline_bls" / VERSION / spec.tokenizer.file, symlinks)
+    for stored in (spec.tokenizer, spec.probe):
+        if stored is not None:
+            _link(graphs / stored.file, folder / "pipeline_bls" / VERSION / stored.file, symlinks)
     if target.name == "tensorrt":
         (folder / ENGINE_SCRIPT).chmod(0o755)
 

@@ -117,7 +117,8 @@ def configs(spec: ModelSpec, target: Target, plans: bool = False) -> dict[str, p
 
 def model_digest(spec: ModelSpec) -> str:
     """SHA-256 of all that decides what is found in a photo: the graphs' and the tokenizer's digests, sizes, and `FED_AS`."""
-    return hashlib.sha256(f"{FED_AS}\0{spec.model_dump_json()}".encode()).hexdigest()
+    served = spec.model_dump_json(exclude={"probe"})  # which only asks
+    return hashlib.sha256(f"{FED_AS}\0{served}".encode()).hexdigest()
 
 
 def object_source(spec: ModelSpec) -> ObjectSource:
@@ -163,6 +164,8 @@ def _graph(spec: ModelSpec, target: Target, signed: dict[str, Signature], name: 
         config.backend = "python"
         config.parameters[parameters.GRAPH].string_value = file
         config.parameters[parameters.THREADS].string_value = str(target.graph_threads)
+        # The text encoder stays on the CPU everywhere: its answers are cached.
+        config.parameters[parameters.DEVICE].string_value = "cuda:0" if target.device == "cuda" and not is_text else "cpu"
     elif plans:
         config.backend = "tensorrt"
         config.default_model_filename = tensorrt.PLAN_FILE

@@ -32,6 +32,7 @@ class Target:
     (https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html): doubling and exhaustive search take memory that 16 GB
     cards do not have to spare.
     `graph_threads` is how many cores one run of a graph may use on the CPU (`embedded` only; 0: all).
+    `device` is where ONNX Runtime runs encoder and decoder (`embedded` only; the others are for GPUs anyway).
     """
 
     name: TargetName
@@ -53,6 +54,7 @@ class Target:
     graph_threads: NonNegativeInt = 0
     exact_buckets: bool = False
     warm_up: bool = True
+    device: Literal["cpu", "cuda"] = "cpu"
 
     @model_validator(mode="wrap")
     @classmethod
@@ -67,6 +69,8 @@ class Target:
                 raise BuildError(f"Unknown target {value!r}; there is: {', '.join(TARGETS)}.") from None
             if name in MOST:
                 raise BuildError(f"{name} is {value!r}; a whole number from 0 to {MOST[name]} is accepted.") from None
+            if name == "device":
+                raise BuildError(f"device is {value!r}; cpu or cuda is accepted.") from None
             minimum = 0 if name.endswith(("_delay", "_threads", "_memory")) else 1
             raise BuildError(f"{name} is {value!r}; a whole number of at least {minimum} is accepted.") from None
 
@@ -112,7 +116,7 @@ DEFAULTS: dict[TargetName, Target] = {
 }
 
 
-def target(name: str, **overrides: int | bool | None) -> Target:
+def target(name: str, **overrides: int | bool | str | None) -> Target:
     """The named target's defaults with the overrides that are not None.
 
     Raises:

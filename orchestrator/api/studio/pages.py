@@ -1,0 +1,64 @@
+"""Serves the studio's files at `/studio`. They are open to everybody: whatever they show comes from `/v1/`, which asks for a key."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+
+from fastapi import FastAPI, Request, Response
+
+from orchestrator.api.problems import ApiProblem
+
+MEDIA_TYPES = {
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "json": "application/json",
+    "svg": "image/svg+xml",
+    "txt": "text/plain; charset=utf-8",
+}
+PAGE = "index.html"
+HEADERS = {
+    # No inline code and no inline style; pictures are made in the page (blob:) or come inside answers (data:).
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "geolocation=(), microphone=()",
+    # Small files, and a page whose parts must be of one version: asked for anew every time.
+    "Cache-Control": "no-cache",
+}
+
+
+def add_studio(app: FastAPI) -> None:
+    """Serve the page and its files."""
+
+    @app.get("/studio", include_in_schema=False)
+    async def studio() -> Response:
+        return _file(PAGE)
+
+    @app.get("/studio/{path:path}", include_in_schema=False)
+    async def asset(request: Request, path: str) -> Response:
+        if path not in _files():
+            raise ApiProblem(404, f"there is no {request.url.path[:200]!r}", "not_found")
+        return _file(path)
+
+
+def _file(path: str) -> Response:
+    return Response(_files()[path], media_type=MEDIA_TYPES[path.rsplit(".", 1)[-1]], headers=HEADERS)
+
+
+@cache
+def _files() -> dict[str, bytes]:
+    """All files by their path: under half a megabyte. What is not among them cannot be asked for."""
+    found: dict[str, bytes] = {}
+    folders = [("", resources.files(__package__) / "static")]
+    while folders:
+        prefix, folder = folders.pop()
+        for entry in folder.iterdir():
+            if entry.is_dir():
+                folders.append((f"{prefix}{entry.name}/", entry))
+            elif entry.name.rsplit(".", 1)[-1] in MEDIA_TYPES:
+                found[prefix + entry.name] = entry.read_bytes()
+    return found

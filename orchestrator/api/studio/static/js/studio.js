@@ -1,0 +1,331 @@
+/** The studio's state and everything that can be done with it. No DOM of the page: the views show it and call it. */
+
+import { Api, Problem } from "./api.js";
+import { History } from "./history.js";
+import { Finder } from "./finder.js";
+import { Previews } from "./previews.js";
+import { Mending } from "./mending.js";
+import { valueAt } from "./matte.js";
+
+/** @typedef {import("./types.js").Doc} Doc */
+/** @typedef {import("./types.js").Look} Look */
+/** @typedef {import("./types.js").Edit} Edit */
+/** @typedef {import("./types.js").Point} Point */
+/** @typedef {"select" | "brush" | "erase" | "polygon" | "pick"} Tool */
+
+const KEPT = "respray-session";
+export const MOST_LOOKS = 12;
+/** As many points as an edit may have. */
+const MOST_POINTS = 64;
+
+/** @param {string} name @returns {Look} */
+const newLook = (name) => ({ name, edits: {} });
+
+/** @returns {Doc} */
+const newDoc = () => ({ photo: null, name: "", preset: "interior", names: [], protect: [], where: {}, masks: {}, looks: [newLook("1")] });
+
+export class Studio {
+  api = new Api();
+  history = new History(newDoc());
+  finder = new Finder(this.api, () => this.notify());
+  previews = new Previews(this.api, () => this.notify(), (error) => this.fail(error));
+  mending = new Mending(this);
+  /** @type {{ palette: import("./types.js").Palette | null, presets: import("./types.js").Preset[], textures: import("./types.js").Texture[], demo: import("./types.js").DemoPhoto[] }} */
+  names = { palette: null, presets: [], textures: [], demo: [] };
+  ui = {
+    /** @type {"start" | "upload" | "work" | "key"} */ stage: "start",
+    progress: 0,
+    /** @type {string | null} */ error: null,
+    said: "",
+    lost: false,
+    selected: "",
+    hover: "",
+    look: 0,
+    /** @type {import("./types.js").Edit["action"] | ""} What the editor shows; empty: what the concept has. */ action: "",
+    /** @type {Tool} */ tool: "select",
+    brush: { size: 0.06, softness: 0.4 },
+    /** @type {Point[]} */ polygon: [],
+    polygonErases: false,
+    /** @type {"fit" | "full"} */ zoom: "fit",
+    slider: 1,
+    side: false,
+    /** @type {string | null} */ picked: null,
+    busy: "",
+  };
+  /** Draw the photo again, and nothing else of the page. */
+  redraw = () => {};
+  /** @type {Set<() => void>} */ #views = new Set();
+  #retry = 0;
+
+  get doc() {
+    return this.history.present;
+  }
+
+  get look() {
+    return this.doc.looks[Math.min(this.ui.look, this.doc.looks.length - 1)];
+  }
+
+  /** @returns {Edit | null} The selected concept's edit in the look that is shown. */
+  get edit() {
+    return this.look.edits[this.ui.selected] ?? null;
+  }
+
+  /** @param {() => void} view @returns {() => void} */
+  subscribe(view) {
+    this.#views.add(view);
+    return () => void this.#views.delete(view);
+  }
+
+  notify() {
+    for (const view of this.#views) view();
+  }
+
+  /** @param {Partial<Studio["ui"]>} change */
+  show(change) {
+    if (change.selected !== undefined && change.selected !== this.ui.selected) this.ui.action = "";
+    Object.assign(this.ui, change);
+    this.notify();
+  }
+
+  /** Say something to whoever listens to the page. @param {string} said */
+  say(said) {
+    this.show({ said });
+  }
+
+  /** @param {unknown} error */
+  fail(error) {
+    if (error instanceof DOMException && error.name === "AbortError") return;
+    if (error instanceof Problem && error.status === 401) return this.show({ stage: "key", error: this.api.key ? error.message : null });
+    if (error instanceof Problem && error.status === 0) return this.#lose();
+    this.show({ error: error instanceof Error ? error.message : String(error), busy: "" });
+  }
+
+  /** The server is not reached: ask until it is, then go on where it was. */
+  #lose() {
+    this.show({ lost: true, busy: "" });
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(() => void this.reconnect(), 1000);
+  }
+
+  async reconnect() {
+    try {
+      await this.api.get("/v1/presets");
+    } catch (error) {
+      return this.fail(error);
+    }
+    this.show({ lost: false });
+    if (!this.names.palette) await this.open();
+    else if (this.doc.photo) await this.#photoReady();
+  }
+
+  /** Read what may be named, and the session that the address or this tab names. */
+  async open() {
+    try {
+      const [palettes, presets, textures, demo] = await Promise.all([
+        this.api.get("/v1/palettes"),
+        this.api.get("/v1/presets"),
+        this.api.get("/v1/textures"),
+        this.api.get("/v1/demo-photos"),
+      ]);
+      this.names = { palette: palettes[0], presets, textures, demo };
+      this.show({ stage: "start", error: null, lost: false });
+      const session = new URLSearchParams(location.hash.slice(1)).get("session");
+      const kept = sessionStorage.getItem(KEPT);
+      if (session) await this.#reopen((await this.api.get(`/v1/sessions/${encodeURIComponent(session)}`)).document);
+      else if (kept) await this.#reopen(JSON.parse(kept));
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** @param {unknown} document */
+  async #reopen(document) {
+    const doc = { ...newDoc(), .../** @type {Doc} */ (document) };
+    if (!doc.photo || !Array.isArray(doc.looks) || !doc.looks.length || !doc.looks.every((look) => look?.edits)) return;
+    this.history = new History(doc);
+    this.ui.look = 0;
+    await this.#photoReady();
+  }
+
+  /** Go on with another document. @param {Partial<Doc>} change @param {string} [tag] */
+  commit(change, tag) {
+    this.history.commit({ ...this.doc, ...change }, tag);
+    this.#changed();
+  }
+
+  undo() {
+    this.history.undo();
+    this.#changed();
+  }
+
+  redo() {
+    this.history.redo();
+    this.#changed();
+  }
+
+  #changed() {
+    const { doc } = this;
+    this.ui.look = Math.min(this.ui.look, doc.looks.length - 1);
+    this.mending.wet = null;
+    try {
+      sessionStorage.setItem(KEPT, JSON.stringify(doc));
+    } catch {
+      sessionStorage.removeItem(KEPT); // large masks: the link keeps what the tab cannot
+    }
+    this.previews.follow(doc, this.look);
+    this.notify();
+  }
+
+  // A photo
+
+  /** @param {Blob} file @param {string} name */
+  async take(file, name) {
+    this.show({ stage: "upload", progress: 0, error: null, said: "" });
+    try {
+      const photo = await this.api.upload(file, (progress) => this.show({ progress }));
+      this.history = new History({ ...newDoc(), preset: this.doc.preset, photo, name });
+      Object.assign(this.ui, { look: 0, selected: "", hover: "", tool: "select", zoom: "fit", slider: 1, side: false });
+      history.replaceState(null, "", location.pathname);
+      await this.#photoReady();
+    } catch (error) {
+      this.show({ stage: this.doc.photo ? "work" : "start" });
+      this.fail(error);
+    }
+  }
+
+  /** @param {import("./types.js").DemoPhoto} demo */
+  async takeDemo(demo) {
+    try {
+      await this.take(await this.api.blob(demo.picture_url), demo.name);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  async #photoReady() {
+    const { doc } = this;
+    if (!doc.photo) return;
+    this.show({ stage: "work", error: null });
+    await this.previews.start(doc);
+    this.#changed();
+    const preset = this.names.presets.find(({ name }) => name === doc.preset);
+    try {
+      await this.finder.start(doc, preset ? preset.concepts : []);
+    } catch (error) {
+      this.fail(error);
+    }
+    if (!this.ui.selected) this.show({ selected: this.finder.found().find(({ found }) => found)?.name ?? "" });
+  }
+
+  close() {
+    sessionStorage.removeItem(KEPT);
+    history.replaceState(null, "", location.pathname);
+    this.finder.stop();
+    this.previews.stop();
+    this.history = new History(newDoc());
+    this.show({ stage: "start", error: null });
+  }
+
+  /** @param {string} preset */
+  async choosePreset(preset) {
+    if (preset === this.doc.preset) return;
+    this.commit({ preset });
+    await this.#photoReady();
+  }
+
+  // Concepts
+
+  /** @param {string} text */
+  async ask(text) {
+    const name = text.trim();
+    if (!name) return;
+    const known = this.finder.found().find((found) => found.name.toLowerCase() === name.toLowerCase());
+    if (known) return this.show({ selected: known.name });
+    try {
+      this.show({ busy: "find", error: null });
+      await this.finder.ask(this.doc, [name]);
+      this.commit({ names: [...this.doc.names, name] });
+      this.show({ selected: name, busy: "" });
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** @param {string} name @param {boolean} on */
+  protect(name, on) {
+    this.commit({ protect: on ? [...this.doc.protect, name] : this.doc.protect.filter((other) => other !== name) });
+  }
+
+  /** A click on the photo: which surface, and what of it. @param {Point} point @param {boolean} leaveOut */
+  point(point, leaveOut) {
+    const { selected } = this.ui;
+    const before = this.doc.where[selected] ?? { at: [], not_at: [] };
+    if (leaveOut) {
+      if (selected && !this.doc.masks[selected] && before.not_at.length < MOST_POINTS) this.commit({ where: { ...this.doc.where, [selected]: { ...before, not_at: [...before.not_at, point] } } });
+      return;
+    }
+    const name = this.finder.under(point, selected, this.doc);
+    if (!name) return;
+    if (name !== selected) Object.assign(this.ui, { selected: name, action: "" });
+    const other = this.doc.where[name] ?? { at: [], not_at: [] };
+    const shown = this.finder.matte(name, this.doc);
+    const already = other.at.length > 0 && shown !== null && valueAt(shown, point) >= 128;
+    const several = !this.doc.masks[name] && this.finder.parts(name, point) > 1;
+    if (several && !already && other.at.length < MOST_POINTS) this.commit({ where: { ...this.doc.where, [name]: { ...other, at: [...other.at, point] } } });
+    else this.notify();
+  }
+
+  /** All of a concept again, as it was found. @param {string} name */
+  whole(name) {
+    const { [name]: _where, ...where } = this.doc.where;
+    const { [name]: _mask, ...masks } = this.doc.masks;
+    this.commit({ where, masks });
+  }
+
+  // Edits and looks
+
+  /** @param {Edit | null} edit @param {string} [tag] */
+  setEdit(edit, tag) {
+    const { selected } = this.ui;
+    if (!selected) return;
+    const { [selected]: _old, ...others } = this.look.edits;
+    this.#setLook({ ...this.look, edits: edit ? { ...others, [selected]: edit } : others }, tag);
+  }
+
+  /** @param {Look} look @param {string} [tag] */
+  #setLook(look, tag) {
+    this.commit({ looks: this.doc.looks.map((other) => (other === this.look ? look : other)) }, tag);
+  }
+
+  /** @param {Edit} edit @returns {string} A recolouring's hex. */
+  hexOf(edit) {
+    const color = String(typeof edit.value === "object" ? edit.value.color : edit.value);
+    if (color.startsWith("#")) return color;
+    return this.names.palette?.families.flatMap(({ colors }) => colors).find(({ id }) => id === color)?.hex ?? "";
+  }
+
+  /** @param {string} name */
+  renameLook(name) {
+    if (name.trim()) this.#setLook({ ...this.look, name: name.trim().slice(0, 40) }, "rename");
+  }
+
+  /** Another look: what this one has, to go on from. */
+  addLook() {
+    const { looks } = this.doc;
+    if (looks.length >= MOST_LOOKS) return;
+    const number = Math.max(0, ...looks.map(({ name }) => (/^\d+$/.test(name) ? Number(name) : 0)), looks.length) + 1;
+    this.ui.look = looks.length;
+    this.commit({ looks: [...looks, { name: String(number), edits: { ...this.look.edits } }] });
+  }
+
+  removeLook() {
+    const { looks } = this.doc;
+    if (looks.length > 1) this.commit({ looks: looks.filter((look) => look !== this.look) });
+  }
+
+  /** @param {number} look */
+  chooseLook(look) {
+    this.ui.look = look;
+    this.#changed();
+  }
+}

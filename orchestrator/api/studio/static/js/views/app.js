@@ -1,0 +1,89 @@
+/** The page: what stands where. */
+
+import { html, useEffect, useReducer } from "../../vendor/preact.js";
+import { LANGUAGES, language, loadTexts, t } from "../texts.js";
+import { Concepts } from "./concepts.js";
+import { Editor } from "./editor.js";
+import { Looks } from "./looks.js";
+import { Measured } from "./measured.js";
+import { Out } from "./out.js";
+import { Stage } from "./stage.js";
+import { Start } from "./start.js";
+import { Toolbar } from "./toolbar.js";
+
+/** @typedef {import("../studio.js").Studio} Studio */
+
+/** @param {{ studio: Studio }} props */
+export function App({ studio }) {
+  const [, again] = useReducer((/** @type {number} */ count) => count + 1, 0);
+  useEffect(() => studio.subscribe(() => again(undefined)), [studio]);
+  const { ui, doc } = studio;
+  const working = ui.stage === "work" && doc.photo;
+  return html`
+    <a class="skip" href="#edit">${t("skip")}</a>
+    <${Header} studio=${studio} changed=${() => again(undefined)} />
+    <${Alerts} studio=${studio} />
+    ${working
+      ? html`<main class="work">
+          <${Concepts} studio=${studio} />
+          <section class="middle" aria-label=${t("stage.region")}>
+            <${Toolbar} studio=${studio} />
+            <${Stage} studio=${studio} />
+            <${Looks} studio=${studio} />
+          </section>
+          <div class="right" id="edit">
+            <${Editor} studio=${studio} />
+            <${Measured} studio=${studio} />
+            <${Out} studio=${studio} />
+          </div>
+        </main>`
+      : html`<main class="begin"><${Start} studio=${studio} /></main>`}
+    <div class="hidden" role="status" aria-live="polite">${ui.said}</div>
+  `;
+}
+
+/** @param {{ studio: Studio, changed: () => void }} props */
+function Header({ studio, changed }) {
+  const { ui, history, doc, names } = studio;
+  const working = ui.stage === "work" && doc.photo;
+  return html`<header class="top">
+    <h1><img src="/studio/icon.svg" alt="" width="28" height="28" />${t("title")}</h1>
+    ${working &&
+    html`<div class="group">
+        <button type="button" onClick=${() => studio.undo()} disabled=${!history.past.length} title="Ctrl+Z">${t("undo")}</button>
+        <button type="button" onClick=${() => studio.redo()} disabled=${!history.future.length} title="Ctrl+Shift+Z">${t("redo")}</button>
+      </div>
+      <label class="inline preset"
+        ><span class="quiet">${t("preset")}</span>
+        <select value=${doc.preset} onChange=${(/** @type {any} */ event) => void studio.choosePreset(event.target.value)}>
+          ${names.presets.map((preset) => html`<option value=${preset.name} selected=${preset.name === doc.preset}>${t(`preset.${preset.name}`)}</option>`)}
+        </select>
+      </label>
+      <button type="button" onClick=${() => studio.close()}>${t("photo.other")}</button>`}
+    <label class="inline language"
+      ><span class="hidden">${t("language")}</span>
+      <select
+        value=${language}
+        onChange=${async (/** @type {any} */ event) => {
+          await loadTexts(event.target.value);
+          changed();
+        }}
+      >
+        ${Object.entries(LANGUAGES).map(([tag, name]) => html`<option value=${tag} lang=${tag} selected=${tag === language}>${name}</option>`)}
+      </select>
+    </label>
+  </header>`;
+}
+
+/** @param {{ studio: Studio }} props */
+function Alerts({ studio }) {
+  const { ui } = studio;
+  return html`<div class="alerts" role="alert">
+    ${ui.lost && html`<p class="alert">${t("lost")}</p>`}
+    ${ui.error &&
+    html`<p class="alert">
+      <span>${ui.error}</span>
+      <button type="button" onClick=${() => studio.show({ error: null })}>${t("close")}</button>
+    </p>`}
+  </div>`;
+}

@@ -1,0 +1,81 @@
+/** What is done to the selected concept in the look that is shown. */
+
+import { html } from "../../vendor/preact.js";
+import { conceptName, number, t } from "../texts.js";
+import { Colors } from "./colors.js";
+import { Picture } from "./picture.js";
+
+/** @typedef {import("../studio.js").Studio} Studio */
+/** @typedef {import("../types.js").Edit} Edit */
+
+const ACTIONS = /** @type {const} */ (["recolor", "texture", "tone", "remove"]);
+const TONES = /** @type {const} */ (["brightness", "contrast", "saturation", "warmth", "exposure"]);
+
+/** @param {{ studio: Studio }} props */
+export function Editor({ studio }) {
+  const { ui, edit } = studio;
+  if (!ui.selected) return html`<section class="panel"><h2>${t("edit.none")}</h2><p class="quiet">${t("edit.how")}</p></section>`;
+  const shown = ui.action || edit?.action || "recolor";
+  return html`<section class="panel editor" aria-labelledby="edit-title">
+    <h2 id="edit-title">${conceptName(ui.selected)}</h2>
+    <div class="group segmented" role="group" aria-label=${t("edit.kind")}>
+      ${ACTIONS.map(
+        (action) => html`<button type="button" key=${action} aria-pressed=${String(shown === action)} onClick=${() => studio.show({ action })}>${t(`action.${action}`)}</button>`,
+      )}
+    </div>
+    ${shown === "recolor" && html`<${Colors} studio=${studio} />`} ${shown === "texture" && html`<${Textures} studio=${studio} />`}
+    ${shown === "tone" && html`<${Tone} studio=${studio} />`} ${shown === "remove" && html`<${Remove} studio=${studio} />`}
+    ${edit && html`<button type="button" onClick=${() => studio.setEdit(null)}>${t("edit.clear", { name: conceptName(ui.selected) })}</button>`}
+  </section>`;
+}
+
+/** @param {{ label: string, value: number, min: number, max: number, step: number, shown: string, change: (value: number) => void }} props */
+export function Slider({ label, value, min, max, step, shown, change }) {
+  return html`<label class="slide"
+    ><span>${label}</span><output>${shown}</output>
+    <input type="range" min=${min} max=${max} step=${step} value=${value} onInput=${(/** @type {any} */ event) => change(Number(event.target.value))} />
+  </label>`;
+}
+
+/** @param {{ studio: Studio }} props */
+function Textures({ studio }) {
+  const { edit, names, api } = studio;
+  const value = edit?.action === "texture" ? edit.value : { texture: "", scale: 1, rotation: 0 };
+  const set = (/** @type {object} */ change, /** @type {string} */ tag) => studio.setEdit({ action: "texture", value: { ...value, ...change } }, tag);
+  return html`<ul class="textures">
+      ${names.textures.map(
+        (texture) =>
+          html`<li key=${texture.id}>
+            <button type="button" class="texture" aria-pressed=${String(texture.id === value.texture)} onClick=${() => set({ texture: texture.id }, "")}>
+              <${Picture} api=${api} path=${texture.picture_url} alt="" /><span>${texture.name}</span>
+            </button>
+          </li>`,
+      )}
+    </ul>
+    ${value.texture &&
+    html`<${Slider} label=${t("texture.scale")} value=${Math.log2(value.scale)} min=${-2} max=${2} step=${0.1} shown=${`${number(value.scale * 100, 0)} %`} change=${(/** @type {number} */ power) => set({ scale: Math.round(2 ** power * 1000) / 1000 }, "scale")} />
+      <${Slider} label=${t("texture.rotation")} value=${value.rotation} min=${-180} max=${180} step=${1} shown=${`${value.rotation}°`} change=${(/** @type {number} */ rotation) => set({ rotation }, "rotation")} />`}`;
+}
+
+/** @param {{ studio: Studio }} props */
+function Tone({ studio }) {
+  const { edit } = studio;
+  const value = edit?.action === "tone" ? edit.value : {};
+  return html`${TONES.map(
+    (name) =>
+      html`<${Slider} key=${name} label=${t(`tone.${name}`)} value=${value[name] ?? 0} min=${-1} max=${1} step=${0.02} shown=${number(value[name] ?? 0, 2)} change=${(/** @type {number} */ to) => studio.setEdit({ action: "tone", value: { ...value, [name]: to } }, `tone ${name}`)} />`,
+  )}`;
+}
+
+/** @param {{ studio: Studio }} props */
+function Remove({ studio }) {
+  const { edit } = studio;
+  const value = edit?.action === "remove" ? String(edit.value) : "";
+  const background = value.startsWith("#") ? value : "#FFFFFF";
+  return html`<div class="group column">
+    ${/** @type {const} */ (["inpaint", "transparent"]).map(
+      (how) => html`<button type="button" key=${how} aria-pressed=${String(value === how)} onClick=${() => studio.setEdit({ action: "remove", value: how })}>${t(`remove.${how}`)}</button>`,
+    )}
+    <label class="inline">${t("remove.color")}<input type="color" value=${background.toLowerCase()} onInput=${(/** @type {any} */ event) => studio.setEdit({ action: "remove", value: event.target.value.toUpperCase() }, "background")} /></label>
+  </div>`;
+}

@@ -1,0 +1,154 @@
+"""Where the border of a coarse mask is nearly straight: the runs of it that a straight line can stand for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from respray.imaging.arrays import AnyArray, BoolArray, Float64Array
+
+
+@dataclass(frozen=True)
+class RunParameters:
+    """What counts as nearly straight, in cells (pixels of the network's mask).
+
+    Chosen on rooms 9000-9007 (docs/log/edges-and-borders.md).
+    """
+
+    tolerance: float = 1.0
+    """The border is first taken for a polygon that is nowhere further from it than this."""
+    joined: float = 0.6
+    """Two sides of it that follow one another are one run where their points are this near to one line (root mean square)."""
+    min_length: float = 5.0
+    """Shorter ones say too little, ..."""
+    min_share: float = 0.03
+    """... and so do those under this share of the picture's longest side."""
+    trimmed: float = 1.0
+    """A coarse mask rounds corners: so much of both ends is not asked."""
+    max_sides: int = 600
+    """Sides of polygons that are looked at, of the longest borders first; bounds the time on masks of noise, ..."""
+    max_runs: int = 48
+    """... and so does the number of runs, the longest first."""
+    max_bow: float = 0.35
+    """A run whose middle lies this far off its ends is bowed, where that is most of what its points are off a line, ..."""
+    min_bow: float = 0.015
+    """... and by this share of its length: a wider circle than that is no arch."""
+    bow_share: float = 0.6
+    """See `max_bow`: share of the points' variance."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A nearly straight part of a border.
+
+    Attributes:
+        points: float64 [n,2] (x, y), its points in order.
+        first: its beginning on its contour, ...
+        last: ... and its end: indices into the contour's points; beyond them it starts anew.
+        contour: number of the contour.
+        length: of that contour, points.
+        bowed: whether it is evenly curved, as arches and the backs of sofas are.
+    """
+
+    points: Float64Array
+    first: int
+    last: int
+    contour: int
+    length: int
+    bowed: bool
+
+    def gap_to(self, other: Run) -> int | None:
+        """How many points of the contour lie between the end of this run and the beginning of the other; None on another contour."""
+        return (other.first - self.last) % self.length if self.contour == other.contour else None
+
+
+def find_runs(inside: BoolArray, cell: float, parameters: RunParameters = RunParameters()) -> list[Run]:
+    """Find the runs of a mask's border; the picture's own edge is no border.
+
+    Args:
+        inside: bool [h,w].
+        cell: size of a pixel of the network's mask, in pixels of `inside`.
+        parameters: what is nearly straight.
+    """
+    p = parameters
+    shortest = max(p.min_length * cell, p.min_share * max(inside.shape))
+    contours = cv2.findContours(inside.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]
+    runs: list[Run] = []
+    sides_left = p.max_sides
+    for number, contour in sorted(enumerate(contours), key=lambda item: -len(item[1])):
+        corners = _corners(contour, p.tolerance * cell) if len(contour) >= shortest else []
+        sides_left -= len(corners)
+        if len(contour) < shortest or sides_left < 0:
+            break
+        points = contour[:, 0].astype(np.float64) + 0.5
+        for first, last in _joined(points, corners, p.joined * cell):
+            chosen = points[np.arange(first, last + 1) % len(points)]
+            trim = round(p.trimmed * cell)
+            if np.hypot(*(chosen[-1] - chosen[0])) < shortest or len(chosen) <= 2 * trim + 2 or _on_rim(chosen, inside.shape):
+                continue
+            chosen = chosen[trim : len(chosen) - trim]
+            runs.append(Run(chosen, first, last, number, len(points), _bowed(chosen, cell, p)))
+    return sorted(runs, key=lambda run: -len(run.points))[: p.max_runs]
+
+
+def line_through(points: Float64Array) -> tuple[Float64Array, Float64Array]:
+    """Middle [2] and unit direction [2] (from the first point to the last) of the line that fits points [n,2] best."""
+    middle = points.mean(axis=0)
+    off = points - middle
+    direction: Float64Array = np.linalg.eigh(off.T @ off)[1][:, 1]
+    return middle, direction if direction @ (points[-1] - points[0]) >= 0.0 else -direction
+
+
+def _corners(contour: AnyArray, tolerance: float) -> list[int]:
+    """Indices of the corners of the polygon that a contour is taken for, in order."""
+    corners = cv2.approxPolyDP(contour, tolerance, True)[:, 0]
+    places = {tuple(point): index for index, point in enumerate(contour[:, 0].tolist())}
+    return sorted({places[tuple(corner)] for corner in corners.tolist()})
+
+
+def _joined(points: Float64Array, corners: list[int], limit: float) -> list[tuple[int, int]]:
+    """The polygon's sides (first and last index; the last may exceed the number of points), those joined that are on one line."""
+    count = len(points)
+
+    def on_one_line(first: int, last: int) -> bool:
+        return last - first < count and _spread(points[np.arange(first, last + 1) % count]) <= limit
+
+    joined: list[tuple[int, int]] = []
+    for first, last in zip(corners, [*corners[1:], *(corner + count for corner in corners[:1])], strict=True):
+        if joined and on_one_line(joined[-1][0], last):
+            joined[-1] = (joined[-1][0], last)
+        else:
+            joined.append((first, last))
+    # Where the contour begins is no corner.
+    if len(joined) > 2 and on_one_line(joined[-1][0], joined[0][1] + count):
+        joined[-1] = (joined[-1][0], joined.pop(0)[1] + count)
+    return joined
+
+
+def _spread(points: Float64Array) -> float:
+    """Root mean square distance of points from their line; large where they turn back on themselves."""
+    middle, direction = line_through(points)
+    along = (points - middle) @ direction
+    if abs(along[-1] - along[0]) < 0.95 * np.ptp(along):
+        return float("inf")
+    return float(np.sqrt(np.mean(((points - middle) @ np.array([-direction[1], direction[0]])) ** 2)))
+
+
+def _on_rim(points: Float64Array, shape: tuple[int, ...]) -> bool:
+    """Whether most of a run is the edge of the picture (bounded by its h, w)."""
+    x, y = points.T
+    return float(np.mean((x < 2) | (y < 2) | (x > shape[1] - 2) | (y > shape[0] - 2))) > 0.5
+
+
+def _bowed(points: Float64Array, cell: float, parameters: RunParameters) -> bool:
+    middle, direction = line_through(points)
+    along, off = (points - middle) @ direction, (points - middle) @ np.array([-direction[1], direction[0]])
+    scaled = 2.0 * along / max(np.ptp(along), 1e-9)
+    terms = np.stack([np.ones_like(scaled), scaled, scaled * scaled], axis=1)
+    curve = np.linalg.lstsq(terms, off, rcond=None)[0]
+    explained = 1.0 - np.var(off - terms @ curve) / max(np.var(off), 1e-9)
+    return bool(
+        abs(curve[2]) > max(parameters.max_bow * cell, parameters.min_bow * float(np.ptp(along))) and explained > parameters.bow_share
+    )

@@ -1,0 +1,110 @@
+"""The gate in front of every server: the pipeline is loaded when the graphs have answered the probe, whatever runs them.
+
+Triton starts with the models that segment (`--model-control-mode=explicit`). They are asked the question that lies beside the graphs, and
+their answers are compared with PyTorch's (`segmentation.probe`). Then the pipeline is loaded, which makes the server ready for photos.
+The interface that loads models answers to a key that only this gate has.
+https://docs.nvidia.com/deeplearning/triton-inference-server/user-guide/docs/user_guide/model_management.html#model-control-mode-explicit
+https://docs.nvidia.com/deeplearning/triton-inference-server/user-guide/docs/customization_guide/inference_protocols.html#limit-endpoint-access-beta
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
+from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+
+from respray.contract import tensors
+from respray.segmentation.errors import SpecError
+from respray.segmentation.probe import Probe, ProbeResult, compare
+from respray.segmentation.spec import SPEC_FILE, ModelSpec
+from respray.triton.client import CHANNEL_OPTIONS, MODEL
+from respray.triton.errors import ProbeFailed, ServerStartError
+from respray.triton.hardening import GRPC_KEY
+
+SEGMENTING = ("sam3", "sam3_text_encoder", "applier")
+"""What is loaded at the start; `sam3`, an ensemble, brings encoder and decoder."""
+ASK_SECONDS = 600.0
+"""An engine's first run on a cold GPU; the full-size graphs take a minute on two cores."""
+Arrays = dict[str, npt.NDArray[Any]]
+_log = logging.getLogger(__name__)
+
+
+class ProbeGate:
+    """Asks one server, and opens it."""
+
+    def __init__(self, repository: Path, key: str) -> None:
+        """Prepare for a built `repository`; `key` is what the server's `restriction_flags` were made with."""
+        self._folder, self._key = repository / MODEL / "1", key
+
+    def open(self, grpc_url: str, load_seconds: float) -> ProbeResult | None:
+        """Ask, compare, and load the pipeline.
+
+        Args:
+            grpc_url: `host:port` of a server that has the segmenting models loaded.
+            load_seconds: how long the pipeline may take to load.
+
+        Returns:
+            How near the answers are; None where the graphs came without a probe.
+
+        Raises:
+            ProbeFailed: an answer is not PyTorch's.
+            ServerStartError: the server gives no answer, or the pipeline cannot be loaded.
+        """
+        client = InferenceServerClient(grpc_url, channel_args=list(CHANNEL_OPTIONS.items()))
+        try:
+            result = self._ask(client)
+            client.load_model(MODEL, headers={GRPC_KEY: self._key}, client_timeout=load_seconds)
+            return result
+        except InferenceServerException as error:
+            raise ServerStartError(f"Triton does not answer the probe, or load its pipeline: {error.message()}") from error
+        finally:
+            client.close()
+
+    def _ask(self, client: InferenceServerClient) -> ProbeResult | None:
+        spec = ModelSpec.model_validate_json((self._folder / SPEC_FILE).read_text())
+        if spec.probe is None:
+            _log.warning("the graphs of %s have no probe, so nothing tells whether they are served right; export them again", spec.name)
+            return None
+        try:
+            probe = Probe.load(self._folder / spec.probe.file, spec)
+        except SpecError as error:
+            raise ServerStartError(str(error)) from error
+        began = time.monotonic()
+        result = compare(probe, answers(client, probe))
+        if result.problems:
+            raise ProbeFailed(f"{spec.name} is not served right here: {'; '.join(result.problems)}, against PyTorch in FP32")
+        _log.info("probe of %s: %s, in %.1f s", spec.name, result, time.monotonic() - began)
+        return result
+
+
+def answers(client: InferenceServerClient, probe: Probe) -> Arrays:
+    """What a server says to the probe's question: the feature maps, and the decoder's outputs, without their batch dimension."""
+    image = {tensors.IMAGE: probe.image[None]}
+    tokens = {tensors.INPUT_IDS: probe.input_ids, tensors.ATTENTION_MASK: probe.attention_mask}
+    rows = [
+        _infer(client, "sam3_text_encoder", {name: values[row : row + 1] for name, values in tokens.items()}, (tensors.TEXT_FEATURES,))
+        for row in range(len(probe.input_ids))
+    ]
+    texts = np.concatenate([row[tensors.TEXT_FEATURES] for row in rows])
+    concepts = {tensors.TEXT_FEATURES: texts[None], tensors.TEXT_MASK: probe.attention_mask[None]}
+    features = _infer(client, "sam3_image_encoder", image, tensors.FEATURES)
+    found = _infer(client, "sam3", {**image, **concepts}, tensors.SEGMENTS)
+    return {name: values[0] for name, values in {**features, **found}.items()}
+
+
+def _infer(client: InferenceServerClient, model: str, arrays: Mapping[str, npt.NDArray[Any]], outputs: tuple[str, ...]) -> Arrays:
+    inputs = []
+    for name, values in arrays.items():
+        given = InferInput(name, list(values.shape), np_to_triton_dtype(values.dtype))
+        given.set_data_from_numpy(values)
+        inputs.append(given)
+    answer = client.infer(model, inputs, outputs=[InferRequestedOutput(name) for name in outputs], client_timeout=ASK_SECONDS)
+    found = {name: answer.as_numpy(name) for name in outputs}
+    return {name: values for name, values in found.items() if values is not None}

@@ -1,0 +1,67 @@
+"""Where the embedded server runs its graphs: on the GPU where one can be used, and what is asked for is never quietly something else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import SettingsError
+from orchestrator.settings import load_settings
+from respray.launch.local_server import embedded_device
+from respray.segmentation.spec import load_spec
+from respray.triton.embedded.server import EmbeddedServer
+from respray.triton.errors import BuildError, ServerStartError
+from respray.triton.repository.build_repository import build
+from respray.triton.repository.configs import configs
+from respray.triton.repository.targets import target
+
+NVIDIA_SMI = '#!/bin/sh\necho "0, GPU-1, NVIDIA L4, 8.9"\n'
+
+
+def chosen(device: str) -> str:
+    return embedded_device(load_settings({"ADAPTER": "local", "RESPRAY_DEVICE": device}))
+
+
+def test_without_a_gpu_auto_takes_the_cpu_and_cuda_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))  # no nvidia-smi
+    assert chosen("auto") == chosen("cpu") == "cpu"
+    with pytest.raises(SettingsError, match="RESPRAY_DEVICE=cuda: no GPU is visible here"):
+        chosen("cuda")
+
+
+def test_a_gpu_that_onnx_runtime_cannot_use_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "nvidia-smi").write_text(NVIDIA_SMI)
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert chosen("auto") == "cpu"
+    assert "the graphs run on the CPU although there is a GPU" in caplog.text and "[gpu]" in caplog.text
+    with pytest.raises(SettingsError, match="has no CUDA provider"):
+        chosen("cuda")
+
+
+def test_the_command_refuses_what_it_cannot_do(tmp_path: Path) -> None:
+    environment = {**os.environ, "RESPRAY_DEVICE": "cuda"}
+    command = [str(Path(sys.executable).with_name("respray")), "serve"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False)
+    assert done.returncode == 1 and "RESPRAY_DEVICE=cuda:" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.server
+def test_a_server_that_was_built_for_cuda_does_not_start_on_the_cpu(demo_graphs: Path, tmp_path: Path) -> None:
+    repository = build(demo_graphs, target("embedded", device="cuda", pipeline_instances=1), tmp_path / "repository")
+    with pytest.raises(ServerStartError, match="CUDA was asked for and ONNX Runtime took the CPU"):
+        EmbeddedServer(repository).start()
+
+
+def test_encoder_and_decoder_go_to_the_gpu_and_texts_stay(demo_graphs: Path) -> None:
+    built = configs(load_spec(demo_graphs), target("embedded", device="cuda"))
+    devices = {name: config.parameters["device"].string_value for name, config in built.items() if "device" in config.parameters}
+    assert devices == {"sam3_image_encoder": "cuda:0", "sam3_concept_decoder": "cuda:0", "sam3_text_encoder": "cpu"}
+    with pytest.raises(BuildError, match="device is 'tpu'; cpu or cuda is accepted"):
+        target("embedded", device="tpu")

@@ -1,0 +1,84 @@
+"""The studio for everyone: axe finds nothing, in light and dark, at two widths; the keyboard is enough; Korean is all there."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from tools.studio.browser import DESKTOP, PHONE, PROJECT, Browser
+
+pytestmark = pytest.mark.server
+AXE = Path(__file__).parent / "node" / "node_modules" / "axe-core" / "axe.min.js"
+STATIC = PROJECT / "orchestrator" / "api" / "studio" / "static"
+CHECK = """
+const done = arguments[arguments.length - 1];
+axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]})
+  .then((result) => done(result.violations.map((v) => `${v.id}: ${v.nodes.slice(0, 3).map((n) => n.html.slice(0, 160)).join(" | ")}`)));
+"""
+
+
+def check(browser: Browser, artefacts: Path, state: str) -> None:
+    """What axe finds at both widths, in light and dark; a screenshot of each width."""
+    if not AXE.is_file():
+        pytest.skip("no axe-core: `npm install --prefix tests/studio/node` brings it")
+    for name, size in (("desktop", DESKTOP), ("phone", PHONE)):
+        browser.size(size)
+        browser.settle()
+        for scheme in ("dark", "light"):
+            browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
+            browser.driver.execute_script(f"if (!window.axe) {{ {AXE.read_text()} }}")
+            assert browser.driver.execute_async_script(CHECK) == [], (state, name, scheme)
+            wide = browser.driver.execute_script("return document.documentElement.scrollWidth - innerWidth")
+            assert wide <= 0, f"{state}: the page is {wide} pixels wider than a {name}"
+            browser.shot(artefacts / f"{state}-{name}{'-dark' if scheme == 'dark' else ''}.png")
+    browser.size(DESKTOP)
+
+
+def test_axe_finds_nothing_in_any_state(browser: Browser, artefacts: Path) -> None:
+    browser.driver.set_script_timeout(60)
+    check(browser, artefacts, "1-start")
+    browser.open_room()
+    check(browser, artefacts, "2-found")
+    browser.choose("Wall")
+    browser.color("#7C9082")
+    check(browser, artefacts, "3-measured")
+    browser.press("Brush")
+    browser.stroke((0.3, 0.85), (0.5, 0.9))
+    check(browser, artefacts, "4-mending")
+    browser.press("Point")
+    browser.press("+ Another look")
+    browser.press("Material")
+    browser.all(".texture")[0].click()
+    browser.press("Side by side")
+    check(browser, artefacts, "5-side-by-side")
+
+
+def test_the_keyboard_is_enough_to_choose_colour_and_mend(browser: Browser) -> None:
+    browser.open_room()
+    canvas = browser.one(".stage canvas")
+    canvas.send_keys(*([Keys.ARROW_UP] * 12), Keys.ENTER)
+    assert browser.text("#edit-title") == "Wall"
+    swatch = browser.one(".families .swatch")
+    swatch.send_keys(Keys.ENTER)
+    browser.settle()
+    assert browser.text(".measured")
+    canvas.send_keys("e")
+    canvas.send_keys(Keys.ENTER)
+    browser.until("the mended mask", lambda: "mended" in browser.text(".chip[aria-pressed=true]"))
+
+
+def test_korean_has_every_text_and_the_page_speaks_it(browser: Browser) -> None:
+    english, korean = (json.loads((STATIC / "texts" / f"{tag}.json").read_text(encoding="utf-8")) for tag in ("en", "ko"))
+    assert set(english) <= set(korean)
+    names = re.compile(r"\{\w+\}")
+    assert [key for key in english if sorted(names.findall(english[key])) != sorted(names.findall(korean[key]))] == []
+    sources = "".join(file.read_text(encoding="utf-8") for file in STATIC.glob("js/**/*.js"))
+    assert sorted(set(re.findall(r'\bt\("([a-z.]+)"', sources)) - set(english)) == []
+    browser.one(".language select").send_keys("한")
+    browser.until("Korean", lambda: browser.driver.find_element(By.TAG_NAME, "html").get_attribute("lang") == "ko")
+    assert browser.text("h2") == korean["start.title"]
