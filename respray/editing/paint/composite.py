@@ -42,7 +42,8 @@ SEAM = SeamParameters()
 
 
 class Painter(Protocol):
-    """A rule prepared for one surface. It is given `margin` more pixels on every side than are used of its answer."""
+    """A rule prepared for one surface. It is given `margin` more pixels on every side than are used of its answer; `brightens` says that a
+    dark surface becomes much lighter, so that mixed pixels which a matte claims too little of would stay behind as a dark rim."""
 
     margin: int
     brightens: bool

@@ -25,7 +25,7 @@ class JpegLightParameters:
     """Of a window, pixels. 25 of them hold three blocks, so that the steps between those become slopes."""
     max_shown: float = 0.3
     """So much of JPEG's error may be left in the new picture, standard deviation in 8-bit codes ..."""
-    strength: float = 2.5
+    strength: float = 3.0
     """... where that takes no variation along that is more than so many times JPEG's error."""
 
 

@@ -19,6 +19,8 @@ BLOCK = 8
 # Of the blocks' variation: the calmest show noise, others texture; and what is stronger than this (codes) is texture in any case.
 CALM_PERCENTILE = 25.0
 MAX_GRAIN = 1.0
+# A block with more stored frequencies than this has texture.
+MAX_CALM = 8
 # Luma of JPEG (ITU-R BT.601).
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # What one code of Cb and of Cr is worth in red, green and blue (JPEG File Interchange Format 1.02).
@@ -122,7 +124,7 @@ def _luma_errors(
                         if abs(value) < np.float32(1.5) * steps[m, k]:
                             faint += np.float32(12) * value * value
             # One or two single steps in a calm block are as likely noise that just passed half a step: then all of them is error.
-            if stored <= 3:
+            if stored <= 8:
                 variance += faint
             errors[row, column] = np.sqrt(variance / np.float32(12 * 64))
             grain[row, column] = np.sqrt(rough / np.float32(64))
