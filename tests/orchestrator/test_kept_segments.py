@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import hashlib
 from collections.abc import AsyncIterator
@@ -19,6 +20,7 @@ from orchestrator.storage.base import Expect
 from orchestrator.worker.backend import TritonBackend
 from orchestrator.worker.kept_segments import MAGIC, Kept, KeptSegments
 from orchestrator.worker.worker import Worker
+from respray.contract.request import ConceptQuery, PhotoRequest
 from respray.contract.segments_file import SegmentsHead, read_segments, write_segments
 from respray.triton.client import PipelineClient
 from respray.triton.statistics import difference
@@ -229,7 +231,8 @@ def test_a_photo_is_segmented_once_and_previewed_often(tmp_path: Path, triton_ur
             tile = PreviewQuery.model_validate({**wanted, "long_side": 0, "crop": (0.25, 0.25, 0.5, 0.5), "format": "png"}, strict=False)
             part, encoded, _ = await encodings(triton_url, service.preview(USER, stored.photo, tile))
             assert encoded == 0 and part.report.width == 1600 and int.from_bytes(part.picture[16:20], "big") == 400
-            drawn = await service.preview(USER, stored.photo, PreviewQuery.model_validate(wanted), {"wall": mask()})
+            masks = {"wall": {"base64": base64.b64encode(mask()).decode()}}
+            drawn = await service.preview(USER, stored.photo, PreviewQuery.model_validate({**wanted, "mask_keys": masks}))
             assert drawn.report.concepts[0].source == "user"
         async with worker_on(tmp_path, triton_url) as worker:
             service = PhotoService(worker.storage, worker.backend, worker.catalog, worker.kept)
@@ -240,3 +243,11 @@ def test_a_photo_is_segmented_once_and_previewed_often(tmp_path: Path, triton_ur
                     await service.segments(user, name, query)
 
     asyncio.run(run())
+
+
+def test_only_what_a_request_asks_for_travels_with_it() -> None:
+    kept = Kept(USER, hashlib.sha256(b"photo").hexdigest(), "model", {"wall": b"w", "floor": b"f", "sofa": b"s"})
+    request = PhotoRequest(concepts=[ConceptQuery(name="Floor", prompts=["floor"])], keep_segments=True)
+    added, attachments = kept.added_to(request, [b"mask"])
+    assert attachments == [b"mask", b"f"]
+    assert [known.attachment for known in added.known] == [1]
