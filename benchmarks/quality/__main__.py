@@ -12,7 +12,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.quality import borders, filling, geometry, network, page, photos, recolor
+from benchmarks.quality import borders, dark_jpeg, filling, geometry, network, page, photos, recolor, repaints
 from benchmarks.quality.cases import recolor_cases
 from benchmarks.quality.speed import measure_speed
 from benchmarks.quality.verdicts import Findings, verdicts
@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/quality"), help="where pictures, JSON and page go")
     parser.add_argument("--photos", type=Path, default=Path("../shared/photos"), help="photos with masks.json; skipped if absent")
     parser.add_argument("--no-speed", action="store_true", help="leave the timing out")
+    parser.add_argument("--no-repaints", action="store_true", help="leave walls from paint to paint, and dark surfaces of JPEG files, out")
     options = parser.parse_args()
     out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
@@ -45,6 +46,9 @@ def main() -> None:
     grids = geometry.textures(seeds)
     filled = filling.holes(seeds)
     removed = filling.removals(seeds)
+    dark = [] if options.no_repaints else dark_jpeg.run(out / "dark_jpeg")
+    pairs = [] if options.no_repaints else [pair for group in repaints.GROUPS.values() for pair in group()]
+    painted = list(repaints.run(pairs, out / "cache", out / "repaints"))
     looks = list(photos.looks(options.photos)) if (options.photos / "masks.json").exists() else []
 
     facts = verdicts(Findings(rows, colours, grids, filled, removed, timings, met, seen))
@@ -56,11 +60,15 @@ def main() -> None:
         "texture": [asdict(row) for row in grids],
         "holes": [asdict(row) for row in filled],
         "removals": [row.numbers() for row in removed],
+        "dark_jpeg": [asdict(row) for row in dark],
+        "repaints": [{"pair": pair.name, "scores": {k: asdict(v) for k, v in scores.items()}} for pair, scores, _ in painted],
         "speed": [asdict(timing) | {"ratio": timing.ratio} for timing in timings],
         "photos": [{"photo": look.photo, "name": look.name, "report": look.report.model_dump()} for look in looks],
     }
     (out / "quality.json").write_text(json.dumps(result, indent=1))
-    print(page.text(page.table(colours)), page.text(network.table(seen)), page.text(facts), f"pictures: {index}", sep="\n\n")
+    more = [] if options.no_repaints else [dark_jpeg.table(dark), repaints.table(painted)]
+    tables = (page.text(page.table(colours)), page.text(network.table(seen)), page.text(facts))
+    print(*tables, *more, f"pictures: {index}", sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -14,14 +14,17 @@ from benchmarks.quality.baselines import BASELINES
 from benchmarks.quality.cases import Case
 from benchmarks.quality.metrics import ColourScore, boundary_f, leakage, matte_error, score
 from benchmarks.quality.speed import segments_of
+from respray.contract.photo_facts import PhotoFacts
 from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor
 from respray.editing.apply import edit_photo
 from respray.editing.mask.overlap import PROTECT_ALPHA
 from respray.editing.mask.refine import refine
 from respray.imaging.arrays import BoolArray, UInt8Array
-from respray.imaging.decode import decode
+from respray.imaging.decode import DecodedPhoto, decode, decode_photo
 
 MASK_SIDE = 288
+# Of the files that `cases.camera` writes.
+JPEG_QUALITY = 92
 # A network's mask is a little soft.
 MASK_BLUR = 0.8
 MASK_SHIFT = 0.7
@@ -59,9 +62,15 @@ def network_mask(mask: BoolArray) -> UInt8Array:
     return probabilities
 
 
+def camera_facts() -> PhotoFacts:
+    """What the files of the suite's camera say of themselves."""
+    return decode_photo(cv2.imencode(".jpg", np.zeros((16, 16, 3), np.uint8), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()).facts
+
+
 def run(cases: Iterable[Case]) -> list[RecolorRow]:
     """Edit every case through the applier's own entry point, from a 288 x 288 mask, and score it."""
     rows = []
+    facts = camera_facts()
     for case in cases:
         probability = network_mask(case.mask)
         alpha = refine(probability, case.photo).alpha
@@ -70,7 +79,7 @@ def run(cases: Iterable[Case]) -> list[RecolorRow]:
             outputs=[Output(name="out", edits=[Edit(concept=case.concept, rule=Recolor(color=case.color))])],
             preview_size=0,
         )
-        result = edit_photo(case.photo, segments_of(probability), job, [])
+        result = edit_photo(DecodedPhoto(case.photo, facts=facts), segments_of(probability), job, [])
         edited = decode(result.files[0])
         share = alpha.astype(np.float32)[..., None] / 255.0
         scores = {"ours": score(edited, case.photo, case.truth, case.calm, case.mask)}

@@ -138,7 +138,8 @@ class PhotoEditor:
             shadow = self._shadow_of(edit.concept) if background else None
             extent = matte if shadow is None else add_shadow(matte, shadow)
             picture = self._seen if background else self._photo.rgb
-            self._surfaces[key] = find_surfaces(picture, extent.alpha, self._illuminant, extent.coverage if extent.feathered else None)
+            coverage, jpeg = extent.coverage if extent.feathered else None, self._photo.facts.jpeg
+            self._surfaces[key] = find_surfaces(picture, extent.alpha, self._illuminant, coverage, jpeg)
         quad = _quad_of(edit.rule)
         # A rug lies in the light of the whole floor.
         return self._surfaces[key] if quad is None else rug.parts_under(self._surfaces[key], quad, matte.alpha.shape)

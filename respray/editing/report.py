@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from respray.contract.report import EditReport
-from respray.contract.request import Remove, Rule
+from respray.contract.request import Recolor, Remove, Rule
 from respray.editing.core.color import LUMINANCE, decode_scene, delta_e_2000, hex_to_lab, linear_to_hex, linear_to_lab, to_display
+from respray.editing.surface.amplification import shown_errors
 from respray.editing.surface.surface import SOLID_ALPHA, Surface
 from respray.imaging.arrays import BoolArray, FloatArray, UInt8Array
 
@@ -23,6 +24,8 @@ MIN_AREA_SHARE = 0.002
 MIN_CONFIDENCE = 0.4
 # ... a filled hole is a larger share of the photo than this, or more of the surface than this has reached white.
 MAX_HOLE_SHARE = 0.03
+# ... or the photo's errors would stand in the new colour with this standard deviation (8-bit codes), on the largest part.
+MAX_SHOWN_ERRORS = 4.0
 MAX_CLIPPED = 0.02
 
 
@@ -76,6 +79,15 @@ def measure(
         delta = float(delta_e_2000(linear_to_lab(albedo), hex_to_lab(requested)))
     if float(np.median(old_light)) < MIN_LUMINANCE:
         warnings.append(f"'{concept}' is very dark in the photo: its colour and light are uncertain")
+    if isinstance(rule, Recolor):
+        largest = max(parts, key=lambda part: int(part.alpha.sum(dtype=np.int64)))
+        shown = shown_errors(largest, rule.color) * rule.strength
+        if shown > MAX_SHOWN_ERRORS:
+            warnings.append(
+                f"'{concept}' is so dark in the photo that its noise and compression would show as {shown:.0f} of 255 levels in "
+                f"{rule.color.upper()}; they are smoothed, and fine relief with them: a brighter photo, or one saved at a higher quality, "
+                "carries this colour better"
+            )
     if coverage < MIN_AREA_SHARE:
         warnings.append(f"'{concept}' covers only {coverage:.2%} of the photo")
     if geometry is not None and geometry < MIN_CONFIDENCE:

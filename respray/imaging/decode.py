@@ -20,6 +20,7 @@ from respray.contract.photo_file import DEFAULT_MEGAPIXELS, open_photo, orientat
 from respray.contract.tiff_file import ORIENTATION, first_directory
 from respray.imaging.arrays import UInt8Array
 from respray.imaging.endless_jpeg import load
+from respray.imaging.jpeg_tables import jpeg_tables
 from respray.imaging.layers import on_white, split
 from respray.imaging.metadata import read_metadata
 from respray.imaging.profile import to_srgb
@@ -96,7 +97,7 @@ def _photo(image: Image.Image, data: bytes) -> DecodedPhoto:
     colour = to_srgb(layers.colour, profile)
     rgb = np.array(_turn(colour, turned), dtype=np.uint8)
     alpha = None if layers.alpha is None else np.array(_turn(layers.alpha, turned), dtype=np.uint8)
-    return DecodedPhoto(rgb, alpha, PhotoFacts(orientation=stored, metadata=metadata, warnings=warnings))
+    return DecodedPhoto(rgb, alpha, PhotoFacts(orientation=stored, jpeg=jpeg_tables(image, turned), metadata=metadata, warnings=warnings))
 
 
 def _mask_pixels(image: Image.Image) -> UInt8Array:

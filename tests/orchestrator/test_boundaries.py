@@ -268,9 +268,7 @@ def test_a_runpod_worker_that_could_not_open_tries_again_with_the_next_job(tmp_p
     async def work() -> list[dict[str, Any]]:
         settings = Settings(adapter="runpod", health_port=0)
         intake = runpod_module.RunpodIntake(settings, WorkerOptions(), Events(None), Metrics(), redactor=Redactor())
-        answers = [await intake.handle({"id": "a", "input": palette_job(count=1)}) for _ in range(3)]
-        await intake.close()
-        return answers
+        return [await intake.handle({"id": "a", "input": palette_job(count=1)}) for _ in range(3)]
 
     first, second, third = asyncio.run(work())
     assert "bad minute" in first["error"] and second["status"] == third["status"] == "completed" and opened == 2

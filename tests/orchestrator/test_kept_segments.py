@@ -231,8 +231,8 @@ def test_a_photo_is_segmented_once_and_previewed_often(tmp_path: Path, triton_ur
             tile = PreviewQuery.model_validate({**wanted, "long_side": 0, "crop": (0.25, 0.25, 0.5, 0.5), "format": "png"}, strict=False)
             part, encoded, _ = await encodings(triton_url, service.preview(USER, stored.photo, tile))
             assert encoded == 0 and part.report.width == 1600 and int.from_bytes(part.picture[16:20], "big") == 400
-            masks = {"wall": {"base64": base64.b64encode(mask()).decode()}}
-            drawn = await service.preview(USER, stored.photo, PreviewQuery.model_validate({**wanted, "mask_keys": masks}))
+            own = {"wall": {"base64": base64.b64encode(mask()).decode()}}
+            drawn = await service.preview(USER, stored.photo, PreviewQuery.model_validate({**wanted, "mask_keys": own}))
             assert drawn.report.concepts[0].source == "user"
         async with worker_on(tmp_path, triton_url) as worker:
             service = PhotoService(worker.storage, worker.backend, worker.catalog, worker.kept)

@@ -32,6 +32,9 @@ class UnmixParameters:
     """Less than this of the surface is noise and counts as none."""
     grain: float = 0.04
     """In a pixel that the matte claims wholly, less than this of something else is grain; surely something else at twice as much."""
+    max_own_grain: float = 0.3
+    """Grain is no more than this share of the surface's own light: beside something white, 4 % of that is most of what a black surface
+    shows."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def estimate_coverage(
     """
     share = np.empty(len(alpha), np.float32)
     p = parameters
-    limits = (p.min_contrast, p.sure_contrast, p.max_off_line, p.min_share, p.grain)
+    limits = (p.min_contrast, p.sure_contrast, p.max_off_line, p.min_share, p.grain, p.max_own_grain)
     _estimate_coverage(mixed.linear, alpha, mixed.foreground, mixed.background, max_tail_share, may_grow, limits, share)
     return share
 
@@ -88,11 +91,11 @@ def _estimate_coverage(
     back: FloatArray,
     max_tail_share: FloatArray,
     may_grow: bool,
-    limits: tuple[float, float, float, float, float],
+    limits: tuple[float, float, float, float, float, float],
     share: FloatArray,
 ) -> None:
     """`limits`: the fields of `UnmixParameters`, in their order."""
-    min_contrast, sure_contrast, max_off_line, min_share, grain = limits
+    min_contrast, sure_contrast, max_off_line, min_share, grain, max_own_grain = limits
     for i in range(len(alpha)):
         tail = alpha[i] < len(max_tail_share)
         claimed = 0.0 if tail else alpha[i] / 255.0
@@ -116,7 +119,8 @@ def _estimate_coverage(
             limit = float(max_tail_share[alpha[i]]) if tail else 1.0
         if alpha[i] == 255:
             # Well inside, a little of something else is grain, noise or JPEG's.
-            seen = 1.0 - max(min(1.0 - seen, 2.0 * (1.0 - seen - grain)), 0.0)
+            own_grain = min(grain, max_own_grain * math.sqrt(bright_fore / square))
+            seen = 1.0 - max(min(1.0 - seen, 2.0 * (1.0 - seen - own_grain)), 0.0)
         claimed += trust * (min(max(seen, 0.0), limit) - claimed)
         share[i] = claimed if claimed >= min_share else 0.0
 

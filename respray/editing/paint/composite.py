@@ -45,6 +45,7 @@ class Painter(Protocol):
     """A rule prepared for one surface. It is given `margin` more pixels on every side than are used of its answer."""
 
     margin: int
+    brightens: bool
 
     def paint(self, tile: Tile, linear: FloatArray) -> FloatArray:
         """The surface's own colours in `tile`, scene-linear float32 [h,w,3] -> their new colours."""
@@ -126,7 +127,7 @@ def composite(before: Before, target: UInt8Array, surface: Surface, painter: Pai
         rows, columns = np.divmod(at, rim.shape[1])
         pixels = linear.reshape(-1, 3)
         mixed = MixedPixels(np.take(pixels, at, axis=0), *(sample(field, wide, rows, columns) for field in (inner, outer)))
-        share, strength = edge.mixed_shares(mixed, wide.window, at)
+        share, strength = edge.mixed_shares(mixed, wide.window, at, may_grow=painter.brightens)
         own = estimate_foreground(mixed, share)
         pixels[at] = own
         painted = painter.paint(wide, linear)

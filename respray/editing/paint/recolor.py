@@ -13,11 +13,13 @@ import cv2
 import numpy as np
 
 from respray.contract.request import Recolor
+from respray.editing.core.codes import worth_of_code
 from respray.editing.core.color import LUMINANCE, decode_scene, from_display, hex_to_linear, max_channel, min_channel
 from respray.editing.core.compiled import compiled
 from respray.editing.core.field import Tile, between_cells, smooth, upsample
 from respray.editing.paint.burnt_areas import BurntAreaParameters, find_burnt_areas
 from respray.editing.paint.gamut import build_paint_table
+from respray.editing.paint.jpeg_light import JpegLight
 from respray.editing.surface.exposure import choose_exposure
 from respray.editing.surface.highlights import SheenChange
 from respray.editing.surface.surface import Surface
@@ -47,7 +49,7 @@ class RecolorParameters:
     steps and JPEG blocks there are large once the shoulder is undone."""
     steep_noise_codes: float = 2.0
     """Standard deviation of JPEG's errors there, 8-bit codes."""
-    ease: float = 0.3
+    ease: float = 0.1
     """Contrast above the reference is lowered by up to this power when the surface becomes brighter: no photographer lets the sunlit part
     of a floor burn out once the floor is light. Refitted by tools.fit.recolor."""
     full_ease_gain: float = 8.0
@@ -58,6 +60,9 @@ class RecolorParameters:
     """Standard deviation of the blur of that grid, cells. Refitted by tools.fit.recolor."""
     light_range: float = 0.35
     """The light's colour relative to the surface's average stays within 1 -+ this in every channel. Refitted by tools.fit.recolor."""
+    chroma_strength: float = 1.7
+    """Standard deviations of JPEG's chroma below which a change of the light's colour is taken for JPEG's: it is never off by more than the
+    square root of three."""
     max_neutral: float = 0.01
     """Light whose colour differs by less than this is taken as of one colour."""
 
@@ -90,8 +95,16 @@ class Recolorer:
         self._epsilon = (p.noise_strength * surface.noise / reflection.luminance) ** 2 if gain > p.min_noisy_gain else 0.0
         self._steep_light = float(decode_scene(np.array([[[p.steep_code]]], np.uint8))[0, 0, 0])
         bright = bool((surface.small[surface.solid] > self._steep_light).any())
-        self._steep = self._epsilon + _steep_epsilon(reflection.luminance, p) if bright else None
-        self.margin = 2 * p.noise_radius if bright or self._epsilon > 0.0 else 0
+        self._steep = _steep_epsilon(reflection.luminance, p) if bright else None
+        self.brightens = gain > p.min_noisy_gain
+        self._jpeg = None
+        if surface.jpeg is not None and self.brightens:
+            self._jpeg = JpegLight(surface.jpeg, surface.alpha, reflection.luminance, gain * reflection.luminance)
+        if self._steep is not None and self._jpeg is None:
+            self._steep += np.float32(self._epsilon)
+        self.margin = 2 * p.noise_radius if bright or (self._epsilon > 0.0 and self._jpeg is None) else 0
+        if self._jpeg is not None:
+            self.margin += self._jpeg.margin
         ease = p.ease * float(np.clip(np.log2(max(gain, 1e-3)) / np.log2(p.full_ease_gain), 0.0, 1.0))
         steps = np.linspace(0.0, MAX_SHADING, TABLE_ROWS, dtype=np.float32)[:, None]
         lit = (target * surface.tint).astype(np.float32)
@@ -122,10 +135,12 @@ class Recolorer:
         if brightest > burnt.burnt_from and self._burnt is not None:
             share = np.clip((min_channel(linear) - burnt.burnt_from) / (burnt.burnt_to - burnt.burnt_from), 0.0, 1.0)
             shading = shading * (1.0 + np.float32(burnt.gain) * share * upsample(self._burnt, tile))
+        if self._jpeg is not None:
+            shading = self._jpeg.smooth(tile, shading)
         if brightest > self._steep_light and self._steep is not None:
             local = cast(FloatArray, cv2.blur(shading, (2 * p.noise_radius + 1, 2 * p.noise_radius + 1)))
             shading = smooth(shading, p.noise_radius, np.take(self._steep, _table_row(local)))
-        elif self._epsilon > 0.0:
+        elif self._epsilon > 0.0 and self._jpeg is None:
             shading = smooth(shading, p.noise_radius, self._epsilon)
         if self._sheen is not None:
             shading, specular = self._sheen.change(tile, shading, specular)
@@ -221,6 +236,14 @@ def _steep_epsilon(luminance: float, parameters: RecolorParameters) -> FloatArra
     return np.maximum(noise**2, MIN_EPSILON).astype(np.float32)
 
 
+def _certainty(deviation: FloatArray, error: FloatArray) -> FloatArray:
+    """How much of a colour's deviation [h,w,3] is more than errors of this standard deviation [h,w,3]: float32 [h,w,1], 0..1 (James,
+    Stein, "Estimation with quadratic loss", 1961)."""
+    square = np.maximum((deviation * deviation).sum(axis=-1, keepdims=True), 1e-12)
+    share: FloatArray = np.maximum(1.0 - (error * error).sum(axis=-1, keepdims=True) / square, 0.0).astype(np.float32)
+    return share
+
+
 def _light_color(surface: Surface, specular: FloatArray, parameters: RecolorParameters, burnt_from: float) -> FloatArray:
     """Smooth colour of the light relative to the surface's average, float32 [g,g,3], luminance-neutral, clipped to plausible lamps.
 
@@ -236,6 +259,11 @@ def _light_color(surface: Surface, specular: FloatArray, parameters: RecolorPara
     ratio = color / reflection.reference
     ratio /= np.maximum((color @ LUMINANCE) / reflection.luminance, 1e-6)[..., None]
     # Where a surface has a strong colour, a change of it is more likely specular light or material than light.
-    trust = 1.0 - reflection.colored
+    trust: FloatArray = np.full((*ratio.shape[:2], 1), 1.0 - reflection.colored, np.float32)
+    if surface.jpeg is not None:
+        # A JPEG's chroma jumps by whole steps: a hue that changes by less than one is no light.
+        light = np.maximum(color @ LUMINANCE, 1e-6)
+        error = surface.jpeg.chroma * (worth_of_code(light) / light)[..., None]
+        trust = trust * _certainty(ratio - 1.0, error * p.chroma_strength)
     field: FloatArray = (1.0 + (np.clip(ratio, 1.0 - p.light_range, 1.0 + p.light_range) - 1.0) * trust).astype(np.float32)
     return field

@@ -33,6 +33,7 @@ class Toner:
     """`Tone` prepared for use; may be used from several threads. A `respray.editing.paint.composite.Painter`."""
 
     margin = 0
+    brightens = False
 
     def __init__(self, rule: Tone, parameters: ToneParameters = ToneParameters()) -> None:
         self._rule, self._parameters = rule, parameters

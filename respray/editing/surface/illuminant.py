@@ -56,6 +56,21 @@ class IlluminantParameters:
     max_albedo: float = 0.85
     """No paint reflects more of the light than this in any channel: a surface that is brighter proves more light. White wall paints
     have light reflectance values of 0.8 to 0.9."""
+    white_albedo: float = 0.82
+    """What white paints reflect."""
+    white_share: float = 0.6
+    """A near-neutral, pale surface is as likely white in less light as grey in the photo's: so much of the way to white is taken (of the
+    log). Rendered rooms have paints of any kind; in homes most ceilings, trim and walls are white. Chosen by hand."""
+    white_chroma: float = 0.25
+    """Chroma at which that fades (bell curve)."""
+    white_from: float = 0.3
+    """What a surface reflects in the photo's light, up to which it is no white ..."""
+    white_to: float = 0.55
+    """... and from which on it may be."""
+    white_down_to: float = 0.75
+    """Height in the photo (share, from the top) of a surface's middle from which on it is a floor or a table, which few paint white ..."""
+    white_fade: float = 0.2
+    """... and how far above that it is a wall or a ceiling for sure."""
     height_scale: float = 0.28
     """Width of the bell curve (exp(-x^2)) with which what is added at the top fades downwards, in heights of the photo. Fitted by
     tools.fit.illuminant."""
@@ -89,13 +104,21 @@ class Illuminant:
     room_tint: FloatArray
     parameters: IlluminantParameters = field(default=IlluminantParameters(), repr=False)
 
-    def level_on(self, reference: FloatArray) -> float:
-        """The level on one surface: never so low that the surface reflects more than there is.
+    def level_on(self, reference: FloatArray, height: float) -> float:
+        """The level on one surface: lower on what may be white in a darker corner, never so low that a surface reflects more than there is.
 
         Args:
             reference: float32 [3], scene-linear RGB of the surface.
+            height: where the surface's middle lies in the photo, from 0 (top) to 1 (bottom).
         """
-        return max(self.level, min(float(reference.max()) / self.parameters.max_albedo, self.parameters.max_level))
+        p = self.parameters
+        seen = max(float(reference @ LUMINANCE), MIN_LUMINANCE) / self.level
+        chroma = float(np.linalg.norm(np.exp(log_tint(reference)) - 1.0))
+        pale = float(np.clip((seen - p.white_from) / (p.white_to - p.white_from), 0.0, 1.0))
+        high = float(np.clip((p.white_down_to - height) / p.white_fade, 0.0, 1.0))
+        share = p.white_share * pale * high * _bell(chroma / p.white_chroma)
+        level = self.level * float(min(seen / p.white_albedo, 1.0) ** share)
+        return max(level, min(float(reference.max()) / p.max_albedo, p.max_level))
 
     def tint_on(self, reference: FloatArray, height: float) -> FloatArray:
         """The light's likely colour on one surface.

@@ -8,8 +8,10 @@ from typing import cast
 import cv2
 import numpy as np
 
+from respray.contract.photo_facts import JpegTables
 from respray.editing.core.color import decode_scene
 from respray.editing.surface.illuminant import Illuminant
+from respray.editing.surface.jpeg_error import JpegError, estimate_jpeg_error
 from respray.editing.surface.noise import estimate_noise
 from respray.editing.surface.reflection import DichromaticModel, ReflectionParameters, chroma_of, fit_reflection
 from respray.imaging.arrays import BoolArray, FloatArray, UInt8Array
@@ -35,7 +37,7 @@ class SurfaceParameters:
     """At least so many pixels, though."""
     max_work_pixels: int = 120_000
     """Statistics need no more pixels than this; a larger crop is averaged down to the work picture first. Bounds the time."""
-    max_color_distance: float = 0.15
+    max_color_distance: float = 0.18
     """Two parts are one material when their linear RGB colours, at luminance 1, differ by less than this (Euclidean) ..."""
     max_plane_sine: float = 0.05
     """... or when the paler is the stronger one under specular light: not further from the plane of that and white (sine of the angle)
@@ -44,6 +46,10 @@ class SurfaceParameters:
     """... and not quite grey: its chroma is at least this share of the stronger one's."""
     max_light_ratio: float = 3.0
     """Light on two parts of one material differs by less than this factor; beyond it they are taken for two paints."""
+    max_shadow_ratio: float = 10.0
+    """The same where both have the same strong colour: no two paints do by chance, and a corner behind a sofa is that dark."""
+    sure_chroma: float = 0.3
+    """Chroma from which on a colour is strong in this sense; below it the factor grows with it."""
     min_part_share: float = 0.03
     """Parts smaller than this share of the concept have no say of their own, unless all are about as small: leaves, tiles."""
     max_parts: int = 32
@@ -65,6 +71,7 @@ class Surface:
         tint: float32 [3], linear RGB of luminance 1: colour of the light on it.
         noise: standard deviation of its luminance noise, scene-linear.
         coverage: uint8 [h,w], the concept's, where its matte is feathered (`mask.matte.Matte`).
+        jpeg: how far JPEG may have moved its pixels; None in lossless photos.
     """
 
     box: Box
@@ -77,6 +84,7 @@ class Surface:
     tint: FloatArray
     noise: float
     coverage: UInt8Array | None = None
+    jpeg: JpegError | None = None
 
 
 def find_surfaces(
@@ -84,6 +92,7 @@ def find_surfaces(
     alpha: UInt8Array,
     illuminant: Illuminant,
     coverage: UInt8Array | None = None,
+    jpeg: JpegTables | None = None,
     parameters: SurfaceParameters = SurfaceParameters(),
     reflection: ReflectionParameters = ReflectionParameters(),
 ) -> list[Surface]:
@@ -94,6 +103,7 @@ def find_surfaces(
         alpha: uint8 [H,W], the matte.
         illuminant: the photo's light.
         coverage: uint8 [H,W], as in `mask.matte.Matte`, where it is feathered.
+        jpeg: of the photo's file.
         parameters: of the split.
         reflection: parameters of each material's reflection.
 
@@ -118,13 +128,14 @@ def find_surfaces(
     if solid.sum() < 16:
         solid = (small_alpha >= max(1, int(small_alpha.max() * 0.6))).astype(np.uint8)
     labels, models = _materials(small, solid, p, reflection)
+    error = None if jpeg is None else estimate_jpeg_error(crop, crop_alpha, (x0, y0), jpeg)
 
     def part_of(part: UInt8Array, model: DichromaticModel, where: BoolArray) -> Surface:
         color = model.reference
         # The middle of its pixels, as a share of the photo's height.
         place = (y0 + (float(np.nonzero(where)[0].mean()) + 0.5) / len(where) * height) / len(alpha)
         tint, noise = illuminant.tint_on(color, place), estimate_noise(crop, part, SOLID_ALPHA)
-        return Surface(box, part, crop_alpha, model, small, where, illuminant.level_on(color), tint, noise, crop_coverage)
+        return Surface(box, part, crop_alpha, model, small, where, illuminant.level_on(color, place), tint, noise, crop_coverage, error)
 
     if len(models) == 1:
         return [part_of(crop_alpha, models[0], solid.astype(bool))]
@@ -194,7 +205,9 @@ def _same_material(one: DichromaticModel, other: DichromaticModel, pixels: Float
         normal = np.cross(strong, np.ones(3))
         return abs(float(weak @ normal)) < parameters.max_plane_sine * float(np.linalg.norm(normal) * np.linalg.norm(weak))
     shading, _ = other.decompose(pixels[None])
-    return 1.0 / parameters.max_light_ratio < float(np.median(shading)) < parameters.max_light_ratio
+    strength = min(1.0, min(float(chroma_of(a)), float(chroma_of(b))) / parameters.sure_chroma)
+    limit = float(parameters.max_light_ratio * (parameters.max_shadow_ratio / parameters.max_light_ratio) ** strength)
+    return 1.0 / limit < float(np.median(shading)) < limit
 
 
 def _spread(labels: UInt8Array) -> UInt8Array:

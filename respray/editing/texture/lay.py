@@ -126,6 +126,7 @@ class TexturePainter:
     """
 
     margin = 0
+    brightens = False
 
     def __init__(self, concept: str, surface: Surface, rule: Texture, material: Material, geometry: PhotoGeometry) -> None:
         found = geometry.planes(concept, surface, rule)

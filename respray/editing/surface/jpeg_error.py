@@ -1,0 +1,128 @@
+"""How far JPEG may have moved the pixels of a surface: by its own quantisation, block by block.
+
+Every stored frequency is off by up to half its step, evenly spread (Bennett, "Spectra of quantized signals", 1948: variance step^2 / 12).
+A frequency that was stored as zero brought nothing with it, but was lost: that only shows where it is low.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from respray.contract.photo_facts import JpegTables
+from respray.editing.core.compiled import compiled
+from respray.imaging.arrays import FloatArray, UInt8Array
+
+BLOCK = 8
+# Of the blocks' variation: the calmest show noise, others texture; and what is stronger than this (codes) is texture in any case.
+CALM_PERCENTILE = 25.0
+MAX_GRAIN = 1.0
+# Luma of JPEG (ITU-R BT.601).
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+# What one code of Cb and of Cr is worth in red, green and blue (JPEG File Interchange Format 1.02).
+FROM_CB, FROM_CR = np.array([0.0, -0.344136, 1.772]), np.array([1.402, -0.714136, 0.0])
+
+
+@dataclass(frozen=True)
+class JpegError:
+    """JPEG's errors on one surface.
+
+    Attributes:
+        luma: float32 [bh,bw], standard deviation of luma in every block of the surface's box, 8-bit codes.
+        corner: x and y in the box of the first of these blocks, -7 to 0.
+        chroma: float32 [3], standard deviation of the mean chroma of a block, as codes of red, green and blue.
+        grain: what is left of the camera's noise in the calmest blocks, standard deviation in codes. JPEG takes its fine part away, by
+            which `surface.noise` would know it, and cuts the rest at the borders of blocks.
+    """
+
+    luma: FloatArray
+    corner: tuple[int, int]
+    chroma: FloatArray
+    grain: float
+
+    def in_window(self, x0: int, y0: int, x1: int, y1: int) -> FloatArray:
+        """`luma` of a window of the surface's box, smooth between the middles of blocks: float32 [y1-y0,x1-x0], codes."""
+        shift = [(start - corner + 0.5) / BLOCK - 0.5 for start, corner in ((x0, self.corner[0]), (y0, self.corner[1]))]
+        matrix = np.array([[1 / BLOCK, 0.0, shift[0]], [0.0, 1 / BLOCK, shift[1]]])
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return np.asarray(cv2.warpAffine(self.luma, matrix, (x1 - x0, y1 - y0), flags=flags, borderMode=cv2.BORDER_REPLICATE))
+
+
+def estimate_jpeg_error(crop: UInt8Array, alpha: UInt8Array, place: tuple[int, int], tables: JpegTables) -> JpegError:
+    """Estimate JPEG's errors.
+
+    Args:
+        crop: uint8 [h,w,3], sRGB, the surface's box in the photo.
+        alpha: uint8 [h,w], the surface's matte in it.
+        place: x and y of the box in the photo.
+        tables: of the photo's file.
+    """
+    corner = tuple(-((start - first) % BLOCK) for start, first in zip(place, tables.origin, strict=True))
+    rows, columns = (-(-(size - first) // BLOCK) for size, first in zip(crop.shape[:2], corner[::-1], strict=True))
+    luma, grain = np.empty((2, rows, columns), np.float32)
+    steps = np.array(tables.luma, np.float32).reshape(BLOCK, BLOCK)
+    _luma_errors(crop, corner[0], corner[1], steps, _cosines(), luma, grain)
+    whole = cv2.copyMakeBorder(alpha, -corner[1], rows * BLOCK, -corner[0], columns * BLOCK, cv2.BORDER_CONSTANT, value=[0])
+    whole = whole[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns, BLOCK).min(axis=(1, 3)) == 255
+    calm = float(np.percentile(grain[whole], CALM_PERCENTILE)) if whole.any() else 0.0
+    step = tables.chroma[0] / BLOCK  # of a block's mean
+    chroma = step / 12.0**0.5 * np.hypot(FROM_CB, FROM_CR)
+    return JpegError(luma, (corner[0], corner[1]), chroma.astype(np.float32), min(calm, MAX_GRAIN))
+
+
+def _cosines() -> FloatArray:
+    """The orthonormal DCT of eight values, float32 [frequency, place] (ITU-R T.81, A.3.3)."""
+    frequency, place = np.mgrid[0:BLOCK, 0:BLOCK]
+    basis = np.cos((2 * place + 1) * frequency * np.pi / (2 * BLOCK)) * (2.0 / BLOCK) ** 0.5
+    basis[0] /= 2.0**0.5
+    cosines: FloatArray = basis.astype(np.float32)
+    return cosines
+
+
+@compiled
+def _luma_errors(
+    crop: UInt8Array, left: int, top: int, steps: FloatArray, basis: FloatArray, errors: FloatArray, grain: FloatArray
+) -> None:
+    """Standard deviation of the error of every block, and of all that is no slope in it, codes. Blocks that leave the crop are continued
+    by its border.
+
+    Counted are the mean, the first frequency each way, whose loss makes steps between blocks, and whatever was stored.
+    """
+    height, width = crop.shape[:2]
+    block, half = np.empty((8, 8), np.float32), np.empty((8, 8), np.float32)
+    for row in range(errors.shape[0]):
+        for column in range(errors.shape[1]):
+            for y in range(8):
+                at_y = min(max(top + row * 8 + y, 0), height - 1)
+                for x in range(8):
+                    at_x = min(max(left + column * 8 + x, 0), width - 1)
+                    red, green, blue = crop[at_y, at_x]
+                    block[y, x] = np.float32(0.299) * red + np.float32(0.587) * green + np.float32(0.114) * blue
+            for y in range(8):
+                for k in range(8):
+                    total = np.float32(0)
+                    for x in range(8):
+                        total += basis[k, x] * block[y, x]
+                    half[y, k] = total
+            variance = steps[0, 0] ** 2 + steps[0, 1] ** 2 + steps[1, 0] ** 2
+            rough, stored, faint = np.float32(0), 0, np.float32(0)
+            for k in range(8):
+                for m in range(8):
+                    if k + m <= 1:
+                        continue
+                    value = np.float32(0)
+                    for y in range(8):
+                        value += basis[m, y] * half[y, k]
+                    rough += value * value
+                    if abs(value) > np.float32(0.5) * steps[m, k]:
+                        stored += 1
+                        variance += steps[m, k] ** 2
+                        if abs(value) < np.float32(1.5) * steps[m, k]:
+                            faint += np.float32(12) * value * value
+            # One or two single steps in a calm block are as likely noise that just passed half a step: then all of them is error.
+            if stored <= 3:
+                variance += faint
+            errors[row, column] = np.sqrt(variance / np.float32(12 * 64))
+            grain[row, column] = np.sqrt(rough / np.float32(64))
