@@ -60,7 +60,7 @@ async def post_session(request: Request) -> JSONResponse:
     return JSONResponse({"session": session, "session_url": f"/v1/sessions/{session}"}, 201)
 
 
-@router.get("/v1/sessions/{session}", summary="A session", response_model=SessionView, responses=answers())
+@router.get("/v1/sessions/{session}", summary="A session", response_model=SessionView, responses=answers(422))
 async def get_session(request: Request, session: Annotated[str, Path(description="The session's id.")]) -> SessionView:
     """The object as it was sent."""
     missing = ApiProblem(404, f"there is no session {session[:80]!r} of this user", "not_found")

@@ -55,7 +55,9 @@ def register(app: typer.Typer) -> None:
             *(("manifest", path) for path in result.manifests),
         ):
             console.print(f"  {label:<15}{path}", soft_wrap=True)
-        console.print(f"Try your own colours on these photos: {sys.argv[0]} studio", soft_wrap=True)
+        # As it was started, also where the virtual environment is not active.
+        program = sys.argv[0] if Path(sys.argv[0]).name == "respray" else "respray"
+        console.print(f"Try your own colours on these photos: {program} studio", soft_wrap=True)
         raise typer.Exit(0 if result.ok else 1)
 
 

@@ -21,7 +21,7 @@ from orchestrator.errors import AccessDenied, Conflict, NotFound, ResprayError
 from orchestrator.storage.base import Expect, Stat
 from orchestrator.storage.threads import AsyncStorage
 from respray.contract.report import PhotoReport
-from respray.contract.request import KnownSegments, PhotoRequest
+from respray.contract.request import KnownSegments, PhotoRequest, prompts_of
 from respray.contract.segments_file import SegmentsFileError, read_segments
 
 log = logging.getLogger(__name__)
@@ -68,9 +68,11 @@ class Kept:
         return f"{PREFIX}{self.user}/{self.photo}/{self.model}/found.bin"
 
     def added_to(self, request: PhotoRequest, attachments: Sequence[bytes]) -> tuple[PhotoRequest, list[bytes]]:
-        """The request with what is known, asking for what is not; and its attachments."""
-        known = [KnownSegments(attachment=len(attachments) + number, photo=self.photo) for number in range(len(self.files))]
-        return request.model_copy(update={"known": known, "keep_segments": True}), [*attachments, *self.files.values()]
+        """The request with what is known of its own prompts, asking for what is not; and its attachments."""
+        asked = set(prompts_of(request.concepts))
+        files = [data for prompt, data in self.files.items() if prompt in asked]
+        known = [KnownSegments(attachment=len(attachments) + number, photo=self.photo) for number in range(len(files))]
+        return request.model_copy(update={"known": known, "keep_segments": True}), [*attachments, *files]
 
 
 def without_segments(report: PhotoReport, files: list[bytes]) -> tuple[PhotoReport, list[bytes], dict[str, bytes]]:

@@ -43,7 +43,8 @@ def test_a_query_that_cannot_be_answered_says_why(client: httpx.Client) -> None:
         ("segments", {"concepts": ["a"], "presets": "x"}, "presets", "unknown field; accepted here: concepts, preset"),
         ("segments", {"concepts": ["a"], "preset": "castle"}, "preset", "there are: interior"),
         ("preview", {"concepts": {"Wall": {"action": "recolor", "value": "oak_aa"}}}, "concepts.Wall", "did you mean 'oak_a'?"),
-        ("preview", {"concepts": {}}, "concepts", "at least 1 item"),
+        ("preview", {"concepts": {}, "long_side": -1}, "long_side", "greater than or equal to 0"),
+        ("preview", {"mask_keys": {"Wall": {"base64": "?"}}}, "mask_keys.Wall.base64", "is not base64"),
     ):
         answer = client.post(f"/v1/photos/{name}/{path}", json=query)
         error = answer.json()["errors"][0]

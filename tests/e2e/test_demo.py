@@ -26,6 +26,11 @@ def test_both_jobs_complete_and_every_callback_arrives(demo: tuple[Run, Path]) -
     assert [finish["callbacks"] for finish in finishes] == [{"delivered": 4, "undelivered": []}, {"delivered": 2, "undelivered": []}]
 
 
+def test_it_ends_with_the_line_that_opens_the_studio(demo: tuple[Run, Path]) -> None:
+    run, _ = demo
+    assert run.logs.rstrip().splitlines()[-1].endswith("respray studio")
+
+
 def test_the_demo_model_finds_and_recolours_surfaces(demo: tuple[Run, Path]) -> None:
     run, _ = demo
     edits = [edit for item in run.of("item") for output in item["report"]["outputs"] for edit in output["edits"]]

@@ -20,6 +20,7 @@ from orchestrator.storage.base import Expect
 from orchestrator.worker.backend import TritonBackend
 from orchestrator.worker.kept_segments import MAGIC, Kept, KeptSegments
 from orchestrator.worker.worker import Worker
+from respray.contract.request import ConceptQuery, PhotoRequest
 from respray.contract.segments_file import SegmentsHead, read_segments, write_segments
 from respray.triton.client import PipelineClient
 from respray.triton.statistics import difference
@@ -242,3 +243,11 @@ def test_a_photo_is_segmented_once_and_previewed_often(tmp_path: Path, triton_ur
                     await service.segments(user, name, query)
 
     asyncio.run(run())
+
+
+def test_only_what_a_request_asks_for_travels_with_it() -> None:
+    kept = Kept(USER, hashlib.sha256(b"photo").hexdigest(), "model", {"wall": b"w", "floor": b"f", "sofa": b"s"})
+    request = PhotoRequest(concepts=[ConceptQuery(name="Floor", prompts=["floor"])], keep_segments=True)
+    added, attachments = kept.added_to(request, [b"mask"])
+    assert attachments == [b"mask", b"f"]
+    assert [known.attachment for known in added.known] == [1]
