@@ -47,7 +47,7 @@ def _settings(situation: Situation) -> list[Finding]:
         from orchestrator.service.assembly import callback_client, link_client
         from orchestrator.settings import load_settings, missing_settings
         from respray.observe.metrics import Metrics
-    except ImportError:
+    except (ImportError, SyntaxError):  # a Python that is too old, which has a check of its own
         return []  # said with the storage
     try:
         settings, metrics = load_settings(situation.environment, env_file=None, adapter=None if situation.adapter else "local"), Metrics()
