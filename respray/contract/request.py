@@ -72,7 +72,7 @@ class Recolor(StrictModel):
     """Lay a new colour on a surface and keep its own light and shadow.
 
     `color` is sRGB `#rrggbb`; `label` is what the user wrote (a palette id or the hex); `strength` blends with the photo. `sheen` says
-    what becomes of the photo's highlights: `matte` takes them off, `satin` makes them weaker and wider, `gloss` stronger; without it they
+    what becomes of the photo's highlights: `matte` takes them off, `satin` makes them weaker, `gloss` stronger; without it they
     stay as they are.
     """
 
