@@ -7,11 +7,13 @@ that Runpod was reached. Results are also in the bucket: the SDK tries three tim
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -49,10 +51,8 @@ class RunpodIntake:
     """Runs the SDK until it ends."""
 
     def __init__(self, settings: Settings, options: WorkerOptions, events: Events, metrics: Metrics, *, redactor: Redactor) -> None:
-        self._own_store: tempfile.TemporaryDirectory[str] | None = None
-        if options.store is None and settings.names_no_storage:
-            self._own_store = tempfile.TemporaryDirectory(prefix="respray-")
-            options = replace(options, store=self._own_store.name)
+        self._inline_only = options.store is None and settings.names_no_storage
+        if self._inline_only:
             log.warning("no bucket is set: only photos inside messages are worked on, and results travel in the answers")
         self._settings, self._options, self._events = settings, options, events
         self._metrics, self._redactor = metrics, redactor
@@ -99,16 +99,15 @@ class RunpodIntake:
             raise
         except Exception as error:  # the SDK's own checks of what it was given are no sentences
             raise IntakeError(f"Runpod's SDK did not start: {type(error).__name__}: {error}") from error
-        finally:
-            self._drop_own_store()
         self._events.connection("disconnected")
         self._events.emit("finish", status="completed", message="the session has ended")
 
     async def check_fitness(self) -> None:
         """Ready to work: the store answers and Triton has its models. The SDK says so and ends the process when this raises."""
         try:
-            async with open_worker(self._settings, self._options, self._events, self._metrics, self._redactor):
-                pass
+            with self._with_store() as options:
+                async with open_worker(self._settings, options, self._events, self._metrics, self._redactor):
+                    pass
         except Exception as error:
             self._events.failed(error)
             self._events.drain()
@@ -142,23 +141,28 @@ class RunpodIntake:
         except ResprayError as error:
             answer = {"status": "failed", "error": str(error)}
         finally:
-            if self._own_store is not None:
+            if self._inline_only:
                 await _forget(worker, message)
         if said := answer.get("error"):
             self._error = said
-            hint = "" if short or self._own_store is None else f"; {_NO_BUCKET}"
+            hint = "" if short or not self._inline_only else f"; {_NO_BUCKET}"
             answer["error"] = in_short_words(said) if short else said + hint
         return answer
 
     async def _answer(self, worker: Worker, result: JobResult, short: bool) -> dict[str, Any]:
         """What Runpod is told. A result inside it needs no link; links of other jobs are made behind all that is logged."""
         if short and not any(record.links for record in result.records):
-            return await with_files(result, worker.storage, keys_last=self._own_store is None)
+            return await with_files(result, worker.storage, keys_last=not self._inline_only)
         return await with_links(result, worker.records)
 
-    def _drop_own_store(self) -> None:
-        if self._own_store is not None:
-            self._own_store.cleanup()
+    @contextlib.contextmanager
+    def _with_store(self) -> Iterator[WorkerOptions]:
+        """The options of a worker; without a bucket, with a folder that is there as long as the worker."""
+        if not self._inline_only:
+            yield self._options
+            return
+        with tempfile.TemporaryDirectory(prefix="respray-") as folder:
+            yield replace(self._options, store=folder)
 
     def _progress(self, job: dict[str, Any], done: int, total: int) -> None:
         try:
@@ -178,15 +182,16 @@ class RunpodIntake:
         """Hold a worker from its opening to its end in one task: the end of the SDK's loop cancels it, and it closes all in order."""
         settings = self._settings
         try:
-            async with (
-                serve_health(settings.health_host, settings.health_port, self._health, self._metrics),
-                open_worker(settings, self._options, self._events, self._metrics, self._redactor) as worker,
-                sweeping(worker, settings.owed_interval),
-            ):
-                self._health.worker = worker
-                self._events.worker("ready", "taking jobs from Runpod")
-                opened.set_result(worker)
-                await asyncio.get_running_loop().create_future()
+            with self._with_store() as options:
+                async with (
+                    serve_health(settings.health_host, settings.health_port, self._health, self._metrics),
+                    open_worker(settings, options, self._events, self._metrics, self._redactor) as worker,
+                    sweeping(worker, settings.owed_interval),
+                ):
+                    self._health.worker = worker
+                    self._events.worker("ready", "taking jobs from Runpod")
+                    opened.set_result(worker)
+                    await asyncio.get_running_loop().create_future()
         except Exception as error:
             if opened.done():
                 log.warning("the worker could not be closed in order: %s", error)

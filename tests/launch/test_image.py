@@ -64,8 +64,8 @@ def test_requirements_are_pyprojects_own() -> None:
     assert not any(line.startswith(PIXELS) for line in requirements(["intake", "tracing"]))
     assert any(line.startswith("numba") for line in requirements(["embedded"])), "an extra that names another"
     assert not any(line.startswith("respray") for line in requirements(["embedded"]))
-    with pytest.raises(SystemExit, match=r"no extra gpu; it has .*intake"):
-        requirements(["gpu"])
+    with pytest.raises(SystemExit, match=r"no extra gpus; it has .*intake"):
+        requirements(["gpus"])
 
 
 @pytest.mark.skipif(not os.environ.get("RESPRAY_TEST_IMAGE"), reason="downloads 200 MB: set RESPRAY_TEST_IMAGE=1")

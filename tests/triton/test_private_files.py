@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -53,9 +54,7 @@ def test_a_port_is_ours_only_where_our_process_listens() -> None:
         assert not listens(os.getpid(), port)
         ours.listen()
         assert listens(os.getpid(), port)
-        child = os.spawnlp(os.P_NOWAIT, "sleep", "sleep", "20")
-        try:
-            assert not listens(child, port)
-        finally:
-            os.kill(child, 9)
-            os.waitpid(child, 0)
+        # It has no socket of ours from the moment that Popen returns: its program runs then.
+        with subprocess.Popen(["sleep", "20"]) as child:
+            assert not listens(child.pid, port)
+            child.kill()
