@@ -49,6 +49,9 @@ class RecolorParameters:
     steps and JPEG blocks there are large once the shoulder is undone."""
     steep_noise_codes: float = 2.0
     """Standard deviation of JPEG's errors there, 8-bit codes."""
+    min_jpeg_gain: float = 8.0
+    """How many times brighter a surface becomes before JPEG's errors are smoothed out of its light. Below, its own grain is worth more: the
+    dark wooden floor in tests/e2e/test_masked_photo.py becomes 7.3 times as bright, its grain is skewed, and smoothing moves its median."""
     ease: float = 0.1
     """Contrast above the reference is lowered by up to this power when the surface becomes brighter: no photographer lets the sunlit part
     of a floor burn out once the floor is light. Refitted by tools.fit.recolor."""
@@ -98,7 +101,7 @@ class Recolorer:
         self._steep = _steep_epsilon(reflection.luminance, p) if bright else None
         self.brightens = gain > p.min_noisy_gain
         self._jpeg = None
-        if surface.jpeg is not None and self.brightens:
+        if surface.jpeg is not None and gain > p.min_jpeg_gain:
             self._jpeg = JpegLight(surface.jpeg, surface.alpha, reflection.luminance, gain * reflection.luminance)
         if self._steep is not None and self._jpeg is None:
             self._steep += np.float32(self._epsilon)
