@@ -93,7 +93,7 @@ def test_a_server_that_is_gone_is_said_and_the_work_goes_on_when_it_is_back(brow
     server = ApiProcess(tmp_path / "killed", triton_url, listen=f"127.0.0.1:{free_port()}")
     try:
         browser.start(f"{server.wait_ready()}/studio")
-        browser.expected = ["ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE"]
+        browser.expected = ["ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE", "503"]
         browser.open_room()
         browser.choose("Wall")
         before = browser.pixel(*WALL)

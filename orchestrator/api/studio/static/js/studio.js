@@ -96,7 +96,8 @@ export class Studio {
   fail(error) {
     if (error instanceof DOMException && error.name === "AbortError") return;
     if (error instanceof Problem && error.status === 401) return this.show({ stage: "key", error: this.api.key ? error.message : null });
-    if (error instanceof Problem && error.status === 0) return this.#lose();
+    // 503: it is there and does not work yet, as in the first seconds of a server.
+    if (error instanceof Problem && (error.status === 0 || error.status === 503)) return this.#lose();
     this.show({ error: error instanceof Error ? error.message : String(error), busy: "" });
   }
 
