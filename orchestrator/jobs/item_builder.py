@@ -11,7 +11,7 @@ from orchestrator.jobs.job_types import Item, Target
 from orchestrator.jobs.messages import JobOptions, Picture, Shown
 from orchestrator.jobs.name_catalog import unknown_name_message
 from orchestrator.jobs.problems import Problems
-from orchestrator.jobs.sources import KeySource, Source
+from orchestrator.jobs.sources import Source, StoreKey
 from respray.catalog.preset import normalise
 from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Remove
 
@@ -111,7 +111,7 @@ class ItemBuilder:
 
     def _with_masks(self, place: str, mask_keys: Mapping[str, Picture]) -> tuple[list[ConceptQuery], tuple[Source, ...], tuple[str, ...]]:
         """The concepts with the user's masks, where attachments come from (textures first), and warnings of masks that serve nothing."""
-        attachments: list[Source] = [KeySource(key) for key in self.textures]
+        attachments: list[Source] = [StoreKey(key) for key in self.textures]
         warnings: list[str] = []
         queries = {normalise(query.name): query for query in self.concepts.queries}
         for name, picture in mask_keys.items():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from orchestrator.jobs import keys
-from orchestrator.jobs.sources import Destination, KeySource, Source
+from orchestrator.jobs.sources import Destination, Source, StoreKey
 from respray.contract.request import PhotoRequest
 
 
@@ -66,7 +66,7 @@ class Item:
     @property
     def keys_read(self) -> list[str]:
         """Storage keys among the sources."""
-        return [source.key for source in self.sources if isinstance(source, KeySource)]
+        return [source.key for source in self.sources if isinstance(source, StoreKey)]
 
     def fingerprint(self) -> str:
         """Changes when anything about the wanted result changes: a stored result with the same fingerprint needs no second run."""

@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from orchestrator.jobs import keys, limits
-from orchestrator.jobs.sources import InlineSource, KeySource, Source, UrlSource, decode_base64, link_problem
+from orchestrator.jobs.sources import InlineSource, Source, StoreKey, WebLink, decode_base64, link_problem
 from respray.contract.photo_file import DEFAULT_MEGAPIXELS
 from respray.contract.request import MAX_BOXES, MAX_POINTS, Box, Edit, Instances, Point, Rule, box_problem
 
@@ -103,7 +103,7 @@ class Picture(StrictModel):
 
 
 def _source(key: str | None, url: str | None, data: bytes | None, place: str) -> Source:
-    return KeySource(key) if key is not None else UrlSource(url) if url is not None else InlineSource(data or b"", place)
+    return StoreKey(key) if key is not None else WebLink(url) if url is not None else InlineSource(data or b"", place)
 
 
 def _require_one(given: dict[str, Any]) -> None:

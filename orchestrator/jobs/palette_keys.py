@@ -8,7 +8,7 @@ from orchestrator.jobs import keys
 from orchestrator.jobs.job_types import Target
 from orchestrator.jobs.messages import PaletteItem, PaletteMessage
 from orchestrator.jobs.problems import Problems
-from orchestrator.jobs.sources import Destination, KeyTarget, UrlTarget, link_format, without_query
+from orchestrator.jobs.sources import Destination, StoreKey, WebLink, link_format, without_query
 
 LOOK = "{look}"
 """Stands for a look's name in a key."""
@@ -74,18 +74,18 @@ class PaletteKeys:
         preview: Destination | None = None
         if output_key is not None:
             self._write(f"{place}.output_key", output_key, keys.outputs_prefix(self._user, self._job))
-            to = KeyTarget(output_key)
+            to = StoreKey(output_key)
         elif entry.output_url is not None:
             self._write_once(f"{place}.output_url", entry.output_url, without_query(entry.output_url))
-            to = UrlTarget(entry.output_url)
+            to = WebLink(entry.output_url)
         if preview_key is not None:
             self._write(f"{place}.preview_key", preview_key, keys.previews_prefix(self._user, self._job))
-            preview = KeyTarget(preview_key)
+            preview = StoreKey(preview_key)
             self._check_preview(f"{place}.preview_key", preview_key, keys.format_of(preview_key))
         elif entry.preview_url is not None:
             shown = without_query(entry.preview_url)
             self._write_once(f"{place}.preview_url", entry.preview_url, shown)
-            preview = UrlTarget(entry.preview_url)
+            preview = WebLink(entry.preview_url)
             self._check_preview(f"{place}.preview_url", shown, link_format(entry.preview_url) or "jpeg")
         return to, preview
 

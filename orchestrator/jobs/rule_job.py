@@ -10,7 +10,7 @@ from orchestrator.jobs.messages import RuleItem, RuleMessage
 from orchestrator.jobs.name_catalog import Catalog, unknown_name_message
 from orchestrator.jobs.problems import Problems
 from orchestrator.jobs.rules import RuleBuilder, needs_alpha
-from orchestrator.jobs.sources import KeyTarget
+from orchestrator.jobs.sources import StoreKey
 from respray.catalog.preset import normalise
 
 
@@ -45,9 +45,9 @@ def build_rule_job(message: RuleMessage, catalog: Catalog, workers_api_url: str 
                 # One preview per photo: that of the first rule.
                 Target(
                     entry.rule_id,
-                    KeyTarget(f"{keys.outputs_prefix(user, job)}{entry.rule_id}/{idx}.{extension}"),
+                    StoreKey(f"{keys.outputs_prefix(user, job)}{entry.rule_id}/{idx}.{extension}"),
                     fmt,
-                    None if number else KeyTarget(f"{keys.previews_prefix(user, job)}{idx}_preview.jpg"),
+                    None if number else StoreKey(f"{keys.previews_prefix(user, job)}{idx}_preview.jpg"),
                 )
                 for number, entry in enumerate(message.rules)
             ),

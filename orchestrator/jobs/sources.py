@@ -21,8 +21,8 @@ _SPACE = re.compile(r"[\r\n\t ]+")
 
 
 @dataclass(frozen=True)
-class KeySource:
-    """An object of the store."""
+class StoreKey:
+    """An object of the store, that is read or written."""
 
     key: str
 
@@ -33,13 +33,13 @@ class KeySource:
 
     @property
     def identity(self) -> str:
-        """The same for the same source: a part of an item's fingerprint."""
+        """The same for the same place: a part of an item's fingerprint."""
         return self.key
 
 
 @dataclass(frozen=True)
-class UrlSource:
-    """A link that is read with GET."""
+class WebLink:
+    """A link, that is read with GET or written with PUT."""
 
     url: str = field(repr=False)
 
@@ -50,7 +50,7 @@ class UrlSource:
 
     @property
     def identity(self) -> str:
-        """The whole link, hashed: a fresh signature may lead to fresh content, and nothing is downloaded just to find that out."""
+        """The whole link, hashed: a fresh signature may lead to fresh content, and who sends one wants the result there."""
         return f"url:{sha256(self.url.encode()).hexdigest()}"
 
 
@@ -72,42 +72,8 @@ class InlineSource:
         return f"sha256:{sha256(self.data).hexdigest()}"
 
 
-@dataclass(frozen=True)
-class KeyTarget:
-    """A key of the store that is written."""
-
-    key: str
-
-    @property
-    def label(self) -> str:
-        """What it is called in errors and records."""
-        return self.key
-
-    @property
-    def identity(self) -> str:
-        """The same for the same target."""
-        return self.key
-
-
-@dataclass(frozen=True)
-class UrlTarget:
-    """A link that is written with PUT."""
-
-    url: str = field(repr=False)
-
-    @property
-    def label(self) -> str:
-        """The link without its query."""
-        return without_query(self.url)
-
-    @property
-    def identity(self) -> str:
-        """The whole link, hashed: who sends a fresh link wants the result there."""
-        return f"url:{sha256(self.url.encode()).hexdigest()}"
-
-
-Source: TypeAlias = KeySource | UrlSource | InlineSource
-Destination: TypeAlias = KeyTarget | UrlTarget
+Source: TypeAlias = StoreKey | WebLink | InlineSource
+Destination: TypeAlias = StoreKey | WebLink
 
 
 def without_query(url: str) -> str:

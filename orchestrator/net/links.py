@@ -8,7 +8,8 @@ bodies share one total time. Nothing here ever shows a link's query.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -101,36 +102,38 @@ class LinkClient:
 
     async def _get(self, url: httpx.URL, limit: int) -> bytes:
         for _ in range(MAX_REDIRECTS + 1):
-            try:
-                # Compressed bodies are not asked for and not accepted: one of 1 MB can hold 1 GB.
-                async with self._client.stream("GET", url, headers={"Accept-Encoding": "identity", "Accept": "image/*, */*"}) as answer:
+            # Compressed bodies are not asked for and not accepted: one of 1 MB can hold 1 GB.
+            headers = {"Accept-Encoding": "identity", "Accept": "image/*, */*"}
+            with _translated(url):
+                async with self._client.stream("GET", url, headers=headers) as answer:
                     if answer.status_code in _REDIRECTS:
                         url = _redirected(url, answer)
                         continue
                     _check_status(url, answer, "GET")
                     return await _read(url, answer, limit)
-            except AddressRefused as error:
-                raise AddressRefused(f"{_label(url)}: {error}") from None
-            except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError):
-                raise LinkRefused(f"{_label(url)}: the link cannot be used; accepted is https://host/path?query") from None
-            except (httpx.HTTPError, OSError) as error:
-                raise _no_answer(url, error) from None
         raise LinkRefused(f"{_label(url)}: redirects more than {MAX_REDIRECTS} times")
 
     async def _put(self, url: httpx.URL, data: bytes, media_type: str) -> None:
-        try:
-            # httpx sends Content-Length for bytes; object stores refuse uploads in chunks.
+        # httpx sends Content-Length for bytes; object stores refuse uploads in chunks.
+        with _translated(url):
             async with self._client.stream("PUT", url, content=data, headers={"Content-Type": media_type}) as answer:
                 if answer.status_code in _REDIRECTS:
                     raise LinkRefused(f"{_label(url)}: answered a PUT with a redirect ({answer.status_code}), which is not followed")
                 _check_status(url, answer, "PUT")
                 await _drain(answer)
-        except AddressRefused as error:
-            raise AddressRefused(f"{_label(url)}: {error}") from None
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError):
-            raise LinkRefused(f"{_label(url)}: the link cannot be used; accepted is https://host/path?query") from None
-        except (httpx.HTTPError, OSError) as error:
-            raise _no_answer(url, error) from None
+
+
+@contextlib.contextmanager
+def _translated(url: httpx.URL) -> Iterator[None]:
+    """What goes wrong between here and the server of a link, as errors that name the link without its query."""
+    try:
+        yield
+    except AddressRefused as error:
+        raise AddressRefused(f"{_label(url)}: {error}") from None
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError):
+        raise LinkRefused(f"{_label(url)}: the link cannot be used; accepted is https://host/path?query") from None
+    except (httpx.HTTPError, OSError) as error:
+        raise _no_answer(url, error) from None
 
 
 async def _read(url: httpx.URL, answer: httpx.Response, limit: int) -> bytes:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
 
 from orchestrator.errors import JobError, NotFound, PhotoRefused
 from orchestrator.jobs import keys, limits
 from orchestrator.photos.types import StoredPhoto
+from orchestrator.storage.base import digest_of
 from orchestrator.storage.threads import AsyncStorage
 from respray.contract.errors import ImageError
 from respray.contract.photo_file import DEFAULT_MEGAPIXELS, inspect
@@ -33,7 +33,7 @@ class StoredPhotos:
             info = await asyncio.to_thread(inspect, data, DEFAULT_MEGAPIXELS, limits.MAX_PHOTO_BYTES)
         except ImageError as error:
             raise PhotoRefused(str(error)) from None
-        digest = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
+        digest = await asyncio.to_thread(digest_of, data)
         # Written also where it is there already: its bytes are its name, and a bucket's lifecycle counts from the last write.
         await self._storage.write(f"{folder(user, digest)}original", data, MEDIA_TYPE)
         return StoredPhoto(photo=digest, width=info.width, height=info.height)
@@ -41,7 +41,7 @@ class StoredPhotos:
     async def original(self, user: str, photo: str) -> bytes:
         """The photo's bytes, which are its digest's. Raises NotFound, StorageError."""
         data, _ = await self._storage.read(f"{folder(user, photo)}original", limits.MAX_PHOTO_BYTES)
-        if await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest()) != photo:
+        if await asyncio.to_thread(digest_of, data) != photo:
             raise NotFound(f"the photo {photo} is damaged in the store; send it again")
         return data
 

@@ -7,7 +7,7 @@ import asyncio
 from orchestrator.errors import AccessDenied, AddressRefused, KeyUnusable, LinkRefused, LinkTooLarge, NotFound, PhotoRefused, TooLarge
 from orchestrator.jobs import limits
 from orchestrator.jobs.job_types import Item
-from orchestrator.jobs.sources import InlineSource, KeySource, Source, UrlSource
+from orchestrator.jobs.sources import InlineSource, Source, StoreKey, WebLink
 from orchestrator.net.links import LinkClient
 from orchestrator.storage.base import digest_of
 from orchestrator.storage.threads import AsyncStorage
@@ -50,12 +50,12 @@ class Downloads:
         limits_of: dict[Source, int] = {item.photo: limits.MAX_PHOTO_BYTES} | dict.fromkeys(item.attachments, limits.MAX_TEXTURE_BYTES)
         sizes = await asyncio.gather(*(self._size(source, link_bytes) for source in limits_of))
         return COPIES * sum(
-            min(size, limit) if isinstance(source, UrlSource) else size if size <= limit else 0
+            min(size, limit) if isinstance(source, WebLink) else size if size <= limit else 0
             for (source, limit), size in zip(limits_of.items(), sizes, strict=True)
         )
 
     async def _size(self, source: Source, link_bytes: int) -> int:
-        if isinstance(source, UrlSource):
+        if isinstance(source, WebLink):
             return link_bytes
         if isinstance(source, InlineSource):
             return len(source.data)
@@ -119,7 +119,7 @@ class Downloads:
                 raise PhotoRefused(str(error)) from None
 
     async def _read(self, source: Source, limit: int, link_bytes: int) -> Download:
-        if isinstance(source, KeySource):
+        if isinstance(source, StoreKey):
             data, stat = await self._storage.read(source.key, limit)
             return Download(data, stat.etag)
         data = source.data if isinstance(source, InlineSource) else await self._links.get(source.url, min(limit, link_bytes))

@@ -17,7 +17,7 @@ from orchestrator.callbacks.deliverer import Deliverer, Tracked
 from orchestrator.errors import Conflict, InternalError, LinkTooLarge, ResprayError, Superseded
 from orchestrator.jobs import limits
 from orchestrator.jobs.job_types import Item
-from orchestrator.jobs.sources import Destination, KeySource, KeyTarget
+from orchestrator.jobs.sources import Destination, StoreKey
 from orchestrator.net.links import LinkClient
 from orchestrator.records.records import CallbackRecord, ItemRecord, Records, record_key
 from orchestrator.storage.threads import AsyncStorage
@@ -156,7 +156,7 @@ class ItemRunner:
         state, item = run.state, run.item
         downloads = (self._downloads.attachment(state, source, link_bytes) for source in item.attachments)
         photo, *attachments = await asyncio.gather(self._downloads.photo(item, link_bytes), *downloads)
-        names = (s.label if isinstance(s, KeySource) else f"{s.label}#{position}" for position, s in enumerate(item.sources))
+        names = (s.label if isinstance(s, StoreKey) else f"{s.label}#{position}" for position, s in enumerate(item.sources))
         run.contents = dict(zip(names, (file.etag for file in (photo, *attachments)), strict=True))
         run.timings["download"] = time.monotonic() - clock
         request, sent = item.request, [file.data for file in attachments]
@@ -266,8 +266,8 @@ def _news_of(record: ItemRecord, prefix: str) -> str:
 
 
 def _key(to: Destination | None) -> str | None:
-    return to.key if isinstance(to, KeyTarget) else None
+    return to.key if isinstance(to, StoreKey) else None
 
 
 def _url(to: Destination | None) -> str | None:
-    return to.label if to is not None and not isinstance(to, KeyTarget) else None
+    return to.label if to is not None and not isinstance(to, StoreKey) else None

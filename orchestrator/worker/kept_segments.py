@@ -9,7 +9,6 @@ is not kept.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -18,7 +17,7 @@ from dataclasses import dataclass, field
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from orchestrator.errors import AccessDenied, Conflict, NotFound, ResprayError
-from orchestrator.storage.base import Expect, Stat
+from orchestrator.storage.base import Expect, Stat, digest_of
 from orchestrator.storage.threads import AsyncStorage
 from respray.contract.report import PhotoReport
 from respray.contract.request import KnownSegments, PhotoRequest, prompts_of
@@ -109,7 +108,7 @@ class KeptSegments:
         """
         if self._days <= 0:
             return None
-        digest, photo_digest = await asyncio.gather(model(), asyncio.to_thread(lambda: hashlib.sha256(photo).hexdigest()))
+        digest, photo_digest = await asyncio.gather(model(), asyncio.to_thread(digest_of, photo))
         return None if not digest else await self.read_digest(user, photo_digest, digest)
 
     async def read_digest(self, user: str, photo: str, model: str) -> Kept:

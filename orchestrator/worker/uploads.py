@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from orchestrator.callbacks.deliverer import Tracked
 from orchestrator.errors import AddressRefused, Conflict, LinkRefused, PhotoRefused, Superseded
 from orchestrator.jobs.job_types import Item, Job
-from orchestrator.jobs.sources import Destination, KeyTarget, UrlTarget
+from orchestrator.jobs.sources import Destination, StoreKey, WebLink
 from orchestrator.net.links import LinkClient
 from orchestrator.records.records import Records, StoredFile
 from orchestrator.storage.base import Expect, Stat, digest_of
@@ -52,7 +52,7 @@ class UploadPlan:
     @property
     def has_keys(self) -> bool:
         """Whether something is stored in the store."""
-        return any(isinstance(file.to, KeyTarget) for file in self.files)
+        return any(isinstance(file.to, StoreKey) for file in self.files)
 
     def has(self, to: Destination | None) -> bool:
         """Whether something is stored there."""
@@ -84,7 +84,7 @@ def plan_uploads(job: Job, item: Item, report: PhotoReport, files: list[bytes]) 
             to = wanted
         else:
             key = job.mask_key(item, entry.name, entry.instance)
-            to = KeyTarget(key)
+            to = StoreKey(key)
             plan.masks.setdefault(entry.name, []).append(key)
         plan.files.append(PlannedFile(to, data, entry.media_type))
     if targets:
@@ -134,7 +134,7 @@ class Uploads:
 
     async def _store(self, run: ItemRun, file: PlannedFile) -> StoredFile:
         with span("upload", {"respray.key": file.to.label}):
-            if isinstance(file.to, UrlTarget):
+            if isinstance(file.to, WebLink):
                 return await self._send(run, file.to, file)
             key = file.to.key
             expect = Expect.NOTHING if run.state.absent(key) else await self._replaceable(run, key)
@@ -148,7 +148,7 @@ class Uploads:
                     expect = await self._replaceable(run, key)
             raise Superseded(f"{key} keeps being written by other workers")
 
-    async def _send(self, run: ItemRun, to: UrlTarget, file: PlannedFile) -> StoredFile:
+    async def _send(self, run: ItemRun, to: WebLink, file: PlannedFile) -> StoredFile:
         """PUT a file to a link. What is stored there cannot be looked at: nobody else is known to write it, and the last one stays."""
         await self._refuse_if_superseded(run)
         try:

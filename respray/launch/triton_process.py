@@ -7,8 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +14,7 @@ from pathlib import Path
 from respray.triton.client import MODEL
 from respray.triton.embedded import guard
 from respray.triton.embedded.preflight import SEGMENT_PREFIX
-from respray.triton.embedded.processes import listens
+from respray.triton.embedded.processes import answers, listens
 from respray.triton.errors import ServerStartError
 from respray.triton.hardening import RESTRICTED, RESTRICTED_BENCHMARK, restriction_flags, server_environment
 from respray.triton.models import allocator
@@ -49,15 +47,11 @@ class Ports:
 
 def ready(port: int) -> bool:
     """Whether a Triton says at this HTTP `port` that it takes photos; whose Triton, `listens` tells."""
-    return _answers(port, f"models/{MODEL}/ready")
+    return _says_yes(port, f"models/{MODEL}/ready")
 
 
-def _answers(port: int, path: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/{path}", timeout=3.0) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
+def _says_yes(port: int, path: str) -> bool:
+    return answers(f"http://127.0.0.1:{port}/v2/{path}", 3.0)
 
 
 def triton_command(
@@ -155,7 +149,7 @@ class TritonProcess:
         environment = {**allocator.environment(), **server_environment(os.environ)}
         self._process = subprocess.Popen(self._command, stdout=sys.stderr, env=environment)
         deadline = time.monotonic() + self._start_timeout
-        while not self._ending.is_set() and not (listens(self.pid, self.ports.http) and _answers(self.ports.http, "health/ready")):
+        while not self._ending.is_set() and not (listens(self.pid, self.ports.http) and _says_yes(self.ports.http, "health/ready")):
             if not self.running:
                 raise ServerStartError(f"Triton ended while starting (status {self.exit_status}); its log stands above")
             if time.monotonic() > deadline:

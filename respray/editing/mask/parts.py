@@ -9,6 +9,7 @@ from typing import cast
 import cv2
 import numpy as np
 
+from respray.editing.core.labels import spread_labels
 from respray.imaging.arrays import BoolArray, UInt8Array, UInt16Array
 
 # From this alpha on a pixel connects what lies beside it.
@@ -77,7 +78,7 @@ def connected_parts(alpha: UInt8Array) -> Parts:
     numbers = np.zeros(count, np.uint16)
     for number, index in enumerate(order, start=1):
         numbers[index + 1] = number
-    return Parts(_spread(numbers[labels]), [float(shares[index]) for index in order])
+    return Parts(spread_labels(numbers[labels]), [float(shares[index]) for index in order])
 
 
 def instance_parts(instances: Sequence[UInt8Array], scores: Sequence[float], size: Sequence[int]) -> Parts:
@@ -107,12 +108,3 @@ def _at_work_size(alpha: UInt8Array) -> UInt8Array:
         return alpha
     size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
     return cast(UInt8Array, cv2.resize(alpha, size, interpolation=cv2.INTER_AREA))
-
-
-def _spread(labels: UInt16Array) -> UInt16Array:
-    """Give every pixel the label of the nearest labelled one (some are)."""
-    missing = (labels == 0).astype(np.uint8)
-    _, nearest = cv2.distanceTransformWithLabels(missing, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)
-    table = np.zeros(int(nearest.max()) + 1, np.uint16)
-    table[nearest[labels > 0]] = labels[labels > 0]
-    return table[nearest]

@@ -10,6 +10,7 @@ import numpy as np
 
 from respray.contract.photo_facts import JpegTables
 from respray.editing.core.color import decode_scene
+from respray.editing.core.labels import spread_labels
 from respray.editing.surface.illuminant import Illuminant
 from respray.editing.surface.jpeg_error import JpegError, estimate_jpeg_error
 from respray.editing.surface.noise import estimate_noise
@@ -139,7 +140,7 @@ def find_surfaces(
 
     if len(models) == 1:
         return [part_of(crop_alpha, models[0], solid.astype(bool))]
-    owner = _spread(labels)
+    owner = spread_labels(labels)
     full_owner = cv2.resize(owner, (width, height), interpolation=cv2.INTER_NEAREST)
     parts = []
     for index, model in enumerate(models, start=1):
@@ -208,12 +209,3 @@ def _same_material(one: DichromaticModel, other: DichromaticModel, pixels: Float
     strength = min(1.0, min(float(chroma_of(a)), float(chroma_of(b))) / parameters.sure_chroma)
     limit = float(parameters.max_light_ratio * (parameters.max_shadow_ratio / parameters.max_light_ratio) ** strength)
     return 1.0 / limit < float(np.median(shading)) < limit
-
-
-def _spread(labels: UInt8Array) -> UInt8Array:
-    """Give every pixel the label of the nearest labelled one."""
-    missing = (labels == 0).astype(np.uint8)
-    _, nearest = cv2.distanceTransformWithLabels(missing, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)
-    table = np.zeros(int(nearest.max()) + 1, np.uint8)
-    table[nearest[labels > 0]] = labels[labels > 0]
-    return table[nearest]

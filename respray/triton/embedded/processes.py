@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import urllib.request
 
 import psutil
 
@@ -49,6 +50,15 @@ def listens(process: int, port: int) -> bool:
             if _listens(psutil.Process(member), port):
                 return True
     return False
+
+
+def answers(url: str, seconds: float) -> bool:
+    """Whether a server answers 200 there within so many seconds; whose server, `listens` tells."""
+    try:
+        with urllib.request.urlopen(url, timeout=seconds) as answer:
+            return bool(answer.status == 200)
+    except OSError:  # URLError is one
+        return False
 
 
 def listens_here(port: int, name: str) -> bool:

@@ -15,7 +15,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 import uuid
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,7 +23,7 @@ from types import TracebackType
 from respray.segmentation.probe import ProbeResult
 from respray.triton.embedded import guard
 from respray.triton.embedded.preflight import LOOPBACK, SEGMENT_PREFIX, check_platform, check_shared_memory, claim_port, sweep_segments
-from respray.triton.embedded.processes import cpu_seconds, listens
+from respray.triton.embedded.processes import answers, cpu_seconds, listens
 from respray.triton.embedded.server_files import ServerFiles, cache_folder, prepare
 from respray.triton.errors import HostError, ServerStartError
 from respray.triton.hardening import RESTRICTED_BENCHMARK, new_key, restriction_flags
@@ -227,8 +226,8 @@ class EmbeddedServer:
             # The metrics' port opens a moment after the others.
             if (
                 all(listens(process.pid, port) for port in self._ports.values())  # and nobody else's server in our place
-                and _answers(f"{self.http_url}/v2/health/ready")
-                and _answers(self.metrics_url)
+                and answers(f"{self.http_url}/v2/health/ready", 1.0)
+                and answers(self.metrics_url, 1.0)
             ):
                 return
             time.sleep(0.05)
@@ -242,14 +241,6 @@ class EmbeddedServer:
         errors = [line for line in lines if ERROR_LINE.match(line) and not any(noise in line for noise in HARMLESS)]
         chosen = dict.fromkeys(line.split("\\n")[0].strip()[:MAX_LINE_CHARS] for line in errors or lines[-count:])
         return "\n".join(f"  {line}" for line in list(chosen)[-count:]) + f"\nThe whole log: {self.log_file}"
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=1.0) as answer:
-            return bool(answer.status == 200)
-    except OSError:  # URLError is one
-        return False
 
 
 def _new_log_file() -> Path:
