@@ -17,6 +17,7 @@ from benchmarks.quality.speed import segments_of
 from respray.contract.photo_facts import PhotoFacts
 from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor
 from respray.editing.apply import edit_photo
+from respray.editing.mask.find import find_mattes
 from respray.editing.mask.overlap import PROTECT_ALPHA
 from respray.editing.mask.refine import refine
 from respray.imaging.arrays import BoolArray, UInt8Array
@@ -73,13 +74,15 @@ def run(cases: Iterable[Case]) -> list[RecolorRow]:
     facts = camera_facts()
     for case in cases:
         probability = network_mask(case.mask)
-        alpha = refine(probability, case.photo).alpha
+        segments = segments_of(probability)
         job = PhotoRequest(
             concepts=[ConceptQuery(name=case.concept, prompts=[case.concept])],
             outputs=[Output(name="out", edits=[Edit(concept=case.concept, rule=Recolor(color=case.color))])],
             preview_size=0,
         )
-        result = edit_photo(DecodedPhoto(case.photo, facts=facts), segments_of(probability), job, [])
+        # The edit's own matte: what is straightened and settled in a plane is a part of it.
+        alpha = find_mattes(case.photo, job, segments, []).of(job.outputs[0]).visible[case.concept].alpha
+        result = edit_photo(DecodedPhoto(case.photo, facts=facts), segments, job, [])
         edited = decode(result.files[0])
         share = alpha.astype(np.float32)[..., None] / 255.0
         scores = {"ours": score(edited, case.photo, case.truth, case.calm, case.mask)}
