@@ -51,9 +51,11 @@ class EditReport(StrictModel):
     Colours are sRGB hex of the median over the solid part of the matte, read as albedo (shading removed);
     `delta_e` is CIEDE2000 between requested and measured. Of an edit with points or `instances`, `parts` says how many of `parts_found`
     were edited, and `points` what each point did. `planes` counts those that a texture lies on: walls that meet at corners are several.
+    `edit` is the place among the edits of its concept, from 0, where the output has several of them.
     """
 
     concept: str
+    edit: int | None = None
     rule: str
     requested: str | None = None
     measured: str | None = None
