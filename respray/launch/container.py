@@ -207,11 +207,7 @@ def main(arguments: list[str]) -> int:
     try:
         if role == "work":
             check_settings(environment, rest)
-        for name, value in compiled_loops.take_over(environment).items():
-            if value is None:
-                environment.pop(name, None)
-            else:
-                environment[name] = value
+        compiled_loops.use(environment)
         there = gpus.visible()
         used = gpus.choose(there, load_settings(environment).gpu_device)
         if len(used) < len(there):

@@ -16,7 +16,7 @@ import platformdirs
 from orchestrator.errors import PipelineUnavailable, SettingsError
 from orchestrator.settings import Settings
 from respray.installation import install_command
-from respray.launch import gpus
+from respray.launch import compiled_loops, gpus
 from respray.launch.chosen_model import check_model, chosen_model, find_graphs
 from respray.launch.model_sync import sync_source
 from respray.segmentation.accelerator import cuda_problem
@@ -56,6 +56,7 @@ def start_embedded(settings: Settings, options: ServerOptions | None = None, rep
         PipelineUnavailable: it does not start; the message has the server's own words.
     """
     device: Literal["cpu", "cuda"] = "cpu"
+    compiled_loops.use(os.environ)
     try:
         if repository is not None:
             if built_for(repository)[1] == "cuda":
