@@ -9,12 +9,12 @@ import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import platformdirs
 
 from orchestrator.errors import PipelineUnavailable, SettingsError
 from orchestrator.settings import Settings
+from respray.contract.parameters import DeviceKind
 from respray.installation import install_command
 from respray.launch import gpus
 from respray.launch.chosen_model import check_model, chosen_model, find_graphs
@@ -23,7 +23,7 @@ from respray.segmentation.accelerator import cuda_problem
 from respray.triton.embedded.server import EmbeddedServer, ServerOptions
 from respray.triton.errors import HostError, ServingError
 from respray.triton.repository.build_repository import build
-from respray.triton.repository.targets import target
+from respray.triton.repository.targets import embedded_on, target
 from respray.triton.watchdog import ServerWatchdog
 from respray.weights.ensure import ensure
 from respray.weights.errors import OperationsError
@@ -63,7 +63,7 @@ def start_embedded(settings: Settings, options: ServerOptions | None = None, rep
             options = replace(options or ServerOptions(), extra_environment=_chosen_gpus(settings.gpu_device, device))
         _fetch(settings)
         graphs = find_graphs(settings)
-        chosen = target("embedded", pipeline_instances=settings.batch_concurrency, device=device)
+        chosen = target("embedded", pipeline_instances=settings.batch_concurrency, **embedded_on(device))
         folder = (
             Path(platformdirs.user_cache_dir("respray"))
             / "repositories"
@@ -74,26 +74,29 @@ def start_embedded(settings: Settings, options: ServerOptions | None = None, rep
         raise PipelineUnavailable(str(error)) from None
 
 
-def embedded_device(settings: Settings) -> Literal["cpu", "cuda"]:
+def embedded_device(settings: Settings) -> DeviceKind:
     """Where the embedded server runs its graphs: RESPRAY_DEVICE, or the GPU where ONNX Runtime can use one.
 
     Raises:
-        SettingsError: CUDA is asked for and cannot be used; the message says why.
+        SettingsError: CUDA or TensorRT-RTX is asked for and cannot be used; the message says why.
     """
     if settings.device == "cpu":
         return "cpu"
+    rtx = settings.device == "tensorrt-rtx"
     try:
-        there, problem = bool(gpus.visible()), _runtime_problem()
+        there, problem = bool(gpus.visible()), _rtx_problem() if rtx else _runtime_problem()
     except HostError:
         there, problem = False, "no GPU is visible here (nvidia-smi lists none)"
-    if settings.device == "cuda" and problem is not None:
-        raise SettingsError(f"RESPRAY_DEVICE=cuda: {problem}")
+    if settings.device != "auto" and problem is not None:
+        raise SettingsError(f"RESPRAY_DEVICE={settings.device}: {problem}")
+    if rtx:
+        return "tensorrt-rtx"
     if there and problem is not None:
         log.warning("the graphs run on the CPU although there is a GPU: %s", problem)
     return "cuda" if problem is None else "cpu"
 
 
-def _chosen_gpus(setting: str, device: Literal["cpu", "cuda"]) -> dict[str, str]:
+def _chosen_gpus(setting: str, device: DeviceKind) -> dict[str, str]:
     """GPU_DEVICE as CUDA understands it. Raises SettingsError where the server works on the CPU, or there is no such GPU."""
     if device == "cpu":
         raise SettingsError(
@@ -115,6 +118,14 @@ def _runtime_problem() -> str | None:
         install = install_command("gpu")
         return f"this ONNX Runtime ({onnxruntime.__version__}) has no CUDA provider; replace it (pip uninstall onnxruntime): {install}"
     return cuda_problem()
+
+
+def _rtx_problem() -> str | None:
+    try:
+        from respray.segmentation.providers import rtx_problem
+    except ModuleNotFoundError:
+        return "ONNX Runtime is not installed"
+    return rtx_problem()
 
 
 def _fetch(settings: Settings) -> None:

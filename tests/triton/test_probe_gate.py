@@ -15,6 +15,7 @@ from onnx import numpy_helper
 
 from respray.contract import tensors
 from respray.imaging.arrays import AnyArray
+from respray.segmentation.device import CPU
 from respray.segmentation.errors import SpecError
 from respray.segmentation.probe import PROBE_FILE, Probe, ProbeResult, compare
 from respray.segmentation.runner import Segmenter
@@ -86,7 +87,7 @@ def test_graphs_without_a_probe_are_served_and_a_damaged_probe_is_not(
 @pytest.fixture(scope="module")
 def asked(demo_graphs: Path) -> tuple[Probe, dict[str, AnyArray]]:
     """The demo's probe, and what its graphs say in this process."""
-    segmenter = Segmenter(demo_graphs, threads=1, device=None)
+    segmenter = Segmenter(demo_graphs, threads=1, device=CPU)
     probe = Probe.load(demo_graphs / PROBE_FILE, segmenter.spec)
     features = segmenter.encode_images(probe.image[None])
     texts = segmenter.text_encoder({tensors.INPUT_IDS: probe.input_ids, tensors.ATTENTION_MASK: probe.attention_mask})

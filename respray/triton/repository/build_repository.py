@@ -184,6 +184,8 @@ def _write(folder: Path, spec: ModelSpec, graphs: Path, target: Target, texts: d
         for stored in (graph.model, graph.data):
             if stored is not None:
                 _link(graphs / stored.file, folder / name / VERSION / stored.file, symlinks)
+                if target.joined and name in model_configs.JOINED:
+                    _link(graphs / stored.file, folder / "sam3" / VERSION / stored.file, symlinks)
     for stored in (spec.tokenizer, spec.probe):
         if stored is not None:
             _link(graphs / stored.file, folder / "pipeline_bls" / VERSION / stored.file, symlinks)
