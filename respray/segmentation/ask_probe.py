@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Ask and print; 1 where the graphs cannot be asked, with the reason on stderr."""
     graphs, *device = sys.argv[1:] if arguments is None else arguments
     try:
-        result, engine = ask(Path(graphs), Device.named(*device) if device else CPU)
+        result, engine = ask(Path(graphs), Device.named(device[0]) if device else CPU)
     except SpecError as error:
         print(error, file=sys.stderr)
         return 1

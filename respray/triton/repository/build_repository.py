@@ -144,7 +144,7 @@ def needed_shared_memory(repository: Path) -> int:
 
 
 def built_for(repository: Path) -> tuple[str, str]:
-    """The target that a repository was built for, and where its large graphs run (a `DeviceKind`). ("unknown", "cpu") of one from elsewhere."""
+    """The target that a repository was built for, and where its large graphs run, a `DeviceKind`; ("unknown", "cpu") of others."""
     record = _built(repository)
     return str(record.get("target", "unknown")), str(record.get("device", "cpu"))
 
