@@ -1,7 +1,7 @@
 """TensorRT engines by way of the private bucket: built once per kind of GPU, then fetched by every other pod of that kind.
 
-They lie under `engines/` as on the volume (`engine_cache`), each folder with a manifest of its own. What is fetched answers the probe before
-it serves.
+They lie under `engines/` as on the volume (`engine_cache`), each folder with a manifest of its own. Like those that are built, they answer
+the probe before they serve.
 """
 
 from __future__ import annotations
