@@ -53,6 +53,7 @@ ENV PYTHONUNBUFFERED=1 \
 VOLUME /models
 USER 10001
 EXPOSE 8000 8001 8002 8080
+# https://docs.docker.com/reference/dockerfile/#healthcheck: failures count after the start period, which a first start on a new volume may use.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30m --retries=3 \
     CMD ["python3", "-m", "respray.launch.container", "health"]
 STOPSIGNAL SIGTERM

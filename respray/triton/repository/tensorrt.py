@@ -60,6 +60,8 @@ def identity(spec: ModelSpec, name: GraphName, settings: Iterable[str]) -> str:
 def accelerate(config: pb.ModelConfig, spec: ModelSpec, target: Target, name: GraphName) -> None:
     """Run the graph through ONNX Runtime's TensorRT provider, with engines and kernel timings kept on the volume.
 
+    Names and values: https://github.com/triton-inference-server/onnxruntime_backend, "Parameter mapping between ONNX Runtime and Triton".
+
     Without a profile that covers every shape, each new shape rebuilds the engine for minutes; without the caches every start does.
     """
     points = profile(spec, target, name)
