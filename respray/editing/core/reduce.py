@@ -77,7 +77,7 @@ def _average(lines: UInt8Array, result: UInt8Array) -> None:
                     total += befores[x] * sums[(firsts[x] - 1) * channels + c]
                 if afters[x] > 0:
                     total += afters[x] * sums[lasts[x] * channels + c]
-                result[y, x, c] = int(min(total * scale + np.float32(0.5), np.float32(255)))
+                result[y, x, c] = np.uint8(np.rint(total * scale))
 
 
 @compiled
