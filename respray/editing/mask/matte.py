@@ -51,7 +51,7 @@ class Matte:
     @property
     def area_share(self) -> float:
         """Share of the photo that is selected, 0..1."""
-        return float(self.alpha.mean(dtype=np.float64)) / 255.0
+        return float(cv2.mean(self.alpha)[0]) / 255.0
 
 
 def feather(matte: Matte, radius: float) -> Matte:
