@@ -120,6 +120,7 @@ def edit_photo(
         outputs=reports,
         files=package.reports,
         timings={name: round(seconds, 6) for name, seconds in clock.seconds.items()},
+        light=editor.light,
         warnings=warnings,
     )
     return EditResult(package.files, report)

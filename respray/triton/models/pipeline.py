@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from respray.contract import tensors
 from respray.contract.errors import ImageError
-from respray.contract.report import FileReport, PhotoReport
+from respray.contract.report import FileReport, PhotoReport, ProbeReport
 from respray.contract.request import MAX_BOXES, ConceptQuery, PhotoRequest, needs_segmentation
 from respray.contract.segments_file import SCORE_FLOOR, SegmentsFileError
 from respray.imaging.decode import DecodedPhoto
@@ -70,7 +70,7 @@ class Pipeline:
     """One photo's way through the other models. `image_size` is the side of the encoder's square; `buckets` ascend. Without `kept`, no
     segments are kept or known. `box_map` is the encoder's output that boxes are looked up in; None: the model takes none.
 
-    One photo at a time: `texts` is what one instance remembers.
+    One photo at a time: `texts` is what one instance remembers. `probe` is told to who asks.
     """
 
     infer: Infer
@@ -81,6 +81,7 @@ class Pipeline:
     decoder: DecoderProcess = field(default_factory=DecoderProcess)
     kept: KeptFormat | None = None
     box_map: str | None = None
+    probe: ProbeReport | None = None
 
     def run(self, inputs: Arrays, cancelled: Cancelled = lambda: False) -> Arrays:
         """`pipeline_bls`'s inputs to its outputs.
@@ -119,6 +120,7 @@ class Pipeline:
             "timings": {name: round(seconds, 6) for name, seconds in measured.items()},
             "model": self.kept.model if self.kept else "",
             "reused": list(found.reused),
+            "probe": self.probe if request.tell_probe else None,
             "warnings": [*warnings, *report.warnings],
             "files": [*report.files, *(FileReport(kind="segments", name=name, media_type=MEDIA_TYPE) for name in found.new)],
         }
