@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from respray.contract.report import EditReport
@@ -58,7 +59,7 @@ def measure(
         The report of the edit.
     """
     height, width = before.shape[:2]
-    coverage = sum(float(p.alpha.sum(dtype=np.int64)) for p in parts) / 255.0 / (height * width)
+    coverage = sum(_total(p) for p in parts) / 255.0 / (height * width)
     if not parts:
         nothing = [f"nothing of '{concept}' to edit"]
         return EditReport(concept=concept, rule=rule.rule, requested=requested, coverage=coverage, warnings=nothing)
@@ -80,7 +81,7 @@ def measure(
     if float(np.median(old_light)) < MIN_LUMINANCE:
         warnings.append(f"'{concept}' is very dark in the photo: its colour and light are uncertain")
     if isinstance(rule, Recolor):
-        largest = max(parts, key=lambda part: int(part.alpha.sum(dtype=np.int64)))
+        largest = max(parts, key=_total)
         shown = shown_errors(largest, rule.color) * rule.strength
         if shown > MAX_SHOWN_ERRORS:
             warnings.append(
@@ -114,6 +115,11 @@ def measure(
         geometry_confidence=geometry,
         warnings=warnings,
     )
+
+
+def _total(part: Surface) -> float:
+    """Sum of a surface's matte."""
+    return float(cv2.sumElems(part.alpha)[0])
 
 
 def _samples(parts: list[Surface], before: UInt8Array, after: UInt8Array, solid: int) -> tuple[UInt8Array, UInt8Array, FloatArray]:

@@ -17,6 +17,7 @@ import numpy as np
 
 from respray.editing.core.compiled import CORES, compiled
 from respray.editing.core.field import between_cells
+from respray.editing.core.reduce import average
 from respray.editing.mask.guided_filter import FilterParameters, coefficients
 from respray.imaging.arrays import FloatArray, UInt8Array
 
@@ -117,7 +118,7 @@ def guided_upsample(low: UInt8Array, photo: UInt8Array, band: float, parameters:
         smaller = (max(8, round(picture.shape[1] * shrink)), max(8, round(picture.shape[0] * shrink)))
         if smaller[0] >= picture.shape[1] and smaller[1] >= picture.shape[0]:
             break
-        picture = cast(UInt8Array, cv2.resize(photo, smaller, interpolation=cv2.INTER_AREA))
+        picture = average(photo, smaller)
         plan = _plan(low, (inside, outside), picture, band, p)
     alpha = _solve(plan, inside)
     if picture is not photo:
@@ -132,7 +133,7 @@ def _plan(low: UInt8Array, sides: tuple[UInt8Array, UInt8Array], photo: UInt8Arr
     reach = band * max(width / low.shape[1], height / low.shape[0])
     factor = reach / p.work_radius if reach > 1.5 * p.work_radius else 1.0
     size = (max(1, round(width / factor)), max(1, round(height / factor)))
-    small = cast(UInt8Array, cv2.resize(photo, size, interpolation=cv2.INTER_AREA)) if factor > 1.0 else photo
+    small = average(photo, size)
     # As a photo comes from Triton under NumPy 2: what may be written is another type to Numba, and compiled once more.
     photo = photo.view()
     photo.flags.writeable = False

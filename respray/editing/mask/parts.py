@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from respray.editing.core.labels import spread_labels
+from respray.editing.core.reduce import average
 from respray.imaging.arrays import BoolArray, UInt8Array, UInt16Array
 
 # From this alpha on a pixel connects what lies beside it.
@@ -107,4 +108,4 @@ def _at_work_size(alpha: UInt8Array) -> UInt8Array:
     if shrink >= 1.0:
         return alpha
     size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
-    return cast(UInt8Array, cv2.resize(alpha, size, interpolation=cv2.INTER_AREA))
+    return average(alpha, size)

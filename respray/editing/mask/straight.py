@@ -13,6 +13,7 @@ from typing import cast
 import cv2
 import numpy as np
 
+from respray.editing.core.reduce import average
 from respray.editing.mask.specks import Settled, settle_specks
 from respray.editing.mask.straight_edge import Edge, end_of, lay_edge
 from respray.editing.mask.straight_line import Strip, best_line, best_stretches, seen_along, strip_of
@@ -79,7 +80,7 @@ def settle_plane(
     height, width = alpha.shape
     scale = min(1.0, parameters.work_side / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = cast(UInt8Array, cv2.resize(photo, size, interpolation=cv2.INTER_AREA if scale < 1.0 else cv2.INTER_LINEAR))
+    small = average(photo, size)
     smooth = cast(FloatArray, cv2.GaussianBlur(small, (0, 0), parameters.blur).astype(np.float32))
     cell = float(np.sqrt(size[0] * size[1] / probability.size))
     return settle_specks(_straightened(alpha, probability, smooth, cell, parameters), smooth, cell)
@@ -94,7 +95,7 @@ def _straightened(alpha: UInt8Array, probability: UInt8Array, photo: FloatArray,
     runs = find_runs(inside, cell)
     if not runs:
         return alpha
-    matte = cast(UInt8Array, cv2.resize(alpha, size, interpolation=cv2.INTER_AREA))
+    matte = average(alpha, size)
     edges = [edge for run in runs if (edge := _edge(photo, likely, matte, inside, run, cell, p)) is not None]
     ends = [tuple(end_of(edge, edges, back, p.corner * cell, size) for back in (True, False)) for edge in edges]
     chosen = [

@@ -15,6 +15,7 @@ import numpy as np
 from respray.editing.core.codes import encode_scene
 from respray.editing.core.color import decode_scene
 from respray.editing.core.field import Tile, Window
+from respray.editing.core.reduce import average
 from respray.editing.core.unmix import MixedPixels, UnmixParameters, estimate_coverage, recomposite
 from respray.editing.mask.fringe import MAX_TAIL_SHARE, repaint, without_tail
 from respray.editing.surface.surface import SOLID_ALPHA, Surface, at_work_size
@@ -229,7 +230,7 @@ def foreground_field(surface: Surface, picture: UInt8Array | None = None) -> Flo
         Scene-linear RGB float32 [hs/2,ws/2,3].
     """
     small, size = _half(surface, picture)
-    solid = (cv2.resize(surface.alpha, size, interpolation=cv2.INTER_AREA) >= SOLID_ALPHA).astype(np.uint8)
+    solid = (average(surface.alpha, size) >= SOLID_ALPHA).astype(np.uint8)
     # A photo's edge is wider than a matte's: beside it the surface's colour has some of its surroundings' in it.
     return _extend(small, cast(UInt8Array, cv2.erode(solid, np.ones((3, 3), np.uint8))), solid)
 
@@ -238,11 +239,11 @@ def background_field(surface: Surface, picture: UInt8Array | None = None) -> Flo
     """The colour of what lies around the surface's concept, extended over it; as `foreground_field`."""
     small, size = _half(surface, picture)
     # Outside the matte's tail: the fringe has the surface's colour in it.
-    outside = (cv2.resize(surface.whole, size, interpolation=cv2.INTER_AREA) == 0).astype(np.uint8)
+    outside = (average(surface.whole, size) == 0).astype(np.uint8)
     coverage = edge_of(surface).coverage
     if not outside.any() and int(coverage.max()) >= HALF_ALPHA:
         # A feather that reaches the borders of the photo. (A sharp matte's coverage has no more outside than the matte.)
-        outside = (cv2.resize(coverage, size, interpolation=cv2.INTER_AREA) == 0).astype(np.uint8)
+        outside = (average(coverage, size) == 0).astype(np.uint8)
     return _extend(small, outside, outside)
 
 

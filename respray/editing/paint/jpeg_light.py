@@ -48,7 +48,7 @@ class JpegLight:
             new: the same of the new paint.
             parameters: of the smoothing.
         """
-        self._error, self._alpha, self._parameters = error, alpha, parameters
+        self._error, self._luma, self._alpha, self._parameters = error, error.luma(), alpha, parameters
         self._luminance, self._new = np.float32(luminance), np.float32(new)
         self.margin = 2 * parameters.radius
 
@@ -69,7 +69,7 @@ class JpegLight:
         mean = _box(shading * weight, side) / total
         variance = _box(shading * shading * weight, side) / total - mean * mean
         variance -= _slopes(mean, p.radius) * np.float32((side * side - 1) / 12)
-        codes = np.hypot(self._error.in_window(tile.x0, tile.y0, tile.x1, tile.y1), np.float32(self._error.grain))
+        codes = np.hypot(self._error.in_window(self._luma, tile.x0, tile.y0, tile.x1, tile.y1), np.float32(self._error.grain))
         # What one code of the photo is worth in shading, and what that makes in codes of the new picture.
         worth = worth_of_code(mean * self._luminance) / self._luminance
         shown = codes * worth * self._new / worth_of_code(mean * self._new)
