@@ -86,7 +86,9 @@ def settle_plane(
     small = cast(UInt8Array, cv2.resize(photo, size, interpolation=cv2.INTER_AREA if scale < 1.0 else cv2.INTER_LINEAR))
     smooth = cast(FloatArray, cv2.GaussianBlur(small, (0, 0), parameters.blur).astype(np.float32))
     cell = float(np.sqrt(size[0] * size[1] / probability.size))
-    return settle_specks(_straightened(alpha, probability, decided if decided is not None else probability, smooth, cell, parameters), smooth, cell)
+    return settle_specks(
+        _straightened(alpha, probability, decided if decided is not None else probability, smooth, cell, parameters), smooth, cell
+    )
 
 
 def _straightened(
