@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from respray.editing.core.reduce import average
+from respray.editing.mask.crf import decide
 from respray.editing.mask.fringe import with_tail
 from respray.editing.mask.guided_upsample import UpsampleParameters, guided_upsample
 from respray.editing.mask.matte import Matte
@@ -81,8 +82,9 @@ def refine_plane(
     upsampling: UpsampleParameters = UpsampleParameters(),
 ) -> PlaneMatte:
     """`refine` for what ends in straight lines (a wall, a door): so does its matte, where the photo does not show how it ends."""
-    found = guided_upsample(probability, photo, parameters.band, upsampling)
-    settled = settle_plane(found.alpha, probability, photo)
+    decided = decide(probability, photo)
+    found = guided_upsample(decided, photo, parameters.band, upsampling)
+    settled = settle_plane(found.alpha, probability, photo, decided)
     return PlaneMatte(Matte.sharp(with_tail(settled.alpha), found.detail), settled.filled, settled.dropped)
 
 

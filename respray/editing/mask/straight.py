@@ -64,7 +64,11 @@ class StraightParameters:
 
 
 def settle_plane(
-    alpha: UInt8Array, probability: UInt8Array, photo: UInt8Array, parameters: StraightParameters = StraightParameters()
+    alpha: UInt8Array,
+    probability: UInt8Array,
+    photo: UInt8Array,
+    decided: UInt8Array | None = None,
+    parameters: StraightParameters = StraightParameters(),
 ) -> Settled:
     """Make the border of a plane straight where the photo leaves it open, and settle the specks that it shows nothing of.
 
@@ -83,15 +87,19 @@ def settle_plane(
     small = average(photo, size)
     smooth = cast(FloatArray, cv2.GaussianBlur(small, (0, 0), parameters.blur).astype(np.float32))
     cell = float(np.sqrt(size[0] * size[1] / probability.size))
-    return settle_specks(_straightened(alpha, probability, smooth, cell, parameters), smooth, cell)
+    return settle_specks(
+        _straightened(alpha, probability, decided if decided is not None else probability, smooth, cell, parameters), smooth, cell
+    )
 
 
-def _straightened(alpha: UInt8Array, probability: UInt8Array, photo: FloatArray, cell: float, parameters: StraightParameters) -> UInt8Array:
+def _straightened(
+    alpha: UInt8Array, probability: UInt8Array, decided: UInt8Array, photo: FloatArray, cell: float, parameters: StraightParameters
+) -> UInt8Array:
     """`photo`: float32 [h,w,3], codes, at the work size; `cell`: see `find_runs`."""
     p = parameters
     size = (photo.shape[1], photo.shape[0])
     likely = cv2.resize(probability, size, interpolation=cv2.INTER_LINEAR).astype(np.float32) * np.float32(1 / 255)
-    inside = likely >= HALF
+    inside = cv2.resize(decided, size, interpolation=cv2.INTER_LINEAR) >= 128
     runs = find_runs(inside, cell)
     if not runs:
         return alpha

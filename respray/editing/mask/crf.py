@@ -1,0 +1,155 @@
+"""A network's coarse mask decided again, at a finer size: a conditional random field over the network's doubt, colours and edges.
+
+Each pixel of a band around the mask's border asks the network, the colours on both sides nearby (`local_colours`), and its neighbours, the
+less the photo changes between them (Boykov and Jolly, "Interactive Graph Cuts", 2001; Rother et al., "GrabCut", 2004). The field is solved
+by mean-field sweeps, which keep a probability. So the border goes to an edge of the photo that also parts the colours, around legs and
+frames that the coarse mask has smeared; where the photo shows nothing, it is a short one near the network's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import cast
+
+import cv2
+import numpy as np
+
+from respray.editing.core.compiled import compiled
+from respray.editing.mask.local_colours import ColourParameters, colour_bins, log_ratio
+from respray.imaging.arrays import FloatArray, IntArray, UInt8Array
+
+
+@dataclass(frozen=True)
+class FieldParameters:
+    """What counts how much. Log odds; cells are pixels of the network's mask.
+
+    Chosen on rooms 9000-9015 and 9700-9715 (docs/log/edges-and-borders.md).
+    """
+
+    fineness: float = 2.5
+    """Pixels of the work size for a cell, ..."""
+    max_side: int = 640
+    """... as far as its longest side is no longer than this."""
+    band: float = 3.0
+    """Half width of the band that is decided, in cells; and ..."""
+    undecided: float = 0.04
+    """... what the network gives a probability further from 0 and 1 than this."""
+    network: float = 1.0
+    """What the network's log odds count, ..."""
+    max_network: float = 4.6
+    """... which are no larger than this."""
+    colour: float = 1.0
+    """What the colours' log odds count, ..."""
+    max_colour: float = 2.5
+    """... which are no larger than this."""
+    alike: float = 3.0
+    """What two neighbours without any change between them agree by. A change as large as the usual one nearby takes 40 % of that, ..."""
+    nearby: float = 3.0
+    """... which is so many cells to each side, ..."""
+    min_edge: float = 2.0
+    """... but a smaller one than this (codes, root mean square of red, green and blue) is noise, ..."""
+    edge: float = 5.0
+    """... and from this on it is an edge, whatever there is around it."""
+    surely: float = 0.8
+    """Pixels on whose side the network is so sure, a cell or more from its border, are what the first colours are taken from."""
+    decided: float = 0.6
+    """Those of the second round have this expectation (-1..1)."""
+    sweeps: int = 12
+    """Over the band in each round."""
+    rounds: int = 2
+    """The colours are taken anew between rounds."""
+    colours: ColourParameters = field(default_factory=ColourParameters)
+    """Of the histograms."""
+
+
+def decide(probability: UInt8Array, photo: UInt8Array, parameters: FieldParameters = FieldParameters()) -> UInt8Array:
+    """Decide a coarse mask again.
+
+    Args:
+        probability: uint8 [h,w], the network's answer.
+        photo: uint8 [H,W,3], sRGB.
+        parameters: of the field.
+
+    Returns:
+        Probability uint8 [h2,w2] in the photo's shape and at most `max_side` long; `probability` itself where the photo is no finer.
+    """
+    p = parameters
+    height, width = photo.shape[:2]
+    scale = min(1.0, p.max_side / max(height, width), p.fineness * float(np.sqrt(probability.size / (height * width))))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    cell = float(np.sqrt(size[0] * size[1] / probability.size))
+    if cell < 1.0:
+        return probability
+    small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    likely = cv2.resize(probability, size, interpolation=cv2.INTER_LINEAR).astype(np.float32) * np.float32(1 / 255)
+    inside = (likely >= 0.5).astype(np.uint8)
+    depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3) - cv2.distanceTransform(1 - inside, cv2.DIST_L2, 3)
+    band = (np.abs(depth) <= p.band * cell) | (np.abs(likely - 0.5) < 0.5 - p.undecided)
+    where = np.flatnonzero(band)
+    if not len(where):
+        return probability
+    odds = np.clip(np.log(np.maximum(likely, 1e-3) / np.maximum(1.0 - likely, 1e-3)), -p.max_network, p.max_network)
+    state = np.tanh(odds / 2).astype(np.float32)
+    bins = colour_bins(small, p.colours)
+    sides = (likely > p.surely) & (depth > cell), (likely < 1.0 - p.surely) & (depth < -cell)
+    own = np.float32(p.network) * odds.ravel()[where]
+    links = _links(small, where, cell, p)
+    for _ in range(p.rounds):
+        seen = np.clip(log_ratio(bins, sides, where, cell, p.colours), -p.max_colour, p.max_colour)
+        unary = (own + np.float32(p.colour) * seen).astype(np.float32)
+        _sweep(unary, links, where, size[0], p.sweeps, state.ravel())
+        sides = state > p.decided, state < -p.decided
+    return cast(UInt8Array, np.clip((state + 1.0) * 127.5 + 0.5, 0.0, 255.0).astype(np.uint8))
+
+
+def _links(photo: FloatArray, where: IntArray, cell: float, parameters: FieldParameters) -> FloatArray:
+    """How much each pixel of the band agrees with its eight neighbours, float32 [n,8] (log odds; 0 outside the picture)."""
+    p = parameters
+    across, down = np.diff(photo, axis=1, append=photo[:, -1:]), np.diff(photo, axis=0, append=photo[-1:])
+    window = 2 * round(p.nearby * cell) + 1
+    usual = cv2.blur((across**2 + down**2).mean(axis=-1) / 2, (window, window)).ravel()[where]
+    links = np.empty((len(where), 8), np.float32)
+    _link(photo, where, np.float32(p.alike), (6.0 * np.clip(usual, p.min_edge**2, p.edge**2)).astype(np.float32), links)
+    return links
+
+
+@compiled
+def _link(photo: FloatArray, where: IntArray, alike: np.float32, wide: FloatArray, links: FloatArray) -> None:
+    """See `_links`, which is written here; `wide` float32 [n]: six times the square of the usual change. Neighbours as in `_sweep`."""
+    height, width = photo.shape[:2]
+    for i in range(len(where)):
+        y, x = where[i] // width, where[i] % width
+        k = 0
+        for dy in range(-1, 2):
+            for dx in range(-1, 2):
+                if dy == 0 and dx == 0:
+                    continue
+                links[i, k] = np.float32(0)
+                if 0 <= y + dy < height and 0 <= x + dx < width:
+                    square = np.float32(0)
+                    for c in range(3):
+                        change = photo[y, x, c] - photo[y + dy, x + dx, c]
+                        square += change * change
+                    links[i, k] = alike * np.exp(-square / wide[i]) * np.float32(1.0 if dy == 0 or dx == 0 else 0.70710678)
+                k += 1
+
+
+@compiled
+def _sweep(unary: FloatArray, links: FloatArray, where: IntArray, width: int, sweeps: int, state: FloatArray) -> None:
+    """Mean-field updates of `state` float32 [h*w] (expectations -1..1) at `where`, forth and back."""
+    count = len(where)
+    last = len(state) - 1
+    for sweep in range(sweeps):
+        for step in range(count):
+            i = step if sweep % 2 == 0 else count - 1 - step
+            here = where[i]
+            total = unary[i]
+            k = 0
+            for dy in range(-1, 2):
+                for dx in range(-1, 2):
+                    if dy == 0 and dx == 0:
+                        continue
+                    there = min(max(here + dy * width + dx, 0), last)
+                    total += links[i, k] * state[there]
+                    k += 1
+            state[here] = np.tanh(total * np.float32(0.5))
