@@ -95,7 +95,7 @@ class PhotoService:
             "job_id": photo,
             "user_id": user,
             "preset": query.preset,
-            "concepts": {name: rule.model_dump(exclude_unset=True) for name, rule in query.concepts.items()},
+            "concepts": query.model_dump(include={"concepts"}, exclude_unset=True)["concepts"],
             "protect": query.protect,
             "options": query.options.model_dump(exclude_unset=True, exclude={"format"}),
             "items": [

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from orchestrator.jobs import limits
-from orchestrator.jobs.messages import Inline, JobOptions, Name, RuleFields
+from orchestrator.jobs.messages import EditMap, Inline, JobOptions, Name
 from respray.contract.report import ConceptReport, PhotoReport
 from respray.contract.request import MAX_BOXES, Box, Fraction, box_problem
 
@@ -78,14 +78,14 @@ class DrawnMask(_Strict):
 
 
 class PreviewQuery(_Strict):
-    """Edits as a palette message writes them; without any, the picture is the photo as it is.
+    """Edits as a palette message writes them, one of each concept or a list of several; without any, the picture is the photo as it is.
 
     `long_side`: of the picture, in pixels; 0 is the photo's own size. Up to 1200 the edits are made on a copy of that size, which is quick;
     otherwise, and with `crop` (x0, y0, x1, y1 in fractions of the photo), on the photo itself, as a job does.
     `mask_keys`: masks of the user's own, by concept, in place of what would be found.
     """
 
-    concepts: dict[Name, RuleFields] = Field(default={}, max_length=limits.MAX_CONCEPTS)
+    concepts: EditMap = Field(default={}, max_length=limits.MAX_CONCEPTS)
     protect: list[Name] = Field(default=[], max_length=limits.MAX_CONCEPTS)
     preset: Name | None = None
     options: JobOptions = JobOptions()

@@ -78,9 +78,11 @@ class EditReport(StrictModel):
     `delta_e` is CIEDE2000 between requested and measured. Of an edit with points or `instances`, `parts` says how many of `parts_found`
     were edited, and `points` what each point did. `planes` counts those that a texture lies on: walls that meet at corners are several;
     `laid` says where they are.
+    `edit` is the place among the edits of its concept, from 0, where the output has several of them.
     """
 
     concept: str
+    edit: int | None = None
     rule: str
     requested: str | None = None
     measured: str | None = None

@@ -63,6 +63,24 @@ def test_a_preview_as_a_form_has_its_report_however_long_it_is(client: httpx.Cli
     assert Image.open(io.BytesIO(picture)).size == (160, 120)
 
 
+def test_a_preview_of_two_colours_on_two_walls(client: httpx.Client) -> None:
+    name = client.post("/v1/photos", files={"photo": ("a.jpg", photo(72, (320, 240)))}).json()["photo"]
+    mask = Image.new("L", (32, 24))
+    mask.paste(255, (2, 2, 14, 22))
+    mask.paste(255, (18, 2, 30, 22))
+    png = io.BytesIO()
+    mask.save(png, "PNG")
+    edits = [{"action": "recolor", "value": color, "at": [[x, 0.5]]} for color, x in (("#22304A", 0.25), ("#A03A2E", 0.75))]
+    query = {"concepts": {"Wall": edits}, "mask_keys": {"Wall": {"base64": base64.b64encode(png.getvalue()).decode()}}, "format": "png"}
+    preview = client.post(f"/v1/photos/{name}/preview", json=query)
+    assert preview.status_code == 200, preview.text
+    picture = Image.open(io.BytesIO(preview.content)).convert("RGB")
+    left, right = (picture.getpixel((x, 60)) for x in (80, 240))
+    assert left[2] > left[0] and right[0] > right[2]  # type: ignore[index]
+    told = json.loads(preview.headers["respray-report"])["outputs"][0]["edits"]
+    assert [(edit["edit"], edit["requested"]) for edit in told] == [(0, "#22304A"), (1, "#A03A2E")]
+
+
 def test_a_query_that_cannot_be_answered_says_why(client: httpx.Client) -> None:
     name = client.post("/v1/photos", files={"photo": ("a.jpg", photo(71))}).json()["photo"]
     for path, query, field, sentence in (
@@ -71,6 +89,8 @@ def test_a_query_that_cannot_be_answered_says_why(client: httpx.Client) -> None:
         ("segments", {"concepts": ["a"], "boxes": {"b": [[0, 0, 1, 1]]}}, "", "accepted are those of the concepts 'a'"),
         ("segments", {"concepts": ["a"], "boxes": {"a": [[0.5, 0, 0.5, 1]]}}, "", "has no area"),
         ("preview", {"concepts": {"Wall": {"action": "recolor", "value": "oak_aa"}}}, "concepts.Wall", "did you mean 'oak_a'?"),
+        ("preview", {"concepts": {"Wall": [{"action": "tone"}, {"at": [[0, 2]]}]}}, "concepts.Wall[1].at[0][1]", "less than or equal to 1"),
+        ("preview", {"concepts": {"Wall": []}}, "concepts.Wall", "at least 1 item"),
         ("preview", {"concepts": {}, "long_side": -1}, "long_side", "greater than or equal to 0"),
         ("preview", {"mask_keys": {"Wall": {"base64": "?"}}}, "mask_keys.Wall.base64", "is not base64"),
     ):

@@ -15,6 +15,7 @@ from respray.contract.report import PlaneReport
 from respray.contract.request import Direction, Texture
 from respray.editing.core.field import Tile, upsample
 from respray.editing.surface.exposure import choose_exposure
+from respray.editing.surface.reflection import DichromaticModel
 from respray.editing.surface.shading import smooth_shading
 from respray.editing.surface.surface import Surface
 from respray.editing.texture import plane as planes
@@ -135,7 +136,26 @@ class TexturePainter:
     margin = 0
     brightens = False
 
-    def __init__(self, concept: str, surface: Surface, rule: Texture, material: Material, geometry: PhotoGeometry) -> None:
+    def __init__(
+        self,
+        concept: str,
+        surface: Surface,
+        rule: Texture,
+        material: Material,
+        geometry: PhotoGeometry,
+        mirrors: DichromaticModel | None = None,
+    ) -> None:
+        """Prepare for a surface, in the light of the photo.
+
+        Args:
+            concept: the surface's name.
+            surface: what of the photo it is.
+            rule: how the material lies.
+            material: what is laid.
+            geometry: of the photo.
+            mirrors: how the surface reflects where it has new colours already; None: as in the photo.
+        """
+        self._mirrors = surface.reflection if mirrors is None else mirrors
         found = geometry.planes(concept, surface, rule)
         self._surface, self._material, self._strength = surface, material, rule.strength
         self.confidence = None if rule.quad is not None else min(plane.confidence for plane, _ in found)
@@ -167,8 +187,8 @@ class TexturePainter:
         out = self._sampled(left + tile.x0, top + tile.y0, rows, width)
         out *= (upsample(self._shading, tile) * np.float32(self._exposure))[..., None]
         if self._material.gloss:
-            _, specular = self._surface.reflection.decompose(linear)
-            out += (specular * np.float32(self._material.gloss * self._surface.reflection.luminance))[..., None]
+            _, specular = self._mirrors.decompose(linear)
+            out += (specular * np.float32(self._material.gloss * self._mirrors.luminance))[..., None]
         if self._strength < 1.0:
             out = linear + (out - linear) * np.float32(self._strength)
         return out
