@@ -64,7 +64,7 @@ def test_a_preview_as_a_form_has_its_report_however_long_it_is(client: httpx.Cli
 
 
 def test_a_preview_of_two_colours_on_two_walls(client: httpx.Client) -> None:
-    name = client.post("/v1/photos", files={"photo": ("a.jpg", photo(72, (320, 240)))}).json()["photo"]
+    name = client.post("/v1/photos", files={"photo": ("a.jpg", photo(74, (320, 240)))}).json()["photo"]
     mask = Image.new("L", (32, 24))
     mask.paste(255, (2, 2, 14, 22))
     mask.paste(255, (18, 2, 30, 22))
@@ -86,8 +86,8 @@ def test_a_query_that_cannot_be_answered_says_why(client: httpx.Client) -> None:
     for path, query, field, sentence in (
         ("segments", {"concepts": ["a"], "presets": "x"}, "presets", "unknown field; accepted here: concepts, preset"),
         ("segments", {"concepts": ["a"], "preset": "castle"}, "preset", "there are: interior"),
-        ("segments", {"concepts": ["a"], "boxes": {"b": [[0, 0, 1, 1]]}}, "", "accepted are those of the concepts 'a'"),
-        ("segments", {"concepts": ["a"], "boxes": {"a": [[0.5, 0, 0.5, 1]]}}, "", "has no area"),
+        ("segments", {"concepts": ["a"], "boxes": {"b": [[0, 0, 1, 1]]}}, "message", "accepted are those of the concepts 'a'"),
+        ("segments", {"concepts": ["a"], "boxes": {"a": [[0.5, 0, 0.5, 1]]}}, "message", "has no area"),
         ("preview", {"concepts": {"Wall": {"action": "recolor", "value": "oak_aa"}}}, "concepts.Wall", "did you mean 'oak_a'?"),
         ("preview", {"concepts": {"Wall": [{"action": "tone"}, {"at": [[0, 2]]}]}}, "concepts.Wall[1].at[0][1]", "less than or equal to 1"),
         ("preview", {"concepts": {"Wall": []}}, "concepts.Wall", "at least 1 item"),
