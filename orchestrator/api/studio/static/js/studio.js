@@ -97,6 +97,7 @@ export class Studio {
   /** @param {Partial<Studio["ui"]>} change */
   show(change) {
     if (change.selected !== undefined && change.selected !== this.ui.selected) this.ui.action = "";
+    if (change.tool || change.zoom) this.ui.side = false; // they are for the one photo that is seen
     Object.assign(this.ui, change);
     this.notify();
   }
