@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -152,12 +153,30 @@ class Browser:
         """Click a point of the photo."""
         self.canvas_at(x, y).click().perform()
 
-    def stroke(self, start: tuple[float, float], end: tuple[float, float]) -> None:
-        """Paint from one point to another."""
+    def stroke(self, start: tuple[float, float], end: tuple[float, float], key: str = "") -> None:
+        """Paint, or pull, from one point to another; with a key held."""
         canvas = self.one(".stage canvas")
         scale = min(canvas.size["width"] / 3, canvas.size["height"] / 2)
-        chain = self.canvas_at(*start).click_and_hold()
-        chain.move_by_offset(round((end[0] - start[0]) * 3 * scale), round((end[1] - start[1]) * 2 * scale)).release().perform()
+        chain = self.canvas_at(*start)
+        chain = (chain.key_down(key) if key else chain).click_and_hold()
+        chain = chain.move_by_offset(round((end[0] - start[0]) * 3 * scale), round((end[1] - start[1]) * 2 * scale)).release()
+        (chain.key_up(key) if key else chain).perform()
+
+    def drag(self, element: WebElement, x: int, y: int) -> None:
+        """Pull a thing by so many pixels."""
+        ActionChains(self.driver, duration=20).click_and_hold(element).move_by_offset(x, y).release().perform()
+
+    def document(self) -> dict[str, Any]:
+        """What the tab keeps of the work."""
+        return dict(self.driver.execute_script("return JSON.parse(sessionStorage.getItem('respray-session'))"))
+
+    def job(self) -> dict[str, Any]:
+        """The job file, saved and read."""
+        self.press("Job file for respray run")
+        file = self.downloaded("job.json")
+        message = json.loads(file.read_text())
+        file.unlink()
+        return dict(message)
 
     def rest(self) -> None:
         """Take the pointer off whatever it lights up."""

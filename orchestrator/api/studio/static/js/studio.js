@@ -26,6 +26,9 @@ const newDoc = () => ({ photo: null, name: "", preset: "interior", names: [], pr
 /** @param {Doc} doc @returns {string} */
 const placeOf = ({ photo, preset }) => `${photo?.photo} ${preset}`;
 
+/** Whether the server was not reached, or (503) is there and does not work yet, as in its first seconds. @param {unknown} error */
+const isAway = (error) => error instanceof Problem && (error.status === 0 || error.status === 503);
+
 export class Studio {
   api = new Api();
   history = new History(newDoc());
@@ -65,6 +68,7 @@ export class Studio {
   /** @type {Set<() => void>} */ #views = new Set();
   #retry = 0;
   #taking = 0;
+  /** @type {(() => void) | null} What is done when the server is there again. */ #waiting = null;
   /** Photo and preset that are worked on. */ #place = "";
 
   get doc() {
@@ -93,6 +97,7 @@ export class Studio {
   /** @param {Partial<Studio["ui"]>} change */
   show(change) {
     if (change.selected !== undefined && change.selected !== this.ui.selected) this.ui.action = "";
+    if (change.tool || change.zoom) this.ui.side = false; // they are for the one photo that is seen
     Object.assign(this.ui, change);
     this.notify();
   }
@@ -106,8 +111,7 @@ export class Studio {
   fail(error) {
     if (error instanceof DOMException && error.name === "AbortError") return;
     if (error instanceof Problem && error.status === 401) return this.show({ stage: "key", error: this.api.key ? error.message : null });
-    // 503: it is there and does not work yet, as in the first seconds of a server.
-    if (error instanceof Problem && (error.status === 0 || error.status === 503)) return this.#lose();
+    if (isAway(error)) return this.#lose();
     this.show({ error: error instanceof Error ? error.message : String(error), busy: "" });
   }
 
@@ -125,7 +129,10 @@ export class Studio {
       return this.fail(error);
     }
     this.show({ lost: false });
-    if (!this.names.palette) await this.open();
+    const waiting = this.#waiting;
+    this.#waiting = null;
+    if (waiting) waiting();
+    else if (!this.names.palette) await this.open();
     else if (this.doc.photo && this.ui.stage === "work") await this.#photoReady();
   }
 
@@ -205,7 +212,9 @@ export class Studio {
       await this.#photoReady();
     } catch (error) {
       if (taking !== this.#taking) return;
-      this.show({ stage: this.doc.photo ? "work" : "start" });
+      // A server that is starting, or gone for a moment: the photo is sent when it is there.
+      this.#waiting = isAway(error) ? () => void this.take(file, name) : null;
+      if (!this.#waiting) this.show({ stage: this.doc.photo ? "work" : "start" });
       this.fail(error);
     }
   }
