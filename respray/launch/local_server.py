@@ -59,7 +59,11 @@ def start_embedded(settings: Settings, options: ServerOptions | None = None, rep
     compiled_loops.use(os.environ)
     try:
         if repository is not None:
-            if built_for(repository)[1] == "cuda":
+            built, where = built_for(repository)
+            if built not in ("embedded", "unknown"):
+                what = f"{repository} was built for the target {built}, which the embedded server has no backends for"
+                raise SettingsError(f"{what}; build one with: respray build --target embedded --out DIR")
+            if where == "cuda":
                 options = replace(options or ServerOptions(), gpu=_gpu_names(settings.gpu_device))
             return EmbeddedServer(repository, options).start()
         device = embedded_device(settings)
