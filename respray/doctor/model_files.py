@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from respray.doctor import connections, probe
 from respray.doctor.finding import FAIL, PASS, WARN, Finding, Status
@@ -12,6 +12,7 @@ from respray.doctor.situation import Situation
 
 if TYPE_CHECKING:  # what an environment without packages has not
     from orchestrator.settings import Settings
+    from respray.contract.parameters import DeviceKind
 
 NAME = "model"
 TITLE = "Model files"
@@ -79,7 +80,7 @@ def run(situation: Situation) -> list[Finding]:
     return findings
 
 
-def _device(settings: Settings) -> Literal["cpu", "cuda"]:
+def _device(settings: Settings) -> DeviceKind:
     """Where a server that a worker starts here would run the graphs."""
     from orchestrator.errors import SettingsError
     from respray.launch.local_server import embedded_device

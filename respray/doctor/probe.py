@@ -8,11 +8,12 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from respray.doctor.finding import FAIL, PASS, WARN, Finding
 
 if TYPE_CHECKING:  # what an environment without packages has not
+    from respray.contract.parameters import DeviceKind
     from respray.contract.report import ProbeReport
 
 PHOTO_SECONDS = 60.0
@@ -48,7 +49,7 @@ def of_server(address: str) -> Finding:
     return Finding(PASS, what)
 
 
-def of_graphs(graphs: Path, device: Literal["cpu", "cuda"]) -> Finding:
+def of_graphs(graphs: Path, device: DeviceKind) -> Finding:
     """Ask the exported graphs of a folder by ONNX Runtime, in a process of its own."""
     from respray.segmentation.errors import SpecError
     from respray.segmentation.export.memory import available
@@ -78,7 +79,7 @@ def of_graphs(graphs: Path, device: Literal["cpu", "cuda"]) -> Finding:
         return Finding(FAIL, f"its graphs cannot be asked their probe: {said}", again)
     answer = json.loads(done.stdout.splitlines()[-1])
     if answer["problems"]:
-        fix = f"RESPRAY_DEVICE=cpu, if that answers right; else {again}" if device == "cuda" else again
+        fix = f"RESPRAY_DEVICE=cpu, if that answers right; else {again}" if device != "cpu" else again
         return Finding(FAIL, f"its graphs give other answers than PyTorch by {answer['engine']}: {'; '.join(answer['problems'])}", fix)
     values = ", ".join(f"{measure['what'].replace('_', ' ')} {measure['value']:.4f}" for measure in answer["measures"])
     return Finding(PASS, f"its graphs answer the probe as PyTorch did: {values}; by {answer['engine']}")

@@ -1,4 +1,4 @@
-"""The probe's question to graphs in this process, without a server: `python -m respray.segmentation.ask_probe GRAPHS [cpu|cuda]`.
+"""The probe's question to graphs in this process, without a server: `python -m respray.segmentation.ask_probe GRAPHS [DEVICE]`.
 
 Prints one JSON document: {engine, problems, measures}. In a process of its own for whoever asks: full-size graphs take gigabytes.
 """
@@ -13,6 +13,7 @@ import onnxruntime
 
 from respray.contract import tensors
 from respray.segmentation.arrays import NamedArrays
+from respray.segmentation.device import CPU, Device
 from respray.segmentation.errors import SpecError
 from respray.segmentation.probe import Probe, ProbeResult, compare
 from respray.segmentation.runner import Segmenter
@@ -26,8 +27,8 @@ def answers(segmenter: Segmenter, probe: Probe) -> NamedArrays:
     return {name: values[0] for name, values in features.items()} | {name: getattr(found, name)[0] for name in tensors.SEGMENTS}
 
 
-def ask(graphs: Path, device: int | None) -> tuple[ProbeResult, str]:
-    """Ask the graphs of a folder on a CUDA device (None: the CPU); how near the answers are, and what gave them.
+def ask(graphs: Path, device: Device) -> tuple[ProbeResult, str]:
+    """Ask the graphs of a folder on a device; how near the answers are, and what gave them.
 
     Raises:
         SpecError: the graphs or the probe are damaged, or there is no probe.
@@ -36,7 +37,7 @@ def ask(graphs: Path, device: int | None) -> tuple[ProbeResult, str]:
     if segmenter.spec.probe is None:
         raise SpecError(f"the graphs of {segmenter.spec.name} have no probe; export them again")
     probe = Probe.load(graphs / segmenter.spec.probe.file, segmenter.spec)
-    where = "CUDA" if segmenter.image_encoder.on_gpu else "CPU"
+    where = device.kind.upper() if segmenter.image_encoder.on_gpu else "CPU"
     return compare(probe, answers(segmenter, probe)), f"ONNX Runtime {onnxruntime.__version__} ({where})"
 
 
@@ -44,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Ask and print; 1 where the graphs cannot be asked, with the reason on stderr."""
     graphs, *device = sys.argv[1:] if arguments is None else arguments
     try:
-        result, engine = ask(Path(graphs), 0 if device == ["cuda"] else None)
+        result, engine = ask(Path(graphs), Device.named(device[0]) if device else CPU)
     except SpecError as error:
         print(error, file=sys.stderr)
         return 1

@@ -65,6 +65,8 @@ class ProbeGate:
     def __init__(self, repository: Path, key: str, served: Served) -> None:
         """Prepare for a built `repository`; `key` is what the server's `restriction_flags` were made with."""
         self._folder, self._key, self._served = repository / MODEL, key, served
+        # A model of its own, which answers the features too, in place of an ensemble.
+        self._joined = (repository / "sam3" / "1" / "model.py").is_file()
 
     def open(self, grpc_url: str, load_seconds: float) -> ProbeReport:
         """Ask, compare, and load the pipeline, which tells the report to who asks for it.
@@ -101,7 +103,7 @@ class ProbeGate:
             except SpecError as error:
                 raise ServerStartError(str(error)) from error
             began = time.monotonic()
-            result = compare(probe, answers(client, probe))
+            result = compare(probe, answers(client, probe, self._joined))
             if result.problems:
                 wrong = "; ".join(result.problems)
                 raise ProbeFailed(f"{spec.name} is not served right by {self._served}: {wrong}, against PyTorch in FP32")
@@ -125,8 +127,13 @@ class ProbeGate:
         return str(json_format.MessageToJson(config, preserving_proto_field_name=True))
 
 
-def answers(client: InferenceServerClient, probe: Probe) -> Arrays:
-    """What a server says to the probe's question: the feature maps, and the decoder's outputs, without their batch dimension."""
+def answers(client: InferenceServerClient, probe: Probe, joined: bool = False) -> Arrays:
+    """What a server says to the probe's question: the feature maps, and the decoder's outputs, without their batch dimension.
+
+    Args:
+        client: of the server. probe: the question.
+        joined: one model runs encoder and decoder, and answers the maps of the same run.
+    """
     image = {tensors.IMAGE: probe.image[None]}
     tokens = {tensors.INPUT_IDS: probe.input_ids, tensors.ATTENTION_MASK: probe.attention_mask}
     rows = [
@@ -135,9 +142,11 @@ def answers(client: InferenceServerClient, probe: Probe) -> Arrays:
     ]
     texts = np.concatenate([row[tensors.TEXT_FEATURES] for row in rows])
     concepts = {tensors.TEXT_FEATURES: texts[None], tensors.TEXT_MASK: probe.attention_mask[None]}
-    features = _infer(client, "sam3_image_encoder", image, tensors.FEATURES)
-    found = _infer(client, "sam3", {**image, **concepts}, tensors.SEGMENTS)
-    return {name: values[0] for name, values in {**features, **found}.items()}
+    asked = (*tensors.SEGMENTS, *tensors.FEATURES) if joined else tensors.SEGMENTS
+    found = _infer(client, "sam3", {**image, **concepts}, asked)
+    if not joined:
+        found |= _infer(client, "sam3_image_encoder", image, tensors.FEATURES)
+    return {name: values[0] for name, values in found.items()}
 
 
 def _infer(client: InferenceServerClient, model: str, arrays: Mapping[str, npt.NDArray[Any]], outputs: tuple[str, ...]) -> Arrays:

@@ -21,6 +21,7 @@ from respray.doctor.probe import of_graphs, of_server
 from respray.imaging.arrays import AnyArray
 from respray.observe.metrics import Metrics
 from respray.segmentation.ask_probe import answers
+from respray.segmentation.device import CPU
 from respray.segmentation.errors import SpecError
 from respray.segmentation.probe import PROBE_FILE, Probe, ProbeResult, compare
 from respray.segmentation.runner import Segmenter
@@ -131,7 +132,7 @@ def test_metrics_show_who_answered_how_well_and_what_was_fallen_back_from() -> N
 @pytest.fixture(scope="module")
 def asked(demo_graphs: Path) -> tuple[Probe, dict[str, AnyArray]]:
     """The demo's probe, and what its graphs say in this process."""
-    segmenter = Segmenter(demo_graphs, threads=1, device=None)
+    segmenter = Segmenter(demo_graphs, threads=1, device=CPU)
     probe = Probe.load(demo_graphs / PROBE_FILE, segmenter.spec)
     return probe, dict(answers(segmenter, probe))
 

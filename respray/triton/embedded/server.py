@@ -180,7 +180,7 @@ class EmbeddedServer:
             with contextlib.suppress(metadata.PackageNotFoundError):
                 engine = f"ONNX Runtime {metadata.version(package)}"
                 break
-        return Served(built, engine, self.options.gpu if device == "cuda" else "CPU")
+        return Served(built, engine, self.options.gpu if device != "cpu" else "CPU")
 
     def _launch(self, files: ServerFiles) -> None:
         options = self.options

@@ -109,7 +109,7 @@ class Pipeline:
         if request.outputs or request.masks:
             with clock.stage("applier"):
                 work = {name: inputs[name] for name in tensors.PASSED_ON}
-                results = self.infer("applier", {**_handed_on(photo), **found.segments, **work}, tensors.RESULTS)
+                results = self.infer("applier", {**handed_on(photo), **found.segments, **work}, tensors.RESULTS)
             report = PhotoReport.model_validate_json(results[tensors.REPORT].tobytes())
         else:
             # Only segments are asked for.
@@ -257,7 +257,7 @@ def _prompts(concept: ConceptQuery) -> list[Prompt]:
     return [Prompt(words, shown) for words in concept.prompts]
 
 
-def _handed_on(photo: DecodedPhoto) -> Arrays:
+def handed_on(photo: DecodedPhoto) -> Arrays:
     """The applier's tensors of a photo."""
     alpha: Arrays = {} if photo.alpha is None else {tensors.ALPHA: photo.alpha}
     return {tensors.PHOTO: photo.rgb, **alpha, tensors.FACTS: from_bytes(photo.facts.model_dump_json().encode())}

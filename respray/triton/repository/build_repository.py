@@ -144,7 +144,7 @@ def needed_shared_memory(repository: Path) -> int:
 
 
 def built_for(repository: Path) -> tuple[str, str]:
-    """The target that a repository was built for, and where its large graphs run: cpu or cuda. ("unknown", "cpu") of one from elsewhere."""
+    """The target that a repository was built for, and where its large graphs run, a `DeviceKind`; ("unknown", "cpu") of others."""
     record = _built(repository)
     return str(record.get("target", "unknown")), str(record.get("device", "cpu"))
 
@@ -196,6 +196,8 @@ def _write(folder: Path, spec: ModelSpec, graphs: Path, target: Target, texts: d
         for stored in (graph.model, graph.data):
             if stored is not None:
                 _link(graphs / stored.file, folder / name / VERSION / stored.file, symlinks)
+                if target.joined and name in model_configs.JOINED:
+                    _link(graphs / stored.file, folder / "sam3" / VERSION / stored.file, symlinks)
     for stored in (spec.tokenizer, spec.probe):
         if stored is not None:
             _link(graphs / stored.file, folder / "pipeline_bls" / VERSION / stored.file, symlinks)
