@@ -104,7 +104,8 @@ else
 fi
 
 # --- volume and settings -------------------------------------------------------------------------------------------------------------
-models=${MODEL_PATH:-${MODEL_CACHE_DIR:-/models}}
+# As the worker finds it: MODEL_PATH, or the volume where Runpod has mounted it.
+models=$(.venv/bin/python -c 'import os; from respray.volumes import models_root; print(models_root(os.environ))')
 if [[ ! -d $models ]]; then
   say "$models"
   "${sudo[@]}" mkdir -p "$models"
