@@ -68,6 +68,10 @@ class Neighbours:
         self._seams[concept] = left + seams
         self._painted.add(concept)
 
+    def keeps(self, picture: UInt8Array) -> bool:
+        """Whether what it looks like now will be asked again."""
+        return picture is self._common
+
     def blend_seams(self, target: UInt8Array) -> None:
         """Settle the edges in `target` (uint8 [H,W,3], in place), after the last edit and before one of another kind."""
         for concept, seams in self._seams.items():
