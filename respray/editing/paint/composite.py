@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -167,7 +167,15 @@ def composite(before: Before, target: UInt8Array, surface: Surface, painter: Pai
             seams.append(Seam(places, rest[mine], estimate_background(mixed, share)[mine], mixed.background[mine]))
 
     for_tiles(x1 - x0, y1 - y0, work)
-    return seams
+    return [_joined(seams)] if seams else []
+
+
+def _joined(seams: Sequence[Seam]) -> Seam:
+    """Those of all tiles as one: so many small lists take longer than their pixels."""
+    at, rest, background, around = (
+        np.concatenate(lists) for lists in zip(*((s.at, s.rest, s.background, s.around) for s in seams), strict=True)
+    )
+    return Seam(at, rest, background, around)
 
 
 def blend_seams(target: UInt8Array, surface: Surface, seams: list[Seam]) -> list[Seam]:

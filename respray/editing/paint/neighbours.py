@@ -12,10 +12,12 @@ from respray.editing.mask.matte import Matte
 from respray.editing.paint.composite import Before, Painter, Seam, blend_seams, composite
 from respray.editing.paint.edges import EDGE, HALF_ALPHA
 from respray.editing.surface.surface import Surface
-from respray.imaging.arrays import BoolArray, UInt8Array
+from respray.imaging.arrays import BoolArray, UInt8Array, UInt16Array
 
 # So many pixels from another surface an edge may show some of it: a row of pixels may lie between two mattes that meet.
 REACH = EDGE.rim_beside + 2
+# Twice a larger number does not fit into eight bits.
+MANY = 128
 
 
 class Neighbours:
@@ -35,7 +37,7 @@ class Neighbours:
         sharp = {name: matte.alpha for name, matte in mattes.items() if not matte.feathered}
         self._number = {name: number for number, name in enumerate(sharp)}
         # With one sharp matte or none, nobody shares an edge.
-        self._owners = _owners(sharp.values()) if len(sharp) > 1 else None
+        self._owners = _owners(list(sharp.values())) if len(sharp) > 1 else None
         self._any_feathered = len(sharp) < len(mattes)
         self._common: UInt8Array | None = None
         self._painted: set[str] = set()
@@ -84,18 +86,18 @@ class Neighbours:
         if self._owners is None or concept not in self._number:
             return part
         x0, y0, x1, y1 = part.box
-        mine = self._owners[0][y0:y1, x0:x1] == self._number[concept]
-        return replace(part, alpha=np.where(mine, part.alpha, np.uint8(0)))
+        mine = self._owners[y0:y1, x0:x1] >> 1 == self._number[concept]
+        return replace(part, alpha=part.alpha * mine)
 
     def _beside(self, concept: str, part: Surface) -> BoolArray | None:
         """The pixels of a part's box that lie so near to another painted surface that they may show some of it; None where none can."""
         if self._owners is None or concept not in self._number:
             return None
         x0, y0, x1, y1 = part.box
-        owner, highest = (plane[y0:y1, x0:x1] for plane in self._owners)
-        other = (owner != self._number[concept]) & (highest >= HALF_ALPHA)
+        owners = self._owners[y0:y1, x0:x1]
+        other = (owners & 1 > 0) & (owners >> 1 != self._number[concept])
         reach = 2 * REACH + 1
-        return cv2.dilate(other.astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0
+        return cv2.dilate(other.view(np.uint8), np.ones((reach, reach), np.uint8)) > 0
 
 
 def _outside(part: Surface, seam: Seam, painted: Sequence[Surface]) -> Seam:
@@ -111,12 +113,15 @@ def _outside(part: Surface, seam: Seam, painted: Sequence[Surface]) -> Seam:
     return Seam(seam.at[left], seam.rest[left], seam.background[left], seam.around[left], codes)
 
 
-def _owners(alphas: Iterable[UInt8Array]) -> tuple[UInt8Array, UInt8Array]:
-    """Which of the mattes (uint8 [H,W]) has most of each pixel, the first of several, and how much: its number and its alpha."""
+def _owners(alphas: Sequence[UInt8Array]) -> UInt8Array | UInt16Array:
+    """Which of the mattes (uint8 [H,W]) has most of each pixel, the first of several, and whether it has half of it: twice its number, and
+    one more where it has; uint8 [H,W], or uint16 where there are many."""
     first, *others = alphas
-    highest, owner = first.copy(), np.zeros_like(first)
+    highest = first.copy()
+    owner: UInt8Array | UInt16Array = np.zeros(first.shape, np.uint8) if len(alphas) <= MANY else np.zeros(first.shape, np.uint16)
     for number, alpha in enumerate(others, start=1):
         higher = cv2.compare(alpha, highest, cv2.CMP_GT)
-        owner[higher > 0] = number
+        owner[higher > 0] = 2 * number
         cv2.copyTo(alpha, higher, highest)
-    return owner, highest
+    owner[highest >= HALF_ALPHA] += 1
+    return owner
