@@ -20,10 +20,10 @@ from respray.editing.paint.neighbours import Neighbours
 from respray.editing.paint.recolor import Recolorer
 from respray.editing.paint.tone import Toner
 from respray.editing.remove import Canvas, remove
-from respray.editing.report import measure
+from respray.editing.report import measure, sample
 from respray.editing.surface.illuminant import estimate_illuminant
 from respray.editing.surface.reflection import DichromaticModel
-from respray.editing.surface.surface import SOLID_ALPHA, Box, Surface, as_painted, find_surfaces
+from respray.editing.surface.surface import SOLID_ALPHA, Surface, as_painted, find_surfaces
 from respray.editing.surface.temperature import report_light
 from respray.editing.texture import rug
 from respray.editing.texture.lay import PhotoGeometry, TexturePainter, material_of
@@ -79,8 +79,6 @@ class PhotoEditor:
         self._concepts = {concept.name: concept for concept in request.concepts}
         self._geometry = PhotoGeometry(seen)
         self._illuminant = estimate_illuminant(seen)
-        # What the last edit painted from, on, and where, when nobody else has the first of them.
-        self._last: tuple[UInt8Array, UInt8Array, list[Box]] | None = None
         self._surfaces: dict[tuple[str, tuple[int, ...], bool], list[Surface]] = {}
 
     @property
@@ -100,7 +98,7 @@ class PhotoEditor:
             # What the output before had is let go of first: one output's mattes are held at a time.
             self._sharing, self._mattes, self._surfaces = sharing, PhotoMattes({}, {}, None), {}
             self._mattes = self._found.of(output)
-        mattes, self._last = self._mattes, None
+        mattes = self._mattes
         canvas = Canvas(self._photo.rgb, self._photo.alpha)
         tasks = _tasks([(edit, self._of_colours(choose(edit, mattes))) for edit in output.edits])
         neighbours = Neighbours(_painted(tasks))
@@ -110,17 +108,16 @@ class PhotoEditor:
             canvas, report = apply(canvas, task, neighbours)
             reports.append(task.choice.told_in(report).model_copy(update={"edit": task.number}))
         neighbours.blend_seams(canvas.rgb)
-        self._last = None
         return canvas, reports
 
     def _remove(self, canvas: Canvas, task: _Task, neighbours: Neighbours) -> tuple[Canvas, EditReport]:
         edit = task.edit
         assert isinstance(edit.rule, Remove)
-        rule, parts, self._last = edit.rule, self._surfaces_of(task), None
+        rule, parts = edit.rule, self._surfaces_of(task)
         neighbours.blend_seams(canvas.rgb)
-        shadow, protected = self._shadow_of(edit.concept), self._mattes.protected
+        shadow, protected, before = self._shadow_of(edit.concept), self._mattes.protected, sample(parts, canvas.rgb)
         result = remove(canvas, rule, parts, shadow=shadow, protected=protected, floor=self._floor(), network=self._network)
-        return result, measure(edit.concept, rule, parts, canvas.rgb, result.rgb)
+        return result, measure(edit.concept, rule, parts, before, result.rgb)
 
     def _paint(self, canvas: Canvas, task: _Task, neighbours: Neighbours) -> tuple[Canvas, EditReport]:
         edit, parts = task.edit, self._surfaces_of(task)
@@ -133,17 +130,15 @@ class PhotoEditor:
             # A new material lies in the light of the photo, which an old one's pattern is not.
             mirrors = [as_painted([part], canvas.rgb)[0].reflection for part in parts]
         painters = [painter_of(edit, part, self._geometry, self._attachments, model) for part, model in zip(parts, mirrors, strict=True)]
-        after = canvas.rgb
+        before, after = sample(parts, canvas.rgb), canvas.rgb
         if parts and not _changes_nothing(rule):
-            after = self._copy_of(canvas.rgb)
+            # The photo stays as it is, and so does what others under feathers are seen from.
+            after = canvas.rgb.copy() if canvas.rgb is self._photo.rgb or neighbours.any_feathered else canvas.rgb
             neighbours.paint(canvas.rgb, after, task.target, zip(parts, painters, strict=True))
         laid = [painter for painter in painters if isinstance(painter, TexturePainter)]
         confidence = min((painter.confidence for painter in laid if painter.confidence is not None), default=None)
         requested = rule.color.upper() if isinstance(rule, Recolor) else None
-        report = measure(edit.concept, rule, parts, canvas.rgb, after, requested=requested, geometry=confidence)
-        if after is not canvas.rgb:
-            alone = canvas.rgb is not self._photo.rgb and not neighbours.keeps(canvas.rgb)
-            self._last = (canvas.rgb, after, [part.box for part in parts]) if alone else None
+        report = measure(edit.concept, rule, parts, before, after, requested=requested, geometry=confidence)
         told = dict.fromkeys(
             warning for painter in painters if isinstance(painter, TexturePainter | Recolorer) for warning in painter.warnings
         )
@@ -152,15 +147,6 @@ class PhotoEditor:
         planes = list({plane.model_dump_json(): plane for painter in laid for plane in painter.laid}.values())
         update = {"planes": count, "laid": planes, "warnings": [*report.warnings, *told]}
         return Canvas(after, canvas.alpha), report.model_copy(update=update)
-
-    def _copy_of(self, picture: UInt8Array) -> UInt8Array:
-        """A copy to paint on: of what the last edit painted on it is what that painted from, made alike where they differ."""
-        if self._last is None or self._last[1] is not picture:
-            return picture.copy()
-        copy, _, boxes = self._last
-        for x0, y0, x1, y1 in boxes:
-            copy[y0:y1, x0:x1] = picture[y0:y1, x0:x1]
-        return copy
 
     def _of_colours(self, choice: Choice) -> Choice:
         """A choice as it is of the photo's own colours, which a cut-out shows only in part."""

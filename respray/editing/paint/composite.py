@@ -97,12 +97,12 @@ class Before:
     """What a surface is painted from.
 
     Attributes:
-        picture: uint8 [H,W,3], sRGB.
+        crop: uint8 [h,w,3], sRGB, the surface's box.
         own: the surface looks as in the photo there.
         around: what lies around it does.
     """
 
-    picture: UInt8Array
+    crop: UInt8Array
     own: bool = True
     around: bool = True
 
@@ -121,7 +121,7 @@ def composite(before: Before, target: UInt8Array, surface: Surface, painter: Pai
         The mixed pixels in `beside`, for `blend_seams`.
     """
     x0, y0, x1, y1 = surface.box
-    source, result = before.picture[y0:y1, x0:x1], target[y0:y1, x0:x1]
+    source, result = before.crop, target[y0:y1, x0:x1]
     inner = foreground_field(surface, None if before.own else source)
     outer = background_field(surface, None if before.around else source)
     edge = edge_of(surface)

@@ -26,6 +26,9 @@ class Neighbours:
     Each pixel under sharp mattes is painted for one of them only, the one that has most of it, from what the photo shows there: painted for
     both, one after the other, the second would take the first one's new colour for its own surroundings. Under feathers each adds its part
     of the change, seen from the same picture, so that their order does not matter.
+
+    Attributes:
+        any_feathered: whether there are feathers, and so a picture that must stay as it is.
     """
 
     def __init__(self, mattes: Mapping[str, Matte]) -> None:
@@ -38,7 +41,7 @@ class Neighbours:
         self._number = {name: number for number, name in enumerate(sharp)}
         # With one sharp matte or none, nobody shares an edge.
         self._owners = _owners(list(sharp.values())) if len(sharp) > 1 else None
-        self._any_feathered = len(sharp) < len(mattes)
+        self.any_feathered = len(sharp) < len(mattes)
         self._common: UInt8Array | None = None
         self._painted: set[str] = set()
         self._seams: dict[str, list[tuple[Surface, list[Seam]]]] = {}
@@ -48,31 +51,30 @@ class Neighbours:
         """Paint the parts of a concept.
 
         Args:
-            before: uint8 [H,W,3], sRGB: what `target` looks like now; not changed afterwards.
+            before: uint8 [H,W,3], sRGB: what `target` looks like now, which may be `target` itself where nothing is feathered.
             target: uint8 [H,W,3], painted into in place.
             concept: its name.
             parts: its surfaces, each with its painter.
         """
-        if self._any_feathered and self._common is None:
+        if self.any_feathered and self._common is None:
             self._common = before
         again = concept in self._painted
         feathered = concept not in self._number
         picture = self._common if feathered and not again and self._common is not None else before
         beside: BoolArray | None = None
+        crop = np.zeros((0, 0, 3), np.uint8)
         seams: list[tuple[Surface, list[Seam]]] = []
         for part, painter in parts:
             if not seams:  # all parts of a concept have the same box
                 beside = self._beside(concept, part)
-            source = Before(picture, own=not again, around=concept not in self._settled)
+                x0, y0, x1, y1 = part.box
+                crop = picture[y0:y1, x0:x1].copy() if picture is target else picture[y0:y1, x0:x1]
+            source = Before(crop, own=not again, around=concept not in self._settled)
             seams.append((part, composite(source, target, self._own(concept, part), painter, beside=beside)))
         # A rug leaves the edge of the floor as the floor's own edit has made it.
         left = [(part, [_outside(part, seam, [new for new, _ in seams]) for seam in found]) for part, found in self._seams.get(concept, ())]
         self._seams[concept] = left + seams
         self._painted.add(concept)
-
-    def keeps(self, picture: UInt8Array) -> bool:
-        """Whether what it looks like now will be asked again."""
-        return picture is self._common
 
     def blend_seams(self, target: UInt8Array) -> None:
         """Settle the edges in `target` (uint8 [H,W,3], in place), after the last edit and before one of another kind."""
