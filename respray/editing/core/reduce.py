@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from respray.editing.core.compiled import compiled
-from respray.imaging.arrays import FloatArray, UInt8Array, UInt16Array
+from respray.imaging.arrays import FloatArray, IntArray, UInt8Array, UInt16Array
 
 # Sums of so many whole rows of codes fit into 16 bits.
 MAX_ROWS = 257
@@ -68,16 +68,48 @@ def _average(lines: UInt8Array, result: UInt8Array) -> None:
     for y in range(rows):
         first, last, before, after = _covered(y, down, height)
         _add_rows(lines, first, last, before, after, whole, sums)
-        for x in range(columns):
-            for c in range(channels):
-                total = np.float32(0)
-                for i in range(firsts[x], lasts[x]):
-                    total += sums[i * channels + c]
-                if befores[x] > 0:
-                    total += befores[x] * sums[(firsts[x] - 1) * channels + c]
-                if afters[x] > 0:
-                    total += afters[x] * sums[lasts[x] * channels + c]
-                result[y, x, c] = np.uint8(np.rint(total * scale))
+        if channels == 3:
+            _across_three(sums, firsts, lasts, befores, afters, scale, result[y])
+        else:
+            _across(sums, firsts, lasts, befores, afters, scale, result[y])
+
+
+@compiled
+def _across(
+    sums: FloatArray, firsts: IntArray, lasts: IntArray, befores: FloatArray, afters: FloatArray, scale: np.float32, row: UInt8Array
+) -> None:
+    """Means of cells from sums float32 [W x C] of their rows into `row` uint8 [w,C]; the others, [w], as `_covered` says."""
+    columns, channels = row.shape
+    for x in range(columns):
+        for c in range(channels):
+            total = np.float32(0)
+            for i in range(np.uint64(firsts[x]), np.uint64(lasts[x])):  # signed indexes would be checked for being negative
+                total += sums[np.uint64(i) * np.uint64(channels) + np.uint64(c)]
+            if befores[x] > 0:
+                total += befores[x] * sums[(firsts[x] - 1) * channels + c]
+            if afters[x] > 0:
+                total += afters[x] * sums[lasts[x] * channels + c]
+            row[x, c] = np.uint8(np.rint(total * scale))
+
+
+@compiled
+def _across_three(
+    sums: FloatArray, firsts: IntArray, lasts: IntArray, befores: FloatArray, afters: FloatArray, scale: np.float32, row: UInt8Array
+) -> None:
+    """`_across` for three channels at once."""
+    for x in range(len(row)):
+        red, green, blue = np.float32(0), np.float32(0), np.float32(0)
+        for i in range(np.uint64(firsts[x]), np.uint64(lasts[x])):
+            at = np.uint64(3) * np.uint64(i)
+            red += sums[at]
+            green += sums[at + np.uint64(1)]
+            blue += sums[at + np.uint64(2)]
+        for share, i in ((befores[x], firsts[x] - 1), (afters[x], lasts[x])):
+            if share > 0:
+                red += share * sums[3 * i]
+                green += share * sums[3 * i + 1]
+                blue += share * sums[3 * i + 2]
+        row[x, 0], row[x, 1], row[x, 2] = np.uint8(np.rint(red * scale)), np.uint8(np.rint(green * scale)), np.uint8(np.rint(blue * scale))
 
 
 @compiled

@@ -19,7 +19,7 @@ from respray.editing.core.compiled import CORES, compiled
 from respray.editing.core.field import between_cells
 from respray.editing.core.reduce import average
 from respray.editing.mask.guided_filter import FilterParameters, coefficients
-from respray.imaging.arrays import FloatArray, UInt8Array
+from respray.imaging.arrays import BoolArray, FloatArray, UInt8Array
 
 
 @dataclass(frozen=True)
@@ -147,9 +147,10 @@ def _tiles(limits: UInt8Array, parameters: UpsampleParameters) -> list[tuple[int
     side = parameters.tile_side
     height, width = limits.shape[:2]
     tiles: list[tuple[int, int, int, int]] = []
-    for y0, y1 in pairwise(_bounds(height, side)):
-        for x0, x1 in pairwise(_bounds(width, side)):
-            if not _mixed(limits[y0:y1, x0:x1]):
+    mixed = _mixed(limits, side)
+    for row, (y0, y1) in enumerate(pairwise(_bounds(height, side))):
+        for column, (x0, x1) in enumerate(pairwise(_bounds(width, side))):
+            if not mixed[row, column]:
                 continue
             if tiles and tiles[-1][1:3] == (y0, x0) and x0 - tiles[-1][0] < parameters.max_joined * side:
                 tiles[-1] = (tiles[-1][0], y0, x1, y1)
@@ -162,8 +163,13 @@ def _bounds(length: int, side: int) -> list[int]:
     return [*range(0, length, side), length]
 
 
-def _mixed(limits: UInt8Array) -> bool:
-    return bool((limits[..., 0] < 255).any() and (limits[..., 1] > 0).any())
+def _mixed(limits: UInt8Array, side: int) -> BoolArray:
+    """Which tiles of so many pixels a side are neither wholly inside nor wholly outside: bool [rows,columns]."""
+    tops, lefts = (np.arange(0, length, side) for length in limits.shape[:2])
+    least = np.minimum.reduceat(np.minimum.reduceat(limits, tops, axis=0), lefts, axis=1)
+    most = np.maximum.reduceat(np.maximum.reduceat(limits, tops, axis=0), lefts, axis=1)
+    mixed: BoolArray = (least[..., 0] < 255) & (most[..., 1] > 0)
+    return mixed
 
 
 def _solve(plan: _Plan, inside: UInt8Array) -> UInt8Array:

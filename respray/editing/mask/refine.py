@@ -127,7 +127,7 @@ def refine_user_mask(
 def _is_soft(mask: UInt8Array, parameters: MatteParameters) -> bool:
     """Whether a mask's greys are meant. Asked of the mask as it came: stretching alone makes grey pixels."""
     p = parameters
-    grey = float(np.mean((mask > p.max_out) & (mask < p.min_in)))
+    grey = cv2.countNonZero(cv2.inRange(mask, np.array([p.max_out + 1]), np.array([p.min_in - 1]))) / mask.size
     perimeter = 4.0 * (mask.shape[0] + mask.shape[1]) / mask.size
     return grey > min(p.soft_ratio * perimeter, p.soft_share)
 

@@ -118,13 +118,19 @@ class SharpEdge:
 
     def write(self, tile: PaintedTile, window: Window, target: UInt8Array) -> None:
         """See `Edge`: the new pixels replace the old ones, and take their fringe along."""
-        alpha, at, mixed = self._alpha[window], tile.at, tile.mixed
+        alpha, at = self._alpha[window], tile.at
         codes = encode_scene(tile.painted)
-        edge = encode_scene(recomposite(mixed, tile.share, tile.own, tile.new))
         photo = np.take(tile.codes.reshape(-1, 3), at, axis=0)
-        colours = (mixed.foreground, mixed.background, tile.own, tile.new)
-        codes.reshape(-1, 3)[at] = repaint(edge, tile.share, np.take(alpha, at), photo, colours)
+        codes.reshape(-1, 3)[at] = self.mixed_codes(photo, np.take(alpha, at), tile.mixed, tile.share, tile.own, tile.new)
         cv2.copyTo(codes[tile.inner], alpha[tile.inner], target)
+
+    def mixed_codes(
+        self, photo: UInt8Array, alpha: UInt8Array, mixed: MixedPixels, share: FloatArray, own: FloatArray, new: FloatArray
+    ) -> UInt8Array:
+        """Mixed pixels in new colours, uint8 [n,3], sRGB: `photo` uint8 [n,3] is what they were, `alpha` uint8 [n] their matte; the others
+        as in `PaintedTile`."""
+        edge = encode_scene(recomposite(mixed, share, own, new))
+        return repaint(edge, share, alpha, photo, (mixed.foreground, mixed.background, own, new))
 
     def blend(self, linear: FloatArray, edited: FloatArray, strength: FloatArray) -> FloatArray:
         """See `Edge`."""
