@@ -28,8 +28,8 @@ PYTHON = "3.12"
 WHEELS = (
     "onnxruntime-gpu>=1.31,<1.32", "nvidia-pytriton==0.7.0", "tritonclient>=2.60,<3", "python-rapidjson", "boto3>=1.40,<2", "botocore",
     "jmespath", "s3transfer", "opentelemetry-api>=1.30,<2", "pi-heif>=1.1,<2", "platformdirs>=4,<5", "pydantic>=2.11,<3", "pydantic-core",
-    "annotated-types",
-    "grpcio>=1.81.1", "protobuf>=6.33.5,<7", "ml-dtypes<=0.5.4", "pydantic-settings>=2.10,<3", "python-dotenv>=1,<2", "standardwebhooks>=1.0,<2", "deprecated", "tenacity>=9,<10",
+    "annotated-types", "pydantic-settings>=2.10,<3", "python-dotenv>=1,<2", "standardwebhooks>=1.0,<2", "deprecated", "tenacity>=9,<10",
+    "grpcio>=1.81.1", "protobuf>=6.33.5,<7", "ml-dtypes<=0.5.4",
 )  # fmt: skip
 # Parts of these wheels that nothing here uses: the shared library of another Python, converters, the TensorRT provider.
 UNUSED = (
