@@ -61,7 +61,8 @@ def register(app: typer.Typer) -> None:
             typer.Option(
                 "--set",
                 metavar="NAME=VALUE",
-                help="A concept and its colour (#rrggbb or palette id), texture id, 'remove' or 'transparent'; several times.",
+                help="A concept and its colour (#rrggbb or palette id), texture id, 'remove' or 'transparent'; several times. "
+                "VALUE@X,Y is for the part at a point; so a concept may have several.",
             ),
         ],
         out: Annotated[Path, typer.Option(help="Folder for NAME_respray.EXT; made where it is missing.")],
@@ -164,7 +165,8 @@ def _tell(console: Console, entry: Edited) -> None:
     table = Table("concept", "rule", "asked", "measured", "CIEDE2000", "of the photo", box=None, pad_edge=True)
     warnings = list(report["warnings"])
     for edit in (edit for output in report["outputs"] for edit in output["edits"]):
-        parts = f" ({edit['parts']} of {edit['parts_found']} parts)" if "parts" in edit else ""
+        number = f" [{edit['edit']}]" if "edit" in edit else ""
+        parts = f"{number} ({edit['parts']} of {edit['parts_found']} parts)" if "parts" in edit else number
         numbers = (edit.get("requested") or "", edit.get("measured") or "", f"{edit['delta_e']:.1f}" if "delta_e" in edit else "")
         table.add_row(edit["concept"] + parts, edit["rule"], *numbers, f"{edit['coverage']:.0%}")
         warnings += edit["warnings"]

@@ -40,8 +40,7 @@ def register(app: typer.Typer) -> None:
             watchdog = ServerWatchdog(server)
             try:
                 context.events.worker("ready", f"TRITON_URL={server.grpc_url}")
-                if server.probed is not None:
-                    print(f"Its graphs answer as PyTorch does: {server.probed}", file=sys.stderr)
+                print(f"Its graphs against PyTorch: {server.probed}", file=sys.stderr)
                 print(f"Use it with: export TRITON_URL={server.grpc_url}", file=sys.stderr)
                 while watchdog.is_alive():
                     time.sleep(POLL_SECONDS)

@@ -16,13 +16,13 @@ from orchestrator.errors import PipelineUnavailable, SettingsError
 from orchestrator.settings import Settings
 from respray.contract.parameters import DeviceKind
 from respray.installation import install_command
-from respray.launch import gpus
+from respray.launch import compiled_loops, gpus
 from respray.launch.chosen_model import check_model, chosen_model, find_graphs
 from respray.launch.model_sync import sync_source
 from respray.segmentation.accelerator import cuda_problem
 from respray.triton.embedded.server import EmbeddedServer, ServerOptions
-from respray.triton.errors import HostError, ServingError
-from respray.triton.repository.build_repository import build
+from respray.triton.errors import HostError, ProbeFailed, ServingError
+from respray.triton.repository.build_repository import build, built_for
 from respray.triton.repository.targets import embedded_on, target
 from respray.triton.watchdog import ServerWatchdog
 from respray.weights.ensure import ensure
@@ -55,12 +55,18 @@ def start_embedded(settings: Settings, options: ServerOptions | None = None, rep
         SettingsError: there is no such model, or GPU_DEVICE asks for a GPU.
         PipelineUnavailable: it does not start; the message has the server's own words.
     """
+    device: DeviceKind = "cpu"
+    compiled_loops.use(os.environ)
     try:
         if repository is not None:
+            if built_for(repository)[1] != "cpu":
+                options = replace(options or ServerOptions(), gpu=_gpu_names(settings.gpu_device))
             return EmbeddedServer(repository, options).start()
         device = embedded_device(settings)
         if settings.gpu_device is not None:
             options = replace(options or ServerOptions(), extra_environment=_chosen_gpus(settings.gpu_device, device))
+        if device != "cpu":
+            options = replace(options or ServerOptions(), gpu=_gpu_names(settings.gpu_device))
         _fetch(settings)
         graphs = find_graphs(settings)
         chosen = target("embedded", pipeline_instances=settings.batch_concurrency, **embedded_on(device))
@@ -70,6 +76,8 @@ def start_embedded(settings: Settings, options: ServerOptions | None = None, rep
             / f"{graphs.parent.name}-{os.getuid()}-{settings.batch_concurrency}-{device}"
         )
         return EmbeddedServer(build(graphs, chosen, folder), options).start()
+    except ProbeFailed as error:
+        raise PipelineUnavailable(f"{error}; RESPRAY_DEVICE=cpu serves the graphs on the CPU" if device != "cpu" else str(error)) from None
     except ServingError as error:
         raise PipelineUnavailable(str(error)) from None
 
@@ -107,6 +115,11 @@ def _chosen_gpus(setting: str, device: DeviceKind) -> dict[str, str]:
         return {"CUDA_VISIBLE_DEVICES": ",".join(gpu.uuid for gpu in gpus.choose(gpus.visible(), setting))}
     except HostError as error:
         raise SettingsError(str(error)) from None
+
+
+def _gpu_names(setting: str | None) -> str:
+    """The names of the GPUs that GPU_DEVICE means. HostError where there is none."""
+    return " and ".join(sorted({gpu.name for gpu in gpus.choose(gpus.visible(), setting)}))
 
 
 def _runtime_problem() -> str | None:

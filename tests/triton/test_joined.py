@@ -27,7 +27,7 @@ def joined(demo_graphs: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 def test_it_answers_the_probe_and_photos_as_the_ensemble_does(joined: EmbeddedServer, triton_url: str) -> None:
-    assert joined.probed is not None and joined.probed.problems == []
+    assert joined.probed is not None and joined.probed.measures
     wanted = request("floor", "wall", colors=("#5E7F8C", "#AA3020"))
     mine, added = measured(joined.grpc_url, lambda client: client.edit(jpeg(), wanted))
     theirs, _ = measured(triton_url, lambda client: client.edit(jpeg(), wanted))

@@ -65,7 +65,13 @@ def build(graphs: Path, target: Target, out: Path, sources: Path = SOURCES, *, s
     if out.exists() and any(out.iterdir()) and not (out / STAMP).is_file():
         raise BuildError(f"{out} is not empty and was not built by this command; give an empty or new folder.")
     out.parent.mkdir(parents=True, exist_ok=True)
-    record = {"stamp": stamp, "shared_memory": shared_memory(spec, target), "gpu_pool": gpu_pool(spec, target)}
+    record = {
+        "stamp": stamp,
+        "shared_memory": shared_memory(spec, target),
+        "gpu_pool": gpu_pool(spec, target),
+        "target": target.name,
+        "device": target.device if target.name == "embedded" else "cuda",
+    }
     staging = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
         _write(staging, spec, graphs, target, files, symlinks)
@@ -135,6 +141,12 @@ def needed_pool(repository: Path) -> int:
 def needed_shared_memory(repository: Path) -> int:
     """What `shared_memory` said when the repository was built; 0 for a repository from elsewhere."""
     return int(_built(repository).get("shared_memory", 0))
+
+
+def built_for(repository: Path) -> tuple[str, str]:
+    """The target that a repository was built for, and where its large graphs run, a `DeviceKind`; ("unknown", "cpu") of others."""
+    record = _built(repository)
+    return str(record.get("target", "unknown")), str(record.get("device", "cpu"))
 
 
 def _built(repository: Path) -> dict[str, Any]:
