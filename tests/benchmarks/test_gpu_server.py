@@ -44,7 +44,7 @@ def test_graphs_and_server_are_measured_and_answer_as_pytorch_does(tmp_path: Pat
     assert all(entry["relative_error"] == 0 for name, entry in figures["recorded"].items() if name != "cpu_seconds")
     assert figures["kernels"]["sam3_image_encoder"]["kernels"][0]["milliseconds"] > 0
     served = figures["served"]
-    assert "mask IoU 1.0000" in served["probe"] and served["job"]["seconds"] > 0
+    assert "mask iou 1.0000" in served["probe"] and served["job"]["seconds"] > 0
     level = served["levels"][0]
     assert level["photos_per_second"] > 0 and {"decode", "segment", "matte", "apply", "encode"} <= set(level["stages_ms"])
     assert "photos/s" in run.stdout
