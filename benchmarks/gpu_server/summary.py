@@ -13,6 +13,8 @@ def summary(report: dict[str, Any]) -> str:
 
 def _lines(report: dict[str, Any]) -> Iterator[str]:
     yield f"{report['checkpoint']} on {report['device']}, {report['seconds']:g} s"
+    if "fallback" in report:
+        yield report["fallback"]
     for name, entry in report["steps"].items():
         figures = entry.get("figures", {})
         yield f"{name} ({entry['status']}, {entry['seconds']:g} s)" + (f": {entry['error']}" if "error" in entry else "")

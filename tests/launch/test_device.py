@@ -79,6 +79,7 @@ def test_encoder_and_decoder_go_to_the_gpu_and_texts_stay(demo_graphs: Path) -> 
     built = configs(load_spec(demo_graphs), target("embedded", **embedded_on("cuda")))
     devices = {name: config.parameters["device"].string_value for name, config in built.items() if "device" in config.parameters}
     graphs = {"sam3", "sam3_image_encoder", "sam3_concept_decoder"}
+    assert target("embedded", **embedded_on("tensorrt-rtx")).attention == "explicit" and target("embedded").attention == "ort"
     assert devices == {**dict.fromkeys(graphs, "cuda:0"), "sam3_text_encoder": "cpu"}
     with pytest.raises(BuildError, match="device is 'tpu'; cpu, cuda, tensorrt-rtx are accepted"):
         target("embedded", device="tpu")

@@ -119,7 +119,7 @@ def configs(spec: ModelSpec, target: Target, plans: bool = False) -> dict[str, p
 
 def model_digest(spec: ModelSpec) -> str:
     """SHA-256 of all that decides what is found in a photo: the graphs' and the tokenizer's digests, sizes, and `FED_AS`."""
-    served = spec.model_dump_json(exclude={"probe"})  # which only asks
+    served = spec.model_dump_json(exclude={"probe", "islands"})  # which only ask and tell
     return hashlib.sha256(f"{FED_AS}\0{served}".encode()).hexdigest()
 
 
