@@ -15,6 +15,7 @@ import numpy as np
 
 from respray.editing.mask.specks import Settled, settle_specks
 from respray.editing.mask.straight_edge import Edge, end_of, lay_edge
+from respray.editing.mask.straight_joined import join_runs
 from respray.editing.mask.straight_line import Strip, best_line, best_stretches, seen_along, strip_of
 from respray.editing.mask.straight_runs import Run, find_runs
 from respray.imaging.arrays import BoolArray, FloatArray, UInt8Array
@@ -99,7 +100,7 @@ def _straightened(
     size = (photo.shape[1], photo.shape[0])
     likely = cv2.resize(probability, size, interpolation=cv2.INTER_LINEAR).astype(np.float32) * np.float32(1 / 255)
     inside = cv2.resize(decided, size, interpolation=cv2.INTER_LINEAR) >= 128
-    runs = find_runs(inside, cell)
+    runs = join_runs(photo, inside, find_runs(inside, cell), cell)
     if not runs:
         return alpha
     matte = cast(UInt8Array, cv2.resize(alpha, size, interpolation=cv2.INTER_AREA))
