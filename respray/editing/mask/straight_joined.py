@@ -1,5 +1,8 @@
-"""Runs that are one line in the photo: a network's border that wanders from one edge of a moulding to the other and back is taken apart into
-several runs, each of which would find an edge of its own."""
+"""Runs that are one line in the photo.
+
+A network's border that wanders from one edge of a moulding to the other and back is taken apart into several runs, each of which would
+find an edge of its own.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,9 @@ class JoinParameters:
     """... or by so much more where together they are bowed: two sides of an arch, or a border that left its edge and came back."""
 
 
-def join_runs(photo: FloatArray, inside: BoolArray, runs: list[Run], cell: float, parameters: JoinParameters = JoinParameters()) -> list[Run]:
+def join_runs(
+    photo: FloatArray, inside: BoolArray, runs: list[Run], cell: float, parameters: JoinParameters = JoinParameters()
+) -> list[Run]:
     """Join runs that follow one another where the photo shows one line for both about as well as one for each.
 
     Args:
