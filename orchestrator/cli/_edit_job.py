@@ -24,7 +24,7 @@ class Wishes:
 
     Attributes:
         photos: Files to edit.
-        edits: Concepts and their colour, texture or removal.
+        edits: Concepts and their colour, texture or removal; with `@X,Y` behind it, of the part at that point.
         protect: Concepts that stay as they are.
         masks: Concepts and files that select them.
         at: Concepts and points `X,Y` on the parts that are meant.
@@ -69,16 +69,17 @@ def message_of(wishes: Wishes, catalog: Catalog) -> dict[str, Any]:
         SettingsError: Something typed cannot be understood or is not there; the message says what, and what would be.
     """
     _check_photos(wishes)
-    concepts = {name: _rule(name, value, catalog) for name, value in _pairs("--set", wishes.edits).items()}
-    edited = {normalise(name): name for name in concepts}
+    edits = _edits(wishes.edits, catalog)
+    edited = {normalise(name): name for name in edits}
     for option, given in (("at", wishes.at), ("not_at", wishes.not_at)):
         for text in given:
             name, point = _pair(f"--{option.replace('_', '-')}", text)
-            concept = _known(f"--{option.replace('_', '-')}", name, edited)
-            concepts[concept].setdefault(option, []).append(_point(text, point))
+            edit = _only_edit(f"--{option.replace('_', '-')}", name, edited, edits)
+            edit.setdefault(option, []).append(_point(text, point))
     for text in wishes.instances:
         name, number = _pair("--instances", text)
-        concepts[_known("--instances", name, edited)]["instances"] = int(number) if number.isdecimal() else number
+        _only_edit("--instances", name, edited, edits)["instances"] = int(number) if number.isdecimal() else number
+    concepts = {name: given if len(given) > 1 else given[0] for name, given in edits.items()}
     masks = _pairs("--mask", wishes.masks)
     named = edited | {normalise(name): name for name in wishes.protect}
     mask_keys = {_known("--mask", name, named): mask_key(number) for number, name in enumerate(masks)}
@@ -159,6 +160,34 @@ def _pairs(option: str, texts: Iterable[str]) -> dict[str, str]:
             raise SettingsError(f"{option} names {other!r} twice ({pairs[other]!r} and {value!r}); accepted is each concept once")
         pairs[name] = value
     return pairs
+
+
+def _edits(texts: Iterable[str], catalog: Catalog) -> dict[str, list[dict[str, Any]]]:
+    """What `--set` says of each concept: one edit of all of it, or several of its parts."""
+    edits: dict[str, list[dict[str, Any]]] = {}
+    for text in texts:
+        name, typed = _pair("--set", text)
+        value, *points = typed.split("@")
+        concept = next((known for known in edits if normalise(known) == normalise(name)), name)
+        if concept in edits and not points:
+            raise SettingsError(
+                f"--set names {concept!r} twice, the second time as {text!r}; accepted is one value for all of a concept, and after it "
+                f"others for its parts, with a point: {name}={value}@0.4,0.5"
+            )
+        at = {"at": [_point(text, point) for point in points]} if points else {}
+        edits.setdefault(concept, []).append(_rule(name, value.strip(), catalog) | at)
+    return edits
+
+
+def _only_edit(option: str, name: str, edited: Mapping[str, str], edits: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """The edit of a concept that an option is for."""
+    concept = _known(option, name, edited)
+    if len(edits[concept]) > 1:
+        raise SettingsError(
+            f"{option} names {concept!r}, which has {len(edits[concept])} edits; write the point behind the value: "
+            f"--set {name}=VALUE@0.4,0.5"
+        )
+    return edits[concept][0]
 
 
 def _known(option: str, name: str, names: Mapping[str, str]) -> str:

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestrator.cli._edit_job import Wishes, lay_files, message_of, photo_key
-from orchestrator.cli._setup import PaletteOption, TritonOption, start_local_server
+from orchestrator.cli._setup import DeviceOption, PaletteOption, TritonOption, start_local_server
 from orchestrator.errors import SettingsError
 from orchestrator.jobs.name_catalog import load_catalog
 from orchestrator.jobs.parser import parse_job
@@ -61,7 +61,8 @@ def register(app: typer.Typer) -> None:
             typer.Option(
                 "--set",
                 metavar="NAME=VALUE",
-                help="A concept and its colour (#rrggbb or palette id), texture id, 'remove' or 'transparent'; several times.",
+                help="A concept and its colour (#rrggbb or palette id), texture id, 'remove' or 'transparent'; several times. "
+                "VALUE@X,Y is for the part at a point; so a concept may have several.",
             ),
         ],
         out: Annotated[Path, typer.Option(help="Folder for NAME_respray.EXT; made where it is missing.")],
@@ -82,13 +83,14 @@ def register(app: typer.Typer) -> None:
         open_page: Annotated[bool, typer.Option("--open", help="Write and open a page with each photo before and after.")] = False,
         palette: PaletteOption = None,
         triton_url: TritonOption = None,
+        device: DeviceOption = None,
     ) -> None:
         """Edit photos by what is typed here, write the results and say how they came out. Exits with 1 when a photo failed."""
         wishes = Wishes(
             photos, edits, protect or (), masks or (), at or (), not_at or (), instances or (), preset, out, fmt.value, look
         )  # fmt: skip
         message = message_of(wishes, load_catalog(palette))
-        settings = load_settings(adapter="local")
+        settings = load_settings(adapter="local", device=device)
         redactor = Redactor(settings.secrets())
         set_up_logging(settings.log_level, redactor)
         logging.getLogger().setLevel(logging.WARNING)
@@ -163,7 +165,8 @@ def _tell(console: Console, entry: Edited) -> None:
     table = Table("concept", "rule", "asked", "measured", "CIEDE2000", "of the photo", box=None, pad_edge=True)
     warnings = list(report["warnings"])
     for edit in (edit for output in report["outputs"] for edit in output["edits"]):
-        parts = f" ({edit['parts']} of {edit['parts_found']} parts)" if "parts" in edit else ""
+        number = f" [{edit['edit']}]" if "edit" in edit else ""
+        parts = f"{number} ({edit['parts']} of {edit['parts_found']} parts)" if "parts" in edit else number
         numbers = (edit.get("requested") or "", edit.get("measured") or "", f"{edit['delta_e']:.1f}" if "delta_e" in edit else "")
         table.add_row(edit["concept"] + parts, edit["rule"], *numbers, f"{edit['coverage']:.0%}")
         warnings += edit["warnings"]

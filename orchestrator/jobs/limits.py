@@ -12,6 +12,10 @@ MAX_INLINE_BYTES = MAX_MESSAGE_BYTES * 3 // 4
 MAX_ITEMS = 1000
 MAX_CONCEPTS = 16
 """Concepts a message may name, protected ones included: the largest batch that the decoder's buckets know."""
+MAX_EDITS = 16
+"""Edits of one concept in one output: a floor and its rugs, the walls of a room each in another colour."""
+MAX_OUTPUT_EDITS = 64
+"""Edits of all concepts of one output: each takes about as long as the others. Bounds the time."""
 MAX_RULES = 32
 MAX_LOOKS = 32
 """As many outputs of a photo as rules make."""
@@ -29,7 +33,7 @@ MAX_LINK_SECONDS = 604_800
 (docs.aws.amazon.com/AmazonS3/latest/userguide/ShareObjectPreSignedURL.html)."""
 MAX_BATCH_CONCURRENCY = 64
 MAX_NESTING = 12
-"""Depth of a message; the formats need six."""
+"""Depth of a message; the formats need nine, for a corner of a rug in a list of edits of a look."""
 MAX_PROBLEMS = 20
 """Problems that are told of one message: one with a thousand wrong items does not need a thousand sentences."""
 MAX_PHOTO_BYTES = 128 << 20

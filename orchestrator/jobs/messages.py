@@ -5,7 +5,8 @@ Only the parser and the two job builders know that there are two.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self, cast
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, TypeAlias, cast
 
 from pydantic import (
     AfterValidator,
@@ -14,6 +15,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    TypeAdapter,
     UrlConstraints,
     ValidatorFunctionWrapHandler,
     WrapValidator,
@@ -237,7 +239,36 @@ class PaletteItem(StrictModel):
         return _source(self.input_key, self.input_url, self.input_base64, f"{place}.input_base64")
 
 
-Concepts = Annotated[dict[Name, RuleFields], Field(min_length=1, max_length=limits.MAX_CONCEPTS)]
+Several = Annotated[list[RuleFields], Field(min_length=1, max_length=limits.MAX_EDITS)]
+_SEVERAL = TypeAdapter(Several)
+
+
+def _one_or_several(value: Any, _: ValidatorFunctionWrapHandler) -> RuleFields | list[RuleFields]:
+    """By what is there: of a union, pydantic tells what is wrong with each of its types."""
+    return _SEVERAL.validate_python(value) if isinstance(value, list) else RuleFields.model_validate(value)
+
+
+ConceptEdits: TypeAlias = RuleFields | list[RuleFields]
+"""What is done to a concept in one output: one edit, or several in order."""
+EditMap = dict[Name, Annotated[RuleFields | Several, WrapValidator(_one_or_several)]]
+Concepts = Annotated[EditMap, Field(min_length=1, max_length=limits.MAX_CONCEPTS)]
+
+
+def edits_of(place: str, concepts: Mapping[str, ConceptEdits]) -> list[tuple[str, str, RuleFields]]:
+    """The edits of a map of concepts, in order.
+
+    Args:
+        place: Where the map stands in the message.
+        concepts: One edit of each concept, or several.
+
+    Returns:
+        Of each edit its concept, its place (`concepts.Wall`, in a list `concepts.Wall[1]`), and itself.
+    """
+    return [
+        (name, f"{place}.{name}{number}", fields)
+        for name, edits in concepts.items()
+        for number, fields in ([(f"[{i}]", edit) for i, edit in enumerate(edits)] if isinstance(edits, list) else [("", edits)])
+    ]
 
 
 class Look(StrictModel):
@@ -258,7 +289,11 @@ class Look(StrictModel):
 
 
 class PaletteMessage(StrictModel):
-    """One output per photo, all concepts edited together; or, with `looks` in place of `concepts`, one output per look and photo."""
+    """One output per photo, all concepts edited together; or, with `looks` in place of `concepts`, one output per look and photo.
+
+    `concepts` has for each concept one edit (a [rule](#rules), and which [parts](contract.md#some-parts-of-a-concept) it is for), or a list
+    of 1 to 16, which are made in its order.
+    """
 
     job_id: str
     user_id: str
@@ -276,7 +311,7 @@ class PaletteMessage(StrictModel):
 
     @field_validator("concepts")
     @classmethod
-    def _names(cls, value: dict[str, RuleFields] | None) -> dict[str, RuleFields] | None:
+    def _names(cls, value: dict[str, ConceptEdits] | None) -> dict[str, ConceptEdits] | None:
         for name in value or ():
             _check_name(name)
         return value

@@ -55,6 +55,7 @@ def _extension(fields: Mapping[str, Any], options: Mapping[str, Any]) -> str:
     if isinstance(wanted := options.get("format"), str):
         return wanted
     concepts = fields.get("concepts")
-    edits = concepts.values() if isinstance(concepts, Mapping) else ()
+    given = concepts.values() if isinstance(concepts, Mapping) else ()
+    edits = [edit for entry in given for edit in (entry if isinstance(entry, list) else [entry])]
     removes = any(isinstance(edit, Mapping) and "remove" in (edit.get("action"), edit.get("type")) for edit in edits)
     return "png" if removes else "jpg"

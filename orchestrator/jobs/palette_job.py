@@ -9,7 +9,7 @@ from orchestrator.jobs import keys, limits
 from orchestrator.jobs.concepts import JobConcepts, find_preset, resolve_concepts, unite_concepts
 from orchestrator.jobs.item_builder import ItemBuilder, PlannedOutput, fills
 from orchestrator.jobs.job_types import Item, Job
-from orchestrator.jobs.messages import PaletteMessage, RuleFields, Shown
+from orchestrator.jobs.messages import ConceptEdits, PaletteMessage, Shown, edits_of
 from orchestrator.jobs.name_catalog import Catalog
 from orchestrator.jobs.palette_keys import PaletteKeys
 from orchestrator.jobs.problems import Problems
@@ -55,7 +55,7 @@ def _builder(message: PaletteMessage, rules: RuleBuilder, catalog: Catalog, prob
     preset, options = find_preset(message.preset, catalog, problems), message.options
     if message.concepts is not None:
         concepts = resolve_concepts(message.concepts, message.protect, preset, options, problems)
-        edits = _edits(rules, "concepts", message.concepts)
+        edits = _edits(rules, "concepts", message.concepts, problems)
         outputs = [PlannedOutput(edits, shown=_shown(edits, message.concepts))]
     else:
         concepts, outputs = _looks(message, rules, preset, problems)
@@ -78,7 +78,7 @@ def _looks(
         everywhere = {normalise(name) for name in message.protect}
         protect = [*message.protect, *(name for name in look.protect if normalise(name) not in everywhere)]
         concepts = resolve_concepts(look.concepts, protect, preset, message.options, problems, f"{place}.")
-        edits.append(_edits(rules, f"{place}.concepts", look.concepts))
+        edits.append(_edits(rules, f"{place}.concepts", look.concepts, problems))
         if fills(edits[-1]):
             concepts = replace(concepts, queries=tuple(concepts.with_floor(list(concepts.queries))))
         resolved.append(concepts)
@@ -95,10 +95,27 @@ def _looks(
     return together, outputs
 
 
-def _edits(rules: RuleBuilder, place: str, concepts: Mapping[str, RuleFields]) -> list[Edit]:
-    built = {name: rules.build(f"{place}.{name}", fields) for name, fields in concepts.items()}
-    return [concepts[name].edit(name, rule) for name, rule in built.items() if rule is not None]
+def _edits(rules: RuleBuilder, place: str, concepts: Mapping[str, ConceptEdits], problems: Problems) -> list[Edit]:
+    """The edits of one output, in order."""
+    given = edits_of(place, concepts)
+    if len(given) > limits.MAX_OUTPUT_EDITS:
+        problems.add(place, f"has {len(given)} edits in all; accepted are {limits.MAX_OUTPUT_EDITS} of one output")
+    first: dict[str, tuple[str, Shown]] = {}
+    for name, where, fields in given:
+        other, shown = first.setdefault(name, (where, fields.shown))
+        if any(fields.shown) and any(shown) and fields.shown != shown:
+            problems.add(
+                where, f"has other boxes than {other}; boxes say what the concept is: accepted are the same, or at one of its edits"
+            )
+        elif any(fields.shown):
+            first[name] = where, fields.shown
+    built = [(name, fields, rules.build(where, fields)) for name, where, fields in given]
+    return [fields.edit(name, rule) for name, fields, rule in built if rule is not None]
 
 
-def _shown(edits: list[Edit], concepts: Mapping[str, RuleFields]) -> list[Shown]:
-    return [concepts[edit.concept].shown for edit in edits]
+def _shown(edits: list[Edit], concepts: Mapping[str, ConceptEdits]) -> list[Shown]:
+    """The examples in boxes of each edit's concept, whichever of its edits has them."""
+    boxes: dict[str, Shown] = {}
+    for name, _, fields in edits_of("", concepts):
+        boxes[name] = fields.shown if any(fields.shown) else boxes.get(name, fields.shown)
+    return [boxes[edit.concept] for edit in edits]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from respray.catalog.preset import is_ground
 from respray.contract.errors import EditError
-from respray.contract.report import EditReport
+from respray.contract.report import EditReport, LightReport
 from respray.contract.request import Edit, Output, PhotoRequest, Quad, Recolor, Remove, Rule, Texture, Tone
 from respray.editing.fill.inpaint import Inpainter
 from respray.editing.mask.choose import Choice, choose
@@ -21,7 +22,9 @@ from respray.editing.paint.tone import Toner
 from respray.editing.remove import Canvas, remove
 from respray.editing.report import measure
 from respray.editing.surface.illuminant import estimate_illuminant
-from respray.editing.surface.surface import SOLID_ALPHA, Surface, find_surfaces
+from respray.editing.surface.reflection import DichromaticModel
+from respray.editing.surface.surface import SOLID_ALPHA, Surface, as_painted, find_surfaces
+from respray.editing.surface.temperature import report_light
 from respray.editing.texture import rug
 from respray.editing.texture.lay import PhotoGeometry, TexturePainter, material_of
 from respray.imaging.arrays import BoolArray, UInt8Array
@@ -30,11 +33,21 @@ from respray.imaging.decode import DecodedPhoto
 
 @dataclass(frozen=True)
 class _Task:
-    """One edit of an output, what it works on, and the name under which that meets its neighbours."""
+    """One edit of an output.
+
+    Attributes:
+        edit: the edit.
+        choice: what it works on.
+        target: the name under which that meets its neighbours; edits of one concept that share a part of it have one.
+        number: which of the edits of its concept it is, from 0; None where there are no others.
+        repaints: whether an earlier one has given what it works on new colours.
+    """
 
     edit: Edit
     choice: Choice
     target: str
+    number: int | None
+    repaints: bool
 
 
 class PhotoEditor:
@@ -68,6 +81,11 @@ class PhotoEditor:
         self._illuminant = estimate_illuminant(seen)
         self._surfaces: dict[tuple[str, tuple[int, ...], bool], list[Surface]] = {}
 
+    @property
+    def light(self) -> LightReport:
+        """What the photo tells of its light's colour."""
+        return report_light(self._seen, self._illuminant)
+
     def edit(self, output: Output) -> tuple[Canvas, list[EditReport]]:
         """Apply the edits of one output. Several edits of one concept build on each other.
 
@@ -82,13 +100,13 @@ class PhotoEditor:
             self._mattes = self._found.of(output)
         mattes = self._mattes
         canvas = Canvas(self._photo.rgb, self._photo.alpha)
-        tasks = _name_targets([(edit, self._of_colours(choose(edit, mattes))) for edit in output.edits])
+        tasks = _tasks([(edit, self._of_colours(choose(edit, mattes))) for edit in output.edits])
         neighbours = Neighbours(_painted(tasks))
         reports: list[EditReport] = []
         for task in tasks:
             apply = self._remove if isinstance(task.edit.rule, Remove) else self._paint
             canvas, report = apply(canvas, task, neighbours)
-            reports.append(task.choice.told_in(report))
+            reports.append(task.choice.told_in(report).model_copy(update={"edit": task.number}))
         neighbours.blend_seams(canvas.rgb)
         return canvas, reports
 
@@ -104,7 +122,14 @@ class PhotoEditor:
     def _paint(self, canvas: Canvas, task: _Task, neighbours: Neighbours) -> tuple[Canvas, EditReport]:
         edit, parts = task.edit, self._surfaces_of(task)
         rule = edit.rule
-        painters = [painter_of(edit, part, self._geometry, self._attachments) for part in parts]
+        mirrors: list[DichromaticModel | None] = [None] * len(parts)
+        if task.repaints and isinstance(rule, Recolor):
+            parts = as_painted(parts, canvas.rgb)
+            mirrors = [None] * len(parts)
+        elif task.repaints and isinstance(rule, Texture):
+            # A new material lies in the light of the photo, which an old one's pattern is not.
+            mirrors = [as_painted([part], canvas.rgb)[0].reflection for part in parts]
+        painters = [painter_of(edit, part, self._geometry, self._attachments, model) for part, model in zip(parts, mirrors, strict=True)]
         after = canvas.rgb
         if parts and not _changes_nothing(rule):
             after = canvas.rgb.copy()
@@ -117,7 +142,10 @@ class PhotoEditor:
             warning for painter in painters if isinstance(painter, TexturePainter | Recolorer) for warning in painter.warnings
         )
         count = max((painter.planes for painter in laid), default=None)
-        return Canvas(after, canvas.alpha), report.model_copy(update={"planes": count, "warnings": [*report.warnings, *told]})
+        # Materials of one concept (a floor left and right of a bed) mostly lie on the same plane.
+        planes = list({plane.model_dump_json(): plane for painter in laid for plane in painter.laid}.values())
+        update = {"planes": count, "laid": planes, "warnings": [*report.warnings, *told]}
+        return Canvas(after, canvas.alpha), report.model_copy(update=update)
 
     def _of_colours(self, choice: Choice) -> Choice:
         """A choice as it is of the photo's own colours, which a cut-out shows only in part."""
@@ -156,7 +184,9 @@ class PhotoEditor:
         return unite([Matte.sharp(visible[name].alpha) for name in left_out]).alpha if left_out else None
 
 
-def painter_of(edit: Edit, part: Surface, geometry: PhotoGeometry, attachments: Sequence[bytes]) -> Painter:
+def painter_of(
+    edit: Edit, part: Surface, geometry: PhotoGeometry, attachments: Sequence[bytes], mirrors: DichromaticModel | None = None
+) -> Painter:
     """Prepare an edit's rule for one surface.
 
     Args:
@@ -164,6 +194,7 @@ def painter_of(edit: Edit, part: Surface, geometry: PhotoGeometry, attachments: 
         part: the surface.
         geometry: of the photo.
         attachments: encoded files that the rule may refer to.
+        mirrors: how the surface reflects where it has new colours already.
 
     Raises:
         EditError: the rule has no painter, or a texture names no material.
@@ -172,18 +203,25 @@ def painter_of(edit: Edit, part: Surface, geometry: PhotoGeometry, attachments: 
     if isinstance(edit.rule, Recolor):
         return Recolorer(part, edit.rule)
     if isinstance(edit.rule, Texture):
-        return TexturePainter(edit.concept, part, edit.rule, material_of(edit.rule, attachments), geometry)
+        return TexturePainter(edit.concept, part, edit.rule, material_of(edit.rule, attachments), geometry, mirrors)
     if isinstance(edit.rule, Tone):
         return Toner(edit.rule)
     raise EditError(f"the rule '{edit.rule.rule}' cannot be painted")
 
 
-def _name_targets(chosen: Sequence[tuple[Edit, Choice]]) -> list[_Task]:
+def _tasks(chosen: Sequence[tuple[Edit, Choice]]) -> list[_Task]:
     """Edits of one concept build on each other where they share a part of it; where they do not, they are neighbours like any others."""
     tasks: list[_Task] = []
+    count = Counter(edit.concept for edit, _ in chosen)
+    before: Counter[str] = Counter()
     for edit, choice in chosen:
         others = [task for task in tasks if task.edit.concept == edit.concept and _share(choice, task.choice)]
-        tasks.append(_Task(edit, choice, others[0].target if others else str(len(tasks))))
+        target, joined = others[0].target if others else str(len(tasks)), {task.target for task in others}
+        # One that works on the parts of several joins them.
+        tasks = [replace(task, target=target) if task.target in joined else task for task in tasks]
+        number = before[edit.concept] if count[edit.concept] > 1 else None
+        tasks.append(_Task(edit, choice, target, number, any(_gives_colours(task.edit.rule) for task in others)))
+        before[edit.concept] += 1
     return tasks
 
 
@@ -201,8 +239,21 @@ def _painted(tasks: Sequence[_Task]) -> dict[str, Matte]:
             continue
         if (quad := _quad_of(task.edit.rule)) is not None:
             matte = rug.under(matte, quad)
-        mattes[task.target] = matte if task.target not in mattes else unite([mattes[task.target], matte])
+        mattes[task.target] = matte if task.target not in mattes else _together(mattes[task.target], matte)
     return mattes
+
+
+def _together(one: Matte, other: Matte) -> Matte:
+    """What two edits of one concept paint; a floor with a rug on it is the floor, whose edge is as sharp as it was."""
+    for whole, part in ((one, other), (other, one)):
+        if not (part.alpha > whole.alpha).any():
+            return whole
+    return unite([one, other])
+
+
+def _gives_colours(rule: Rule) -> bool:
+    """Whether what it leaves is another material, and not the photo's in another light."""
+    return isinstance(rule, Recolor | Texture) and rule.strength > 0.0
 
 
 def _quad_of(rule: Rule) -> Quad | None:

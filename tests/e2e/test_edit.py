@@ -75,6 +75,22 @@ def test_photos_are_edited_and_it_says_how(folder: Path, triton_url: str) -> Non
 
 
 @pytest.mark.server
+def test_two_walls_in_two_colours(folder: Path, triton_url: str) -> None:
+    height, width = read(folder / "room_1.jpg").shape[:2]
+    mask = np.zeros((height, width), np.uint8)
+    mask[: height // 2, 20 : width // 2 - 20], mask[: height // 2, width // 2 + 20 : -20] = 255, 255
+    Image.fromarray(mask).save(folder / "wall.png")
+    walls = ("--set", "Wall=#22304A@0.25,0.25", "--set", "wall=#A03A2E@0.75,0.25", "--mask", "Wall=wall.png")
+    done = edit(folder, "room_1.jpg", *walls, "--out", "results", "--triton-url", triton_url)
+    assert done.returncode == 0, done.stderr
+    result = read(folder / "results/room_1_respray.png").astype(int)
+    left, right = (result[20 : height // 3, x : x + 40].mean(axis=(0, 1)) for x in (60, width - 100))
+    assert left[2] > left[0] + 10 and right[0] > right[2] + 40
+    told = [line.split() for line in done.stdout.splitlines() if line.strip().startswith("Wall")]
+    assert [line[1] for line in told] == ["[0]", "[1]"] and "#22304A" in told[0] and "#A03A2E" in told[1]
+
+
+@pytest.mark.server
 def test_a_photo_that_fails_is_said_by_its_name_and_the_others_are_written(folder: Path, triton_url: str) -> None:
     (folder / "broken.jpg").write_bytes(b"junk")
     done = edit(
@@ -105,7 +121,12 @@ def test_a_photo_that_fails_is_said_by_its_name_and_the_others_are_written(folde
         (["room_1.jpg", "--set", "Wall"], "--set 'Wall' is not NAME=VALUE"),
         (["room_1.jpg", "--set", "Wall=oak_z"], "unknown colour or texture 'oak_z' (did you mean "),
         (["room_1.jpg", "--set", "Wall=#12345"], "a colour is '#' and six hexadecimal digits"),
-        (["room_1.jpg", "--set", "Wall=oak_a", "--set", "wall=oak_b"], "--set names 'Wall' twice"),
+        (["room_1.jpg", "--set", "Wall=oak_a", "--set", "wall=oak_b"], "--set names 'Wall' twice, the second time as 'wall=oak_b'"),
+        (["room_1.jpg", "--set", "Wall=oak_a", "--set", "Wall=oak_b@0.5"], "'Wall=oak_b@0.5' is no point"),
+        (
+            ["room_1.jpg", "--set", "Wall=oak_a", "--set", "wall=oak_b@0.5,0.5", "--at", "Wall=0.1,0.1"],
+            "--at names 'Wall', which has 2 edits; write the point behind the value",
+        ),
         (["room_1.jpg", "--set", "Wall=oak_a", "--protect", "wall"], "'wall' and 'Wall' are the same concept"),
         (["room_1.jpg", "--set", "Wall=oak_a", "--preset", "castle"], "unknown preset 'castle'; there are: interior, seller"),
         (["room_1.jpg", "--set", "Wall=oak_a", "--at", "Floor=0.5,0.5"], "--at: unknown concept 'Floor'; there are: Wall"),

@@ -73,6 +73,22 @@ def test_two_walls_meet_at_their_corner_and_level_joints_run_on() -> None:
     assert one[1, 1] - one[0, 1] == pytest.approx(FLOOR - CEILING, rel=0.03)
 
 
+def test_a_corner_that_is_hidden_is_where_ceiling_and_floor_lines_meet() -> None:
+    true, mask, lines, corner = corner_room()
+    # A curtain hangs in the corner, most of it on the right wall; its edge is upright and long.
+    left, right = int(corner[:, 0].min()) - 6, int(corner[:, 0].max()) + 60
+    mask[:, left:right] = False
+    ends = lines.ends.copy()
+    along = np.clip((right - ends[3:, 0]) / (ends[3:, 2] - ends[3:, 0]), 0.0, 1.0)[:, None]
+    ends[3:, :2] += along * (ends[3:, 2:] - ends[3:, :2])
+    edge = np.array([[right + 1.0, 90.0, right + 1.0, 330.0]])
+    ends = np.concatenate([ends, edge])
+    seen = Segments2D(ends, np.hypot(ends[:, 2] - ends[:, 0], ends[:, 3] - ends[:, 1]))
+    facets = find_facets(true, mask, seen, FLOOR)
+    assert len(facets) == 2 and facets[1].border is not None
+    assert np.abs(np.column_stack([corner, np.ones(2)]) @ facets[1].border).max() < 3.0
+
+
 def test_one_wall_is_not_split() -> None:
     true, mask, lines, corner = corner_room()
     left = mask & (np.arange(WIDTH)[None] < corner[:, 0].min())
@@ -148,6 +164,24 @@ def test_without_lines_direction_is_warned_of() -> None:
     _, report = edited(photo, mask, Texture(texture="oak_planks", direction="across"))
     assert any("'direction' of 'Floor' is measured from where the camera looks" in warning for warning in report.warnings)
     assert report.planes == 1
+
+
+def test_the_report_says_where_the_material_lies_so_that_others_can_draw_on_it() -> None:
+    photo, mask = wall_photo("#A8A04A", 240, 320)
+    rule = Texture(texture="tile_square", size_m=0.5, scale=2.0, rotation=20.0)
+    _, report = edited(photo, mask, rule, concept="Wall")
+    (laid,) = report.laid
+    width, height = laid.repeat
+    assert (laid.kind, laid.turn, width) == ("wall", 20.0, 1.0) and height > 0.0
+    geometry = PhotoGeometry(photo)
+    (surface, *_) = find_surfaces(photo, np.where(mask, np.uint8(255), np.uint8(0)), estimate_illuminant(photo))
+    ((plane, _),) = geometry.planes("Wall", surface, rule)
+    for x, y in ((0.2, 0.3), (0.7, 0.9)):
+        told, known = np.array(laid.to_metres).reshape(3, 3) @ (x, y, 1.0), plane.to_plane @ (x * 320, y * 240, 1.0)
+        assert told[2] > 0.0
+        np.testing.assert_allclose(told[:2] / told[2], known[:2] / known[2], rtol=1e-4)
+    _, rug = edited(photo, mask, Texture(texture="carpet", quad=QUAD))
+    assert rug.laid[0].kind == "quad"
 
 
 QUAD: Quad = ((0.35, 0.4), (0.65, 0.4), (0.8, 0.75), (0.2, 0.75))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import cv2
@@ -63,7 +63,9 @@ class Neighbours:
                 beside = self._beside(concept, part)
             source = Before(picture, own=not again, around=concept not in self._settled)
             seams.append((part, composite(source, target, self._own(concept, part), painter, beside=beside)))
-        self._seams[concept] = seams
+        # A rug leaves the edge of the floor as the floor's own edit has made it.
+        left = [(part, [_outside(part, seam, [new for new, _ in seams]) for seam in found]) for part, found in self._seams.get(concept, ())]
+        self._seams[concept] = left + seams
         self._painted.add(concept)
 
     def blend_seams(self, target: UInt8Array) -> None:
@@ -90,6 +92,19 @@ class Neighbours:
         other = (owner != self._number[concept]) & (highest >= HALF_ALPHA)
         reach = 2 * REACH + 1
         return cv2.dilate(other.astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0
+
+
+def _outside(part: Surface, seam: Seam, painted: Sequence[Surface]) -> Seam:
+    """What of the mixed pixels of a surface is not painted once more with these."""
+    rows, columns = np.divmod(seam.at, part.alpha.shape[1])
+    left = np.ones(len(seam.at), bool)
+    for new in painted:
+        # Rows and columns of the other surface's box.
+        y, x = rows + (part.box[1] - new.box[1]), columns + (part.box[0] - new.box[0])
+        inside = (y >= 0) & (x >= 0) & (y < new.alpha.shape[0]) & (x < new.alpha.shape[1])
+        left[inside] &= new.alpha[y[inside], x[inside]] == 0
+    codes = None if seam.codes is None else seam.codes[left]
+    return Seam(seam.at[left], seam.rest[left], seam.background[left], seam.around[left], codes)
 
 
 def _owners(alphas: Iterable[UInt8Array]) -> tuple[UInt8Array, UInt8Array]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import cast
 
 import cv2
@@ -138,16 +139,42 @@ def find_surfaces(
         tint, noise = illuminant.tint_on(color, place), estimate_noise(crop, part, SOLID_ALPHA)
         return Surface(box, part, crop_alpha, model, small, where, illuminant.level_on(color, place), tint, noise, crop_coverage, error)
 
+    return [part_of(part, model, where) for part, model, where in _split(crop_alpha, solid, labels, models)]
+
+
+def as_painted(parts: Sequence[Surface], picture: UInt8Array, parameters: SurfaceParameters = SurfaceParameters()) -> list[Surface]:
+    """Surfaces that were given new colours, as they look now, under the light that the photo has.
+
+    Args:
+        parts: the surfaces in the photo.
+        picture: uint8 [H,W,3], sRGB, what became of it.
+        parameters: of the split: where only some of a surface was painted, it has become several materials.
+    """
+    found: list[Surface] = []
+    for part in parts:
+        x0, y0, x1, y1 = part.box
+        crop, solid = picture[y0:y1, x0:x1], part.solid.astype(np.uint8)
+        small = at_work_size(crop, (solid.shape[1], solid.shape[0]))
+        labels, models = _materials(small, solid, parameters, part.reflection.parameters)
+        for alpha, model, where in _split(part.alpha, solid, labels, models):
+            noise = estimate_noise(crop, alpha, SOLID_ALPHA)
+            # In the light that the photo shows there, of which a part's own is the middle.
+            shade = 1.0 if len(models) == 1 else fit_reflection(part.small[where]).luminance / part.reflection.luminance
+            light = part.light * shade
+            # What JPEG did to the old colours says nothing of the new ones.
+            found.append(replace(part, alpha=alpha, reflection=model, small=small, solid=where, light=light, noise=noise, jpeg=None))
+    return found
+
+
+def _split(
+    alpha: UInt8Array, solid: UInt8Array, labels: UInt8Array, models: Sequence[DichromaticModel]
+) -> list[tuple[UInt8Array, DichromaticModel, BoolArray]]:
+    """A matte uint8 [h,w] by materials (`labels` uint8 [hs,ws] from 1): of each its matte, its reflection and its solid pixels [hs,ws]."""
     if len(models) == 1:
-        return [part_of(crop_alpha, models[0], solid.astype(bool))]
-    owner = spread_labels(labels)
-    full_owner = cv2.resize(owner, (width, height), interpolation=cv2.INTER_NEAREST)
-    parts = []
-    for index, model in enumerate(models, start=1):
-        part = np.where(full_owner == index, crop_alpha, np.uint8(0))
-        if part.any():
-            parts.append(part_of(part, model, (solid > 0) & (labels == index)))
-    return parts
+        return [(alpha, models[0], solid.astype(bool))]
+    owner = cv2.resize(spread_labels(labels), alpha.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    mattes = ((np.where(owner == index, alpha, np.uint8(0)), model, index) for index, model in enumerate(models, start=1))
+    return [(part, model, (solid > 0) & (labels == index)) for part, model, index in mattes if part.any()]
 
 
 def at_work_size(crop: UInt8Array, size: tuple[int, int]) -> FloatArray:

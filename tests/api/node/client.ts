@@ -19,7 +19,8 @@ export async function recolour(message: components["schemas"]["PaletteMessage"])
 export async function look(photo: string): Promise<Blob | undefined> {
   const segments = await client.POST("/v1/photos/{photo}/segments", { params: { path: { photo } }, body: { concepts: ["Wall"], preset: "interior" } });
   const scores: number[] = (segments.data?.concepts ?? []).map((concept) => concept.score);
-  const edits = { Wall: { action: "recolor", value: scores.length > 0 ? "oak_a" : "#7C9082" } };
+  const one = { action: "recolor", value: scores.length > 0 ? "oak_a" : "#7C9082" };
+  const edits = { Wall: one, Floor: [{ action: "texture", value: "oak_planks" }, { ...one, at: [[0.2, 0.8] as [number, number]] }] };
   const preview = await client.POST("/v1/photos/{photo}/preview", { params: { path: { photo } }, body: { concepts: edits }, parseAs: "blob" });
   return preview.data as Blob | undefined;
 }
