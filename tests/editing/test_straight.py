@@ -76,7 +76,9 @@ def test_an_arch_stays_curved(opening: float) -> None:
     photo, seen = as_photo(np.where(arch, np.float32(opening), np.float32(238))), as_seen(~arch, 0.3)
     ours, before = refine_plane(seen, photo).matte.alpha, refine(seen, photo).alpha
     top = slice(0, 400)
-    assert np.abs((ours[top] >= 128).astype(int) - (before[top] >= 128)).sum() <= 0.002 * 400 * WIDTH
+    # No nearer to a polygon than what is not straightened, by much: the wrong area of an arch with flat sides is several times as large.
+    wrong = [int(((alpha[top] >= 128) ^ ~arch[top]).sum()) for alpha in (ours, before)]
+    assert wrong[0] <= 1.1 * wrong[1] + 0.0005 * 400 * WIDTH
     assert off_by(ours[top, 300:600], ~arch[top, 300:600]).max() <= off_by(before[top, 300:600], ~arch[top, 300:600]).max() + 1.0
 
 

@@ -46,7 +46,7 @@ class FieldParameters:
     """What two neighbours without any change between them agree by. A change as large as the usual one nearby takes 40 % of that, ..."""
     nearby: float = 3.0
     """... which is so many cells to each side, ..."""
-    min_edge: float = 2.0
+    min_edge: float = 1.5
     """... but a smaller one than this (codes, root mean square of red, green and blue) is noise, ..."""
     edge: float = 5.0
     """... and from this on it is an edge, whatever there is around it."""
@@ -58,6 +58,8 @@ class FieldParameters:
     """Over the band in each round."""
     rounds: int = 2
     """The colours are taken anew between rounds."""
+    blur: float = 0.5
+    """Standard deviation, pixels of the work size, of a blur of the answer: enlarged, one without it has steps."""
     colours: ColourParameters = field(default_factory=ColourParameters)
     """Of the histograms."""
 
@@ -99,7 +101,8 @@ def decide(probability: UInt8Array, photo: UInt8Array, parameters: FieldParamete
         unary = (own + np.float32(p.colour) * seen).astype(np.float32)
         _sweep(unary, links, where, size[0], p.sweeps, state.ravel())
         sides = state > p.decided, state < -p.decided
-    return cast(UInt8Array, np.clip((state + 1.0) * 127.5 + 0.5, 0.0, 255.0).astype(np.uint8))
+    soft = cv2.GaussianBlur(state, (0, 0), p.blur)
+    return cast(UInt8Array, np.clip((soft + 1.0) * 127.5 + 0.5, 0.0, 255.0).astype(np.uint8))
 
 
 def _links(photo: FloatArray, where: IntArray, cell: float, parameters: FieldParameters) -> FloatArray:

@@ -18,6 +18,7 @@ from respray.editing.mask.overlap import resolve
 from respray.editing.mask.parts import Parts, connected_parts
 from respray.editing.mask.refine import refine, refine_plane, refine_user_mask
 from respray.editing.mask.select import Segments, Selection, select
+from respray.editing.mask.straight import work_picture
 from respray.editing.mask.turned import fits_stored_only, turn_upright
 from respray.imaging.arrays import UInt8Array
 from respray.imaging.isolated import decode_mask
@@ -148,6 +149,8 @@ def find_mattes(
     edited: dict[str, FoundConcept] = {}
     kept: dict[str, FoundConcept] = {}
     warnings: list[str] = []
+    planes = any(needs_segmentation(concept) and has_straight_borders(concept.name) for concept in concepts)
+    work = work_picture(photo) if planes else photo
     row = 0
     for concept in concepts:
         wanted = [found for found, wanted in ((edited, concept.name not in always), (kept, concept.name in ever)) if wanted]
@@ -164,18 +167,18 @@ def find_mattes(
         elif needs_segmentation(concept):
             selection = select(segments, range(row, row + len(concept.prompts)), concept, object_source)
             row += len(concept.prompts)
-            refined = None if selection.probability is None else _refined(concept, selection.probability, photo, warnings)
+            refined = None if selection.probability is None else _refined(concept, selection.probability, photo, work, warnings)
             for found in wanted:
                 matte = refined if refined is None or found is kept else feather(refined, request.feather)
                 found[concept.name] = _found(concept, matte, selection, "sam3", at_any_size=found is kept)
     return FoundMattes(request, edited, kept, warnings)
 
 
-def _refined(concept: ConceptQuery, probability: UInt8Array, photo: UInt8Array, warnings: list[str]) -> Matte:
-    """The matte of what the network saw; what was decided against it is added to the warnings."""
+def _refined(concept: ConceptQuery, probability: UInt8Array, photo: UInt8Array, work: UInt8Array, warnings: list[str]) -> Matte:
+    """The matte of what the network saw; what was decided against it is added to the warnings. `work`: the photo's `work_picture`."""
     if not has_straight_borders(concept.name):
         return refine(probability, photo)
-    plane = refine_plane(probability, photo)
+    plane = refine_plane(probability, photo, work)
     done = [f"{count} {word}" for count, word in ((plane.filled, "filled in"), (plane.dropped, "left out")) if count]
     if done and not concept.aid:
         warnings.append(f"small patches of '{concept.name}' that the photo shows nothing of: {' and '.join(done)}")

@@ -13,7 +13,7 @@ from respray.editing.mask.crf import decide
 from respray.editing.mask.fringe import with_tail
 from respray.editing.mask.guided_upsample import UpsampleParameters, guided_upsample
 from respray.editing.mask.matte import Matte
-from respray.editing.mask.straight import settle_plane
+from respray.editing.mask.straight import settle_plane, work_picture
 from respray.imaging.arrays import UInt8Array
 
 
@@ -78,13 +78,29 @@ class PlaneMatte:
 def refine_plane(
     probability: UInt8Array,
     photo: UInt8Array,
+    work: UInt8Array | None = None,
     parameters: MatteParameters = MatteParameters(),
     upsampling: UpsampleParameters = UpsampleParameters(),
 ) -> PlaneMatte:
-    """`refine` for what ends in straight lines (a wall, a door): so does its matte, where the photo does not show how it ends."""
-    decided = decide(probability, photo)
+    """Make a network's answer the matte of what ends in straight lines (a wall, a door).
+
+    It is decided again by the photo's colours and edges (`crf`), then refined, and ends in straight lines where the photo does not show how
+    it ends.
+
+    Args:
+        probability: uint8 [h,w], 255 = certainly the concept.
+        photo: uint8 [H,W,3], sRGB.
+        work: the photo's `work_picture`; None: made here.
+        parameters: of mattes.
+        upsampling: of the guided upsampling.
+
+    Returns:
+        A sharp matte of the photo's size.
+    """
+    picture = work_picture(photo) if work is None else work
+    decided = decide(probability, picture)
     found = guided_upsample(decided, photo, parameters.band, upsampling)
-    settled = settle_plane(found.alpha, probability, photo, decided)
+    settled = settle_plane(found.alpha, probability, decided, picture)
     return PlaneMatte(Matte.sharp(with_tail(settled.alpha), found.detail), settled.filled, settled.dropped)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from respray.editing.core.reduce import average
 from respray.editing.mask.specks import Settled, settle_specks
 from respray.editing.mask.straight_edge import Edge, end_of, lay_edge
+from respray.editing.mask.straight_joined import join_runs
 from respray.editing.mask.straight_line import Strip, best_line, best_stretches, seen_along, strip_of
 from respray.editing.mask.straight_runs import Run, find_runs
 from respray.imaging.arrays import BoolArray, FloatArray, UInt8Array
@@ -63,33 +64,38 @@ class StraightParameters:
     """... and so much around that corner is decided again."""
 
 
+def work_picture(photo: UInt8Array, parameters: StraightParameters = StraightParameters()) -> UInt8Array:
+    """A photo uint8 [H,W,3] at the size at which its planes are worked on: made once for all of them."""
+    height, width = photo.shape[:2]
+    scale = parameters.work_side / max(height, width)
+    if scale >= 1.0:
+        return photo
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return cast(UInt8Array, cv2.resize(photo, size, interpolation=cv2.INTER_AREA))
+
+
 def settle_plane(
     alpha: UInt8Array,
     probability: UInt8Array,
-    photo: UInt8Array,
-    decided: UInt8Array | None = None,
+    decided: UInt8Array,
+    work: UInt8Array,
     parameters: StraightParameters = StraightParameters(),
 ) -> Settled:
     """Make the border of a plane straight where the photo leaves it open, and settle the specks that it shows nothing of.
 
     Args:
         alpha: uint8 [H,W], its matte, which follows the photo's edges.
-        probability: uint8 [h,w], the network's answer that it was made of.
-        photo: uint8 [H,W,3], sRGB.
+        probability: uint8 [h,w], the network's answer.
+        decided: uint8 [h2,w2], what `crf.decide` made of it, which the matte was made of.
+        work: uint8 [h3,w3,3], the photo's `work_picture`.
         parameters: of the decision.
 
     Returns:
         The matte, and how many specks it had.
     """
-    height, width = alpha.shape
-    scale = min(1.0, parameters.work_side / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = average(photo, size)
-    smooth = cast(FloatArray, cv2.GaussianBlur(small, (0, 0), parameters.blur).astype(np.float32))
-    cell = float(np.sqrt(size[0] * size[1] / probability.size))
-    return settle_specks(
-        _straightened(alpha, probability, decided if decided is not None else probability, smooth, cell, parameters), smooth, cell
-    )
+    smooth = cast(FloatArray, cv2.GaussianBlur(work, (0, 0), parameters.blur).astype(np.float32))
+    cell = float(np.sqrt(work.shape[0] * work.shape[1] / probability.size))
+    return settle_specks(_straightened(alpha, probability, decided, smooth, cell, parameters), smooth, cell)
 
 
 def _straightened(
@@ -100,7 +106,7 @@ def _straightened(
     size = (photo.shape[1], photo.shape[0])
     likely = cv2.resize(probability, size, interpolation=cv2.INTER_LINEAR).astype(np.float32) * np.float32(1 / 255)
     inside = cv2.resize(decided, size, interpolation=cv2.INTER_LINEAR) >= 128
-    runs = find_runs(inside, cell)
+    runs = join_runs(photo, inside, find_runs(inside, cell), cell)
     if not runs:
         return alpha
     matte = average(alpha, size)

@@ -89,7 +89,7 @@ def find_runs(inside: BoolArray, cell: float, parameters: RunParameters = RunPar
             if np.hypot(*(chosen[-1] - chosen[0])) < shortest or len(chosen) <= 2 * trim + 2 or _on_rim(chosen, inside.shape):
                 continue
             chosen = chosen[trim : len(chosen) - trim]
-            runs.append(Run(chosen, first, last, number, len(points), _bowed(chosen, cell, p)))
+            runs.append(Run(chosen, first, last, number, len(points), is_bowed(chosen, cell, p)))
     return sorted(runs, key=lambda run: -len(run.points))[: p.max_runs]
 
 
@@ -142,7 +142,8 @@ def _on_rim(points: Float64Array, shape: tuple[int, ...]) -> bool:
     return float(np.mean((x < 2) | (y < 2) | (x > shape[1] - 2) | (y > shape[0] - 2))) > 0.5
 
 
-def _bowed(points: Float64Array, cell: float, parameters: RunParameters) -> bool:
+def is_bowed(points: Float64Array, cell: float, parameters: RunParameters = RunParameters()) -> bool:
+    """Whether a run of points [n,2] is evenly curved."""
     middle, direction = line_through(points)
     along, off = (points - middle) @ direction, (points - middle) @ np.array([-direction[1], direction[0]])
     scaled = 2.0 * along / max(np.ptp(along), 1e-9)
