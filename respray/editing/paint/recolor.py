@@ -118,9 +118,7 @@ class Recolorer:
         self._sheen = None if rule.sheen is None else SheenChange(surface, rule.sheen)
         self.warnings: list[str] = []
         if self._sheen is not None and self._sheen.unsure:
-            self.warnings.append(
-                "the surface has too little colour of its own to tell its highlights from its light: 'sheen' changes little"
-            )
+            self.warnings.append("the photo shows no highlights on the surface that could be told from its light: 'sheen' changes little")
 
     def paint(self, tile: Tile, linear: FloatArray) -> FloatArray:
         """Paint one tile.
