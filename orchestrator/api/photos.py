@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import secrets
 from collections.abc import Coroutine
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Header, Path, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
@@ -19,17 +20,18 @@ from starlette.datastructures import UploadFile
 from orchestrator.api.jobs import check_media_type
 from orchestrator.api.messages import read_message, text_of
 from orchestrator.api.problems import ApiProblem, FieldProblem, answers
-from orchestrator.api.reports import REPORT_HEADERS, report_headers
+from orchestrator.api.reports import REPORT_HEADERS, report_headers, report_text
 from orchestrator.api.service import caller_in, service_of
 from orchestrator.errors import JobError
 from orchestrator.jobs.validation_messages import validation_messages
-from orchestrator.photos.types import PreviewQuery, SegmentsQuery, StoredPhoto
+from orchestrator.photos.types import Preview, PreviewQuery, SegmentsQuery, StoredPhoto
 from respray.contract.report import ConceptReport
 
 router = APIRouter(tags=["photos"])
 T = TypeVar("T")
 Q = TypeVar("Q", SegmentsQuery, PreviewQuery)
 Digest = Annotated[str, Path(description="The photo's digest, as POST /v1/photos answers it.", max_length=128)]
+FORM = "multipart/form-data"
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 
@@ -42,11 +44,12 @@ class MaskView(BaseModel):
 
 
 class SegmentsView(BaseModel):
-    """What was found; `reused` are the prompts that were found before."""
+    """What was found; `reused` are the prompts that were found before, `warnings` say what became of boxes."""
 
     concepts: list[ConceptReport]
     masks: list[MaskView]
     reused: list[str]
+    warnings: list[str]
 
 
 def _query(name: str) -> dict[str, Any]:
@@ -117,7 +120,7 @@ async def post_segments(request: Request, photo: Digest) -> SegmentsView:
     query = await _read(request, SegmentsQuery)
     found = await unless_gone(request, service_of(request).ready.photos.segments(caller_in(request).user_id, photo, query))
     masks = [MaskView(concept=m.concept, instance=m.instance, picture=_data_url(m.png)) for m in found.masks]
-    return SegmentsView(concepts=found.concepts, masks=masks, reused=found.reused)
+    return SegmentsView(concepts=found.concepts, masks=masks, reused=found.reused, warnings=found.warnings)
 
 
 @router.post(
@@ -129,17 +132,51 @@ async def post_segments(request: Request, photo: Digest) -> SegmentsView:
         200: {
             "description": "The picture",
             "headers": REPORT_HEADERS,
-            "content": dict.fromkeys(("image/jpeg", "image/webp", "image/png"), _BINARY),
+            "content": dict.fromkeys(("image/jpeg", "image/webp", "image/png"), _BINARY)
+            | {
+                FORM: {
+                    "schema": {
+                        "type": "object",
+                        "properties": {"report": {"type": "string"}, "picture": {"type": "string", "format": "binary"}},
+                    }
+                }
+            },
         },
         **answers(415, 422),
     },
 )
-async def post_preview(request: Request, photo: Digest) -> Response:
+async def post_preview(
+    request: Request,
+    photo: Digest,
+    accept: Annotated[str | None, Header(description=f"{FORM}: report and picture as a form, however long the report is")] = None,
+) -> Response:
     """One picture with these edits, and its report in a header. Up to 1200 pixels on the long side it takes a fraction of a second."""
     query = await _read(request, PreviewQuery)
     preview = await unless_gone(request, service_of(request).ready.photos.preview(caller_in(request).user_id, photo, query))
-    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **report_headers(preview.report)}
-    return Response(preview.picture, media_type=preview.media_type, headers=headers)
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Vary": "Accept"}
+    if FORM in (accept or "").lower():
+        boundary = secrets.token_hex(16)
+        return Response(_form(boundary, preview), media_type=f"{FORM}; boundary={boundary}", headers=headers)
+    return Response(preview.picture, media_type=preview.media_type, headers=headers | report_headers(preview.report))
+
+
+def _form(boundary: str, preview: Preview) -> bytes:
+    """Report and picture as browsers' `Response.formData` reads them (RFC 7578)."""
+    return b"\r\n".join(
+        [
+            f"--{boundary}".encode(),
+            b'Content-Disposition: form-data; name="report"',
+            b"",
+            report_text(preview.report).encode(),
+            f"--{boundary}".encode(),
+            b'Content-Disposition: form-data; name="picture"; filename="picture"',
+            f"Content-Type: {preview.media_type}".encode(),
+            b"",
+            preview.picture,
+            f"--{boundary}--".encode(),
+            b"",
+        ]
+    )
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:

@@ -60,7 +60,11 @@ class PhotoService:
         preset = find_preset(query.preset, self._catalog, problems)
         concepts = resolve_concepts(query.concepts, (), preset, query.options, problems)
         problems.raise_if_any()
-        request = PhotoRequest(concepts=list(concepts.queries), masks=True, preview_size=0, feather=query.options.feather)
+        shown = [
+            c.model_copy(update={"boxes": query.boxes.get(c.name, []), "not_boxes": query.not_boxes.get(c.name, [])})
+            for c in concepts.queries
+        ]
+        request = PhotoRequest(concepts=shown, masks=True, preview_size=0, feather=query.options.feather)
         # What only the preset protects is found along with the rest, for the previews to come, and not told.
         named = [concept.name for concept in concepts.queries if not concept.implied]
         before = await self._known(user, photo, request.concepts)
@@ -71,6 +75,7 @@ class PhotoService:
             concepts=[found for found in report.concepts if found.name in named],
             masks=masks if query.masks else [],
             reused=[prompt for prompt in dict.fromkeys(prompts_of(request.concepts)) if prompt in before],
+            warnings=[warning for warning in report.warnings if query.boxes or query.not_boxes],
         )
 
     async def preview(self, user: str, photo: str, query: PreviewQuery) -> Preview:

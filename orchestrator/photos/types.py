@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from orchestrator.jobs import limits
 from orchestrator.jobs.messages import EditMap, Inline, JobOptions, Name
 from respray.contract.report import ConceptReport, PhotoReport
-from respray.contract.request import Fraction
+from respray.contract.request import MAX_BOXES, Box, Fraction, box_problem
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+Boxes = Annotated[list[Box], Field(max_length=MAX_BOXES)]
 
 
 class StoredPhoto(_Strict):
@@ -26,12 +29,26 @@ class StoredPhoto(_Strict):
 
 
 class SegmentsQuery(_Strict):
-    """What to find in a photo. `masks`: answer mask pictures, of the small copy's size (longest side 1200 pixels at most)."""
+    """What to find in a photo. `masks`: answer mask pictures, of the small copy's size (longest side 1200 pixels at most).
+
+    `boxes` and `not_boxes`: by concept, around examples of what is meant and of what is not, as an edit has them.
+    """
 
     concepts: list[Name] = Field(min_length=1, max_length=limits.MAX_CONCEPTS)
     preset: Name | None = None
     options: JobOptions = JobOptions()
     masks: bool = True
+    boxes: dict[Name, Boxes] = Field(default={}, max_length=limits.MAX_CONCEPTS)
+    not_boxes: dict[Name, Boxes] = Field(default={}, max_length=limits.MAX_CONCEPTS)
+
+    @model_validator(mode="after")
+    def _examples(self) -> Self:
+        for name in dict.fromkeys([*self.boxes, *self.not_boxes]):
+            if name not in self.concepts:
+                raise ValueError(f"boxes of {name!r} were given; accepted are those of the concepts {', '.join(map(repr, self.concepts))}")
+            if problem := box_problem(self.boxes.get(name, []), self.not_boxes.get(name, [])):
+                raise ValueError(f"{name!r}: {problem}")
+        return self
 
 
 class MaskPicture(_Strict):
@@ -43,11 +60,15 @@ class MaskPicture(_Strict):
 
 
 class Segments(_Strict):
-    """What was found, concept by concept, and mask pictures. `reused`: the prompts that the network was not asked for again."""
+    """What was found, concept by concept, and mask pictures. `reused`: the prompts that the network was not asked for again.
+
+    `warnings`: sentences, such as that the model takes no boxes.
+    """
 
     concepts: list[ConceptReport]
     masks: list[MaskPicture]
     reused: list[str]
+    warnings: list[str]
 
 
 class DrawnMask(_Strict):

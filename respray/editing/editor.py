@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from respray.catalog.preset import is_ground
 from respray.contract.errors import EditError
-from respray.contract.report import EditReport
+from respray.contract.report import EditReport, LightReport
 from respray.contract.request import Edit, Output, PhotoRequest, Quad, Recolor, Remove, Rule, Texture, Tone
 from respray.editing.fill.inpaint import Inpainter
 from respray.editing.mask.choose import Choice, choose
@@ -24,6 +24,7 @@ from respray.editing.report import measure
 from respray.editing.surface.illuminant import estimate_illuminant
 from respray.editing.surface.reflection import DichromaticModel
 from respray.editing.surface.surface import SOLID_ALPHA, Surface, as_painted, find_surfaces
+from respray.editing.surface.temperature import report_light
 from respray.editing.texture import rug
 from respray.editing.texture.lay import PhotoGeometry, TexturePainter, material_of
 from respray.imaging.arrays import BoolArray, UInt8Array
@@ -79,6 +80,11 @@ class PhotoEditor:
         self._geometry = PhotoGeometry(seen)
         self._illuminant = estimate_illuminant(seen)
         self._surfaces: dict[tuple[str, tuple[int, ...], bool], list[Surface]] = {}
+
+    @property
+    def light(self) -> LightReport:
+        """What the photo tells of its light's colour."""
+        return report_light(self._seen, self._illuminant)
 
     def edit(self, output: Output) -> tuple[Canvas, list[EditReport]]:
         """Apply the edits of one output. Several edits of one concept build on each other.
@@ -136,7 +142,10 @@ class PhotoEditor:
             warning for painter in painters if isinstance(painter, TexturePainter | Recolorer) for warning in painter.warnings
         )
         count = max((painter.planes for painter in laid), default=None)
-        return Canvas(after, canvas.alpha), report.model_copy(update={"planes": count, "warnings": [*report.warnings, *told]})
+        # Materials of one concept (a floor left and right of a bed) mostly lie on the same plane.
+        planes = list({plane.model_dump_json(): plane for painter in laid for plane in painter.laid}.values())
+        update = {"planes": count, "laid": planes, "warnings": [*report.warnings, *told]}
+        return Canvas(after, canvas.alpha), report.model_copy(update=update)
 
     def _of_colours(self, choice: Choice) -> Choice:
         """A choice as it is of the photo's own colours, which a cut-out shows only in part."""

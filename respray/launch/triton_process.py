@@ -54,9 +54,7 @@ def _says_yes(port: int, path: str) -> bool:
     return answers(f"http://127.0.0.1:{port}/v2/{path}", 3.0)
 
 
-def triton_command(
-    repository: Path, role: str, environment: Mapping[str, str], plans: bool, key: str, devices: int = 1
-) -> list[str]:
+def triton_command(repository: Path, role: str, environment: Mapping[str, str], plans: bool, key: str, devices: int = 1) -> list[str]:
     """tritonserver's command line. Loopback only for `work`; what is not inference, health or metadata needs a key that only the gate has.
 
     Args:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import io
 import json
+from email import message_from_bytes
+from email.policy import HTTP
+from typing import Any
 
 import httpx
 import pytest
@@ -55,11 +58,40 @@ def test_a_preview_of_two_colours_on_two_walls(client: httpx.Client) -> None:
     assert [(edit["edit"], edit["requested"]) for edit in told] == [(0, "#22304A"), (1, "#A03A2E")]
 
 
+def test_boxes_are_shown_to_the_model_and_what_became_of_them_is_said(client: httpx.Client) -> None:
+    name = client.post("/v1/photos", files={"photo": ("a.jpg", photo(72, (320, 240)))}).json()["photo"]
+    query = {"concepts": ["Wall", "Floor"], "preset": "interior", "boxes": {"Wall": [[0.1, 0.1, 0.4, 0.4]]}}
+    found = client.post(f"/v1/photos/{name}/segments", json=query)
+    assert found.status_code == 200, found.text
+    # The demo model was not trained for them.
+    assert [warning for warning in found.json()["warnings"] if "the boxes of 'Wall' were not used" in warning]
+    assert found.json()["concepts"][0]["found"] and found.json()["masks"]
+    plain = client.post(f"/v1/photos/{name}/segments", json={"concepts": ["Wall"], "preset": "interior"}).json()
+    assert plain["warnings"] == []
+
+
+def test_a_preview_as_a_form_has_its_report_however_long_it_is(client: httpx.Client) -> None:
+    name = client.post("/v1/photos", files={"photo": ("a.jpg", photo(73, (320, 240)))}).json()["photo"]
+    many: dict[str, Any] = {
+        "concepts": {f"thing {number} {'x' * 40}": {"action": "recolor", "value": "#7C9082"} for number in range(12)},
+        "long_side": 160,
+    }
+    assert "respray-report" not in client.post(f"/v1/photos/{name}/preview", json=many).headers
+    answer = client.post(f"/v1/photos/{name}/preview", json=many, headers={"Accept": "multipart/form-data"})
+    form = message_from_bytes(f"Content-Type: {answer.headers['content-type']}\r\n\r\n".encode() + answer.content, policy=HTTP)
+    report, picture = (part.get_content() for part in form.iter_parts())
+    assert len(json.loads(report)["outputs"][0]["edits"]) == 12
+    assert "light" in json.loads(report)
+    assert Image.open(io.BytesIO(picture)).size == (160, 120)
+
+
 def test_a_query_that_cannot_be_answered_says_why(client: httpx.Client) -> None:
     name = client.post("/v1/photos", files={"photo": ("a.jpg", photo(71))}).json()["photo"]
     for path, query, field, sentence in (
         ("segments", {"concepts": ["a"], "presets": "x"}, "presets", "unknown field; accepted here: concepts, preset"),
         ("segments", {"concepts": ["a"], "preset": "castle"}, "preset", "there are: interior"),
+        ("segments", {"concepts": ["a"], "boxes": {"b": [[0, 0, 1, 1]]}}, "message", "accepted are those of the concepts 'a'"),
+        ("segments", {"concepts": ["a"], "boxes": {"a": [[0.5, 0, 0.5, 1]]}}, "message", "has no area"),
         ("preview", {"concepts": {"Wall": {"action": "recolor", "value": "oak_aa"}}}, "concepts.Wall", "did you mean 'oak_a'?"),
         ("preview", {"concepts": {"Wall": [{"action": "tone"}, {"at": [[0, 2]]}]}}, "concepts.Wall[1].at[0][1]", "less than or equal to 1"),
         ("preview", {"concepts": {"Wall": []}}, "concepts.Wall", "at least 1 item"),

@@ -167,6 +167,24 @@ def test_without_lines_direction_is_warned_of() -> None:
     assert report.planes == 1
 
 
+def test_the_report_says_where_the_material_lies_so_that_others_can_draw_on_it() -> None:
+    photo, mask = wall_photo("#A8A04A", 240, 320)
+    rule = Texture(texture="tile_square", size_m=0.5, scale=2.0, rotation=20.0)
+    _, report = edited(photo, mask, rule, concept="Wall")
+    (laid,) = report.laid
+    width, height = laid.repeat
+    assert (laid.kind, laid.turn, width) == ("wall", 20.0, 1.0) and height > 0.0
+    geometry = PhotoGeometry(photo)
+    (surface, *_) = find_surfaces(photo, np.where(mask, np.uint8(255), np.uint8(0)), estimate_illuminant(photo))
+    ((plane, _),) = geometry.planes("Wall", surface, rule)
+    for x, y in ((0.2, 0.3), (0.7, 0.9)):
+        told, known = np.array(laid.to_metres).reshape(3, 3) @ (x, y, 1.0), plane.to_plane @ (x * 320, y * 240, 1.0)
+        assert told[2] > 0.0
+        np.testing.assert_allclose(told[:2] / told[2], known[:2] / known[2], rtol=1e-4)
+    _, rug = edited(photo, mask, Texture(texture="carpet", quad=QUAD))
+    assert rug.laid[0].kind == "quad"
+
+
 QUAD: Quad = ((0.35, 0.4), (0.65, 0.4), (0.8, 0.75), (0.2, 0.75))
 
 

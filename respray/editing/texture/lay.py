@@ -11,6 +11,7 @@ import numpy as np
 from respray.catalog.preset import orientation_of
 from respray.catalog.texture import find_texture
 from respray.contract.errors import EditError
+from respray.contract.report import PlaneReport
 from respray.contract.request import Direction, Texture
 from respray.editing.core.field import Tile, upsample
 from respray.editing.surface.exposure import choose_exposure
@@ -101,6 +102,11 @@ class PhotoGeometry:
         return [(planes.as_assumed(plane) if lie is None else plane, None)]
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the photo, pixels."""
+        return self._photo.shape[1], self._photo.shape[0]
+
+    @property
     def lacks_axes(self) -> bool:
         """Whether the photo's lines do not tell the room's directions."""
         return self.camera.confidence < LAYING.min_axis_confidence
@@ -123,6 +129,7 @@ class TexturePainter:
     Attributes:
         confidence: 0..1, that of the planes; None where the rule says where they lie.
         planes: how many there are.
+        laid: where they are.
         warnings: sentences for the report.
     """
 
@@ -153,6 +160,7 @@ class TexturePainter:
         self._surface, self._material, self._strength = surface, material, rule.strength
         self.confidence = None if rule.quad is not None else min(plane.confidence for plane, _ in found)
         self.planes = len(found)
+        self.laid = [_report(rule, material, plane, border, geometry.size) for plane, border in found]
         self.warnings: list[str] = []
         if rule.direction is not None and geometry.lacks_axes:
             self.warnings.append(
@@ -240,11 +248,35 @@ def _right_of(line: Float64Array, x0: int, y0: int, rows: int, width: int) -> Fl
     return share
 
 
+def _report(rule: Texture, material: Material, plane: Plane, border: Float64Array | None, size: tuple[int, int]) -> PlaneReport:
+    """A plane in fractions of the photo, with as many digits as make a thousandth of a pixel."""
+    fractions = np.array([*size, 1.0])
+    matrix = plane.to_plane * fractions
+    rounded = [float(f"{value:.7g}") for value in (matrix / np.abs(matrix).max()).ravel()]
+    begins = None
+    if border is not None:
+        line = border * fractions
+        a, b, c = (float(f"{value:.7g}") for value in line / np.hypot(*line[:2]))
+        begins = (a, b, c)
+    turn = round(_turned(rule, plane), 3)
+    return PlaneReport(kind=plane.kind, to_metres=rounded, repeat=_repeat_size(rule, material), turn=turn, begins=begins)
+
+
+def _repeat_size(rule: Texture, material: Material) -> tuple[float, float]:
+    """Metres."""
+    width = (rule.size_m or material.size_m[0]) * rule.scale
+    return width, width * material.size_m[1] / material.size_m[0]
+
+
+def _turned(rule: Texture, plane: Plane) -> float:
+    """Degrees on the plane from u to v."""
+    return rule.rotation + (0.0 if rule.direction is None else _turn(rule.direction, plane))
+
+
 def _repeat_matrix(rule: Texture, material: Material, plane: Plane) -> Float64Array:
     """Metres on the plane -> repeats: size, direction and rotation about the plane's origin, offset. float64 [3,3]."""
-    width = (rule.size_m or material.size_m[0]) * rule.scale
-    height = width * material.size_m[1] / material.size_m[0]
-    turn = np.radians(rule.rotation + (0.0 if rule.direction is None else _turn(rule.direction, plane)))
+    width, height = _repeat_size(rule, material)
+    turn = np.radians(_turned(rule, plane))
     rotate: Float64Array = np.array([[np.cos(turn), np.sin(turn), 0.0], [-np.sin(turn), np.cos(turn), 0.0], [0.0, 0.0, 1.0]])
     return np.array([[1 / width, 0.0, rule.offset[0]], [0.0, 1 / height, rule.offset[1]], [0.0, 0.0, 1.0]]) @ rotate
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from respray.contract.report import PlaneKind
 from respray.editing.texture.camera import CameraParameters, RoomCamera, angles_to
 from respray.editing.texture.lines import Segments2D
 from respray.imaging.arrays import BoolArray, Float64Array
@@ -62,7 +63,7 @@ class Plane:
 
     to_plane: Float64Array
     confidence: float
-    kind: str
+    kind: PlaneKind
     along: float = 0.0
 
 
@@ -144,7 +145,7 @@ def find_along(plane: Plane, camera: RoomCamera, mask: BoolArray, stood_on: bool
     return replace(plane, along=90.0 if across > parameters.longer_by * away else 0.0)
 
 
-def _plane(camera: RoomCamera, normal: Float64Array, distance: float, axes: tuple[Float64Array, Float64Array], kind: str) -> Plane:
+def _plane(camera: RoomCamera, normal: Float64Array, distance: float, axes: tuple[Float64Array, Float64Array], kind: PlaneKind) -> Plane:
     matrix = np.stack([distance * axes[0], distance * axes[1], normal]) @ np.linalg.inv(camera.matrix)
     return Plane(matrix, camera.confidence, kind)
 

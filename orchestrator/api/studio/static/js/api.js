@@ -23,12 +23,6 @@ function problemOf(status, text) {
   }
 }
 
-/** @param {Response} response @returns {Report | null} */
-function reportOf(response) {
-  const text = response.headers.get("Respray-Report");
-  return text ? JSON.parse(text) : null;
-}
-
 /** A caller of one server; its key, where one is needed, lives as long as the tab. */
 export class Api {
   key = sessionStorage.getItem(KEY) ?? "";
@@ -93,25 +87,26 @@ export class Api {
 
   /**
    * @param {string} photo @param {object} query @param {AbortSignal} [signal]
-   * @returns {Promise<{ concepts: import("./types.js").Found[], masks: import("./types.js").MaskPicture[] }>}
+   * @returns {Promise<import("./types.js").Segments>}
    */
   async segments(photo, query, signal) {
     return (await this.post(`/v1/photos/${photo}/segments`, query, signal)).json();
   }
 
-  /** @param {string} photo @param {object} query @param {AbortSignal} [signal] @returns {Promise<{ blob: Blob, report: Report | null }>} */
+  /** @param {string} photo @param {object} query @param {AbortSignal} [signal] @returns {Promise<{ blob: Blob, report: Report }>} */
   async preview(photo, query, signal) {
-    const response = await this.post(`/v1/photos/${photo}/preview`, query, signal);
-    return { blob: await response.blob(), report: reportOf(response) };
+    const headers = { "Content-Type": "application/json", Accept: "multipart/form-data" };
+    const form = await (await this.send(`/v1/photos/${photo}/preview`, { method: "POST", body: JSON.stringify(query), headers, signal })).formData();
+    return { blob: /** @type {Blob} */ (form.get("picture")), report: JSON.parse(String(form.get("report"))) };
   }
 
-  /** Edit at full size. @param {Blob} photo @param {object} message @returns {Promise<{ blob: Blob, report: Report | null }>} */
+  /** Edit at full size. @param {Blob} photo @param {object} message @returns {Promise<Blob>} */
   async edit(photo, message) {
     const form = new FormData();
     form.set("photo", photo, "photo");
     form.set("job", JSON.stringify(message));
     const response = await this.send("/v1/edits", { method: "POST", body: form });
     if (response.status === 202) throw new Problem(202, `The job goes on: ${response.headers.get("Location") ?? ""}`);
-    return { blob: await response.blob(), report: reportOf(response) };
+    return response.blob();
   }
 }

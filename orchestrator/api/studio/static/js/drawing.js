@@ -113,3 +113,8 @@ export function drawPolygon(context, box, corners) {
   });
   for (const corner of corners) drawPin(context, box, corner, "at");
 }
+
+/** A box that is being drawn. @param {CanvasRenderingContext2D} context @param {Box} box @param {Point} from @param {Point} to */
+export function drawBand(context, box, from, to) {
+  outline(context, () => context.rect(box.left + from[0] * box.width, box.top + from[1] * box.height, (to[0] - from[0]) * box.width, (to[1] - from[1]) * box.height));
+}

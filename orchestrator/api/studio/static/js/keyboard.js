@@ -4,7 +4,7 @@
 const isField = (target) => target instanceof HTMLElement && (target.matches("input:not([type=range]):not([type=checkbox]):not([type=radio]), textarea, select") || target.isContentEditable);
 
 /** @type {Record<string, import("./studio.js").Tool>} */
-const TOOLS = { v: "select", b: "brush", e: "erase", p: "polygon" };
+const TOOLS = { v: "select", r: "box", b: "brush", e: "erase", p: "polygon" };
 
 /** @param {import("./studio.js").Studio} studio */
 export function installKeys(studio) {
@@ -23,9 +23,11 @@ export function installKeys(studio) {
       return;
     }
     if (event.altKey) return;
-    if (key in TOOLS) studio.show({ tool: TOOLS[key], polygon: [] });
+    if (key in TOOLS && (key === "v" || studio.ui.selected)) studio.show({ tool: TOOLS[key], polygon: [] });
     else if (key === "[" || key === "]") studio.show({ brush: { ...studio.ui.brush, size: Math.min(0.3, Math.max(0.005, studio.ui.brush.size * (key === "]" ? 1.25 : 0.8))) } });
-    else if (key === "1") studio.show({ zoom: studio.ui.zoom === "fit" ? "full" : "fit" });
+    else if (key === "1") studio.show({ zoom: studio.ui.zoom === "fit" ? 1 : "fit" });
+    else if (key === "+" || key === "=") studio.zoom(1.5);
+    else if (key === "-") studio.zoom(1 / 1.5);
     else if (key === "x") studio.show({ slider: studio.ui.slider > 0 ? 0 : 1 });
     else if (key === "escape") studio.show({ polygon: [], tool: "select" });
   });

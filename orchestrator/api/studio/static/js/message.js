@@ -1,30 +1,46 @@
 /** Messages made from a document: previews, edits, and the job that makes the same pictures elsewhere. Pure functions. */
 
+import { conceptOf, editedOf } from "./targets.js";
+
 /** @typedef {import("./types.js").Doc} Doc */
 /** @typedef {import("./types.js").Look} Look */
+
+/** @param {Doc} doc @param {Look} look @returns {string[]} The concepts that it edits. */
+const editedConcepts = (doc, look) => [...new Set(Object.keys(look.edits).map((target) => conceptOf(doc, target)))];
+
+/** @param {Doc} doc @param {string} concept @returns {object} Its examples in boxes. */
+export function boxesOf(doc, concept) {
+  const given = doc.boxes[concept];
+  return { ...(given?.boxes.length ? { boxes: given.boxes } : {}), ...(given?.not_boxes.length ? { not_boxes: given.not_boxes } : {}) };
+}
 
 /** @param {Doc} doc @param {Look} look @returns {Record<string, object>} The look's concepts as a palette message writes them. */
 export function conceptsOf(doc, look) {
   return Object.fromEntries(
-    Object.entries(look.edits).map(([name, edit]) => {
-      const where = doc.masks[name] ? undefined : doc.where[name];
-      const points = {
-        ...(where?.at.length ? { at: where.at } : {}),
-        ...(where?.not_at.length ? { not_at: where.not_at } : {}),
-      };
-      return [name, { ...edit, ...points }];
+    editedConcepts(doc, look).map((concept) => {
+      const edits = editedOf(doc, look, concept).map((target, number) => {
+        const where = doc.where[target];
+        return {
+          ...look.edits[target],
+          ...(where?.at.length ? { at: where.at } : {}),
+          ...(where?.not_at.length ? { not_at: where.not_at } : {}),
+          ...(number === 0 && !doc.masks[concept] ? boxesOf(doc, concept) : {}),
+        };
+      });
+      return [concept, edits.length === 1 ? edits[0] : edits];
     }),
   );
 }
 
 /** What a look protects: what the document does, apart from what the look edits. @param {Doc} doc @param {Look} look @returns {string[]} */
 export function protectOf(doc, look) {
-  return doc.protect.filter((name) => !(name in look.edits));
+  const edited = editedConcepts(doc, look);
+  return doc.protect.filter((name) => !edited.includes(name));
 }
 
 /** @param {Doc} doc @param {Look[]} looks @returns {Record<string, { base64: string }>} Mended masks of concepts that are used. */
 function masksOf(doc, looks) {
-  const used = new Set(looks.flatMap((look) => [...Object.keys(look.edits), ...protectOf(doc, look)]));
+  const used = new Set(looks.flatMap((look) => [...editedConcepts(doc, look), ...protectOf(doc, look)]));
   return Object.fromEntries(
     Object.entries(doc.masks)
       .filter(([name]) => used.has(name))

@@ -14,6 +14,7 @@ export const MEASURE = "respray:preview";
 export class Previews {
   busy = false;
   /** @type {ImageBitmap | null} The photo as it is. */ base = null;
+  /** @type {import("./types.js").Report["light"]} Of the photo. */ light = undefined;
   /** @type {Map<string, Preview>} */ #kept = new Map();
   /** @type {AbortController | null} */ #running = null;
   /** @type {Map<string, Preview>} */ #shown = new Map();
@@ -43,9 +44,9 @@ export class Previews {
     this.stop();
     this.#photo = photo;
     try {
-      const { blob } = await this.api.preview(photo, { concepts: {}, long_side: LONG_SIDE });
+      const { blob, report } = await this.api.preview(photo, { concepts: {}, long_side: LONG_SIDE });
       const picture = await createImageBitmap(blob);
-      if (this.#photo === photo) this.base = picture;
+      if (this.#photo === photo) Object.assign(this, { base: picture, light: report.light });
     } catch (error) {
       this.fail(error);
     }
@@ -121,9 +122,13 @@ export class Previews {
     for (const old of [...this.#kept.keys()].slice(0, Math.max(0, this.#kept.size - MOST_KEPT))) this.#kept.delete(old);
   }
 
-  /** A part of the photo at its own size, with a look's edits. @param {Doc} doc @param {Look} look @param {number[]} crop @param {AbortSignal} signal */
-  async tile(doc, look, crop, signal) {
-    const { blob } = await this.api.preview(doc.photo?.photo ?? "", { ...this.#query(doc, look), crop, long_side: 0 }, signal);
+  /**
+   * A part of the photo, edited as a job edits it.
+   *
+   * @param {Doc} doc @param {Look} look @param {number[]} crop @param {number} side At most so many pixels of the part's longer side; 0: its own. @param {AbortSignal} signal
+   */
+  async tile(doc, look, crop, side, signal) {
+    const { blob } = await this.api.preview(doc.photo?.photo ?? "", { ...this.#query(doc, look), crop, long_side: side }, signal);
     return createImageBitmap(blob);
   }
 }

@@ -5,24 +5,26 @@ import { History } from "./history.js";
 import { Finder } from "./finder.js";
 import { Previews } from "./previews.js";
 import { Mending } from "./mending.js";
-import { valueAt } from "./matte.js";
+import { Pointing } from "./pointing.js";
+import { conceptOf } from "./targets.js";
 
 /** @typedef {import("./types.js").Doc} Doc */
 /** @typedef {import("./types.js").Look} Look */
 /** @typedef {import("./types.js").Edit} Edit */
 /** @typedef {import("./types.js").Point} Point */
-/** @typedef {"select" | "brush" | "erase" | "polygon" | "pick"} Tool */
+/** @typedef {"select" | "box" | "brush" | "erase" | "polygon" | "pick"} Tool */
 
 const KEPT = "respray-session";
 export const MOST_LOOKS = 12;
-/** As many points as an edit may have. */
-const MOST_POINTS = 64;
 
 /** @param {string} name @returns {Look} */
 const newLook = (name) => ({ name, edits: {} });
 
 /** @returns {Doc} */
-const newDoc = () => ({ photo: null, name: "", preset: "interior", names: [], protect: [], where: {}, masks: {}, looks: [newLook("1")] });
+const newDoc = () => ({ photo: null, name: "", preset: "interior", names: [], protect: [], more: {}, where: {}, boxes: {}, masks: {}, looks: [newLook("1")] });
+
+/** @param {Doc} doc @returns {string} */
+const placeOf = ({ photo, preset }) => `${photo?.photo} ${preset}`;
 
 export class Studio {
   api = new Api();
@@ -30,6 +32,7 @@ export class Studio {
   finder = new Finder(this.api, () => this.notify());
   previews = new Previews(this.api, () => this.notify(), (error) => this.fail(error));
   mending = new Mending(this);
+  pointing = new Pointing(this);
   /** @type {{ palette: import("./types.js").Palette | null, presets: import("./types.js").Preset[], textures: import("./types.js").Texture[], demo: import("./types.js").DemoPhoto[] }} */
   names = { palette: null, presets: [], textures: [], demo: [] };
   ui = {
@@ -38,6 +41,7 @@ export class Studio {
     /** @type {string | null} */ error: null,
     said: "",
     lost: false,
+    /** Whether a file is dragged over the page. */ over: false,
     selected: "",
     hover: "",
     look: 0,
@@ -46,7 +50,9 @@ export class Studio {
     brush: { size: 0.06, softness: 0.4 },
     /** @type {Point[]} */ polygon: [],
     polygonErases: false,
-    /** @type {"fit" | "full"} */ zoom: "fit",
+    /** @type {"fit" | number} Of the photo's own pixels: 1 is 100 %. */ zoom: "fit",
+    /** Whether materials are held by handles on the photo. */ handles: true,
+    /** @type {Record<string, Point>} Where they are held, by target. */ held: {},
     slider: 1,
     side: false,
     /** @type {string | null} */ picked: null,
@@ -54,8 +60,12 @@ export class Studio {
   };
   /** Draw the photo again, and nothing else of the page. */
   redraw = () => {};
+  /** Nearer or further about the middle of what is seen: the photo's view knows where that is. @type {(by: number) => void} */
+  zoom = () => {};
   /** @type {Set<() => void>} */ #views = new Set();
   #retry = 0;
+  #taking = 0;
+  /** Photo and preset that are worked on. */ #place = "";
 
   get doc() {
     return this.history.present;
@@ -116,7 +126,7 @@ export class Studio {
     }
     this.show({ lost: false });
     if (!this.names.palette) await this.open();
-    else if (this.doc.photo) await this.#photoReady();
+    else if (this.doc.photo && this.ui.stage === "work") await this.#photoReady();
   }
 
   /** Read what may be named, and the session that the address or this tab names. */
@@ -165,30 +175,36 @@ export class Studio {
   }
 
   #changed() {
-    const { doc } = this;
-    this.ui.look = Math.min(this.ui.look, doc.looks.length - 1);
+    const { doc, ui } = this;
+    ui.look = Math.min(ui.look, doc.looks.length - 1);
+    if (ui.selected.includes("\n") && !(ui.selected in doc.more)) ui.selected = conceptOf(doc, ui.selected.split("\n")[0]);
     this.mending.wet = null;
     try {
       sessionStorage.setItem(KEPT, JSON.stringify(doc));
     } catch {
       sessionStorage.removeItem(KEPT); // large masks: the link keeps what the tab cannot
     }
+    if (doc.photo && ui.stage === "work" && this.#place !== placeOf(doc)) return void this.#photoReady();
     this.previews.follow(doc, this.look);
+    if (!this.finder.busy) this.finder.follow(doc).catch((error) => this.fail(error));
     this.notify();
   }
 
   // A photo
 
-  /** @param {Blob} file @param {string} name */
+  /** A photo of one's own. What was done with the one before is an undo away. @param {Blob} file @param {string} name */
   async take(file, name) {
+    const taking = (this.#taking += 1);
     this.show({ stage: "upload", progress: 0, error: null, said: "" });
     try {
-      const photo = await this.api.upload(file, (progress) => this.show({ progress }));
-      this.history = new History({ ...newDoc(), preset: this.doc.preset, photo, name });
-      Object.assign(this.ui, { look: 0, selected: "", hover: "", tool: "select", zoom: "fit", slider: 1, side: false });
+      const photo = await this.api.upload(file, (progress) => taking === this.#taking && this.show({ progress }));
+      if (taking !== this.#taking) return;
+      if (this.doc.photo) this.history.commit({ ...newDoc(), preset: this.doc.preset, photo, name });
+      else this.history = new History({ ...newDoc(), preset: this.doc.preset, photo, name });
       history.replaceState(null, "", location.pathname);
       await this.#photoReady();
     } catch (error) {
+      if (taking !== this.#taking) return;
       this.show({ stage: this.doc.photo ? "work" : "start" });
       this.fail(error);
     }
@@ -196,9 +212,11 @@ export class Studio {
 
   /** @param {import("./types.js").DemoPhoto} demo */
   async takeDemo(demo) {
+    this.show({ stage: "upload", progress: 0 });
     try {
       await this.take(await this.api.blob(demo.picture_url), demo.name);
     } catch (error) {
+      this.show({ stage: "start" });
       this.fail(error);
     }
   }
@@ -206,8 +224,12 @@ export class Studio {
   async #photoReady() {
     const { doc } = this;
     if (!doc.photo) return;
+    const place = placeOf(doc);
+    if (place.split(" ")[0] !== this.#place.split(" ")[0]) Object.assign(this.ui, { look: 0, selected: "", hover: "", tool: "select", polygon: [], zoom: "fit", slider: 1, side: false, held: {} });
+    this.#place = place;
     this.show({ stage: "work", error: null });
     await this.previews.start(doc);
+    if (this.#place !== place) return;
     this.#changed();
     const preset = this.names.presets.find(({ name }) => name === doc.preset);
     try {
@@ -218,20 +240,21 @@ export class Studio {
     if (!this.ui.selected) this.show({ selected: this.finder.found().find(({ found }) => found)?.name ?? "" });
   }
 
-  close() {
-    sessionStorage.removeItem(KEPT);
-    history.replaceState(null, "", location.pathname);
-    this.finder.stop();
-    this.previews.stop();
-    this.history = new History(newDoc());
+  /** Choose another photo; the one at hand stays until there is one. */
+  leave() {
     this.show({ stage: "start", error: null });
   }
 
+  /** Go on with the photo at hand. */
+  back() {
+    this.show({ stage: "work", error: null });
+    this.#changed();
+  }
+
   /** @param {string} preset */
-  async choosePreset(preset) {
+  choosePreset(preset) {
     if (preset === this.doc.preset) return;
     this.commit({ preset });
-    await this.#photoReady();
   }
 
   // Concepts
@@ -257,40 +280,16 @@ export class Studio {
     this.commit({ protect: on ? [...this.doc.protect, name] : this.doc.protect.filter((other) => other !== name) });
   }
 
-  /** A click on the photo: which surface, and what of it. @param {Point} point @param {boolean} leaveOut */
-  point(point, leaveOut) {
-    const { selected } = this.ui;
-    const before = this.doc.where[selected] ?? { at: [], not_at: [] };
-    if (leaveOut) {
-      if (selected && !this.doc.masks[selected] && before.not_at.length < MOST_POINTS) this.commit({ where: { ...this.doc.where, [selected]: { ...before, not_at: [...before.not_at, point] } } });
-      return;
-    }
-    const name = this.finder.under(point, selected, this.doc);
-    if (!name) return;
-    if (name !== selected) Object.assign(this.ui, { selected: name, action: "" });
-    const other = this.doc.where[name] ?? { at: [], not_at: [] };
-    const shown = this.finder.matte(name, this.doc);
-    const already = other.at.length > 0 && shown !== null && valueAt(shown, point) >= 128;
-    const several = !this.doc.masks[name] && this.finder.parts(name, point) > 1;
-    if (several && !already && other.at.length < MOST_POINTS) this.commit({ where: { ...this.doc.where, [name]: { ...other, at: [...other.at, point] } } });
-    else this.notify();
-  }
-
-  /** All of a concept again, as it was found. @param {string} name */
-  whole(name) {
-    const { [name]: _where, ...where } = this.doc.where;
-    const { [name]: _mask, ...masks } = this.doc.masks;
-    this.commit({ where, masks });
-  }
-
   // Edits and looks
 
   /** @param {Edit | null} edit @param {string} [tag] */
   setEdit(edit, tag) {
     const { selected } = this.ui;
     if (!selected) return;
-    const { [selected]: _old, ...others } = this.look.edits;
-    this.#setLook({ ...this.look, edits: edit ? { ...others, [selected]: edit } : others }, tag);
+    const { [selected]: old, ...others } = this.look.edits;
+    if (edit) return this.#setLook({ ...this.look, edits: { ...this.look.edits, [selected]: edit } }, tag);
+    if (old?.value?.quad) return this.pointing.forget(selected); // a rug is nothing but its edit
+    this.#setLook({ ...this.look, edits: others }, tag);
   }
 
   /** @param {Look} look @param {string} [tag] */

@@ -3,7 +3,8 @@
 import { zipSync } from "../vendor/fflate.js";
 import { newCanvas } from "./matte.js";
 import { editMessage, jobMessage, uniqueIds } from "./message.js";
-import { conceptName, t } from "./texts.js";
+import { targetName } from "./targets.js";
+import { t } from "./texts.js";
 
 /** @typedef {import("./studio.js").Studio} Studio */
 /** @typedef {"png" | "jpeg" | "webp"} Format */
@@ -34,7 +35,7 @@ function original(studio) {
 /** The look that is shown, at the photo's own size. @param {Studio} studio @param {Format} format */
 export async function fullSize(studio, format) {
   const { doc, look, api } = studio;
-  const { blob } = await api.edit(await original(studio), editMessage(doc, look, format));
+  const blob = await api.edit(await original(studio), editMessage(doc, look, format));
   const file = `${stem(studio)} ${uniqueIds([look.name])[0]}.${EXTENSIONS[format]}`;
   save(blob, file);
   return t("out.saved", { file });
@@ -50,7 +51,7 @@ export async function allLooks(studio, format) {
   const files = {};
   for (const [index, look] of looks.entries()) {
     studio.say(t("out.look", { number: index + 1, count: looks.length }));
-    const { blob } = await api.edit(photo, editMessage(doc, look, format));
+    const blob = await api.edit(photo, editMessage(doc, look, format));
     files[`${ids[index]}.${EXTENSIONS[format]}`] = new Uint8Array(await blob.arrayBuffer());
   }
   const file = `${stem(studio)}.zip`;
@@ -66,7 +67,7 @@ export async function contactSheet(studio) {
   const cells = [{ title: t("slider.before"), text: "", picture: base }];
   for (const look of doc.looks) {
     const preview = previews.of(doc, look);
-    const text = Object.entries(look.edits).map(([name, edit]) => `${conceptName(name)}: ${edit.action === "recolor" ? studio.hexOf(edit) : t(`action.${edit.action}`)}`);
+    const text = Object.entries(look.edits).map(([target, edit]) => `${targetName(doc, target)}: ${edit.action === "recolor" ? studio.hexOf(edit) : t(`action.${edit.action}`)}`);
     if (preview && Object.keys(look.edits).length) cells.push({ title: t("looks.name", { name: look.name }), text: text.join(" · "), picture: preview.picture });
   }
   const columns = Math.min(3, Math.ceil(Math.sqrt(cells.length)));
@@ -108,6 +109,14 @@ export async function jobText(studio, format) {
   const inline = photo.size <= MOST_INLINE ? await base64Of(photo) : "";
   const id = `studio-${studio.doc.photo?.photo.slice(0, 12)}`;
   return `${JSON.stringify(jobMessage(studio.doc, format, inline, id), null, 1)}\n`;
+}
+
+/** Have this server work on the job, as on any that is sent to it. @param {Studio} studio @param {Format} format @returns {Promise<string>} */
+export async function sendJob(studio, format) {
+  const { job_id: _id, user_id: _user, ...message } = JSON.parse(await jobText(studio, format));
+  if (message.items[0].input_key) throw new Error(t("out.large"));
+  const { job_id, status_url } = await (await studio.api.post("/v1/jobs", message)).json();
+  return t("out.sent", { job: job_id, address: status_url });
 }
 
 /** Keep the session; the address that opens it. @param {Studio} studio @returns {Promise<string>} */

@@ -33,6 +33,11 @@ export function conceptName(name) {
   return texts[`concept.${name}`] ?? name.replaceAll("_", " ");
 }
 
+/** @param {{ id: string, name: string }} texture @returns {string} As people read it: the catalogue's name, or this language's. */
+export function textureName({ id, name }) {
+  return texts[`texture.${id}`] ?? name;
+}
+
 /** @param {number} value @param {number} [digits] @returns {string} */
 export function number(value, digits = 1) {
   return value.toLocaleString(language, { maximumFractionDigits: digits, minimumFractionDigits: digits });

@@ -13,10 +13,34 @@ import { Toolbar } from "./toolbar.js";
 
 /** @typedef {import("../studio.js").Studio} Studio */
 
+/** Take what is dropped or pasted anywhere: a page that does not would be left for the file. @param {Studio} studio */
+function receiveFiles(studio) {
+  const take = (/** @type {DataTransfer | null} */ data) => {
+    const file = data?.files[0];
+    if (file && studio.ui.stage !== "key") void studio.take(file, file.name);
+  };
+  const over = (/** @type {boolean} */ now) => studio.ui.over !== now && studio.show({ over: now });
+  const paste = (/** @type {ClipboardEvent} */ event) => take(event.clipboardData);
+  const drop = (/** @type {DragEvent} */ event) => {
+    event.preventDefault();
+    over(false);
+    take(event.dataTransfer);
+  };
+  const drag = (/** @type {DragEvent} */ event) => {
+    event.preventDefault();
+    over(event.dataTransfer?.types.includes("Files") ?? false);
+  };
+  const leave = (/** @type {DragEvent} */ event) => event.relatedTarget === null && over(false);
+  const heard = /** @type {[string, any][]} */ ([["paste", paste], ["drop", drop], ["dragover", drag], ["dragleave", leave]]);
+  for (const [name, listener] of heard) document.addEventListener(name, listener);
+  return () => heard.forEach(([name, listener]) => document.removeEventListener(name, listener));
+}
+
 /** @param {{ studio: Studio }} props */
 export function App({ studio }) {
   const [, again] = useReducer((/** @type {number} */ count) => count + 1, 0);
   useEffect(() => studio.subscribe(() => again(undefined)), [studio]);
+  useEffect(() => receiveFiles(studio), [studio]);
   const { ui, doc } = studio;
   const working = ui.stage === "work" && doc.photo;
   return html`
@@ -38,6 +62,7 @@ export function App({ studio }) {
           </div>
         </main>`
       : html`<main class="begin"><${Start} studio=${studio} /></main>`}
+    ${working && ui.over && html`<div class="dropping"><p>${t("photo.drop")}</p></div>`}
     <div class="hidden" role="status" aria-live="polite">${ui.said}</div>
   `;
 }
@@ -55,11 +80,11 @@ function Header({ studio, changed }) {
       </div>
       <label class="inline preset"
         ><span class="quiet">${t("preset")}</span>
-        <select aria-label=${t("preset")} value=${doc.preset} onChange=${(/** @type {any} */ event) => void studio.choosePreset(event.target.value)}>
+        <select aria-label=${t("preset")} value=${doc.preset} onChange=${(/** @type {any} */ event) => studio.choosePreset(event.target.value)}>
           ${names.presets.map((preset) => html`<option value=${preset.name} selected=${preset.name === doc.preset}>${t(`preset.${preset.name}`)}</option>`)}
         </select>
       </label>
-      <button type="button" onClick=${() => studio.close()}>${t("photo.other")}</button>`}
+      <button type="button" onClick=${() => studio.leave()}>${t("photo.other")}</button>`}
     <label class="inline language"
       ><span class="hidden">${t("language")}</span>
       <select

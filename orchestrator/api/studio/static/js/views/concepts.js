@@ -1,6 +1,7 @@
 /** What was found in the photo. */
 
 import { html, useState } from "../../vendor/preact.js";
+import { conceptOf, isRug, targetName, targetsOf } from "../targets.js";
 import { conceptName, number, t } from "../texts.js";
 
 /** @typedef {import("../studio.js").Studio} Studio */
@@ -10,7 +11,7 @@ export function Concepts({ studio }) {
   const { ui, finder, doc } = studio;
   const [text, setText] = useState("");
   const all = finder.found();
-  const found = all.filter((entry) => entry.found || doc.masks[entry.name] || entry.name === ui.selected);
+  const found = all.filter((entry) => entry.found || doc.masks[entry.name] || entry.name === conceptOf(doc, ui.selected));
   const missing = all.filter((entry) => !found.includes(entry));
   const ask = (/** @type {Event} */ event) => {
     event.preventDefault();
@@ -20,7 +21,7 @@ export function Concepts({ studio }) {
   return html`<section class="panel concepts" aria-labelledby="found-title">
     <h2 id="found-title">${t("found.title")} ${finder.busy && html`<span class="spin" role="img" aria-label=${t("found.busy")}></span>`}</h2>
     <ul class="chips">
-      ${found.map((entry) => html`<${Chip} key=${entry.name} studio=${studio} entry=${entry} />`)}
+      ${found.flatMap((entry) => targetsOf(doc, entry.name).map((target) => html`<${Chip} key=${target} studio=${studio} entry=${entry} target=${target} />`))}
     </ul>
     ${!found.length && !finder.busy && html`<p class="quiet">${t("found.none")}</p>`}
     <form class="row" onSubmit=${ask}>
@@ -42,45 +43,61 @@ export function Concepts({ studio }) {
   </section>`;
 }
 
-/** @param {{ studio: Studio, entry: import("../types.js").Found }} props */
-function Chip({ studio, entry }) {
+/** @param {{ studio: Studio, entry: import("../types.js").Found, target: string }} props */
+function Chip({ studio, entry, target }) {
   const { ui, doc, look } = studio;
-  const { name } = entry;
-  const edit = look.edits[name];
-  const percent = number(entry.coverage * 100, entry.coverage < 0.1 ? 1 : 0);
-  const what = doc.masks[name] ? t("found.mended") : entry.found ? t("found.share", { percent }) : t("found.not");
+  const edit = look.edits[target];
   const hover = (/** @type {string} */ to) => () => ui.hover !== to && studio.show({ hover: to });
-  return html`<li>
+  const own = target === entry.name;
+  return html`<li class=${own ? "" : "part"}>
     <button
       type="button"
       class="chip"
-      aria-pressed=${ui.selected === name ? "true" : "false"}
-      onClick=${() => studio.show({ selected: name, polygon: [] })}
-      onMouseEnter=${hover(name)}
+      aria-pressed=${ui.selected === target ? "true" : "false"}
+      onClick=${() => studio.show({ selected: target, polygon: [] })}
+      onMouseEnter=${hover(target)}
       onMouseLeave=${hover("")}
-      onFocus=${(/** @type {any} */ event) => event.target.matches(":focus-visible") && hover(name)()}
+      onFocus=${(/** @type {any} */ event) => event.target.matches(":focus-visible") && hover(target)()}
       onBlur=${hover("")}
     >
       <span class="dot" style=${{ background: edit?.action === "recolor" ? studio.hexOf(edit) : "" }} data-edit=${edit?.action ?? ""}></span>
-      <span class="name">${conceptName(name)}</span>
-      <span class="quiet">${what}${!doc.masks[name] && entry.found && html`<span class="score"> · ${t("found.score", { score: number(entry.score, 2) })}</span>`}</span>
-      ${doc.protect.includes(name) && html`<span class="tag">${t("found.kept")}</span>`}
+      <span class="name">${targetName(doc, target)}</span>
+      ${own && html`<${Said} studio=${studio} entry=${entry} />`}
+      ${own && doc.protect.includes(target) && html`<span class="tag">${t("found.kept")}</span>`}
     </button>
   </li>`;
 }
 
-/** What can be said of the selected concept. @param {{ studio: Studio }} props */
+/** What is known of a concept. @param {{ studio: Studio, entry: import("../types.js").Found }} props */
+function Said({ studio, entry }) {
+  if (studio.doc.masks[entry.name]) return html`<span class="quiet">${t("found.mended")}</span>`;
+  if (!entry.found) return html`<span class="quiet">${t("found.not")}</span>`;
+  const percent = number(entry.coverage * 100, entry.coverage < 0.1 ? 1 : 0);
+  return html`<span class="quiet">${t("found.share", { percent })}<span class="score" title=${t("found.score", { score: number(entry.score, 2) })}> · ${number(entry.score, 2)}</span></span>`;
+}
+
+/** What can be said of what is selected. @param {{ studio: Studio }} props */
 function Selected({ studio }) {
-  const { ui, doc } = studio;
+  const { ui, doc, finder, pointing } = studio;
   const { selected } = ui;
   if (!selected) return null;
+  const concept = conceptOf(doc, selected);
   const where = doc.where[selected];
+  const boxes = doc.boxes[concept];
   const points = where ? where.at.length + where.not_at.length : 0;
+  const shown = boxes ? boxes.boxes.length + boxes.not_boxes.length : 0;
+  const changed = points > 0 || shown > 0 || doc.masks[concept] || targetsOf(doc, concept).some((target) => target !== concept && !isRug(doc, target));
+  const name = conceptName(concept);
   return html`<div class="selected">
-    <label class="check"
-      ><input type="checkbox" checked=${doc.protect.includes(selected)} onChange=${(/** @type {any} */ event) => studio.protect(selected, event.target.checked)} />${t("protect", { name: conceptName(selected) })}</label
-    >
-    <p class="quiet">${doc.masks[selected] ? t("where.mended") : points ? t("where.points", { at: where.at.length, not: where.not_at.length }) : t("where.how")}</p>
-    ${(points > 0 || doc.masks[selected]) && html`<button type="button" onClick=${() => studio.whole(selected)}>${t("where.whole")}</button>`}
+    ${selected === concept &&
+    html`<label class="check"><input type="checkbox" checked=${doc.protect.includes(concept)} onChange=${(/** @type {any} */ event) => studio.protect(concept, event.target.checked)} />${t("protect", { name })}</label>`}
+    ${doc.masks[concept] && html`<p class="quiet">${t("where.mended")}</p>`}
+    ${points > 0 && html`<p class="quiet">${t("where.points", { at: where.at.length, not: where.not_at.length })}</p>`}
+    ${shown > 0 && html`<p class="quiet">${t("where.boxes", { boxes: boxes.boxes.length, not: boxes.not_boxes.length })}</p>`}
+    ${finder.warnings(concept).map((warning) => html`<p class="warning">${warning}</p>`)}
+    <p class="quiet">${t(isRug(doc, selected) ? "where.rug" : "where.how")}</p>
+    ${selected !== concept
+      ? html`<button type="button" onClick=${() => pointing.forget(selected)}>${isRug(doc, selected) ? t("where.unlay", { name: targetName(doc, selected) }) : t("where.forget", { name })}</button>`
+      : changed && html`<button type="button" onClick=${() => pointing.whole(concept)}>${t("where.whole", { name })}</button>`}
   </div>`;
 }

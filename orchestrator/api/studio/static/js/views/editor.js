@@ -1,7 +1,9 @@
 /** What is done to the selected concept in the look that is shown. */
 
 import { html } from "../../vendor/preact.js";
-import { conceptName, number, t } from "../texts.js";
+import { lieOf, SCALES } from "../plane.js";
+import { conceptOf, targetName } from "../targets.js";
+import { conceptName, number, t, textureName } from "../texts.js";
 import { Colors } from "./colors.js";
 import { Picture } from "./picture.js";
 
@@ -13,19 +15,21 @@ const TONES = /** @type {const} */ (["brightness", "contrast", "saturation", "wa
 
 /** @param {{ studio: Studio }} props */
 export function Editor({ studio }) {
-  const { ui, edit } = studio;
+  const { ui, edit, doc } = studio;
+  const name = ui.selected && targetName(doc, ui.selected);
+  const actions = edit?.value?.quad ? /** @type {const} */ (["texture"]) : ACTIONS;
   if (!ui.selected) return html`<section class="panel"><h2>${t("edit.none")}</h2><p class="quiet">${t("edit.how")}</p></section>`;
   const shown = ui.action || edit?.action || "recolor";
   return html`<section class="panel editor" aria-labelledby="edit-title">
-    <h2 id="edit-title">${conceptName(ui.selected)}</h2>
+    <h2 id="edit-title">${name}</h2>
     <div class="group segmented" role="group" aria-label=${t("edit.kind")}>
-      ${ACTIONS.map(
+      ${actions.map(
         (action) => html`<button type="button" key=${action} aria-pressed=${String(shown === action)} onClick=${() => studio.show({ action })}>${t(`action.${action}`)}</button>`,
       )}
     </div>
     ${shown === "recolor" && html`<${Colors} studio=${studio} />`} ${shown === "texture" && html`<${Textures} studio=${studio} />`}
     ${shown === "tone" && html`<${Tone} studio=${studio} />`} ${shown === "remove" && html`<${Remove} studio=${studio} />`}
-    ${edit && html`<button type="button" onClick=${() => studio.setEdit(null)}>${t("edit.clear", { name: conceptName(ui.selected) })}</button>`}
+    ${edit && html`<button type="button" onClick=${() => studio.setEdit(null)}>${t("edit.clear", { name })}</button>`}
   </section>`;
 }
 
@@ -39,22 +43,30 @@ export function Slider({ label, value, min, max, step, shown, change }) {
 
 /** @param {{ studio: Studio }} props */
 function Textures({ studio }) {
-  const { edit, names, api } = studio;
-  const value = edit?.action === "texture" ? edit.value : { texture: "", scale: 1, rotation: 0 };
+  const { edit, names, api, ui, doc } = studio;
+  const value = edit?.action === "texture" ? edit.value : { texture: "" };
   const set = (/** @type {object} */ change, /** @type {string} */ tag) => studio.setEdit({ action: "texture", value: { ...value, ...change } }, tag);
+  const { scale, rotation } = lieOf(value);
+  const chosen = names.textures.find(({ id }) => id === value.texture) ?? names.textures[0];
   return html`<ul class="textures">
       ${names.textures.map(
         (texture) =>
           html`<li key=${texture.id}>
             <button type="button" class="texture" aria-pressed=${String(texture.id === value.texture)} onClick=${() => set({ texture: texture.id }, "")}>
-              <${Picture} api=${api} path=${texture.picture_url} alt="" /><span>${texture.name}</span>
+              <${Picture} api=${api} path=${texture.picture_url} alt="" /><span>${textureName(texture)}</span>
             </button>
           </li>`,
       )}
     </ul>
     ${value.texture &&
-    html`<${Slider} label=${t("texture.scale")} value=${Math.log2(value.scale)} min=${-2} max=${2} step=${0.1} shown=${`${number(value.scale * 100, 0)} %`} change=${(/** @type {number} */ power) => set({ scale: Math.round(2 ** power * 1000) / 1000 }, "scale")} />
-      <${Slider} label=${t("texture.rotation")} value=${value.rotation} min=${-180} max=${180} step=${1} shown=${`${value.rotation}°`} change=${(/** @type {number} */ rotation) => set({ rotation }, "rotation")} />`}`;
+    !value.quad &&
+    html`<${Slider} label=${t("texture.scale")} value=${Math.log2(scale)} min=${Math.log2(SCALES[0])} max=${Math.log2(SCALES[1])} step=${0.1} shown=${`${number(scale * 100, 0)} %`} change=${(/** @type {number} */ power) => set({ scale: Math.round(2 ** power * 1000) / 1000 }, "scale")} />
+      <${Slider} label=${t("texture.rotation")} value=${rotation} min=${-180} max=${180} step=${1} shown=${`${rotation}°`} change=${(/** @type {number} */ to) => set({ rotation: to }, "rotation")} />`}
+    ${value.texture && html`<label class="check"><input type="checkbox" checked=${ui.handles} onChange=${(/** @type {any} */ event) => studio.show({ handles: event.target.checked })} />${t("texture.handles")}</label>`}
+    ${value.quad
+      ? html`<p class="quiet">${t("texture.rug")}</p>
+          <button type="button" onClick=${() => set({ quad: [...value.quad.slice(1), value.quad[0]] }, "")}>${t("texture.turn")}</button>`
+      : chosen && html`<button type="button" onClick=${() => studio.pointing.layRug(chosen.id, chosen.size_m[0] / chosen.size_m[1])}>${t("texture.lay", { texture: textureName(chosen), name: conceptName(conceptOf(doc, ui.selected)) })}</button>`}`;
 }
 
 /** @param {{ studio: Studio }} props */

@@ -1,7 +1,7 @@
 /** What is taken along: the picture, all pictures, the sheet, the job, the link. */
 
 import { html, useState } from "../../vendor/preact.js";
-import { allLooks, contactSheet, fullSize, jobText, keepSession, save } from "../taking.js";
+import { allLooks, contactSheet, fullSize, jobText, keepSession, save, sendJob } from "../taking.js";
 import { t } from "../texts.js";
 
 const FORMATS = /** @type {const} */ (["png", "jpeg", "webp"]);
@@ -22,8 +22,12 @@ export function Out({ studio }) {
     }
   };
   const copy = async (/** @type {string} */ text, /** @type {string} */ said) => {
-    await navigator.clipboard.writeText(text);
-    return said;
+    try {
+      await navigator.clipboard.writeText(text);
+      return said;
+    } catch {
+      return t("out.not_copied"); // the browser did not allow it, as on pages without TLS
+    }
   };
   return html`<section class="panel out" aria-labelledby="out-title">
     <h2 id="out-title">${t("out.title")}</h2>
@@ -41,6 +45,7 @@ export function Out({ studio }) {
         return t("out.saved", { file: "job.json" });
       })}>${t("out.job")}</button>
       <button type="button" disabled=${!any || busy} onClick=${run(async () => copy(await jobText(studio, format), t("out.copied")))}>${t("out.copy")}</button>
+      <button type="button" id="send" disabled=${!any || busy} onClick=${run(() => sendJob(studio, format))}>${t("out.send")}</button>
       <button type="button" id="link" disabled=${busy} onClick=${run(async () => copy(await keepSession(studio), t("out.linked")))}>${t("out.link")}</button>
     </div>
     <p class="quiet" aria-hidden="true">${ui.said}</p>

@@ -2,11 +2,14 @@
 
 import { html, useEffect, useLayoutEffect, useRef, useState } from "../../vendor/preact.js";
 import { hexOf } from "../color.js";
-import { drawBrush, drawCross, drawLit, drawPhoto, drawPin, drawPolygon } from "../drawing.js";
+import { drawBand, drawBrush, drawCross, drawLit, drawPhoto, drawPin, drawPolygon } from "../drawing.js";
 import { newCanvas } from "../matte.js";
-import { conceptName, t } from "../texts.js";
-import { fraction, placed, pointAt, seen } from "../view.js";
+import { conceptsOf } from "../message.js";
+import { targetName } from "../targets.js";
+import { t } from "../texts.js";
+import { fraction, middle, placed, pointAt, seen, zoomed } from "../view.js";
 import { Side } from "./looks.js";
+import { Overlay } from "./overlay.js";
 
 /** @typedef {import("../studio.js").Studio} Studio */
 /** @typedef {import("../types.js").Point} Point */
@@ -27,7 +30,11 @@ function newHand() {
   return {
     /** @type {Point | null} */ at: null,
     /** @type {Point} */ center: [0.5, 0.5],
-    /** @type {{ x: number, y: number, center: Point, moved: boolean, pointer: number } | null} */ drag: null,
+    /** @type {{ x: number, y: number, center: Point, moved: boolean, pans: boolean } | null} */ drag: null,
+    /** @type {Point | null} The first corner of a box. */ corner: null,
+    /** @type {Map<number, { x: number, y: number }>} Fingers. */ fingers: new Map(),
+    /** @type {{ apart: number, x: number, y: number } | null} Of two fingers. */ pinch: null,
+    space: false,
     /** @type {Point | null} */ stroke: null,
     keyboard: false,
     /** @type {Tile | null} */ before: null,
@@ -64,55 +71,70 @@ function Photo({ studio }) {
     const place = placed(photo, size, ui.zoom, density, hand.center);
     context.setTransform(density, 0, 0, density, 0, 0);
     context.clearRect(0, 0, size.width, size.height);
-    const full = ui.zoom === "full";
+    const near = ui.zoom !== "fit";
     drawPhoto(context, place, {
       before: previews.base,
       after: previews.of(doc, studio.look)?.picture ?? null,
-      beforeTile: full ? hand.before : null,
-      afterTile: full ? hand.after : null,
+      beforeTile: near ? hand.before : null,
+      afterTile: near ? hand.after : null,
       slider: ui.slider,
     });
     const mending = ui.tool === "brush" || ui.tool === "erase" || ui.tool === "polygon";
     const lit = mending ? ui.selected : ui.hover;
     const matte = mending && studio.mending.wet ? studio.mending.wet : lit ? finder.matte(lit, doc) : null;
     if (matte) drawLit(context, place, matte);
-    const where = doc.masks[ui.selected] ? undefined : doc.where[ui.selected];
+    const where = doc.where[ui.selected];
     if (ui.tool === "select") {
       for (const point of where?.at ?? []) drawPin(context, place, point, "at");
       for (const point of where?.not_at ?? []) drawPin(context, place, point, "not");
     }
     if (ui.tool === "polygon") drawPolygon(context, place, hand.at && ui.polygon.length ? [...ui.polygon, hand.at] : ui.polygon);
     if (hand.at && (ui.tool === "brush" || ui.tool === "erase")) drawBrush(context, place, hand.at, ui.brush.size);
+    if (ui.tool === "box" && hand.corner && hand.at) drawBand(context, place, hand.corner, hand.at);
     if (hand.at && hand.keyboard) drawCross(context, place, hand.at);
   };
   useLayoutEffect(draw);
   studio.redraw = draw;
 
-  // At 100 %, what is seen is made from the photo itself.
+  /** Nearer or further about a place of the canvas. @param {number} by @param {{ x: number, y: number }} at */
+  const nearer = (by, at) => {
+    const { zoom, center } = zoomed(photo, size, density, placed(photo, size, ui.zoom, density, hand.center), by, at);
+    hand.center = center;
+    studio.show({ zoom });
+  };
+  studio.zoom = (by) => nearer(by, { x: size.width / 2, y: size.height / 2 });
+
+  // The small preview is not enough: what is seen is made from the photo itself.
   useEffect(() => {
-    if (ui.zoom !== "full") return undefined;
+    if (ui.zoom === "fit" || !previews.base || box.width * density <= previews.base.width) return undefined;
     const timer = setTimeout(() => void tile(), TILE_DELAY_MS);
     return () => clearTimeout(timer);
   });
   const tile = async () => {
-    const rect = seen(placed(photo, size, "full", density, hand.center), size).map((part) => Math.round(part * 1e4) / 1e4);
-    const key = JSON.stringify([rect, doc.photo, doc.masks, doc.where, doc.protect, studio.look.edits, ui.slider < 1]);
+    const place = placed(photo, size, ui.zoom, density, hand.center);
+    const rect = seen(place, size).map((part) => Math.round(part * 1e4) / 1e4);
+    // Above 100 % its own pixels; below, no more than there are on the screen.
+    const side = ui.zoom !== "fit" && ui.zoom < 1 ? Math.ceil(density * Math.max(size.width, size.height)) : 0;
+    const key = JSON.stringify([rect, side, doc.photo, conceptsOf(doc, studio.look), doc.masks, doc.protect, ui.slider < 1]);
     if (key === hand.tiled) return;
     hand.tiled = key;
     hand.tiling?.abort();
     const running = (hand.tiling = new AbortController());
     try {
-      const picture = await previews.tile(doc, studio.look, rect, running.signal);
+      const picture = await previews.tile(doc, studio.look, rect, side, running.signal);
       hand.after = { picture, rect };
-      if (ui.slider < 1) hand.before = { picture: await previews.tile(doc, { name: "", edits: {} }, rect, running.signal), rect };
-      draw();
+      if (ui.slider < 1) hand.before = { picture: await previews.tile(doc, { name: "", edits: {} }, rect, side, running.signal), rect };
+      studio.redraw();
     } catch (error) {
+      if (running.signal.aborted) return;
       hand.tiled = "";
       studio.fail(error);
     }
   };
   useEffect(() => {
     hand.after = null; // the look has changed: the small preview until its tile is there
+    hand.tiled = "";
+    hand.tiling?.abort();
   }, [doc, ui.look]);
 
   /** @param {PointerEvent | MouseEvent} event @returns {Point | null} */
@@ -120,61 +142,120 @@ function Photo({ studio }) {
     const place = canvas.current?.getBoundingClientRect();
     return place ? pointAt(placed(photo, size, ui.zoom, density, hand.center), event.clientX - place.left, event.clientY - place.top) : null;
   };
-  /** @param {Point} point @param {boolean} leaveOut */
-  const act = (point, leaveOut) => {
-    if (ui.tool === "select") studio.point(point, leaveOut);
+  /** @param {Point} point @param {{ shiftKey: boolean, ctrlKey: boolean, metaKey: boolean }} keys */
+  const act = (point, { shiftKey, ctrlKey, metaKey }) => {
+    if (ui.tool === "select" && shiftKey) studio.pointing.leaveOut(point);
+    else if (ui.tool === "select" && (ctrlKey || metaKey)) studio.pointing.join(point);
+    else if (ui.tool === "select") studio.pointing.point(point);
     else if (ui.tool === "polygon") studio.mending.addCorner(point);
     else if (ui.tool === "pick") studio.show({ picked: colorAt(previews.base, point), tool: "select" });
-    else {
+    else if (ui.tool === "box" && hand.corner) endBox(point, shiftKey);
+    else if (ui.tool === "box" && !studio.pointing.removeBox(point)) hand.corner = point;
+    else if (painting) {
       studio.mending.stroke(point, point);
       studio.mending.endStroke();
     }
+    draw();
+  };
+  /** @param {Point} point @param {boolean} not */
+  const endBox = ([x, y], not) => {
+    if (hand.corner) studio.pointing.addBox([...hand.corner, x, y], not);
+    hand.corner = null;
+    draw();
   };
   const painting = ui.tool === "brush" || ui.tool === "erase";
+  /** @param {PointerEvent} event @returns {Point} The nearest point of the photo: what runs over its edge ends there. */
+  const nearest = (event) => {
+    const rect = /** @type {DOMRect} */ (canvas.current?.getBoundingClientRect());
+    const place = placed(photo, size, ui.zoom, density, hand.center);
+    return [fraction((event.clientX - rect.left - place.left) / place.width), fraction((event.clientY - rect.top - place.top) / place.height)];
+  };
+  const pinched = () => {
+    const rect = /** @type {DOMRect} */ (canvas.current?.getBoundingClientRect());
+    const [one, two] = [...hand.fingers.values()];
+    return { apart: Math.max(1, Math.hypot(one.x - two.x, one.y - two.y)), x: (one.x + two.x) / 2 - rect.left, y: (one.y + two.y) / 2 - rect.top };
+  };
 
   const down = (/** @type {PointerEvent} */ event) => {
-    if (event.button !== 0) return;
+    if (event.button > 1) return;
     const point = pointOf(event);
     hand.keyboard = false;
     canvas.current?.setPointerCapture(event.pointerId);
-    if (painting && point) {
+    if (event.pointerType === "touch") hand.fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
+    if (hand.fingers.size === 2) {
+      // Two fingers look closer: what one of them began to paint is let go of.
+      studio.mending.wet = hand.stroke = hand.drag = hand.corner = null;
+      hand.pinch = pinched();
+      return draw();
+    }
+    const pans = event.button === 1 || hand.space;
+    if (painting && point && !pans) {
       hand.stroke = point;
       studio.mending.stroke(point, point);
-    } else hand.drag = { x: event.clientX, y: event.clientY, center: hand.center, moved: false, pointer: event.pointerId };
+    } else hand.drag = { x: event.clientX, y: event.clientY, center: middle(box, size), moved: false, pans: pans || (ui.tool !== "box" && ui.zoom !== "fit") };
   };
   const move = (/** @type {PointerEvent} */ event) => {
     const point = pointOf(event);
     hand.at = point;
-    if (hand.stroke && point) {
-      studio.mending.stroke(hand.stroke, point);
-      hand.stroke = point;
+    if (hand.fingers.has(event.pointerId)) hand.fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
+    if (hand.pinch && hand.fingers.size === 2) {
+      const now = pinched();
+      const place = placed(photo, size, ui.zoom, density, hand.center);
+      if (ui.zoom !== "fit") {
+        const [x, y] = middle(place, size);
+        hand.center = [x - (now.x - hand.pinch.x) / place.width, y - (now.y - hand.pinch.y) / place.height];
+      }
+      nearer(now.apart / hand.pinch.apart, now);
+      hand.pinch = now;
+    } else if (hand.stroke) {
+      const to = nearest(event);
+      studio.mending.stroke(hand.stroke, to);
+      hand.stroke = to;
     } else if (hand.drag) {
       const [dx, dy] = [event.clientX - hand.drag.x, event.clientY - hand.drag.y];
-      if (Math.hypot(dx, dy) > DRAG) hand.drag.moved = true;
-      if (ui.zoom === "full" && hand.drag.moved) {
-        hand.center = [fraction(hand.drag.center[0] - dx / box.width), fraction(hand.drag.center[1] - dy / box.height)];
+      if (!hand.drag.moved && Math.hypot(dx, dy) > DRAG) {
+        hand.drag.moved = true;
+        if (ui.tool === "box" && !hand.drag.pans) hand.corner = nearest(/** @type {any} */ ({ clientX: hand.drag.x, clientY: hand.drag.y }));
+      }
+      if (hand.corner) hand.at = nearest(event);
+      else if (hand.drag.moved && hand.drag.pans && ui.zoom !== "fit") {
+        hand.center = [hand.drag.center[0] - dx / box.width, hand.drag.center[1] - dy / box.height];
         studio.notify();
       }
     } else if (ui.tool === "select" && event.pointerType !== "touch") {
-      const hover = point ? finder.under(point, ui.selected, doc) : "";
-      if (hover !== ui.hover) studio.show({ hover });
+      const hover = (point && finder.under(point, ui.selected, doc)) || null;
+      const over = hover ? hover.target || hover.concept : "";
+      if (over !== ui.hover) studio.show({ hover: over });
     }
     draw();
   };
   const up = (/** @type {PointerEvent} */ event) => {
+    hand.fingers.delete(event.pointerId);
+    if (hand.pinch) {
+      if (!hand.fingers.size) hand.pinch = null;
+      return;
+    }
     const point = pointOf(event);
     if (hand.stroke) studio.mending.endStroke();
-    else if (hand.drag && !hand.drag.moved && point) act(point, event.shiftKey);
+    else if (hand.drag?.moved && hand.corner) endBox(nearest(event), event.shiftKey);
+    else if (hand.drag && !hand.drag.moved && point && event.button === 0) act(point, event);
     hand.stroke = hand.drag = null;
   };
-  const cancel = () => {
+  const cancel = (/** @type {PointerEvent} */ event) => {
+    hand.fingers.delete(event.pointerId);
+    if (!hand.fingers.size) hand.pinch = null;
     if (hand.stroke) studio.mending.endStroke();
-    hand.stroke = hand.drag = null;
+    hand.stroke = hand.drag = hand.corner = null;
   };
   const leave = () => {
     if (!hand.keyboard) hand.at = null;
     if (ui.hover) studio.show({ hover: "" });
     draw();
+  };
+  const wheel = (/** @type {WheelEvent} */ event) => {
+    event.preventDefault();
+    const rect = /** @type {DOMRect} */ (canvas.current?.getBoundingClientRect());
+    nearer(2 ** (-event.deltaY / (event.ctrlKey ? 100 : 400)), { x: event.clientX - rect.left, y: event.clientY - rect.top });
   };
 
   const keys = (/** @type {KeyboardEvent} */ event) => {
@@ -186,17 +267,22 @@ function Photo({ studio }) {
       const from = hand.at ?? /** @type {Point} */ ([0.5, 0.5]);
       hand.keyboard = true;
       hand.at = [fraction(from[0] + by[0]), fraction(from[1] + by[1])];
-      if (ui.zoom === "full") hand.center = hand.at;
+      if (ui.zoom !== "fit") hand.center = hand.at;
       if (painting && event.shiftKey) studio.mending.stroke(from, hand.at);
-      const hover = finder.under(hand.at, ui.selected, doc);
-      if (ui.tool === "select") studio.show({ hover, said: hover ? conceptName(hover) : t("stage.nothing") });
+      const hit = finder.under(hand.at, ui.selected, doc);
+      const hover = hit ? hit.target || hit.concept : "";
+      if (ui.tool === "select") studio.show({ hover, said: hover ? targetName(doc, hover) : t("stage.nothing") });
       else studio.notify();
     } else if (event.key === "Enter" && hand.at) {
       event.preventDefault();
-      act(hand.at, event.shiftKey);
-    }
+      act(hand.at, event);
+    } else if (event.key === " ") {
+      event.preventDefault();
+      hand.space = true;
+    } else if (event.key === "Escape") hand.corner = null;
   };
   const released = (/** @type {KeyboardEvent} */ event) => {
+    if (event.key === " ") hand.space = false;
     if (event.key === "Shift" && painting && studio.mending.wet && !hand.stroke) studio.mending.endStroke();
   };
 
@@ -207,7 +293,7 @@ function Photo({ studio }) {
         role="application"
         aria-label=${t("stage.name")}
         aria-describedby="stage-how"
-        class=${`tool-${ui.tool} ${ui.zoom}`}
+        class=${`tool-${ui.tool} ${ui.zoom === "fit" ? "fit" : "near"}`}
         onPointerDown=${down}
         onPointerMove=${move}
         onPointerUp=${up}
@@ -216,7 +302,9 @@ function Photo({ studio }) {
         onDblClick=${() => ui.tool === "polygon" && studio.mending.endPolygon()}
         onKeyDown=${keys}
         onKeyUp=${released}
+        onWheel=${wheel}
       ></canvas>
+      <${Overlay} studio=${studio} box=${box} />
       ${previews.busy && html`<span class="working" role="img" aria-label=${t("stage.working")}></span>`}
     </div>
     <p id="stage-how" class="hidden">${t("stage.how")}</p>

@@ -1,12 +1,12 @@
 /** How a photo comes in: dropped, pasted, picked, taken, or one of the demo's. */
 
-import { html, useEffect, useState } from "../../vendor/preact.js";
+import { html, useState } from "../../vendor/preact.js";
 import { t } from "../texts.js";
 import { Picture } from "./picture.js";
 
 /** @typedef {import("../studio.js").Studio} Studio */
 
-/** What a file is called that was pasted. @param {File | undefined} file @param {Studio} studio */
+/** @param {File | undefined} file @param {Studio} studio */
 function take(file, studio) {
   if (file) void studio.take(file, file.name);
 }
@@ -14,30 +14,6 @@ function take(file, studio) {
 /** @param {{ studio: Studio }} props */
 export function Start({ studio }) {
   const { ui, names } = studio;
-  const [over, setOver] = useState(false);
-  useEffect(() => {
-    const paste = (/** @type {ClipboardEvent} */ event) => take(event.clipboardData?.files[0], studio);
-    const drop = (/** @type {DragEvent} */ event) => {
-      event.preventDefault();
-      setOver(false);
-      take(event.dataTransfer?.files[0], studio);
-    };
-    const drag = (/** @type {DragEvent} */ event) => {
-      event.preventDefault();
-      setOver(true);
-    };
-    const leave = () => setOver(false);
-    document.addEventListener("paste", paste);
-    document.addEventListener("drop", drop);
-    document.addEventListener("dragover", drag);
-    document.addEventListener("dragleave", leave);
-    return () => {
-      document.removeEventListener("paste", paste);
-      document.removeEventListener("drop", drop);
-      document.removeEventListener("dragover", drag);
-      document.removeEventListener("dragleave", leave);
-    };
-  }, [studio]);
   if (ui.stage === "key") return html`<${KeyForm} studio=${studio} />`;
   if (ui.stage === "upload" || (ui.stage === "work" && !studio.doc.photo)) {
     const percent = Math.round(ui.progress * 100);
@@ -46,7 +22,7 @@ export function Start({ studio }) {
       <progress max="1" value=${ui.progress < 1 ? ui.progress : undefined} aria-label=${t("upload.progress")}></progress>
     </div>`;
   }
-  return html`<div class=${`drop ${over ? "over" : ""}`}>
+  return html`<div class=${`drop ${ui.over ? "over" : ""}`}>
       <h2>${t("start.title")}</h2>
       <p>${t("start.how")}</p>
       <div class="group">
@@ -60,6 +36,7 @@ export function Start({ studio }) {
         </label>
       </div>
       <p class="quiet">${t("start.kinds")}</p>
+      ${studio.doc.photo && html`<button type="button" onClick=${() => studio.back()}>${t("start.back")}</button>`}
     </div>
     ${names.demo.length > 0 &&
     html`<section class="demo" aria-labelledby="demo-title">

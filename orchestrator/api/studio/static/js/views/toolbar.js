@@ -1,12 +1,14 @@
 /** Tools for the photo: selecting, mending, looking. */
 
 import { html } from "../../vendor/preact.js";
-import { conceptName, t } from "../texts.js";
+import { targetName } from "../targets.js";
+import { number, t } from "../texts.js";
 
 /** @typedef {import("../studio.js").Studio} Studio */
 
 const TOOLS = /** @type {const} */ ([
   ["select", "V"],
+  ["box", "R"],
   ["brush", "B"],
   ["erase", "E"],
   ["polygon", "P"],
@@ -29,16 +31,27 @@ export function Toolbar({ studio }) {
     ${ui.tool === "polygon" &&
     html`<label class="check"><input type="checkbox" checked=${ui.polygonErases} onChange=${(/** @type {any} */ event) => studio.show({ polygonErases: event.target.checked })} />${t("polygon.erases")}</label>
       <button type="button" disabled=${ui.polygon.length < 3} onClick=${() => studio.mending.endPolygon()}>${t("polygon.end")}</button>`}
-    ${ui.tool !== "select" &&
-    ui.tool !== "pick" &&
+    ${["brush", "erase", "polygon"].includes(ui.tool) &&
     html`<div class="group">
       ${/** @type {const} */ (["grow", "shrink", "fill"]).map((how) => html`<button type="button" key=${how} onClick=${() => studio.mending.mend(how)}>${t(`mend.${how}`)}</button>`)}
     </div>`}
     <span class="grow"></span>
     <div class="group">
       <button type="button" aria-pressed=${String(ui.side)} disabled=${studio.doc.looks.length < 2} onClick=${() => studio.show({ side: !ui.side })}>${t("side")}</button>
-      <button type="button" aria-pressed=${String(ui.zoom === "full")} title="1" onClick=${() => studio.show({ zoom: ui.zoom === "fit" ? "full" : "fit" })}>${t("zoom.full")}</button>
+      <div class="group segmented" role="group" aria-label=${t("zoom.title")}>
+        <button type="button" aria-label=${t("zoom.out")} title=${`${t("zoom.out")} (-)`} disabled=${ui.zoom === "fit"} onClick=${() => studio.zoom(1 / 1.5)}>−</button>
+        <button type="button" class="zoom" aria-pressed=${String(ui.zoom === 1)} title="1" onClick=${() => studio.show({ zoom: ui.zoom === "fit" ? 1 : "fit" })}>${ui.zoom === "fit" || ui.zoom === 1 ? t("zoom.full") : t("zoom.percent", { percent: number(ui.zoom * 100, 0) })}</button>
+        <button type="button" aria-label=${t("zoom.in")} title=${`${t("zoom.in")} (+)`} onClick=${() => studio.zoom(1.5)}>+</button>
+      </div>
     </div>
-    ${ui.tool !== "select" && ui.selected && html`<p class="hint">${ui.tool === "pick" ? t("pick.how") : t("tool.on", { name: conceptName(ui.selected) })}</p>`}
+    ${ui.tool !== "select" && ui.selected && html`<p class="hint">${hint(studio)}</p>`}
   </div>`;
+}
+
+/** What the tool in hand does. @param {Studio} studio @returns {string} */
+function hint({ ui, doc }) {
+  const name = targetName(doc, ui.selected);
+  if (ui.tool === "pick") return t("pick.how");
+  if (ui.tool === "box") return t("tool.boxes", { name });
+  return ui.tool === "polygon" ? t("tool.corners", { name }) : t("tool.on", { name });
 }
