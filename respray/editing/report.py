@@ -127,10 +127,10 @@ def measure(
         largest = max(parts, key=_total)
         shown = shown_errors(largest, rule.color) * rule.strength
         if shown > MAX_SHOWN_ERRORS:
+            what, better = ("noise", "") if largest.jpeg is None else ("noise and compression", ", or one saved at a higher quality,")
             warnings.append(
-                f"'{concept}' is so dark in the photo that its noise and compression would show as {shown:.0f} of 255 levels in "
-                f"{rule.color.upper()}; they are smoothed, and fine relief with them: a brighter photo, or one saved at a higher quality, "
-                "carries this colour better"
+                f"'{concept}' is so dark in the photo that its {what} would show as {shown:.0f} of 255 levels in {rule.color.upper()}, and "
+                f"would have to be smoothed with fine relief: a brighter photo{better} carries this colour better"
             )
     if coverage < MIN_AREA_SHARE:
         warnings.append(f"'{concept}' covers only {coverage:.2%} of the photo")

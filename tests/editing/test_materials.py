@@ -290,10 +290,35 @@ def test_sheen_takes_highlights_off_or_makes_them_stronger_and_is_off_by_default
     assert light["gloss"] > 1.15 * light[None]
 
 
-def test_a_pale_surface_is_warned_of() -> None:
-    photo, mask = wall_photo("#D8D8D8", 240, 320)
-    _, report = edited(photo, mask, Recolor(color="#2B4A7A", sheen="matte"), "Wall")
-    assert any("tell its highlights from its light" in warning for warning in report.warnings)
+def shining(color: str, width: float, mirrored: float = 0.0, glow: float = 0.0) -> tuple[UInt8Array, BoolArray, BoolArray]:
+    """A wall without colour, and a lamp that it mirrors or that shines on it: photo, mask, and where the lamp is."""
+    ys, xs = np.mgrid[:240, :320]
+    lamp = np.exp(-(((xs - 160) / width) ** 2 + ((ys - 110) / width) ** 2)).astype(np.float32)[..., None]
+    linear = hex_to_linear(color) * np.float32(0.7) * (1 + glow * lamp) + mirrored * lamp
+    return encode_srgb(linear.astype(np.float32)), np.ones((240, 320), bool), lamp[..., 0] > 0.5
+
+
+@pytest.mark.parametrize("color", ["#E8E8E8", "#6A6A6A", "#2A2A2B"])
+def test_sheen_is_for_white_and_grey_surfaces_too(color: str) -> None:
+    photo, mask, lamp = shining(color, 16.0, mirrored=0.27)
+    light: dict[str | None, float] = {}
+    for sheen in (None, "matte", "satin", "gloss"):
+        # White to another white: what was mirrored stays where nothing is said.
+        result, report = edited(photo, mask, Recolor.model_validate({"color": color, "sheen": sheen}), "Door")
+        linear = decode_srgb(result) @ LUMINANCE
+        light[sheen] = float(linear[lamp].mean() - np.median(linear))
+        assert not any("sheen" in warning for warning in report.warnings)
+    assert light["matte"] < 0.7 * light[None]
+    assert light["matte"] < light["satin"] < light["gloss"]
+    assert light["gloss"] > 1.1 * light[None]
+
+
+def test_a_lamps_glow_on_a_pale_wall_is_no_highlight() -> None:
+    photo, mask, _ = shining("#E8E8E8", 90.0, glow=0.4)
+    plain, _ = edited(photo, mask, Recolor(color="#2B4A7A"), "Wall")
+    result, report = edited(photo, mask, Recolor(color="#2B4A7A", sheen="matte"), "Wall")
+    assert (result == plain).all()
+    assert any("no highlights" in warning and "'sheen'" in warning for warning in report.warnings)
 
 
 def message(concept: str, action: str, value: dict[str, Any]) -> dict[str, Any]:

@@ -115,9 +115,7 @@ class Recolorer:
         self._sheen = None if rule.sheen is None else SheenChange(surface, rule.sheen)
         self.warnings: list[str] = []
         if self._sheen is not None and self._sheen.unsure:
-            self.warnings.append(
-                "the surface has too little colour of its own to tell its highlights from its light: 'sheen' changes little"
-            )
+            self.warnings.append("the photo shows no highlights on the surface that could be told from its light: 'sheen' changes little")
 
     def pixelwise(self, brightest: int) -> PixelRecolorer | None:
         """See `respray.editing.paint.composite.Painter`: where nothing is smoothed, and no sheen or burnt-out area is told from what is

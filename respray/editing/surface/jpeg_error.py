@@ -56,12 +56,20 @@ class JpegError:
         luma, _ = _block_errors(self.crop, self.corner, self.steps)
         return luma
 
-    def in_window(self, luma: FloatArray, x0: int, y0: int, x1: int, y1: int) -> FloatArray:
-        """`luma` in a window of the surface's box, smooth between the middles of blocks: float32 [y1-y0,x1-x0], codes."""
-        shift = [(start - corner + 0.5) / BLOCK - 0.5 for start, corner in ((x0, self.corner[0]), (y0, self.corner[1]))]
-        matrix = np.array([[1 / BLOCK, 0.0, shift[0]], [0.0, 1 / BLOCK, shift[1]]])
+    def in_cells(self, luma: FloatArray, left: int, top: int, shape: tuple[int, ...], cell: int) -> FloatArray:
+        """`luma` (`self.luma()`) in the middles of cells of the surface's box, smooth between the middles of blocks: float32 `shape`, codes.
+
+        Args:
+            luma: float32 [bh,bw].
+            left: where the first cell begins in the box, pixels.
+            top: the same.
+            shape: rows and columns of cells.
+            cell: pixels of one each way.
+        """
+        shift = [(start - corner + cell / 2) / BLOCK - 0.5 for start, corner in ((left, self.corner[0]), (top, self.corner[1]))]
+        matrix = np.array([[cell / BLOCK, 0.0, shift[0]], [0.0, cell / BLOCK, shift[1]]])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        return np.asarray(cv2.warpAffine(luma, matrix, (x1 - x0, y1 - y0), flags=flags, borderMode=cv2.BORDER_REPLICATE))
+        return np.asarray(cv2.warpAffine(luma, matrix, (shape[1], shape[0]), flags=flags, borderMode=cv2.BORDER_REPLICATE))
 
 
 def estimate_jpeg_error(crop: UInt8Array, alpha: UInt8Array, place: tuple[int, int], tables: JpegTables) -> JpegError:
