@@ -85,9 +85,10 @@ def _as_it_is(model: Any) -> Any:
 
 def run(path: Path, concepts: int, profile: bool) -> dict[str, Any]:
     """One warm run on one thread: CPU seconds, wall seconds, peak memory and, with `profile`, seconds by operator."""
+    from respray.segmentation.device import CPU
     from respray.segmentation.runner import GraphRunner
 
-    runner = GraphRunner(path, threads=1, device=None, profile=str(path.parent / "profile") if profile else None)
+    runner = GraphRunner(path, threads=1, device=CPU, profile=str(path.parent / "profile") if profile else None)
     rng = np.random.default_rng(0)
     maps = {tensors.FEATURES_HIGH: 4 * GRID, tensors.FEATURES_MID: 2 * GRID, tensors.FEATURES_LOW: GRID}
     inputs = {name: rng.standard_normal((1, WIDTH, side, side), dtype=np.float32) for name, side in maps.items()}

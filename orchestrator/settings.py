@@ -21,6 +21,7 @@ from orchestrator.errors import SettingsError
 from respray.volumes import models_root
 
 Adapter = Literal["runpod", "queue_pull", "bullmq", "celery", "http", "local"]
+DeviceChoice = Literal["auto", "cuda", "tensorrt-rtx", "cpu"]
 Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda v: v.upper() if isinstance(v, str) else v)]
 Url = Annotated[str, AfterValidator(lambda v: v.rstrip("/"))]
 
@@ -77,7 +78,7 @@ class Settings(BaseSettings):
     hf_token: SecretStr | None = _spelled("HF_TOKEN")
     model_hub_repository: str | None = _spelled("MODEL_HUB_REPOSITORY")
     gpu_device: str | None = _spelled("GPU_DEVICE")
-    device: Literal["auto", "cuda", "cpu"] = _spelled("RESPRAY_DEVICE", default="auto")
+    device: DeviceChoice = _spelled("RESPRAY_DEVICE", default="auto")
     model_sync_enabled: bool = _spelled("MODEL_SYNC_ENABLED", default=False)
     model_sync_endpoint: str | None = _spelled("MODEL_SYNC_MINIO_ENDPOINT")
     model_sync_secure: bool = _spelled("MODEL_SYNC_MINIO_SECURE", default=True)

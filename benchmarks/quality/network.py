@@ -24,6 +24,7 @@ from respray.editing.mask.find import find_mattes
 from respray.editing.mask.refine import refine
 from respray.editing.mask.select import Segments
 from respray.imaging.arrays import AnyArray, BoolArray, UInt8Array
+from respray.segmentation.device import CPU
 from respray.segmentation.prepare import to_square
 from respray.segmentation.runner import Segmenter
 from training import scenes
@@ -86,7 +87,7 @@ class NetworkRow:
 
 def rooms(seeds: Sequence[int], cache: Path) -> Iterator[SeenRoom]:
     """Render rooms, once, and ask the demo model about them."""
-    segmenter = Segmenter(GRAPHS, device=None)
+    segmenter = Segmenter(GRAPHS, device=CPU)
     for seed in seeds:
         key = hashlib.sha256(f"{code_version()}{seed}-{WIDTH}x{HEIGHT}".encode()).hexdigest()[:16]
         path = cache / f"room-{seed}-{key}.npz"

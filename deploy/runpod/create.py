@@ -1,21 +1,28 @@
-"""Create (or show) the Runpod template and the serverless endpoint of Respray, through Runpod's own client.
+"""Create (or show) the Runpod template and the serverless endpoint of Respray, by Runpod's REST API v2. Standard library only.
 
     RUNPOD_API_KEY=... python deploy/runpod/create.py --image ghcr.io/OWNER/respray-triton:VERSION --volume ID [--env NAME=VALUE]
 
-Where the values come from: volumes are at /runpod-volume in serverless workers, and `volume_in_gb` is 0 for their templates
-(https://docs.runpod.io/storage/network-volumes, https://docs.runpod.io/sdks/graphql/manage-pod-templates); a worker that is not ready after
-7 minutes is unhealthy unless RUNPOD_INIT_TIMEOUT says more, and a job ends after 600 s unless the endpoint says more
-(https://docs.runpod.io/serverless/endpoints/endpoint-configurations); Triton 26.07 is CUDA 13.3, which drivers of every CUDA 13 run
-(https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html) and those of CUDA 12 do not.
+`template.json` and `endpoint.json` beside this file hold the values. Where they come from:
 
-`template.json` and `endpoint.json` beside this file hold the values. Secrets in the template are references to Runpod's own secret
-store (`{{ RUNPOD_SECRET_name }}`, made at https://www.runpod.io/console/user/secrets), so that no value of theirs is written anywhere.
+- Names and types of the fields: https://docs.runpod.io/api-reference-v2/templates/create-a-template and
+  https://docs.runpod.io/api-reference-v2/serverless/create-a-serverless-endpoint. Version 1 of the API was retired in November 2026
+  (https://docs.runpod.io/api-reference-v2/migrate-from-v1); Runpod's Python client has neither an execution timeout nor a least CUDA.
+- No `mounts`: serverless workers have their network volume at /runpod-volume (https://docs.runpod.io/storage/network-volumes).
+- `minCudaVersion`: Triton 26.07 is CUDA 13.3, which drivers of every CUDA 13 run and those of CUDA 12 do not
+  (https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html).
+- `pools`: https://docs.runpod.io/references/gpu-types#gpu-pools (RTX 4090 class, A4000 class, A100 class).
+- `timeout` in ms: a job ends after it, by default of the API after 300,000; it is LONGEST_JOB_SEC here. `idleTimeout` (s),
+  `queueDelay` (s), `workers` and `flashboot`: https://docs.runpod.io/serverless/endpoints/endpoint-configurations.
+- RUNPOD_INIT_TIMEOUT (s): a worker that is not ready after 7 minutes is unhealthy unless it says more
+  (https://docs.runpod.io/serverless/development/optimization).
+- `{{ RUNPOD_SECRET_name }}`: a reference to Runpod's own secret store, so that no value of a secret is written anywhere
+  (https://docs.runpod.io/pods/templates/secrets; made at https://console.runpod.io/user/secrets).
 """
 
 from __future__ import annotations
 
 import argparse
-import inspect
+import http.client
 import json
 import os
 import sys
@@ -25,12 +32,9 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).resolve().parent
-# The client writes values into its GraphQL text unescaped.
-_UNSAFE = ('"', "\\", "\n")
-# https://docs.runpod.io/api-reference/endpoints/PATCH/endpoints/endpointId; the client and its GraphQL have no execution timeout.
-REST = "https://rest.runpod.io/v1"
-# Seconds; the worker's own LONGEST_JOB_SEC.
-LONGEST_JOB = 1800
+API = "https://api.runpod.io/v2"
+MIN_TIMEOUT, MAX_TIMEOUT = 5, 7 * 24 * 3600
+"""Seconds of a job: https://docs.runpod.io/serverless/endpoints/endpoint-configurations#execution-timeout."""
 
 
 class DeployError(Exception):
@@ -43,61 +47,91 @@ def load(name: str) -> dict[str, Any]:
     return values
 
 
-def template_values(image: str, env: list[str], registry_auth: str | None = None) -> dict[str, Any]:
-    """Arguments for the client's create_template. `env` entries are NAME=VALUE and win over the file's."""
+def template_values(image: str, env: list[str], registry: str | None = None) -> dict[str, Any]:
+    """The body of POST /templates. `env` entries are NAME=VALUE and win over the file's; `registry` is the id of credentials.
+
+    Raises:
+        DeployError: an entry is no NAME=VALUE, or the image has no tag.
+    """
     values = load("template")
-    values["image_name"] = image
-    if registry_auth is not None:
-        values["registry_auth_id"] = registry_auth
+    values["image"] = image
+    if registry is not None:
+        values["registry"] = registry
     for entry in env:
         name, separator, value = entry.partition("=")
         if not separator or not name.isidentifier():
             raise DeployError(f"--env {entry!r}: NAME=VALUE is accepted")
         values["env"][name] = value
-    for name, value in [("--image", image), *values["env"].items()]:
-        if any(character in value for character in _UNSAFE):
-            raise DeployError(
-                f"{name} contains a quote, a backslash or a line break, which Runpod's client cannot send; use a Runpod secret"
-            )
     if ":" not in image.rsplit("/", 1)[-1]:
         raise DeployError(f"--image {image!r} has no tag; name a version, so that workers that start later run the same code")
     return values
 
 
-def endpoint_values(template_id: str, volume: str | None) -> dict[str, Any]:
-    """Arguments for the client's create_endpoint."""
-    values = {**load("endpoint"), "template_id": template_id, "network_volume_id": volume}
-    if not 0 <= values["workers_min"] <= values["workers_max"]:
-        raise DeployError(f"workers_min {values['workers_min']} and workers_max {values['workers_max']}: 0 <= min <= max is accepted")
+def endpoint_values(volume: str | None, timeout: int | None) -> dict[str, Any]:
+    """The body of POST /serverless, but for the template's id. `timeout` in seconds; None: the file's.
+
+    Raises:
+        DeployError: the timeout is none that Runpod has.
+    """
+    values = load("endpoint")
+    if volume is not None:
+        values["networkVolumes"] = [volume]
+    if timeout is not None:
+        if not MIN_TIMEOUT <= timeout <= MAX_TIMEOUT:
+            raise DeployError(f"--execution-timeout {timeout}: {MIN_TIMEOUT} to {MAX_TIMEOUT} seconds are accepted")
+        values["timeout"] = timeout * 1000
     return values
 
 
-def set_execution_timeout(endpoint: str, seconds: int, key: str, rest: str) -> None:
-    """Let jobs of an endpoint run for so many seconds; the API counts milliseconds.
+class Api:
+    """Runpod's REST API."""
+
+    def __init__(self, url: str, key: str) -> None:
+        """`key` is made at https://console.runpod.io/user/settings."""
+        self._url, self._key = url, key
+
+    def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The answer to one request.
+
+        Raises:
+            DeployError: it was refused, in Runpod's own words, or there is no answer.
+        """
+        headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json", "User-Agent": "respray"}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self._url}/{path}", data=data, headers=headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                content: dict[str, Any] = json.loads(answer.read() or b"{}")
+        except urllib.error.HTTPError as error:
+            raise DeployError(f"Runpod refused {method} {path} ({error.code}): {_reason(error)}") from None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise DeployError(f"Runpod did not answer {method} {path}: {error}") from None
+        return content
+
+
+def _reason(error: urllib.error.HTTPError) -> str:
+    """What an error's answer says (RFC 9457)."""
+    try:
+        said = json.loads(error.read())
+        return "; ".join([str(said.get("detail") or said.get("title")), *map(str, said.get("errors") or [])])
+    except (ValueError, AttributeError, OSError):
+        return str(error.reason)
+
+
+def create(api: Api, template: dict[str, Any], endpoint: dict[str, Any]) -> dict[str, str]:
+    """Both, or neither: a template whose endpoint was refused is removed, so that the next try does not meet its name.
 
     Raises:
-        DeployError: it was refused; the endpoint exists already and keeps Runpod's 600 s.
+        DeployError: Runpod says no.
     """
-    body = json.dumps({"executionTimeoutMs": seconds * 1000}).encode()
-    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-    request = urllib.request.Request(f"{rest}/endpoints/{endpoint}", data=body, headers=headers, method="PATCH")
+    made = str(api.ask("POST", "templates", template)["id"])
     try:
-        with urllib.request.urlopen(request, timeout=30):
-            pass
-    except (urllib.error.URLError, OSError) as error:
-        raise DeployError(
-            f"endpoint {endpoint} was created, but its execution timeout could not be set ({error}): jobs end after 600 s; "
-            f"set it to {seconds} s in the console under Manage, Edit Endpoint"
-        ) from error
-
-
-def check_against_client(function: Any, values: dict[str, Any]) -> None:
-    """Refuse values that the installed client does not know: it would answer with a TypeError after half the work is done."""
-    unknown = sorted(set(values) - set(inspect.signature(function).parameters))
-    if unknown:
-        raise DeployError(
-            f"runpod's {function.__name__} has no {', '.join(unknown)}; it has {', '.join(inspect.signature(function).parameters)}"
-        )
+        created = api.ask("POST", "serverless", {**endpoint, "templateId": made})
+    except DeployError:
+        api.ask("DELETE", f"templates/{made}")
+        raise
+    run = created.get("requestUrls", {}).get("run") or f"https://api.runpod.ai/v2/{created['id']}/run"
+    return {"template": made, "endpoint": str(created["id"]), "run": run}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -107,33 +141,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--volume", help="id of a network volume, mounted for weights and engines")
     parser.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="set or replace a variable")
     parser.add_argument("--registry-auth-id", help="id (not the name) of the registry credentials of a private image")
-    parser.add_argument("--execution-timeout", type=int, default=LONGEST_JOB, metavar="SECONDS", help="how long a job may run")
+    parser.add_argument("--execution-timeout", type=int, metavar="SECONDS", help="how long a job may run; default: endpoint.json's")
     parser.add_argument("--dry-run", action="store_true", help="print what would be created")
     options = parser.parse_args(arguments)
     try:
         template = template_values(options.image, options.env, options.registry_auth_id)
-        endpoint = endpoint_values("TEMPLATE", options.volume)
-        import runpod
-
-        check_against_client(runpod.create_template, template)
-        check_against_client(runpod.create_endpoint, endpoint)
+        endpoint = endpoint_values(options.volume, options.execution_timeout)
         if options.dry_run:
-            print(json.dumps({"template": template, "endpoint": endpoint, "execution_timeout_s": options.execution_timeout}, indent=2))
+            print(json.dumps({"template": template, "endpoint": endpoint}, indent=2))
             return 0
-        if not os.environ.get("RUNPOD_API_KEY"):
-            raise DeployError("RUNPOD_API_KEY is not set; make a key at https://www.runpod.io/console/user/settings")
-        runpod.api_key = os.environ["RUNPOD_API_KEY"]
-        made = runpod.create_template(**template)
-        created = runpod.create_endpoint(**{**endpoint, "template_id": made["id"]})
-        rest = os.environ.get("RUNPOD_REST_API_URL", REST)
-        set_execution_timeout(created["id"], options.execution_timeout, runpod.api_key, rest)
-    except ImportError:
-        print("the runpod package is missing: pip install 'respray[intake]'", file=sys.stderr)
-        return 1
-    except Exception as error:  # the client raises its own, requests' and KeyErrors alike
+        key = os.environ.get("RUNPOD_API_KEY")
+        if not key:
+            raise DeployError("RUNPOD_API_KEY is not set; make a key at https://console.runpod.io/user/settings")
+        print(json.dumps(create(Api(os.environ.get("RUNPOD_REST_API_URL", API), key), template, endpoint), indent=2))
+    except DeployError as error:
         print(f"create.py: {error}", file=sys.stderr)
         return 1
-    print(json.dumps({"template": made["id"], "endpoint": created["id"], "run": f"https://api.runpod.ai/v2/{created['id']}/run"}, indent=2))
     return 0
 
 

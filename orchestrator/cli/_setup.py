@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from orchestrator.errors import JobError, ResprayError, SettingsError
-from orchestrator.settings import Settings, load_settings
+from orchestrator.settings import DeviceChoice, Settings, load_settings
 from respray.observe.events import Events, claim_stdout
 from respray.observe.logs import set_up_logging
 from respray.observe.metrics import Metrics
@@ -23,6 +23,10 @@ StoreOption = Annotated[
 ]
 TritonOption = Annotated[
     str | None, typer.Option("--triton-url", help="host:port of a running Triton (gRPC); default: TRITON_URL, else a server is started.")
+]
+DeviceOption = Annotated[
+    DeviceChoice | None,
+    typer.Option("--device", help="Where a server that is started runs its graphs: auto, cuda, tensorrt-rtx or cpu (RESPRAY_DEVICE)."),
 ]
 PaletteOption = Annotated[Path | None, typer.Option("--palette", help="Palette file of your own in place of the built-in one.")]
 

@@ -13,7 +13,7 @@ import typer
 
 from orchestrator.errors import ResprayError
 
-BENCHMARKS = ("stage1", "pipeline", "overhead", "flow", "looks", "segments", "soak", "studio", "sweep", "report")
+BENCHMARKS = ("stage1", "stage2", "pipeline", "overhead", "flow", "looks", "segments", "soak", "studio", "sweep", "report")
 
 
 def register(app: typer.Typer) -> None:

@@ -11,9 +11,10 @@ from typing import Annotated, Literal
 import typer
 
 from orchestrator.errors import SettingsError
+from respray.contract.parameters import DeviceKind
 from respray.triton.errors import ServingError
 from respray.triton.repository.build_repository import build as build_repository
-from respray.triton.repository.targets import TargetName, target
+from respray.triton.repository.targets import TargetName, embedded_on, target
 
 DEMO_GRAPHS = Path(str(resources.files("respray.weights"))) / "demo" / "graphs"
 
@@ -31,6 +32,9 @@ def register(app: typer.Typer) -> None:
         ] = None,
         checkpoint: Annotated[str | None, typer.Option(help="Export this first: facebook/sam3 or a folder (needs torch).")] = None,
         precision: Annotated[Literal["fp32", "fp16"], typer.Option(help="Of that export.")] = "fp32",
+        device: Annotated[
+            DeviceKind | None, typer.Option(help="Of the embedded target: cuda, tensorrt-rtx or cpu [cpu].", show_default=False)
+        ] = None,
         gpus: Annotated[int | None, typer.Option(min=1, help="Encoder and decoder run on so many.")] = None,
         max_concepts: Annotated[int | None, typer.Option(min=1, help="Largest bucket of concepts decoded together.")] = None,
         max_photos: Annotated[int | None, typer.Option(min=1, help="Largest batch of encoder and decoder.")] = None,
@@ -50,6 +54,7 @@ def register(app: typer.Typer) -> None:
         try:
             chosen = target(
                 where,
+                **embedded_on(device),
                 gpus=gpus,
                 max_concepts=max_concepts,
                 max_photos=max_photos,

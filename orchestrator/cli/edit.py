@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestrator.cli._edit_job import Wishes, lay_files, message_of, photo_key
-from orchestrator.cli._setup import PaletteOption, TritonOption, start_local_server
+from orchestrator.cli._setup import DeviceOption, PaletteOption, TritonOption, start_local_server
 from orchestrator.errors import SettingsError
 from orchestrator.jobs.name_catalog import load_catalog
 from orchestrator.jobs.parser import parse_job
@@ -83,13 +83,14 @@ def register(app: typer.Typer) -> None:
         open_page: Annotated[bool, typer.Option("--open", help="Write and open a page with each photo before and after.")] = False,
         palette: PaletteOption = None,
         triton_url: TritonOption = None,
+        device: DeviceOption = None,
     ) -> None:
         """Edit photos by what is typed here, write the results and say how they came out. Exits with 1 when a photo failed."""
         wishes = Wishes(
             photos, edits, protect or (), masks or (), at or (), not_at or (), instances or (), preset, out, fmt.value, look
         )  # fmt: skip
         message = message_of(wishes, load_catalog(palette))
-        settings = load_settings(adapter="local")
+        settings = load_settings(adapter="local", device=device)
         redactor = Redactor(settings.secrets())
         set_up_logging(settings.log_level, redactor)
         logging.getLogger().setLevel(logging.WARNING)

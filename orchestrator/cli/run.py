@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import typer
 
-from orchestrator.cli._setup import Context, PaletteOption, StoreOption, TritonOption, command_context, start_local_server
+from orchestrator.cli._setup import Context, DeviceOption, PaletteOption, StoreOption, TritonOption, command_context, start_local_server
 from orchestrator.errors import SettingsError
 from orchestrator.jobs.name_catalog import load_catalog
 from orchestrator.jobs.parser import parse_job
@@ -30,6 +30,7 @@ def register(app: typer.Typer) -> None:
         ],
         store: StoreOption = None,
         triton_url: TritonOption = None,
+        device: DeviceOption = None,
         palette: PaletteOption = None,
         concurrency: Annotated[
             int | None, typer.Option(min=1, max=64, help="Photos in the pipeline at the same time (BATCH_CONCURRENCY).")
@@ -37,7 +38,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Do one job and exit with 0 (all items completed) or 1. Events go to stdout, logs to stderr."""
         # ADAPTER speaks of queues; a job given by hand is local work, also where the machine is set up for a queue.
-        with command_context(adapter="local", batch_concurrency=concurrency) as context:
+        with command_context(adapter="local", batch_concurrency=concurrency, device=device) as context:
             message = sys.stdin.buffer.read() if str(job) == "-" else _read(job)
             options = WorkerOptions(store, triton_url, palette, attempts=1, start_server=start_local_server)
             result = asyncio.run(_run(context, message, options))

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli._setup import command_context
+from orchestrator.cli._setup import DeviceOption, command_context
 from orchestrator.errors import PipelineUnavailable
 from respray.launch.local_server import start_embedded
 from respray.triton.embedded.server import ServerOptions
@@ -28,9 +28,10 @@ def register(app: typer.Typer) -> None:
         repository: Annotated[
             Path | None, typer.Option(help="A repository that `respray build --target embedded` has made, in place of the model's own.")
         ] = None,
+        device: DeviceOption = None,
     ) -> None:
         """Run the embedded Triton server until Ctrl-C or SIGTERM. For development: it listens on loopback only."""
-        with command_context(adapter="local") as context:
+        with command_context(adapter="local", device=device) as context:
             # SIGTERM does what Ctrl-C does: it interrupts the start, the wait below, and the second one the orderly stop.
             signal.signal(signal.SIGTERM, signal.default_int_handler)
             context.events.worker("loading", "starting the embedded Triton server")
@@ -39,8 +40,7 @@ def register(app: typer.Typer) -> None:
             watchdog = ServerWatchdog(server)
             try:
                 context.events.worker("ready", f"TRITON_URL={server.grpc_url}")
-                if server.probed is not None:
-                    print(f"Its graphs answer as PyTorch does: {server.probed}", file=sys.stderr)
+                print(f"Its graphs against PyTorch: {server.probed}", file=sys.stderr)
                 print(f"Use it with: export TRITON_URL={server.grpc_url}", file=sys.stderr)
                 while watchdog.is_alive():
                     time.sleep(POLL_SECONDS)

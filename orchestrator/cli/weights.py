@@ -16,6 +16,7 @@ from respray.launch.model_sync import sync_source
 from respray.weights import ensure as model_weights
 from respray.weights.engine_cache import engine_folder
 from respray.weights.errors import OperationsError
+from respray.weights.hub_push import push as push_graphs
 from respray.weights.manifest import MANIFEST, describe
 from respray.weights.model_presets import ModelPreset, choose_preset, load_presets, refuse_demo
 from respray.weights.s3_push import push as push_folder
@@ -73,14 +74,33 @@ def _manifest(model: _Model = None) -> None:
     print(f"{folder / MANIFEST}: {len(described.files)} files")
 
 
-def _push(model: _Model = None) -> None:
+def _push(
+    model: _Model = None,
+    hub: Annotated[
+        bool, typer.Option("--hub", help="Into the private repository MODEL_HUB_REPOSITORY on the Hugging Face hub: the graphs alone.")
+    ] = False,
+) -> None:
     """Put a model's folder into the bucket of MODEL_SYNC_*, for pods to fetch. Needs keys that may write there."""
     settings, preset = _chosen(model)
+    if hub:
+        _push_to_hub(settings, preset)
+        return
     source = sync_source(settings, always=True)
     assert source is not None
     with _plain_errors():
         count = push_folder(source, preset.name, model_weights.model_folder(preset, settings.model_path))
     print(f"{count} files of {preset.name} are in {source}/{preset.name}/")
+
+
+def _push_to_hub(settings: Settings, preset: ModelPreset) -> None:
+    repository = settings.model_hub_repository
+    if repository is None:
+        raise ResprayError("--hub needs MODEL_HUB_REPOSITORY=OWNER/NAME, a private repository of your own; it is made where there is none")
+    graphs = model_weights.model_folder(preset, settings.model_path) / model_weights.GRAPHS
+    token = settings.hf_token.get_secret_value() if settings.hf_token else None
+    with _plain_errors():
+        commit = push_graphs(repository, graphs, token)
+    print(f"the graphs of {preset.name} are in https://huggingface.co/{repository}, commit {commit}")
 
 
 def _engine_folder(

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from orchestrator.errors import OutOfMemory, PhotoRefused, PipelineFailed, PipelineUnavailable, ResprayError
 from orchestrator.worker.canary import Canary
-from respray.contract.report import PhotoReport
+from respray.contract.report import PhotoReport, ProbeReport
 from respray.contract.request import PhotoRequest
 from respray.observe.events import Events
 from respray.observe.metrics import Metrics
@@ -120,7 +120,8 @@ class ThrottledBackend:
     def __init__(self, backend: InferenceBackend, concurrency: int, metrics: Metrics, events: Events, patience: float = PATIENCE) -> None:
         self._backend = backend
         self.limit = AdaptiveLimit(concurrency)
-        self.canary = Canary(backend)
+        self.canary = Canary(backend, self._learn)
+        self._probe_known = False
         self._metrics, self._events, self._patience = metrics, events, patience
         metrics.pipeline_limit.set(concurrency)
 
@@ -166,15 +167,23 @@ class ThrottledBackend:
             await asyncio.sleep(pause)
             pause = min(2.0, pause * 1.5)
 
+    def _learn(self, report: ProbeReport) -> None:
+        self._probe_known = True
+        self._metrics.probed(report)
+
     async def _infer(self, photo: bytes, request: PhotoRequest, attachments: Sequence[bytes]) -> tuple[PhotoReport, list[bytes]]:
         attempt, alone = 1, 0
         while True:
             try:
                 async with self.limit.slot() as slot:
-                    result = await self._backend.infer(photo, request, attachments)
+                    # The first photo brings along how the server has answered its probe, if no canary has before.
+                    asked = request if self._probe_known else request.model_copy(update={"tell_probe": True})
+                    report, files = await self._backend.infer(photo, asked, attachments)
                 self._metrics.pipeline_limit.set(self.limit.succeeded())
                 self.canary.photo_passed()
-                return result
+                if report.probe is not None:
+                    self._learn(report.probe)
+                return report.model_copy(update={"probe": None}), files
             except OutOfMemory as error:
                 self._metrics.retries.labels("out_of_memory").inc()
                 if self.limit.halve(slot):
@@ -193,6 +202,7 @@ class ThrottledBackend:
                 attempt += 1
             except PipelineUnavailable as error:
                 self.canary.photo_failed()
+                self._probe_known = False  # the server that comes back may be another one
                 self._metrics.retries.labels("pipeline").inc()
                 if attempt == MAX_ATTEMPTS:
                     raise

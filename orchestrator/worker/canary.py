@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections.abc import Callable
 from typing import Protocol
 
 from PIL import Image
 
-from respray.contract.report import PhotoReport
+from respray.contract.report import PhotoReport, ProbeReport
 from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor
 
 FRESH = 15.0
@@ -26,10 +27,13 @@ WAIT = 2.0
 """Seconds that a probe waits for a canary that is under way. Kubernetes gives a probe three."""
 SIZE = (64, 48)
 _WALL = ConceptQuery(name="wall", prompts=["wall"])
-# Every model is asked: the text and image encoders, the decoder, and the applier for a rule, a preview and files.
-_REQUEST = PhotoRequest(
-    concepts=[_WALL], outputs=[Output(name="canary", edits=[Edit(concept="wall", rule=Recolor(color="#808080"))])], preview_size=32
+REQUEST = PhotoRequest(
+    concepts=[_WALL],
+    outputs=[Output(name="canary", edits=[Edit(concept="wall", rule=Recolor(color="#808080"))])],
+    preview_size=32,
+    tell_probe=True,
 )
+"""Every model is asked: the text and image encoders, the decoder, and the applier for a rule, a preview and files."""
 
 
 class Pipeline(Protocol):
@@ -43,9 +47,9 @@ class Pipeline(Protocol):
 class Canary:
     """What is known of a pipeline. Nothing is sent unless somebody asks, and one canary at a time."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
-        """Know nothing yet."""
-        self._pipeline = pipeline
+    def __init__(self, pipeline: Pipeline, on_probe: Callable[[ProbeReport], None] = lambda report: None) -> None:
+        """Know nothing yet. `on_probe` is told how the server has answered its probe, each time a canary brings it."""
+        self._pipeline, self._on_probe = pipeline, on_probe
         self._problem: str | None = "no photo has passed yet"
         self._until = 0.0  # when (the loop's clock) what is known must be looked at again
         self._sent = 0
@@ -80,7 +84,9 @@ class Canary:
         self._sent += 1
         try:
             async with asyncio.timeout(PATIENCE):
-                _, files = await self._pipeline.infer(_picture(self._sent), _REQUEST, [])
+                report, files = await self._pipeline.infer(picture(self._sent), REQUEST, [])
+            if report.probe is not None:
+                self._on_probe(report.probe)
             self._learn(None if files else "a small photo came back without files", max(FRESH, (clock() - began) / SHARE))
         except TimeoutError:
             self._learn(f"a small photo did not come back within {PATIENCE:g} s", AGAIN)
@@ -93,7 +99,7 @@ class Canary:
         self._problem, self._until = problem, asyncio.get_running_loop().time() + seconds
 
 
-def _picture(number: int) -> bytes:
+def picture(number: int) -> bytes:
     """A small PNG, another one each time: no cache between here and the models knows it."""
     stream = io.BytesIO()
     Image.new("RGB", SIZE, (number % 256, number // 256 % 256, 128)).save(stream, "PNG")

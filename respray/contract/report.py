@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
 from pydantic import Field
@@ -118,11 +119,46 @@ class FileReport(StrictModel):
     media_type: str
 
 
+class ProbeMeasure(StrictModel):
+    """One thing that was compared: its worst value over all prompts or maps, and the limit. An error is to be at most the limit, the others
+    at least.
+    """
+
+    what: Literal["score_error", "mask_iou", "feature_cosine"]
+    value: float
+    limit: float
+
+
+class ProbeReport(StrictModel):
+    """How a server's graphs answered the probe at its start, against PyTorch in FP32.
+
+    `model`, `target` (`respray build`), `engine` and `device` say who answered; `at` when (UTC). `measures` is empty where the graphs have
+    no probe: nothing was compared then. `fallback_from` says what was wrong with the target that this one took over from, if it did.
+    """
+
+    model: str
+    target: str
+    engine: str
+    device: str
+    at: datetime
+    measures: list[ProbeMeasure] = Field(default_factory=list)
+    fallback_from: str = ""
+
+    def __str__(self) -> str:
+        bounds = {"score_error": "most"}
+        what = ", ".join(
+            f"{measure.what.replace('_', ' ')} {measure.value:.4f} (at {bounds.get(measure.what, 'least')} {measure.limit})"
+            for measure in self.measures
+        )
+        return f"{what or 'nothing compared'}; by {self.engine} on {self.device}, target {self.target}, at {self.at:%Y-%m-%d %H:%M} UTC"
+
+
 class PhotoReport(StrictModel):
     """What the pipeline did to one photo. `timings` are seconds per stage: decode, segment, matte, apply, encode, preview.
 
     `model` is the digest of what segmented it, empty where the server's repository says none; `reused` the prompts that were answered by
-    kept segments. `light` is None where the photo was not looked at, as when only segments are asked for.
+    kept segments. `light` is None where the photo was not looked at, as when only segments are asked for. `probe` answers a
+    request's `tell_probe`.
     """
 
     width: int
@@ -135,3 +171,4 @@ class PhotoReport(StrictModel):
     model: str = ""
     reused: list[str] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)
+    probe: ProbeReport | None = None

@@ -242,7 +242,7 @@ class PhotoRequest(StrictModel):
 
     `known` are segments that were found before: what is wrong with one means that its prompt is segmented. `keep_segments` answers what was
     segmented now as files of kind `segments`, one a prompt. `outputs` may be empty where masks or segments are asked for, and `concepts`
-    where nothing is edited.
+    where nothing is edited. `tell_probe` asks how the server's graphs answered the probe at its start.
     """
 
     concepts: list[ConceptQuery]
@@ -256,6 +256,7 @@ class PhotoRequest(StrictModel):
     metadata: Literal["keep", "none"] = "keep"
     known: list[KnownSegments] = Field(default_factory=list, max_length=64)
     keep_segments: bool = False
+    tell_probe: bool = False
 
     @model_validator(mode="after")
     def _asks_for_something(self) -> Self:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
+from respray.doctor import probe
 from respray.doctor.finding import FAIL, PASS, WARN, Finding, Status
 from respray.doctor.situation import Situation
 from respray.installation import install_command
@@ -212,7 +213,7 @@ def _storage_fix(code: str, bucket: str) -> str:
 
 
 def _triton(situation: Situation) -> list[Finding]:
-    address = situation.environment.get("TRITON_URL", "")
+    address = triton_address(situation)
     if not address:
         return [Finding(PASS, "Triton: the embedded server, started with the worker")]
     try:
@@ -239,7 +240,19 @@ def _triton(situation: Situation) -> list[Finding]:
                 "start it on the repository that `respray serve` or the Dockerfile builds",
             )
         ]
-    return [Finding(PASS, f"Triton at {address} is ready and serves pipeline_bls")]
+    return [Finding(PASS, f"Triton at {address} is ready and serves pipeline_bls"), probe.of_server(address)]
+
+
+def triton_address(situation: Situation) -> str:
+    """The Triton to look at: TRITON_URL, or the one that this container runs (`docker exec ... respray doctor`); empty without either."""
+    if given := situation.environment.get("TRITON_URL"):
+        return given
+    try:
+        from respray.triton.embedded.processes import listens_here
+    except ImportError:
+        return ""
+    port = situation.environment.get("TRITON_GRPC_PORT") or "8001"
+    return f"127.0.0.1:{port}" if port.isdecimal() and listens_here(int(port), "tritonserver") else ""
 
 
 def _callback(situation: Situation) -> list[Finding]:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from respray.doctor import connections, probe
 from respray.doctor.finding import FAIL, PASS, WARN, Finding, Status
 from respray.doctor.situation import Situation
+
+if TYPE_CHECKING:  # what an environment without packages has not
+    from orchestrator.settings import Settings
+    from respray.contract.parameters import DeviceKind
 
 NAME = "model"
 TITLE = "Model files"
@@ -67,7 +73,22 @@ def run(situation: Situation) -> list[Finding]:
             Finding(FAIL, f"{name}: {'; '.join(found[:5])}", f"respray weights fetch (fetches what is missing or damaged into {folder})")
         )
         findings.extend(_volume(root))
+    graphs = folder / weights.GRAPHS
+    # A server that runs is asked in the check of the connections: a second copy of the graphs would not fit beside it.
+    if not found and situation.full_checksums and (graphs / SPEC_FILE).is_file() and not connections.triton_address(situation):
+        findings.append(probe.of_graphs(graphs, _device(settings)))
     return findings
+
+
+def _device(settings: Settings) -> DeviceKind:
+    """Where a server that a worker starts here would run the graphs."""
+    from orchestrator.errors import SettingsError
+    from respray.launch.local_server import embedded_device
+
+    try:
+        return embedded_device(settings)
+    except (SettingsError, ImportError):  # said by the checks of the GPU
+        return "cpu"
 
 
 def _no_graphs(situation: Situation, checkpoint: Path, graphs: Path, precision: str) -> Finding:

@@ -72,6 +72,11 @@ class DecoderProcess:
         self._socket = ours
         self._finalizer = weakref.finalize(self, _end, self._process, ours)
 
+    @property
+    def pid(self) -> int:
+        """The process's, once started; 0 where there is none."""
+        return 0 if self._process is None else self._process.pid
+
     def close(self) -> None:
         """End the process."""
         if self._process is not None:

@@ -12,10 +12,10 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
-# Set by the Dockerfile: where the image keeps what it has compiled.
+# Set by the Dockerfiles: where an image keeps what it has compiled.
 BAKED = "RESPRAY_COMPILED_LOOPS"
 # What tells x86-64-v3 from v2, by the names of /proc/cpuinfo: https://gitlab.com/x86-psABIs/x86-64-ABI (micro-architecture levels).
 NEEDED = frozenset({"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe"})
@@ -35,6 +35,15 @@ def take_over(environment: Mapping[str, str], cpuinfo: Path = Path("/proc/cpuinf
     copy = Path(tempfile.gettempdir()) / "respray" / "compiled-loops"
     shutil.copytree(baked, copy, dirs_exist_ok=True, copy_function=shutil.copyfile)
     return {"NUMBA_CACHE_DIR": str(copy)}
+
+
+def use(environment: MutableMapping[str, str]) -> None:
+    """Let everything that is started with this environment use the image's compiled loops."""
+    for name, value in take_over(environment).items():
+        if value is None:
+            environment.pop(name, None)
+        else:
+            environment[name] = value
 
 
 def _flags(cpuinfo: Path) -> set[str]:

@@ -37,7 +37,7 @@ from respray.triton.embedded.processes import listens_here
 from respray.triton.errors import ProbeFailed, ServingError
 from respray.triton.hardening import new_key
 from respray.triton.private_files import private_folder
-from respray.triton.probe_gate import ProbeGate
+from respray.triton.probe_gate import ProbeGate, Served
 from respray.triton.repository.build_repository import build, needed_shared_memory
 from respray.triton.repository.targets import Target, target
 from respray.triton.watchdog import ServerWatchdog
@@ -155,7 +155,18 @@ def targets_of(environment: Mapping[str, str]) -> tuple[str, str | None]:
     return first, fallback if fallback != first else None
 
 
-def prepare(chosen: Target, role: str, environment: Mapping[str, str], used: Sequence[gpus.Gpu], times: StartTimes) -> TritonProcess:
+def served_by(chosen: Target, used: Sequence[gpus.Gpu], environment: Mapping[str, str], fallback_from: str) -> Served:
+    """Who will answer the probe, in words for people."""
+    engines = {"onnxruntime": "ONNX Runtime (CUDA)", "tensorrt": f"TensorRT {environment.get('TRT_VERSION', '')}".rstrip()}
+    device = " and ".join(sorted({gpu.name for gpu in used})) or "no GPU"
+    if chosen.name == "embedded" and chosen.device == "cpu":
+        device = "CPU"
+    return Served(chosen.name, engines.get(chosen.name, "ONNX Runtime"), device, fallback_from)
+
+
+def prepare(
+    chosen: Target, role: str, environment: Mapping[str, str], used: Sequence[gpus.Gpu], times: StartTimes, fallback_from: str = ""
+) -> TritonProcess:
     """All that Triton needs for a target, and Triton, which is not started yet. Errors: ServingError, OperationsError, SettingsError."""
     for number in preparation.ENDING:
         signal.signal(number, exit_on_signal)
@@ -175,7 +186,8 @@ def prepare(chosen: Target, role: str, environment: Mapping[str, str], used: Seq
     key = new_key()
     command = triton_command(repository, role, environment, plans, key, len(used))
     timeout = float(environment.get("START_TIMEOUT_SEC", "3600"))
-    return TritonProcess(command, Ports.of(environment), timeout, ProbeGate(repository, key))
+    served = served_by(chosen, used, environment, fallback_from)
+    return TritonProcess(command, Ports.of(environment), timeout, ProbeGate(repository, key, served))
 
 
 def main(arguments: list[str]) -> int:
@@ -195,32 +207,26 @@ def main(arguments: list[str]) -> int:
     try:
         if role == "work":
             check_settings(environment, rest)
-        for name, value in compiled_loops.take_over(environment).items():
-            if value is None:
-                environment.pop(name, None)
-            else:
-                environment[name] = value
+        compiled_loops.use(environment)
         there = gpus.visible()
         used = gpus.choose(there, load_settings(environment).gpu_device)
         if len(used) < len(there):
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpu.uuid for gpu in used)  # for trtexec and Triton
         worker = ["respray", "work", *rest] if role == "work" else None
 
-        def run(name: str) -> int:
+        def run(name: str, fallback_from: str = "") -> int:
             chosen = target(name, gpus=len(used), gpu_memory=_graph_memory(environment))
-            try:
-                return Supervisor(prepare(chosen, role, environment, used, times), times).run(worker)
-            except ProbeFailed as error:
-                raise ProbeFailed(f"TRITON_TARGET={name} on {used[0].name if used else 'no GPU'}: {error}") from None
+            return Supervisor(prepare(chosen, role, environment, used, times, fallback_from), times).run(worker)
 
         first, fallback = targets_of(environment)
         try:
             return run(first)
         except ProbeFailed as error:
             if fallback is None:
-                raise
-            print(f"respray: {error}; TRITON_FALLBACK={fallback} takes over", file=sys.stderr)
-        return run(fallback)
+                raise ProbeFailed(f"{error}; TRITON_FALLBACK may name a target that takes over") from None
+            failed = str(error)
+        print(f"respray: {failed}; TRITON_FALLBACK={fallback} takes over", file=sys.stderr)
+        return run(fallback, failed)
     except (ServingError, OperationsError, SettingsError) as error:
         if role == "work":  # whose stdout is one event a line
             Events(claim_stdout()).failed(error)

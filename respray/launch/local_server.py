@@ -9,21 +9,21 @@ import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import platformdirs
 
 from orchestrator.errors import PipelineUnavailable, SettingsError
 from orchestrator.settings import Settings
+from respray.contract.parameters import DeviceKind
 from respray.installation import install_command
-from respray.launch import gpus
+from respray.launch import compiled_loops, gpus
 from respray.launch.chosen_model import check_model, chosen_model, find_graphs
 from respray.launch.model_sync import sync_source
 from respray.segmentation.accelerator import cuda_problem
 from respray.triton.embedded.server import EmbeddedServer, ServerOptions
-from respray.triton.errors import HostError, ServingError
-from respray.triton.repository.build_repository import build
-from respray.triton.repository.targets import target
+from respray.triton.errors import HostError, ProbeFailed, ServingError
+from respray.triton.repository.build_repository import build, built_for
+from respray.triton.repository.targets import embedded_on, target
 from respray.triton.watchdog import ServerWatchdog
 from respray.weights.ensure import ensure
 from respray.weights.errors import OperationsError
@@ -55,45 +55,56 @@ def start_embedded(settings: Settings, options: ServerOptions | None = None, rep
         SettingsError: there is no such model, or GPU_DEVICE asks for a GPU.
         PipelineUnavailable: it does not start; the message has the server's own words.
     """
+    device: DeviceKind = "cpu"
+    compiled_loops.use(os.environ)
     try:
         if repository is not None:
+            if built_for(repository)[1] != "cpu":
+                options = replace(options or ServerOptions(), gpu=_gpu_names(settings.gpu_device))
             return EmbeddedServer(repository, options).start()
         device = embedded_device(settings)
         if settings.gpu_device is not None:
             options = replace(options or ServerOptions(), extra_environment=_chosen_gpus(settings.gpu_device, device))
+        if device != "cpu":
+            options = replace(options or ServerOptions(), gpu=_gpu_names(settings.gpu_device))
         _fetch(settings)
         graphs = find_graphs(settings)
-        chosen = target("embedded", pipeline_instances=settings.batch_concurrency, device=device)
+        chosen = target("embedded", pipeline_instances=settings.batch_concurrency, **embedded_on(device))
         folder = (
             Path(platformdirs.user_cache_dir("respray"))
             / "repositories"
             / f"{graphs.parent.name}-{os.getuid()}-{settings.batch_concurrency}-{device}"
         )
         return EmbeddedServer(build(graphs, chosen, folder), options).start()
+    except ProbeFailed as error:
+        raise PipelineUnavailable(f"{error}; RESPRAY_DEVICE=cpu serves the graphs on the CPU" if device != "cpu" else str(error)) from None
     except ServingError as error:
         raise PipelineUnavailable(str(error)) from None
 
 
-def embedded_device(settings: Settings) -> Literal["cpu", "cuda"]:
+def embedded_device(settings: Settings) -> DeviceKind:
     """Where the embedded server runs its graphs: RESPRAY_DEVICE, or the GPU where ONNX Runtime can use one.
 
     Raises:
-        SettingsError: CUDA is asked for and cannot be used; the message says why.
+        SettingsError: CUDA or TensorRT-RTX is asked for and cannot be used; the message says why.
     """
     if settings.device == "cpu":
         return "cpu"
+    rtx = settings.device == "tensorrt-rtx"
     try:
-        there, problem = bool(gpus.visible()), _runtime_problem()
+        there, problem = bool(gpus.visible()), _rtx_problem() if rtx else _runtime_problem()
     except HostError:
         there, problem = False, "no GPU is visible here (nvidia-smi lists none)"
-    if settings.device == "cuda" and problem is not None:
-        raise SettingsError(f"RESPRAY_DEVICE=cuda: {problem}")
+    if settings.device != "auto" and problem is not None:
+        raise SettingsError(f"RESPRAY_DEVICE={settings.device}: {problem}")
+    if rtx:
+        return "tensorrt-rtx"
     if there and problem is not None:
         log.warning("the graphs run on the CPU although there is a GPU: %s", problem)
     return "cuda" if problem is None else "cpu"
 
 
-def _chosen_gpus(setting: str, device: Literal["cpu", "cuda"]) -> dict[str, str]:
+def _chosen_gpus(setting: str, device: DeviceKind) -> dict[str, str]:
     """GPU_DEVICE as CUDA understands it. Raises SettingsError where the server works on the CPU, or there is no such GPU."""
     if device == "cpu":
         raise SettingsError(
@@ -106,6 +117,11 @@ def _chosen_gpus(setting: str, device: Literal["cpu", "cuda"]) -> dict[str, str]
         raise SettingsError(str(error)) from None
 
 
+def _gpu_names(setting: str | None) -> str:
+    """The names of the GPUs that GPU_DEVICE means. HostError where there is none."""
+    return " and ".join(sorted({gpu.name for gpu in gpus.choose(gpus.visible(), setting)}))
+
+
 def _runtime_problem() -> str | None:
     try:
         import onnxruntime
@@ -115,6 +131,14 @@ def _runtime_problem() -> str | None:
         install = install_command("gpu")
         return f"this ONNX Runtime ({onnxruntime.__version__}) has no CUDA provider; replace it (pip uninstall onnxruntime): {install}"
     return cuda_problem()
+
+
+def _rtx_problem() -> str | None:
+    try:
+        from respray.segmentation.providers import rtx_problem
+    except ModuleNotFoundError:
+        return "ONNX Runtime is not installed"
+    return rtx_problem()
 
 
 def _fetch(settings: Settings) -> None:

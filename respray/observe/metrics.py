@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from respray.contract.report import ProbeReport
+
 _STAGE_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
 
@@ -29,6 +31,32 @@ class Metrics:
             "respray_pipeline_limit", "Photos that may be in the pipeline at the same time.", registry=self.registry
         )
         self.queue_lag = Gauge("respray_queue_lag", "Messages waiting in the queue, where it says.", registry=self.registry)
+        self.probe = Gauge(
+            "respray_probe",
+            "1: the server's graphs answered the probe within its limits when it started; 0: they have no probe.",
+            ["model", "target", "engine", "device", "fallback_from"],
+            registry=self.registry,
+        )
+        self.probe_value = Gauge("respray_probe_value", "What was compared with PyTorch's answers.", ["what"], registry=self.registry)
+        self.probe_limit = Gauge(
+            "respray_probe_limit", "Its limit: the most of score_error, the least of the others.", ["what"], registry=self.registry
+        )
+        self.probe_time = Gauge("respray_probe_timestamp_seconds", "When the server's graphs were asked.", registry=self.registry)
+        self._probed: ProbeReport | None = None
+
+    def probed(self, report: ProbeReport) -> None:
+        """Show how the server that photos go to has answered the probe, in place of what was shown before."""
+        if report == self._probed:
+            return
+        self._probed = report
+        for family in (self.probe, self.probe_value, self.probe_limit):
+            family.clear()
+        who = (report.model, report.target, report.engine, report.device, report.fallback_from)
+        self.probe.labels(*who).set(bool(report.measures))
+        for measure in report.measures:
+            self.probe_value.labels(measure.what).set(measure.value)
+            self.probe_limit.labels(measure.what).set(measure.limit)
+        self.probe_time.set(report.at.timestamp())
 
     def text(self) -> bytes:
         """The Prometheus text format."""

@@ -19,3 +19,7 @@ class ParityError(SegmentationError):
 
 class TensorError(SegmentationError):
     """An array has another shape or type than the model takes."""
+
+
+class DeviceError(SegmentationError):
+    """The processor that was asked for cannot be used here."""

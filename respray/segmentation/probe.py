@@ -15,6 +15,7 @@ from typing import Self
 import numpy as np
 
 from respray.contract import tensors
+from respray.contract.report import ProbeMeasure
 from respray.segmentation.arrays import AnyArray, Float32Array, Int32Array, UInt8Array
 from respray.segmentation.errors import SpecError
 from respray.segmentation.spec import ModelSpec
@@ -97,6 +98,15 @@ class ProbeResult:
     score_error: float
     mask_iou: float
     cosine: float
+
+    @property
+    def measures(self) -> list[ProbeMeasure]:
+        """Each value beside its limit."""
+        return [
+            ProbeMeasure(what="score_error", value=round(self.score_error, 6), limit=MAX_SCORE_ERROR),
+            ProbeMeasure(what="mask_iou", value=round(self.mask_iou, 6), limit=MIN_MASK_IOU),
+            ProbeMeasure(what="feature_cosine", value=round(self.cosine, 6), limit=MIN_COSINE),
+        ]
 
     @property
     def problems(self) -> list[str]:

@@ -12,21 +12,26 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
+from google.protobuf import json_format, text_format
+from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput, model_config_pb2
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
-from respray.contract import tensors
+from respray.contract import parameters, tensors
+from respray.contract.report import ProbeMeasure, ProbeReport
 from respray.segmentation.errors import SpecError
-from respray.segmentation.probe import Probe, ProbeResult, compare
+from respray.segmentation.probe import Probe, compare
 from respray.segmentation.spec import SPEC_FILE, ModelSpec
 from respray.triton.client import CHANNEL_OPTIONS, MODEL
 from respray.triton.errors import ProbeFailed, ServerStartError
 from respray.triton.hardening import GRPC_KEY
+from respray.triton.repository.build_repository import VERSION
 
 ASK_SECONDS = 600.0
 """An engine's first run on a cold GPU; the full-size graphs take a minute on two cores."""
@@ -39,22 +44,39 @@ def loaded_first(repository: Path) -> list[str]:
     return sorted({path.parent.name for path in repository.glob("*/config.pbtxt")} - {MODEL})
 
 
+@dataclass(frozen=True)
+class Served:
+    """Who answers: the target, what runs the graphs there (`ONNX Runtime 1.31`), where (`CPU`, `NVIDIA L4`), and what was wrong with the
+    target that this one takes over from.
+    """
+
+    target: str
+    engine: str
+    device: str
+    fallback_from: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.engine} on {self.device} (target {self.target})"
+
+
 class ProbeGate:
     """Asks one server, and opens it."""
 
-    def __init__(self, repository: Path, key: str) -> None:
+    def __init__(self, repository: Path, key: str, served: Served) -> None:
         """Prepare for a built `repository`; `key` is what the server's `restriction_flags` were made with."""
-        self._folder, self._key = repository / MODEL / "1", key
+        self._folder, self._key, self._served = repository / MODEL, key, served
+        # A model of its own, which answers the features too, in place of an ensemble.
+        self._joined = (repository / "sam3" / "1" / "model.py").is_file()
 
-    def open(self, grpc_url: str, load_seconds: float) -> ProbeResult | None:
-        """Ask, compare, and load the pipeline.
+    def open(self, grpc_url: str, load_seconds: float) -> ProbeReport:
+        """Ask, compare, and load the pipeline, which tells the report to who asks for it.
 
         Args:
             grpc_url: `host:port` of a server that has the segmenting models loaded.
             load_seconds: how long the pipeline may take to load.
 
         Returns:
-            How near the answers are; None where the graphs came without a probe.
+            How near the answers are; nothing is compared where the graphs came without a probe.
 
         Raises:
             ProbeFailed: an answer is not PyTorch's.
@@ -62,33 +84,56 @@ class ProbeGate:
         """
         client = InferenceServerClient(grpc_url, channel_args=list(CHANNEL_OPTIONS.items()))
         try:
-            result = self._ask(client)
-            client.load_model(MODEL, headers={GRPC_KEY: self._key}, client_timeout=load_seconds)
-            return result
+            report = self._ask(client)
+            client.load_model(MODEL, headers={GRPC_KEY: self._key}, config=self._config_with(report), client_timeout=load_seconds)
+            return report
         except InferenceServerException as error:
             raise ServerStartError(f"Triton does not answer the probe, or load its pipeline: {error.message()}") from error
         finally:
             client.close()
 
-    def _ask(self, client: InferenceServerClient) -> ProbeResult | None:
-        spec = ModelSpec.model_validate_json((self._folder / SPEC_FILE).read_text())
+    def _ask(self, client: InferenceServerClient) -> ProbeReport:
+        spec = ModelSpec.model_validate_json((self._folder / VERSION / SPEC_FILE).read_text())
+        measures: list[ProbeMeasure] = []
         if spec.probe is None:
             _log.warning("the graphs of %s have no probe, so nothing tells whether they are served right; export them again", spec.name)
-            return None
-        try:
-            probe = Probe.load(self._folder / spec.probe.file, spec)
-        except SpecError as error:
-            raise ServerStartError(str(error)) from error
-        began = time.monotonic()
-        result = compare(probe, answers(client, probe))
-        if result.problems:
-            raise ProbeFailed(f"{spec.name} is not served right here: {'; '.join(result.problems)}, against PyTorch in FP32")
-        _log.info("probe of %s: %s, in %.1f s", spec.name, result, time.monotonic() - began)
-        return result
+        else:
+            try:
+                probe = Probe.load(self._folder / VERSION / spec.probe.file, spec)
+            except SpecError as error:
+                raise ServerStartError(str(error)) from error
+            began = time.monotonic()
+            result = compare(probe, answers(client, probe, self._joined))
+            if result.problems:
+                wrong = "; ".join(result.problems)
+                raise ProbeFailed(f"{spec.name} is not served right by {self._served}: {wrong}, against PyTorch in FP32")
+            _log.info("probe of %s: %s, in %.1f s", spec.name, result, time.monotonic() - began)
+            measures = result.measures
+        served, now = self._served, datetime.now(UTC).replace(microsecond=0)
+        return ProbeReport(
+            model=spec.name,
+            target=served.target,
+            engine=served.engine,
+            device=served.device,
+            at=now,
+            measures=measures,
+            fallback_from=served.fallback_from,
+        )
+
+    def _config_with(self, report: ProbeReport) -> str:
+        """The pipeline's configuration with the report as a parameter, as JSON."""
+        config = text_format.Parse((self._folder / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
+        config.parameters[parameters.PROBE].string_value = report.model_dump_json()
+        return str(json_format.MessageToJson(config, preserving_proto_field_name=True))
 
 
-def answers(client: InferenceServerClient, probe: Probe) -> Arrays:
-    """What a server says to the probe's question: the feature maps, and the decoder's outputs, without their batch dimension."""
+def answers(client: InferenceServerClient, probe: Probe, joined: bool = False) -> Arrays:
+    """What a server says to the probe's question: the feature maps, and the decoder's outputs, without their batch dimension.
+
+    Args:
+        client: of the server. probe: the question.
+        joined: one model runs encoder and decoder, and answers the maps of the same run.
+    """
     image = {tensors.IMAGE: probe.image[None]}
     tokens = {tensors.INPUT_IDS: probe.input_ids, tensors.ATTENTION_MASK: probe.attention_mask}
     rows = [
@@ -97,9 +142,11 @@ def answers(client: InferenceServerClient, probe: Probe) -> Arrays:
     ]
     texts = np.concatenate([row[tensors.TEXT_FEATURES] for row in rows])
     concepts = {tensors.TEXT_FEATURES: texts[None], tensors.TEXT_MASK: probe.attention_mask[None]}
-    features = _infer(client, "sam3_image_encoder", image, tensors.FEATURES)
-    found = _infer(client, "sam3", {**image, **concepts}, tensors.SEGMENTS)
-    return {name: values[0] for name, values in {**features, **found}.items()}
+    asked = (*tensors.SEGMENTS, *tensors.FEATURES) if joined else tensors.SEGMENTS
+    found = _infer(client, "sam3", {**image, **concepts}, asked)
+    if not joined:
+        found |= _infer(client, "sam3_image_encoder", image, tensors.FEATURES)
+    return {name: values[0] for name, values in found.items()}
 
 
 def _infer(client: InferenceServerClient, model: str, arrays: Mapping[str, npt.NDArray[Any]], outputs: tuple[str, ...]) -> Arrays:

@@ -10,7 +10,7 @@ from respray.weights import hub
 from respray.weights.errors import WeightsError
 from respray.weights.hub_cache import find_snapshot, link_snapshot
 from respray.weights.manifest import MANIFEST, Manifest, describe
-from respray.weights.model_presets import PRESETS_FILE, ModelPreset
+from respray.weights.model_presets import PRESETS_FILE, ModelPreset, Weights
 from respray.weights.s3_sync import Sync, SyncSource
 from respray.weights.volume_errors import explained
 from respray.weights.volume_lock import VolumeLock
@@ -84,7 +84,8 @@ def ensure(
         sync: a private bucket to fetch from (`MODEL_SYNC_ENABLED`); None means the hub.
         token: of the hub.
         endpoint: another hub than the public one.
-        cached: a repository with exported graphs that may lie in Runpod's cache of models; it is used where it does.
+        cached: a repository with exported graphs (`hub_push`): the one in Runpod's cache of models is used where it lies there, else it is
+            fetched from the hub, in place of the checkpoint.
         wait: seconds to wait for a worker that fetches already.
 
     Raises:
@@ -106,15 +107,23 @@ def ensure(
         log.info("%s: %s", preset.name, "; ".join(found[:3]))
         with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            _fetch(preset, folder, sync, token, endpoint).write(folder)
+            _fetch(preset, folder, sync, token, endpoint, cached).write(folder)
     left = problems(preset, root)
     if left:
         raise WeightsError(f"{preset.name} is still not whole after fetching it: {'; '.join(left)}")
     return folder
 
 
-def _fetch(preset: ModelPreset, folder: Path, sync: SyncSource | None, token: str | None, endpoint: str | None) -> Manifest:
+def _fetch(
+    preset: ModelPreset, folder: Path, sync: SyncSource | None, token: str | None, endpoint: str | None, exported: str | None
+) -> Manifest:
     if sync is not None:
         return Sync(sync, preset.name, folder).run(preset.name)
+    if exported is not None:
+        commit = hub.download(Weights(repository=exported, patterns=[f"{GRAPHS}/*"]), folder, token, endpoint)
+        if not (folder / GRAPHS / SPEC_FILE).is_file():
+            what = f"MODEL_HUB_REPOSITORY={exported} has no {GRAPHS}/{SPEC_FILE}"
+            raise WeightsError(f"{what}; `respray weights push --hub` puts graphs there")
+        return describe(folder, preset.name, f"https://huggingface.co/{exported}@{commit}")
     commit = hub.download(preset.weights, folder / CHECKPOINT, token, endpoint)
     return describe(folder, preset.name, f"https://huggingface.co/{preset.weights.repository}@{commit}")

@@ -50,15 +50,15 @@ def download(weights: Weights, folder: Path, token: str | None, endpoint: str | 
             max_workers=8,
         )
     except GatedRepoError as error:
-        raise _gated(repository, token) from error
+        raise (_gated(repository, token) if weights.gated else _unknown(repository, token)) from error
     except RevisionNotFoundError as error:
         raise WeightsError(f"{repository} has no revision {weights.revision!r}; correct weights.revision in model_presets.yaml") from error
     except RepositoryNotFoundError as error:  # the hub answers 401 or 404 alike for "absent" and "not yours to see"
-        raise (_gated(repository, token) if weights.gated else WeightsError(f"there is no repository {repository} on the hub")) from error
+        raise (_gated(repository, token) if weights.gated else _unknown(repository, token)) from error
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else 0
         if status in (401, 403):
-            raise _gated(repository, token) from error
+            raise (_gated(repository, token) if weights.gated else _unknown(repository, token)) from error
         raise WeightsError(f"the hub answered {status or 'nothing'} for {repository}: {str(error).splitlines()[0]}") from error
     except (OSError, httpx.HTTPError, RuntimeError) as error:  # no network is httpx's own error; hf_xet makes a full disk a RuntimeError
         if isinstance(error, OSError) and error.errno in REFUSALS:
@@ -75,6 +75,11 @@ def _gated(repository: str, token: str | None) -> GatedModelError:
         f"{repository} is gated, and the hub refused the download: {given}. Request access at https://huggingface.co/{repository} "
         "(approval takes from hours to weeks), make a read token at https://huggingface.co/settings/tokens, and set HF_TOKEN to it"
     )
+
+
+def _unknown(repository: str, token: str | None) -> WeightsError:
+    given = "HF_TOKEN may not read it" if token else "it is private, and HF_TOKEN is not set"
+    return WeightsError(f"there is no repository {repository} on the hub, or {given}")
 
 
 def _verify(siblings: list[Any], folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""build.sh with a recorder in place of Docker, and the Runpod script with Runpod's real client against a stand-in of its API."""
+"""build.sh with a recorder in place of Docker, and the Runpod script against a stand-in of its API."""
 
 from __future__ import annotations
 
@@ -65,13 +65,28 @@ def test_dockerfiles_pass_hadolint() -> None:
     assert len(files) == 2 and done.returncode == 0, done.stdout
 
 
+# What the API knows, by https://docs.runpod.io/api-reference-v2: it refuses every other field by name.
+FIELDS = {
+    "/v2/templates": {"name", "image", "args", "disk", "env", "ports", "registry", "allowedCudaVersions", "category", "mounts", "public",
+                      "serverless", "startJupyter", "startSsh"},
+    "/v2/serverless": {"name", "image", "args", "disk", "env", "ports", "registry", "gpu", "cpu", "scaling", "type", "dataCenterIds",
+                       "flashboot", "networkVolumes", "templateId", "timeout", "workers"},
+}  # fmt: skip
+NESTED = {
+    "gpu": {"pools", "excludedTypes", "count", "allowedCudaVersions", "minCudaVersion"},
+    "workers": {"min", "max", "idleTimeout"},
+    "scaling": {"type", "queueDelay", "requestCount"},
+}
+
+
 class Runpod(http.server.ThreadingHTTPServer):
-    """Answers GraphQL mutations with an id and keeps what was asked."""
+    """Answers with an id, keeps what was asked, and refuses fields that it does not know. `full`: has no room for an endpoint."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.queries: list[str] = []
-        self.patches: list[tuple[str, dict[str, Any]]] = []
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.deleted: list[str] = []
+        self.full = False
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -80,21 +95,29 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_: Any) -> None:
         """Quiet."""
 
-    def do_PATCH(self) -> None:
-        """REST: what the GraphQL client cannot say."""
-        self.server.patches.append((self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
-        self._answer(b"{}", self.headers.get("Authorization") == "Bearer rpa_good")
+    def do_DELETE(self) -> None:
+        self.server.deleted.append(self.path)
+        self._answer(204, None)
 
     def do_POST(self) -> None:
-        query = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["query"]
-        allowed = self.headers.get("Authorization") == "Bearer rpa_good"
-        self.server.queries.append(query)
-        field = "saveTemplate" if "saveTemplate(" in query else "saveEndpoint"
-        answer = json.dumps({"data": {field: {"id": f"id-of-{field}", "name": "respray"}}}).encode()
-        self._answer(answer, allowed)
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.headers.get("Authorization") != "Bearer rpa_good":
+            self._answer(401, {"title": "Unauthorized", "status": 401, "detail": "the API key is not valid"})
+            return
+        unknown = sorted(set(body) - FIELDS[self.path])
+        unknown += sorted(field for name, known in NESTED.items() for field in set(body.get(name, {})) - known)
+        if unknown:
+            errors = [f"$: additional properties '{name}' not allowed" for name in unknown]
+            self._answer(400, {"title": "Bad Request", "status": 400, "detail": "validation failed", "errors": errors})
+        elif self.path == "/v2/serverless" and self.server.full:
+            self._answer(422, {"title": "Unprocessable", "status": 422, "detail": "worker quota exceeded"})
+        else:
+            self.server.asked.append((self.path, body))
+            self._answer(201, {"id": f"id-of-{self.path.rsplit('/', 1)[1]}", "name": body["name"]})
 
-    def _answer(self, answer: bytes, allowed: bool) -> None:
-        self.send_response(200 if allowed else 401)
+    def _answer(self, status: int, content: dict[str, Any] | None) -> None:
+        answer = b"" if content is None else json.dumps(content).encode()
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
@@ -111,8 +134,7 @@ def runpod_api() -> Iterator[Runpod]:
 
 
 def _create(api: Runpod, *arguments: str, key: str = "rpa_good") -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "RUNPOD_API_BASE_URL": f"http://127.0.0.1:{api.server_port}", "RUNPOD_API_KEY": key}
-    environment["RUNPOD_REST_API_URL"] = environment["RUNPOD_API_BASE_URL"] + "/v1"
+    environment = {**os.environ, "RUNPOD_REST_API_URL": f"http://127.0.0.1:{api.server_port}/v2", "RUNPOD_API_KEY": key}
     return subprocess.run([sys.executable, CREATE, *arguments], env=environment, capture_output=True, text=True, check=False)
 
 
@@ -121,33 +143,37 @@ def test_template_and_endpoint_are_created_with_runpod_s_values(runpod_api: Runp
     image = ("--image", "ghcr.io/somebody/respray-triton:1.2.3", "--registry-auth-id", "auth1")
     done = _create(runpod_api, *image, "--volume", "vol1", "--env", "MODEL_NAME=sam3-litetext")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["endpoint"] == "id-of-saveEndpoint"
-    template, endpoint = runpod_api.queries
-    for part in ("containerDiskInGb: 20", "volumeInGb: 0", "isServerless: true", 'containerRegistryAuthId : "auth1"'):
-        assert part in template
-    assert "volumeMountPath:" not in template, "a serverless worker has its network volume at /runpod-volume"
-    variables = dict(re.findall(r'key: "(\w+)", value: "([^"]*)"', template))
+    assert json.loads(done.stdout)["endpoint"] == "id-of-serverless"
+    (first, template), (second, endpoint) = runpod_api.asked
+    assert (first, second) == ("/v2/templates", "/v2/serverless")
+    assert (template["image"], template["disk"], template["registry"]) == ("ghcr.io/somebody/respray-triton:1.2.3", 20, "auth1")
+    assert template["serverless"] and "mounts" not in template, "a serverless worker has its network volume at /runpod-volume"
+    variables = template["env"]
     assert variables["MODEL_PATH"] == "/runpod-volume" and int(variables["RUNPOD_INIT_TIMEOUT"]) > 7 * 60
-    assert (
-        '{ key: "MODEL_NAME", value: "sam3-litetext" }' in template and 'key: "HF_TOKEN", value: "{{ RUNPOD_SECRET_hf_token }}"' in template
-    )
-    for part in ("workersMin: 0", "workersMax: 3", "idleTimeout: 5", 'templateId: "id-of-saveTemplate"', 'networkVolumeId: "vol1"'):
-        assert part in endpoint
-    assert 'allowedCudaVersions: "13.0,13.1,13.2,13.3"' in endpoint
-    assert runpod_api.patches == [("/v1/endpoints/id-of-saveEndpoint", {"executionTimeoutMs": 1_800_000})]
+    assert variables["MODEL_NAME"] == "sam3-litetext" and variables["HF_TOKEN"] == "{{ RUNPOD_SECRET_hf_token }}"
+    assert endpoint["workers"] == {"min": 0, "max": 3, "idleTimeout": 5} and endpoint["timeout"] == 1_800_000
+    assert endpoint["gpu"]["minCudaVersion"] == "13.0" and "allowedCudaVersions" not in endpoint["gpu"], "the API takes one of both"
+    assert (endpoint["templateId"], endpoint["networkVolumes"]) == ("id-of-templates", ["vol1"])
 
 
 def test_what_cannot_be_sent_or_would_drift_is_refused_before_anything_is_created(runpod_api: Runpod) -> None:
     for arguments, word in (
         (("--image", "ghcr.io/somebody/respray-triton"), "has no tag"),
         (("--image", "a:1", "--env", "NOVALUE"), "NAME=VALUE is accepted"),
-        (("--image", "a:1", "--env", 'X=a"b'), "contains a quote"),
+        (("--image", "a:1", "--execution-timeout", "1"), "5 to 604800 seconds"),
     ):
         done = _create(runpod_api, *arguments)
         assert done.returncode == 1 and word in done.stderr and "Traceback" not in done.stderr
-    assert runpod_api.queries == []
+    assert runpod_api.asked == []
     refused = _create(runpod_api, "--image", "a:1", key="rpa_wrong")
-    assert refused.returncode == 1 and "Unauthorized" in refused.stderr
+    assert refused.returncode == 1 and "(401): the API key is not valid" in refused.stderr
+
+
+def test_a_template_whose_endpoint_is_refused_is_removed(runpod_api: Runpod) -> None:
+    runpod_api.full = True
+    done = _create(runpod_api, "--image", "a:1")
+    assert done.returncode == 1 and "POST serverless (422): worker quota exceeded" in done.stderr
+    assert runpod_api.deleted == ["/v2/templates/id-of-templates"]
 
 
 def test_template_holds_no_secret_and_hub_files_name_real_settings() -> None:

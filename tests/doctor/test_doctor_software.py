@@ -16,6 +16,7 @@ from respray.doctor import FAIL, PASS, WARN, Finding, Situation, examine, model_
 from respray.doctor.report import as_json, as_text, exit_code
 from respray.doctor.situation import with_dotenv
 from respray.weights.manifest import describe
+from respray.weights.model_presets import PRESETS_FILE
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPT = REPOSITORY / "scripts" / "check_runpod_environment.sh"
@@ -103,9 +104,15 @@ def _model(root: Path, **environment: str) -> list[Finding]:
 
 
 def test_complete_model_passes_and_is_named(tmp_path: Path) -> None:
-    _sam3(tmp_path)
-    (finding,) = _model(tmp_path)
-    assert finding.status == PASS and finding.what.startswith("sam3 (SAM3, 848M") and "3 files" in finding.what
+    """And its graphs are asked their probe, unless it is to be quick: the demo's stand in for those of 848M parameters."""
+    folder = _sam3(tmp_path, graphs=False)
+    shutil.copytree(PRESETS_FILE.parent / "demo" / "graphs", folder / "graphs")
+    describe(folder, "sam3", "test").write(folder)
+    finding, probed = _model(tmp_path)
+    assert finding.status == PASS and finding.what.startswith("sam3 (SAM3, 848M") and "8 files" in finding.what
+    assert probed.status == PASS and "answer the probe as PyTorch did" in probed.what
+    quick = Situation({"MODEL_NAME": "sam3", "MODEL_PATH": str(tmp_path)}, full_checksums=False)
+    assert [finding.status for finding in model_files.run(quick)] == [PASS]
 
 
 def test_weights_that_were_never_exported_are_not_ready(tmp_path: Path) -> None:

@@ -73,6 +73,22 @@ def test_two_walls_meet_at_their_corner_and_level_joints_run_on() -> None:
     assert one[1, 1] - one[0, 1] == pytest.approx(FLOOR - CEILING, rel=0.03)
 
 
+def test_a_corner_that_is_hidden_is_where_ceiling_and_floor_lines_meet() -> None:
+    true, mask, lines, corner = corner_room()
+    # A curtain hangs in the corner, most of it on the right wall; its edge is upright and long.
+    left, right = int(corner[:, 0].min()) - 6, int(corner[:, 0].max()) + 60
+    mask[:, left:right] = False
+    ends = lines.ends.copy()
+    along = np.clip((right - ends[3:, 0]) / (ends[3:, 2] - ends[3:, 0]), 0.0, 1.0)[:, None]
+    ends[3:, :2] += along * (ends[3:, 2:] - ends[3:, :2])
+    edge = np.array([[right + 1.0, 90.0, right + 1.0, 330.0]])
+    ends = np.concatenate([ends, edge])
+    seen = Segments2D(ends, np.hypot(ends[:, 2] - ends[:, 0], ends[:, 3] - ends[:, 1]))
+    facets = find_facets(true, mask, seen, FLOOR)
+    assert len(facets) == 2 and facets[1].border is not None
+    assert np.abs(np.column_stack([corner, np.ones(2)]) @ facets[1].border).max() < 3.0
+
+
 def test_one_wall_is_not_split() -> None:
     true, mask, lines, corner = corner_room()
     left = mask & (np.arange(WIDTH)[None] < corner[:, 0].min())

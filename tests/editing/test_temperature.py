@@ -8,10 +8,10 @@ import pytest
 from respray.editing.core.color import encode_srgb, to_display
 from respray.editing.surface.illuminant import estimate_illuminant
 from respray.editing.surface.temperature import TO_XYZ, correlated_temperature, report_light
-from respray.imaging.arrays import UInt8Array
+from respray.imaging.arrays import Float64Array, UInt8Array
 
 
-def light(x: float, y: float) -> np.ndarray:
+def light(x: float, y: float) -> Float64Array:
     """Linear sRGB of a chromaticity."""
     return np.asarray(np.linalg.solve(TO_XYZ, [x / y, 1.0, (1.0 - x - y) / y]))
 
@@ -24,7 +24,7 @@ def test_daylights_have_their_temperatures(x: float, y: float, kelvin: int) -> N
     assert correlated_temperature(light(x, y)) == pytest.approx(kelvin, abs=15)
 
 
-def room(left: np.ndarray, right: np.ndarray) -> UInt8Array:
+def room(left: Float64Array, right: Float64Array) -> UInt8Array:
     """Grey walls under two lights, with noise of paint."""
     grey = np.random.default_rng(0).uniform(0.2, 0.5, (60, 90, 1)).astype(np.float32)
     tint = np.where(np.arange(90)[None, :, None] < 45, left / left.max(), right / right.max()).astype(np.float32)

@@ -10,17 +10,22 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import psutil
 import pytest
 
-from respray.launch import preparation, triton_process
+from respray.launch import container, preparation, triton_process
 from respray.launch.container import Supervisor
+from respray.launch.gpus import Gpu
+from respray.launch.start_times import StartTimes
 from respray.launch.triton_process import Ports, TritonProcess, triton_command
 from respray.triton.embedded import server_files
+from respray.triton.errors import ProbeFailed
+from respray.triton.probe_gate import Served
 from respray.triton.repository.build_repository import build, needed_pool
+from respray.triton.repository.targets import Target
 from respray.triton.repository.targets import target as target_of
 from respray.triton.watchdog import MAX_RESTARTS
 
@@ -355,3 +360,30 @@ def test_each_target_gets_graphs_with_its_own_attention(tmp_path: Path, monkeypa
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     (model / "graphs" / "spec.json").write_text('{"attention": "explicit"}')
     assert graphs("onnxruntime") == "graphs" and len(commands) == 2
+
+
+def test_a_target_with_wrong_answers_is_named_and_the_allowed_one_takes_over(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """TensorRT cannot run here: its start is replaced by the gate's error. What takes over knows in whose place it stands."""
+    served: list[Served] = []
+
+    def start(
+        chosen: Target, role: str, environment: object, used: Sequence[Gpu], times: StartTimes, fallback_from: str = ""
+    ) -> TritonProcess:
+        served.append(container.served_by(chosen, used, {"TRT_VERSION": "10.13.3"}, fallback_from))
+        raise ProbeFailed(f"sam3 is not served right by {served[-1]}")
+
+    monkeypatch.setattr(container, "prepare", start)
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)  # this process is the tests'
+    monkeypatch.setattr("respray.launch.gpus.visible", lambda: [Gpu("0", "GPU-1", "NVIDIA L4", "8.9")])
+    monkeypatch.setenv("TRITON_TARGET", "tensorrt")
+    assert container.main(["triton"]) == 1
+    alone = capsys.readouterr().err
+    assert "by TensorRT 10.13.3 on NVIDIA L4 (target tensorrt); TRITON_FALLBACK may name a target that takes over" in alone
+    monkeypatch.setenv("TRITON_FALLBACK", "onnxruntime")
+    assert container.main(["triton"]) == 1
+    assert "TRITON_FALLBACK=onnxruntime takes over" in capsys.readouterr().err
+    first, second = served[1:]
+    assert (second.target, second.engine) == ("onnxruntime", "ONNX Runtime (CUDA)")
+    assert second.fallback_from == f"sam3 is not served right by {first}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -17,8 +18,15 @@ from respray.triton.embedded.server import EmbeddedServer
 from respray.triton.errors import BuildError, ServerStartError
 from respray.triton.repository.build_repository import build
 from respray.triton.repository.configs import configs
-from respray.triton.repository.targets import target
+from respray.triton.repository.targets import embedded_on, target
 
+JOB = {
+    "job_id": "j",
+    "user_id": "u",
+    "preset": "interior",
+    "concepts": {"Wall": {"action": "recolor", "value": "#7C9082"}},
+    "items": [{"idx": 0, "input_key": "inputs/u/j/0.jpg", "output_key": "outputs/u/j/0.jpg"}],
+}
 NVIDIA_SMI = '#!/bin/sh\necho "0, GPU-1, NVIDIA L4, 8.9"\n'
 
 
@@ -31,6 +39,8 @@ def test_without_a_gpu_auto_takes_the_cpu_and_cuda_is_refused(monkeypatch: pytes
     assert chosen("auto") == chosen("cpu") == "cpu"
     with pytest.raises(SettingsError, match="RESPRAY_DEVICE=cuda: no GPU is visible here"):
         chosen("cuda")
+    with pytest.raises(SettingsError, match="RESPRAY_DEVICE=tensorrt-rtx: no GPU is visible here"):
+        chosen("tensorrt-rtx")
 
 
 def test_a_gpu_that_onnx_runtime_cannot_use_is_said(
@@ -43,25 +53,32 @@ def test_a_gpu_that_onnx_runtime_cannot_use_is_said(
     assert "the graphs run on the CPU although there is a GPU" in caplog.text and "[gpu]" in caplog.text
     with pytest.raises(SettingsError, match="has no CUDA provider"):
         chosen("cuda")
+    with pytest.raises(SettingsError, match="TensorRT-RTX is not installed here: pip install onnxruntime-ep-nv-tensorrt-rtx-cu13"):
+        chosen("tensorrt-rtx")
 
 
-def test_the_command_refuses_what_it_cannot_do(tmp_path: Path) -> None:
-    environment = {**os.environ, "RESPRAY_DEVICE": "cuda"}
-    command = [str(Path(sys.executable).with_name("respray")), "serve"]
+@pytest.mark.parametrize(
+    ("words", "setting"), [(["serve"], "cuda"), (["serve", "--device", "cuda"], "cpu"), (["run", "job.json", "--device", "cuda"], "auto")]
+)
+def test_the_command_refuses_what_it_cannot_do(tmp_path: Path, words: list[str], setting: str) -> None:
+    (tmp_path / "job.json").write_text(json.dumps(JOB))
+    environment = {**os.environ, "RESPRAY_DEVICE": setting}
+    command = [str(Path(sys.executable).with_name("respray")), *words, *(["--store", "."] if words[0] == "run" else [])]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False)
     assert done.returncode == 1 and "RESPRAY_DEVICE=cuda:" in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.server
 def test_a_server_that_was_built_for_cuda_does_not_start_on_the_cpu(demo_graphs: Path, tmp_path: Path) -> None:
-    repository = build(demo_graphs, target("embedded", device="cuda", pipeline_instances=1), tmp_path / "repository")
-    with pytest.raises(ServerStartError, match="CUDA was asked for and ONNX Runtime took the CPU"):
+    repository = build(demo_graphs, target("embedded", pipeline_instances=1, **embedded_on("cuda")), tmp_path / "repository")
+    with pytest.raises(ServerStartError, match="cuda:0 was asked for and ONNX Runtime took the CPU"):
         EmbeddedServer(repository).start()
 
 
 def test_encoder_and_decoder_go_to_the_gpu_and_texts_stay(demo_graphs: Path) -> None:
-    built = configs(load_spec(demo_graphs), target("embedded", device="cuda"))
+    built = configs(load_spec(demo_graphs), target("embedded", **embedded_on("cuda")))
     devices = {name: config.parameters["device"].string_value for name, config in built.items() if "device" in config.parameters}
-    assert devices == {"sam3_image_encoder": "cuda:0", "sam3_concept_decoder": "cuda:0", "sam3_text_encoder": "cpu"}
-    with pytest.raises(BuildError, match="device is 'tpu'; cpu or cuda is accepted"):
+    graphs = {"sam3", "sam3_image_encoder", "sam3_concept_decoder"}
+    assert devices == {**dict.fromkeys(graphs, "cuda:0"), "sam3_text_encoder": "cpu"}
+    with pytest.raises(BuildError, match="device is 'tpu'; cpu, cuda, tensorrt-rtx are accepted"):
         target("embedded", device="tpu")

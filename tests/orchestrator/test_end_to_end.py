@@ -102,6 +102,8 @@ def test_upload_queue_callbacks_results_and_no_secret_anywhere(
         metrics = httpx.get(f"{base}/metrics").text
         assert metric(metrics, "respray_items_total") == 4 and metric(metrics, "respray_jobs_total") == 3
         assert metric(metrics, "respray_stage_seconds_count") > 10 and metric(metrics, "respray_jobs_in_flight") == 0
+        shown = 'respray_probe{device="CPU",engine="ONNX Runtime [0-9.]+",fallback_from="",model="demo",target="embedded"} 1.0'
+        assert re.search(shown, metrics) and 'respray_probe_limit{what="mask_iou"} 0.99' in metrics
         worker.send(signal.SIGTERM)
         wait_for("the end", lambda: not worker.alive, 30)
     finally:

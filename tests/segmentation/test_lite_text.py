@@ -13,6 +13,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from respray.contract import tensors
+from respray.segmentation.device import CPU
 from respray.segmentation.export.check_graph import check_folder
 from respray.segmentation.export.checkpoints import find_checkpoint, load_model
 from respray.segmentation.export.parity import SHOWN, drawn_photo, geometry_inputs
@@ -84,7 +85,7 @@ def test_the_configurations_join_the_graphs_for_boxes(checkpoint: Path, exported
     known = {tensors.IMAGE: image, tensors.BOX_PROMPTS: shown[tensors.BOX_PROMPTS], tensors.BOX_LABELS: shown[tensors.BOX_LABELS], **tokens}
     assert set(known) == {given.name for given in built["sam3_boxes"].input}
     for step in built["sam3_boxes"].ensemble_scheduling.step:
-        run = GraphRunner(exported / f"{step.model_name}.onnx", 1, None)
+        run = GraphRunner(exported / f"{step.model_name}.onnx", 1, CPU)
         assert {tensor.name for tensor in built[step.model_name].output} == set(run.outputs)
         answers = run({name: known[source] for name, source in step.input_map.items()})
         known |= {source: answers[name] for name, source in step.output_map.items()}

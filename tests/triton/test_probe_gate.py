@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,13 @@ import pytest
 from onnx import numpy_helper
 
 from respray.contract import tensors
+from respray.contract.report import ProbeMeasure, ProbeReport
+from respray.doctor import FAIL, PASS, WARN
+from respray.doctor.probe import of_graphs, of_server
 from respray.imaging.arrays import AnyArray
+from respray.observe.metrics import Metrics
+from respray.segmentation.ask_probe import answers
+from respray.segmentation.device import CPU
 from respray.segmentation.errors import SpecError
 from respray.segmentation.probe import PROBE_FILE, Probe, ProbeResult, compare
 from respray.segmentation.runner import Segmenter
@@ -61,7 +68,8 @@ def test_a_server_with_wrong_graphs_does_not_become_ready(
 ) -> None:
     graphs = rewritten(demo_graphs, tmp_path / "graphs", graph, change)
     server = EmbeddedServer(build(graphs, target("embedded", pipeline_instances=1, applier_instances=1), tmp_path / "repository"))
-    with pytest.raises(ProbeFailed, match=r"demo is not served right here: .*\(at (least|most) 0\.\d+\)"):
+    who = r"demo is not served right by ONNX Runtime [\d.]+ on CPU \(target embedded\): .*\(at (least|most) 0\.\d+\)"
+    with pytest.raises(ProbeFailed, match=who):
         server.start()
     assert not server.running
 
@@ -75,7 +83,9 @@ def test_graphs_without_a_probe_are_served_and_a_damaged_probe_is_not(
     (tmp_path / "old" / "spec.json").write_text(json.dumps({**spec, "probe": None}))
     small = target("embedded", pipeline_instances=1, applier_instances=1)
     with EmbeddedServer(build(tmp_path / "old", small, tmp_path / "one")) as server:
-        assert server.probed is None and "have no probe" in caplog.text
+        assert server.probed is not None and server.probed.measures == [] and "have no probe" in caplog.text
+        finding = of_server(server.grpc_url)
+        assert finding.status == WARN and "asked no probe" in finding.what
     shutil.copytree(demo_graphs, tmp_path / "damaged")
     probe = tmp_path / "damaged" / PROBE_FILE
     probe.write_bytes(b"\0" * probe.stat().st_size)
@@ -83,16 +93,48 @@ def test_graphs_without_a_probe_are_served_and_a_damaged_probe_is_not(
         EmbeddedServer(build(tmp_path / "damaged", small, tmp_path / "two")).start()
 
 
+@pytest.mark.server
+def test_a_running_server_tells_how_it_answered(triton_url: str) -> None:
+    """Through a photo, which passes wherever the server is: its configuration is closed in production."""
+    finding = of_server(triton_url)
+    assert finding.status == PASS and "score error 0.0" in finding.what and "on CPU, target embedded" in finding.what
+
+
+def test_the_doctor_asks_graphs_that_no_server_runs(demo_graphs: Path, tmp_path: Path) -> None:
+    right = of_graphs(demo_graphs, "cpu")
+    assert right.status == PASS and "mask iou 1.0000" in right.what and "(CPU)" in right.what
+    wrong = of_graphs(rewritten(demo_graphs, tmp_path / "wrong", "sam3_concept_decoder", lost), "cpu")
+    assert wrong.status == FAIL and "give other answers than PyTorch" in wrong.what and "(at least 0.99)" in wrong.what
+    (tmp_path / "wrong" / "sam3_image_encoder.onnx").write_bytes(b"")
+    assert of_graphs(tmp_path / "wrong", "cpu").status == FAIL
+
+
+def test_metrics_show_who_answered_how_well_and_what_was_fallen_back_from() -> None:
+    metrics = Metrics()
+    report = ProbeReport(
+        model="sam3",
+        target="tensorrt",
+        engine="TensorRT 10.13.3",
+        device="NVIDIA L4",
+        at=datetime(2026, 11, 28, 12, tzinfo=UTC),
+        measures=[ProbeMeasure(what="mask_iou", value=0.9951, limit=0.99)],
+    )
+    metrics.probed(report)
+    took_over = {"target": "onnxruntime", "engine": "ONNX Runtime (CUDA)", "fallback_from": "scores are off by 0.888 (at most 0.03)"}
+    metrics.probed(report.model_copy(update=took_over))
+    text = metrics.text().decode()
+    assert 'device="NVIDIA L4",engine="ONNX Runtime (CUDA)",fallback_from="scores are off by 0.888 (at most 0.03)"' in text
+    assert "TensorRT" not in text, "a server that came in another's place"
+    assert 'respray_probe_value{what="mask_iou"} 0.9951' in text and 'respray_probe_limit{what="mask_iou"} 0.99' in text
+    assert "respray_probe_timestamp_seconds 1.79" in text
+
+
 @pytest.fixture(scope="module")
 def asked(demo_graphs: Path) -> tuple[Probe, dict[str, AnyArray]]:
     """The demo's probe, and what its graphs say in this process."""
-    segmenter = Segmenter(demo_graphs, threads=1, device=None)
+    segmenter = Segmenter(demo_graphs, threads=1, device=CPU)
     probe = Probe.load(demo_graphs / PROBE_FILE, segmenter.spec)
-    features = segmenter.encode_images(probe.image[None])
-    texts = segmenter.text_encoder({tensors.INPUT_IDS: probe.input_ids, tensors.ATTENTION_MASK: probe.attention_mask})
-    found = segmenter.decode(features, texts[tensors.TEXT_FEATURES][None], probe.attention_mask[None])
-    decoded = {name: getattr(found, name)[0] for name in tensors.SEGMENTS}
-    return probe, {name: values[0] for name, values in features.items()} | decoded
+    return probe, dict(answers(segmenter, probe))
 
 
 def test_the_committed_graphs_answer_as_pytorch_did(asked: tuple[Probe, dict[str, AnyArray]]) -> None:

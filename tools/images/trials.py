@@ -74,7 +74,7 @@ def deployment(volume: Path, root: Path, job: str, extra: dict[str, str] | None 
     os.chown(volume, USER, USER)
     with services(), container("respray-triton", TRITON, TRITON_SETTINGS | (extra or {}), ["triton"], volume) as triton:
         began = time.monotonic()
-        wait(lambda: triton.healthy(["python3", "-m", "respray.launch.container", "health"]), 240, triton.log)
+        wait(triton.healthy, 240, triton.log)
         ready = time.monotonic() - began
         with container("respray-worker", WORKER, WORKER_SETTINGS, ["work"], None) as worker:
             began = time.monotonic()
@@ -165,9 +165,9 @@ class Container:
         """Everything it said."""
         return run(["podman", "logs", self.name], check=False, quiet=True).stdout
 
-    def healthy(self, command: list[str]) -> bool:
-        """The image's own health check."""
-        return run(["podman", "exec", self.name, *command], check=False, quiet=True).returncode == 0
+    def healthy(self) -> bool:
+        """Whether the image's own HEALTHCHECK passes: `podman healthcheck run` takes its command from the image."""
+        return run(["podman", "healthcheck", "run", self.name], check=False, quiet=True).returncode == 0
 
     def stop(self, seconds: int) -> float:
         """SIGTERM; how long it took. An end by SIGKILL, or with another exit code than 0, is an error."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import triton_python_backend_utils as pb_utils
 
 from respray.contract import parameters, tensors
+from respray.contract.report import ProbeReport
 from respray.segmentation.spec import SPEC_FILE, ModelSpec
 from respray.segmentation.tokenizer import PromptTokenizer
 from respray.triton.models import bls
@@ -30,6 +31,7 @@ class TritonPythonModel:
             image_size=spec.image_size,
             buckets=[int(size) for size in given[parameters.BUCKETS].split(",")],
             box_map=(tensors.FEATURES_PLAIN if spec.plain_features else tensors.FEATURES_LOW) if spec.boxes else None,
+            probe=ProbeReport.model_validate_json(given[parameters.PROBE]) if parameters.PROBE in given else None,
             kept=KeptFormat(model=given[parameters.MODEL], size=spec.mask_size, queries=spec.queries),
         )
         self.pipeline.decoder.start()

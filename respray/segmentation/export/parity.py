@@ -13,6 +13,7 @@ import torch
 from respray.contract import tensors
 from respray.contract.request import MAX_BOXES
 from respray.segmentation.arrays import AnyArray, Float32Array, IntArray, NamedArrays, UInt8Array
+from respray.segmentation.device import CPU
 from respray.segmentation.export.graphs import build_graphs
 from respray.segmentation.export.half_range import check_half_range
 from respray.segmentation.export.transformers_reference import Boxes, Reference, reference_outputs
@@ -147,7 +148,7 @@ def _compare_answers(decoded: NamedArrays, reference: Reference, kept: int, half
 
 
 def _run(spec: ModelSpec, folder: Path, name: GraphName, inputs: NamedArrays, threads: int | None, clock: Clock) -> NamedArrays:
-    runner = GraphRunner(folder / spec.graphs[name].model.file, threads, None)
+    runner = GraphRunner(folder / spec.graphs[name].model.file, threads, CPU)
     with clock(name):
         return runner(inputs)
 

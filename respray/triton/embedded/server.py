@@ -17,10 +17,11 @@ import sys
 import time
 import uuid
 from dataclasses import dataclass, field, replace
+from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 
-from respray.segmentation.probe import ProbeResult
+from respray.contract.report import ProbeReport
 from respray.triton.embedded import guard
 from respray.triton.embedded.preflight import LOOPBACK, SEGMENT_PREFIX, check_platform, check_shared_memory, claim_port, sweep_segments
 from respray.triton.embedded.processes import answers, cpu_seconds, listens
@@ -28,8 +29,8 @@ from respray.triton.embedded.server_files import ServerFiles, cache_folder, prep
 from respray.triton.errors import HostError, ServerStartError
 from respray.triton.hardening import RESTRICTED_BENCHMARK, new_key, restriction_flags
 from respray.triton.models import allocator
-from respray.triton.probe_gate import ProbeGate, loaded_first
-from respray.triton.repository.build_repository import needed_shared_memory
+from respray.triton.probe_gate import ProbeGate, Served, loaded_first
+from respray.triton.repository.build_repository import built_for, needed_shared_memory
 
 MAX_LOGS = 10
 ERROR_LINE = re.compile(r"^(E\d{4} |error:|\w*Error:|.*UNAVAILABLE:)")
@@ -43,7 +44,8 @@ class ServerOptions:
     """How the server runs. Ports of 0 mean any free one; times in seconds; sizes in bytes.
 
     `exit_timeout` is how long requests in flight may take to finish after a stop; `shared_memory` is what must be free before the start
-    (None: what the repository was built to need); `trace_config` are Triton's own `--trace-config` settings.
+    (None: what the repository was built to need); `trace_config` are Triton's own `--trace-config` settings; `gpu` names the GPUs of a
+    repository that runs on them.
     """
 
     grpc_port: int = 0
@@ -57,6 +59,7 @@ class ServerOptions:
     verbose: int = 0
     extra_environment: dict[str, str] = field(default_factory=dict)
     trace_config: tuple[str, ...] = ()
+    gpu: str = "GPU"
 
 
 class EmbeddedServer:
@@ -73,7 +76,7 @@ class EmbeddedServer:
         self._ports: dict[str, int] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._key = new_key()
-        self.probed: ProbeResult | None = None
+        self.probed: ProbeReport | None = None
         self._prefix = f"{SEGMENT_PREFIX}{os.getpid()}_{uuid.uuid4().hex[:8]}_"
 
     @property
@@ -135,7 +138,7 @@ class EmbeddedServer:
             try:
                 self._launch(files)
                 self._wait_ready(time.monotonic() + self.options.start_timeout)
-                self.probed = ProbeGate(self.repository, self._key).open(self.grpc_url, self.options.start_timeout)
+                self.probed = ProbeGate(self.repository, self._key, self._served()).open(self.grpc_url, self.options.start_timeout)
                 break
             except BaseException as error:
                 self.stop()
@@ -168,6 +171,16 @@ class EmbeddedServer:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         guard.remove_segments(self._prefix)  # the guard has done it, unless it was killed
+
+    def _served(self) -> Served:
+        """Who answers the probe: ONNX Runtime inside the Python models, in the version that they import as well."""
+        built, device = built_for(self.repository)
+        engine = "ONNX Runtime"
+        for package in ("onnxruntime-gpu", "onnxruntime"):
+            with contextlib.suppress(metadata.PackageNotFoundError):
+                engine = f"ONNX Runtime {metadata.version(package)}"
+                break
+        return Served(built, engine, self.options.gpu if device != "cpu" else "CPU")
 
     def _launch(self, files: ServerFiles) -> None:
         options = self.options

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
+from collections.abc import Callable
 from typing import cast
 
 import numpy as np
@@ -23,13 +25,19 @@ from respray.triton.packing import Int64Vector, PackedFiles, UInt8Vector, from_b
 from respray.triton.private_files import open_lock_file
 
 
-def apply(inputs: Arrays, object_source: ObjectSource = "instances", network: Inpainter | None = None) -> Arrays:
+def apply(
+    inputs: Arrays,
+    object_source: ObjectSource = "instances",
+    network: Inpainter | None = None,
+    now: Callable[[], float] = time.perf_counter,
+) -> Arrays:
     """Edit one photo.
 
     Args:
         inputs: the `applier` model's tensors by name (`docs/architecture.md`), the segments all or none.
         object_source: where objects' masks are taken from, as in `edit_photo`.
         network: fills what is removed, as in `edit_photo`.
+        now: the clock of the report's timings, as there.
 
     Returns:
         The model's output tensors: `files`, `file_sizes` and `report`.
@@ -43,7 +51,7 @@ def apply(inputs: Arrays, object_source: ObjectSource = "instances", network: In
     found = cast(dict[str, AnyArray], inputs)
     segments = Segments(**{name: found[name] for name in tensors.SEGMENTS}) if tensors.REGION in inputs else Segments.empty()
     try:
-        result = edit_photo(_photo(inputs), segments, request, attachments, object_source=object_source, network=network)
+        result = edit_photo(_photo(inputs), segments, request, attachments, object_source=object_source, network=network, now=now)
     except (EditError, ImageError) as error:
         raise PhotoError(str(error)) from error
     files, file_sizes = pack(result.files)

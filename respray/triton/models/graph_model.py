@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from respray.contract import parameters
+from respray.segmentation.device import Device
 from respray.segmentation.runner import GraphRunner
 from respray.triton.models import bls
+
+
+def load_graph(path: Path, given: Mapping[str, str]) -> GraphRunner:
+    """A graph on the threads and the device that a configuration's parameters name.
+
+    Raises:
+        RuntimeError: a GPU was asked for, and ONNX Runtime would run the graph on the CPU.
+    """
+    device = Device.named(given[parameters.DEVICE], int(given.get(parameters.GPU_MEMORY, 0)))
+    runner = GraphRunner(path, int(given[parameters.THREADS]) or None, device)
+    if device.kind != "cpu" and not runner.on_gpu:
+        raise RuntimeError(f"{device} was asked for and ONNX Runtime took the CPU: respray doctor says why; RESPRAY_DEVICE=cpu accepts it")
+    return runner
 
 
 class GraphModel:
     """Triton's Python model interface over one ONNX graph. A batch of requests is one run of the graph."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Load the graph that the configuration's `graph` parameter names, from the model's version folder."""
+        """Load the graph that the configuration names, from the model's version folder: now, or for the first request."""
         config: dict[str, Any] = json.loads(args["model_config"])
         given = {name: entry["string_value"] for name, entry in config["parameters"].items()}
-        _, _, device = given[parameters.DEVICE].partition("cuda:")
         folder = Path(args["model_repository"]) / args["model_version"]
-        threads = int(given[parameters.THREADS]) or None
-        self.runner = GraphRunner(folder / given[parameters.GRAPH], threads, int(device) if device else None)
-        if device and not self.runner.on_gpu:
-            raise RuntimeError("CUDA was asked for and ONNX Runtime took the CPU: respray doctor says why; RESPRAY_DEVICE=cpu accepts it")
+        self.load = functools.partial(load_graph, folder / given[parameters.GRAPH], given)
+        self.runner = None if given.get(parameters.LATE) == "true" else self.load()
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Run the requests as one batch. Triton's scheduler has seen to it that their shapes are equal."""
@@ -38,6 +51,7 @@ class GraphModel:
         given = [bls.arrays(request) for request in requests]
         sizes = [len(next(iter(arrays.values()))) for arrays in given]
         batch = given[0] if len(given) == 1 else {name: np.concatenate([arrays[name] for arrays in given]) for name in given[0]}
+        self.runner = self.runner or self.load()
         outputs = self.runner(batch)
         if len(given) == 1:
             return [bls.response(outputs)]

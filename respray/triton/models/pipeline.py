@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from respray.contract import tensors
 from respray.contract.errors import ImageError
-from respray.contract.report import FileReport, PhotoReport
+from respray.contract.report import FileReport, PhotoReport, ProbeReport
 from respray.contract.request import MAX_BOXES, ConceptQuery, PhotoRequest, needs_segmentation
 from respray.contract.segments_file import SCORE_FLOOR, SegmentsFileError
 from respray.imaging.decode import DecodedPhoto
@@ -70,7 +70,7 @@ class Pipeline:
     """One photo's way through the other models. `image_size` is the side of the encoder's square; `buckets` ascend. Without `kept`, no
     segments are kept or known. `box_map` is the encoder's output that boxes are looked up in; None: the model takes none.
 
-    One photo at a time: `texts` is what one instance remembers.
+    One photo at a time: `texts` is what one instance remembers. `probe` is told to who asks.
     """
 
     infer: Infer
@@ -81,6 +81,7 @@ class Pipeline:
     decoder: DecoderProcess = field(default_factory=DecoderProcess)
     kept: KeptFormat | None = None
     box_map: str | None = None
+    probe: ProbeReport | None = None
 
     def run(self, inputs: Arrays, cancelled: Cancelled = lambda: False) -> Arrays:
         """`pipeline_bls`'s inputs to its outputs.
@@ -108,7 +109,7 @@ class Pipeline:
         if request.outputs or request.masks:
             with clock.stage("applier"):
                 work = {name: inputs[name] for name in tensors.PASSED_ON}
-                results = self.infer("applier", {**_handed_on(photo), **found.segments, **work}, tensors.RESULTS)
+                results = self.infer("applier", {**handed_on(photo), **found.segments, **work}, tensors.RESULTS)
             report = PhotoReport.model_validate_json(results[tensors.REPORT].tobytes())
         else:
             # Only segments are asked for.
@@ -119,6 +120,7 @@ class Pipeline:
             "timings": {name: round(seconds, 6) for name, seconds in measured.items()},
             "model": self.kept.model if self.kept else "",
             "reused": list(found.reused),
+            "probe": self.probe if request.tell_probe else None,
             "warnings": [*warnings, *report.warnings],
             "files": [*report.files, *(FileReport(kind="segments", name=name, media_type=MEDIA_TYPE) for name in found.new)],
         }
@@ -255,7 +257,7 @@ def _prompts(concept: ConceptQuery) -> list[Prompt]:
     return [Prompt(words, shown) for words in concept.prompts]
 
 
-def _handed_on(photo: DecodedPhoto) -> Arrays:
+def handed_on(photo: DecodedPhoto) -> Arrays:
     """The applier's tensors of a photo."""
     alpha: Arrays = {} if photo.alpha is None else {tensors.ALPHA: photo.alpha}
     return {tensors.PHOTO: photo.rgb, **alpha, tensors.FACTS: from_bytes(photo.facts.model_dump_json().encode())}

@@ -65,7 +65,13 @@ def build(graphs: Path, target: Target, out: Path, sources: Path = SOURCES, *, s
     if out.exists() and any(out.iterdir()) and not (out / STAMP).is_file():
         raise BuildError(f"{out} is not empty and was not built by this command; give an empty or new folder.")
     out.parent.mkdir(parents=True, exist_ok=True)
-    record = {"stamp": stamp, "shared_memory": shared_memory(spec, target), "gpu_pool": gpu_pool(spec, target)}
+    record = {
+        "stamp": stamp,
+        "shared_memory": shared_memory(spec, target),
+        "gpu_pool": gpu_pool(spec, target),
+        "target": target.name,
+        "device": target.device if target.name == "embedded" else "cuda",
+    }
     staging = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
         _write(staging, spec, graphs, target, files, symlinks)
@@ -137,6 +143,12 @@ def needed_shared_memory(repository: Path) -> int:
     return int(_built(repository).get("shared_memory", 0))
 
 
+def built_for(repository: Path) -> tuple[str, str]:
+    """The target that a repository was built for, and where its large graphs run, a `DeviceKind`; ("unknown", "cpu") of others."""
+    record = _built(repository)
+    return str(record.get("target", "unknown")), str(record.get("device", "cpu"))
+
+
 def _built(repository: Path) -> dict[str, Any]:
     """The record that a build leaves, or nothing."""
     try:
@@ -184,6 +196,8 @@ def _write(folder: Path, spec: ModelSpec, graphs: Path, target: Target, texts: d
         for stored in (graph.model, graph.data):
             if stored is not None:
                 _link(graphs / stored.file, folder / name / VERSION / stored.file, symlinks)
+                if target.joined and name in model_configs.JOINED:
+                    _link(graphs / stored.file, folder / "sam3" / VERSION / stored.file, symlinks)
     for stored in (spec.tokenizer, spec.probe):
         if stored is not None:
             _link(graphs / stored.file, folder / "pipeline_bls" / VERSION / stored.file, symlinks)

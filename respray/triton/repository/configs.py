@@ -14,12 +14,14 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
 from respray.contract import parameters, tensors
+from respray.contract.parameters import DeviceKind
 from respray.contract.request import MAX_BOXES, ObjectSource
 from respray.segmentation.spec import FED_AS, GraphName, ModelSpec
 from respray.triton.repository import tensorrt
 from respray.triton.repository.targets import Target
 
 MODELS = ("sam3_image_encoder", "sam3_text_encoder", "sam3_concept_decoder", "sam3", "applier", "pipeline_bls")
+JOINED: tuple[GraphName, ...] = ("sam3_image_encoder", "sam3_concept_decoder")
 BOX_MODELS = ("sam3_geometry_encoder", "sam3_boxes")
 """Where the graphs take boxes."""
 PLAN_CONFIG = "plan"
@@ -102,7 +104,7 @@ def configs(spec: ModelSpec, target: Target, plans: bool = False) -> dict[str, p
         "sam3_image_encoder": _graph(spec, target, signed, "sam3_image_encoder", plans),
         "sam3_text_encoder": _graph(spec, target, signed, "sam3_text_encoder", plans=False),
         "sam3_concept_decoder": _graph(spec, target, signed, "sam3_concept_decoder", plans),
-        "sam3": _ensemble(target, signed),
+        "sam3": _joined(spec, target, signed) if target.joined else _ensemble(target, signed),
         "applier": _python("applier", signed["applier"], target.applier_instances),
         "pipeline_bls": _python("pipeline_bls", signed["pipeline_bls"], target.pipeline_instances),
     }
@@ -161,11 +163,10 @@ def _graph(spec: ModelSpec, target: Target, signed: dict[str, Signature], name: 
     config = _base(name, signed[name], largest[name])
     file = spec.graphs[name].model.file
     if target.name == "embedded":
-        config.backend = "python"
-        config.parameters[parameters.GRAPH].string_value = file
-        config.parameters[parameters.THREADS].string_value = str(target.graph_threads)
         # The text encoder stays on the CPU everywhere: its answers are cached.
-        config.parameters[parameters.DEVICE].string_value = "cuda:0" if target.device == "cuda" and not is_text else "cpu"
+        _embed(config, target, file, "cpu" if is_text else target.device)
+        late = target.joined and not is_text
+        config.parameters[parameters.LATE].string_value = str(late).lower()
     elif plans:
         config.backend = "tensorrt"
         config.default_model_filename = tensorrt.PLAN_FILE
@@ -186,9 +187,18 @@ def _graph(spec: ModelSpec, target: Target, signed: dict[str, Signature], name: 
     # The response cache only ever hits for models whose tensors are in CPU memory.
     if is_text:
         config.response_cache.enable = True
-    if target.warm_up:
+    if target.warm_up and not (target.joined and not is_text):
         _warm_up(config, target, signed[name], spec.text_length)
     return config
+
+
+def _embed(config: pb.ModelConfig, target: Target, file: str, device: DeviceKind) -> None:
+    """A Python model around a graph, or around two."""
+    config.backend = "python"
+    config.parameters[parameters.GRAPH].string_value = file
+    config.parameters[parameters.THREADS].string_value = str(target.graph_threads)
+    config.parameters[parameters.DEVICE].string_value = device if device == "cpu" else f"{device}:0"
+    config.parameters[parameters.GPU_MEMORY].string_value = str(target.gpu_memory)
 
 
 def _limit_cuda(config: pb.ModelConfig, target: Target) -> None:
@@ -244,6 +254,20 @@ def _ensemble(target: Target, signed: dict[str, Signature]) -> pb.ModelConfig:
         for tensor in signed[name].outputs:
             if tensor.name != tensors.FEATURES_PLAIN:
                 step.output_map[tensor.name] = tensor.name
+    return config
+
+
+def _joined(spec: ModelSpec, target: Target, signed: dict[str, Signature]) -> pb.ModelConfig:
+    """Encoder and decoder in one Python model. It can answer the features too: the probe asks the graphs that photos go through."""
+    signature = Signature(signed["sam3"].inputs, (*signed["sam3"].outputs, *signed["sam3_concept_decoder"].inputs[: len(tensors.FEATURES)]))
+    config = _base("sam3", signature, target.max_photos)
+    files = ",".join(spec.graphs[name].model.file for name in JOINED)
+    _embed(config, target, files, target.device)
+    config.parameters[parameters.MAX_DECODED].string_value = str(target.max_decoded)
+    config.instance_group.add(kind="KIND_CPU", count=target.encoder_instances)
+    config.dynamic_batching.max_queue_delay_microseconds = target.encoder_delay
+    if target.warm_up:
+        _warm_up(config, target, signature, spec.text_length)
     return config
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import ConfigDict, Field, ModelWrapValidatorHandler, NonNegativeInt, PositiveInt, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
+from respray.contract.parameters import DeviceKind
 from respray.segmentation.spec import Attention
 from respray.triton.errors import BuildError
 
@@ -32,7 +33,8 @@ class Target:
     (https://onnxruntime.ai/docs/execution-providers/CUDA-ExecutionProvider.html): doubling and exhaustive search take memory that 16 GB
     cards do not have to spare.
     `graph_threads` is how many cores one run of a graph may use on the CPU (`embedded` only; 0: all).
-    `device` is where ONNX Runtime runs encoder and decoder (`embedded` only; the others are for GPUs anyway).
+    `device` is where ONNX Runtime runs encoder and decoder (`embedded` only; the others are for GPUs anyway); with `joined` both are in one
+    process and features stay in the device's memory (`embedded` only: Triton's own backends pass them there by themselves).
     """
 
     name: TargetName
@@ -54,7 +56,8 @@ class Target:
     graph_threads: NonNegativeInt = 0
     exact_buckets: bool = False
     warm_up: bool = True
-    device: Literal["cpu", "cuda"] = "cpu"
+    device: DeviceKind = "cpu"
+    joined: bool = False
 
     @model_validator(mode="wrap")
     @classmethod
@@ -70,7 +73,7 @@ class Target:
             if name in MOST:
                 raise BuildError(f"{name} is {value!r}; a whole number from 0 to {MOST[name]} is accepted.") from None
             if name == "device":
-                raise BuildError(f"device is {value!r}; cpu or cuda is accepted.") from None
+                raise BuildError(f"device is {value!r}; {', '.join(get_args(DeviceKind))} are accepted.") from None
             minimum = 0 if name.endswith(("_delay", "_threads", "_memory")) else 1
             raise BuildError(f"{name} is {value!r}; a whole number of at least {minimum} is accepted.") from None
 
@@ -114,6 +117,13 @@ DEFAULTS: dict[TargetName, Target] = {
     "onnxruntime": Target("onnxruntime"),
     "tensorrt": Target("tensorrt"),
 }
+
+
+def embedded_on(device: DeviceKind | None) -> dict[str, int | bool | str]:
+    """What `target("embedded")` takes for a device: on a GPU both graphs in one process, and as much decoded at once as there."""
+    if device is None or device == "cpu":
+        return {}
+    return {"device": device, "joined": True, "max_decoded": DEFAULTS["onnxruntime"].max_decoded}
 
 
 def target(name: str, **overrides: int | bool | str | None) -> Target:
