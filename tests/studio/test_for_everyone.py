@@ -54,10 +54,13 @@ def test_axe_finds_nothing_in_any_state(browser: Browser, artefacts: Path) -> No
     check(browser, artefacts, "4-mending")
     browser.press("Point")
     browser.press("+ Another look")
+    browser.choose("Floor")
     browser.press("Material")
     browser.all(".texture")[0].click()
+    browser.until("handles", lambda: browser.driver.find_elements(By.CSS_SELECTOR, ".handle"))
+    check(browser, artefacts, "5-material")
     browser.press("Side by side")
-    check(browser, artefacts, "5-side-by-side")
+    check(browser, artefacts, "6-side-by-side")
 
 
 def test_the_keyboard_is_enough_to_choose_colour_and_mend(browser: Browser) -> None:
