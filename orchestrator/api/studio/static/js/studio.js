@@ -233,7 +233,10 @@ export class Studio {
     const { doc } = this;
     if (!doc.photo) return;
     const place = placeOf(doc);
-    if (place.split(" ")[0] !== this.#place.split(" ")[0]) Object.assign(this.ui, { look: 0, selected: "", hover: "", tool: "select", polygon: [], zoom: "fit", slider: 1, side: false, held: {} });
+    if (place.split(" ")[0] !== this.#place.split(" ")[0]) {
+      this.finder.stop(); // what was found in another photo is not in this one
+      Object.assign(this.ui, { look: 0, selected: "", hover: "", tool: "select", polygon: [], zoom: "fit", slider: 1, side: false, held: {} });
+    }
     this.#place = place;
     this.show({ stage: "work", error: null });
     try {
