@@ -10,7 +10,7 @@ import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from tools.studio.browser import DESKTOP, PHONE, PROJECT, Browser
+from tools.studio.browser import DESKTOP, PHONE, PROJECT, ROOM, Browser
 
 pytestmark = pytest.mark.server
 AXE = Path(__file__).parent / "node" / "node_modules" / "axe-core" / "axe.min.js"
@@ -48,7 +48,7 @@ def check(browser: Browser, artefacts: Path, state: str) -> None:
 def test_axe_finds_nothing_in_any_state(browser: Browser, artefacts: Path) -> None:
     browser.driver.set_script_timeout(60)
     check(browser, artefacts, "1-start")
-    browser.open_room()
+    browser.open_room("room.jpg", ROOM.read_bytes())
     check(browser, artefacts, "2-found")
     browser.choose("Wall")
     browser.color("#7C9082")
