@@ -71,7 +71,7 @@ def test_a_colour_is_taken_from_the_photo_and_its_nearest_paints_are_shown(brows
     browser.open_room()
     browser.choose("Wall")
     shown = browser.pixel(*WALL)
-    browser.press("Pick from photo")
+    browser.press("From photo")
     browser.click_photo(*WALL)
     code = browser.text(".near").split()[2]
     picked = [int(code[place : place + 2], 16) for place in (1, 3, 5)]

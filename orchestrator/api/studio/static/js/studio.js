@@ -15,7 +15,6 @@ import { conceptOf } from "./targets.js";
 /** @typedef {"select" | "box" | "brush" | "erase" | "polygon" | "pick"} Tool */
 
 const KEPT = "respray-session";
-export const MOST_LOOKS = 12;
 
 /** @param {string} name @returns {Look} */
 const newLook = (name) => ({ name, edits: {} });
@@ -234,10 +233,18 @@ export class Studio {
     const { doc } = this;
     if (!doc.photo) return;
     const place = placeOf(doc);
-    if (place.split(" ")[0] !== this.#place.split(" ")[0]) Object.assign(this.ui, { look: 0, selected: "", hover: "", tool: "select", polygon: [], zoom: "fit", slider: 1, side: false, held: {} });
+    if (place.split(" ")[0] !== this.#place.split(" ")[0]) {
+      this.finder.stop(); // what was found in another photo is not in this one
+      Object.assign(this.ui, { look: 0, selected: "", hover: "", tool: "select", polygon: [], zoom: "fit", slider: 1, side: false, held: {} });
+    }
     this.#place = place;
     this.show({ stage: "work", error: null });
-    await this.previews.start(doc);
+    try {
+      await this.previews.start(doc);
+    } catch (error) {
+      if (this.#place === place) this.#unreadable(error);
+      return;
+    }
     if (this.#place !== place) return;
     this.#changed();
     const preset = this.names.presets.find(({ name }) => name === doc.preset);
@@ -247,6 +254,19 @@ export class Studio {
       this.fail(error);
     }
     if (!this.ui.selected) this.show({ selected: this.finder.found().find(({ found }) => found)?.name ?? "" });
+  }
+
+  /** A photo whose header is one and whose data is not: back to where it came in. @param {unknown} error */
+  #unreadable(error) {
+    this.#place = "";
+    if (!isAway(error)) {
+      const { past } = this.history;
+      this.history = new History(past.at(-1) ?? newDoc());
+      this.history.past = past.slice(0, -1);
+      if (!past.length) sessionStorage.removeItem(KEPT);
+      this.show({ stage: "start" });
+    }
+    this.fail(error);
   }
 
   /** Choose another photo; the one at hand stays until there is one. */
@@ -291,18 +311,24 @@ export class Studio {
 
   // Edits and looks
 
+  /** @param {number} look */
+  chooseLook(look) {
+    this.ui.look = look;
+    this.#changed();
+  }
+
   /** @param {Edit | null} edit @param {string} [tag] */
   setEdit(edit, tag) {
     const { selected } = this.ui;
     if (!selected) return;
     const { [selected]: old, ...others } = this.look.edits;
-    if (edit) return this.#setLook({ ...this.look, edits: { ...this.look.edits, [selected]: edit } }, tag);
+    if (edit) return this.setLook({ ...this.look, edits: { ...this.look.edits, [selected]: edit } }, tag);
     if (old?.value?.quad) return this.pointing.forget(selected); // a rug is nothing but its edit
-    this.#setLook({ ...this.look, edits: others }, tag);
+    this.setLook({ ...this.look, edits: others }, tag);
   }
 
-  /** @param {Look} look @param {string} [tag] */
-  #setLook(look, tag) {
+  /** The look that is shown is another. @param {Look} look @param {string} [tag] */
+  setLook(look, tag) {
     this.commit({ looks: this.doc.looks.map((other) => (other === this.look ? look : other)) }, tag);
   }
 
@@ -311,30 +337,5 @@ export class Studio {
     const color = String(typeof edit.value === "object" ? edit.value.color : edit.value);
     if (color.startsWith("#")) return color;
     return this.names.palette?.families.flatMap(({ colors }) => colors).find(({ id }) => id === color)?.hex ?? "";
-  }
-
-  /** @param {string} name */
-  renameLook(name) {
-    if (name.trim()) this.#setLook({ ...this.look, name: name.trim().slice(0, 40) }, "rename");
-  }
-
-  /** Another look: what this one has, to go on from. */
-  addLook() {
-    const { looks } = this.doc;
-    if (looks.length >= MOST_LOOKS) return;
-    const number = Math.max(0, ...looks.map(({ name }) => (/^\d+$/.test(name) ? Number(name) : 0)), looks.length) + 1;
-    this.ui.look = looks.length;
-    this.commit({ looks: [...looks, { name: String(number), edits: { ...this.look.edits } }] });
-  }
-
-  removeLook() {
-    const { looks } = this.doc;
-    if (looks.length > 1) this.commit({ looks: looks.filter((look) => look !== this.look) });
-  }
-
-  /** @param {number} look */
-  chooseLook(look) {
-    this.ui.look = look;
-    this.#changed();
   }
 }

@@ -26,7 +26,7 @@ export function Toolbar({ studio }) {
       )}
     </div>
     <span class="grow"></span>
-    <div class="group">
+    <div class="group view">
       <button type="button" aria-pressed=${String(ui.side)} disabled=${studio.doc.looks.length < 2} onClick=${() => studio.show({ side: !ui.side })}>${t("side")}</button>
       <div class="group segmented" role="group" aria-label=${t("zoom.title")}>
         <button type="button" aria-label=${t("zoom.out")} title=${`${t("zoom.out")} (-)`} disabled=${ui.zoom === "fit"} onClick=${() => studio.zoom(1 / 1.5)}>−</button>
@@ -54,7 +54,7 @@ export function Toolbar({ studio }) {
 function hint({ ui, doc }) {
   if (!ui.selected) return t("edit.how");
   const name = targetName(doc, ui.selected);
-  if (ui.tool === "select") return t("tool.select.hint");
+  if (ui.tool === "select") return t(matchMedia("(pointer: coarse)").matches ? "tool.select.touch" : "tool.select.hint");
   if (ui.tool === "pick") return t("pick.how");
   if (ui.tool === "box") return t("tool.boxes", { name });
   return ui.tool === "polygon" ? t("tool.corners", { name }) : t("tool.on", { name });
