@@ -71,7 +71,7 @@ def work_picture(photo: UInt8Array, parameters: StraightParameters = StraightPar
     if scale >= 1.0:
         return photo
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return cast(UInt8Array, cv2.resize(photo, size, interpolation=cv2.INTER_AREA))
+    return average(photo, size)
 
 
 def settle_plane(

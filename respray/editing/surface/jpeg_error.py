@@ -57,7 +57,7 @@ class JpegError:
         return luma
 
     def in_cells(self, luma: FloatArray, left: int, top: int, shape: tuple[int, ...], cell: int) -> FloatArray:
-        """`luma` (`self.luma()`) in the middles of cells of the surface's box, smooth between the middles of blocks: float32 `shape`, codes.
+        """`luma()` in the middles of cells of the surface's box, smooth between the middles of blocks: float32 `shape`, codes.
 
         Args:
             luma: float32 [bh,bw].
