@@ -95,7 +95,8 @@ def decide(probability: UInt8Array, photo: UInt8Array, parameters: FieldParamete
     state = np.tanh(odds / 2).astype(np.float32)
     bins = colour_bins(small, p.colours)
     sides = (likely > p.surely) & (depth > cell), (likely < 1.0 - p.surely) & (depth < -cell)
-    own = np.float32(p.network) * odds.ravel()[where]
+    # A border that moves by a cell passes over fewer pixels where there are fewer for each.
+    own = np.float32(p.network * max(1.0, p.fineness / cell)) * odds.ravel()[where]
     links = _links(small, where, cell, p)
     for _ in range(p.rounds):
         seen = np.clip(log_ratio(bins, sides, where, cell, p.colours), -p.max_colour, p.max_colour)
