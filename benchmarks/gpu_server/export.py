@@ -41,6 +41,7 @@ def run(plan: Plan, findings: Findings) -> None:
             half_storage=False,
             boxes=False,
             check=False,
+            measure=False,
             step=step,
         )
     step("")

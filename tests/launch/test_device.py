@@ -16,7 +16,7 @@ from respray.launch.local_server import embedded_device, start_embedded
 from respray.segmentation.spec import load_spec
 from respray.triton.embedded.server import EmbeddedServer
 from respray.triton.errors import BuildError, ServerStartError
-from respray.triton.repository.build_repository import build
+from respray.triton.repository.build_repository import build, shared_memory
 from respray.triton.repository.configs import configs
 from respray.triton.repository.targets import embedded_on, target
 
@@ -80,6 +80,8 @@ def test_encoder_and_decoder_go_to_the_gpu_and_texts_stay(demo_graphs: Path) -> 
     devices = {name: config.parameters["device"].string_value for name, config in built.items() if "device" in config.parameters}
     graphs = {"sam3", "sam3_image_encoder", "sam3_concept_decoder"}
     assert target("embedded", **embedded_on("tensorrt-rtx")).attention == "explicit" and target("embedded").attention == "ort"
+    spec, few = load_spec(demo_graphs), {"pipeline_instances": 1}
+    assert shared_memory(spec, target("embedded", **few, **embedded_on("cuda"))) < shared_memory(spec, target("embedded", **few))
     assert devices == {**dict.fromkeys(graphs, "cuda:0"), "sam3_text_encoder": "cpu"}
     with pytest.raises(BuildError, match="device is 'tpu'; cpu, cuda, tensorrt-rtx are accepted"):
         target("embedded", device="tpu")

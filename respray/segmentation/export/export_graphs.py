@@ -152,9 +152,12 @@ def export_model(
     half_storage: bool,
     boxes: bool,
     check: bool,
+    measure: bool = True,
     step: Callable[[str], None],
 ) -> list[TensorParity]:
     """Write graphs, tokenizer and `spec.json` of `model` into the existing `folder`.
+
+    `measure` off: leave FP16 graphs as they are, for weights whose values mean nothing.
 
     Returns:
         The comparison with PyTorch, empty where `check` is off.
@@ -197,7 +200,7 @@ def export_model(
     probe = folder / PROBE_FILE
     make_probe(model, spec, folder).save(probe)
     spec = spec.model_copy(update={"probe": stored_file(probe)})
-    if precision == "fp16":
+    if precision == "fp16" and measure:
         spec, _ = mix_precision(spec, folder, step)
     write_spec(spec, folder)
     gc.collect()

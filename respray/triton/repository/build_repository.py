@@ -94,7 +94,10 @@ def shared_memory(spec: ModelSpec, target: Target) -> int:
     """
     features, masks = _features(spec), _masks(spec, target)
     instances = target.pipeline_instances + target.applier_instances + 3
-    batch = target.max_photos * (features + masks) if target.name == "embedded" else masks
+    batch = masks
+    if target.name == "embedded":
+        # Joined graphs hand no features on.
+        batch = target.max_photos * (masks if target.joined else features + masks)
     return instances * STUB_MEMORY + 2 * (batch + PHOTO_MEMORY)
 
 
