@@ -300,7 +300,7 @@ def shining(color: str, width: float, mirrored: float = 0.0, glow: float = 0.0) 
 
 @pytest.mark.parametrize("color", ["#E8E8E8", "#6A6A6A", "#2A2A2B"])
 def test_sheen_is_for_white_and_grey_surfaces_too(color: str) -> None:
-    photo, mask, lamp = shining(color, 16.0, mirrored=0.27)
+    photo, mask, lamp = shining(color, 10.0, mirrored=0.27)
     light: dict[str | None, float] = {}
     for sheen in (None, "matte", "satin", "gloss"):
         # White to another white: what was mirrored stays where nothing is said.

@@ -31,12 +31,14 @@ class HighlightParameters:
     """Brighter than around by less than this share is no highlight."""
     min_shading: float = 0.02
     """Shading is clipped here, so that black pixels have a logarithm."""
-    edge: tuple[float, float] = (0.08, 0.16)
+    edge: tuple[float, float] = (0.05, 0.09)
     """How wide the edge of a bright place on a surface without colour is, share of the longest side: up to the first of the two it is a
     highlight, from the second on a lamp's glow."""
     mirrored: tuple[float, float] = (0.3, 0.5)
     """How bright it is over what is around it, share of a white surface's light: up to the first it may be mirrored, from the second on it
     is sun. Paint mirrors some hundredths of a window or a lamp, whatever its own colour."""
+    grain: float = 0.006
+    """Standard deviation of the blur, share of the longest side, that takes joints and grain out before edges are looked at."""
     height: tuple[float, float] = (0.15, 0.3)
     """How far it stands out (log): up to the first it is grain or uneven light, from the second on a highlight."""
     least_seen: float = 0.002
@@ -85,6 +87,8 @@ def _mirrored(standing_out: FloatArray, around: FloatArray, surface: Surface, pa
     """
     p, side = parameters, max(standing_out.shape)
     log = np.log1p(standing_out / np.maximum(around, np.float32(p.min_shading)))
+    # Joints and grain have steep sides too, but few of a glow's pixels.
+    log = cv2.GaussianBlur(log, (0, 0), max(1.0, p.grain * side))
     across, down = (cast(FloatArray, cv2.Sobel(log, -1, *axis, scale=1 / 8)) for axis in ((1, 0), (0, 1)))
     slope: FloatArray = np.hypot(across, down)
     bright = (standing_out > p.least * around).astype(np.uint8)
@@ -93,7 +97,8 @@ def _mirrored(standing_out: FloatArray, around: FloatArray, surface: Surface, pa
     for number in range(1, count):
         place = labels == number
         height = float(np.percentile(log[place], 95))
-        width = height / max(float(np.percentile(slope[place], 90)), 1e-6) / side
+        rim = place & (log > 0.3 * height) & (log < 0.7 * height)
+        width = height / max(float(np.median(slope[rim])) if rim.any() else 1.0, 1e-6) / side
         amount = float(np.percentile(standing_out[place], 90)) * surface.reflection.luminance / surface.light
         sure[number] = _falls(width, p.edge) * _falls(amount, p.mirrored) * (1.0 - _falls(height, p.height))
     # Up to its foot, which is not above the threshold.
