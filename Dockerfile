@@ -6,6 +6,7 @@
 # Layers go from what changes least to what changes most: Triton, the user, dependencies (pyproject.toml), the code.
 # See docs/serving.md for sizes, and for what has not been tried on a GPU.
 
+# CUDA 13.3.1, for GPUs of compute capability 7.5 and later: https://docs.nvidia.com/deeplearning/triton-inference-server/release-notes/rel-26-07.html.
 # 26.07 is the first release without the published ways around authentication and into the process (CVE-2026-24206, -24207 and earlier).
 ARG TRITON_VERSION=26.07
 
@@ -53,6 +54,7 @@ ENV PYTHONUNBUFFERED=1 \
 VOLUME /models
 USER 10001
 EXPOSE 8000 8001 8002 8080
+# https://docs.docker.com/reference/dockerfile/#healthcheck: failures count after the start period, which a first start on a new volume may use.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30m --retries=3 \
     CMD ["python3", "-m", "respray.launch.container", "health"]
 STOPSIGNAL SIGTERM

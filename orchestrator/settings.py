@@ -179,11 +179,18 @@ def load_settings(environment: Mapping[str, str] | None = None, env_file: Path |
     return settings
 
 
+MAX_PULLED_JOB = 12 * 3600 - 60.0
+"""Seconds: a lease of Cloudflare's queues ends after 12 hours (https://developers.cloudflare.com/queues/platform/limits/), and cannot be
+extended; the last minute is for settling it."""
+
+
 def _queue_problems(settings: Settings) -> list[str]:
     """What the libraries of the queues would stumble over. The address is never shown: it may hold a password anywhere."""
     problems = []
     if settings.redis_url is not None and (wrong := _redis_problem(settings.redis_url.get_secret_value())):
         problems.append(f"REDIS_URL {wrong}; accepted is redis://USER:PASSWORD@HOST:PORT/DATABASE, rediss:// for TLS, or unix://PATH")
+    if settings.adapter == "queue_pull" and settings.longest_job > MAX_PULLED_JOB:
+        problems.append(f"LONGEST_JOB_SEC={settings.longest_job:g}: at most {MAX_PULLED_JOB:g} with ADAPTER=queue_pull, whose leases end")
     if settings.adapter == "bullmq" and settings.queue_name and ":" in settings.queue_name:
         problems.append(f"QUEUE_NAME={settings.queue_name!r}: BullMQ's queue names hold no ':'; what stands before it is BULLMQ_PREFIX")
     return problems

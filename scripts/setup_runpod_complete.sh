@@ -88,6 +88,10 @@ key="$(sha256sum pyproject.toml | cut -d' ' -f1) gpu=$gpu"
 if [[ ! -f $stamp || $(<"$stamp") != "$key" ]]; then
   say "Python packages (GPU: $gpu)"
   .venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[embedded,intake,api,hub,top]'
+  # On Python 3.13 the wheel that holds tritonserver comes without its dependencies (pyproject.toml): only its files are used.
+  if .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 13))'; then
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps nvidia-pytriton==0.7.0
+  fi
   if $gpu; then
     # Both builds put files into the same folder: remove first. The extras bring cuBLAS and cuDNN as wheels, so that nothing of the
     # system's CUDA is touched.
@@ -100,7 +104,8 @@ else
 fi
 
 # --- volume and settings -------------------------------------------------------------------------------------------------------------
-models=${MODEL_PATH:-${MODEL_CACHE_DIR:-/models}}
+# As the worker finds it: MODEL_PATH, or the volume where Runpod has mounted it.
+models=$(.venv/bin/python -c 'import os; from respray.volumes import models_root; print(models_root(os.environ))')
 if [[ ! -d $models ]]; then
   say "$models"
   "${sudo[@]}" mkdir -p "$models"

@@ -37,6 +37,8 @@ FIRST_SEED, WIDTH, HEIGHT = 9500, 900, 600
 MIN_LONGER = 1.15
 # Shares of all wall pixels below which a wall is not counted, and cosine from which on two normals are the same.
 MIN_WALL_SHARE, SAME_NORMAL = 0.03, 0.9
+# Pixels; a corner that is nearer to the true one than this is found.
+NEAR_CORNER = 3.0
 # Metres, half of the rug's sides; its height in the room is the floor's.
 RUG = (0.9, 0.6)
 # Highlights are looked at where they are at least this share of the light, on at least so many pixels.
@@ -88,6 +90,21 @@ class SheenRow:
     concept: str
     colored: bool
     energy: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Materials:
+    """All that was measured of some rooms."""
+
+    floors: Sequence[DirectionRow] = ()
+    walls: Sequence[CornerRow] = ()
+    rugs: Sequence[RugRow] = ()
+    sheens: Sequence[SheenRow] = ()
+
+
+def run(seeds: Sequence[int]) -> Materials:
+    """Measure rooms."""
+    return Materials(list(directions(seeds)), list(corners(seeds)), list(rugs(seeds)), list(sheens(seeds)))
 
 
 def directions(seeds: Sequence[int]) -> Iterator[DirectionRow]:
@@ -293,10 +310,14 @@ def _contrast(picture: UInt8Array, where: BoolArray, rest: BoolArray) -> float:
     return float(np.log(max(bright, 1e-4) / max(dark, 1e-4)))
 
 
-def summary(
+def table(found: Materials) -> list[list[str]]:
+    """A header, and what and how much."""
+    return [["materials", "measured"], *([what, value] for what, value in _summary(found.floors, found.walls, found.rugs, found.sheens))]
+
+
+def _summary(
     floors: Sequence[DirectionRow], walls: Sequence[CornerRow], laid: Sequence[RugRow], paints: Sequence[SheenRow]
 ) -> list[tuple[str, str]]:
-    """What, and how much: rows for a table."""
     long = [row.right for row in floors if row.longer >= MIN_LONGER]
     several = [row for row in walls if row.seen > 1]
     away, steps = [v for row in walls for v in row.corner_px], [v for row in walls for v in row.joint_px]
@@ -307,7 +328,10 @@ def summary(
         (f"... `along` is the longer side, of {len(long)} rooms with one", f"{sum(long)}"),
         (f"walls: pixels on a plane that faces right, {len(several)} rooms with corners (one plane)", f"{right:.3f} ({right_one:.3f})"),
         ("... rooms where as many walls are found as are seen", f"{sum(row.seen == row.found for row in walls)} of {len(walls)}"),
-        (f"... {len(away)} corners: pixels to the true one, median; under 3 pixels", f"{_median(away):.1f}; {sum(v < 3.0 for v in away)}"),
+        (
+            f"... {len(away)} corners: pixels to the true one, median; under 3 pixels",
+            f"{_median(away):.1f}; {sum(v < NEAR_CORNER for v in away)}",
+        ),
         ("... largest step of a level joint at the true corner, median (pixels)", f"{_median(steps):.1f}"),
         (
             f"rug on {len(laid)} floors: CIEDE2000, mean (pasted without the floor's light)",
@@ -339,17 +363,10 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=FIRST_SEED, help=f"first seed (default {FIRST_SEED})")
     parser.add_argument("--out", type=Path, default=Path("build/quality"), help="where materials.json goes")
     options = parser.parse_args()
-    seeds = range(options.first, options.first + options.rooms)
-    floors, walls, laid, paints = list(directions(seeds)), list(corners(seeds)), list(rugs(seeds)), list(sheens(seeds))
+    found = run(range(options.first, options.first + options.rooms))
     options.out.mkdir(parents=True, exist_ok=True)
-    found: dict[str, Sequence[DirectionRow | CornerRow | RugRow | SheenRow]] = {
-        "directions": floors,
-        "corners": walls,
-        "rugs": laid,
-        "sheens": paints,
-    }
-    (options.out / "materials.json").write_text(json.dumps({name: [asdict(row) for row in rows] for name, rows in found.items()}, indent=1))
-    print("\n".join(f"{what}: {value}" for what, value in summary(floors, walls, laid, paints)))
+    (options.out / "materials.json").write_text(json.dumps(asdict(found), indent=1))
+    print("\n".join(f"{what}: {value}" for what, value in table(found)[1:]))
 
 
 if __name__ == "__main__":

@@ -54,9 +54,12 @@ def write(
     pictures: Sequence[Look] = (),
     removals: Sequence[RemovalRow] = (),
     borders: Sequence[BorderRow] = (),
+    materials: Sequence[list[str]] = (),
 ) -> Path:
     """Write index.html and its pictures below `out`; the worst cases come first."""
     parts = ["<h1>Quality of edits</h1>", _table(facts), "<h2>Recolouring against the truth</h2>", _table(colours)]
+    if materials:
+        parts += ["<h2>Materials in a room</h2>", _table(list(materials))]
     for look in pictures:
         stem = f"photo-{look.photo.split('.')[0]}-{look.name.replace(' ', '-').replace(',', '')}"
         _save(out / f"{stem}-before.jpg", encode(look.before, "jpeg", 90))

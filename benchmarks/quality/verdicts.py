@@ -10,6 +10,7 @@ import numpy as np
 from benchmarks.quality.borders import BorderRow
 from benchmarks.quality.filling import HoleRow, RemovalRow
 from benchmarks.quality.geometry import GeometryRow
+from benchmarks.quality.materials import NEAR_CORNER, Materials
 from benchmarks.quality.network import PLANES, SEEN_RUN, NetworkRow, rooms_without_long_runs
 from benchmarks.quality.recolor import RecolorRow
 from benchmarks.quality.speed import Timing
@@ -35,12 +36,20 @@ class Findings:
     timings: Sequence[Timing] = ()
     borders: Sequence[BorderRow] = ()
     seen: Sequence[NetworkRow] = ()
+    materials: Materials | None = None
 
 
 def verdicts(found: Findings) -> list[list[str]]:
     """A header and one row for each check: what, measured, target, ok or MISSED."""
     facts = [["check", "measured", "target", ""], *_colour(found.colours), *_exact(found.rows), *_matte(found.rows)]
-    facts += [*_borders(found.borders), *_network(found.seen), *_texture(found.grids), *_holes(found.holes), *_removals(found.removals)]
+    facts += [
+        *_borders(found.borders),
+        *_network(found.seen),
+        *_texture(found.grids),
+        *_materials(found.materials),
+        *_holes(found.holes),
+        *_removals(found.removals),
+    ]
     for timing in found.timings:
         facts += _speed(timing)
     return facts
@@ -123,6 +132,19 @@ def _texture(grids: Sequence[GeometryRow]) -> list[list[str]]:
         _at_least("... share of rooms under 1.5 degrees", float(np.mean(angles < 1.5)), 1.0),
         _at_most("texture scale error, median", float(np.median(scales)), 0.10, digits=3),
     ]
+
+
+def _materials(found: Materials | None) -> list[list[str]]:
+    facts: list[list[str]] = []
+    if found is None:
+        return facts
+    if away := [value for row in found.walls for value in row.corner_px]:
+        facts.append(_at_most(f"{len(away)} corners of walls, pixels to the true ones, median", float(np.median(away)), NEAR_CORNER))
+        facts.append(_at_least("... share under 3 pixels", float(np.mean(np.array(away) < NEAR_CORNER)), 0.8))
+    if found.rugs:
+        ours, pasted = (float(np.mean([getattr(row, name) for row in found.rugs])) for name in ("ours", "pasted"))
+        facts.append(_at_most(f"a rug on {len(found.rugs)} floors, CIEDE2000 to the truth, mean", ours, pasted, "pasted without light "))
+    return facts
 
 
 def _holes(holes: Sequence[HoleRow]) -> list[list[str]]:

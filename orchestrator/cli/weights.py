@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,6 +16,7 @@ from respray.launch.chosen_model import chosen_model
 from respray.launch.model_sync import sync_source
 from respray.weights import ensure as model_weights
 from respray.weights.engine_cache import engine_folder
+from respray.weights.engine_sync import ENGINES, push_engines
 from respray.weights.errors import OperationsError
 from respray.weights.hub_push import push as push_graphs
 from respray.weights.manifest import MANIFEST, describe
@@ -80,16 +82,22 @@ def _push(
         bool, typer.Option("--hub", help="Into the private repository MODEL_HUB_REPOSITORY on the Hugging Face hub: the graphs alone.")
     ] = False,
 ) -> None:
-    """Put a model's folder into the bucket of MODEL_SYNC_*, for pods to fetch. Needs keys that may write there."""
+    """Put a model's folder, and engines that were built from its graphs, into the bucket of MODEL_SYNC_*, for pods to fetch.
+
+    Needs keys that may write there.
+    """
     settings, preset = _chosen(model)
     if hub:
         _push_to_hub(settings, preset)
         return
     source = sync_source(settings, always=True)
     assert source is not None
+    folder = model_weights.model_folder(preset, settings.model_path)
     with _plain_errors():
-        count = push_folder(source, preset.name, model_weights.model_folder(preset, settings.model_path))
-    print(f"{count} files of {preset.name} are in {source}/{preset.name}/")
+        count = push_folder(source, preset.name, folder)
+        print(f"{count} files of {preset.name} are in {source}/{preset.name}/")
+        for name in push_engines(source, settings.model_path / ENGINES, _graph_files(folder)):
+            print(f"its engines for {name} are in {source}/{ENGINES}/")
 
 
 def _push_to_hub(settings: Settings, preset: ModelPreset) -> None:
@@ -111,16 +119,20 @@ def _engine_folder(
 ) -> None:
     """Print the folder that TensorRT engines of this model belong into: one per GPU type, TensorRT version and graph."""
     settings, preset = _chosen(model)
-    graphs = model_weights.model_folder(preset, settings.model_path) / model_weights.GRAPHS
-    files = sorted(path for path in graphs.glob("*") if path.name.endswith((".onnx", ".data")))
+    folder = model_weights.model_folder(preset, settings.model_path)
+    files = _graph_files(folder)
     if not files:
-        raise ResprayError(f"there are no graphs in {graphs}; scripts/export_onnx.py writes them")
-    root = settings.model_path / "engines"
+        raise ResprayError(f"there are no graphs in {folder / model_weights.GRAPHS}; scripts/export_onnx.py writes them")
+    root = settings.model_path / ENGINES
     try:
         folder = engine_folder(root, files, gpu=gpu, compute_capability=compute_capability, tensorrt=tensorrt, precision=preset.precision)
     except ValueError as error:
         raise ResprayError(str(error)) from None
     print(folder)
+
+
+def _graph_files(folder: Path) -> list[Path]:
+    return sorted(path for path in (folder / model_weights.GRAPHS).glob("*") if path.name.endswith((".onnx", ".data")))
 
 
 def _chosen(model: str | None) -> tuple[Settings, ModelPreset]:

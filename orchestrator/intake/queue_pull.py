@@ -35,7 +35,10 @@ log = logging.getLogger(__name__)
 MIN_IDLE_SECONDS, MAX_IDLE_SECONDS = 0.5, 20.0
 LAST_PULL_SECONDS = 5.0
 MAX_LEASE_SECONDS = 12 * 3600.0
-"""Cloudflare's own limit on a visibility timeout; a delay may be as long."""
+"""Cloudflare's own limit on a visibility timeout; a delay may be twice as long, a batch is of 100 messages at most, and a message of 128 KB
+(https://developers.cloudflare.com/queues/platform/limits/). Requests and answers:
+https://developers.cloudflare.com/queues/configuration/pull-consumers/."""
+MAX_BATCH = 100
 _RETRY = Retry(attempts=6, wait=full_jitter(base=1.0, cap=60.0), retryable=lambda error: isinstance(error, _Busy))
 
 
@@ -69,7 +72,7 @@ class QueueClient:
         Raises:
             IntakeError: Where the queue does not answer, or says no.
         """
-        body = {"batch_size": min(count, 100), "visibility_timeout_ms": round(min(visibility, MAX_LEASE_SECONDS) * 1000)}
+        body = {"batch_size": min(count, MAX_BATCH), "visibility_timeout_ms": round(min(visibility, MAX_LEASE_SECONDS) * 1000)}
         result = await self._post("pull", body)
         messages, backlog = result.get("messages"), result.get("message_backlog_count")
         leases = [lease for message in (messages if isinstance(messages, list) else ()) if (lease := _lease(message)) is not None]

@@ -10,7 +10,7 @@ import re
 from hashlib import sha256
 from typing import Any
 
-from orchestrator.jobs.sources import without_query
+from respray.observe.redaction import without_query
 
 LINKS = frozenset({"input_url", "output_url", "preview_url", "url", "photo"})
 FILES = frozenset({"input_base64", "base64", "photo"})

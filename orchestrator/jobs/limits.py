@@ -39,5 +39,8 @@ MAX_PROBLEMS = 20
 MAX_PHOTO_BYTES = 128 << 20
 MAX_MASK_BYTES = 32 << 20
 MAX_TEXTURE_BYTES = 32 << 20
+MAX_ATTACHMENTS_BYTES = 96 << 20
+"""All masks and textures of one photo together: they cross to Triton in one message, of which its server holds several copies for each
+photo in its pipelines. A mask of 48 megapixels with soft edges has one or two MB as a PNG."""
 MAX_ATTACHMENT_MEGAPIXELS = 200.0
 MAX_RECORD_BYTES = 64 << 20

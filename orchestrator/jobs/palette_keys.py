@@ -8,7 +8,8 @@ from orchestrator.jobs import keys
 from orchestrator.jobs.job_types import Target
 from orchestrator.jobs.messages import PaletteItem, PaletteMessage
 from orchestrator.jobs.problems import Problems
-from orchestrator.jobs.sources import Destination, StoreKey, WebLink, link_format, without_query
+from orchestrator.jobs.sources import Destination, StoreKey, WebLink, link_format
+from respray.observe.redaction import without_query
 
 LOOK = "{look}"
 """Stands for a look's name in a key."""

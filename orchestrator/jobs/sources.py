@@ -15,6 +15,7 @@ from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from orchestrator.jobs import keys, limits
+from respray.observe.redaction import without_query
 
 _DATA_URL = re.compile(r"data:[A-Za-z0-9!#$&^_.+/-]{0,127}(?:;[A-Za-z0-9_.+=-]{1,64}){0,4},", re.ASCII)
 _SPACE = re.compile(r"[\r\n\t ]+")
@@ -74,13 +75,6 @@ class InlineSource:
 
 Source: TypeAlias = StoreKey | WebLink | InlineSource
 Destination: TypeAlias = StoreKey | WebLink
-
-
-def without_query(url: str) -> str:
-    """A link as it may be shown: scheme, host and path; at most 200 characters."""
-    parts = urlsplit(url)
-    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-    return shown if len(shown) <= 200 else shown[:197] + "..."
 
 
 def link_problem(url: str) -> str | None:

@@ -17,6 +17,7 @@ import httpx
 
 from orchestrator.errors import AddressRefused, LinkRefused, LinkTooLarge, LinkUnavailable
 from orchestrator.net.address_policy import AddressPolicy, PinnedTransport, port_of
+from respray.observe.redaction import without_query
 from respray.retry import Retry, full_jitter
 
 T = TypeVar("T")
@@ -93,7 +94,7 @@ class LinkClient:
         await self._client.aclose()
 
     async def _patiently(self, url: str, work: Callable[[], Awaitable[T]]) -> T:
-        label, seconds = _label(url), self._options.timeout
+        label, seconds = without_query(str(url)), self._options.timeout
         try:
             async with asyncio.timeout(seconds):
                 return await self._options.retry.run_async(work, lambda number, error, wait: self._on_retry())
@@ -111,14 +112,16 @@ class LinkClient:
                         continue
                     _check_status(url, answer, "GET")
                     return await _read(url, answer, limit)
-        raise LinkRefused(f"{_label(url)}: redirects more than {MAX_REDIRECTS} times")
+        raise LinkRefused(f"{without_query(str(url))}: redirects more than {MAX_REDIRECTS} times")
 
     async def _put(self, url: httpx.URL, data: bytes, media_type: str) -> None:
         # httpx sends Content-Length for bytes; object stores refuse uploads in chunks.
         with _translated(url):
             async with self._client.stream("PUT", url, content=data, headers={"Content-Type": media_type}) as answer:
                 if answer.status_code in _REDIRECTS:
-                    raise LinkRefused(f"{_label(url)}: answered a PUT with a redirect ({answer.status_code}), which is not followed")
+                    raise LinkRefused(
+                        f"{without_query(str(url))}: answered a PUT with a redirect ({answer.status_code}), which is not followed"
+                    )
                 _check_status(url, answer, "PUT")
                 await _drain(answer)
 
@@ -129,9 +132,9 @@ def _translated(url: httpx.URL) -> Iterator[None]:
     try:
         yield
     except AddressRefused as error:
-        raise AddressRefused(f"{_label(url)}: {error}") from None
+        raise AddressRefused(f"{without_query(str(url))}: {error}") from None
     except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError):
-        raise LinkRefused(f"{_label(url)}: the link cannot be used; accepted is https://host/path?query") from None
+        raise LinkRefused(f"{without_query(str(url))}: the link cannot be used; accepted is https://host/path?query") from None
     except (httpx.HTTPError, OSError) as error:
         raise _no_answer(url, error) from None
 
@@ -139,15 +142,15 @@ def _translated(url: httpx.URL) -> Iterator[None]:
 async def _read(url: httpx.URL, answer: httpx.Response, limit: int) -> bytes:
     encoding = answer.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
-        raise LinkRefused(f"{_label(url)}: answered with Content-Encoding {encoding[:40]!r}; accepted is the file as it is")
+        raise LinkRefused(f"{without_query(str(url))}: answered with Content-Encoding {encoding[:40]!r}; accepted is the file as it is")
     length = answer.headers.get("Content-Length", "")
     if length.isascii() and length.isdigit() and int(length[:20]) > limit:
-        raise LinkTooLarge(f"{_label(url)}: has {int(length[:20]) / 1e6:.1f} MB; at most {limit / 1e6:.0f} MB are accepted")
+        raise LinkTooLarge(f"{without_query(str(url))}: has {int(length[:20]) / 1e6:.1f} MB; at most {limit / 1e6:.0f} MB are accepted")
     blocks, size = list[bytes](), 0
     async for block in answer.aiter_raw():
         size += len(block)
         if size > limit:
-            raise LinkTooLarge(f"{_label(url)}: has more than {limit / 1e6:.0f} MB, which is the most that is accepted")
+            raise LinkTooLarge(f"{without_query(str(url))}: has more than {limit / 1e6:.0f} MB, which is the most that is accepted")
         blocks.append(block)
     return b"".join(blocks)
 
@@ -169,36 +172,29 @@ def _redirected(url: httpx.URL, answer: httpx.Response) -> httpx.URL:
     try:
         target = url.join(answer.headers.get("Location", ""))
     except httpx.InvalidURL:
-        raise LinkRefused(f"{_label(url)}: redirects to something that is no URL") from None
+        raise LinkRefused(f"{without_query(str(url))}: redirects to something that is no URL") from None
     if (target.scheme, target.host, port_of(target)) != (url.scheme, url.host, port_of(url)):
-        raise LinkRefused(f"{_label(url)}: redirects to another server, {_label(target)}; give the link that it leads to")
+        raise LinkRefused(
+            f"{without_query(str(url))}: redirects to another server, {without_query(str(target))}; give the link that it leads to"
+        )
     return target
 
 
 def _check_status(url: httpx.URL, answer: httpx.Response, method: str) -> None:
     status = answer.status_code
     if status >= 500 or status in _MAY_PASS:
-        raise LinkUnavailable(f"{_label(url)}: answered {status} to {method}")
+        raise LinkUnavailable(f"{without_query(str(url))}: answered {status} to {method}")
     if status in (401, 403):
         hint = "the link may have expired, or is not signed for this method" + (" and Content-Type" if method == "PUT" else "")
-        raise LinkRefused(f"{_label(url)}: answered {status}; {hint}")
+        raise LinkRefused(f"{without_query(str(url))}: answered {status}; {hint}")
     accepted = (200,) if method == "GET" else (200, 201, 202, 204)
     if status not in accepted:
-        raise LinkRefused(f"{_label(url)}: answered {status} to {method}; accepted is {' or '.join(map(str, accepted))}")
+        raise LinkRefused(f"{without_query(str(url))}: answered {status} to {method}; accepted is {' or '.join(map(str, accepted))}")
 
 
 def _no_answer(url: httpx.URL, error: Exception) -> LinkUnavailable:
     """Without the library's own words where they could repeat the link."""
     said = str(error)
-    return LinkUnavailable(f"{_label(url)}: no answer ({type(error).__name__}{': ' + said if said and '://' not in said else ''})")
-
-
-def _label(url: httpx.URL | str) -> str:
-    """A link without its query, user and fragment."""
-    try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL:
-        return "a link"
-    port = f":{parsed.port}" if parsed.port else ""
-    shown = f"{parsed.scheme}://{parsed.host}{port}{parsed.path}"
-    return shown if len(shown) <= 200 else shown[:197] + "..."
+    return LinkUnavailable(
+        f"{without_query(str(url))}: no answer ({type(error).__name__}{': ' + said if said and '://' not in said else ''})"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from orchestrator.errors import AccessDenied, AddressRefused, KeyUnusable, LinkRefused, LinkTooLarge, NotFound, PhotoRefused, TooLarge
 from orchestrator.jobs import limits
@@ -29,6 +30,19 @@ USUAL_LINK_BYTES = 8 << 20
 """Room for what is behind a link at first: few photos of phones and cameras have more."""
 
 
+def check_together(sizes: Sequence[int]) -> None:
+    """PhotoRefused where the masks and textures of one photo, of these sizes in bytes, are more than one message may carry."""
+    if (total := sum(sizes)) > limits.MAX_ATTACHMENTS_BYTES:
+        most = limits.MAX_ATTACHMENTS_BYTES / 1e6
+        what = f"the photo's {len(sizes)} masks and textures have {total / 1e6:.0f} MB together"
+        raise PhotoRefused(f"{what}; at most {most:.0f} MB are accepted")
+
+
+def _told(source: Source) -> bool:
+    """Whether a source's size is known before it is read."""
+    return not isinstance(source, WebLink)
+
+
 class Downloads:
     """Fetches what items need. Every method raises PhotoRefused for a file that cannot be used, StorageError and LinkUnavailable.
 
@@ -41,7 +55,8 @@ class Downloads:
     async def memory(self, item: Item, link_bytes: int) -> int:
         """Bytes of memory that an item's files will take until they are with Triton, by what the store says of them before they are read.
 
-        What is missing takes nothing, and neither does what is too large: reading it says so. Raises StorageError.
+        What is missing takes nothing, and neither does what is too large: reading it says so. Raises StorageError, and PhotoRefused where
+        masks and textures are too large together.
 
         Args:
             item: The item.
@@ -49,6 +64,8 @@ class Downloads:
         """
         limits_of: dict[Source, int] = {item.photo: limits.MAX_PHOTO_BYTES} | dict.fromkeys(item.attachments, limits.MAX_TEXTURE_BYTES)
         sizes = await asyncio.gather(*(self._size(source, link_bytes) for source in limits_of))
+        known = zip(limits_of.items(), sizes, strict=True)
+        check_together([size for (source, most), size in known if source in item.attachments and _told(source) and size <= most])
         return COPIES * sum(
             min(size, limit) if isinstance(source, WebLink) else size if size <= limit else 0
             for (source, limit), size in zip(limits_of.items(), sizes, strict=True)

@@ -23,7 +23,7 @@ from orchestrator.records.records import CallbackRecord, ItemRecord, Records, re
 from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.backend import ThrottledBackend
 from orchestrator.worker.budget import ByteBudget, Hold
-from orchestrator.worker.downloads import USUAL_LINK_BYTES, Downloads
+from orchestrator.worker.downloads import USUAL_LINK_BYTES, Downloads, check_together
 from orchestrator.worker.job_state import ItemRun, JobState
 from orchestrator.worker.kept_segments import KeptSegments, without_segments
 from orchestrator.worker.uploads import TwinFinished, Uploads, plan_uploads, superseded
@@ -160,6 +160,7 @@ class ItemRunner:
         run.contents = dict(zip(names, (file.etag for file in (photo, *attachments)), strict=True))
         run.timings["download"] = time.monotonic() - clock
         request, sent = item.request, [file.data for file in attachments]
+        check_together([len(data) for data in sent])  # those behind links, too
         wanted = item.reuse and bool(prompts_of(request.concepts))
         kept = await self._kept.read(state.job.user_id, photo.data, self._backend.model_digest) if wanted else None
         if kept is not None:

@@ -11,6 +11,7 @@ from respray.contract.errors import ConceptNotFoundError, EditError, UnknownName
 from respray.contract.photo_facts import PhotoFacts
 from respray.contract.report import OutputReport, PhotoReport
 from respray.contract.request import ObjectSource, Output, PhotoRequest, Remove, needs_segmentation
+from respray.editing.core.reduce import shrink
 from respray.editing.editor import PhotoEditor
 from respray.editing.fill.inpaint import Inpainter
 from respray.editing.mask.find import FoundConcept, find_mattes
@@ -18,7 +19,6 @@ from respray.editing.mask.select import Segments
 from respray.editing.pack import Package
 from respray.imaging.arrays import UInt8Array
 from respray.imaging.decode import DecodedPhoto
-from respray.imaging.encode import shrink
 from respray.imaging.layers import on_white
 
 MAX_ANSWER_BYTES = 1536 << 20

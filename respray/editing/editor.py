@@ -20,7 +20,7 @@ from respray.editing.paint.neighbours import Neighbours
 from respray.editing.paint.recolor import Recolorer
 from respray.editing.paint.tone import Toner
 from respray.editing.remove import Canvas, remove
-from respray.editing.report import measure
+from respray.editing.report import measure, sample
 from respray.editing.surface.illuminant import estimate_illuminant
 from respray.editing.surface.reflection import DichromaticModel
 from respray.editing.surface.surface import SOLID_ALPHA, Surface, as_painted, find_surfaces
@@ -115,9 +115,9 @@ class PhotoEditor:
         assert isinstance(edit.rule, Remove)
         rule, parts = edit.rule, self._surfaces_of(task)
         neighbours.blend_seams(canvas.rgb)
-        shadow, protected = self._shadow_of(edit.concept), self._mattes.protected
+        shadow, protected, before = self._shadow_of(edit.concept), self._mattes.protected, sample(parts, canvas.rgb)
         result = remove(canvas, rule, parts, shadow=shadow, protected=protected, floor=self._floor(), network=self._network)
-        return result, measure(edit.concept, rule, parts, canvas.rgb, result.rgb)
+        return result, measure(edit.concept, rule, parts, before, result.rgb)
 
     def _paint(self, canvas: Canvas, task: _Task, neighbours: Neighbours) -> tuple[Canvas, EditReport]:
         edit, parts = task.edit, self._surfaces_of(task)
@@ -130,14 +130,15 @@ class PhotoEditor:
             # A new material lies in the light of the photo, which an old one's pattern is not.
             mirrors = [as_painted([part], canvas.rgb)[0].reflection for part in parts]
         painters = [painter_of(edit, part, self._geometry, self._attachments, model) for part, model in zip(parts, mirrors, strict=True)]
-        after = canvas.rgb
+        before, after = sample(parts, canvas.rgb), canvas.rgb
         if parts and not _changes_nothing(rule):
-            after = canvas.rgb.copy()
+            # The photo stays as it is, and so does what others under feathers are seen from.
+            after = canvas.rgb.copy() if canvas.rgb is self._photo.rgb or neighbours.any_feathered else canvas.rgb
             neighbours.paint(canvas.rgb, after, task.target, zip(parts, painters, strict=True))
         laid = [painter for painter in painters if isinstance(painter, TexturePainter)]
         confidence = min((painter.confidence for painter in laid if painter.confidence is not None), default=None)
         requested = rule.color.upper() if isinstance(rule, Recolor) else None
-        report = measure(edit.concept, rule, parts, canvas.rgb, after, requested=requested, geometry=confidence)
+        report = measure(edit.concept, rule, parts, before, after, requested=requested, geometry=confidence)
         told = dict.fromkeys(
             warning for painter in painters if isinstance(painter, TexturePainter | Recolorer) for warning in painter.warnings
         )

@@ -11,6 +11,7 @@ from respray.contract.photo_facts import KeptMetadata
 from respray.contract.photo_file import MEDIA_TYPES
 from respray.contract.report import FileReport
 from respray.contract.request import Output
+from respray.editing.core.reduce import shrink
 from respray.editing.mask.find import FoundConcept
 from respray.imaging.arrays import UInt8Array
 from respray.imaging.encode import encode, preview
@@ -34,7 +35,7 @@ class Package:
     def add_preview(self, output: Output, image: UInt8Array, size: int) -> None:
         """Encode an output's preview, `size` pixels on the longest side."""
         report = FileReport(kind="preview", name=output.name, media_type=MEDIA_TYPES["jpeg"])
-        self._previews.append((preview(image, size), report))
+        self._previews.append((preview(shrink(image, size)), report))
 
     def add_masks(self, found: Iterable[FoundConcept]) -> None:
         """Encode the instance masks of concepts, as PNG."""

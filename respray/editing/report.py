@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
 import numpy as np
 
 from respray.contract.report import EditReport
@@ -29,11 +33,53 @@ MAX_SHOWN_ERRORS = 4.0
 MAX_CLIPPED = 0.02
 
 
+@dataclass(frozen=True)
+class Samples:
+    """Pixels of surfaces before an edit.
+
+    Attributes:
+        chosen: for every surface, the rows and columns of the picture that were looked at, and which of these pixels are meant, bool.
+        codes: uint8 [n,3], sRGB.
+        light: float32 [n,3], the light on them.
+        highest: the surfaces' largest alpha.
+        share: of the picture that they cover, 0..1.
+    """
+
+    chosen: Sequence[tuple[slice, slice, BoolArray]]
+    codes: UInt8Array
+    light: FloatArray
+    highest: int
+    share: float
+
+    def of(self, picture: UInt8Array) -> UInt8Array:
+        """The same pixels of another picture, uint8 [n,3]."""
+        return np.concatenate([picture[rows, columns][where] for rows, columns, where in self.chosen])
+
+
+def sample(parts: Sequence[Surface], picture: UInt8Array) -> Samples:
+    """Look at a picture (uint8 [H,W,3], sRGB) before surfaces in it are edited: at their solid pixels, or the most opaque ones."""
+    share = sum(_total(part) for part in parts) / 255.0 / (picture.shape[0] * picture.shape[1])
+    highest = max((int(part.alpha.max()) for part in parts), default=0)
+    solid = SOLID_ALPHA if highest >= SOLID_ALPHA else max(1, round(highest * MIN_ALPHA_RATIO))
+    step = max(1, int((sum(p.alpha.size for p in parts) / MAX_SAMPLES) ** 0.5))
+    if not any((p.alpha[::step, ::step] >= solid).any() for p in parts):
+        step = 1  # a few pixels between the samples
+    chosen: list[tuple[slice, slice, BoolArray]] = []
+    codes, lights = [np.zeros((0, 3), np.uint8)], [np.zeros((0, 3), np.float32)]
+    for part in parts:
+        x0, y0, x1, y1 = part.box
+        chosen.append((slice(y0, y1, step), slice(x0, x1, step), part.alpha[::step, ::step] >= solid))
+        codes.append(picture[chosen[-1][:2]][chosen[-1][2]])
+        light = (decode_scene(codes[-1]) @ LUMINANCE) * np.float32(part.light / part.reflection.luminance)
+        lights.append(light[:, None] * part.tint)
+    return Samples(chosen, np.concatenate(codes), np.concatenate(lights), highest, share)
+
+
 def measure(
     concept: str,
     rule: Rule,
     parts: list[Surface],
-    before: UInt8Array,
+    before: Samples,
     after: UInt8Array,
     *,
     requested: str | None = None,
@@ -49,7 +95,7 @@ def measure(
         concept: its name.
         rule: what was done.
         parts: the surfaces that were edited.
-        before: uint8 [H,W,3], sRGB.
+        before: what `sample` saw of them.
         after: uint8 [H,W,3], sRGB.
         requested: the colour that was asked for, '#RRGGBB'.
         geometry: confidence in the surfaces' planes, 0..1.
@@ -57,13 +103,11 @@ def measure(
     Returns:
         The report of the edit.
     """
-    height, width = before.shape[:2]
-    coverage = sum(float(p.alpha.sum(dtype=np.int64)) for p in parts) / 255.0 / (height * width)
+    coverage, highest = before.share, before.highest
     if not parts:
         nothing = [f"nothing of '{concept}' to edit"]
         return EditReport(concept=concept, rule=rule.rule, requested=requested, coverage=coverage, warnings=nothing)
-    highest = max(int(part.alpha.max()) for part in parts)
-    old, new, shade = _samples(parts, before, after, SOLID_ALPHA if highest >= SOLID_ALPHA else max(1, round(highest * MIN_ALPHA_RATIO)))
+    old, new, shade = before.codes, before.of(after), before.light
     warnings: list[str] = []
     if highest < SOLID_ALPHA:
         warnings.append(f"'{concept}' is only partly selected, nowhere more than {highest / 255:.0%}: its old colour shows through")
@@ -80,13 +124,13 @@ def measure(
     if float(np.median(old_light)) < MIN_LUMINANCE:
         warnings.append(f"'{concept}' is very dark in the photo: its colour and light are uncertain")
     if isinstance(rule, Recolor):
-        largest = max(parts, key=lambda part: int(part.alpha.sum(dtype=np.int64)))
+        largest = max(parts, key=_total)
         shown = shown_errors(largest, rule.color) * rule.strength
         if shown > MAX_SHOWN_ERRORS:
+            what, better = ("noise", "") if largest.jpeg is None else ("noise and compression", ", or one saved at a higher quality,")
             warnings.append(
-                f"'{concept}' is so dark in the photo that its noise and compression would show as {shown:.0f} of 255 levels in "
-                f"{rule.color.upper()}; they are smoothed, and fine relief with them: a brighter photo, or one saved at a higher quality, "
-                "carries this colour better"
+                f"'{concept}' is so dark in the photo that its {what} would show as {shown:.0f} of 255 levels in {rule.color.upper()}, and "
+                f"would have to be smoothed with fine relief: a brighter photo{better} carries this colour better"
             )
     if coverage < MIN_AREA_SHARE:
         warnings.append(f"'{concept}' covers only {coverage:.2%} of the photo")
@@ -116,21 +160,9 @@ def measure(
     )
 
 
-def _samples(parts: list[Surface], before: UInt8Array, after: UInt8Array, solid: int) -> tuple[UInt8Array, UInt8Array, FloatArray]:
-    """Codes [n,3] before and after of pixels whose alpha reaches `solid` (some do), and the light on them [n,3]."""
-    old, new, shade = [], [], []
-    step = max(1, int((sum(p.alpha.size for p in parts) / MAX_SAMPLES) ** 0.5))
-    if not any((p.alpha[::step, ::step] >= solid).any() for p in parts):
-        step = 1  # a few pixels between the samples
-    for part in parts:
-        x0, y0, x1, y1 = part.box
-        chosen = part.alpha[::step, ::step] >= solid
-        source = before[y0:y1:step, x0:x1:step][chosen]
-        old.append(source)
-        new.append(after[y0:y1:step, x0:x1:step][chosen])
-        light = (decode_scene(source) @ LUMINANCE) * np.float32(part.light / part.reflection.luminance)
-        shade.append(light[:, None] * part.tint)
-    return np.concatenate(old), np.concatenate(new), np.concatenate(shade)
+def _total(part: Surface) -> float:
+    """Sum of a surface's matte."""
+    return float(cv2.sumElems(part.alpha)[0])
 
 
 def _touches(codes: UInt8Array, value: int) -> BoolArray:

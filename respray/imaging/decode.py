@@ -21,7 +21,7 @@ from respray.contract.tiff_file import ORIENTATION, first_directory
 from respray.imaging.arrays import UInt8Array
 from respray.imaging.endless_jpeg import load
 from respray.imaging.jpeg_tables import jpeg_tables
-from respray.imaging.layers import on_white, split
+from respray.imaging.layers import on_white, pixels, split
 from respray.imaging.metadata import read_metadata
 from respray.imaging.profile import to_srgb
 
@@ -95,17 +95,17 @@ def _photo(image: Image.Image, data: bytes) -> DecodedPhoto:
     metadata, warnings = read_metadata(image, data, stored)
     layers = split(image)
     colour = to_srgb(layers.colour, profile)
-    rgb = np.array(_turn(colour, turned), dtype=np.uint8)
-    alpha = None if layers.alpha is None else np.array(_turn(layers.alpha, turned), dtype=np.uint8)
+    rgb = pixels(_turn(colour, turned))
+    alpha = None if layers.alpha is None else pixels(_turn(layers.alpha, turned))
     return DecodedPhoto(rgb, alpha, PhotoFacts(orientation=stored, jpeg=jpeg_tables(image, turned), metadata=metadata, warnings=warnings))
 
 
 def _mask_pixels(image: Image.Image) -> UInt8Array:
     turned = orientation(image)
     layers = split(image)
-    grey = np.array(_turn(layers.colour.convert("L"), turned), dtype=np.uint8)
+    grey = pixels(_turn(layers.colour if layers.colour.mode == "L" else layers.colour.convert("L"), turned))
     if layers.alpha is not None:
-        grey = _selection_with_alpha(grey, np.array(_turn(layers.alpha, turned), dtype=np.uint8))
+        grey = _selection_with_alpha(grey, pixels(_turn(layers.alpha, turned)))
     return grey * np.uint8(255) if grey.max(initial=0) == 1 else grey
 
 

@@ -6,7 +6,7 @@ Files carry no orientation (pixels are upright). All say that they are sRGB: PNG
 from __future__ import annotations
 
 import io
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import numpy as np
@@ -60,20 +60,9 @@ def _webp(image: UInt8Array, quality: int, metadata: KeptMetadata) -> bytes:
     return stream.getvalue()
 
 
-def preview(image: UInt8Array, size: int = 256) -> bytes:
-    """JPEG that fits `size` x `size` pixels (never enlarged); transparent pixels are shown on white."""
-    small = shrink(image, size)
+def preview(small: UInt8Array) -> bytes:
+    """A small picture (uint8 [h,w,3|4]) as JPEG; transparent pixels are shown on white."""
     if small.ndim == 3 and small.shape[2] == 4:
         alpha = small[..., 3:].astype(np.float32) / WHITE
         small = np.round(small[..., :3] * alpha + WHITE * (1.0 - alpha)).astype(np.uint8)
     return encode(small, "jpeg", PREVIEW_QUALITY)
-
-
-def shrink(image: UInt8Array, size: int) -> UInt8Array:
-    """`image` (uint8 [H,W] or [H,W,C]) so that its longest side has `size` pixels; itself where it has no more."""
-    height, width = image.shape[:2]
-    scale = min(1.0, size / max(height, width))
-    if scale == 1.0:
-        return image
-    target = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return cast(UInt8Array, cv2.resize(image, target, interpolation=cv2.INTER_AREA))

@@ -129,7 +129,7 @@ class Supervisor:
             with self._times.step("Triton and its models"):
                 self.triton.start()
             if not self._stopping:
-                print(f"respray: start: {self._times.summary()}", file=sys.stderr, flush=True)
+                self._times.tell()
             self._watchdog = watchdog = ServerWatchdog(self.triton)
             ending.callback(watchdog.stop)
             if worker is not None and not self._stopping:

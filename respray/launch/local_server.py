@@ -19,6 +19,7 @@ from respray.installation import install_command
 from respray.launch import compiled_loops, gpus
 from respray.launch.chosen_model import check_model, chosen_model, find_graphs
 from respray.launch.model_sync import sync_source
+from respray.launch.start_times import StartTimes
 from respray.segmentation.accelerator import cuda_problem
 from respray.triton.embedded.server import EmbeddedServer, ServerOptions
 from respray.triton.errors import HostError, ProbeFailed, ServingError
@@ -59,7 +60,11 @@ def start_embedded(settings: Settings, options: ServerOptions | None = None, rep
     compiled_loops.use(os.environ)
     try:
         if repository is not None:
-            if built_for(repository)[1] != "cpu":
+            built, where = built_for(repository)
+            if built not in ("embedded", "unknown"):
+                what = f"{repository} was built for the target {built}, which the embedded server has no backends for"
+                raise SettingsError(f"{what}; build one with: respray build --target embedded --out DIR")
+            if where != "cpu":
                 options = replace(options or ServerOptions(), gpu=_gpu_names(settings.gpu_device))
             return EmbeddedServer(repository, options).start()
         device = embedded_device(settings)
@@ -67,15 +72,22 @@ def start_embedded(settings: Settings, options: ServerOptions | None = None, rep
             options = replace(options or ServerOptions(), extra_environment=_chosen_gpus(settings.gpu_device, device))
         if device != "cpu":
             options = replace(options or ServerOptions(), gpu=_gpu_names(settings.gpu_device))
-        _fetch(settings)
-        graphs = find_graphs(settings)
+        times = StartTimes(say=log.info)
+        with times.step("weights and graphs"):
+            _fetch(settings)
+            graphs = find_graphs(settings)
         chosen = target("embedded", pipeline_instances=settings.batch_concurrency, **embedded_on(device))
         folder = (
             Path(platformdirs.user_cache_dir("respray"))
             / "repositories"
             / f"{graphs.parent.name}-{os.getuid()}-{settings.batch_concurrency}-{device}"
         )
-        return EmbeddedServer(build(graphs, chosen, folder), options).start()
+        with times.step("model repository"):
+            repository = build(graphs, chosen, folder)
+        with times.step("Triton and its models"):
+            server = EmbeddedServer(repository, options).start()
+        times.tell()
+        return server
     except ProbeFailed as error:
         raise PipelineUnavailable(f"{error}; RESPRAY_DEVICE=cpu serves the graphs on the CPU" if device != "cpu" else str(error)) from None
     except ServingError as error:

@@ -16,6 +16,7 @@ from pathlib import Path
 from orchestrator.settings import load_settings
 from respray.launch.chosen_model import chosen_model
 from respray.launch.gpus import Gpu
+from respray.launch.model_sync import sync_source
 from respray.segmentation.spec import SPEC_FILE, Attention
 from respray.triton.errors import HostError
 from respray.triton.repository.build_repository import ENGINE_SCRIPT
@@ -23,6 +24,7 @@ from respray.triton.repository.targets import Target
 from respray.volumes import models_root
 from respray.weights import ensure as weights
 from respray.weights.engine_cache import engine_folder
+from respray.weights.engine_sync import ENGINES, PLANS, fetch_engines
 from respray.weights.model_presets import ModelPreset, choose_preset
 from respray.weights.volume_lock import VolumeLock
 
@@ -79,18 +81,23 @@ def _may_export(preset: ModelPreset, folder: Path) -> bool:
 
 
 def prepare_engines(repository: Path, preset: ModelPreset, graphs: Path, gpu: Gpu, environment: Mapping[str, str]) -> None:
-    """Build TensorRT engines for this kind of GPU where the volume has none, and link them into the repository."""
+    """Fetch TensorRT engines for this kind of GPU from the private bucket or build them, where the volume has none, and link them in."""
     version = re.match(r"\d+(\.\d+)*", environment.get("TRT_VERSION", ""))
     files = sorted(path for path in graphs.glob("*") if path.name.endswith((".onnx", ".data")))
+    root = models_root(environment) / ENGINES
     folder = engine_folder(
-        models_root(environment) / "engines",
+        root,
         files,
         gpu=gpu.name,
         compute_capability=gpu.capability,
         tensorrt=version.group() if version else "0.0",
         precision=preset.precision,
     )
+    source = sync_source(load_settings(environment))
     with VolumeLock(folder / ".lock"):
+        if source is not None and not any(folder.glob(PLANS)):
+            fetch_engines(source, root, folder)
+        # Builds what is not there: nothing, where the engines are those of this profile.
         run_step(["sh", str(repository / ENGINE_SCRIPT)], "TensorRT engines could not be built", ENGINE_CACHE=str(folder))
 
 

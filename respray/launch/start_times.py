@@ -11,9 +11,9 @@ from contextlib import contextmanager
 class StartTimes:
     """Times steps as they happen."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Begins now. `clock` in seconds."""
-        self._clock = clock
+    def __init__(self, clock: Callable[[], float] = time.monotonic, say: Callable[[str], None] | None = None) -> None:
+        """Begins now. `clock` in seconds; `say` takes each line, in place of stderr."""
+        self._clock, self._say = clock, say or _to_stderr
         self._began = clock()
         self._steps: list[tuple[str, float]] = []
 
@@ -25,8 +25,16 @@ class StartTimes:
             yield
         finally:
             self._steps.append((name, self._clock() - began))
-            print(f"respray: start: {name} {self._steps[-1][1]:.1f} s", file=sys.stderr, flush=True)
+            self._say(f"start: {name} {self._steps[-1][1]:.1f} s")
 
     def summary(self) -> str:
         """`ready after 4.2 s: weights 0.5, repository 0.1, ...`"""
         return f"ready after {self._clock() - self._began:.1f} s: " + ", ".join(f"{name} {seconds:.1f}" for name, seconds in self._steps)
+
+    def tell(self) -> None:
+        """Say the whole."""
+        self._say(f"start: {self.summary()}")
+
+
+def _to_stderr(line: str) -> None:
+    print(f"respray: {line}", file=sys.stderr, flush=True)

@@ -55,7 +55,9 @@ def _says_yes(port: int, path: str) -> bool:
 
 
 def triton_command(repository: Path, role: str, environment: Mapping[str, str], plans: bool, key: str, devices: int = 1) -> list[str]:
-    """tritonserver's command line. Loopback only for `work`; what is not inference, health or metadata needs a key that only the gate has.
+    """tritonserver's command line. Loopback only for `work`; what is not inference or health needs a key that only the gate has.
+
+    Flags: https://github.com/triton-inference-server/server/blob/main/src/command_line_parser.cc (`tritonserver --help` prints them).
 
     Args:
         repository: a built model repository.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 MASK = "***"
 MIN_SECRET = 6
@@ -63,3 +63,13 @@ class Redactor:
         for pattern, replacement in _IN_URLS:
             value = pattern.sub(replacement, value)
         return value
+
+
+def without_query(url: str) -> str:
+    """A link as it may be shown: scheme, host and path, without its query, user and fragment; at most 200 characters."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # brackets that hold no address
+        return "a link"
+    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return shown if len(shown) <= 200 else shown[:197] + "..."

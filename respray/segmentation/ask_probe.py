@@ -14,7 +14,7 @@ import onnxruntime
 from respray.contract import tensors
 from respray.segmentation.arrays import NamedArrays
 from respray.segmentation.device import CPU, Device
-from respray.segmentation.errors import SpecError
+from respray.segmentation.errors import SegmentationError, SpecError
 from respray.segmentation.probe import Probe, ProbeResult, compare
 from respray.segmentation.runner import Segmenter
 
@@ -32,6 +32,7 @@ def ask(graphs: Path, device: Device) -> tuple[ProbeResult, str]:
 
     Raises:
         SpecError: the graphs or the probe are damaged, or there is no probe.
+        DeviceError: the device cannot be used here.
     """
     segmenter = Segmenter(graphs, device=device)
     if segmenter.spec.probe is None:
@@ -46,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     graphs, *device = sys.argv[1:] if arguments is None else arguments
     try:
         result, engine = ask(Path(graphs), Device.named(device[0]) if device else CPU)
-    except SpecError as error:
+    except SegmentationError as error:
         print(error, file=sys.stderr)
         return 1
     measures = [measure.model_dump() for measure in result.measures]

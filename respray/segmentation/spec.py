@@ -56,6 +56,7 @@ class ModelSpec(_Frozen):
         cls_token: prompt as in transformers (text only) or as in Meta's code (with the geometry encoder's CLS token).
         region_source: what `region` is made from.
         vocabulary, pad_id: number of token ids, and the id that fills up to `text_length`.
+        islands: nodes of FP16 graphs that compute in FP32, because FP16 might not hold their values (`export/mixed.py`).
         probe: a question with PyTorch's answers (`probe.py`); None in exports that were made before there were probes.
     """
 
@@ -80,6 +81,7 @@ class ModelSpec(_Frozen):
     region_source: Literal["semantic_head"] = "semantic_head"
     graphs: dict[GraphName, GraphFiles]
     tokenizer: StoredFile
+    islands: list[str] = Field(default_factory=list)
     probe: StoredFile | None = None
 
     @model_validator(mode="before")

@@ -15,6 +15,10 @@ class WeightsError(OperationsError):
     """Weights could not be brought to the volume, or are not what they should be."""
 
 
+class NothingThereError(WeightsError):
+    """The bucket can be read and has nothing under the prefix."""
+
+
 class GatedModelError(WeightsError):
     """The model hub refuses the download: the user has to request access or give a token."""
 

@@ -1,4 +1,7 @@
-"""Put a model's folder into a private bucket. The manifest goes last: a bucket with a manifest is a bucket with everything it names."""
+"""Put a model's folder, or engines, into a private bucket.
+
+The manifest goes last: a bucket with a manifest is a bucket with everything it names.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from respray.weights.volume_errors import explained
 
 
 def push(source: SyncSource, model: str, folder: Path) -> int:
-    """Upload the files of `folder` under `model/` and return how many there were.
+    """Upload the files of `folder` under the prefix `model/` and return how many there were.
 
     Raises:
         WeightsError: the bucket cannot be written.

@@ -24,7 +24,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from respray.authorities import with_public_authorities
 from respray.retry import Retry
-from respray.weights.errors import WeightsError
+from respray.weights.errors import NothingThereError, WeightsError
 from respray.weights.manifest import MANIFEST, PARTIAL_SUFFIX, FileEntry, Manifest, check_relative, sha256_of
 from respray.weights.volume_errors import REFUSALS
 
@@ -135,7 +135,8 @@ class Sync:
                     check_relative(name, f"bucket {self._source.bucket}")
                     objects[name] = _Remote(item["Key"], name, item["Size"], item["ETag"], None)
         if not objects:
-            raise WeightsError(f"{self._source} has nothing under {self._prefix}; upload the model's folder there (respray weights push)")
+            what = f"{self._source} has nothing under {self._prefix}"
+            raise NothingThereError(f"{what}; upload the model's folder there (respray weights push)")
         described = objects.pop(MANIFEST, None)
         if described is None:
             log.warning("%s/%s has no %s: files are checked by their entity tags only", self._source, self._prefix, MANIFEST)

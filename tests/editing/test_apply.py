@@ -12,7 +12,7 @@ from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, R
 from respray.editing.apply import edit_photo
 from respray.editing.mask.find import find_mattes
 from respray.editing.mask.select import Segments
-from respray.editing.report import measure
+from respray.editing.report import measure, sample
 from respray.editing.surface.illuminant import estimate_illuminant
 from respray.editing.surface.surface import find_surfaces
 from respray.imaging.decode import decode
@@ -176,7 +176,7 @@ def test_the_few_pixels_of_a_thin_line_are_measured() -> None:
     # Between the samples, which are four pixels apart; around it hardly anything is selected.
     alpha = np.maximum(np.diag(np.where(np.arange(1000) % 4, 255, 0)), 40).astype(np.uint8)
     parts = find_surfaces(photo, alpha, estimate_illuminant(photo))
-    report = measure("line", NAVY, parts, photo, photo, requested=NAVY.color)
+    report = measure("line", NAVY, parts, sample(parts, photo), photo, requested=NAVY.color)
     assert report.measured is not None
     assert not report.warnings
 

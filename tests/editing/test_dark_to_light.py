@@ -79,12 +79,12 @@ def test_texture_is_no_error_and_calm_blocks_are_off_by_their_mean() -> None:
     solid = np.full((64, 64), 255, np.uint8)
     calm = estimate_jpeg_error(flat, solid, (0, 0), tables)
     # The mean and the first frequency each way: steps 13, 9 and 10 of quality 60.
-    assert calm.luma == pytest.approx(np.sqrt((13**2 + 9**2 + 10**2) / 12 / 64), abs=0.02)
+    assert calm.luma() == pytest.approx(np.sqrt((13**2 + 9**2 + 10**2) / 12 / 64), abs=0.02)
     assert calm.grain == pytest.approx(0.0, abs=0.01)
     squares = np.kron(np.random.default_rng(0).choice([20, 60], (16, 16)), np.ones((4, 4)))
     strong = estimate_jpeg_error(np.repeat(squares[..., None], 3, 2).astype(np.uint8), solid, (0, 0), tables)
     # Four-pixel squares of forty codes vary by twenty; what is off of it is a fraction.
-    assert 1.0 < float(np.median(strong.luma)) < 6.0
+    assert 1.0 < float(np.median(strong.luma())) < 6.0
     assert strong.grain <= 1.0
 
 

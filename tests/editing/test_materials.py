@@ -17,6 +17,7 @@ from respray.editing.core.color import LUMINANCE, decode_srgb, encode_srgb, hex_
 from respray.editing.core.field import Tile
 from respray.editing.mask.select import Segments
 from respray.editing.surface.illuminant import estimate_illuminant
+from respray.editing.surface.pattern import without_pattern
 from respray.editing.surface.surface import find_surfaces
 from respray.editing.texture.camera import RoomCamera
 from respray.editing.texture.corners import find_facets
@@ -24,10 +25,10 @@ from respray.editing.texture.lay import PhotoGeometry, TexturePainter
 from respray.editing.texture.lines import Segments2D
 from respray.editing.texture.plane import find_along, horizontal_plane
 from respray.editing.texture.sample import make_material
-from respray.imaging.arrays import BoolArray, Float64Array, UInt8Array
+from respray.imaging.arrays import BoolArray, Float64Array, FloatArray, UInt8Array
 from respray.imaging.decode import decode
 from respray.imaging.encode import encode
-from tests.editing.rooms import segments, wall_photo
+from tests.editing.rooms import segments, shading, wall_photo
 from tests.editing.test_texture import HEIGHT, WIDTH, camera
 from tests.orchestrator.support import palette_job
 
@@ -212,6 +213,38 @@ def test_a_rug_lies_in_its_quadrilateral_once_in_the_floors_light_and_behind_wha
     assert light[80] / light[240] == pytest.approx(floor_light[80] / floor_light[240], rel=0.1)
 
 
+def chequers(light: FloatArray, tile: int = 30) -> UInt8Array:
+    """White and dark tiles in some light (float32 [h,w]): uint8 [h,w,3]."""
+    y, x = np.indices(light.shape) // tile
+    albedo = np.where((x + y) % 2 == 0, 0.7, 0.06)
+    return encode_srgb(np.repeat((albedo * light)[..., None], 3, axis=2).astype(np.float32))
+
+
+def test_a_rug_on_chequered_tiles_has_the_light_and_not_the_chequers() -> None:
+    light = shading(240, 320)
+    photo = chequers(light)
+    rug = encode(np.full((50, 50, 3), 180, np.uint8))
+    result, _ = edited(photo, np.ones((240, 320), bool), Texture(attachment=0, quad=QUAD), files=(rug,))
+    inside = np.zeros((240, 320), np.uint8)
+    cv2.fillPoly(inside, [np.round(np.array(QUAD) * (320, 240)).astype(np.int32)], (1,))
+    whole = cv2.erode(inside, np.ones((9, 9), np.uint8)) > 0
+    seen = np.log(decode_srgb(result)[whole] @ LUMINANCE) - np.log(light[whole])
+    # 1.2 with the chequers taken for light.
+    assert np.std(seen) < 0.05
+
+
+def test_patches_of_sun_are_light_and_no_pattern() -> None:
+    for pieces in (1, 4):
+        light = np.full((240, 320), 0.2, np.float32)
+        for number in range(pieces):
+            light[60:180, 20 + 75 * number : 80 + 75 * number] = 0.9
+        log, solid = np.log(light), np.ones(light.shape, bool)
+        assert without_pattern(log, solid)[0] is log
+    tiles = np.log(decode_srgb(chequers(np.ones((240, 320), np.float32))) @ LUMINANCE)
+    flat, known = without_pattern(tiles.astype(np.float32), solid)
+    assert np.abs(flat[known]).max() < 0.05 and known.mean() > 0.8
+
+
 def test_a_rugs_edge_is_as_soft_as_a_pixel() -> None:
     photo = np.full((200, 300, 3), 180, np.uint8)
     slanted: Quad = ((0.2, 0.2), (0.8, 0.3), (0.8, 0.8), (0.2, 0.8))
@@ -257,10 +290,35 @@ def test_sheen_takes_highlights_off_or_makes_them_stronger_and_is_off_by_default
     assert light["gloss"] > 1.15 * light[None]
 
 
-def test_a_pale_surface_is_warned_of() -> None:
-    photo, mask = wall_photo("#D8D8D8", 240, 320)
-    _, report = edited(photo, mask, Recolor(color="#2B4A7A", sheen="matte"), "Wall")
-    assert any("tell its highlights from its light" in warning for warning in report.warnings)
+def shining(color: str, width: float, mirrored: float = 0.0, glow: float = 0.0) -> tuple[UInt8Array, BoolArray, BoolArray]:
+    """A wall without colour, and a lamp that it mirrors or that shines on it: photo, mask, and where the lamp is."""
+    ys, xs = np.mgrid[:240, :320]
+    lamp = np.exp(-(((xs - 160) / width) ** 2 + ((ys - 110) / width) ** 2)).astype(np.float32)[..., None]
+    linear = hex_to_linear(color) * np.float32(0.7) * (1 + glow * lamp) + mirrored * lamp
+    return encode_srgb(linear.astype(np.float32)), np.ones((240, 320), bool), lamp[..., 0] > 0.5
+
+
+@pytest.mark.parametrize("color", ["#E8E8E8", "#6A6A6A", "#2A2A2B"])
+def test_sheen_is_for_white_and_grey_surfaces_too(color: str) -> None:
+    photo, mask, lamp = shining(color, 16.0, mirrored=0.27)
+    light: dict[str | None, float] = {}
+    for sheen in (None, "matte", "satin", "gloss"):
+        # White to another white: what was mirrored stays where nothing is said.
+        result, report = edited(photo, mask, Recolor.model_validate({"color": color, "sheen": sheen}), "Door")
+        linear = decode_srgb(result) @ LUMINANCE
+        light[sheen] = float(linear[lamp].mean() - np.median(linear))
+        assert not any("sheen" in warning for warning in report.warnings)
+    assert light["matte"] < 0.7 * light[None]
+    assert light["matte"] < light["satin"] < light["gloss"]
+    assert light["gloss"] > 1.1 * light[None]
+
+
+def test_a_lamps_glow_on_a_pale_wall_is_no_highlight() -> None:
+    photo, mask, _ = shining("#E8E8E8", 90.0, glow=0.4)
+    plain, _ = edited(photo, mask, Recolor(color="#2B4A7A"), "Wall")
+    result, report = edited(photo, mask, Recolor(color="#2B4A7A", sheen="matte"), "Wall")
+    assert (result == plain).all()
+    assert any("no highlights" in warning and "'sheen'" in warning for warning in report.warnings)
 
 
 def message(concept: str, action: str, value: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from benchmarks.quality.speed import segments_of
 from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor, Remove, Rule, Texture, Tone
 from respray.editing.apply import edit_photo
 from respray.editing.core.codes import encode_scene
-from respray.editing.paint.recolor import apply_light
+from respray.editing.paint.recolor_pixels import apply_light
 from respray.imaging.arrays import UInt8Array
 
 RULES: list[Rule] = [

@@ -29,7 +29,7 @@ from tests.imaging.test_bounded_work import png_with, tiled_tiff, with_scans
 
 MIB = 1 << 20
 WORKER_MOST = 1500
-SERVER_GROWTH = 4096
+SERVER_GROWTH = 2304
 """MiB. Triton's shared memory for a Python model grows to the largest request that each of its instances has seen, and never shrinks: with
 four pipelines, two appliers and requests of 192 MB that is most of it."""
 MASKS, ITEMS = 16, 14
@@ -80,7 +80,8 @@ def _profiles() -> Files:
 def _masks() -> Files:
     stream = io.BytesIO()
     Image.new("L", (64, 48), 255).save(stream, "PNG")
-    masks = {f"{n}_c{k}.png": (stream.getvalue(), 12 * MIB) for n in range(ITEMS) for k in range(MASKS)}
+    # As many as one photo may have together (`orchestrator.jobs.limits.MAX_ATTACHMENTS_BYTES`).
+    masks = {f"{n}_c{k}.png": (stream.getvalue(), 6 * MIB) for n in range(ITEMS) for k in range(MASKS)}
     return {**{f"{n}.jpg": make_photo(n) for n in range(ITEMS)}, **masks}
 
 
@@ -92,7 +93,7 @@ INPUTS: dict[str, tuple[str, Callable[[], Files], str | None]] = {
     "large_tile": ("a TIFF of 64 x 64 in one tile of 26,000 x 26,000", _tile, "tiles are"),
     "unpacking_texts": ("a PNG whose 500 texts unpack to 32 GB", _texts, "MiB of texts"),
     "large_profiles": ("12 TIFFs with profiles of 64 MB", _profiles, None),
-    "many_masks": (f"{ITEMS} tiny photos with {MASKS} masks of 12 MB each", _masks, None),
+    "many_masks": (f"{ITEMS} tiny photos with {MASKS} masks of 6 MB each", _masks, None),
 }
 """By name: what it is, its files, and what its sender is told; None: it is worked on."""
 

@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.errors import SettingsError
 from orchestrator.settings import load_settings
-from respray.launch.local_server import embedded_device
+from respray.launch.local_server import embedded_device, start_embedded
 from respray.segmentation.spec import load_spec
 from respray.triton.embedded.server import EmbeddedServer
 from respray.triton.errors import BuildError, ServerStartError
@@ -79,6 +79,13 @@ def test_encoder_and_decoder_go_to_the_gpu_and_texts_stay(demo_graphs: Path) -> 
     built = configs(load_spec(demo_graphs), target("embedded", **embedded_on("cuda")))
     devices = {name: config.parameters["device"].string_value for name, config in built.items() if "device" in config.parameters}
     graphs = {"sam3", "sam3_image_encoder", "sam3_concept_decoder"}
+    assert target("embedded", **embedded_on("tensorrt-rtx")).attention == "explicit" and target("embedded").attention == "ort"
     assert devices == {**dict.fromkeys(graphs, "cuda:0"), "sam3_text_encoder": "cpu"}
     with pytest.raises(BuildError, match="device is 'tpu'; cpu, cuda, tensorrt-rtx are accepted"):
         target("embedded", device="tpu")
+
+
+def test_a_repository_for_another_target_is_refused_in_words(demo_graphs: Path, tmp_path: Path) -> None:
+    repository = build(demo_graphs, target("onnxruntime"), tmp_path / "repository")
+    with pytest.raises(SettingsError, match=r"built for the target onnxruntime.*respray build --target embedded"):
+        start_embedded(load_settings({"ADAPTER": "local"}), repository=repository)

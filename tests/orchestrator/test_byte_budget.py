@@ -127,3 +127,23 @@ def test_the_default_follows_the_containers_memory(tmp_path: Path, said: str, bu
     unlimited = default_budget((tmp_path / "missing",))
     assert default_budget((limit,)) == (unlimited if budget is None else budget)
     assert LEAST <= unlimited <= DEFAULT_MOST
+
+
+def test_masks_that_are_too_large_together_fail_their_photo_before_they_are_read(tmp_path: Path) -> None:
+    put_photos(tmp_path, "job_1", 2)
+    masks = {f"Floor_{number}": f"inputs/u_abc/job_1/0_{number}.png" for number in range(4)}
+    for key in masks.values():
+        with (tmp_path / key).open("wb") as file:
+            file.truncate(30 * MIB)  # each alone would be read, and found to be no picture
+    job = palette_job(count=2, concepts={name: {"action": "recolor", "value": "#ff0000"} for name in masks})
+    job["items"][0]["mask_keys"] = masks
+    pipeline, events = TinyPipeline(), list[dict[str, Any]]()
+
+    async def work() -> Any:
+        async with tiny_worker(tmp_path, pipeline, events=events) as worker:
+            return await worker.start(job).finished()
+
+    result = asyncio.run(work())
+    (failed,) = [event for event in events if event["event"] == "item" and event["status"] == "failed"]
+    assert failed["idx"] == 0 and failed["error"] == "the photo's 4 masks and textures have 126 MB together; at most 101 MB are accepted"
+    assert pipeline.calls == 1 and result.completed == 1

@@ -51,6 +51,13 @@ def test_a_reader_that_stops_reading_holds_nobody_up_and_hears_what_was_lost() -
     assert len(received.splitlines()[0]) == 65_536, "lines are whole"
 
 
+def test_a_process_that_ends_says_its_last_lines_first() -> None:
+    """At the interpreter's end, when Python 3.12 starts no thread any more."""
+    code = "from respray.observe.output import LineWriter\nwriter = LineWriter(1)\nfor number in range(5000): writer.write(str(number))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "4999" and done.stderr == ""
+
+
 def test_a_process_whose_pipes_nobody_reads_ends() -> None:
     code = (
         "from respray.observe.events import Events, claim_stdout\n"

@@ -84,6 +84,8 @@ def test_all_that_is_missing_is_named_at_start(adapter: str, missing: tuple[str,
 def test_wrong_values_are_shown_but_never_a_secret() -> None:
     with pytest.raises(SettingsError, match=r"BATCH_CONCURRENCY: .*given: 'many'"):
         load(BATCH_CONCURRENCY="many")
+    with pytest.raises(SettingsError, match=r"LONGEST_JOB_SEC=43200: at most 43140 with ADAPTER=queue_pull"):
+        load(ADAPTER="queue_pull", LONGEST_JOB_SEC="43200")
     settings = load_settings({"GPU_CALLBACK_SECRET": "hunter2hunter2", "REDIS_URL": "rediss://u:pa55word@h:1"}, None)
     assert "hunter2" not in repr(settings) and "pa55word" not in repr(settings)
     assert {"hunter2hunter2", "pa55word"} <= set(settings.secrets())

@@ -16,7 +16,6 @@ from respray.segmentation.errors import CheckpointError
 from respray.segmentation.export.graphs import Graphs, build_graphs
 from respray.segmentation.export.graphs.build_graphs import ClsToken, prompt_length
 from respray.segmentation.export.graphs.geometry_encoder import RoiWeights
-from respray.segmentation.export.half_range import peaks
 from respray.segmentation.export.parity import SHOWN
 from respray.segmentation.export.transformers_reference import Boxes, _roi_align, reference_outputs
 from respray.segmentation.spec import NO_BOX
@@ -126,15 +125,12 @@ def test_what_is_and_what_is_not_meant_differ_and_padding_does_nothing() -> None
         assert torch.allclose(noisy[:, :, token], clean[:, :, token], atol=1e-5)
 
 
-def test_half_precision_keeps_places_of_boxes_and_its_range_is_watched() -> None:
+def test_half_precision_keeps_places_of_boxes() -> None:
     model = sam3(4, 8)
     half = build_graphs(model, "fp16", "explicit", QUERIES, "transformers", True).geometry_encoder
     assert half is not None
     kept = {name for name, value in (*half.named_parameters(), *half.named_buffers()) if value.dtype == torch.float32}
     assert {"direct.weight", "placed.weight", "dim_t", "weights.cells"} <= kept and "pooled.weight" not in kept
-    ids, mask = words(prompt_length(model))
-    found = peaks(build_graphs(model, "fp32", "explicit", QUERIES, "transformers", True), photo(112), ids, mask)
-    assert found["geometry_encoder.pooled"] > 0
 
 
 def test_a_geometry_encoder_of_another_width_is_named() -> None:

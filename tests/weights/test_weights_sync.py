@@ -17,6 +17,8 @@ import pytest
 from typer.testing import CliRunner
 
 from orchestrator.cli.app import build_app
+from respray.weights.engine_cache import engine_folder
+from respray.weights.engine_sync import ENGINES, fetch_engines, push_engines
 from respray.weights.ensure import ensure, problems
 from respray.weights.errors import VolumeLockError, WeightsError
 from respray.weights.manifest import MANIFEST, Manifest, describe
@@ -262,3 +264,27 @@ def test_demo_is_refused_by_fetch_where_the_real_model_is_required(tmp_path: Pat
     monkeypatch.setenv("REQUIRE_REAL_MODEL", "true")
     refused = CliRunner().invoke(build_app(), ["weights", "fetch", "demo"])
     assert refused.exit_code == 1 and "request access at https://huggingface.co/facebook/sam3" in str(refused.exception)
+
+
+def test_engines_are_built_once_for_a_kind_of_gpu_and_fetched_by_the_next_pod(s3_endpoint: str, s3_client: Any, tmp_path: Path) -> None:
+    """Only those of these graphs; a folder that the bucket does not have is left to be built, as is one that cannot be fetched."""
+    name = f"engines-{os.urandom(4).hex()}"
+    s3_client.create_bucket(Bucket=name)
+    source = SyncSource(s3_endpoint, name, "test", "test", region="us-east-1")
+    graph = tmp_path / "sam3_image_encoder.onnx"
+    graph.write_bytes(b"graph")
+    built, kind = tmp_path / "one" / ENGINES, {"compute_capability": "8.9", "tensorrt": "10.13.3", "precision": "fp16"}
+    mine = engine_folder(built, [graph], gpu="NVIDIA L4", **kind)
+    for folder in (mine, mine.with_name("fp16-0123456789abcdef")):
+        folder.mkdir(parents=True)
+        (folder / "sam3_image_encoder-1.plan").write_bytes(b"plan" * 1000)
+        (folder / ".lock").write_text("held")
+    assert push_engines(source, built, [graph]) == [mine.relative_to(built).as_posix()]
+    volume = tmp_path / "two" / ENGINES
+    there = engine_folder(volume, [graph], gpu="NVIDIA L4", **kind)
+    assert fetch_engines(source, volume, there)
+    assert [path.name for path in there.iterdir()] == ["sam3_image_encoder-1.plan"]
+    assert (there / "sam3_image_encoder-1.plan").read_bytes() == b"plan" * 1000
+    other = engine_folder(volume, [graph], gpu="NVIDIA A100", **kind)
+    assert not fetch_engines(source, volume, other)
+    assert not fetch_engines(SyncSource(s3_endpoint, f"{name}-none", "test", "test", region="us-east-1"), volume, other)

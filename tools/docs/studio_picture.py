@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tools.studio.browser import PROJECT, open_browser
+from tools.studio.browser import PROJECT, ROOM, open_browser
 from tools.studio.serving import studio
 
 TARGET = PROJECT / "docs" / "images" / "studio.jpg"
@@ -25,7 +25,7 @@ def main() -> None:
         try:
             browser.start(url)
             browser.size(SIZE)
-            browser.open_room("living room.jpg")
+            browser.open_room("living room.jpg", ROOM.read_bytes())
             browser.choose("Wall")
             browser.color("#C9B79C")
             for wall, sofa in (("#A3553B", "#E8E2D6"), ("#7C9082", "#8C4A3C")):

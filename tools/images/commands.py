@@ -18,13 +18,19 @@ graphroot = "{work}/storage"
 # takes no others for.
 RUNTIME = """#!/usr/bin/env python3
 import json, os, sys
-if "create" in sys.argv:
-    path = os.path.join(sys.argv[sys.argv.index("--bundle") + 1], "config.json")
+def without_limits(path, *keys):
     with open(path) as file:
         config = json.load(file)
-    config["process"].pop("rlimits", None)
+    process = config
+    for key in keys:
+        process = process[key]
+    process.pop("rlimits", None)
     with open(path, "w") as file:
         json.dump(config, file)
+if "create" in sys.argv:
+    without_limits(os.path.join(sys.argv[sys.argv.index("--bundle") + 1], "config.json"), "process")
+if "exec" in sys.argv and "--process" in sys.argv:  # what `podman exec` and health checks run
+    without_limits(sys.argv[sys.argv.index("--process") + 1])
 os.execvp("runc", ["runc", *sys.argv[1:]])
 """
 ENGINE = """[engine]

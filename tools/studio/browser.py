@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+import io
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from PIL import Image
 from selenium import webdriver
 from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
@@ -28,11 +32,26 @@ document.querySelector("main").dispatchEvent(new DragEvent("drop", {bubbles: tru
 """
 
 
+@cache
+def small_room() -> bytes:
+    """A demo room of 600 x 400 pixels: what is tried often need not be large."""
+    out = io.BytesIO()
+    Image.open(ROOM).resize((600, 400), Image.Resampling.LANCZOS).save(out, "JPEG", quality=95)
+    return out.getvalue()
+
+
 def open_browser(downloads: Path) -> Browser:
     """A headless Chromium."""
     options = webdriver.ChromeOptions()
     options.binary_location = "/usr/bin/chromium"
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--lang=en"):
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-dev-shm-usage",
+        "--disable-gpu",
+        "--force-prefers-reduced-motion",
+        "--lang=en",
+    ):
         options.add_argument(argument)
     options.add_experimental_option("prefs", {"download.default_directory": str(downloads), "intl.accept_languages": "en"})
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
@@ -120,8 +139,8 @@ class Browser:
         self.driver.execute_script(DROP, name, base64.b64encode(data).decode())
 
     def open_room(self, name: str = "room.jpg", data: bytes | None = None) -> None:
-        """Drop a photo and wait until everything in it has been looked for."""
-        self.drop(name, data or ROOM.read_bytes())
+        """Drop a photo, or a small one of a room, and wait until everything in it has been looked for."""
+        self.drop(name, data or small_room())
         self.all(".chip")
         self.until("the end of the search", lambda: not self.driver.find_elements(By.CSS_SELECTOR, ".spin"), 120)
 
@@ -152,12 +171,30 @@ class Browser:
         """Click a point of the photo."""
         self.canvas_at(x, y).click().perform()
 
-    def stroke(self, start: tuple[float, float], end: tuple[float, float]) -> None:
-        """Paint from one point to another."""
+    def stroke(self, start: tuple[float, float], end: tuple[float, float], key: str = "") -> None:
+        """Paint, or pull, from one point to another; with a key held."""
         canvas = self.one(".stage canvas")
         scale = min(canvas.size["width"] / 3, canvas.size["height"] / 2)
-        chain = self.canvas_at(*start).click_and_hold()
-        chain.move_by_offset(round((end[0] - start[0]) * 3 * scale), round((end[1] - start[1]) * 2 * scale)).release().perform()
+        chain = self.canvas_at(*start)
+        chain = (chain.key_down(key) if key else chain).click_and_hold()
+        chain = chain.move_by_offset(round((end[0] - start[0]) * 3 * scale), round((end[1] - start[1]) * 2 * scale)).release()
+        (chain.key_up(key) if key else chain).perform()
+
+    def drag(self, element: WebElement, x: int, y: int) -> None:
+        """Pull a thing by so many pixels."""
+        ActionChains(self.driver, duration=20).click_and_hold(element).move_by_offset(x, y).release().perform()
+
+    def document(self) -> dict[str, Any]:
+        """What the tab keeps of the work."""
+        return dict(self.driver.execute_script("return JSON.parse(sessionStorage.getItem('respray-session'))"))
+
+    def job(self) -> dict[str, Any]:
+        """The job file, saved and read."""
+        self.press("Job file for respray run")
+        file = self.downloaded("job.json")
+        message = json.loads(file.read_text())
+        file.unlink()
+        return dict(message)
 
     def rest(self) -> None:
         """Take the pointer off whatever it lights up."""

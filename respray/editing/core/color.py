@@ -26,6 +26,7 @@ OKLAB_M1 = np.array(
 OKLAB_M2 = np.array(
     [[0.2104542553, 0.7936177850, -0.0040720468], [1.9779984951, -2.4285922050, 0.4505937099], [0.0259040371, 0.7827717662, -0.8086757660]]
 )
+LMS_TO_RGB, OKLAB_TO_LMS, XYZ_TO_RGB = (np.linalg.inv(matrix) for matrix in (OKLAB_M1, OKLAB_M2, RGB_TO_XYZ))
 # Bins of the linear -> 8-bit table: 20 per code even in the darkest, linear part of the sRGB curve.
 ENCODE_BINS = 65535
 # Cameras keep light linear up to about here and press the rest into a shoulder; the last value keeps code 255 finite (half a code away).
@@ -185,7 +186,7 @@ def lab_to_linear(lab: FloatArray) -> FloatArray:
     f = np.stack([fy + lab[..., 1] / 500.0, fy, fy - lab[..., 2] / 200.0], axis=-1)
     delta = 6.0 / 29.0
     xyz = np.where(f > delta, f**3, 3 * delta**2 * (f - 4.0 / 29.0)) * WHITE_D65
-    linear: FloatArray = xyz @ np.linalg.inv(RGB_TO_XYZ).T
+    linear: FloatArray = xyz @ XYZ_TO_RGB.T
     return linear
 
 
@@ -207,7 +208,7 @@ def linear_to_oklab(linear: FloatArray) -> FloatArray:
 
 def oklab_to_linear(lab: FloatArray) -> FloatArray:
     """OKLab -> linear, unclipped."""
-    return (np.asarray(lab, np.float64) @ np.linalg.inv(OKLAB_M2).T) ** 3 @ np.linalg.inv(OKLAB_M1).T
+    return (np.asarray(lab, np.float64) @ OKLAB_TO_LMS.T) ** 3 @ LMS_TO_RGB.T
 
 
 def delta_e_2000(lab_1: FloatArray, lab_2: FloatArray) -> FloatArray:

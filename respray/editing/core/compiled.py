@@ -24,7 +24,8 @@ def compiled(loop: Loop) -> Loop:
     """Compile a function for the argument types that it is called with. Division by zero gives inf or nan, as in NumPy.
 
     Constants of a module are compiled in. Numba's cache watches the function's own file only: keep what it calls and uses there. Empty
-    `__pycache__` after changing the options here, or `respray.editing.core.field.between_cells`, which other files call.
+    `__pycache__` after changing the options here, or what other files call: `respray.editing.core.field.between_cells` and
+    `respray.editing.surface.reflection.split_pixel`.
     """
     try:
         return cast(Loop, numba.njit(loop, nogil=True, cache=True, error_model="numpy"))

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, cast
+from typing import Literal
 
-import cv2
 import numpy as np
 
 from respray.contract.report import EditReport, PointReport
 from respray.contract.request import Edit, Point
+from respray.editing.core.reduce import average
 from respray.editing.mask.find import FoundConcept, PhotoMattes
 from respray.editing.mask.fringe import without_tail
 from respray.editing.mask.matte import Matte, cut_out
 from respray.editing.mask.overlap import PROTECT_ALPHA
 from respray.editing.mask.parts import Parts, connected_parts, instance_parts, pixel_of
-from respray.imaging.arrays import UInt8Array
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ def _parts(concept: FoundConcept, visible: Matte) -> Parts:
 def _shares(parts: Parts, visible: Matte) -> list[float]:
     """How much of the photo is seen of each part, 0..1."""
     height, width = parts.labels.shape
-    alpha = cast(UInt8Array, cv2.resize(visible.alpha, (width, height), interpolation=cv2.INTER_AREA))
+    alpha = average(visible.alpha, (width, height))
     sums = np.bincount(parts.labels.ravel(), weights=alpha.ravel(), minlength=parts.count + 1)
     return [float(total) / 255.0 / alpha.size for total in sums[1:]]
 

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from respray.editing.core.compiled import compiled
+from respray.editing.core.reduce import average
 from respray.editing.mask.local_colours import ColourParameters, colour_bins, log_ratio
 from respray.imaging.arrays import FloatArray, IntArray, UInt8Array
 
@@ -82,7 +83,7 @@ def decide(probability: UInt8Array, photo: UInt8Array, parameters: FieldParamete
     cell = float(np.sqrt(size[0] * size[1] / probability.size))
     if cell < 1.0:
         return probability
-    small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    small = average(photo, size).astype(np.float32)
     likely = cv2.resize(probability, size, interpolation=cv2.INTER_LINEAR).astype(np.float32) * np.float32(1 / 255)
     inside = (likely >= 0.5).astype(np.uint8)
     depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3) - cv2.distanceTransform(1 - inside, cv2.DIST_L2, 3)

@@ -64,7 +64,7 @@ def with_tail(alpha: UInt8Array) -> UInt8Array:
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     for value in TAIL:
         grown = cv2.dilate(grown, cross)
-        np.maximum(view, np.minimum(grown, np.uint8(value)), out=view)
+        cv2.max(view, cv2.threshold(grown, 0, value, cv2.THRESH_BINARY)[1], dst=view)
     return result
 
 

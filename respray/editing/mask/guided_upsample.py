@@ -17,8 +17,9 @@ import numpy as np
 
 from respray.editing.core.compiled import CORES, compiled
 from respray.editing.core.field import between_cells
+from respray.editing.core.reduce import average
 from respray.editing.mask.guided_filter import FilterParameters, coefficients
-from respray.imaging.arrays import FloatArray, UInt8Array
+from respray.imaging.arrays import BoolArray, FloatArray, UInt8Array
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def guided_upsample(low: UInt8Array, photo: UInt8Array, band: float, parameters:
         smaller = (max(8, round(picture.shape[1] * shrink)), max(8, round(picture.shape[0] * shrink)))
         if smaller[0] >= picture.shape[1] and smaller[1] >= picture.shape[0]:
             break
-        picture = cast(UInt8Array, cv2.resize(photo, smaller, interpolation=cv2.INTER_AREA))
+        picture = average(photo, smaller)
         plan = _plan(low, (inside, outside), picture, band, p)
     alpha = _solve(plan, inside)
     if picture is not photo:
@@ -132,7 +133,7 @@ def _plan(low: UInt8Array, sides: tuple[UInt8Array, UInt8Array], photo: UInt8Arr
     reach = band * max(width / low.shape[1], height / low.shape[0])
     factor = reach / p.work_radius if reach > 1.5 * p.work_radius else 1.0
     size = (max(1, round(width / factor)), max(1, round(height / factor)))
-    small = cast(UInt8Array, cv2.resize(photo, size, interpolation=cv2.INTER_AREA)) if factor > 1.0 else photo
+    small = average(photo, size)
     # As a photo comes from Triton under NumPy 2: what may be written is another type to Numba, and compiled once more.
     photo = photo.view()
     photo.flags.writeable = False
@@ -146,9 +147,10 @@ def _tiles(limits: UInt8Array, parameters: UpsampleParameters) -> list[tuple[int
     side = parameters.tile_side
     height, width = limits.shape[:2]
     tiles: list[tuple[int, int, int, int]] = []
-    for y0, y1 in pairwise(_bounds(height, side)):
-        for x0, x1 in pairwise(_bounds(width, side)):
-            if not _mixed(limits[y0:y1, x0:x1]):
+    mixed = _mixed(limits, side)
+    for row, (y0, y1) in enumerate(pairwise(_bounds(height, side))):
+        for column, (x0, x1) in enumerate(pairwise(_bounds(width, side))):
+            if not mixed[row, column]:
                 continue
             if tiles and tiles[-1][1:3] == (y0, x0) and x0 - tiles[-1][0] < parameters.max_joined * side:
                 tiles[-1] = (tiles[-1][0], y0, x1, y1)
@@ -161,8 +163,13 @@ def _bounds(length: int, side: int) -> list[int]:
     return [*range(0, length, side), length]
 
 
-def _mixed(limits: UInt8Array) -> bool:
-    return bool((limits[..., 0] < 255).any() and (limits[..., 1] > 0).any())
+def _mixed(limits: UInt8Array, side: int) -> BoolArray:
+    """Which tiles of so many pixels a side are neither wholly inside nor wholly outside: bool [rows,columns]."""
+    tops, lefts = (np.arange(0, length, side) for length in limits.shape[:2])
+    least = np.minimum.reduceat(np.minimum.reduceat(limits, tops, axis=0), lefts, axis=1)
+    most = np.maximum.reduceat(np.maximum.reduceat(limits, tops, axis=0), lefts, axis=1)
+    mixed: BoolArray = (least[..., 0] < 255) & (most[..., 1] > 0)
+    return mixed
 
 
 def _solve(plan: _Plan, inside: UInt8Array) -> UInt8Array:

@@ -9,6 +9,7 @@ from typing import cast
 import cv2
 import numpy as np
 
+from respray.editing.core.reduce import average
 from respray.editing.mask.fringe import without_tail
 from respray.imaging.arrays import BoolArray, UInt8Array
 
@@ -50,7 +51,7 @@ class Matte:
     @property
     def area_share(self) -> float:
         """Share of the photo that is selected, 0..1."""
-        return float(self.alpha.mean(dtype=np.float64)) / 255.0
+        return float(cv2.mean(self.alpha)[0]) / 255.0
 
 
 def feather(matte: Matte, radius: float) -> Matte:
@@ -61,7 +62,7 @@ def feather(matte: Matte, radius: float) -> Matte:
     shrink = min(1.0, MAX_FULL_SIZE_FEATHER / radius)
     if shrink < 1.0:
         size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
-        alpha = cast(UInt8Array, cv2.resize(alpha, size, interpolation=cv2.INTER_AREA))
+        alpha = average(alpha, size)
     alpha = cast(UInt8Array, cv2.GaussianBlur(alpha, (0, 0), radius * shrink))
     if shrink < 1.0:
         alpha = cast(UInt8Array, cv2.resize(alpha, (width, height), interpolation=cv2.INTER_LINEAR))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import cast
 
 import cv2
 import numpy as np
 
 from respray.editing.core.labels import spread_labels
+from respray.editing.core.reduce import average
 from respray.imaging.arrays import BoolArray, UInt8Array, UInt16Array
 
 # From this alpha on a pixel connects what lies beside it.
@@ -27,12 +29,17 @@ class Parts:
     """Which part of a concept each place of the photo belongs to, or is nearest to.
 
     Attributes:
-        labels: uint16 [h,w], stretched over the photo: the part's number, from 1.
+        found: uint16 [h,w], stretched over the photo: the part's number, from 1; 0 where it is nobody's.
         scores: of the parts in order: the network's, or the share of the photo where they are what is connected.
     """
 
-    labels: UInt16Array
+    found: UInt16Array
     scores: Sequence[float]
+
+    @cached_property
+    def labels(self) -> UInt16Array:
+        """`found`, with the number of the nearest part where it is nobody's. (Most edits are of all parts, and never ask.)"""
+        return self.found if self.found.all() else spread_labels(self.found)
 
     @property
     def count(self) -> int:
@@ -78,7 +85,7 @@ def connected_parts(alpha: UInt8Array) -> Parts:
     numbers = np.zeros(count, np.uint16)
     for number, index in enumerate(order, start=1):
         numbers[index + 1] = number
-    return Parts(spread_labels(numbers[labels]), [float(shares[index]) for index in order])
+    return Parts(numbers[labels], [float(shares[index]) for index in order])
 
 
 def instance_parts(instances: Sequence[UInt8Array], scores: Sequence[float], size: Sequence[int]) -> Parts:
@@ -107,4 +114,4 @@ def _at_work_size(alpha: UInt8Array) -> UInt8Array:
     if shrink >= 1.0:
         return alpha
     size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
-    return cast(UInt8Array, cv2.resize(alpha, size, interpolation=cv2.INTER_AREA))
+    return average(alpha, size)

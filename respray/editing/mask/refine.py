@@ -8,6 +8,7 @@ from typing import cast
 import cv2
 import numpy as np
 
+from respray.editing.core.reduce import average
 from respray.editing.mask.crf import decide
 from respray.editing.mask.fringe import with_tail
 from respray.editing.mask.guided_upsample import UpsampleParameters, guided_upsample
@@ -132,7 +133,7 @@ def refine_user_mask(
         return Matte(alpha, np.where(narrow | (alpha > p.min_in), alpha, np.uint8(0)))
     scale = min(1.0, p.max_user_side / max(mask.shape))
     size = (max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale)))
-    low = cast(UInt8Array, cv2.resize(mask, size, interpolation=cv2.INTER_AREA)) if scale < 1.0 else mask
+    low = average(mask, size)
     found = guided_upsample(low, photo, max(1.0, p.user_band_share * max(low.shape)), upsampling)
     if keep:
         return Matte.sharp(np.where(_stretched(mask, photo) >= 128, np.uint8(255), found.alpha), found.detail)
@@ -142,7 +143,7 @@ def refine_user_mask(
 def _is_soft(mask: UInt8Array, parameters: MatteParameters) -> bool:
     """Whether a mask's greys are meant. Asked of the mask as it came: stretching alone makes grey pixels."""
     p = parameters
-    grey = float(np.mean((mask > p.max_out) & (mask < p.min_in)))
+    grey = cv2.countNonZero(cv2.inRange(mask, np.array([p.max_out + 1]), np.array([p.min_in - 1]))) / mask.size
     perimeter = 4.0 * (mask.shape[0] + mask.shape[1]) / mask.size
     return grey > min(p.soft_ratio * perimeter, p.soft_share)
 

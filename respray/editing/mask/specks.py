@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import cv2
 import numpy as np
 
+from respray.editing.core.reduce import average
 from respray.imaging.arrays import BoolArray, FloatArray, UInt8Array
 
 # Alpha (0..255) nearer to 0 or 255 than this is as good as it.
@@ -53,7 +53,7 @@ def settle_specks(alpha: UInt8Array, small: FloatArray, cell: float, parameters:
         parameters: of the decision.
     """
     height, width = small.shape[:2]
-    matte = cast(UInt8Array, cv2.resize(alpha, (width, height), interpolation=cv2.INTER_AREA))
+    matte = average(alpha, (width, height))
     result, counts = alpha, []
     # With their soft rims: what is joined to a larger thing by its rim is part of it.
     for selected, value in ((matte < 255 - SOFT, 255), (matte > SOFT, 0)):

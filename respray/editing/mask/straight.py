@@ -13,6 +13,7 @@ from typing import cast
 import cv2
 import numpy as np
 
+from respray.editing.core.reduce import average
 from respray.editing.mask.specks import Settled, settle_specks
 from respray.editing.mask.straight_edge import Edge, end_of, lay_edge
 from respray.editing.mask.straight_joined import join_runs
@@ -70,7 +71,7 @@ def work_picture(photo: UInt8Array, parameters: StraightParameters = StraightPar
     if scale >= 1.0:
         return photo
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return cast(UInt8Array, cv2.resize(photo, size, interpolation=cv2.INTER_AREA))
+    return average(photo, size)
 
 
 def settle_plane(
@@ -108,7 +109,7 @@ def _straightened(
     runs = join_runs(photo, inside, find_runs(inside, cell), cell)
     if not runs:
         return alpha
-    matte = cast(UInt8Array, cv2.resize(alpha, size, interpolation=cv2.INTER_AREA))
+    matte = average(alpha, size)
     edges = [edge for run in runs if (edge := _edge(photo, likely, matte, inside, run, cell, p)) is not None]
     ends = [tuple(end_of(edge, edges, back, p.corner * cell, size) for back in (True, False)) for edge in edges]
     chosen = [

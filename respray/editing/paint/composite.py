@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -15,7 +15,7 @@ from respray.editing.core.compiled import CORES
 from respray.editing.core.field import Tile, sample
 from respray.editing.core.unmix import MixedPixels, estimate_background, estimate_foreground
 from respray.editing.mask.fringe import TAIL
-from respray.editing.paint.edges import EDGE, PaintedTile, background_field, edge_of, foreground_field, rim_of
+from respray.editing.paint.edges import EDGE, PaintedTile, SharpEdge, background_field, edge_of, foreground_field, rim_of
 from respray.editing.surface.surface import Surface
 from respray.imaging.arrays import BoolArray, FloatArray, IntArray, UInt8Array
 
@@ -41,12 +41,25 @@ class SeamParameters:
 SEAM = SeamParameters()
 
 
+class PixelPainter(Protocol):
+    """A rule where each pixel's new colour is told by that pixel alone."""
+
+    def fill(self, tile: Tile, codes: UInt8Array, alpha: UInt8Array, rim: BoolArray, target: UInt8Array) -> None:
+        """Paint `codes` (uint8 [h,w,3], sRGB) of `tile` into `target`, where `alpha` (uint8 [h,w]) is above 0 and outside `rim`."""
+
+    def paint(self, tile: Tile, rows: IntArray, columns: IntArray, linear: FloatArray) -> FloatArray:
+        """The surface's own colours at some pixels of a tile, scene-linear float32 [n,3] -> their new colours."""
+
+
 class Painter(Protocol):
     """A rule prepared for one surface. It is given `margin` more pixels on every side than are used of its answer; `brightens` says that a
     dark surface becomes much lighter, so that mixed pixels which a matte claims too little of would stay behind as a dark rim."""
 
     margin: int
     brightens: bool
+
+    def pixelwise(self, brightest: int) -> PixelPainter | None:
+        """The rule for pixels with codes up to `brightest`, where it needs to know nothing but each of them; None where it does."""
 
     def paint(self, tile: Tile, linear: FloatArray) -> FloatArray:
         """The surface's own colours in `tile`, scene-linear float32 [h,w,3] -> their new colours."""
@@ -84,12 +97,12 @@ class Before:
     """What a surface is painted from.
 
     Attributes:
-        picture: uint8 [H,W,3], sRGB.
+        crop: uint8 [h,w,3], sRGB, the surface's box.
         own: the surface looks as in the photo there.
         around: what lies around it does.
     """
 
-    picture: UInt8Array
+    crop: UInt8Array
     own: bool = True
     around: bool = True
 
@@ -108,7 +121,7 @@ def composite(before: Before, target: UInt8Array, surface: Surface, painter: Pai
         The mixed pixels in `beside`, for `blend_seams`.
     """
     x0, y0, x1, y1 = surface.box
-    source, result = before.picture[y0:y1, x0:x1], target[y0:y1, x0:x1]
+    source, result = before.crop, target[y0:y1, x0:x1]
     inner = foreground_field(surface, None if before.own else source)
     outer = background_field(surface, None if before.around else source)
     edge = edge_of(surface)
@@ -119,22 +132,31 @@ def composite(before: Before, target: UInt8Array, surface: Surface, painter: Pai
             return
         wide = tile.grown(painter.margin)
         codes = source[wide.window]
-        linear = decode_scene(codes)
+        pixelwise = painter.pixelwise(int(codes.max())) if isinstance(edge, SharpEdge) else None
+        if pixelwise is not None:
+            wide, codes = tile, source[tile.window]
         # Everything about mixed pixels is done on lists of them: they are a tenth of the tile.
         rim = rim_of(surface, wide)
         if beside is not None:
             rim |= rim_of(surface, wide, EDGE.rim_beside) & beside[wide.window]
         at = np.flatnonzero(rim)
         rows, columns = np.divmod(at, rim.shape[1])
-        pixels = linear.reshape(-1, 3)
-        mixed = MixedPixels(np.take(pixels, at, axis=0), *(sample(field, wide, rows, columns) for field in (inner, outer)))
+        seen = codes[rows, columns]
+        mixed = MixedPixels(decode_scene(seen), *(sample(field, wide, rows, columns) for field in (inner, outer)))
         share, strength = edge.mixed_shares(mixed, wide.window, at, may_grow=painter.brightens)
         own = estimate_foreground(mixed, share)
-        pixels[at] = own
-        painted = painter.paint(wide, linear)
-        new = np.take(painted.reshape(-1, 3), at, axis=0)
-        kept = tile.window_in(wide)
-        edge.write(PaintedTile(codes, painted, at, mixed, share, strength, own, new, kept), wide.window, result[tile.window])
+        if pixelwise is not None and isinstance(edge, SharpEdge):
+            alpha = surface.alpha[tile.window]
+            pixelwise.fill(tile, codes, alpha, rim, result[tile.window])
+            new = pixelwise.paint(tile, rows, columns, own)
+            result[tile.window][rows, columns] = edge.mixed_codes(seen, alpha[rows, columns], mixed, share, own, new)
+        else:
+            linear = decode_scene(codes)
+            linear.reshape(-1, 3)[at] = own
+            painted = painter.paint(wide, linear)
+            new = np.take(painted.reshape(-1, 3), at, axis=0)
+            kept = tile.window_in(wide)
+            edge.write(PaintedTile(codes, painted, at, mixed, share, strength, own, new, kept), wide.window, result[tile.window])
         if beside is not None:
             rest = np.float32(1) - share
             alpha = np.take(surface.alpha[wide.window], at)
@@ -145,7 +167,15 @@ def composite(before: Before, target: UInt8Array, surface: Surface, painter: Pai
             seams.append(Seam(places, rest[mine], estimate_background(mixed, share)[mine], mixed.background[mine]))
 
     for_tiles(x1 - x0, y1 - y0, work)
-    return seams
+    return [_joined(seams)] if seams else []
+
+
+def _joined(seams: Sequence[Seam]) -> Seam:
+    """Those of all tiles as one: so many small lists take longer than their pixels."""
+    at, rest, background, around = (
+        np.concatenate(lists) for lists in zip(*((s.at, s.rest, s.background, s.around) for s in seams), strict=True)
+    )
+    return Seam(at, rest, background, around)
 
 
 def blend_seams(target: UInt8Array, surface: Surface, seams: list[Seam]) -> list[Seam]:

@@ -15,6 +15,7 @@ import numpy as np
 from respray.editing.core.codes import encode_scene
 from respray.editing.core.color import decode_scene
 from respray.editing.core.field import Tile, Window
+from respray.editing.core.reduce import average
 from respray.editing.core.unmix import MixedPixels, UnmixParameters, estimate_coverage, recomposite
 from respray.editing.mask.fringe import MAX_TAIL_SHARE, repaint, without_tail
 from respray.editing.surface.surface import SOLID_ALPHA, Surface, at_work_size
@@ -117,13 +118,19 @@ class SharpEdge:
 
     def write(self, tile: PaintedTile, window: Window, target: UInt8Array) -> None:
         """See `Edge`: the new pixels replace the old ones, and take their fringe along."""
-        alpha, at, mixed = self._alpha[window], tile.at, tile.mixed
+        alpha, at = self._alpha[window], tile.at
         codes = encode_scene(tile.painted)
-        edge = encode_scene(recomposite(mixed, tile.share, tile.own, tile.new))
         photo = np.take(tile.codes.reshape(-1, 3), at, axis=0)
-        colours = (mixed.foreground, mixed.background, tile.own, tile.new)
-        codes.reshape(-1, 3)[at] = repaint(edge, tile.share, np.take(alpha, at), photo, colours)
+        codes.reshape(-1, 3)[at] = self.mixed_codes(photo, np.take(alpha, at), tile.mixed, tile.share, tile.own, tile.new)
         cv2.copyTo(codes[tile.inner], alpha[tile.inner], target)
+
+    def mixed_codes(
+        self, photo: UInt8Array, alpha: UInt8Array, mixed: MixedPixels, share: FloatArray, own: FloatArray, new: FloatArray
+    ) -> UInt8Array:
+        """Mixed pixels in new colours, uint8 [n,3], sRGB: `photo` uint8 [n,3] is what they were, `alpha` uint8 [n] their matte; the others
+        as in `PaintedTile`."""
+        edge = encode_scene(recomposite(mixed, share, own, new))
+        return repaint(edge, share, alpha, photo, (mixed.foreground, mixed.background, own, new))
 
     def blend(self, linear: FloatArray, edited: FloatArray, strength: FloatArray) -> FloatArray:
         """See `Edge`."""
@@ -229,7 +236,7 @@ def foreground_field(surface: Surface, picture: UInt8Array | None = None) -> Flo
         Scene-linear RGB float32 [hs/2,ws/2,3].
     """
     small, size = _half(surface, picture)
-    solid = (cv2.resize(surface.alpha, size, interpolation=cv2.INTER_AREA) >= SOLID_ALPHA).astype(np.uint8)
+    solid = (average(surface.alpha, size) >= SOLID_ALPHA).astype(np.uint8)
     # A photo's edge is wider than a matte's: beside it the surface's colour has some of its surroundings' in it.
     return _extend(small, cast(UInt8Array, cv2.erode(solid, np.ones((3, 3), np.uint8))), solid)
 
@@ -238,11 +245,11 @@ def background_field(surface: Surface, picture: UInt8Array | None = None) -> Flo
     """The colour of what lies around the surface's concept, extended over it; as `foreground_field`."""
     small, size = _half(surface, picture)
     # Outside the matte's tail: the fringe has the surface's colour in it.
-    outside = (cv2.resize(surface.whole, size, interpolation=cv2.INTER_AREA) == 0).astype(np.uint8)
+    outside = (average(surface.whole, size) == 0).astype(np.uint8)
     coverage = edge_of(surface).coverage
     if not outside.any() and int(coverage.max()) >= HALF_ALPHA:
         # A feather that reaches the borders of the photo. (A sharp matte's coverage has no more outside than the matte.)
-        outside = (cv2.resize(coverage, size, interpolation=cv2.INTER_AREA) == 0).astype(np.uint8)
+        outside = (average(coverage, size) == 0).astype(np.uint8)
     return _extend(small, outside, outside)
 
 

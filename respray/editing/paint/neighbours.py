@@ -12,10 +12,12 @@ from respray.editing.mask.matte import Matte
 from respray.editing.paint.composite import Before, Painter, Seam, blend_seams, composite
 from respray.editing.paint.edges import EDGE, HALF_ALPHA
 from respray.editing.surface.surface import Surface
-from respray.imaging.arrays import BoolArray, UInt8Array
+from respray.imaging.arrays import BoolArray, UInt8Array, UInt16Array
 
 # So many pixels from another surface an edge may show some of it: a row of pixels may lie between two mattes that meet.
 REACH = EDGE.rim_beside + 2
+# Twice a larger number does not fit into eight bits.
+MANY = 128
 
 
 class Neighbours:
@@ -24,6 +26,9 @@ class Neighbours:
     Each pixel under sharp mattes is painted for one of them only, the one that has most of it, from what the photo shows there: painted for
     both, one after the other, the second would take the first one's new colour for its own surroundings. Under feathers each adds its part
     of the change, seen from the same picture, so that their order does not matter.
+
+    Attributes:
+        any_feathered: whether there are feathers, and so a picture that must stay as it is.
     """
 
     def __init__(self, mattes: Mapping[str, Matte]) -> None:
@@ -35,8 +40,8 @@ class Neighbours:
         sharp = {name: matte.alpha for name, matte in mattes.items() if not matte.feathered}
         self._number = {name: number for number, name in enumerate(sharp)}
         # With one sharp matte or none, nobody shares an edge.
-        self._owners = _owners(sharp.values()) if len(sharp) > 1 else None
-        self._any_feathered = len(sharp) < len(mattes)
+        self._owners = _owners(list(sharp.values())) if len(sharp) > 1 else None
+        self.any_feathered = len(sharp) < len(mattes)
         self._common: UInt8Array | None = None
         self._painted: set[str] = set()
         self._seams: dict[str, list[tuple[Surface, list[Seam]]]] = {}
@@ -46,22 +51,25 @@ class Neighbours:
         """Paint the parts of a concept.
 
         Args:
-            before: uint8 [H,W,3], sRGB: what `target` looks like now; not changed afterwards.
+            before: uint8 [H,W,3], sRGB: what `target` looks like now, which may be `target` itself where nothing is feathered.
             target: uint8 [H,W,3], painted into in place.
             concept: its name.
             parts: its surfaces, each with its painter.
         """
-        if self._any_feathered and self._common is None:
+        if self.any_feathered and self._common is None:
             self._common = before
         again = concept in self._painted
         feathered = concept not in self._number
         picture = self._common if feathered and not again and self._common is not None else before
         beside: BoolArray | None = None
+        crop = np.zeros((0, 0, 3), np.uint8)
         seams: list[tuple[Surface, list[Seam]]] = []
         for part, painter in parts:
             if not seams:  # all parts of a concept have the same box
                 beside = self._beside(concept, part)
-            source = Before(picture, own=not again, around=concept not in self._settled)
+                x0, y0, x1, y1 = part.box
+                crop = picture[y0:y1, x0:x1].copy() if picture is target else picture[y0:y1, x0:x1]
+            source = Before(crop, own=not again, around=concept not in self._settled)
             seams.append((part, composite(source, target, self._own(concept, part), painter, beside=beside)))
         # A rug leaves the edge of the floor as the floor's own edit has made it.
         left = [(part, [_outside(part, seam, [new for new, _ in seams]) for seam in found]) for part, found in self._seams.get(concept, ())]
@@ -80,18 +88,18 @@ class Neighbours:
         if self._owners is None or concept not in self._number:
             return part
         x0, y0, x1, y1 = part.box
-        mine = self._owners[0][y0:y1, x0:x1] == self._number[concept]
-        return replace(part, alpha=np.where(mine, part.alpha, np.uint8(0)))
+        mine = self._owners[y0:y1, x0:x1] >> 1 == self._number[concept]
+        return replace(part, alpha=part.alpha * mine)
 
     def _beside(self, concept: str, part: Surface) -> BoolArray | None:
         """The pixels of a part's box that lie so near to another painted surface that they may show some of it; None where none can."""
         if self._owners is None or concept not in self._number:
             return None
         x0, y0, x1, y1 = part.box
-        owner, highest = (plane[y0:y1, x0:x1] for plane in self._owners)
-        other = (owner != self._number[concept]) & (highest >= HALF_ALPHA)
+        owners = self._owners[y0:y1, x0:x1]
+        other = (owners & 1 > 0) & (owners >> 1 != self._number[concept])
         reach = 2 * REACH + 1
-        return cv2.dilate(other.astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0
+        return cv2.dilate(other.view(np.uint8), np.ones((reach, reach), np.uint8)) > 0
 
 
 def _outside(part: Surface, seam: Seam, painted: Sequence[Surface]) -> Seam:
@@ -107,12 +115,15 @@ def _outside(part: Surface, seam: Seam, painted: Sequence[Surface]) -> Seam:
     return Seam(seam.at[left], seam.rest[left], seam.background[left], seam.around[left], codes)
 
 
-def _owners(alphas: Iterable[UInt8Array]) -> tuple[UInt8Array, UInt8Array]:
-    """Which of the mattes (uint8 [H,W]) has most of each pixel, the first of several, and how much: its number and its alpha."""
+def _owners(alphas: Sequence[UInt8Array]) -> UInt8Array | UInt16Array:
+    """Which of the mattes (uint8 [H,W]) has most of each pixel, the first of several, and whether it has half of it: twice its number, and
+    one more where it has; uint8 [H,W], or uint16 where there are many."""
     first, *others = alphas
-    highest, owner = first.copy(), np.zeros_like(first)
+    highest = first.copy()
+    owner: UInt8Array | UInt16Array = np.zeros(first.shape, np.uint8) if len(alphas) <= MANY else np.zeros(first.shape, np.uint16)
     for number, alpha in enumerate(others, start=1):
         higher = cv2.compare(alpha, highest, cv2.CMP_GT)
-        owner[higher > 0] = number
+        owner[higher > 0] = 2 * number
         cv2.copyTo(alpha, higher, highest)
-    return owner, highest
+    owner[highest >= HALF_ALPHA] += 1
+    return owner

@@ -15,20 +15,16 @@ import numpy as np
 from respray.contract.request import Recolor
 from respray.editing.core.codes import worth_of_code
 from respray.editing.core.color import LUMINANCE, decode_scene, from_display, hex_to_linear, max_channel, min_channel
-from respray.editing.core.compiled import compiled
-from respray.editing.core.field import Tile, between_cells, smooth, upsample
+from respray.editing.core.field import Tile, smooth, upsample
 from respray.editing.paint.burnt_areas import BurntAreaParameters, find_burnt_areas
 from respray.editing.paint.gamut import build_paint_table
 from respray.editing.paint.jpeg_light import JpegLight
+from respray.editing.paint.recolor_pixels import MAX_SHADING, ROWS_PER_SHADING, TABLE_ROWS, PixelRecolorer, apply_light
 from respray.editing.surface.exposure import choose_exposure
 from respray.editing.surface.highlights import SheenChange
 from respray.editing.surface.surface import Surface
 from respray.imaging.arrays import FloatArray, IntArray
 
-# A paint is tabulated over shading 0..MAX_SHADING (1 = the surface's reference) in so many rows.
-MAX_SHADING = 8.0
-TABLE_ROWS = 8192
-ROWS_PER_SHADING = (TABLE_ROWS - 1) / MAX_SHADING
 # Variance of shading below which nothing is smoothed: it keeps the guided filter's division defined.
 MIN_EPSILON = 1e-9
 
@@ -96,7 +92,8 @@ class Recolorer:
         gain = float(target @ LUMINANCE) * self.exposure / reflection.luminance
         # A dark surface made light brings its noise and JPEG blocks up with it; variation below twice the noise is smoothed away.
         self._epsilon = (p.noise_strength * surface.noise / reflection.luminance) ** 2 if gain > p.min_noisy_gain else 0.0
-        self._steep_light = float(decode_scene(np.array([[[p.steep_code]]], np.uint8))[0, 0, 0])
+        self._light_of_codes = decode_scene(np.arange(256, dtype=np.uint8)[:, None])[:, 0]
+        self._steep_light = float(self._light_of_codes[p.steep_code])
         bright = bool((surface.small[surface.solid] > self._steep_light).any())
         self._steep = _steep_epsilon(reflection.luminance, p) if bright else None
         self.brightens = gain > p.min_noisy_gain
@@ -118,9 +115,17 @@ class Recolorer:
         self._sheen = None if rule.sheen is None else SheenChange(surface, rule.sheen)
         self.warnings: list[str] = []
         if self._sheen is not None and self._sheen.unsure:
-            self.warnings.append(
-                "the surface has too little colour of its own to tell its highlights from its light: 'sheen' changes little"
-            )
+            self.warnings.append("the photo shows no highlights on the surface that could be told from its light: 'sheen' changes little")
+
+    def pixelwise(self, brightest: int) -> PixelRecolorer | None:
+        """See `respray.editing.paint.composite.Painter`: where nothing is smoothed, and no sheen or burnt-out area is told from what is
+        around a pixel."""
+        light = float(self._light_of_codes[brightest])
+        smooths = self._jpeg is not None or self._epsilon > 0.0 or (self._steep is not None and light > self._steep_light)
+        burns = self._burnt is not None and light > self._burnt_parameters.burnt_from
+        if smooths or burns or self._sheen is not None or self._strength < 1.0:
+            return None
+        return PixelRecolorer(self._reflection, self._table, self._field)
 
     def paint(self, tile: Tile, linear: FloatArray) -> FloatArray:
         """Paint one tile.
@@ -151,72 +156,6 @@ class Recolorer:
         window = (tile.y0, tile.x0, tile.height, tile.width)
         apply_light(shading, specular, np.float32(self._reflection.luminance), self._table, self._field, window, out)
         return out if self._strength == 1.0 else linear + (out - linear) * self._strength
-
-
-@compiled
-def apply_light(
-    shading: FloatArray,
-    specular: FloatArray,
-    luminance: np.float32,
-    table: FloatArray,
-    field: FloatArray,
-    window: tuple[int, int, int, int],
-    out: FloatArray,
-) -> None:
-    """Look the paint up and put colour of the light and specular light on it.
-
-    Args:
-        shading: float32 [h,w], 1 = the surface's reference.
-        specular: float32 [h,w], over the reference's luminance.
-        luminance: of the reference, scene-linear.
-        table: float32 [TABLE_ROWS,3], scene-linear RGB of the paint over shading 0..MAX_SHADING.
-        field: float32 [hs,ws,3], factors, stretched bilinearly over the surface's box.
-        window: the tile's first row and column in the box; the box's height and width.
-        out: float32 [h,w,3], filled with scene-linear RGB.
-    """
-    scale, last = np.float32(ROWS_PER_SHADING), np.float32(TABLE_ROWS - 1)
-    top, left, height, width = window
-    before, over, line = _columns_of(field, left, width, shading.shape[1])
-    for y in range(shading.shape[0]):
-        _field_row(field, y + top, height, line)
-        for x in range(shading.shape[1]):
-            place = shading[y, x] * scale
-            # Whatever is no number must not become an index: nothing checks bounds here.
-            row = np.uint32(min(place, last)) if place > 0 else np.uint32(0)
-            mirrored, column, after = specular[y, x] * luminance, before[x], before[x] + np.uint32(1)
-            for c in range(3):
-                tint = line[column, c] + (line[after, c] - line[column, c]) * over[x]
-                out[y, x, c] = table[row, c] * tint + mirrored
-
-
-@compiled
-def _locate(pixel: int, pixels: int, cells: int) -> tuple[int, np.float32]:
-    """Where a pixel's centre lies among the centres of cells that cover the same length: the cell before, and the way to the next."""
-    place = (np.float32(pixel) + np.float32(0.5)) * np.float32(cells / pixels) - np.float32(0.5)
-    cell, _, way = between_cells(place, cells)
-    return cell, np.float32(way)
-
-
-@compiled
-def _columns_of(field: FloatArray, left: int, width: int, count: int) -> tuple[IntArray, FloatArray, FloatArray]:
-    """For `count` pixels from `left` on: the field's column before each, and the way to the next; and room for a line of the field. (The
-    indexes are unsigned: signed ones are checked for being negative, which takes as long as the rest.)"""
-    before, over = np.empty(count, np.uint32), np.empty(count, np.float32)
-    for x in range(count):
-        column, way = _locate(x + left, width, field.shape[1])
-        before[x], over[x] = column, way
-    return before, over, np.empty((field.shape[1] + 1, 3), np.float32)
-
-
-@compiled
-def _field_row(field: FloatArray, pixel: int, pixels: int, line: FloatArray) -> None:
-    """A field [hs,ws,3] in the middle of a row of pixels, into `line` [ws+1,3]; its last column once more at the end."""
-    row, down = _locate(pixel, pixels, field.shape[0])
-    after = min(row + 1, field.shape[0] - 1)
-    for x in range(len(line)):
-        column = min(x, len(line) - 2)
-        for c in range(3):
-            line[x, c] = field[row, column, c] + (field[after, column, c] - field[row, column, c]) * down
 
 
 def _table_row(shading: FloatArray) -> IntArray:

@@ -46,6 +46,9 @@ class Toner:
         saturate = factor * np.eye(3) + (1.0 - factor) * np.tile(LUMINANCE, (3, 1))
         self._matrix = (saturate @ np.diag(gains)).astype(np.float32)
 
+    def pixelwise(self, brightest: int) -> None:
+        """See `respray.editing.paint.composite.Painter`: it has no loop of its own."""
+
     def paint(self, tile: Tile, linear: FloatArray) -> FloatArray:
         """Adjust one tile.
 

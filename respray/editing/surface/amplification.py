@@ -25,6 +25,6 @@ def shown_errors(surface: Surface, color: str) -> float:
     old = surface.reflection.luminance
     new = float(from_display(hex_to_linear(color)) @ LUMINANCE) * surface.light
     worth_old, worth_new = worth_of_code(np.array([old, new], np.float32))
-    jpeg = 0.0 if surface.jpeg is None else float(np.hypot(np.median(surface.jpeg.luma), surface.jpeg.grain))
+    jpeg = 0.0 if surface.jpeg is None else float(np.hypot(surface.jpeg.usual, surface.jpeg.grain))
     codes = max(float(np.hypot(jpeg, ROUNDING)), surface.noise / float(worth_old))
     return codes * float(worth_old / worth_new) * new / old

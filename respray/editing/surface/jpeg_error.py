@@ -6,6 +6,7 @@ A frequency that was stored as zero brought nothing with it, but was lost: that 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -13,12 +14,14 @@ import numpy as np
 
 from respray.contract.photo_facts import JpegTables
 from respray.editing.core.compiled import compiled
-from respray.imaging.arrays import FloatArray, UInt8Array
+from respray.imaging.arrays import BoolArray, FloatArray, UInt8Array
 
 BLOCK = 8
 # Of the blocks' variation: the calmest show noise, others texture; and what is stronger than this (codes) is texture in any case.
 CALM_PERCENTILE = 25.0
 MAX_GRAIN = 1.0
+# At most about so many blocks say how calm a surface is and how far it usually is off, evenly spread. Bounds the time.
+MAX_BLOCKS = 8192
 # A block with more stored frequencies than this has texture.
 MAX_CALM = 8
 # Luma of JPEG (ITU-R BT.601).
@@ -32,24 +35,41 @@ class JpegError:
     """JPEG's errors on one surface.
 
     Attributes:
-        luma: float32 [bh,bw], standard deviation of luma in every block of the surface's box, 8-bit codes.
-        corner: x and y in the box of the first of these blocks, -7 to 0.
+        crop: uint8 [h,w,3], sRGB, the surface's box.
+        steps: float32 [8,8], of the photo's quantisation of luma.
+        corner: x and y in the box of the first block, -7 to 0.
+        usual: standard deviation of luma in the median block, 8-bit codes.
         chroma: float32 [3], standard deviation of the mean chroma of a block, as codes of red, green and blue.
         grain: what is left of the camera's noise in the calmest blocks, standard deviation in codes. JPEG takes its fine part away, by
             which `surface.noise` would know it, and cuts the rest at the borders of blocks.
     """
 
-    luma: FloatArray
+    crop: UInt8Array
+    steps: FloatArray
     corner: tuple[int, int]
+    usual: float
     chroma: FloatArray
     grain: float
 
-    def in_window(self, x0: int, y0: int, x1: int, y1: int) -> FloatArray:
-        """`luma` of a window of the surface's box, smooth between the middles of blocks: float32 [y1-y0,x1-x0], codes."""
-        shift = [(start - corner + 0.5) / BLOCK - 0.5 for start, corner in ((x0, self.corner[0]), (y0, self.corner[1]))]
-        matrix = np.array([[1 / BLOCK, 0.0, shift[0]], [0.0, 1 / BLOCK, shift[1]]])
+    def luma(self) -> FloatArray:
+        """Standard deviation of luma in every block of the surface's box, float32 [bh,bw], 8-bit codes. Takes a while for many."""
+        luma, _ = _block_errors(self.crop, self.corner, self.steps)
+        return luma
+
+    def in_cells(self, luma: FloatArray, left: int, top: int, shape: tuple[int, ...], cell: int) -> FloatArray:
+        """`luma()` in the middles of cells of the surface's box, smooth between the middles of blocks: float32 `shape`, codes.
+
+        Args:
+            luma: float32 [bh,bw].
+            left: where the first cell begins in the box, pixels.
+            top: the same.
+            shape: rows and columns of cells.
+            cell: pixels of one each way.
+        """
+        shift = [(start - corner + cell / 2) / BLOCK - 0.5 for start, corner in ((left, self.corner[0]), (top, self.corner[1]))]
+        matrix = np.array([[cell / BLOCK, 0.0, shift[0]], [0.0, cell / BLOCK, shift[1]]])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        return np.asarray(cv2.warpAffine(self.luma, matrix, (x1 - x0, y1 - y0), flags=flags, borderMode=cv2.BORDER_REPLICATE))
+        return np.asarray(cv2.warpAffine(luma, matrix, (shape[1], shape[0]), flags=flags, borderMode=cv2.BORDER_REPLICATE))
 
 
 def estimate_jpeg_error(crop: UInt8Array, alpha: UInt8Array, place: tuple[int, int], tables: JpegTables) -> JpegError:
@@ -62,16 +82,38 @@ def estimate_jpeg_error(crop: UInt8Array, alpha: UInt8Array, place: tuple[int, i
         tables: of the photo's file.
     """
     corner = tuple(-((start - first) % BLOCK) for start, first in zip(place, tables.origin, strict=True))
-    rows, columns = (-(-(size - first) // BLOCK) for size, first in zip(crop.shape[:2], corner[::-1], strict=True))
-    luma, grain = np.empty((2, rows, columns), np.float32)
     steps = np.array(tables.luma, np.float32).reshape(BLOCK, BLOCK)
-    _luma_errors(crop, corner[0], corner[1], steps, _cosines(), luma, grain)
-    whole = cv2.copyMakeBorder(alpha, -corner[1], rows * BLOCK, -corner[0], columns * BLOCK, cv2.BORDER_CONSTANT, value=[0])
-    whole = whole[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns, BLOCK).min(axis=(1, 3)) == 255
+    spread = max(1, math.ceil((crop.shape[0] * crop.shape[1] / BLOCK**2 / MAX_BLOCKS) ** 0.5))
+    luma, grain = _block_errors(crop, (corner[0], corner[1]), steps, spread)
+    whole = np.empty(grain.shape, np.bool_)
+    _whole_blocks(alpha, corner[0], corner[1], spread, whole)
     calm = float(np.percentile(grain[whole], CALM_PERCENTILE)) if whole.any() else 0.0
     step = tables.chroma[0] / BLOCK  # of a block's mean
     chroma = step / 12.0**0.5 * np.hypot(FROM_CB, FROM_CR)
-    return JpegError(luma, (corner[0], corner[1]), chroma.astype(np.float32), min(calm, MAX_GRAIN))
+    return JpegError(crop, steps, (corner[0], corner[1]), float(np.median(luma)), chroma.astype(np.float32), min(calm, MAX_GRAIN))
+
+
+def _block_errors(crop: UInt8Array, corner: tuple[int, int], steps: FloatArray, spread: int = 1) -> tuple[FloatArray, FloatArray]:
+    """What `_luma_errors` says of every `spread`th block each way, float32 [bh,bw] each."""
+    rows, columns = (-(-(size - first) // (BLOCK * spread)) for size, first in zip(crop.shape[:2], corner[::-1], strict=True))
+    luma, grain = np.empty((2, rows, columns), np.float32)
+    _luma_errors(crop, corner[0], corner[1], spread, steps, _cosines(), luma, grain)
+    return luma, grain
+
+
+@compiled
+def _whole_blocks(alpha: UInt8Array, left: int, top: int, spread: int, whole: BoolArray) -> None:
+    """Which blocks (as in `_luma_errors`) a matte uint8 [h,w] has wholly, bool [bh,bw]."""
+    height, width = alpha.shape
+    for row in range(whole.shape[0]):
+        for column in range(whole.shape[1]):
+            y0, x0 = top + row * spread * 8, left + column * spread * 8
+            inside = y0 >= 0 and x0 >= 0 and y0 + 8 <= height and x0 + 8 <= width
+            if inside:
+                for y in range(y0, y0 + 8):
+                    for x in range(x0, x0 + 8):
+                        inside = inside and alpha[y, x] == 255
+            whole[row, column] = inside
 
 
 def _cosines() -> FloatArray:
@@ -85,10 +127,10 @@ def _cosines() -> FloatArray:
 
 @compiled
 def _luma_errors(
-    crop: UInt8Array, left: int, top: int, steps: FloatArray, basis: FloatArray, errors: FloatArray, grain: FloatArray
+    crop: UInt8Array, left: int, top: int, spread: int, steps: FloatArray, basis: FloatArray, errors: FloatArray, grain: FloatArray
 ) -> None:
-    """Standard deviation of the error of every block, and of all that is no slope in it, codes. Blocks that leave the crop are continued
-    by its border.
+    """Standard deviation of the error of every `spread`th block, and of all that is no slope in it, codes. Blocks that leave the crop are
+    continued by its border.
 
     Counted are the mean, the first frequency each way, whose loss makes steps between blocks, and whatever was stored.
     """
@@ -97,9 +139,9 @@ def _luma_errors(
     for row in range(errors.shape[0]):
         for column in range(errors.shape[1]):
             for y in range(8):
-                at_y = min(max(top + row * 8 + y, 0), height - 1)
+                at_y = min(max(top + row * spread * 8 + y, 0), height - 1)
                 for x in range(8):
-                    at_x = min(max(left + column * 8 + x, 0), width - 1)
+                    at_x = min(max(left + column * spread * 8 + x, 0), width - 1)
                     red, green, blue = crop[at_y, at_x]
                     block[y, x] = np.float32(0.299) * red + np.float32(0.587) * green + np.float32(0.114) * blue
             for y in range(8):

@@ -14,6 +14,8 @@ from respray.editing.core.color import LUMINANCE
 from respray.editing.core.compiled import compiled
 from respray.imaging.arrays import FloatArray
 
+# Numbers for a compiled loop.
+Limits = tuple[np.float32, ...]
 # No luminance is divided by that is smaller than this.
 MIN_LUMINANCE = 1e-4
 
@@ -84,31 +86,27 @@ class DichromaticModel:
             Shading and specular light, float32 [h,w] each, both over the reference's luminance. Together they are the pixel's luminance,
             or more where the pixel is burnt out.
         """
-        p = self.parameters
         shading, specular = np.empty((2, *linear.shape[:2]), np.float32)
-        weakest = int(self.reference.argmin())
+        _decompose(np.ascontiguousarray(linear), *self.numbers(), shading, specular)
+        return shading, specular
+
+    def numbers(self) -> tuple[Limits, int, np.float32, Limits]:
+        """The model as compiled loops take it: `split`, `weakest`, `reference` and `limits` of `_decompose`."""
+        p, weakest = self.parameters, int(self.reference.argmin())
         # Reciprocals, where the loop would divide.
         burnt = (p.burnt_from, 1 / (p.burnt_to - p.burnt_from), p.max_burnt_shading, 1 / p.max_burnt_shading)
         limits = (p.noise_share, p.min_specular, p.max_matt_shading, *burnt)
-        _decompose(
-            np.ascontiguousarray(linear),
-            self.split,
-            weakest,
-            np.float32(max(float(self.reference[weakest]), MIN_LUMINANCE)),
-            tuple(np.float32(limit) for limit in limits),
-            shading,
-            specular,
-        )
-        return shading, specular
+        reference = np.float32(max(float(self.reference[weakest]), MIN_LUMINANCE))
+        return tuple(self.split.astype(np.float32).ravel()), weakest, reference, tuple(np.float32(limit) for limit in limits)
 
 
 @compiled
 def _decompose(
     linear: FloatArray,
-    split: FloatArray,
+    split: Limits,
     weakest: int,
     reference: np.float32,
-    limits: tuple[np.float32, ...],
+    limits: Limits,
     shading: FloatArray,
     specular: FloatArray,
 ) -> None:
@@ -119,7 +117,7 @@ def _decompose(
 
     Args:
         linear: float32 [h,w,3], scene-linear RGB.
-        split: float32 [2,3], as in `DichromaticModel`.
+        split: six float32, those of `DichromaticModel.split`, row by row.
         weakest: the reference's lowest channel.
         reference: the reference's value in that channel.
         limits: noise_share, min_specular, max_matt_shading, burnt_from, 1 / (burnt_to - burnt_from), max_burnt_shading and
@@ -127,24 +125,34 @@ def _decompose(
         shading: float32 [h,w], filled.
         specular: float32 [h,w], filled.
     """
-    noise_share, floor, start, burnt, burnt_range, max_light, per_light = limits
-    faint, one, two = noise_share / (split[0, 0] + split[0, 1] + split[0, 2]), np.float32(1), np.float32(2)
     for y in range(linear.shape[0]):
         for x in range(linear.shape[1]):
             red, green, blue = linear[y, x]
-            light = split[0, 0] * red + split[0, 1] * green + split[0, 2] * blue
-            # A mirrored thing lies on top of the surface's own light: what is no brighter than the lit surface is pattern, grain or a pale
-            # plank.
-            mirrored = split[1, 0] * red + split[1, 1] * green + split[1, 2] * blue - floor
-            mirrored = max(min(mirrored, light - start), np.float32(0))
-            own = light - mirrored
-            brightest = max(red, green, blue)
-            if brightest > burnt:
-                needed = (linear[y, x, weakest] + faint) / (reference + faint)
-                share = min((brightest - burnt) * burnt_range, one) * min(max(two - needed * per_light, np.float32(0)), one)
-                own += share * (max(min(needed, max_light), own) - own)
-                mirrored *= one - share
-            shading[y, x], specular[y, x] = own, mirrored
+            shading[y, x], specular[y, x] = split_pixel(red, green, blue, split, weakest, reference, limits)
+
+
+@compiled
+def split_pixel(
+    red: np.float32, green: np.float32, blue: np.float32, split: Limits, weakest: int, reference: np.float32, limits: Limits
+) -> tuple[np.float32, np.float32]:
+    """Shading and specular light of one pixel; for compiled loops. Arguments as of `_decompose`."""
+    noise_share, floor, start, burnt, burnt_range, max_light, per_light = limits
+    light = split[0] * red + split[1] * green + split[2] * blue
+    # A mirrored thing lies on top of the surface's own light: what is no brighter than the lit surface is pattern, grain or a pale
+    # plank.
+    mirrored = split[3] * red + split[4] * green + split[5] * blue - floor
+    mirrored = max(min(mirrored, light - start), np.float32(0))
+    own = light - mirrored
+    brightest = max(red, green, blue)
+    if brightest > burnt:
+        one, two = np.float32(1), np.float32(2)
+        faint = noise_share / (split[0] + split[1] + split[2])
+        least = red if weakest == 0 else (green if weakest == 1 else blue)
+        needed = (least + faint) / (reference + faint)
+        share = min((brightest - burnt) * burnt_range, one) * min(max(two - needed * per_light, np.float32(0)), one)
+        own += share * (max(min(needed, max_light), own) - own)
+        mirrored *= one - share
+    return own, mirrored
 
 
 def fit_reflection(pixels: FloatArray, parameters: ReflectionParameters = ReflectionParameters()) -> DichromaticModel:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from respray.editing.core.field import smooth
+from respray.editing.surface.pattern import without_pattern
 from respray.editing.surface.surface import Surface
 from respray.imaging.arrays import BoolArray, FloatArray
 
@@ -45,7 +46,7 @@ def smooth_shading(surface: Surface, parameters: ShadingParameters = ShadingPara
     p = parameters
     shading, _ = surface.reflection.decompose(surface.small)
     log = np.log(np.clip(shading, p.min_shading, p.max_shading)).astype(np.float32)
-    log = extrapolate(log, surface.solid)
+    log = extrapolate(*without_pattern(log, surface.solid))
     side = max(log.shape)
     joint = 2 * max(1, round(p.joint_share * side)) + 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (joint, joint))

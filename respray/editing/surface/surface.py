@@ -12,6 +12,7 @@ import numpy as np
 from respray.contract.photo_facts import JpegTables
 from respray.editing.core.color import decode_scene
 from respray.editing.core.labels import spread_labels
+from respray.editing.core.reduce import average
 from respray.editing.surface.illuminant import Illuminant
 from respray.editing.surface.jpeg_error import JpegError, estimate_jpeg_error
 from respray.editing.surface.noise import estimate_noise
@@ -125,7 +126,7 @@ def find_surfaces(
     scale = min(1.0, (p.max_work_pixels / (width * height)) ** 0.5)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = at_work_size(crop, size)
-    small_alpha = cv2.resize(crop_alpha, size, interpolation=cv2.INTER_AREA)
+    small_alpha = average(crop_alpha, size)
     solid = cast(UInt8Array, cv2.erode((small_alpha >= SOLID_ALPHA).astype(np.uint8), np.ones((3, 3), np.uint8)))
     if solid.sum() < 16:
         solid = (small_alpha >= max(1, int(small_alpha.max() * 0.6))).astype(np.uint8)
@@ -187,7 +188,7 @@ def at_work_size(crop: UInt8Array, size: tuple[int, int]) -> FloatArray:
     Returns:
         Float32 [hs,ws,3], scene-linear RGB.
     """
-    return decode_scene(cast(UInt8Array, cv2.resize(crop, size, interpolation=cv2.INTER_AREA)))
+    return decode_scene(average(crop, size))
 
 
 def _materials(

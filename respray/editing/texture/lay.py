@@ -172,6 +172,9 @@ class TexturePainter:
         self._exposure = choose_exposure(surface, self._shading, peak)
         self._facets = [(_repeat_matrix(rule, material, plane) @ plane.to_plane, border) for plane, border in found]
 
+    def pixelwise(self, brightest: int) -> None:
+        """See `respray.editing.paint.composite.Painter`: its light is told from what is around a pixel."""
+
     def paint(self, tile: Tile, linear: FloatArray) -> FloatArray:
         """Paint one tile.
 

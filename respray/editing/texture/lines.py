@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from respray.editing.core.reduce import average
 from respray.imaging.arrays import Float64Array, UInt8Array
 
 
@@ -61,7 +62,7 @@ def find_segments(photo: UInt8Array, parameters: LineParameters = LineParameters
     height, width = photo.shape[:2]
     scale = min(1.0, p.work_side / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA) if scale < 1.0 else photo
+    small = average(photo, size)
     found = cv2.createLineSegmentDetector(cv2.LSD_REFINE_STD).detect(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))[0]
     if found is None:
         return Segments2D(np.zeros((0, 4)), np.zeros(0))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 from respray.segmentation.errors import ParityError, SegmentationError
 
-STEPS = 9
+STEPS = 13  # of an FP16 export with boxes, the longest
 
 
 class Precision(StrEnum):

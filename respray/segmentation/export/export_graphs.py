@@ -1,5 +1,6 @@
 """Write the graphs of a model as ONNX files. Needs torch; nothing at run time imports it."""
 
+import gc
 import logging
 import shutil
 import warnings
@@ -15,17 +16,17 @@ from torch import nn
 from respray.contract import tensors
 from respray.contract.request import MAX_BOXES
 from respray.segmentation.export.checkpoints import Checkpoint, pad_token_id
+from respray.segmentation.export.graph_file import save_graph
 from respray.segmentation.export.graphs import Graphs, build_graphs
 from respray.segmentation.export.graphs.build_graphs import ClsToken, Precision, prompt_length
 from respray.segmentation.export.make_probe import make_probe
+from respray.segmentation.export.mixed import mix_precision
 from respray.segmentation.export.onnx_passes import clear_metadata, store_as_half
 from respray.segmentation.export.parity import TensorParity, check_parity
 from respray.segmentation.probe import PROBE_FILE
 from respray.segmentation.spec import Attention, GraphFiles, GraphName, ModelSpec, stored_file, write_spec
 
 OPSET = 20
-# A protobuf holds 2 GB at most; TensorRT's parser and git are happier well below.
-EXTERNAL_DATA_BYTES = 1_500_000_000
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def plan_graphs(graphs: Graphs, text_length: int) -> dict[GraphName, GraphPlan]:
 
 
 def export_graph(plan: GraphPlan, path: Path, half_storage: bool, sample: Callable[[], None] = lambda: None) -> GraphFiles:
-    """Export one module to `path` (.onnx), with a `.data` file beside it above `EXTERNAL_DATA_BYTES`.
+    """Export one module to `path` (.onnx), with a `.data` file beside it where it is large.
 
     Args:
         plan: the module and its inputs.
@@ -122,11 +123,9 @@ def export_graph(plan: GraphPlan, path: Path, half_storage: bool, sample: Callab
     clear_metadata(model)
     if half_storage:
         store_as_half(model)
-    size = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value is not None)
-    data = path.with_suffix(".data") if size > EXTERNAL_DATA_BYTES else None
-    ir.save(model, path, external_data=data.name if data else None)
+    files = save_graph(model, path)
     sample()
-    return GraphFiles(model=stored_file(path), data=stored_file(data) if data else None)
+    return files
 
 
 def export_graphs(
@@ -165,7 +164,11 @@ def export_model(
     """
     graphs = build_graphs(model, precision, attention, queries, cls_token, boxes)
     text = model.config.text_config
+    queries = graphs.concept_decoder.queries
     files = export_graphs(graphs, prompt_length(model), folder, half_storage and precision == "fp32", step)
+    # From here on memory is for PyTorch's model and one ONNX Runtime session.
+    del graphs
+    gc.collect()
     tokenizer = Path(shutil.copyfile(checkpoint.folder / "tokenizer.json", folder / "tokenizer.json"))
     backbone = model.config.vision_config.backbone_config
     grid = backbone.image_size // backbone.patch_size
@@ -181,7 +184,7 @@ def export_model(
         text_width=model.config.detr_encoder_config.hidden_size,
         vocabulary=text.vocab_size,
         pad_id=pad_token_id(checkpoint.folder, text.vocab_size),
-        queries=graphs.concept_decoder.queries,
+        queries=queries,
         precision=precision,
         weights="fp16" if precision == "fp16" else ("fp16-storage" if half_storage else "fp32"),
         attention=attention,
@@ -194,7 +197,10 @@ def export_model(
     probe = folder / PROBE_FILE
     make_probe(model, spec, folder).save(probe)
     spec = spec.model_copy(update={"probe": stored_file(probe)})
+    if precision == "fp16":
+        spec, _ = mix_precision(spec, folder, step)
     write_spec(spec, folder)
+    gc.collect()
     if not check:
         return []
     step("comparing with PyTorch")

@@ -123,7 +123,7 @@ def _masks(spec: ModelSpec, target: Target) -> int:
 def _check_attention(spec: ModelSpec, target: Target, graphs: Path) -> None:
     """BuildError for graphs that the target cannot run, a warning for those that need far more memory there than they have to."""
     again = f"export the checkpoint again with --attention {target.attention}"
-    if target.name == "tensorrt" and spec.attention == "ort":
+    if target.attention == "explicit" and spec.attention == "ort":
         raise BuildError(f"The graphs in {graphs} hold ONNX Runtime's own attention, which TensorRT cannot read; {again}.")
     matrix = DETR_HEADS * spec.grid**4 * (2 if spec.precision == "fp16" else 4)
     if spec.attention != target.attention and matrix > LARGE_ATTENTION_BYTES:

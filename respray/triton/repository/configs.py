@@ -119,7 +119,7 @@ def configs(spec: ModelSpec, target: Target, plans: bool = False) -> dict[str, p
 
 def model_digest(spec: ModelSpec) -> str:
     """SHA-256 of all that decides what is found in a photo: the graphs' and the tokenizer's digests, sizes, and `FED_AS`."""
-    served = spec.model_dump_json(exclude={"probe"})  # which only asks
+    served = spec.model_dump_json(exclude={"probe", "islands"})  # which only ask and tell
     return hashlib.sha256(f"{FED_AS}\0{served}".encode()).hexdigest()
 
 
@@ -204,7 +204,9 @@ def _embed(config: pb.ModelConfig, target: Target, file: str, device: DeviceKind
 def _limit_cuda(config: pb.ModelConfig, target: Target) -> None:
     """Options of ONNX Runtime's CUDA provider, as parameters of Triton's backend.
 
-    Names and numbers: https://docs.nvidia.com/deeplearning/triton-inference-server/user-guide/docs/onnxruntime_backend/README.html.
+    Names and numbers: https://github.com/triton-inference-server/onnxruntime_backend#onnx-runtime-with-cuda-execution-provider-optimization.
+    The page calls this form deprecated and the accelerator `cuda` the new one. The backend (`src/onnxruntime.cc`, June 2026) sets these
+    options from the parameters after the accelerator's, to its own defaults where they are missing: only this form has the last word.
     """
     config.parameters["cudnn_conv_algo_search"].string_value = str(target.conv_search)
     config.parameters["arena_extend_strategy"].string_value = str(target.arena_growth)

@@ -88,7 +88,7 @@ class Target:
 
         TensorRT fuses the explicit form itself. ONNX Runtime would store its matrices, and has an operator of its own that does not.
         """
-        return "explicit" if self.name == "tensorrt" else "ort"
+        return "explicit" if "tensorrt" in (self.name, self.device.partition("-")[0]) else "ort"
 
     @property
     def buckets(self) -> tuple[int, ...]:

@@ -60,6 +60,8 @@ def identity(spec: ModelSpec, name: GraphName, settings: Iterable[str]) -> str:
 def accelerate(config: pb.ModelConfig, spec: ModelSpec, target: Target, name: GraphName) -> None:
     """Run the graph through ONNX Runtime's TensorRT provider, with engines and kernel timings kept on the volume.
 
+    Names and values: https://github.com/triton-inference-server/onnxruntime_backend, "Parameter mapping between ONNX Runtime and Triton".
+
     Without a profile that covers every shape, each new shape rebuilds the engine for minutes; without the caches every start does.
     """
     points = profile(spec, target, name)
@@ -88,6 +90,8 @@ def engine_script(spec: ModelSpec, target: Target) -> str:
     """A shell script that builds the encoder's and the decoder's engines for the GPU on which it runs, into $ENGINE_CACHE, once.
 
     The graphs carry their precision themselves, hence `--stronglyTyped`: TensorRT must not lower what was kept in FP32 for accuracy.
+    Flags: https://docs.nvidia.com/deeplearning/tensorrt/latest/reference/command-line-programs.html.
+
     A plan's name holds a hash of what it was built from and with, so one of other weights, another profile or other flags is never taken.
     """
     lines = [

@@ -3,7 +3,7 @@
 `explicit` writes attention as MatMul, Softmax, MatMul. TensorRT recognises and fuses that by itself and keeps FP16 accuracy.
 `ort` writes ONNX Runtime's own `com.microsoft` operators, which never store the [heads, L, L] matrix of weights: at full size
 that matrix is 860 MB per layer and concept in FP32. Only ONNX Runtime can run that form.
-`torch` is PyTorch's own fused operator, for the modules as they are (`benchmarks/gpu.py`); it is not exported.
+`torch` is PyTorch's own fused operator, for the modules as they are (`benchmarks/gpu_server`); it is not exported.
 """
 
 from typing import Any, Literal

@@ -4,9 +4,12 @@ import copy
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from torch import nn
+
 from respray.segmentation.errors import CheckpointError
 from respray.segmentation.export.graphs.attention import AttentionKernel
 from respray.segmentation.export.graphs.concept_decoder import ConceptDecoder
+from respray.segmentation.export.graphs.exact import keep_exact
 from respray.segmentation.export.graphs.geometry_encoder import GeometryEncoder
 from respray.segmentation.export.graphs.image_encoder import ImageEncoder, Rotation
 from respray.segmentation.export.graphs.text_encoder import TextEncoder
@@ -38,7 +41,9 @@ def build_graphs(
     """
     check_supported(model, boxes)
     if precision == "fp16":
-        model = copy.deepcopy(model)
+        # The copy shares the weights: each is replaced by its FP16 one, and the model's own stays.
+        own = {id(weight): nn.Parameter(weight.detach(), requires_grad=False) for weight in model.parameters()}
+        model = copy.deepcopy(model, memo=own)
     model = model.eval().requires_grad_(False)
     meta = cls_token == "meta"
     kept = min(queries, model.config.detr_decoder_config.num_queries)
@@ -76,7 +81,8 @@ def check_supported(model: Any, boxes: bool = False) -> None:
 
 
 def _to_half(graphs: Graphs) -> None:
-    """FP16 weights and activations, except where FP16 is too coarse: rotary tables, everything about boxes, and the final scores.
+    """FP16 weights and activations, except where FP16 is too coarse: rotary tables, everything about boxes, the final scores, and weights
+    that it cannot hold (`exact`).
 
     What stays FP32 is left alone: `half()` on the whole and `float()` on these parts would leave them rounded to FP16.
     """
@@ -86,6 +92,11 @@ def _to_half(graphs: Graphs) -> None:
     if geometry is not None:
         exact += [geometry.direct, geometry.placed, geometry.weights]
     spared = {part for module in exact for part in module.modules()}
+    # Read by their weights' names or types, not only called.
+    read = {decoder.ref_point_head, graphs.image_encoder.patches, graphs.concept_decoder.pixel_decoder.instance}
+    read |= {graphs.concept_decoder.pixel_decoder.semantic}
+    for graph in filter(None, (graphs.image_encoder, graphs.text_encoder, graphs.concept_decoder, geometry)):
+        spared |= keep_exact(graph, spared | read)
     for graph in filter(None, (graphs.image_encoder, graphs.text_encoder, graphs.concept_decoder, geometry)):
         for module in graph.modules():
             if module in spared:

@@ -2,6 +2,8 @@
 
 const MOST = 200;
 const ONE_MOVE_MS = 1000;
+/** What tags of one hold of a handle begin with: however long it takes, it is one move. */
+export const HOLD = "hold ";
 
 /** @template T */
 export class History {
@@ -23,7 +25,7 @@ export class History {
   commit(next, tag = "") {
     if (next === this.present) return;
     const now = performance.now();
-    const same = tag !== "" && tag === this.#tag && now - this.#when < ONE_MOVE_MS;
+    const same = tag !== "" && tag === this.#tag && (tag.startsWith(HOLD) || now - this.#when < ONE_MOVE_MS);
     if (!same) this.past = [...this.past, this.present].slice(-MOST);
     this.#tag = tag;
     this.#when = now;

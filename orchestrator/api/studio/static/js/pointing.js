@@ -1,5 +1,6 @@
 /** What is meant of the photo: surfaces under points, boxes as examples for SAM3, and what is laid on something. */
 
+import { previewQuery } from "./message.js";
 import { onPlane, planeAt, rugAt } from "./plane.js";
 import { conceptOf, isRug, newTarget, reportOf, targetsOf } from "./targets.js";
 
@@ -15,6 +16,8 @@ const MOST_POINTS = 64;
 export const MOST_BOXES = 16;
 /** Edits of one concept in one look. */
 const MOST_TARGETS = 16;
+/** Pixels of a preview that is made for its report only. */
+const PROBE_SIDE = 600;
 const NOWHERE = /** @type {Where} */ ({ at: [], not_at: [] });
 
 export class Pointing {
@@ -181,13 +184,29 @@ export class Pointing {
     return reportOf(doc, look, target, previews.of(doc, look)?.report?.outputs[0]?.edits ?? [])?.laid ?? [];
   }
 
+  /** Where a target's planes are, also where nothing lies on them yet. @param {string} target @param {string} texture @returns {Promise<import("./types.js").Laid[]>} */
+  async #probed(target, texture) {
+    const { api, doc } = this.studio;
+    const known = this.planes(target).filter(({ kind }) => kind !== "quad");
+    if (known.length || !doc.photo) return known;
+    const look = { name: "", edits: { [target]: /** @type {Edit} */ ({ action: "texture", value: { texture } }) } };
+    const { report } = await api.preview(doc.photo.photo, { ...previewQuery(doc, look), long_side: PROBE_SIDE });
+    return report.outputs[0]?.edits[0]?.laid ?? [];
+  }
+
   /** Lay a picture down once on what is selected. @param {string} texture @param {number} aspect */
-  layRug(texture, aspect) {
+  async layRug(texture, aspect) {
     const { studio } = this;
-    const { doc, look, ui } = studio;
-    const concept = conceptOf(doc, ui.selected);
+    const concept = conceptOf(studio.doc, studio.ui.selected);
     const at = this.middle(concept);
-    const plane = planeAt(this.planes(ui.selected).filter(({ kind }) => kind !== "quad"), at);
+    /** @type {import("./types.js").Laid[]} */ let planes;
+    try {
+      planes = await this.#probed(concept, texture);
+    } catch (error) {
+      return studio.fail(error);
+    }
+    const { doc, look } = studio;
+    const plane = planeAt(planes, at);
     const quad = rugAt(plane && onPlane(plane, at) ? plane : undefined, at, aspect);
     const edit = /** @type {Edit} */ ({ action: "texture", value: { texture, quad } });
     const target = newTarget(doc, concept);

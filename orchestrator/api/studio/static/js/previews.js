@@ -37,19 +37,16 @@ export class Previews {
     this.#photo = this.#wanted = "";
   }
 
-  /** @param {Doc} doc */
+  /** See a photo as it is. Throws what the worker says of one that it cannot read. @param {Doc} doc */
   async start(doc) {
     const photo = doc.photo?.photo ?? "";
     if (photo === this.#photo && this.base) return;
     this.stop();
     this.#photo = photo;
-    try {
-      const { blob, report } = await this.api.preview(photo, { concepts: {}, long_side: LONG_SIDE });
-      const picture = await createImageBitmap(blob);
-      if (this.#photo === photo) Object.assign(this, { base: picture, light: report.light });
-    } catch (error) {
-      this.fail(error);
-    }
+    const { blob, report } = await this.api.preview(photo, { concepts: {}, long_side: LONG_SIDE });
+    const picture = await createImageBitmap(blob);
+    if (this.#photo !== photo) return;
+    Object.assign(this, { base: picture, light: report.light });
     this.notify();
   }
 

@@ -15,7 +15,6 @@ import { conceptOf } from "./targets.js";
 /** @typedef {"select" | "box" | "brush" | "erase" | "polygon" | "pick"} Tool */
 
 const KEPT = "respray-session";
-export const MOST_LOOKS = 12;
 
 /** @param {string} name @returns {Look} */
 const newLook = (name) => ({ name, edits: {} });
@@ -25,6 +24,9 @@ const newDoc = () => ({ photo: null, name: "", preset: "interior", names: [], pr
 
 /** @param {Doc} doc @returns {string} */
 const placeOf = ({ photo, preset }) => `${photo?.photo} ${preset}`;
+
+/** Whether the server was not reached, or (503) is there and does not work yet, as in its first seconds. @param {unknown} error */
+const isAway = (error) => error instanceof Problem && (error.status === 0 || error.status === 503);
 
 export class Studio {
   api = new Api();
@@ -65,6 +67,7 @@ export class Studio {
   /** @type {Set<() => void>} */ #views = new Set();
   #retry = 0;
   #taking = 0;
+  /** @type {(() => void) | null} What is done when the server is there again. */ #waiting = null;
   /** Photo and preset that are worked on. */ #place = "";
 
   get doc() {
@@ -93,6 +96,7 @@ export class Studio {
   /** @param {Partial<Studio["ui"]>} change */
   show(change) {
     if (change.selected !== undefined && change.selected !== this.ui.selected) this.ui.action = "";
+    if (change.tool || change.zoom) this.ui.side = false; // they are for the one photo that is seen
     Object.assign(this.ui, change);
     this.notify();
   }
@@ -106,8 +110,7 @@ export class Studio {
   fail(error) {
     if (error instanceof DOMException && error.name === "AbortError") return;
     if (error instanceof Problem && error.status === 401) return this.show({ stage: "key", error: this.api.key ? error.message : null });
-    // 503: it is there and does not work yet, as in the first seconds of a server.
-    if (error instanceof Problem && (error.status === 0 || error.status === 503)) return this.#lose();
+    if (isAway(error)) return this.#lose();
     this.show({ error: error instanceof Error ? error.message : String(error), busy: "" });
   }
 
@@ -125,7 +128,10 @@ export class Studio {
       return this.fail(error);
     }
     this.show({ lost: false });
-    if (!this.names.palette) await this.open();
+    const waiting = this.#waiting;
+    this.#waiting = null;
+    if (waiting) waiting();
+    else if (!this.names.palette) await this.open();
     else if (this.doc.photo && this.ui.stage === "work") await this.#photoReady();
   }
 
@@ -205,7 +211,9 @@ export class Studio {
       await this.#photoReady();
     } catch (error) {
       if (taking !== this.#taking) return;
-      this.show({ stage: this.doc.photo ? "work" : "start" });
+      // A server that is starting, or gone for a moment: the photo is sent when it is there.
+      this.#waiting = isAway(error) ? () => void this.take(file, name) : null;
+      if (!this.#waiting) this.show({ stage: this.doc.photo ? "work" : "start" });
       this.fail(error);
     }
   }
@@ -225,10 +233,18 @@ export class Studio {
     const { doc } = this;
     if (!doc.photo) return;
     const place = placeOf(doc);
-    if (place.split(" ")[0] !== this.#place.split(" ")[0]) Object.assign(this.ui, { look: 0, selected: "", hover: "", tool: "select", polygon: [], zoom: "fit", slider: 1, side: false, held: {} });
+    if (place.split(" ")[0] !== this.#place.split(" ")[0]) {
+      this.finder.stop(); // what was found in another photo is not in this one
+      Object.assign(this.ui, { look: 0, selected: "", hover: "", tool: "select", polygon: [], zoom: "fit", slider: 1, side: false, held: {} });
+    }
     this.#place = place;
     this.show({ stage: "work", error: null });
-    await this.previews.start(doc);
+    try {
+      await this.previews.start(doc);
+    } catch (error) {
+      if (this.#place === place) this.#unreadable(error);
+      return;
+    }
     if (this.#place !== place) return;
     this.#changed();
     const preset = this.names.presets.find(({ name }) => name === doc.preset);
@@ -238,6 +254,19 @@ export class Studio {
       this.fail(error);
     }
     if (!this.ui.selected) this.show({ selected: this.finder.found().find(({ found }) => found)?.name ?? "" });
+  }
+
+  /** A photo whose header is one and whose data is not: back to where it came in. @param {unknown} error */
+  #unreadable(error) {
+    this.#place = "";
+    if (!isAway(error)) {
+      const { past } = this.history;
+      this.history = new History(past.at(-1) ?? newDoc());
+      this.history.past = past.slice(0, -1);
+      if (!past.length) sessionStorage.removeItem(KEPT);
+      this.show({ stage: "start" });
+    }
+    this.fail(error);
   }
 
   /** Choose another photo; the one at hand stays until there is one. */
@@ -282,18 +311,24 @@ export class Studio {
 
   // Edits and looks
 
+  /** @param {number} look */
+  chooseLook(look) {
+    this.ui.look = look;
+    this.#changed();
+  }
+
   /** @param {Edit | null} edit @param {string} [tag] */
   setEdit(edit, tag) {
     const { selected } = this.ui;
     if (!selected) return;
     const { [selected]: old, ...others } = this.look.edits;
-    if (edit) return this.#setLook({ ...this.look, edits: { ...this.look.edits, [selected]: edit } }, tag);
+    if (edit) return this.setLook({ ...this.look, edits: { ...this.look.edits, [selected]: edit } }, tag);
     if (old?.value?.quad) return this.pointing.forget(selected); // a rug is nothing but its edit
-    this.#setLook({ ...this.look, edits: others }, tag);
+    this.setLook({ ...this.look, edits: others }, tag);
   }
 
-  /** @param {Look} look @param {string} [tag] */
-  #setLook(look, tag) {
+  /** The look that is shown is another. @param {Look} look @param {string} [tag] */
+  setLook(look, tag) {
     this.commit({ looks: this.doc.looks.map((other) => (other === this.look ? look : other)) }, tag);
   }
 
@@ -302,30 +337,5 @@ export class Studio {
     const color = String(typeof edit.value === "object" ? edit.value.color : edit.value);
     if (color.startsWith("#")) return color;
     return this.names.palette?.families.flatMap(({ colors }) => colors).find(({ id }) => id === color)?.hex ?? "";
-  }
-
-  /** @param {string} name */
-  renameLook(name) {
-    if (name.trim()) this.#setLook({ ...this.look, name: name.trim().slice(0, 40) }, "rename");
-  }
-
-  /** Another look: what this one has, to go on from. */
-  addLook() {
-    const { looks } = this.doc;
-    if (looks.length >= MOST_LOOKS) return;
-    const number = Math.max(0, ...looks.map(({ name }) => (/^\d+$/.test(name) ? Number(name) : 0)), looks.length) + 1;
-    this.ui.look = looks.length;
-    this.commit({ looks: [...looks, { name: String(number), edits: { ...this.look.edits } }] });
-  }
-
-  removeLook() {
-    const { looks } = this.doc;
-    if (looks.length > 1) this.commit({ looks: looks.filter((look) => look !== this.look) });
-  }
-
-  /** @param {number} look */
-  chooseLook(look) {
-    this.ui.look = look;
-    this.#changed();
   }
 }

@@ -31,9 +31,9 @@ export function Colors({ studio }) {
   };
   const sought = readHex(query) ?? (query ? null : ui.picked);
   const words = query.trim().toLowerCase();
-  return html`<div class="row">
-      <label class="inline">${t("color.hex")}<input type="color" value=${(hex || NO_COLOR).toLowerCase()} onInput=${(/** @type {any} */ event) => set(event.target.value.toUpperCase(), "color")} /></label>
-      <label class="inline code"><span class="hidden">${t("color.code")}</span><${TextField} value=${hex} most=${7} placeholder="#RRGGBB" take=${code} /></label>
+  return html`<div class="row own" role="group" aria-label=${t("color.hex")}>
+      <label><span class="hidden">${t("color.hex")}</span><input type="color" value=${(hex || NO_COLOR).toLowerCase()} onInput=${(/** @type {any} */ event) => set(event.target.value.toUpperCase(), "color")} /></label>
+      <label class="code"><span class="hidden">${t("color.code")}</span><${TextField} value=${hex} most=${7} placeholder="#RRGGBB" take=${code} /></label>
       <button type="button" aria-pressed=${String(ui.tool === "pick")} onClick=${() => studio.show({ tool: ui.tool === "pick" ? "select" : "pick" })}>${t("color.pick")}</button>
     </div>
     ${color && html`<${Slider} label=${t("color.strength")} value=${strength} min=${0} max=${1} step=${0.05} shown=${`${number(strength * 100, 0)} %`} change=${(/** @type {number} */ to) => set(color, "strength", to)} />`}

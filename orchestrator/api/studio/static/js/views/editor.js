@@ -11,25 +11,28 @@ import { Picture } from "./picture.js";
 /** @typedef {import("../types.js").Edit} Edit */
 
 const ACTIONS = /** @type {const} */ (["recolor", "texture", "tone", "remove"]);
+/** What a rug is made of where nothing is chosen. */
+const RUG = "carpet";
 const TONES = /** @type {const} */ (["brightness", "contrast", "saturation", "warmth", "exposure"]);
 
 /** @param {{ studio: Studio }} props */
 export function Editor({ studio }) {
   const { ui, edit, doc } = studio;
   const name = ui.selected && targetName(doc, ui.selected);
-  const actions = edit?.value?.quad ? /** @type {const} */ (["texture"]) : ACTIONS;
+  const rug = Boolean(edit?.value?.quad);
   if (!ui.selected) return html`<section class="panel"><h2>${t("edit.none")}</h2><p class="quiet">${t("edit.how")}</p></section>`;
   const shown = ui.action || edit?.action || "recolor";
   return html`<section class="panel editor" aria-labelledby="edit-title">
     <h2 id="edit-title">${name}</h2>
-    <div class="group segmented" role="group" aria-label=${t("edit.kind")}>
-      ${actions.map(
+    ${!rug &&
+    html`<div class="group segmented" role="group" aria-label=${t("edit.kind")}>
+      ${ACTIONS.map(
         (action) => html`<button type="button" key=${action} aria-pressed=${String(shown === action)} onClick=${() => studio.show({ action })}>${t(`action.${action}`)}</button>`,
       )}
-    </div>
+    </div>`}
     ${shown === "recolor" && html`<${Colors} studio=${studio} />`} ${shown === "texture" && html`<${Textures} studio=${studio} />`}
     ${shown === "tone" && html`<${Tone} studio=${studio} />`} ${shown === "remove" && html`<${Remove} studio=${studio} />`}
-    ${edit && html`<button type="button" onClick=${() => studio.setEdit(null)}>${t("edit.clear", { name })}</button>`}
+    ${edit && !rug && html`<button type="button" onClick=${() => studio.setEdit(null)}>${t("edit.clear", { name })}</button>`}
   </section>`;
 }
 
@@ -47,7 +50,7 @@ function Textures({ studio }) {
   const value = edit?.action === "texture" ? edit.value : { texture: "" };
   const set = (/** @type {object} */ change, /** @type {string} */ tag) => studio.setEdit({ action: "texture", value: { ...value, ...change } }, tag);
   const { scale, rotation } = lieOf(value);
-  const chosen = names.textures.find(({ id }) => id === value.texture) ?? names.textures[0];
+  const chosen = names.textures.find(({ id }) => id === value.texture) ?? names.textures.find(({ id }) => id === RUG) ?? names.textures[0];
   return html`<ul class="textures">
       ${names.textures.map(
         (texture) =>
@@ -66,7 +69,7 @@ function Textures({ studio }) {
     ${value.quad
       ? html`<p class="quiet">${t("texture.rug")}</p>
           <button type="button" onClick=${() => set({ quad: [...value.quad.slice(1), value.quad[0]] }, "")}>${t("texture.turn")}</button>`
-      : chosen && html`<button type="button" onClick=${() => studio.pointing.layRug(chosen.id, chosen.size_m[0] / chosen.size_m[1])}>${t("texture.lay", { texture: textureName(chosen), name: conceptName(conceptOf(doc, ui.selected)) })}</button>`}`;
+      : chosen && html`<button type="button" onClick=${() => void studio.pointing.layRug(chosen.id, chosen.size_m[0] / chosen.size_m[1])}>${t("texture.lay", { texture: textureName(chosen), name: conceptName(conceptOf(doc, ui.selected)) })}</button>`}`;
 }
 
 /** @param {{ studio: Studio }} props */

@@ -1,7 +1,7 @@
 /** Several looks: one after the other in a strip, or all side by side. */
 
 import { html, useLayoutEffect, useRef } from "../../vendor/preact.js";
-import { MOST_LOOKS } from "../studio.js";
+import { addLook, MOST_LOOKS, removeLook, renameLook } from "../looks.js";
 import { t } from "../texts.js";
 import { TextField } from "./text_field.js";
 
@@ -38,11 +38,11 @@ export function Looks({ studio }) {
             </button>
           </li>`,
       )}
-      <li><button type="button" class="look add" disabled=${doc.looks.length >= MOST_LOOKS} onClick=${() => studio.addLook()}>${t("looks.add")}</button></li>
+      <li><button type="button" class="look add" disabled=${doc.looks.length >= MOST_LOOKS} onClick=${() => addLook(studio)}>${t("looks.add")}</button></li>
     </ul>
     <div class="row">
-      <label class="inline">${t("looks.rename")}<${TextField} value=${look.name} most=${40} take=${(/** @type {string} */ name) => studio.renameLook(name)} /></label>
-      <button type="button" disabled=${doc.looks.length < 2} onClick=${() => studio.removeLook()}>${t("looks.remove")}</button>
+      <label class="inline">${t("looks.rename")}<${TextField} value=${look.name} most=${40} take=${(/** @type {string} */ name) => renameLook(studio, name)} /></label>
+      <button type="button" disabled=${doc.looks.length < 2} onClick=${() => removeLook(studio)}>${t("looks.remove")}</button>
     </div>
   </section>`;
 }

@@ -1,6 +1,6 @@
 /** What the worker measured of the look that is shown, and of the light it is seen in. */
 
-import { conceptOf, reportOf, targetName } from "../targets.js";
+import { conceptOf, editedOf, reportOf, targetName } from "../targets.js";
 import { html } from "../../vendor/preact.js";
 import { number, t } from "../texts.js";
 
@@ -11,7 +11,7 @@ export function Measured({ studio }) {
   const { previews, doc, look } = studio;
   const report = previews.of(doc, look)?.report;
   const edits = report?.outputs[0]?.edits ?? [];
-  const targets = Object.keys(look.edits).sort((one, two) => Number(conceptOf(doc, one) !== one) - Number(conceptOf(doc, two) !== two));
+  const targets = [...new Set(Object.keys(look.edits).map((target) => conceptOf(doc, target)))].flatMap((concept) => editedOf(doc, look, concept));
   const rows = targets.map((target) => ({ target, edit: reportOf(doc, look, target, edits) })).filter(({ edit }) => edit !== null);
   if (!rows.length && !previews.light) return null;
   return html`<section class="panel measured" aria-labelledby="measured-title">

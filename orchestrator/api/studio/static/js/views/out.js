@@ -32,7 +32,7 @@ export function Out({ studio }) {
   return html`<section class="panel out" aria-labelledby="out-title">
     <h2 id="out-title">${t("out.title")}</h2>
     <div class="row">
-      <label class="inline">${t("out.format")}<select value=${format} onChange=${(/** @type {any} */ event) => setFormat(event.target.value)}>
+      <label><span class="hidden">${t("out.format")}</span><select value=${format} onChange=${(/** @type {any} */ event) => setFormat(event.target.value)}>
           ${FORMATS.map((name) => html`<option value=${name} selected=${name === format}>${name.toUpperCase()}</option>`)}
         </select></label>
       <button type="button" class="main" id="download" disabled=${!edited || busy} onClick=${run(() => fullSize(studio, format))}>${ui.busy === "out" ? t("out.working") : t("out.full")}</button>

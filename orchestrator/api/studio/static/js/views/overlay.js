@@ -1,6 +1,7 @@
 /** What lies on the photo and can be taken hold of: boxes that SAM3 is shown, and the handles of materials and rugs. */
 
 import { html, useMemo, useRef } from "../../vendor/preact.js";
+import { HOLD } from "../history.js";
 import { angle, convex, distance, frameOf, inReach, lieOf, moved, onPlane, planeAt, rotated, scaled } from "../plane.js";
 import { conceptOf, targetName } from "../targets.js";
 import { number, t } from "../texts.js";
@@ -10,6 +11,10 @@ import { number, t } from "../texts.js";
 /** @typedef {import("../view.js").Box} Place */
 
 const STEP = 0.005;
+/** Of holds: each is undone by itself. */
+let holds = 0;
+const held = () => `${HOLD}${holds}`;
+
 const ARROWS = /** @type {Record<string, Point>} */ ({ ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] });
 
 /** @param {{ studio: Studio, box: Place }} props */
@@ -41,7 +46,7 @@ function Boxes({ studio, box }) {
  * @param {{ at: Point, box: Place, kind: string, name: string, start: () => void, drag: (to: Point, event: PointerEvent) => void, arrow: (by: Point, event: KeyboardEvent) => void }} props
  */
 function Handle({ at, box, kind, name, start, drag, arrow }) {
-  const held = useRef(false);
+  const down = useRef(false);
   const [left, top] = pixelsOf(box)(at);
   const to = (/** @type {PointerEvent} */ event) => {
     const stage = /** @type {HTMLElement} */ (event.currentTarget).parentElement?.getBoundingClientRect();
@@ -55,17 +60,19 @@ function Handle({ at, box, kind, name, start, drag, arrow }) {
     title=${name}
     onPointerDown=${(/** @type {any} */ event) => {
       event.currentTarget.setPointerCapture(event.pointerId);
-      held.current = true;
+      down.current = true;
+      holds += 1;
       start();
     }}
-    onPointerMove=${(/** @type {PointerEvent} */ event) => held.current && drag(to(event), event)}
-    onPointerUp=${() => (held.current = false)}
-    onPointerCancel=${() => (held.current = false)}
+    onPointerMove=${(/** @type {PointerEvent} */ event) => down.current && drag(to(event), event)}
+    onPointerUp=${() => (down.current = false)}
+    onPointerCancel=${() => (down.current = false)}
     onKeyDown=${(/** @type {KeyboardEvent} */ event) => {
       const by = ARROWS[event.key];
       if (!by) return;
       event.preventDefault();
       event.stopPropagation();
+      if (!event.repeat) holds += 1;
       start();
       arrow(by, event);
     }}
@@ -92,7 +99,7 @@ function Material({ studio, box }) {
   };
   const set = (/** @type {import("../plane.js").Lie} */ to, /** @type {string} */ said) => {
     studio.ui.said = said;
-    studio.setEdit({ action: "texture", value: { ...value, ...to } }, "lie");
+    studio.setEdit({ action: "texture", value: { ...value, ...to } }, held());
   };
   const resize = (/** @type {number} */ by) => {
     const to = scaled(size, began.current.lie, about, by);
@@ -153,7 +160,7 @@ function Rug({ studio, box }) {
   };
   const set = (/** @type {Point[]} */ corners) => {
     const next = corners.map(inReach);
-    if (convex(next)) studio.setEdit({ action: "texture", value: { ...edit?.value, quad: next } }, "quad");
+    if (convex(next)) studio.setEdit({ action: "texture", value: { ...edit?.value, quad: next } }, held());
   };
   const corner = (/** @type {number} */ which, /** @type {Point} */ to) => set(began.current.quad.map((other, index) => (index === which ? to : other)));
   const all = (/** @type {Point} */ to) => set(began.current.quad.map(([x, y]) => [x + to[0] - began.current.at[0], y + to[1] - began.current.at[1]]));

@@ -8,6 +8,7 @@ export function TextField({ value, most, placeholder = "", take }) {
   const done = (/** @type {any} */ event) => {
     setDraft(null);
     take(event.target.value);
+    event.target.blur(); // taken with Enter: keys are the studio's again, Ctrl-Z among them
   };
   return html`<input
     type="text"

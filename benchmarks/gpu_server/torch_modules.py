@@ -1,10 +1,7 @@
-"""Segmentation of one photo on a GPU, in PyTorch: transformers twice, and the modules that we export, with two kinds of attention.
+"""PyTorch beside it: transformers twice, and the modules that we export, with two kinds of attention and as CUDA graphs.
 
-    python -m benchmarks.gpu --json build/gpu.json          # SAM3 at full size, random weights, FP16
-
-For GPUs without ONNX Runtime's CUDA provider or TensorRT: what the order of our work is worth there, how long an image pass and a concept
-take, how much memory they need, and whether FP16 arithmetic keeps the answers. Needs PyTorch, transformers, typer and rich, no server. On a
-CPU (``--device cpu --checkpoint demo``) the figures mean little, but everything runs.
+What the order of our work is worth on the same GPU, how long an image pass and a concept take without a runtime's own graphs, how much
+memory they need, and whether FP16 arithmetic keeps the answers.
 
 Seconds are medians over repeated runs that take turns, each until the GPU has finished. `graph` replays the modules as CUDA graphs: without
 Python between the kernels, as a server's runtime works. Memory is the most that PyTorch's tensors took at once, without the weights.
@@ -12,23 +9,17 @@ Python between the kernels, as a server's runtime works. Memory is the most that
 
 import contextlib
 import functools
-import json
 import platform
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-import typer
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from benchmarks.baseline import TransformersBaseline, median_seconds
-from benchmarks.work import CHECKPOINT
+from benchmarks.gpu_server.export import build
+from benchmarks.gpu_server.plan import Findings, Plan
 from respray.contract import tensors
-from respray.segmentation.errors import SegmentationError
 from respray.segmentation.export.graphs import Graphs, build_graphs
 from respray.segmentation.export.graphs.attention import AttentionKernel
 from respray.segmentation.export.graphs.build_graphs import prompt_length
@@ -36,7 +27,6 @@ from respray.segmentation.export.transformers_reference import normalise, refere
 
 KERNELS: tuple[AttentionKernel, ...] = ("torch", "explicit")
 QUERIES = 32
-console = Console(stderr=True)
 
 
 class Machine:
@@ -133,7 +123,25 @@ def answers(modules: Modules, concepts: int, truth: Any) -> dict[str, float]:
     return {name: similarity(*pair) for name, pair in pairs.items()}
 
 
-def measure(model: Any, machine: Machine, counts: Sequence[int], repeat: int) -> dict[str, Any]:
+def run(plan: Plan, findings: Findings) -> None:
+    """Everything, with the counts of the plan; the times of transformers, which take longest, from few turns."""
+    machine = machine_of(plan)
+    with exact_products():
+        measure(build(plan, machine.device.type), machine, plan.concepts, min(5, plan.repeat), findings)
+
+
+def machine_of(plan: Plan) -> "Machine":
+    """PyTorch's side of the plan's device: FP16 on a GPU.
+
+    Raises:
+        RuntimeError: the plan is for a GPU, and PyTorch sees none.
+    """
+    if plan.cuda and not torch.cuda.is_available():
+        raise RuntimeError("PyTorch sees no CUDA GPU here")
+    return Machine(torch.device("cuda" if plan.cuda else "cpu"), torch.float16 if plan.cuda else torch.float32)
+
+
+def measure(model: Any, machine: Machine, counts: Sequence[int], repeat: int, findings: Findings) -> None:
     """For one photo of noise: seconds and bytes by way and number of concepts (0: the image pass alone), and FP16 against FP32."""
     size = model.config.vision_config.backbone_config.image_size
     generator = torch.Generator().manual_seed(0)
@@ -142,7 +150,7 @@ def measure(model: Any, machine: Machine, counts: Sequence[int], repeat: int) ->
     few = min(2, max(counts))
     truth = reference_outputs(model.to(machine.device), image, ids[:few], mask[:few], "transformers")
     model = model.cpu()
-    modules = {kernel: Modules(_on(machine, model, kernel), image, ids, mask) for kernel in KERNELS}
+    modules = {kernel: Modules(on_device(machine, model, kernel), image, ids, mask) for kernel in KERNELS}
     like = {kernel: answers(some, few, truth) for kernel, some in modules.items()}
     del truth
     tokens = [(ids[i : i + 1].long(), mask[i : i + 1].long()) for i in range(len(ids))]
@@ -155,6 +163,8 @@ def measure(model: Any, machine: Machine, counts: Sequence[int], repeat: int) ->
         "cosine_to_fp32": like, "seconds": {}, "peak_bytes": {},
     }  # fmt: skip
 
+    findings.note(report)
+
     def note(count: int, turns: Mapping[str, Callable[[], object]], replayed: bool = False) -> None:
         for name, work in turns.items():
             # A replay takes nothing: its tensors were taken when it was recorded.
@@ -162,21 +172,20 @@ def measure(model: Any, machine: Machine, counts: Sequence[int], repeat: int) ->
         timed = {name: functools.partial(machine.finished, work) for name, work in turns.items()}
         for name, value in median_seconds(timed, repeat).items():
             report["seconds"].setdefault(name, {})[str(count)] = value
+        findings.note(report)
 
     for count in (0, *counts):
-        console.print(f"{count} concepts", highlight=False)
         note(count, {name: functools.partial(work, count) for name, work in ways.items() if count or name != "reencode"})
     # Last: what cannot be recorded leaves CUDA in no state to measure anything else.
     for count in (0, *counts) if machine.cuda else ():
         try:
             note(count, {"modules, torch attention, graph": recorded(functools.partial(modules["torch"].segment, count))}, replayed=True)
         except RuntimeError as error:
-            console.print(f"[red]not recorded as a CUDA graph: {error}")
+            findings.note({"not_recorded": str(error)[:300]})
             break
-    return report
 
 
-def _on(machine: Machine, model: Any, kernel: AttentionKernel) -> Graphs:
+def on_device(machine: Machine, model: Any, kernel: AttentionKernel) -> Graphs:
     """The model's modules on the device, in its precision."""
     graphs = build_graphs(model, "fp16" if machine.dtype == torch.float16 else "fp32", kernel, QUERIES, "transformers")
     for module in (graphs.image_encoder, graphs.text_encoder, graphs.concept_decoder):
@@ -195,62 +204,3 @@ def exact_products() -> Iterator[None]:
             yield
     finally:
         matmul.allow_tf32, cudnn.allow_tf32 = before
-
-
-def main(
-    checkpoint: Annotated[str, typer.Option(help="demo, a hub name, a folder, or 'random' (full size, random weights).")] = "random",
-    device: Annotated[str, typer.Option(help="cuda or cpu.")] = "cuda",
-    concepts: Annotated[str, typer.Option(help="Numbers of concepts, comma-separated.")] = "1,3,8,16",
-    repeat: Annotated[int, typer.Option(min=1, help="Measurements per figure.")] = 5,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
-) -> None:
-    """Measure and print tables; with --json, write the figures."""
-    try:
-        counts = sorted({int(part) for part in concepts.split(",")})
-    except ValueError:
-        sys.exit(f"error: --concepts {concepts!r} is not a list of numbers like 1,3,8")
-    if device not in ("cuda", "cpu"):
-        sys.exit(f"error: --device {device!r} is neither cuda nor cpu")
-    if device == "cuda" and not torch.cuda.is_available():
-        sys.exit("error: PyTorch sees no CUDA GPU here; --device cpu runs the same on the CPU")
-    if counts[0] < 1:
-        sys.exit(f"error: --concepts {concepts!r}: at least one")
-    machine = Machine(torch.device(device), torch.float16 if device == "cuda" else torch.float32)
-    try:
-        with exact_products():
-            report = measure(_model(checkpoint, device), machine, counts, repeat)
-    except SegmentationError as error:
-        sys.exit(f"error: {error}")
-    _print({"checkpoint": checkpoint, **report}, counts)
-    if json_file:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps({"checkpoint": checkpoint, **report}, indent=2) + "\n", encoding="utf-8")
-
-
-def _model(checkpoint: str, device: str) -> Any:
-    if checkpoint == "random":
-        from respray.segmentation.export.random_model import random_sam3
-
-        return random_sam3(device=device)
-    from respray.segmentation.export.checkpoints import find_checkpoint, load_model
-
-    return load_model(find_checkpoint(checkpoint, demo=CHECKPOINT))
-
-
-def _print(report: dict[str, Any], counts: Sequence[int]) -> None:
-    title = f"{report['checkpoint']}, {report['precision']}, {report['device']}"
-    table = Table(title, "image pass", *[f"{count} concept" + "s" * (count > 1) for count in counts])
-    for name, values in report["seconds"].items():
-        cells = []
-        for count in ("0", *map(str, counts)):
-            seconds, memory = values.get(count), report["peak_bytes"][name].get(count)
-            cells.append("" if seconds is None else f"{1000 * seconds:.1f} ms" + (f", {memory / 2**30:.2f} GiB" if memory else ""))
-        table.add_row(name, *cells)
-    out = Console(width=160)
-    out.print(table)
-    for kernel, like in report["cosine_to_fp32"].items():
-        out.print(f"{kernel}, cosine to FP32: " + ", ".join(f"{name} {value:.6f}" for name, value in like.items()), highlight=False)
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -1,0 +1,202 @@
+"""The loops behind `recolor`: a paint's table looked up for pixels, one by one or for all of a tile."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from respray.editing.core.color import ENCODE_BINS, SCENE_TOP, decode_scene, scene_encode_table
+from respray.editing.core.compiled import compiled
+from respray.editing.core.field import Tile, between_cells
+from respray.editing.surface.reflection import DichromaticModel, Limits, split_pixel
+from respray.imaging.arrays import BoolArray, FloatArray, IntArray, UInt8Array
+
+# A paint is tabulated over shading 0..MAX_SHADING (1 = the surface's reference) in so many rows.
+MAX_SHADING = 8.0
+TABLE_ROWS = 8192
+ROWS_PER_SHADING = (TABLE_ROWS - 1) / MAX_SHADING
+
+
+class PixelRecolorer:
+    """A paint where each pixel's new colour is told by that pixel alone. A `respray.editing.paint.composite.PixelPainter`."""
+
+    def __init__(self, reflection: DichromaticModel, table: FloatArray, field: FloatArray) -> None:
+        """`table` and `field` as of `apply_light`."""
+        self._reflection, self._table, self._field = reflection, table, field
+
+    def fill(self, tile: Tile, codes: UInt8Array, alpha: UInt8Array, rim: BoolArray, target: UInt8Array) -> None:
+        """See `PixelPainter`: from codes to codes in one go."""
+        lights, scale = decode_scene(np.arange(256, dtype=np.uint8)[:, None])[:, 0], np.float32(ENCODE_BINS / SCENE_TOP)
+        _fill(
+            codes,
+            alpha,
+            rim,
+            lights,
+            self._reflection.numbers(),
+            np.float32(self._reflection.luminance),
+            self._table,
+            self._field,
+            (tile.y0, tile.x0, tile.height, tile.width),
+            scene_encode_table(),
+            scale,
+            target,
+        )
+
+    def paint(self, tile: Tile, rows: IntArray, columns: IntArray, linear: FloatArray) -> FloatArray:
+        """See `PixelPainter`."""
+        out = np.empty_like(linear)
+        _paint(
+            np.ascontiguousarray(linear),
+            rows + tile.y0,
+            columns + tile.x0,
+            self._reflection.numbers(),
+            np.float32(self._reflection.luminance),
+            self._table,
+            self._field,
+            (tile.height, tile.width),
+            out,
+        )
+        return out
+
+
+@compiled
+def _fill(
+    codes: UInt8Array,
+    alpha: UInt8Array,
+    rim: BoolArray,
+    lights: FloatArray,
+    model: tuple[Limits, int, np.float32, Limits],
+    luminance: np.float32,
+    table: FloatArray,
+    field: FloatArray,
+    window: tuple[int, int, int, int],
+    encoded: UInt8Array,
+    bins: np.float32,
+    target: UInt8Array,
+) -> None:
+    """As `apply_light`, with decoding before and encoding after it, where `alpha` is above 0 and outside `rim`. `lights`: float32 [256],
+    scene-linear light of codes; `encoded` uint8: codes of light times `bins`."""
+    split, weakest, reference, limits = model
+    none, half = np.float32(0), np.float32(0.5)
+    scale, last, end = np.float32(ROWS_PER_SHADING), np.float32(TABLE_ROWS - 1), np.float32(len(encoded) - 1)
+    top, left, height, width = window
+    count = alpha.shape[1]
+    before, over, line = _columns_of(field, left, width, count)
+    # A row of the tile at a time, and one loop for each step of it: so most of them become vector instructions.
+    places, mirrored, lit = np.empty(count, np.float32), np.empty(count, np.float32), np.empty((3, count), np.float32)
+    for y in range(alpha.shape[0]):
+        _field_row(field, y + top, height, line)
+        row, selected, mixed, painted = codes[y], alpha[y], rim[y], target[y]
+        for x in range(count):
+            light = lights[row[x, 0]], lights[row[x, 1]], lights[row[x, 2]]
+            shading, specular = split_pixel(light[0], light[1], light[2], split, weakest, reference, limits)
+            place = shading * scale
+            # Whatever is no number must not become an index: nothing checks bounds here.
+            places[x], mirrored[x] = min(place, last) if place > none else none, specular * luminance
+        for x in range(count):
+            entry, column = np.uint32(places[x]), before[x]
+            after = column + np.uint32(1)
+            for c in range(3):
+                tint = line[column, c] + (line[after, c] - line[column, c]) * over[x]
+                lit[c, x] = table[entry, c] * tint
+        for c in range(3):
+            for x in range(count):
+                place = (lit[c, x] + mirrored[x]) * bins + half
+                lit[c, x] = min(place, end) if place > none else none
+        for x in range(count):
+            if selected[x] != 0 and not mixed[x]:
+                for c in range(3):
+                    painted[x, c] = encoded[np.uint32(lit[c, x])]
+
+
+@compiled
+def _paint(
+    linear: FloatArray,
+    rows: IntArray,
+    columns: IntArray,
+    model: tuple[Limits, int, np.float32, Limits],
+    luminance: np.float32,
+    table: FloatArray,
+    field: FloatArray,
+    size: tuple[int, int],
+    out: FloatArray,
+) -> None:
+    """As `apply_light`, for pixels float32 [n,3] at rows and columns of a box of `size` (height, width)."""
+    split, weakest, reference, limits = model
+    scale, last = np.float32(ROWS_PER_SHADING), np.float32(TABLE_ROWS - 1)
+    for i in range(len(linear)):
+        shading, specular = split_pixel(linear[i, 0], linear[i, 1], linear[i, 2], split, weakest, reference, limits)
+        place = shading * scale
+        row = np.uint32(min(place, last)) if place > 0 else np.uint32(0)
+        upper, down = _locate(rows[i], size[0], field.shape[0])
+        column, over = _locate(columns[i], size[1], field.shape[1])
+        lower, after = min(upper + 1, field.shape[0] - 1), min(column + 1, field.shape[1] - 1)
+        for c in range(3):
+            first = field[upper, column, c] + (field[lower, column, c] - field[upper, column, c]) * down
+            second = field[upper, after, c] + (field[lower, after, c] - field[upper, after, c]) * down
+            out[i, c] = table[row, c] * (first + (second - first) * over) + specular * luminance
+
+
+@compiled
+def apply_light(
+    shading: FloatArray,
+    specular: FloatArray,
+    luminance: np.float32,
+    table: FloatArray,
+    field: FloatArray,
+    window: tuple[int, int, int, int],
+    out: FloatArray,
+) -> None:
+    """Look the paint up and put colour of the light and specular light on it.
+
+    Args:
+        shading: float32 [h,w], 1 = the surface's reference.
+        specular: float32 [h,w], over the reference's luminance.
+        luminance: of the reference, scene-linear.
+        table: float32 [TABLE_ROWS,3], scene-linear RGB of the paint over shading 0..MAX_SHADING.
+        field: float32 [hs,ws,3], factors, stretched bilinearly over the surface's box.
+        window: the tile's first row and column in the box; the box's height and width.
+        out: float32 [h,w,3], filled with scene-linear RGB.
+    """
+    scale, last = np.float32(ROWS_PER_SHADING), np.float32(TABLE_ROWS - 1)
+    top, left, height, width = window
+    before, over, line = _columns_of(field, left, width, shading.shape[1])
+    for y in range(shading.shape[0]):
+        _field_row(field, y + top, height, line)
+        for x in range(shading.shape[1]):
+            place = shading[y, x] * scale
+            # Whatever is no number must not become an index: nothing checks bounds here.
+            row = np.uint32(min(place, last)) if place > 0 else np.uint32(0)
+            mirrored, column, after = specular[y, x] * luminance, before[x], before[x] + np.uint32(1)
+            for c in range(3):
+                tint = line[column, c] + (line[after, c] - line[column, c]) * over[x]
+                out[y, x, c] = table[row, c] * tint + mirrored
+
+
+@compiled
+def _locate(pixel: int, pixels: int, cells: int) -> tuple[int, np.float32]:
+    """Where a pixel's centre lies among the centres of cells that cover the same length: the cell before, and the way to the next."""
+    place = (np.float32(pixel) + np.float32(0.5)) * np.float32(cells / pixels) - np.float32(0.5)
+    cell, _, way = between_cells(place, cells)
+    return cell, np.float32(way)
+
+
+@compiled
+def _columns_of(field: FloatArray, left: int, width: int, count: int) -> tuple[IntArray, FloatArray, FloatArray]:
+    """For `count` pixels from `left` on: the field's column before each, and the way to the next; and room for a line of the field. (The
+    indexes are unsigned: signed ones are checked for being negative, which takes as long as the rest.)"""
+    before, over = np.empty(count, np.uint32), np.empty(count, np.float32)
+    for x in range(count):
+        column, way = _locate(x + left, width, field.shape[1])
+        before[x], over[x] = column, way
+    return before, over, np.empty((field.shape[1] + 1, 3), np.float32)
+
+
+@compiled
+def _field_row(field: FloatArray, pixel: int, pixels: int, line: FloatArray) -> None:
+    """A field [hs,ws,3] in the middle of a row of pixels, into `line` [ws+1,3]; its last column once more at the end."""
+    row, down = _locate(pixel, pixels, field.shape[0])
+    after = min(row + 1, field.shape[0] - 1)
+    for x in range(len(line)):
+        column = min(x, len(line) - 2)
+        for c in range(3):
+            line[x, c] = field[row, column, c] + (field[after, column, c] - field[row, column, c]) * down

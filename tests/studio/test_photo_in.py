@@ -1,0 +1,87 @@
+"""How a photo comes in, and what becomes of the one before."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+
+import pillow_heif
+import pytest
+from PIL import Image
+from selenium.webdriver.common.by import By
+
+from tools.studio.browser import PROJECT, ROOM, Browser
+
+pytestmark = pytest.mark.server
+OTHER = (PROJECT / "respray" / "demo" / "photos" / "room_2.jpg").read_bytes()
+PASTE = """
+const bytes = Uint8Array.from(atob(arguments[0]), (c) => c.charCodeAt(0)), data = new DataTransfer();
+data.items.add(new File([bytes], "image.png"));
+document.dispatchEvent(new ClipboardEvent("paste", {clipboardData: data, bubbles: true}));
+"""
+
+
+def size(browser: Browser) -> tuple[int, int]:
+    """Of the photo that is worked on."""
+    photo = browser.until("a photo", lambda: browser.document()["photo"])
+    return photo["width"], photo["height"]
+
+
+def test_a_phones_heic_is_shown_though_the_browser_cannot_read_it(browser: Browser) -> None:
+    heif, out = pillow_heif.from_pillow(Image.open(ROOM).convert("RGB").resize((600, 400))), io.BytesIO()
+    heif.save(out, quality=90)
+    browser.open_room("IMG_0001.HEIC", out.getvalue())
+    assert size(browser) == (600, 400)
+    assert max(browser.pixel(0.62, 0.25)) > 100, "the photo is drawn"
+
+
+def test_a_picture_is_pasted(browser: Browser) -> None:
+    browser.driver.execute_script(PASTE, base64.b64encode(OTHER).decode())
+    browser.all(".chip")
+    assert size(browser) == Image.open(io.BytesIO(OTHER)).size
+
+
+@pytest.mark.parametrize("field", ["input[type=file]:not([capture])", "input[capture=environment]"])
+def test_a_file_is_chosen_and_a_camera_asked(browser: Browser, tmp_path: Path, field: str) -> None:
+    file = tmp_path / "room.jpg"
+    file.write_bytes(ROOM.read_bytes())
+    browser.driver.find_element(By.CSS_SELECTOR, field).send_keys(str(file))
+    browser.all(".chip")
+    assert browser.document()["name"] == "room.jpg"
+
+
+def test_another_photo_is_dropped_on_the_work_and_undo_brings_the_work_back(browser: Browser) -> None:
+    browser.open_room()
+    browser.choose("Wall")
+    browser.color("#A3553B")
+    browser.drop("other.jpg", OTHER)
+    browser.until("the other photo", lambda: browser.document()["name"] == "other.jpg")
+    browser.press("Undo")
+    browser.until("the work", lambda: browser.document()["looks"][0]["edits"])
+    browser.choose("Wall")
+    browser.settle()
+    assert "#A3553B" in browser.text(".measured")
+
+
+def test_another_photo_is_not_chosen_after_all(browser: Browser) -> None:
+    browser.open_room()
+    browser.choose("Wall")
+    browser.color("#A3553B")
+    browser.press("Another photo")
+    browser.press("Back to the photo")
+    browser.all(".chip")
+    assert "#A3553B" in browser.text(".measured")
+
+
+def test_reloading_in_the_middle_loses_nothing(browser: Browser) -> None:
+    browser.open_room()
+    browser.choose("Wall")
+    browser.color("#A3553B")
+    browser.press("Brush")
+    browser.stroke((0.3, 0.85), (0.5, 0.9))
+    before = browser.document()
+    browser.driver.refresh()
+    browser.all(".chip")
+    assert browser.document() == before
+    browser.until("what was measured", lambda: "#A3553B" in browser.text(".measured"))
