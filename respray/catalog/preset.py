@@ -23,7 +23,8 @@ class PresetConcept(Data):
     """How one concept of a preset is segmented; see the preset files.
 
     `plane` is how it lies, for textures (None: it may lie in any way); `height_m` how far above the floor its top usually is.
-    `straight`: its borders are straight lines, in doubt.
+    `straight`: its borders are straight lines, in doubt. `by_colour`: the photo's colours and edges decide its coarse mask again, as
+    they do for what is straight.
     """
 
     prompts: tuple[str, ...] = ()
@@ -35,6 +36,7 @@ class PresetConcept(Data):
     plane: Literal["floor", "ceiling", "wall"] | None = None
     height_m: float = Field(default=0.0, ge=0.0, le=2.0)
     straight: bool = False
+    by_colour: bool = False
 
     @model_validator(mode="after")
     def _has_source(self) -> PresetConcept:
@@ -126,6 +128,12 @@ def has_straight_borders(name: str) -> bool:
     """Whether what a user calls `name` ends in straight lines: "accent wall" does, a sofa does not. Looked up as for `orientation_of`."""
     concept = _meant(name, lambda concept: True)
     return concept is not None and concept.straight
+
+
+def is_decided_by_colour(name: str) -> bool:
+    """Whether colours tell what a user calls `name` from what is around it: a sofa's do, a sheer curtain's do not. Looked up likewise."""
+    concept = _meant(name, lambda concept: True)
+    return concept is not None and concept.by_colour
 
 
 def _meant(name: str, tells: Callable[[PresetConcept], bool]) -> PresetConcept | None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from respray.editing.mask.crf import decide
-from respray.editing.mask.refine import refine, refine_plane
+from respray.editing.mask.refine import refine, refine_plane, refine_thing
 from respray.imaging.arrays import BoolArray, UInt8Array
 from tests.editing.test_straight import HEIGHT, SIDE, WIDTH, X, Y, as_photo, as_seen
 
@@ -34,6 +34,15 @@ def test_a_skirting_board_is_not_the_floors() -> None:
     photo = as_photo(np.select([FLOOR, board], [TILES, np.float32(185)], np.float32(110)))
     seen = as_seen(FLOOR, 0.6)
     assert wrong(refine_plane(seen, photo).matte.alpha, FLOOR) < 0.5 * wrong(refine(seen, photo).alpha, FLOOR)
+
+
+def test_a_table_keeps_its_legs_and_not_what_is_seen_between_them() -> None:
+    table = (np.abs(X - 400.0) < 180.0) & (np.abs(Y - 260.0) < 22.0)
+    for x in (240.0, 560.0):
+        table |= (np.abs(X - x) < 11.0) & (Y > 260.0) & (Y < 470.0)
+    photo, seen = as_photo(np.select([table, FLOOR], [np.float32(60), TILES], np.float32(110))), as_seen(table, 0.5)
+    ours, before = refine_thing(seen, photo).alpha, refine(seen, photo).alpha
+    assert wrong(ours, table) < 0.5 * wrong(before, table)
 
 
 @pytest.mark.parametrize("code", [90.0, 238.0, 255.0])

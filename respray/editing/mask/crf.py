@@ -65,6 +65,10 @@ class FieldParameters:
     """Of the histograms."""
 
 
+THINGS = FieldParameters(colours=ColourParameters(floors=(0.3, 0.3)))
+"""For things: a colour that is nowhere near is as likely theirs (a lid, a leg) as not."""
+
+
 def decide(probability: UInt8Array, photo: UInt8Array, parameters: FieldParameters = FieldParameters()) -> UInt8Array:
     """Decide a coarse mask again.
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from respray.catalog.preset import has_straight_borders
+from respray.catalog.preset import has_straight_borders, is_decided_by_colour
 from respray.contract.errors import EditError
 from respray.contract.report import BoxReport, ConceptReport
 from respray.contract.request import Box, ConceptQuery, ObjectSource, Output, PhotoRequest, needs_segmentation, prompts_of
 from respray.editing.mask.matte import Matte, complement, feather, unite
 from respray.editing.mask.overlap import resolve
 from respray.editing.mask.parts import Parts, connected_parts
-from respray.editing.mask.refine import refine, refine_plane, refine_user_mask
+from respray.editing.mask.refine import refine, refine_plane, refine_thing, refine_user_mask
 from respray.editing.mask.select import Segments, Selection, select
 from respray.editing.mask.straight import work_picture
 from respray.editing.mask.turned import fits_stored_only, turn_upright
@@ -149,8 +149,8 @@ def find_mattes(
     edited: dict[str, FoundConcept] = {}
     kept: dict[str, FoundConcept] = {}
     warnings: list[str] = []
-    planes = any(needs_segmentation(concept) and has_straight_borders(concept.name) for concept in concepts)
-    work = work_picture(photo) if planes else photo
+    seen = [concept.name for concept in concepts if needs_segmentation(concept)]
+    work = work_picture(photo) if any(has_straight_borders(name) or is_decided_by_colour(name) for name in seen) else photo
     row = 0
     for concept in concepts:
         wanted = [found for found, wanted in ((edited, concept.name not in always), (kept, concept.name in ever)) if wanted]
@@ -177,7 +177,7 @@ def find_mattes(
 def _refined(concept: ConceptQuery, probability: UInt8Array, photo: UInt8Array, work: UInt8Array, warnings: list[str]) -> Matte:
     """The matte of what the network saw; what was decided against it is added to the warnings. `work`: the photo's `work_picture`."""
     if not has_straight_borders(concept.name):
-        return refine(probability, photo)
+        return refine_thing(probability, photo, work) if is_decided_by_colour(concept.name) else refine(probability, photo)
     plane = refine_plane(probability, photo, work)
     done = [f"{count} {word}" for count, word in ((plane.filled, "filled in"), (plane.dropped, "left out")) if count]
     if done and not concept.aid:

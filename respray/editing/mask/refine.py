@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from respray.editing.core.reduce import average
-from respray.editing.mask.crf import decide
+from respray.editing.mask.crf import THINGS, decide
 from respray.editing.mask.fringe import with_tail
 from respray.editing.mask.guided_upsample import UpsampleParameters, guided_upsample
 from respray.editing.mask.matte import Matte
@@ -64,6 +64,20 @@ def refine(
     """
     found = guided_upsample(probability, photo, parameters.band, upsampling)
     return Matte.sharp(with_tail(found.alpha), found.detail)
+
+
+def refine_thing(probability: UInt8Array, photo: UInt8Array, work: UInt8Array | None = None) -> Matte:
+    """Make a network's answer the matte of a thing that colours tell from what is around it: decided again (`crf`), then refined.
+
+    Args:
+        probability: uint8 [h,w], 255 = certainly the concept.
+        photo: uint8 [H,W,3], sRGB.
+        work: the photo's `work_picture`; None: made here.
+
+    Returns:
+        A sharp matte of the photo's size; nothing is straightened.
+    """
+    return refine(decide(probability, work_picture(photo) if work is None else work, THINGS), photo)
 
 
 @dataclass(frozen=True)
