@@ -73,9 +73,14 @@ def test_forty_photos_are_told_one_by_one_and_a_stream_is_taken_up_where_it_brok
     rest = events_of(client, "forty", last)
     assert len(seen) + len(rest) == 81  # progress and item of each, and finish
     assert rest[-1]["event"] == "finish" and rest[-1]["completed"] == 40
-    told = [json.loads(line) for line in api.events_file.read_text().splitlines()]
-    stdout = [e for e in told if e.get("job_id") == "forty"][10:]
-    assert [{k: v for k, v in event.items() if k != "id"} for event in rest] == stdout
+
+    def told() -> list[dict[str, Any]]:
+        events = [json.loads(line) for line in api.events_file.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        return [event for event in events if event.get("job_id") == "forty"]
+
+    # An event is kept first and told on stdout then.
+    wait_for("the end on stdout", lambda: told()[-1]["event"] == "finish", 60)
+    assert [{k: v for k, v in event.items() if k != "id"} for event in rest] == told()[10:]
     assert events_of(client, "forty", rest[-1]["id"]) == []
     view = client.get("/v1/jobs/forty").json()
     assert (view["state"], view["completed"], len(view["items"])) == ("completed", 40, 40)

@@ -38,8 +38,12 @@ def test_two_fingers_look_closer_and_paint_nothing(browser: Browser) -> None:
 def test_a_finger_paints_and_a_tap_chooses(browser: Browser) -> None:
     browser.size(PHONE)
     browser.open_room()
-    touch(browser, [(0.5, 0.55)])
-    browser.until("the sofa", lambda: browser.text("#edit-title") in ("Sofa", "Armchair"))
+
+    def sofa() -> bool:
+        touch(browser, [(0.5, 0.55)])
+        return browser.text("#edit-title") in ("Sofa", "Armchair")
+
+    browser.until("the sofa", sofa)  # masks come a moment after their names
     browser.press("Brush")
     touch(browser, [(0.3, 0.85)], [(0.35, 0.85)], [(0.45, 0.85)])
     browser.until("the mask", lambda: browser.document()["masks"])
