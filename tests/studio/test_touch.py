@@ -23,19 +23,8 @@ def touch(browser: Browser, *moments: Fingers) -> None:
     browser.driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
 
 
-def test_two_fingers_look_closer_and_paint_nothing(browser: Browser) -> None:
-    browser.size(PHONE)
-    browser.open_room()
-    browser.choose("Wall")
-    browser.press("Brush")
-    touch(browser, [(0.4, 0.5), (0.6, 0.5)], [(0.3, 0.5), (0.7, 0.5)], [(0.2, 0.5), (0.8, 0.5)])
-    assert browser.one(".stage canvas").get_attribute("class") == "tool-brush near"
-    assert browser.document()["masks"] == {}
-    touch(browser, [(0.2, 0.5), (0.8, 0.5)], [(0.4, 0.5), (0.6, 0.5)], [(0.45, 0.5), (0.55, 0.5)])
-    browser.until("all of it", lambda: browser.one(".stage canvas").get_attribute("class") == "tool-brush fit")
-
-
-def test_a_finger_paints_and_a_tap_chooses(browser: Browser) -> None:
+# One page for both: after another was opened, Chromium sends the page no pointer events for touches that come from its debugger.
+def test_a_tap_chooses_a_finger_paints_and_two_look_closer(browser: Browser) -> None:
     browser.size(PHONE)
     browser.open_room()
 
@@ -49,3 +38,9 @@ def test_a_finger_paints_and_a_tap_chooses(browser: Browser) -> None:
     browser.until("the mask", lambda: browser.document()["masks"])
     assert "mended" in browser.text(".chip[aria-pressed=true]")
     assert not browser.driver.find_elements(By.CSS_SELECTOR, ".alert")
+    painted = browser.document()["masks"]
+    touch(browser, [(0.4, 0.5), (0.6, 0.5)], [(0.3, 0.5), (0.7, 0.5)], [(0.2, 0.5), (0.8, 0.5)])
+    assert browser.one(".stage canvas").get_attribute("class") == "tool-brush near"
+    assert browser.document()["masks"] == painted
+    touch(browser, [(0.2, 0.5), (0.8, 0.5)], [(0.4, 0.5), (0.6, 0.5)], [(0.45, 0.5), (0.55, 0.5)])
+    browser.until("all of it", lambda: browser.one(".stage canvas").get_attribute("class") == "tool-brush fit")

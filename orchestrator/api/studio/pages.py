@@ -38,6 +38,11 @@ def add_studio(app: FastAPI) -> None:
     async def studio() -> Response:
         return _file(PAGE)
 
+    # Browsers ask for it by themselves, for what has no page around it.
+    @app.get("/favicon.ico", include_in_schema=False)
+    async def favicon() -> Response:
+        return _file("icon.svg")
+
     @app.get("/studio/{path:path}", include_in_schema=False)
     async def asset(request: Request, path: str) -> Response:
         if path not in _files():
