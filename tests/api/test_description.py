@@ -37,7 +37,7 @@ def test_every_call_says_what_it_answers() -> None:
 
 
 def test_every_route_is_described() -> None:
-    hidden = {"/openapi.json", "/docs", "/docs/{name}", "/docs/oauth2-redirect", "/studio", "/studio/{path:path}"}
+    hidden = {"/openapi.json", "/docs", "/docs/{name}", "/docs/oauth2-redirect", "/favicon.ico", "/studio", "/studio/{path:path}"}
     routes = {getattr(route, "path", "").replace("{key:path}", "{key}") for route in APP.routes}
     assert {path for path in routes if path} - hidden <= set(APP.openapi()["paths"])
 
