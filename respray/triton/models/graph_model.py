@@ -1,9 +1,10 @@
-"""The embedded target's stand-in for Triton's ONNX Runtime backend: one exported graph behind a Python model."""
+"""The embedded target's stand-in for Triton's ONNX Runtime backend: an exported graph behind a Python model; what such models share."""
 
 from __future__ import annotations
 
 import functools
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,16 +30,22 @@ def load_graph(path: Path, given: Mapping[str, str]) -> GraphRunner:
     return runner
 
 
-class GraphModel:
-    """Triton's Python model interface over one ONNX graph. A batch of requests is one run of the graph."""
+class BatchModel(ABC):
+    """Triton's Python model interface over graphs. A batch of requests is one run."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Load the graph that the configuration names, from the model's version folder: now, or for the first request."""
+        """Read the configuration."""
         config: dict[str, Any] = json.loads(args["model_config"])
         given = {name: entry["string_value"] for name, entry in config["parameters"].items()}
-        folder = Path(args["model_repository"]) / args["model_version"]
-        self.load = functools.partial(load_graph, folder / given[parameters.GRAPH], given)
-        self.runner = None if given.get(parameters.LATE) == "true" else self.load()
+        self.prepare(Path(args["model_repository"]) / args["model_version"], given)
+
+    @abstractmethod
+    def prepare(self, folder: Path, given: Mapping[str, str]) -> None:
+        """Load the graphs that the configuration's parameters name, from the model's version folder."""
+
+    @abstractmethod
+    def run(self, batch: dict[str, Any], wanted: set[str]) -> bls.Arrays:
+        """Outputs for a whole batch, among them those `wanted` that there are."""
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Run the requests as one batch. Triton's scheduler has seen to it that their shapes are equal."""
@@ -51,11 +58,24 @@ class GraphModel:
         given = [bls.arrays(request) for request in requests]
         sizes = [len(next(iter(arrays.values()))) for arrays in given]
         batch = given[0] if len(given) == 1 else {name: np.concatenate([arrays[name] for arrays in given]) for name in given[0]}
-        self.runner = self.runner or self.load()
-        outputs = self.runner(batch)
-        if len(given) == 1:
-            return [bls.response(outputs)]
+        wanted = [set(request.requested_output_names()) for request in requests]
+        outputs = self.run(batch, set().union(*wanted))
         ends = np.cumsum(sizes)
         return [
-            bls.response({name: value[end - size : end] for name, value in outputs.items()}) for size, end in zip(sizes, ends, strict=True)
+            bls.response({name: value[end - size : end] for name, value in outputs.items() if name in names})
+            for size, end, names in zip(sizes, ends, wanted, strict=True)
         ]
+
+
+class GraphModel(BatchModel):
+    """One ONNX graph."""
+
+    def prepare(self, folder: Path, given: Mapping[str, str]) -> None:
+        """Load the graph: now, or for the first request."""
+        self.load = functools.partial(load_graph, folder / given[parameters.GRAPH], given)
+        self.runner = None if given.get(parameters.LATE) == "true" else self.load()
+
+    def run(self, batch: dict[str, Any], wanted: set[str]) -> bls.Arrays:
+        """All outputs of the graph."""
+        self.runner = self.runner or self.load()
+        return self.runner(batch)
