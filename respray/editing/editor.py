@@ -122,11 +122,10 @@ class PhotoEditor:
     def _paint(self, canvas: Canvas, task: _Task, neighbours: Neighbours) -> tuple[Canvas, EditReport]:
         edit, parts = task.edit, self._surfaces_of(task)
         rule = edit.rule
-        mirrors: list[DichromaticModel | None] = [None] * len(parts)
         if task.repaints and isinstance(rule, Recolor):
             parts = as_painted(parts, canvas.rgb)
-            mirrors = [None] * len(parts)
-        elif task.repaints and isinstance(rule, Texture):
+        mirrors: list[DichromaticModel | None] = [None] * len(parts)
+        if task.repaints and isinstance(rule, Texture):
             # A new material lies in the light of the photo, which an old one's pattern is not.
             mirrors = [as_painted([part], canvas.rgb)[0].reflection for part in parts]
         painters = [painter_of(edit, part, self._geometry, self._attachments, model) for part, model in zip(parts, mirrors, strict=True)]

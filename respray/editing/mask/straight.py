@@ -13,7 +13,7 @@ from typing import cast
 import cv2
 import numpy as np
 
-from respray.editing.core.reduce import average
+from respray.editing.core.reduce import average, shrink
 from respray.editing.mask.specks import Settled, settle_specks
 from respray.editing.mask.straight_edge import Edge, end_of, lay_edge
 from respray.editing.mask.straight_joined import join_runs
@@ -66,12 +66,7 @@ class StraightParameters:
 
 def work_picture(photo: UInt8Array, parameters: StraightParameters = StraightParameters()) -> UInt8Array:
     """A photo uint8 [H,W,3] at the size at which its planes are worked on: made once for all of them."""
-    height, width = photo.shape[:2]
-    scale = parameters.work_side / max(height, width)
-    if scale >= 1.0:
-        return photo
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return average(photo, size)
+    return shrink(photo, parameters.work_side)
 
 
 def settle_plane(

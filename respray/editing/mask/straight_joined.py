@@ -48,24 +48,22 @@ def join_runs(
     Returns:
         The runs, the longest first.
     """
-    seen = {id(run): _seen(photo, inside, run, cell) for run in runs}
-    waiting = sorted(runs, key=lambda run: (run.contour, run.first))
+    waiting = [(run, _seen(photo, inside, run, cell)) for run in sorted(runs, key=lambda run: (run.contour, run.first))]
     done: list[Run] = []
     while waiting:
-        run = waiting.pop(0)
-        while True:
-            after = next((other for other in waiting if _follows(run, other, cell, parameters)), None)
-            both = None if after is None else _joined(run, after, cell, parameters)
-            if after is None or both is None:
+        run, seen = waiting.pop(0)
+        while (index := next((i for i, (other, _) in enumerate(waiting) if _follows(run, other, cell, parameters)), None)) is not None:
+            after, after_seen = waiting[index]
+            both = _joined(run, after, cell, parameters)
+            if both is None:
                 break
-            seen[id(both)] = _seen(photo, inside, both, cell)
-            parts = len(run.points) * seen[id(run)] + len(after.points) * seen[id(after)]
+            both_seen = _seen(photo, inside, both, cell)
+            parts = len(run.points) * seen + len(after.points) * after_seen
             needed = parameters.more_seen if both.bowed else -parameters.less_seen
-            if seen[id(both)] < parts / (len(run.points) + len(after.points)) + needed:
+            if both_seen < parts / (len(run.points) + len(after.points)) + needed:
                 break
-            waiting.remove(after)
-            run = replace(both, bowed=False)
-            seen[id(run)] = seen[id(both)]
+            del waiting[index]
+            run, seen = replace(both, bowed=False), both_seen
         done.append(run)
     return sorted(done, key=lambda run: -len(run.points))
 
@@ -78,7 +76,7 @@ def _seen(photo: FloatArray, inside: BoolArray, run: Run, cell: float) -> float:
 
 
 def _follows(run: Run, other: Run, cell: float, parameters: JoinParameters) -> bool:
-    gap = run.gap_to(other) if other is not run else None
+    gap = run.gap_to(other)
     return gap is not None and gap <= parameters.max_gap * cell
 
 

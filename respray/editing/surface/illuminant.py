@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from respray.editing.core.color import LUMINANCE, decode_scene
-from respray.imaging.arrays import FloatArray, UInt8Array
+from respray.imaging.arrays import BoolArray, FloatArray, UInt8Array
 
 # No luminance is divided by, or raised to a power, that is smaller than this.
 MIN_LUMINANCE = 1e-3
@@ -188,16 +188,27 @@ def photo_statistics(photo: UInt8Array, parameters: IlluminantParameters) -> tup
         Scene-linear luminance of what is bright but not burnt out, that of what is nearly neutral, and `Illuminant.room_tint`.
     """
     p = parameters
-    step = max(1, int((photo.shape[0] * photo.shape[1] / p.max_samples) ** 0.5))
-    codes = photo[::step, ::step].reshape(-1, 3)
+    codes = samples_of(photo, p).reshape(-1, 3)
     scene = decode_scene(codes)
     light = scene @ LUMINANCE
     whole = codes.max(axis=1) < p.burnt_code
-    chroma = np.linalg.norm(scene - light[:, None], axis=1) / np.maximum(light, MIN_LUMINANCE)
-    grey = (chroma < p.max_neutral_chroma) & (light > p.min_neutral_luminance)
+    grey = nearly_neutral(scene, light, p)
     bright = float(np.percentile(light[whole] if whole.mean() > p.min_share else light, p.bright_percentile))
     neutral = float(np.percentile(light[grey], p.neutral_percentile)) if grey.mean() > p.min_share else bright
     return max(bright, MIN_LUMINANCE), max(neutral, MIN_LUMINANCE), log_tint(scene.mean(axis=0))
+
+
+def samples_of(photo: UInt8Array, parameters: IlluminantParameters) -> UInt8Array:
+    """An even grid of pixels of a photo uint8 [H,W,3], at most about `max_samples`: uint8 [h,w,3]."""
+    step = max(1, int((photo.shape[0] * photo.shape[1] / parameters.max_samples) ** 0.5))
+    return np.ascontiguousarray(photo[::step, ::step])
+
+
+def nearly_neutral(scene: FloatArray, light: FloatArray, parameters: IlluminantParameters) -> BoolArray:
+    """Which pixels, scene-linear RGB float32 [...,3] of luminance `light` [...], may be plaster, ceiling or cloth: bool [...]."""
+    chroma = np.linalg.norm(scene - light[..., None], axis=-1) / np.maximum(light, MIN_LUMINANCE)
+    neutral: BoolArray = (chroma < parameters.max_neutral_chroma) & (light > parameters.min_neutral_luminance)
+    return neutral
 
 
 def log_tint(color: FloatArray) -> FloatArray:

@@ -13,7 +13,7 @@ import numpy as np
 
 from respray.contract.report import LightReport
 from respray.editing.core.color import LUMINANCE, decode_scene
-from respray.editing.surface.illuminant import MIN_LUMINANCE, Illuminant
+from respray.editing.surface.illuminant import MIN_LUMINANCE, Illuminant, nearly_neutral, samples_of
 from respray.imaging.arrays import Float64Array, FloatArray, UInt8Array
 
 # Linear sRGB to CIE XYZ (IEC 61966-2-1).
@@ -64,15 +64,13 @@ def report_light(photo: UInt8Array, illuminant: Illuminant, parameters: Temperat
         illuminant: of the photo.
         parameters: when it is said.
     """
-    p, light = parameters, illuminant.parameters
-    step = max(1, int((photo.shape[0] * photo.shape[1] / light.max_samples) ** 0.5))
-    scene = decode_scene(np.ascontiguousarray(photo[::step, ::step]))
-    seen = np.maximum(scene @ LUMINANCE, MIN_LUMINANCE)[..., None]
-    chroma = np.linalg.norm(scene / seen - 1.0, axis=-1)
-    neutral = (chroma < light.max_neutral_chroma) & (seen[..., 0] > light.min_neutral_luminance)
+    p = parameters
+    scene = decode_scene(samples_of(photo, illuminant.parameters))
+    light = scene @ LUMINANCE
+    neutral = nearly_neutral(scene, light, illuminant.parameters)
     if float(neutral.mean()) < p.min_neutral:
         return LightReport(why="too little of the photo is nearly neutral: its colours may be paint or light")
-    tints = scene / seen
+    tints = scene / np.maximum(light, MIN_LUMINANCE)[..., None]
     middle = neutral.shape[1] // 2
     halves = [(tints[:, part][neutral[:, part]]) for part in (np.s_[:middle], np.s_[middle:])]
     mireds = [
