@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks.pipeline import embedded
-from benchmarks.work import GRAPHS, PHOTOS, machine
+from benchmarks.work import GRAPHS, PHOTOS, machine, palette_items
 from orchestrator.jobs.name_catalog import load_catalog
 from orchestrator.jobs.parser import parse_job
 from orchestrator.service.assembly import Parts, callback_client, link_client, make_worker
@@ -48,15 +48,6 @@ class SlowFolder(FolderStorage):
 
 def job_of(count: int, host: str) -> dict[str, Any]:
     """A palette job of `count` photos."""
-    items = [
-        {
-            "idx": idx,
-            "input_key": f"inputs/bench/flow/{idx}.jpg",
-            "output_key": f"outputs/bench/flow/{idx}_result.png",
-            "preview_key": f"previews/bench/flow/{idx}_thumb.jpg",
-        }
-        for idx in range(count)
-    ]
     concepts = {"Floor": {"action": "recolor", "value": "oak_a"}, "Wall": {"action": "recolor", "value": "#7C9082"}}
     return {
         "job_id": "flow",
@@ -64,7 +55,7 @@ def job_of(count: int, host: str) -> dict[str, Any]:
         "preset": "interior",
         "concepts": concepts,
         "protect": [],
-        "items": items,
+        "items": palette_items(count, "flow"),
         "callback_url": f"http://{host}/callback",
         "idempotency_prefix": "flow",
         "batch_concurrency": 64,

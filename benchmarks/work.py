@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from pathlib import Path
+from typing import Any
 
 from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor
 
@@ -35,6 +36,19 @@ def make_request(concepts: int = 3) -> PhotoRequest:
     queries = [ConceptQuery(name=name, prompts=[name]) for name in CONCEPTS[:concepts]]
     edits = [Edit(concept=query.name, rule=Recolor(color=color)) for query, color in zip(queries, COLORS, strict=False)]
     return PhotoRequest(concepts=queries, outputs=[Output(name="recoloured", edits=edits)])
+
+
+def palette_items(count: int, job: str) -> list[dict[str, Any]]:
+    """The items of a palette job of the user `bench` over photos 0..count-1."""
+    return [
+        {
+            "idx": idx,
+            "input_key": f"inputs/bench/{job}/{idx}.jpg",
+            "output_key": f"outputs/bench/{job}/{idx}_result.png",
+            "preview_key": f"previews/bench/{job}/{idx}_thumb.jpg",
+        }
+        for idx in range(count)
+    ]
 
 
 def machine() -> str:

@@ -18,7 +18,7 @@ from PIL import Image
 from benchmarks.gpu_server.plan import Findings, Plan, gpu_mib
 from benchmarks.gpu_server.steps import REPOSITORY
 from benchmarks.load import run_level
-from benchmarks.work import load_photos, make_request
+from benchmarks.work import load_photos, make_request, palette_items
 from respray.processors import usable_cores
 from respray.triton.embedded.server import EmbeddedServer, ServerOptions
 from respray.triton.repository.build_repository import build
@@ -73,19 +73,11 @@ def job(url: str, plan: Plan) -> dict[str, Any]:
 
 
 def _message(photos: int) -> dict[str, Any]:
-    items = [
-        {
-            "idx": index,
-            "input_key": f"inputs/bench/job/{index}.jpg",
-            "output_key": f"outputs/bench/job/{index}.png",
-            "preview_key": f"previews/bench/job/{index}.jpg",
-        }
-        for index in range(photos)
-    ]
     colours = {"Floor": "#8A6F4D", "Wall": "#D9D4C7"}
     concepts = {name: {"action": "recolor", "value": colour} for name, colour in colours.items()}
     return {
-        "job_id": "job", "user_id": "bench", "preset": "interior", "concepts": concepts, "protect": ["Sofa"], "items": items,
+        "job_id": "job", "user_id": "bench", "preset": "interior", "concepts": concepts, "protect": ["Sofa"],
+        "items": palette_items(photos, "job"),
         "options": {"threshold": 0.1},
     }  # fmt: skip
 

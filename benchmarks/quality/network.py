@@ -180,14 +180,19 @@ def _longest(edge: BoolArray) -> int:
     return int(stats[1:, cv2.CC_STAT_AREA].max(initial=0))
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def asked_rooms(description: str | None) -> tuple[range, Path]:
+    """Seeds of the rooms that the command line names, and where rendered ones are kept."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rooms", type=int, default=16, help="rendered rooms (default 16)")
     parser.add_argument("--first", type=int, default=FIRST_SEED, help=f"seed of the first (default {FIRST_SEED})")
     parser.add_argument("--cache", type=Path, default=Path("build/quality/cache"), help="where rendered rooms are kept")
     options = parser.parse_args()
-    rows = run(range(options.first, options.first + options.rooms), options.cache)
+    return range(options.first, options.first + options.rooms), options.cache
+
+
+def main() -> None:
+    """Print the table."""
+    rows = run(*asked_rooms(__doc__))
     for row in rows:
         numbers = [" ".join(f"{value:.3f}" for value in asdict(score).values()) for score in (row.before, row.ours)]
         print(row.seed, row.concept, *numbers, sep="  ")

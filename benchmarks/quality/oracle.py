@@ -7,10 +7,8 @@ Every row takes the truth where a fit could have found it, and our matte (or the
 
 from __future__ import annotations
 
-import argparse
 from collections import defaultdict
 from collections.abc import Mapping
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,7 +16,7 @@ import numpy as np
 from benchmarks.quality import page
 from benchmarks.quality.cases import MIN_COVERAGE
 from benchmarks.quality.metrics import border_of
-from benchmarks.quality.network import FIRST_SEED, OFF, PLANES, SEEN_RUN, BorderScore, SeenRoom, request, rooms, score
+from benchmarks.quality.network import OFF, PLANES, SEEN_RUN, BorderScore, SeenRoom, asked_rooms, request, rooms, score
 from respray.editing.mask.find import find_mattes
 from respray.imaging.arrays import AnyArray, BoolArray, IntArray
 
@@ -33,14 +31,9 @@ AROUND = 45.0
 
 def main() -> None:
     """Print both tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rooms", type=int, default=16, help="rendered rooms (default 16)")
-    parser.add_argument("--first", type=int, default=FIRST_SEED, help=f"seed of the first (default {FIRST_SEED})")
-    parser.add_argument("--cache", type=Path, default=Path("build/quality/cache"), help="where rendered rooms are kept")
-    options = parser.parse_args()
     scores: dict[str, list[tuple[int, BorderScore]]] = defaultdict(list)
     shares: dict[str, list[float]] = defaultdict(list)
-    for room in rooms(range(options.first, options.first + options.rooms), options.cache):
+    for room in rooms(*asked_rooms(__doc__)):
         for name, ours in _found(room).items():
             truth, kind = room.masks[name], _kinds(room.masks, name)
             for label, mask in _oracles(room, name, ours, kind).items():
