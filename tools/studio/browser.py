@@ -95,6 +95,13 @@ class Browser:
         """What the console has said since it was asked last."""
         return list(self.driver.get_log("browser"))  # type: ignore[no-untyped-call]
 
+    def _seen(self) -> str:
+        """What the page shows and has asked for last, and what its console said, for whoever reads that something failed."""
+        text, asked = self.driver.execute_script(
+            "return [document.body.innerText, performance.getEntriesByType('resource').map(r => `${r.name} ${r.responseStatus}`)]"
+        )
+        return f"{self.driver.current_url} ({self.driver.title}) shows {text[:300]!r}; asked last {asked[-8:]}; console {self.log()}"
+
     def until(self, what: str, check: Callable[[], T | None], seconds: float = 100) -> T:
         """The first true value of `check`."""
         deadline = time.monotonic() + seconds
@@ -104,7 +111,7 @@ class Browser:
                     return value
             except (NoSuchElementException, StaleElementReferenceException):
                 pass
-            assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s; {self.log()}"
+            assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s; {self._seen()}"
             time.sleep(0.05)
 
     def all(self, css: str) -> list[WebElement]:
