@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
-import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
@@ -24,6 +23,7 @@ from respray.imaging.jpeg_tables import jpeg_tables
 from respray.imaging.layers import on_white, pixels, split
 from respray.imaging.metadata import read_metadata
 from respray.imaging.profile import to_srgb
+from respray.imaging.selection import LOSSY, selection
 
 Result = TypeVar("Result")
 
@@ -70,8 +70,8 @@ def decode(data: bytes, max_megapixels: float = DEFAULT_MEGAPIXELS) -> UInt8Arra
 def decode_mask(data: bytes, max_megapixels: float = 200.0) -> UInt8Array:
     """Decode a user's mask (white = selected, any size and format) to uint8 [h,w], at its own size.
 
-    Colour masks are read by luminance; where alpha is not opaque, transparent means not selected. Where every opaque pixel is black, the
-    selection is the alpha. Masks of 0 and 1 are understood as masks of 0 and 255. Raises `ImageError` like `decode`.
+    What selects is said in `selection`: white, one colour, alpha, or a label. Raises `ImageError` like `decode`, and for several colours or
+    labels.
     """
     info, image = open_photo(data, max_megapixels)
     with image:
@@ -101,12 +101,15 @@ def _photo(image: Image.Image, data: bytes) -> DecodedPhoto:
 
 
 def _mask_pixels(image: Image.Image) -> UInt8Array:
-    turned = orientation(image)
+    turned, lossy = orientation(image), image.format in LOSSY
+    if (
+        image.mode.startswith("I;16") and cast(tuple[int, int], image.getextrema())[1] <= 255
+    ):  # labels: as 16-bit codes they would all be black
+        image = Image.fromarray(np.asarray(image).astype(np.uint8))
     layers = split(image)
-    grey = pixels(_turn(layers.colour if layers.colour.mode == "L" else layers.colour.convert("L"), turned))
-    if layers.alpha is not None:
-        grey = _selection_with_alpha(grey, pixels(_turn(layers.alpha, turned)))
-    return grey * np.uint8(255) if grey.max(initial=0) == 1 else grey
+    colour = pixels(_turn(layers.colour if layers.colour.mode in ("L", "RGB") else layers.colour.convert("RGB"), turned))
+    alpha = None if layers.alpha is None else pixels(_turn(layers.alpha, turned))
+    return selection(colour, alpha, lossy=lossy)
 
 
 def _turn(image: Image.Image, orientation: int) -> Image.Image:
@@ -116,10 +119,3 @@ def _turn(image: Image.Image, orientation: int) -> Image.Image:
     exif = image.getexif()
     exif[0x0112] = orientation
     return ImageOps.exif_transpose(image)
-
-
-def _selection_with_alpha(grey: UInt8Array, alpha: UInt8Array) -> UInt8Array:
-    """uint8 [h,w] each: luminance where opaque; the alpha itself where nothing that can be seen is lighter than black."""
-    selected = cast(UInt8Array, cv2.multiply(grey, alpha, scale=1 / 255))
-    in_alpha = not selected.any() and int(alpha.min(initial=255)) < int(alpha.max(initial=0))
-    return alpha if in_alpha else selected
