@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 from respray.contract.errors import ImageError
 from respray.contract.photo_facts import PhotoFacts
 from respray.contract.photo_file import DEFAULT_MEGAPIXELS, open_photo, orientation
-from respray.contract.tiff_file import ORIENTATION, first_directory
+from respray.contract.tiff_file import ORIENTATION, first_directory, has_pages
 from respray.imaging.arrays import UInt8Array
 from respray.imaging.endless_jpeg import load
 from respray.imaging.jpeg_tables import jpeg_tables
@@ -84,7 +84,8 @@ def _guard(work: Callable[[], Result], kind: str | None) -> Result:
     except ImageError:
         raise
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, zlib.error...
-        raise ImageError(f"the {kind} data is truncated or corrupt ({error}); the whole file is needed") from error
+        said = " ".join(str(error).split())  # some decoders write several lines
+        raise ImageError(f"the {kind} data is truncated or corrupt ({said}); the whole file is needed") from error
 
 
 def _photo(image: Image.Image, data: bytes) -> DecodedPhoto:
@@ -93,6 +94,7 @@ def _photo(image: Image.Image, data: bytes) -> DecodedPhoto:
     stored = first_directory(data).get(ORIENTATION, (1,))[0] if image.format == "TIFF" else turned
     stored = stored if stored in range(1, 9) else 1
     metadata, warnings = read_metadata(image, data, stored)
+    warnings = (*warnings, *_left_out(image, data))
     layers = split(image)
     colour = to_srgb(layers.colour, profile)
     rgb = pixels(_turn(colour, turned))
@@ -110,6 +112,22 @@ def _mask_pixels(image: Image.Image) -> UInt8Array:
     colour = pixels(_turn(layers.colour if layers.colour.mode in ("L", "RGB") else layers.colour.convert("RGB"), turned))
     alpha = None if layers.alpha is None else pixels(_turn(layers.alpha, turned))
     return selection(colour, alpha, lossy=lossy)
+
+
+def _left_out(image: Image.Image, data: bytes) -> tuple[str, ...]:
+    """What of a file of several pictures is not edited. Of HEIC and MPO the others are views of the same one."""
+    if image.format == "TIFF" and has_pages(data):
+        return ("the TIFF has further pages; its first one was edited",)
+    if image.format == "GIF" and _moves(image):
+        return ("the GIF is animated; its first picture was edited",)
+    return ()
+
+
+def _moves(image: Image.Image) -> bool:
+    try:
+        return bool(getattr(image, "is_animated", False))
+    except Exception:  # Pillow's readers raise many types on a broken second picture
+        return True
 
 
 def _turn(image: Image.Image, orientation: int) -> Image.Image:
