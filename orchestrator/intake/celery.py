@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import threading
 import time
@@ -58,6 +59,7 @@ def make_app(url: str, queue: str, visibility: float) -> celery.Celery:
             "unacked_restore_throttle": 1,
         },
         result_backend_transport_options={"visibility_timeout": visibility},
+        broker_transport="orchestrator.intake.celery_transport:Transport",
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         task_serializer="json",
@@ -213,7 +215,9 @@ def job_of(arguments: Sequence[Any], named: Mapping[str, Any]) -> Any:
     if len(arguments) == 1 and not named:
         return arguments[0]
     if arguments:
-        return {"args": list(arguments), "kwargs": dict(named)}
+        given = f"{len(arguments)} positional and {len(named)} keyword arguments" if named else f"{len(arguments)} arguments"
+        text = json.dumps({"args": list(arguments), "kwargs": dict(named)}, default=repr)
+        return RawMessage(text, None, f"the task was given {given}; accepted is the job alone (a chain adds the result before: use .si)")
     return named["job"] if named.keys() == {"job"} else dict(named)
 
 

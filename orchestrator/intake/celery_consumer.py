@@ -1,7 +1,8 @@
 """Celery's consumer, which loses no message: what Celery acknowledges and forgets becomes a task that refuses it, with a dead letter.
 
 That is what it cannot decode (JSON nested too deeply or broken, an unknown compression), what it must not decode (pickles, which are
-never opened), tasks of other names, and headers that are no task's.
+never opened), tasks of other names, and headers that are no task's. What producers of other languages leave out is filled in: a task's id,
+and empty arguments.
 """
 
 from __future__ import annotations
@@ -30,9 +31,11 @@ class RefusingConsumer(Consumer):  # type: ignore[misc]  # the package is not ty
 
         def on_task_received(message: Any) -> None:
             try:
+                _fill_in(message)
                 handle(message)
-            except self.connection_errors + self.channel_errors:
+            except tuple(kind for kind in self.connection_errors + self.channel_errors if not issubclass(kind, LookupError)):
                 raise
+            # Kombu counts a KeyError as a lost connection; here it is a message without a field, which would come back for ever.
             except (ValueError, TypeError, LookupError, AttributeError) as error:
                 self._refuse(message, f"the message is no Celery task ({type(error).__name__}: {error})")
 
@@ -48,7 +51,7 @@ class RefusingConsumer(Consumer):  # type: ignore[misc]  # the package is not ty
 
     def on_unknown_message(self, body: Any, message: Any) -> None:
         """What names no task at all."""
-        self._refuse(message, "the message names no task")
+        self._refuse(message, "the message names no task; accepted is a Celery message of the task 'respray.process'")
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
         """Tasks of other names."""
@@ -64,7 +67,38 @@ class RefusingConsumer(Consumer):  # type: ignore[misc]  # the package is not ty
         name = headers.get("id")
         text = message.body.decode("utf-8", "replace") if isinstance(message.body, bytes) else str(message.body)
         message.headers = {"lang": "py", "task": UNREADABLE, "id": name if isinstance(name, str) and name else str(message.delivery_tag)}
-        message.body = json.dumps([[text, reason[:MAX_REASON_CHARACTERS]], {}, {}])
-        message.content_type, message.content_encoding = "application/json", "utf-8"
-        message.errors, message._decoded_cache = [], None
+        _rewrite(message, [[text, reason[:MAX_REASON_CHARACTERS]], {}, {}])
         self._handle(message)
+
+
+def _fill_in(message: Any) -> None:
+    """Fill in what a message of protocol 2 may lack; leaves alone what cannot be decoded, which Celery finds itself.
+
+    Raises:
+        ValueError: Its body is not `[args, kwargs, embed]`.
+    """
+    headers = message.headers
+    if not isinstance(headers, dict) or not isinstance(headers.get("task"), str):
+        return
+    name = headers.get("id")
+    if not isinstance(name, str) or not name:
+        headers["id"] = str(message.properties.get("correlation_id") or message.delivery_tag)
+    try:
+        payload = message.payload
+    except Exception:  # decoders raise many types; Celery decodes it again and says which
+        return
+    if isinstance(payload, dict) and "args" in payload:
+        return  # protocol 1 below headers of protocol 2
+    if not isinstance(payload, list | tuple) or len(payload) != 3:
+        raise ValueError("the body of a task is [args, kwargs, embed]")
+    args, kwargs, embed = payload[0] or [], payload[1] or {}, payload[2] or {}
+    if not isinstance(args, list | tuple) or not isinstance(kwargs, dict) or not isinstance(embed, dict):
+        raise ValueError("the body of a task is [args, kwargs, embed]: an array and two objects")
+    if [args, kwargs, embed] != list(payload):  # null, and PHP's empty arrays
+        _rewrite(message, [args, kwargs, embed])
+
+
+def _rewrite(message: Any, body: Any) -> None:
+    message.body = json.dumps(body)
+    message.content_type, message.content_encoding = "application/json", "utf-8"
+    message.errors, message._decoded_cache = [], None

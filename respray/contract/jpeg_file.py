@@ -14,6 +14,8 @@ MAX_SEGMENTS = 1_024
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _START, _END, _SCAN, _STANDALONE = 0xD8, 0xD9, 0xDA, frozenset({0x01, 0xD8})
 _SEQUENTIAL_FRAMES = frozenset({0xC0, 0xC1})
+_FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})  # ITU-T T.81, table B.1
+_JPEG_LS = 0xF7
 
 
 def check_jpeg(data: bytes) -> None:
@@ -42,3 +44,20 @@ def check_jpeg(data: bytes) -> None:
             if components and data[position + 2 : position + 3] == bytes([components]):
                 return
         position += int.from_bytes(data[position : position + 2], "big")
+
+
+def unread_jpeg(data: bytes) -> str:
+    """Why no decoder here opens a file that starts as JPEG does, in a sentence."""
+    position = 2
+    while marker := _MARKER.search(data, position):
+        code, position = data[marker.start() + 1], marker.end()
+        if code == _JPEG_LS:
+            return "the file is a JPEG-LS, which is not read here; save it as a baseline JPEG or a PNG"
+        if code in _FRAMES and position + 8 <= len(data):
+            bits, channels = data[position + 2], data[position + 7]
+            how = f"{channels} channel{'s' * (channels != 1)} of {bits} bits" + (" by arithmetic coding" if code > 0xC8 else "")
+            return f"the JPEG has {how}, which is not read here; save it as a baseline JPEG of 8 bits or a PNG"
+        if code in (_SCAN, _END):
+            break
+        position += int.from_bytes(data[position : position + 2], "big")
+    return "the JPEG's header is truncated or corrupt; the whole file is needed"

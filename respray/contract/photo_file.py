@@ -18,7 +18,8 @@ from PIL import Image, PngImagePlugin, UnidentifiedImageError
 from PIL.Image import DecompressionBombError
 
 from respray.contract.errors import ImageError
-from respray.contract.jpeg_file import check_jpeg
+from respray.contract.foreign_file import foreign_name
+from respray.contract.jpeg_file import check_jpeg, unread_jpeg
 from respray.contract.png_file import MAX_TEXT, without_large_texts
 from respray.contract.raw_file import raw_name
 from respray.contract.tiff_file import WIDTH, check_tiff, first_directory, not_read
@@ -96,10 +97,7 @@ def open_photo(data: bytes, max_megapixels: float = DEFAULT_MEGAPIXELS, max_byte
     try:
         image = _open_image(without_large_texts(data))
     except UnidentifiedImageError:
-        tags = first_directory(data)
-        if WIDTH in tags:
-            raise not_read(tags) from None
-        raise ImageError(f"the file is not an image that can be read here ({_first_bytes(data)}); accepted are {ACCEPTED}") from None
+        raise _unidentified(data) from None
     try:
         width, height = image.size
         _check_size(width, height, max_megapixels)
@@ -164,6 +162,18 @@ def orientation(image: Image.Image) -> int:
 def _said_in_header(image: Image.Image) -> bool:
     """Whether the orientation can be read without decoding a pixel: a PNG may say it behind them, and Pillow then goes there to look."""
     return image.format != "PNG" or "exif" in image.info
+
+
+def _unidentified(data: bytes) -> ImageError:
+    """What to say of a file that Pillow does not know."""
+    tags = first_directory(data)
+    if WIDTH in tags:
+        return not_read(tags)
+    if data.startswith(b"\xff\xd8\xff"):
+        return ImageError(unread_jpeg(data))
+    known = foreign_name(data)
+    what = f"({_first_bytes(data)})" if known is None else f"but {known[0]} ({known[1]})"
+    return ImageError(f"the file is not an image that can be read here {what}; accepted are {ACCEPTED}")
 
 
 def _first_bytes(data: bytes) -> str:

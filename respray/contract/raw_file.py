@@ -12,6 +12,7 @@ _SIGNATURES = {
     "Canon CRW": ((6, b"HEAPCCDR"),),
     "Minolta MRW": ((0, b"\0MRM"),),
     "Sigma X3F": ((0, b"FOVb"),),
+    "Phase One IIQ": ((8, b"IIII"), (8, b"MMMM")),
 }
 
 

@@ -10,6 +10,9 @@ from respray.contract.errors import ImageError
 
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, ORIENTATION, SAMPLES, PLANAR = 256, 257, 258, 259, 262, 274, 277, 284
 TILE_WIDTH, TILE_HEIGHT, SUB_DIRECTORIES, EXTRA_SAMPLES, SAMPLE_FORMAT = 322, 323, 330, 338, 339
+REDUCED, A_MASK = 1, 4  # bits of NewSubfileType
+NEW_SUBFILE_TYPE, SUBFILE_TYPE, STRIPS, TILES = 254, 255, 273, 324
+_NEEDED = frozenset({WIDTH, HEIGHT, BITS, PHOTOMETRIC, STRIPS, TILES})
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR, LAB = 0, 1, 2, 3, 5, 6, 8
 _COLOURS = {WHITE_IS_ZERO: "grey", BLACK_IS_ZERO: "grey", RGB: "RGB", PALETTE: "palette", CMYK: "CMYK", YCBCR: "YCbCr", LAB: "CIELAB"}
 _NUMBERS = {1: "", 2: " signed", 3: " floating-point"}
@@ -50,6 +53,26 @@ class _Layout:
         """The format of an offset or count."""
         return "Q" if self.big else "I"
 
+    def is_whole(self, data: bytes, at: int) -> bool:
+        """Whether the directory at `at` lies in the file, and the values of the tags that a picture cannot do without."""
+        head, size = ("Q", 20) if self.big else ("H", 12)
+        begins = at + struct.calcsize(self.order + head)
+        if at < 8 or begins > len(data):
+            return False
+        (count,) = struct.unpack_from(self.order + head, data, at)
+        if begins + count * size > len(data):
+            return False
+        needed = {struct.unpack_from(self.order + "H", data, begins + n * size)[0] for n in range(count)} & _NEEDED
+        return WIDTH in needed and needed <= self.directory(data, at).keys()
+
+    def next(self, data: bytes, at: int) -> int:
+        """The offset of the directory behind the one at `at`; 0 where there is none."""
+        head, size = ("Q", 20) if self.big else ("H", 12)
+        (count,) = struct.unpack_from(self.order + head, data, at)
+        end = at + struct.calcsize(self.order + head) + count * size
+        word = self.order + self.word
+        return int(struct.unpack_from(word, data, end)[0]) if end + struct.calcsize(word) <= len(data) else 0
+
     def first(self, data: bytes) -> int:
         """The first directory's offset."""
         return int(struct.unpack_from(self.order + self.word, data, 8 if self.big else 4)[0])
@@ -57,7 +80,7 @@ class _Layout:
     def directory(self, data: bytes, at: int) -> dict[int, tuple[int, ...]]:
         """Integer tags of the directory at `at`, at most MAX_VALUES values each; nothing of what lies outside the file."""
         head = self.order + ("Q" if self.big else "H")
-        if at + struct.calcsize(head) > len(data):
+        if at < 8 or at + struct.calcsize(head) > len(data):
             return {}
         (count,) = struct.unpack_from(head, data, at)
         if count > MAX_TAGS:
@@ -90,18 +113,33 @@ def first_directory(data: bytes) -> Directory:
     return layout.directory(data, layout.first(data)) if layout else {}
 
 
+def has_pages(data: bytes) -> bool:
+    """Whether a TIFF has another page behind its first, and not only a smaller copy or a mask of it."""
+    layout = _Layout.of(data)
+    at = layout.next(data, layout.first(data)) if layout else 0
+    tags = layout.directory(data, at) if layout and at else {}
+    return WIDTH in tags and not tags.get(NEW_SUBFILE_TYPE, (0,))[0] & (REDUCED | A_MASK)
+
+
 def check_tiff(data: bytes) -> None:
     """Refuse what would cost more than the photo's size tells. `data` may be of any format.
 
     And what decoders here read as something that it is not: numbers with a sign or of 32 bits, and channels that lie apart.
 
     Raises:
-        ImageError: More than MAX_TAGS tags, a tile side above the photo's own and MAX_TILE_SIDE (decoders allocate whole tiles), or samples
-            or a compression that are not read here, by their name.
+        ImageError: A truncated directory, a thumbnail before its photo, more than MAX_TAGS tags, a tile side above the photo's own and
+            MAX_TILE_SIDE (decoders allocate whole tiles), or samples or a compression that are not read here, by their name.
     """
-    tags = first_directory(data)
+    layout = _Layout.of(data)
+    if layout is None:
+        return
+    begins = layout.first(data)
+    tags = layout.directory(data, begins)
+    if not layout.is_whole(data, begins):
+        raise ImageError(f"the TIFF is truncated or corrupt: its {len(data)} bytes do not hold its directory; the whole file is needed")
     if WIDTH in tags:
         _check_samples(tags)
+        _check_thumbnail(layout, data, tags)
     for side, tile, name in ((WIDTH, TILE_WIDTH, "wide"), (HEIGHT, TILE_HEIGHT, "high")):
         photo, given = max(tags.get(side, (0,))), max(tags.get(tile, (0,)))
         if given > max(photo + 15, MAX_TILE_SIDE):  # sides of tiles are multiples of 16
@@ -132,6 +170,25 @@ def _check_samples(tags: Directory) -> None:
         raise not_read(tags)
     if _is_planar(tags) and not _planar_is_read(tags, compression):
         raise not_read(tags)
+
+
+def _check_thumbnail(layout: _Layout, data: bytes, tags: Directory) -> None:
+    """Refuse a file whose first picture says that it is a reduced copy, and whose other pictures are larger (TIFF 6.0, NewSubfileType)."""
+    reduced = tags.get(NEW_SUBFILE_TYPE, (0,))[0] & REDUCED or tags.get(SUBFILE_TYPE, (1,))[0] == 2
+    if not reduced:
+        return
+    below = [layout.directory(data, at) for at in tags.get(SUB_DIRECTORIES, ())[:MAX_SUB_DIRECTORIES]]
+    at = layout.first(data)
+    for _ in range(MAX_SUB_DIRECTORIES):
+        at = layout.next(data, at)
+        if not 8 <= at < len(data):
+            break
+        below.append(layout.directory(data, at))
+    width, height = (tags.get(side, (0,))[0] for side in (WIDTH, HEIGHT))
+    largest = max(((other.get(WIDTH, (0,))[0], other.get(HEIGHT, (0,))[0]) for other in below), default=(0, 0))
+    if largest[0] * largest[1] > width * height:
+        sizes = f"of {width} x {height} pixels of a photo of {largest[0]} x {largest[1]}"
+        raise ImageError(f"the TIFF's first picture is a thumbnail {sizes}; save the photo as a TIFF of one picture, or as JPEG or PNG")
 
 
 def _is_planar(tags: Directory) -> bool:

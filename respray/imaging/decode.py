@@ -10,20 +10,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
-import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
 from respray.contract.errors import ImageError
 from respray.contract.photo_facts import PhotoFacts
 from respray.contract.photo_file import DEFAULT_MEGAPIXELS, open_photo, orientation
-from respray.contract.tiff_file import ORIENTATION, first_directory
+from respray.contract.tiff_file import ORIENTATION, first_directory, has_pages
 from respray.imaging.arrays import UInt8Array
 from respray.imaging.endless_jpeg import load
 from respray.imaging.jpeg_tables import jpeg_tables
 from respray.imaging.layers import on_white, pixels, split
 from respray.imaging.metadata import read_metadata
 from respray.imaging.profile import to_srgb
+from respray.imaging.selection import LOSSY, selection
 
 Result = TypeVar("Result")
 
@@ -70,8 +70,8 @@ def decode(data: bytes, max_megapixels: float = DEFAULT_MEGAPIXELS) -> UInt8Arra
 def decode_mask(data: bytes, max_megapixels: float = 200.0) -> UInt8Array:
     """Decode a user's mask (white = selected, any size and format) to uint8 [h,w], at its own size.
 
-    Colour masks are read by luminance; where alpha is not opaque, transparent means not selected. Where every opaque pixel is black, the
-    selection is the alpha. Masks of 0 and 1 are understood as masks of 0 and 255. Raises `ImageError` like `decode`.
+    What selects is said in `selection`: white, one colour, alpha, or a label. Raises `ImageError` like `decode`, and for several colours or
+    labels.
     """
     info, image = open_photo(data, max_megapixels)
     with image:
@@ -84,7 +84,8 @@ def _guard(work: Callable[[], Result], kind: str | None) -> Result:
     except ImageError:
         raise
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, zlib.error...
-        raise ImageError(f"the {kind} data is truncated or corrupt ({error}); the whole file is needed") from error
+        said = " ".join(str(error).split())  # some decoders write several lines
+        raise ImageError(f"the {kind} data is truncated or corrupt ({said}); the whole file is needed") from error
 
 
 def _photo(image: Image.Image, data: bytes) -> DecodedPhoto:
@@ -93,6 +94,7 @@ def _photo(image: Image.Image, data: bytes) -> DecodedPhoto:
     stored = first_directory(data).get(ORIENTATION, (1,))[0] if image.format == "TIFF" else turned
     stored = stored if stored in range(1, 9) else 1
     metadata, warnings = read_metadata(image, data, stored)
+    warnings = (*warnings, *_left_out(image, data))
     layers = split(image)
     colour = to_srgb(layers.colour, profile)
     rgb = pixels(_turn(colour, turned))
@@ -101,12 +103,31 @@ def _photo(image: Image.Image, data: bytes) -> DecodedPhoto:
 
 
 def _mask_pixels(image: Image.Image) -> UInt8Array:
-    turned = orientation(image)
+    turned, lossy = orientation(image), image.format in LOSSY
+    if (
+        image.mode.startswith("I;16") and cast(tuple[int, int], image.getextrema())[1] <= 255
+    ):  # labels: as 16-bit codes they would all be black
+        image = Image.fromarray(np.asarray(image).astype(np.uint8))
     layers = split(image)
-    grey = pixels(_turn(layers.colour if layers.colour.mode == "L" else layers.colour.convert("L"), turned))
-    if layers.alpha is not None:
-        grey = _selection_with_alpha(grey, pixels(_turn(layers.alpha, turned)))
-    return grey * np.uint8(255) if grey.max(initial=0) == 1 else grey
+    colour = pixels(_turn(layers.colour if layers.colour.mode in ("L", "RGB") else layers.colour.convert("RGB"), turned))
+    alpha = None if layers.alpha is None else pixels(_turn(layers.alpha, turned))
+    return selection(colour, alpha, lossy=lossy)
+
+
+def _left_out(image: Image.Image, data: bytes) -> tuple[str, ...]:
+    """What of a file of several pictures is not edited. Of HEIC and MPO the others are views of the same one."""
+    if image.format == "TIFF" and has_pages(data):
+        return ("the TIFF has further pages; its first one was edited",)
+    if image.format == "GIF" and _moves(image):
+        return ("the GIF is animated; its first picture was edited",)
+    return ()
+
+
+def _moves(image: Image.Image) -> bool:
+    try:
+        return bool(getattr(image, "is_animated", False))
+    except Exception:  # Pillow's readers raise many types on a broken second picture
+        return True
 
 
 def _turn(image: Image.Image, orientation: int) -> Image.Image:
@@ -116,10 +137,3 @@ def _turn(image: Image.Image, orientation: int) -> Image.Image:
     exif = image.getexif()
     exif[0x0112] = orientation
     return ImageOps.exif_transpose(image)
-
-
-def _selection_with_alpha(grey: UInt8Array, alpha: UInt8Array) -> UInt8Array:
-    """uint8 [h,w] each: luminance where opaque; the alpha itself where nothing that can be seen is lighter than black."""
-    selected = cast(UInt8Array, cv2.multiply(grey, alpha, scale=1 / 255))
-    in_alpha = not selected.any() and int(alpha.min(initial=255)) < int(alpha.max(initial=0))
-    return alpha if in_alpha else selected

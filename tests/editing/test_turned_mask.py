@@ -81,11 +81,24 @@ def test_what_the_mask_of_the_stored_photo_selects_is_what_is_edited(scale: int)
     assert result.report.warnings == ["the mask of 'wall' fits the photo before it was turned upright; it was turned along"]
 
 
-@pytest.mark.parametrize("orientation, shape", [(6, UPRIGHT), (1, UPRIGHT[::-1]), (6, (50, 50))])
-def test_other_masks_are_stretched_over_the_photo_without_a_word(orientation: int, shape: tuple[int, int]) -> None:
-    mask = np.full(shape, 255, np.uint8)
-    result = edit_photo(photo(orientation), Segments.empty(), request(), [png(mask)])
-    assert result.report.warnings == []
+@pytest.mark.parametrize("orientation, shape", [(6, UPRIGHT), (3, (30, 48)), (1, (15, 24))])
+def test_a_mask_of_the_photos_shape_is_taken_without_a_word(orientation: int, shape: tuple[int, int]) -> None:
+    mask = np.zeros(shape, np.uint8)
+    mask[:, : shape[1] // 2] = 255
+    assert edit_photo(photo(orientation), Segments.empty(), request(), [png(mask)]).report.warnings == []
+
+
+@pytest.mark.parametrize("orientation, shape", [(1, UPRIGHT[::-1]), (6, (50, 50)), (1, (96, 96))])
+def test_a_mask_of_another_shape_is_stretched_and_said_to_be_so(orientation: int, shape: tuple[int, int]) -> None:
+    """It may have been padded to a square, or drawn on another photo."""
+    result = edit_photo(photo(orientation), Segments.empty(), request(), [png(np.full(shape, 255, np.uint8))])
+    sizes = f"the mask of 'wall' has {shape[1]} x {shape[0]} pixels and the photo 96 x 60"
+    assert result.report.warnings == [f"{sizes}, which is another shape: it was stretched over the photo"]
+
+
+def test_a_mask_that_is_white_everywhere_is_said_to_be_so() -> None:
+    result = edit_photo(photo(), Segments.empty(), request(), [png(np.full(UPRIGHT, 255, np.uint8))])
+    assert result.report.warnings == ["the mask of 'wall' selects the whole photo: it is white everywhere"]
 
 
 @pytest.mark.parametrize("mask", [np.zeros(UPRIGHT, np.uint8), np.zeros((*UPRIGHT, 4), np.uint8)], ids=["black", "transparent"])

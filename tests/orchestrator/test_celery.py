@@ -82,12 +82,42 @@ def test_what_celery_would_throw_away_is_refused_with_a_dead_letter(tmp_path: Pa
         ([], {"job": {"job_id": "a"}}, {"job_id": "a"}),
         ([], {"job_id": "a", "user_id": "u"}, {"job_id": "a", "user_id": "u"}),
         ([], {}, {}),
-        ([1, 2], {}, {"args": [1, 2], "kwargs": {}}),
-        ([{"job_id": "a"}], {"x": 1}, {"args": [{"job_id": "a"}], "kwargs": {"x": 1}}),
     ],
 )
 def test_the_ways_to_give_a_job(arguments: list[Any], named: Mapping[str, Any], job: Any) -> None:
     assert job_of(arguments, named) == job
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named", "said"), [([1, 2], {}, "2 arguments"), ([{"job_id": "a"}], {"x": 1}, "1 positional and 1 keyword arguments")]
+)
+def test_more_than_a_job_is_refused_as_such(arguments: list[Any], named: Mapping[str, Any], said: str) -> None:
+    refused = job_of(arguments, named)
+    assert refused.fields is None and said in refused.problem and json.loads(refused.received)["args"] == arguments
+
+
+def test_what_other_languages_leave_out_is_filled_in_and_no_entry_of_the_list_is_lost(tmp_path: Path, redis_server: Redis) -> None:
+    """A task without an id used to be delivered for ever, and an entry that is no Celery message to vanish."""
+    queue = "celery-other-languages"
+    jobs = jobs_in(tmp_path, "no_id", "nulls", "php", "behind")
+    push(redis_server, queue, json.dumps([[jobs[0]], {}, {}]).encode(), id="absent")
+    push(redis_server, queue, json.dumps([[jobs[1]], None, None]).encode(), id=7)
+    push(redis_server, queue, json.dumps([[jobs[2]], [], []]).encode())
+    push(redis_server, queue, json.dumps([[palette_job("list")], ["x"], {}]).encode())
+    push(redis_server, queue, json.dumps(palette_job("bare")).encode())
+    plain = redis.from_url(redis_server.url)
+    for entry in (b"hello", b"\xff\xfe", json.dumps(palette_job("plain")).encode(), b"[]", b"null", b'{"task": "x"}', b"[" * 100_000):
+        plain.lpush(queue, entry)
+    letters = tmp_path / "failed/unreadable"
+    result = make_app(redis_server.url, queue, 60).send_task(TASK, [jobs[3]], priority=9)
+    with celery_worker(tmp_path, redis_server, queue):
+        wait_for("nine dead letters", lambda: letters.is_dir() and len(list(letters.glob("*.json"))) == 9)
+        wait_for("the job behind them", result.ready)
+    reasons = sorted(json.loads(path.read_text())["reason"] for path in letters.glob("*.json"))
+    assert all(done(tmp_path, name)() for name in ("no_id", "nulls", "php", "behind"))
+    assert sum("names no task; accepted is a Celery message" in reason for reason in reasons) == 6, reasons
+    assert sum("the body of a task is [args, kwargs, embed]" in reason for reason in reasons) == 2, reasons
+    assert not plain.exists(queue, f"respray:{queue}:unacked")
 
 
 def test_celerys_own_command_is_our_worker(tmp_path: Path, redis_server: Redis) -> None:

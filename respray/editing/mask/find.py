@@ -19,7 +19,7 @@ from respray.editing.mask.parts import Parts, connected_parts
 from respray.editing.mask.refine import refine, refine_plane, refine_thing, refine_user_mask
 from respray.editing.mask.select import Segments, Selection, select
 from respray.editing.mask.straight import work_picture
-from respray.editing.mask.turned import fits_stored_only, turn_upright
+from respray.editing.mask.turned import alike, fits_stored_only, turn_upright
 from respray.imaging.arrays import UInt8Array
 from respray.imaging.isolated import decode_mask
 
@@ -155,11 +155,9 @@ def find_mattes(
     for concept in concepts:
         wanted = [found for found, wanted in ((edited, concept.name not in always), (kept, concept.name in ever)) if wanted]
         if concept.mask_attachment is not None:
-            mask = _user_mask(concept, attachments)
+            mask, remarks = _user_mask(concept, attachments, photo.shape[:2], stored_orientation)
+            warnings += remarks
             why = "" if mask.any() else "its mask selects nothing: it is black or transparent everywhere"
-            if fits_stored_only(mask.shape, photo.shape[:2], stored_orientation):
-                mask = turn_upright(mask, stored_orientation)
-                warnings.append(f"the mask of '{concept.name}' fits the photo before it was turned upright; it was turned along")
             for found in wanted:
                 drawn = refine_user_mask(mask, photo, keep=found is kept)
                 radius = 0.0 if found is kept else request.feather
@@ -191,11 +189,20 @@ def _protected_by_all(request: PhotoRequest) -> set[str]:
     return shared.union(request.protect)
 
 
-def _user_mask(concept: ConceptQuery, attachments: Sequence[bytes]) -> UInt8Array:
+def _user_mask(
+    concept: ConceptQuery, attachments: Sequence[bytes], photo: tuple[int, ...], stored_orientation: int
+) -> tuple[UInt8Array, list[str]]:
+    """A user's mask for a photo of (H, W), uint8 [h,w] of any size, and what its sender should know of it."""
     index = concept.mask_attachment
     if index is None or index >= len(attachments):
         raise EditError(f"concept '{concept.name}' refers to attachment {index}, but {len(attachments)} were sent")
-    return decode_mask(attachments[index])
+    mask, name = decode_mask(attachments[index]), f"the mask of '{concept.name}'"
+    if fits_stored_only(mask.shape, photo, stored_orientation):
+        return turn_upright(mask, stored_orientation), [f"{name} fits the photo before it was turned upright; it was turned along"]
+    if not alike(mask.shape, photo):
+        sizes = f"has {mask.shape[1]} x {mask.shape[0]} pixels and the photo {photo[1]} x {photo[0]}"
+        return mask, [f"{name} {sizes}, which is another shape: it was stretched over the photo"]
+    return mask, [f"{name} selects the whole photo: it is white everywhere"] if mask.min() == 255 else []
 
 
 def _complement(concept: ConceptQuery, found: dict[str, FoundConcept], objects: set[str]) -> FoundConcept:

@@ -1,4 +1,4 @@
-"""A user's mask that was made for the photo as it is stored, before its EXIF orientation turned it upright."""
+"""The shape of a user's mask: whether it is the photo's, or that of the photo as it is stored, before its EXIF orientation turned it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def fits_stored_only(mask: tuple[int, ...], photo: tuple[int, ...], orientation:
         photo: (H, W) of the upright photo, in pixels.
         orientation: EXIF orientation of the stored one, 1 to 8; 5 to 8 swap the sides, and of others a shape tells nothing.
     """
-    return orientation in (5, 6, 7, 8) and _alike(mask, (photo[1], photo[0])) and not _alike(mask, photo)
+    return orientation in (5, 6, 7, 8) and alike(mask, (photo[1], photo[0])) and not alike(mask, photo)
 
 
 def turn_upright(mask: UInt8Array, orientation: int) -> UInt8Array:
@@ -31,7 +31,7 @@ def turn_upright(mask: UInt8Array, orientation: int) -> UInt8Array:
     return np.ascontiguousarray(turned)
 
 
-def _alike(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+def alike(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
     """Whether two shapes (h, w) have the same aspect ratio, within the tolerance and one pixel of the smaller one's sides."""
     tolerance = ASPECT_TOLERANCE + 1 / max(1, min(*one, *other))
     first, second = one[0] * other[1], one[1] * other[0]
