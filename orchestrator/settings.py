@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from orchestrator.errors import SettingsError
+from respray.observe.redaction import secrets_in
 from respray.volumes import models_root
 
 Adapter = Literal["runpod", "queue_pull", "bullmq", "celery", "http", "local"]
@@ -133,10 +134,12 @@ class Settings(BaseSettings):
         return found
 
     def secrets(self) -> list[str]:
-        """Every secret value, for the redactor. A queue's URL is one, and so is the password inside it."""
+        """Every secret value, for the redactor. A queue's URL is one, and so is what stands for a password inside any address."""
         values = [v.get_secret_value() for name in type(self).model_fields if isinstance(v := getattr(self, name), SecretStr)]
-        if self.redis_url and "@" in (url := self.redis_url.get_secret_value()):
-            values += [part for part in url.split("://", 1)[-1].rsplit("@", 1)[0].split(":", 1)[1:] if part]
+        values += [value.removeprefix("whsec_") for value in values]  # the key itself, as a library may show it
+        addresses = [*self.endpoints().values(), self.workers_api_url, self.cf_api_url, self.model_sync_endpoint]
+        addresses += [self.redis_url.get_secret_value()] if self.redis_url is not None else []
+        values += [secret for address in addresses if address for secret in secrets_in(address)]
         return [value for value in values if value]
 
     @classmethod

@@ -17,6 +17,7 @@ from typing import Any
 from opentelemetry.trace import SpanKind
 
 from orchestrator.callbacks.client import MAX_BODY_SECONDS, CallbackClient, CallbackEvent, CallbackOutcome, Schedule
+from orchestrator.callbacks.leases import EXPIRES_AFTER, Leases
 from orchestrator.callbacks.slots import CallbackSlots, host_of
 from orchestrator.errors import Conflict, ResprayError
 from orchestrator.records.records import CallbackRecord, ItemRecord, Records, manifest_of, record_key
@@ -26,10 +27,10 @@ from respray.observe.tracing import mark_failed, photo_context, span
 
 log = logging.getLogger(__name__)
 
-EXPIRES_AFTER = 3 * 86400.0
-"""Seconds after which an owed callback is given up: receivers that were away for days have other ways to find out."""
 GONE_FOR = 3600.0
 """Seconds for which an address that answered 410 is sent nothing: one that said so by mistake must not need a restart of all workers."""
+DOWN_FOR = 30.0
+"""Seconds for which a receiver that has used up all retries gets one attempt per callback, and what it was owed before waits."""
 MAX_SWEPT_JOBS = 32
 """Jobs whose owed callbacks are looked at together, so that those of a receiver that hangs do not come before all others."""
 _MARGIN = 5.0
@@ -71,6 +72,8 @@ class Deliverer:
         self._slots = CallbackSlots(concurrency, per_host, per_url)
         schedule = Schedule()
         self.lease = (len(schedule.waits) + 1) * (timeout + MAX_BODY_SECONDS) + sum(schedule.waits) * (1 + schedule.jitter) + _MARGIN
+        self._leases = Leases(self.lease)
+        # Until when, on a clock that does not jump.
         self._down: dict[str, float] = {}
         self._gone: dict[str, float] = {}
 
@@ -114,7 +117,7 @@ class Deliverer:
         if callback is None:
             return tracked
         async with self._slots.slot(callback.url):
-            if not (force or tracked.ours or _has_expired(callback)) and self._is_down(callback.url):
+            if not (force or tracked.ours or self._leases.has_expired(callback)) and self._is_down(callback.url):
                 return tracked  # owed before, and owed still: its host has just been asked in vain
             # Not earlier: a lease may run out while its callback waits for a slot, and somebody else then tells it.
             claimed = await self._claim(prefix, tracked, force)
@@ -208,7 +211,7 @@ class Deliverer:
         """The record once no lease is on its callback any more, or nothing is owed."""
         look = 0.25
         while (callback := tracked.record.callback) is not None and callback.state == "owed":
-            if (left := callback.leased_until - time.time()) <= 0:
+            if (left := self._leases.left(callback)) <= 0:
                 break
             # Mostly the holder lives and is done in a moment, so look again long before its lease ends.
             await asyncio.sleep(min(left, look))
@@ -221,17 +224,15 @@ class Deliverer:
         callback = tracked.record.callback
         if callback is None or callback.state != "owed":
             return None
-        left = callback.leased_until - time.time()
         # The holder's name alone does not say so: the sweep of the same worker sees its leases, too.
-        if left > 0 and not tracked.ours:
+        if not tracked.ours and self._leases.left(callback) > 0:
             return None
-        if left > max(0.0, self.lease - _MARGIN):
+        if tracked.ours and callback.leased_until - time.time() > max(0.0, self.lease - _MARGIN):
             return tracked  # of this very run, and hardly older
-        # First: a receiver may ask to be left alone for longer than anything is owed.
-        if _has_expired(callback) and not force:
-            return await self._save(prefix, tracked, callback.model_copy(update={"state": "expired"}))
-        if callback.not_before > time.time() and not force:
-            return None
+        if self._leases.is_early(callback) and not force:
+            # A receiver may ask to be left alone for longer than anything is owed.
+            expired = self._leases.has_expired(callback)
+            return await self._save(prefix, tracked, callback.model_copy(update={"state": "expired"})) if expired else None
         return await self._save(prefix, tracked, self.leased(callback))
 
     async def _send(self, prefix: str, tracked: Tracked) -> Tracked:
@@ -247,10 +248,12 @@ class Deliverer:
         event = CallbackEvent(callback.url, callback.event_id, callback.idempotency_prefix, record.idx, body, attempt)
         result = await self._tell(self._client, event)
         attempts = callback.attempts + result.attempts
-        wait = min(3600.0, 30.0 * 2 ** min(attempts // 4, 10)) if result.state == "owed" else 0.0
+        # Whoever is owed for so long was told once more: there may have been no worker for days, or one whose clock was wrong.
+        state = "expired" if result.state == "owed" and self._leases.has_expired(callback) else result.state
+        wait = min(3600.0, 30.0 * 2 ** min(attempts // 4, 10)) if state == "owed" else 0.0
         changed = callback.model_copy(
             update={
-                "state": result.state,
+                "state": state,
                 "attempts": attempts,
                 "status_code": result.status,
                 "error": result.error,
@@ -263,16 +266,16 @@ class Deliverer:
     async def _tell(self, client: CallbackClient, event: CallbackEvent) -> CallbackOutcome:
         # A receiver that has just used up all retries gets one attempt per callback for a while: it is down, not busy.
         down = self._is_down(event.url)
-        if self._gone.get(event.url, 0.0) > time.time():
+        if self._gone.get(event.url, 0.0) > time.monotonic():
             result = CallbackOutcome("gone", 0, 410, "the receiver answered 410 Gone to an earlier callback")
         else:
             with self._metrics.callback_seconds.time():
                 result = await client.deliver(event, retries=0 if down else None)
             if result.state == "gone" and len(self._gone) < _MAX_REMEMBERED_URLS:
-                self._gone[event.url] = time.time() + GONE_FOR
+                self._gone[event.url] = time.monotonic() + GONE_FOR
         if result.state == "owed" and len(self._down) < _MAX_REMEMBERED_URLS:
             # No answer at all says something of the host, an answer of this address only.
-            self._down[host_of(event.url) if result.status is None else event.url] = time.time() + 30.0
+            self._down[host_of(event.url) if result.status is None else event.url] = time.monotonic() + DOWN_FOR
         else:
             self._down.pop(event.url, None)
             self._down.pop(host_of(event.url), None)
@@ -282,7 +285,7 @@ class Deliverer:
         return result
 
     def _is_down(self, url: str) -> bool:
-        return max(self._down.get(url, 0.0), self._down.get(host_of(url), 0.0)) > time.time()
+        return max(self._down.get(url, 0.0), self._down.get(host_of(url), 0.0)) > time.monotonic()
 
     async def _save(self, prefix: str, tracked: Tracked, callback: CallbackRecord) -> Tracked | None:
         record = tracked.record.model_copy(update={"callback": callback})
@@ -301,8 +304,3 @@ class Deliverer:
         except ResprayError:
             return tracked
         return Tracked(record, stat) if record is not None and stat is not None else tracked
-
-
-def _has_expired(callback: CallbackRecord) -> bool:
-    """Whether a callback has been owed for so long that it is given up."""
-    return bool(callback.owed_since) and time.time() - callback.owed_since > EXPIRES_AFTER

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from respray.observe.events import Events, claim_stdout
 from respray.observe.logs import set_up_logging
 from respray.observe.metrics import Metrics
 from respray.observe.redaction import Redactor
+from respray.observe.tracing import keep_out_of_spans
+
+log = logging.getLogger(__name__)
 
 # Options that several commands share.
 StoreOption = Annotated[
@@ -68,6 +72,7 @@ def command_context(*, show_events: bool = True, **overrides: Any) -> Iterator[C
         raise
     redactor = Redactor(settings.secrets())
     set_up_logging(settings.log_level, redactor)
+    keep_out_of_spans(settings.secrets())
     context = Context(settings, redactor, Events(shown, redactor), Metrics())
     try:
         yield context
@@ -77,3 +82,10 @@ def command_context(*, show_events: bool = True, **overrides: Any) -> Iterator[C
     except ResprayError as error:
         context.events.failed(error)
         raise
+    except (typer.Exit, typer.Abort, typer.BadParameter):
+        raise
+    except Exception as error:
+        # Nobody foresaw it: for people the traceback, through the log and so without secrets, and a sentence for whoever watches.
+        log.exception("an unexpected error ends this command")
+        context.events.failed(f"an unexpected error ends this command: {type(error).__name__}; the log says more")
+        raise typer.Exit(1) from None

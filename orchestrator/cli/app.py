@@ -9,12 +9,15 @@ import ast
 import importlib
 import pkgutil
 import sys
+import traceback
 from functools import cache
 from importlib import resources
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+
+from respray.observe.output import open_standard_streams
 
 PACKAGE = "orchestrator.cli"
 # The commands that work on photos: only they have traces to send.
@@ -87,33 +90,31 @@ def build_app() -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command line; our own errors are one line on stderr and exit code 1, never a traceback."""
+    """Run the command line; our own errors are one line on stderr and exit code 1, never a traceback, and no error shows a secret."""
+    open_standard_streams()
     try:
         build_app()()
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        message = _own_message(error)
-        if message is None:
-            raise
-        print(f"respray: {message}", file=sys.stderr)
+        print(_said(error), file=sys.stderr)
         sys.exit(1)
 
 
-def _own_message(error: Any) -> str | None:
-    """One sentence for an error of ours, without secrets; None for any other."""
+def _said(error: Exception) -> str:
+    """One sentence for an error of ours, the traceback of any other; without secrets."""
     from orchestrator.errors import ResprayError
     from orchestrator.settings import load_settings
-    from respray.observe.escaping import one_line
+    from respray.observe.escaping import lines, one_line
     from respray.observe.redaction import Redactor
 
-    if not isinstance(error, ResprayError):
-        return None
     try:
         redactor = Redactor(load_settings().secrets())
     except ResprayError:
         redactor = Redactor()
-    return one_line(redactor.text(str(error)))
+    if isinstance(error, ResprayError):
+        return f"respray: {one_line(redactor.text(str(error)))}"
+    return lines(redactor.text("".join(traceback.format_exception(error)).rstrip()))
 
 
 if __name__ == "__main__":

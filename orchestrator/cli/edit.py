@@ -29,6 +29,7 @@ from respray.observe.events import Events
 from respray.observe.logs import set_up_logging
 from respray.observe.metrics import Metrics
 from respray.observe.redaction import Redactor
+from respray.observe.tracing import keep_out_of_spans
 
 Names = list[str] | None
 
@@ -93,6 +94,7 @@ def register(app: typer.Typer) -> None:
         settings = load_settings(adapter="local", device=device)
         redactor = Redactor(settings.secrets())
         set_up_logging(settings.log_level, redactor)
+        keep_out_of_spans(settings.secrets())
         logging.getLogger().setLevel(logging.WARNING)
         # What libraries print is for stderr; stdout is for what was asked.
         console = Console(file=os.fdopen(os.dup(1), "w", encoding="utf-8"), highlight=False, soft_wrap=True)

@@ -24,6 +24,7 @@ import redis
 from celery.exceptions import Reject, WorkerShutdown
 from celery.worker import WorkController, state
 
+from orchestrator.errors import IntakeError
 from orchestrator.intake.base import Intake, backoff, until
 from orchestrator.intake.bullmq import check_redis
 from orchestrator.intake.celery_consumer import UNREADABLE, RefusingConsumer
@@ -62,6 +63,9 @@ def make_app(url: str, queue: str, visibility: float) -> celery.Celery:
         broker_transport="orchestrator.intake.celery_transport:Transport",
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        # A Redis that fails over, is out of memory or wants another password answers with an error on a line that stays whole: it is asked
+        # again like one that is away (docs.celeryq.dev/en/stable/userguide/configuration.html#broker-channel-error-retry).
+        broker_channel_error_retry=True,
         task_serializer="json",
         accept_content=["json"],
         result_expires=86400,
@@ -127,11 +131,13 @@ class CeleryIntake(Intake):
             without_heartbeat=True,
             quiet=True,
         )
-        ended = asyncio.Event()
+        ended, failure = asyncio.Event(), list[BaseException]()
 
         def work() -> None:
             try:
                 _start(controller)
+            except BaseException as error:
+                failure.append(error)
             finally:
                 with contextlib.suppress(RuntimeError):  # the loop has not waited for it
                     loop.call_soon_threadsafe(ended.set)
@@ -146,6 +152,8 @@ class CeleryIntake(Intake):
             await asyncio.wait_for(ended.wait(), worker.grace + CLOSE_SECONDS)
         state.should_stop = None
         renewing.cancel()
+        if not stop.is_set():
+            raise IntakeError(f"Celery's consumer has ended by itself ({failure[0] if failure else 'see the log'})")
 
     async def _keep(self, controller: Any) -> None:
         """Renew what this worker holds for as long as it lives."""

@@ -87,6 +87,11 @@ class Storage(ABC):
     def stat(self, key: str) -> Stat | None:
         """What is stored under a key, or None. Raises AccessDenied, StorageError."""
 
+    def size(self, key: str) -> int | None:
+        """Bytes of an object, or None, where that is all that is asked: nothing of it is read. Errors as of `stat`."""
+        found = self.stat(key)
+        return None if found is None else found.size
+
     @abstractmethod
     def write(self, key: str, data: bytes, media_type: str, expect: Expect | Stat = Expect.ANYTHING) -> Stat:
         """Store atomically and verify what was stored.

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from io import BufferedReader
@@ -32,31 +33,31 @@ class FolderStorage(Storage):
         self._sync = sync
 
     def read(self, key: str, limit: int) -> tuple[bytes, Stat]:
-        with _translated(key):
-            path = self._path(key)
-            try:
-                with path.open("rb") as file:
-                    size = os.fstat(file.fileno()).st_size
-                    if size > limit:
-                        raise TooLarge(f"{key} has {size} bytes; at most {limit} are accepted")
-                    data = file.read()
-            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-                raise NotFound(f"there is no {key} in {self.root}") from None
+        with _translated(key), self._open(key) as file:
+            size = os.fstat(file.fileno()).st_size
+            data = file.read(limit + 1) if size <= limit else b""  # it may be growing
+        if max(size, len(data)) > limit:
+            raise TooLarge(f"{key} has {max(size, len(data))} bytes; at most {limit} are accepted")
         return data, _stat(data)
 
     def open(self, key: str) -> Opened:
-        path = self._path(key)
         with _translated(key):
-            try:
-                return _OpenedFile(key, path.open("rb"))
-            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-                raise NotFound(f"there is no {key} in {self.root}") from None
+            return _OpenedFile(key, self._open(key))
+
+    def size(self, key: str) -> int | None:
+        try:
+            with _translated(key), self._open(key) as file:
+                return os.fstat(file.fileno()).st_size
+        except NotFound:
+            return None
 
     def stat(self, key: str) -> Stat | None:
         try:
-            return self.read(key, 1 << 40)[1]
+            opened = self.open(key)  # block by block: whatever lies there may be larger than the memory
         except NotFound:
             return None
+        opened.close()
+        return opened.stat
 
     def write(self, key: str, data: bytes, media_type: str, expect: Expect | Stat = Expect.ANYTHING) -> Stat:
         wanted = _stat(data)
@@ -104,6 +105,21 @@ class FolderStorage(Storage):
             raise StorageError(f"the folder {self.root} does not exist; create it, or give another one")
         if not os.access(self.root, os.W_OK):
             raise StorageError(f"the folder {self.root} cannot be written to")
+
+    def _open(self, key: str) -> BufferedReader:
+        """A key's file. Raises NotFound where there is none, which a folder, a pipe or a device is not."""
+        missing = NotFound(f"there is no {key} in {self.root}")
+        try:
+            # Not blocking: a named pipe would wait for its writer, and a thread with it.
+            descriptor = os.open(self._path(key), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            raise missing from None
+        except OSError as error:
+            raise (missing if error.errno == errno.ENXIO else error) from None  # a socket
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise missing
+        return os.fdopen(descriptor, "rb")
 
     def _path(self, key: str) -> Path:
         """The file of a key. Keys were checked by the parser; a link inside the folder that leads out of it is caught here."""

@@ -7,8 +7,6 @@ sent, it proves what is stored; where it is something else (with SSE-KMS, say), 
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +22,8 @@ from urllib3.exceptions import HTTPError as Urllib3Error
 
 from orchestrator.errors import AccessDenied, Conflict, NotFound, SettingsError, StorageError, TooLarge
 from orchestrator.storage.base import Expect, Opened, Stat, Storage, digest_of
+from orchestrator.storage.checksums import Reading, base64_of, etag_of, is_md5, md5_of
+from orchestrator.storage.deadline import Deadlines
 from respray.authorities import with_public_authorities
 from respray.retry import Retry
 
@@ -42,8 +42,8 @@ _BLOCK = 1 << 20
 class S3Options:
     """Where the bucket is and how it is spoken to. Sizes in bytes, times in seconds.
 
-    An object is to be read within `read_timeout` and what it takes at `min_rate` (bytes a second) together: bytes that go on coming one by
-    one never run into `read_timeout` alone. Authorities in `ca_file` are trusted beside the public ones.
+    An object is to be read, and to be taken, within `read_timeout` and what it takes at `min_rate` (bytes a second) together: bytes that go
+    on one by one never run into `read_timeout` alone. Authorities in `ca_file` are trusted beside the public ones.
     """
 
     bucket: str
@@ -92,9 +92,10 @@ class S3Storage(Storage):
                 retries={"total_max_attempts": 1, "mode": "standard"},
             ),
         )
+        self._deadlines = Deadlines(self._client)
 
     def read(self, key: str, limit: int) -> tuple[bytes, Stat]:
-        return self._repeat(f"download of {key}", lambda: self._read_once(key, limit), once=_TooSlow)
+        return self._repeat(f"download of {key}", Reading(lambda: self._read_once(key, limit), key), once=_TooSlow)
 
     def open(self, key: str) -> Opened:
         stat = self.stat(key)
@@ -105,7 +106,7 @@ class S3Storage(Storage):
     def stat(self, key: str) -> Stat | None:
         def look() -> Stat | None:
             try:
-                return _stat(self._call(self._client.head_object, key, Key=key))
+                return self._stat(key, self._call(self._client.head_object, key, Key=key))
             except NotFound:
                 return None
 
@@ -128,14 +129,14 @@ class S3Storage(Storage):
                 raise Conflict(f"{key} was written by somebody else in the meantime") from error
             if etag == expected:
                 return Stat(len(data), etag, digest)
-            stored = _stat(self._call(self._client.head_object, key, Key=key))
-            if stored.digest == digest and stored.size == len(data) and stored.etag == etag:
+            stored = self._stat(key, self._call(self._client.head_object, key, Key=key))
+            if stored.digest == digest and stored.size == len(data) and etag in ("", stored.etag):
                 return stored
             if condition and stored.digest != digest:
                 raise Conflict(f"{key} was written by somebody else in the meantime")
             raise StorageError(f"{key} reads back as {stored.size} bytes with another checksum; {len(data)} bytes were sent")
 
-        return self._repeat(f"upload of {key}", upload)
+        return self._repeat(f"upload of {key}", upload, once=_TooSlow)
 
     def delete(self, key: str) -> None:
         self._repeat(f"removal of {key}", lambda: self._call(self._client.delete_object, key, Key=key))
@@ -167,10 +168,12 @@ class S3Storage(Storage):
         if self._bundle is not None:
             self._bundle.close()
 
-    def _read_once(self, key: str, limit: int) -> tuple[bytes, Stat]:
+    def _read_once(self, key: str, limit: int) -> tuple[bytes, Stat, bool]:
+        """An object, what it is, and whether a checksum of the store's says that these are its bytes (some stores have none)."""
         answer = self._call(self._client.get_object, key, Key=key)
-        stat, body = _stat(answer), answer["Body"]
+        body = answer["Body"]
         try:
+            stat = self._stat(key, answer)
             if stat.size > limit:
                 raise TooLarge(f"{key} has {stat.size} bytes; at most {limit} are accepted")
             data = self._body(key, body, stat.size)
@@ -183,7 +186,8 @@ class S3Storage(Storage):
         digest = digest_of(data)
         if stat.digest not in (None, digest):
             raise StorageError(f"the download of {key} does not have the checksum that it was stored with")
-        return data, Stat(stat.size, stat.etag, digest)
+        proven = stat.digest is not None or not is_md5(answer) or md5_of(data).hex() == stat.etag
+        return data, Stat(stat.size, stat.etag, digest), proven
 
     def _body(self, key: str, body: Any, size: int) -> bytes:
         """All of an answer's body, each time as much of it as is there: `read` would wait for a whole block, however slowly it comes."""
@@ -204,7 +208,7 @@ class S3Storage(Storage):
         answer = self._call(self._client.get_object, key, Key=key, Range=f"bytes={start}-{end - 1}", IfMatch=f'"{stat.etag}"')
         body = answer["Body"]
         try:
-            data: bytes = body.read()
+            data = self._body(key, body, end - start)
         except (BotoCoreError, Urllib3Error, OSError) as error:
             raise StorageError(f"the download of {key} broke off: {type(error).__name__}") from None
         finally:
@@ -215,9 +219,9 @@ class S3Storage(Storage):
 
     def _put_whole(self, key: str, data: bytes, extra: dict[str, Any], condition: dict[str, str]) -> tuple[str, str]:
         """Store in one request; the ETag that the store answers, and the one that proves it."""
-        digest = _md5(data)
-        answer = self._conditional(self._client.put_object, key, condition, Key=key, Body=data, ContentMD5=_base64(digest), **extra)
-        return _etag(answer), digest.hex()
+        digest = md5_of(data)
+        answer = self._conditional(self._client.put_object, key, condition, Key=key, Body=data, ContentMD5=base64_of(digest), **extra)
+        return etag_of(answer), digest.hex()
 
     def _put_parts(self, key: str, data: bytes, extra: dict[str, Any], condition: dict[str, str]) -> tuple[str, str]:
         """Store in parts; the ETag that the store answers, and the one that proves it: the MD5 of the parts' MD5s, and their number."""
@@ -226,15 +230,15 @@ class S3Storage(Storage):
             parts, digests = [], b""
             for number, start in enumerate(range(0, len(data), self.options.part_size), 1):
                 part = data[start : start + self.options.part_size]
-                digest = _md5(part)
+                digest = md5_of(part)
                 digests += digest
-                send = {"Key": key, "UploadId": upload, "PartNumber": number, "Body": part, "ContentMD5": _base64(digest)}
+                send = {"Key": key, "UploadId": upload, "PartNumber": number, "Body": part, "ContentMD5": base64_of(digest)}
                 answer = self._repeat(f"part {number} of {key}", partial(self._call, self._client.upload_part, key, **send))
-                parts.append({"PartNumber": number, "ETag": answer["ETag"]})
+                parts.append({"PartNumber": number, "ETag": answer.get("ETag", "")})
             done = self._conditional(
                 self._client.complete_multipart_upload, key, condition, Key=key, UploadId=upload, MultipartUpload={"Parts": parts}
             )
-            return _etag(done), f"{_md5(digests).hex()}-{len(parts)}"
+            return etag_of(done), f"{md5_of(digests).hex()}-{len(parts)}"
         except Exception:
             try:
                 self._call(self._client.abort_multipart_upload, key, Key=key, UploadId=upload)
@@ -255,6 +259,17 @@ class S3Storage(Storage):
     def _call(self, operation: Callable[..., Any], key: str | None, **arguments: Any) -> Any:
         """One request, with every failure as one of our errors."""
         what = key or f"bucket {self.options.bucket!r}"
+        options, sent = self.options, len(arguments.get("Body", b""))
+        allowed = options.connect_timeout + options.read_timeout + sent / options.min_rate
+        with self._deadlines.within(allowed) as deadline:
+            try:
+                return self._translated(operation, what, arguments)
+            finally:
+                # Also of what looks like an answer: headers that were cut off end as if they had been whole.
+                if deadline.is_over:
+                    raise _TooSlow(f"{what}: the store was not done with a request within {allowed:.0f} s, and it was ended") from None
+
+    def _translated(self, operation: Callable[..., Any], what: str, arguments: dict[str, Any]) -> Any:
         try:
             return operation(Bucket=self.options.bucket, **arguments)
         except ClientError as error:
@@ -274,6 +289,13 @@ class S3Storage(Storage):
             raise AccessDenied(f"{what}: {str(error)[:200]}") from None
         except (BotoCoreError, Urllib3Error, OSError) as error:
             raise StorageError(f"{what}: no answer from {self.options.endpoint or 'AWS'} ({type(error).__name__})") from None
+
+    def _stat(self, key: str, answer: dict[str, Any]) -> Stat:
+        """What an answer says of an object. Raises StorageError for an answer that no store gives, as of a proxy that wants a login."""
+        if "ETag" not in answer or "ContentLength" not in answer:
+            where = self.options.endpoint or "AWS"
+            raise StorageError(f"{key}: the answer from {where} has no ETag or no Content-Length, so it is not a store's")
+        return Stat(int(answer["ContentLength"]), str(answer["ETag"]).strip('"'), answer.get("Metadata", {}).get(DIGEST))
 
     def _repeat(self, what: str, work: Callable[[], T], once: type[StorageError] | None = None) -> T:
         """Do the work as often as is useful; an error of the type `once` is not repeated here: it has taken its time."""
@@ -302,19 +324,3 @@ class _OpenedObject(Opened):
 
     def read(self, start: int, size: int) -> bytes:
         return self._read(start, size)
-
-
-def _stat(answer: dict[str, Any]) -> Stat:
-    return Stat(int(answer["ContentLength"]), _etag(answer), answer.get("Metadata", {}).get(DIGEST))
-
-
-def _etag(answer: dict[str, Any]) -> str:
-    return str(answer["ETag"]).strip('"')
-
-
-def _md5(data: bytes) -> bytes:
-    return hashlib.md5(data, usedforsecurity=False).digest()
-
-
-def _base64(digest: bytes) -> str:
-    return base64.b64encode(digest).decode()

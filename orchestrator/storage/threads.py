@@ -55,6 +55,10 @@ class AsyncStorage:
         """See `Storage.stat`."""
         return await self._run(self.storage.stat, key)
 
+    async def size(self, key: str) -> int | None:
+        """See `Storage.size`."""
+        return await self._run(self.storage.size, key)
+
     async def write(self, key: str, data: bytes, media_type: str, expect: Expect | Stat = Expect.ANYTHING) -> Stat:
         """See `Storage.write`."""
         return await self._run(self.storage.write, key, data, media_type, expect)

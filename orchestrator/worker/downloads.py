@@ -77,10 +77,9 @@ class Downloads:
         if isinstance(source, InlineSource):
             return len(source.data)
         try:
-            stat = await self._storage.stat(source.key)
+            return await self._storage.size(source.key) or 0
         except AccessDenied:
             return 0
-        return stat.size if stat is not None else 0
 
     async def photo(self, item: Item, link_bytes: int = limits.MAX_PHOTO_BYTES) -> Download:
         """The encoded photo, refused before any work where an output's format cannot hold a picture of its size."""

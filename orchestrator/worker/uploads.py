@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.callbacks.deliverer import Tracked
-from orchestrator.errors import AddressRefused, Conflict, LinkRefused, PhotoRefused, Superseded
+from orchestrator.errors import AddressRefused, Conflict, LinkRefused, PipelineFailed, Superseded
 from orchestrator.jobs.job_types import Item, Job
 from orchestrator.jobs.sources import Destination, StoreKey, WebLink
 from orchestrator.net.links import LinkClient
@@ -68,14 +68,17 @@ class TwinFinished(Exception):
 
 
 def plan_uploads(job: Job, item: Item, report: PhotoReport, files: list[bytes]) -> UploadPlan:
-    """Which file of the pipeline goes where. Raises PhotoRefused where it did not return what the item asked for."""
+    """Which file of the pipeline goes where. Raises PipelineFailed where it did not return what the item asked for."""
     if len(files) != len(report.files):
-        raise PhotoRefused(f"the pipeline returned {len(files)} files and describes {len(report.files)}")
+        raise PipelineFailed(f"the pipeline returned {len(files)} files and describes {len(report.files)}")
     targets = {t.name: t.to for t in item.targets}
     previews = {t.name: t.preview for t in item.targets}
-    plan = UploadPlan([], {})
+    plan, asked = UploadPlan([], {}), {"output": set(targets), "preview": set(previews), "mask": set(item.mask_names)}
     for entry, data in zip(report.files, files, strict=True):
+        if entry.name not in asked.get(entry.kind, ()):
+            raise PipelineFailed(f"the pipeline returned a file ({entry.kind} {entry.name[:80]!r}) that was not asked for")
         if entry.kind == "output":
+            asked["output"].discard(entry.name)
             to = targets.pop(entry.name)
         elif entry.kind == "preview":
             wanted = previews[entry.name]
@@ -88,7 +91,7 @@ def plan_uploads(job: Job, item: Item, report: PhotoReport, files: list[bytes]) 
             plan.masks.setdefault(entry.name, []).append(key)
         plan.files.append(PlannedFile(to, data, entry.media_type))
     if targets:
-        raise PhotoRefused(f"the pipeline returned no file for {', '.join(targets)}")
+        raise PipelineFailed(f"the pipeline returned no file for {', '.join(targets)}")
     return plan
 
 

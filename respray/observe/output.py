@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import queue
+import sys
 import threading
 from collections.abc import Callable
 
@@ -12,6 +13,22 @@ MAX_LINES = 20_000
 """Lines that wait for a slow reader; what comes beyond is dropped."""
 LAST_WORDS = 2.0
 """Seconds that the end of the process waits for a reader."""
+
+
+def open_standard_streams() -> None:
+    """Open /dev/null for each of stdin, stdout and stderr that whoever started this process has closed.
+
+    The next file or connection would get its number otherwise, and what is printed, or logged by a C library, would go there.
+    """
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free, which is this one
+            os.set_inheritable(descriptor, True)
+        if getattr(sys, name) is None:
+            stream = os.fdopen(descriptor, "r" if name == "stdin" else "w", closefd=False, encoding="utf-8")
+            setattr(sys, name, stream)
 
 
 class LineWriter:

@@ -7,10 +7,12 @@ its looks: "basic kitchen" is a file, and `hf_...` may be somebody's user id.
 
 from __future__ import annotations
 
+import json
 import re
+from base64 import b64encode
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
 MASK = "***"
 MIN_SECRET = 6
@@ -19,10 +21,12 @@ SENTENCES = frozenset({"error", "message", "reason", "warnings"})
 """Fields of events and records that hold sentences."""
 _QUERY = r"X-Amz-(?:Signature|Credential|Security-Token)|X-Goog-(?:Signature|Credential)|AWSAccessKeyId|Signature|token|sig"
 _IN_URLS = (
-    (re.compile(r"(?P<keep>://)[^/\s@\"']{1,512}@"), rf"\g<keep>{MASK}@"),
+    (re.compile(r"(?P<keep>://)[^/\s\"']{1,512}@"), rf"\g<keep>{MASK}@"),  # up to the last @: a password may hold one
     (re.compile(rf"(?P<keep>[?&](?:{_QUERY})=)[^&\s\"']+", re.I), rf"\g<keep>{MASK}"),
 )
 _IN_HEADERS = (re.compile(r"(?P<keep>authorization\W{1,4}(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{4,}", re.I), rf"\g<keep>{MASK}")
+_SECRET_NAME = re.compile("password|secret|token|signature|credential", re.I)
+_ESCAPE = re.compile("%[0-9A-Fa-f]{2}")
 _URL = re.compile(r"[a-z][a-z0-9+.-]{1,20}://", re.I)
 
 
@@ -30,9 +34,14 @@ class Redactor:
     """Replaces secrets in text and in JSON-like values."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        forms = {form for secret in secrets if len(secret) >= MIN_SECRET for form in (secret, quote(secret, safe=""), quote(secret))}
+        self._secrets: list[str] = []
+        self.learn(secrets)
+
+    def learn(self, secrets: Iterable[str]) -> None:
+        """Replace these secrets, too, from now on."""
+        forms = {form for secret in secrets for form in _forms(secret) if len(form) >= MIN_SECRET}
         # Longest first, so that a secret that contains another is not left half visible.
-        self._secrets = sorted(forms, key=len, reverse=True)
+        self._secrets = sorted(forms | set(self._secrets), key=len, reverse=True)
 
     def text(self, value: str) -> str:
         """A sentence with every known secret, and what stands in a secret's place, replaced by `***`."""
@@ -63,6 +72,26 @@ class Redactor:
         for pattern, replacement in _IN_URLS:
             value = pattern.sub(replacement, value)
         return value
+
+
+def _forms(secret: str) -> set[str]:
+    """A secret as it may be written: plain, in URLs (percent-encoded there, or decoded by whoever read it there), in JSON, in Python."""
+    plain = {secret, unquote(secret)}
+    encoded = {form for text in plain for form in (quote(text, safe=""), quote(text), quote_plus(text))}
+    encoded |= {_ESCAPE.sub(lambda escape: escape[0].lower(), form) for form in encoded}
+    return plain | encoded | {form for text in plain for form in (json.dumps(text)[1:-1], repr(text)[1:-1])}
+
+
+def secrets_in(address: str) -> list[str]:
+    """What opens the door in a URL: its password, also with the user in a Basic header, and what its query calls so."""
+    credentials, _, _ = address.partition("://")[2].rpartition("@")
+    _, colon, password = credentials.partition(":")
+    found = [password, b64encode(unquote(credentials).encode()).decode()] if colon else []
+    try:
+        query = parse_qsl(urlsplit(address).query)
+    except ValueError:  # brackets that hold no address
+        query = []
+    return found + [value for name, value in query if _SECRET_NAME.search(name)]
 
 
 def without_query(url: str) -> str:

@@ -10,7 +10,7 @@ Triton continues the trace that comes with a request (`--trace-config mode=opent
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -28,6 +28,11 @@ MAX_ATTRIBUTE_CHARACTERS = 256
 """Characters of a text that a span keeps: keys and errors may be long."""
 _tracer = trace.get_tracer("respray")
 _redactor = Redactor()
+
+
+def keep_out_of_spans(secrets: Iterable[str]) -> None:
+    """Mask these secrets in all spans from now on; what stands in a secret's place is masked anyway."""
+    _redactor.learn(secrets)
 
 
 def job_prefix(user_id: str, job_id: str) -> str:
@@ -66,7 +71,8 @@ def span(
         kind: CLIENT for a request to somebody else.
         context: Where its parent is; None: the span that is open here.
     """
-    short = {key: value[:MAX_ATTRIBUTE_CHARACTERS] if isinstance(value, str) else value for key, value in attributes.items()}
+    known = {key: _redactor.value(value) for key, value in attributes.items()}
+    short = {key: value[:MAX_ATTRIBUTE_CHARACTERS] if isinstance(value, str) else value for key, value in known.items()}
     with _tracer.start_as_current_span(
         name, context=context, kind=kind, attributes=short, record_exception=False, set_status_on_exception=False
     ) as opened:
@@ -82,7 +88,7 @@ def span(
 
 def mark_failed(opened: Span, reason: str | None) -> None:
     """Say that what a span stands for ended badly, though no exception left it."""
-    opened.set_status(Status(StatusCode.ERROR, (reason or "")[:MAX_ATTRIBUTE_CHARACTERS]))
+    opened.set_status(Status(StatusCode.ERROR, _redactor.text(reason or "")[:MAX_ATTRIBUTE_CHARACTERS]))
 
 
 def request_headers() -> dict[str, str]:

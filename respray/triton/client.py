@@ -16,7 +16,7 @@ from types import TracebackType
 
 import numpy as np
 import numpy.typing as npt
-from tritonclient.grpc import InferInput, InferRequestedOutput
+from tritonclient.grpc import InferInput, InferRequestedOutput, InferResult
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
@@ -30,6 +30,8 @@ from respray.triton.statistics import ModelStatistics, parse
 
 MODEL = "pipeline_bls"
 READY_SECONDS = 5.0
+MAX_REPORT_BYTES = 8 << 20
+"""Far more than a photo of all outputs, edits and instances has; the worker keeps the reports of a job's photos until it ends."""
 CHANNEL_OPTIONS = {
     "grpc.max_send_message_length": -1,
     "grpc.max_receive_message_length": -1,
@@ -120,9 +122,11 @@ class PipelineClient:
         except InferenceServerException as error:
             self._model = None  # the server that comes back may serve another one
             raise self._translate(error, seconds) from error
-        files, file_sizes, report = (answer.as_numpy(name) for name in tensors.RESULTS)
-        assert files is not None and file_sizes is not None and report is not None
-        result = PhotoResult(unpack(files, file_sizes.astype(np.int64)), PhotoReport.model_validate_json(report.tobytes()))
+        try:
+            result = _result(answer)
+        except (PhotoError, ValueError) as error:  # the server's fault, whatever the photo: pydantic's are ValueErrors
+            said = str(error).replace("\n", " ")[:200]
+            raise ServingError(f"The Triton server at {self.url} answered with no result of this version's pipeline: {said}") from error
         self._model = result.report.model or None
         return result
 
@@ -177,3 +181,12 @@ class PipelineClient:
         if status in TRANSIENT or "not healthy" in message or "unhealthy" in message:
             return ServerUnavailable(f"The Triton server at {self.url} is not available: {message}")
         return ServingError(f"The Triton server at {self.url} failed: {message}")
+
+
+def _result(answer: InferResult) -> PhotoResult:
+    files, file_sizes, report = (answer.as_numpy(name) for name in tensors.RESULTS)
+    if files is None or file_sizes is None or report is None:
+        raise ValueError(f"it lacks one of {', '.join(tensors.RESULTS)}")
+    if report.nbytes > MAX_REPORT_BYTES:
+        raise ValueError(f"its report has {report.nbytes / 1e6:.0f} MB; at most {MAX_REPORT_BYTES / 1e6:.0f} are accepted")
+    return PhotoResult(unpack(files, file_sizes.astype(np.int64)), PhotoReport.model_validate_json(report.tobytes()))

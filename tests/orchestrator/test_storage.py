@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import resource
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -105,6 +108,33 @@ def test_links_do_not_lead_out_of_a_folder(tmp_path: Path) -> None:
     for key in ("inputs/out/secret.jpg", "inputs/file.jpg"):
         with pytest.raises(AccessDenied, match="leads out of"):
             store.read(key, 100)
+
+
+def test_what_is_no_file_is_not_there_and_nobody_waits_for_it(tmp_path: Path) -> None:
+    store = FolderStorage(tmp_path)
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "folder.jpg").mkdir()
+    with socket.socket(socket.AF_UNIX) as named:
+        named.bind(str(tmp_path / "socket.jpg"))
+        for key in ("pipe.jpg", "folder.jpg", "socket.jpg"):
+            assert store.stat(key) is None and store.size(key) is None
+            for look in (lambda key=key: store.read(key, 100), lambda key=key: store.open(key)):
+                with pytest.raises(NotFound, match=f"there is no {key}"):
+                    look()
+
+
+def test_a_file_of_any_size_is_looked_at_without_its_memory(tmp_path: Path) -> None:
+    store, size = FolderStorage(tmp_path), 4 << 30
+    with (tmp_path / "sparse.jpg").open("wb") as file:
+        file.truncate(size)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert store.size("sparse.jpg") == size
+    with pytest.raises(TooLarge, match=f"has {size} bytes"):
+        store.read("sparse.jpg", 1 << 27)
+    os.truncate(tmp_path / "sparse.jpg", 400 << 20)
+    found = store.stat("sparse.jpg")
+    assert found is not None and found.size == 400 << 20
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10  # KiB
 
 
 def test_a_folder_never_shows_half_a_file(tmp_path: Path) -> None:

@@ -1,0 +1,54 @@
+"""Redis fails over while workers wait in it: it answers with errors on lines that stay whole. They go on when it takes writes again."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+import redis
+
+from orchestrator.errors import IntakeError
+from orchestrator.intake import celery as celery_intake
+from tests.faults.processes import Process, Redis, produce, wait_for, worker_environment
+from tests.orchestrator.support import tiny_worker
+from tests.orchestrator.test_intakes import done, jobs_in
+
+
+@pytest.mark.parametrize("adapter", ["bullmq", "celery"])
+def test_a_worker_outlives_a_failover(tmp_path: Path, adapter: str) -> None:
+    server = Redis(tmp_path / "redis")
+    client, queue = redis.from_url(server.url), "failover"
+    environment = worker_environment(ADAPTER=adapter, REDIS_URL=server.url, QUEUE_NAME=queue, GRACE_PERIOD_SEC="1")
+    command = [sys.executable, "-m", "tests.orchestrator.tiny_process", str(tmp_path)]
+    worker = Process(command, tmp_path / "worker.log", environment, tmp_path / "worker.events")
+    try:
+        wait_for("a worker that waits for jobs", lambda: int(client.info("clients")["blocked_clients"]) > 0)
+        client.replicaof("127.0.0.1", "1")  # it is a replica now: who waits is told so, and writes are refused
+        wait_for("nobody waiting", lambda: int(client.info("clients")["blocked_clients"]) == 0)
+        client.replicaof("NO", "ONE")
+        (message,) = jobs_in(tmp_path, "after")
+        if adapter == "bullmq":
+            produce(server, queue, [message])
+        else:
+            celery_intake.make_app(server.url, queue, 60).send_task(celery_intake.TASK, [message])
+        wait_for("the job", done(tmp_path, "after"))
+        assert worker.stop() == 0
+    finally:
+        worker.stop()
+        server.stop()
+
+
+def test_a_celery_that_ends_by_itself_is_an_error(tmp_path: Path, redis_server: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(controller: object) -> None:
+        raise ValueError("out of order")
+
+    monkeypatch.setattr(celery_intake, "_start", fail)
+
+    async def work() -> None:
+        async with tiny_worker(tmp_path) as worker:
+            await celery_intake.CeleryIntake(redis_server.url, "ends", 1, 60).run(worker, asyncio.Event())
+
+    with pytest.raises(IntakeError, match=r"Celery's consumer has ended by itself \(out of order\)"):
+        asyncio.run(work())

@@ -1,0 +1,169 @@
+"""A store that goes on byte by byte is cut off in every direction, and what it says is held against its own checksum."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import StorageError
+from orchestrator.storage.s3 import S3Options, S3Storage
+from respray.retry import Retry, full_jitter
+from tests.orchestrator.test_tls_redis import authority
+
+KEY = "inputs/u/j/0.jpg"
+Answer = Callable[[socket.socket, bytes], None]
+
+
+class Store:
+    """A server that answers each request, of which it has read the headers, as it is told; `ended` counts the connections that were cut."""
+
+    def __init__(self, answer: Answer, context: ssl.SSLContext | None = None) -> None:
+        self._answer, self._context = answer, context
+        self.requests: list[str] = []
+        self.ended = threading.Semaphore(0)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=self._serve, args=(self._listener.accept()[0],), daemon=True).start()
+
+    def _serve(self, line: socket.socket) -> None:
+        with suppress(OSError), closing(self._context.wrap_socket(line, server_side=True) if self._context else line) as opened:
+            head = b""
+            while b"\r\n\r\n" not in head:
+                block = opened.recv(1)
+                if not block:
+                    return
+                head += block
+            self.requests.append(head.decode().split()[0])
+            self._answer(opened, head)
+        self.ended.release()
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._listener.close()
+
+
+@contextmanager
+def storage(server: Store, attempts: int = 3, **options: object) -> Iterator[S3Storage]:
+    """A client of the server that has a second and a half for an answer."""
+    scheme = "https" if options.get("ca_file") else "http"
+    base: dict[str, object] = {"bucket": "b", "endpoint": f"{scheme}://127.0.0.1:{server.port}", "access_key": "a", "secret_key": "s"}
+    base |= {"connect_timeout": 1.0, "read_timeout": 0.5, "min_rate": 1e6, "retry": Retry(attempts, full_jitter(base=0.001, cap=0.01))}
+    store = S3Storage(S3Options(**{**base, **options}))  # type: ignore[arg-type]
+    try:
+        yield store
+    finally:
+        store.close()
+        server.close()
+
+
+def trickle_headers(line: socket.socket, head: bytes) -> None:
+    """One header after the other, as long as somebody listens."""
+    line.sendall(b"HTTP/1.1 200 OK\r\n")
+    while True:
+        line.sendall(b"x-a: b\r\n")
+        time.sleep(0.05)
+
+
+def take_slowly(line: socket.socket, head: bytes) -> None:
+    """Some of the upload now and then: 1.3 MB a second."""
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+    line.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+    while line.recv(1 << 16):
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_headers_that_trickle_are_cut_off(secure: bool, tmp_path: Path) -> None:
+    context, trusted = None, None
+    if secure:
+        certificate, key, trusted = authority(tmp_path)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+    server = Store(trickle_headers, context)
+    with storage(server, ca_file=trusted) as store:
+        with pytest.raises(StorageError, match=r"the store was not done with a request within \d+ s, and it was ended"):
+            store.read(KEY, 100)
+        assert server.ended.acquire(timeout=10), "the connection is closed"
+        assert server.requests == ["GET"], "once is enough of it"
+
+
+def test_an_upload_that_is_taken_byte_by_byte_is_cut_off() -> None:
+    server = Store(take_slowly)
+    with storage(server, min_rate=2e7) as store:
+        with pytest.raises(StorageError, match="was not done with a request"):
+            store.write(KEY, bytes(16 << 20), "image/jpeg")  # more than the kernel takes on its own
+        assert server.ended.acquire(timeout=10)
+        assert server.requests == ["PUT"]
+
+
+def test_an_upload_may_take_longer_than_one_answer() -> None:
+    def take(line: socket.socket, head: bytes) -> None:
+        line.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        left = length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        digest = hashlib.md5(usedforsecurity=False)
+        while left:
+            block = line.recv(min(left, 1 << 20))
+            left -= len(block)
+            digest.update(block)
+            time.sleep(1.5 * len(block) / length)
+        line.sendall(f'HTTP/1.1 200 OK\r\nETag: "{digest.hexdigest()}"\r\nContent-Length: 0\r\n\r\n'.encode())
+
+    server = Store(take)
+    with storage(server, attempts=1, min_rate=1e6) as store:
+        assert store.write(KEY, bytes(24 << 20), "image/jpeg").size == 24 << 20
+
+
+def test_an_answer_that_is_no_stores_is_said_in_a_sentence() -> None:
+    server = Store(lambda line, head: line.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 5\r\n\r\nlogin"))
+    with storage(server, attempts=1) as store:
+        for ask in (lambda: store.read(KEY, 100), lambda: store.stat(KEY)):
+            with pytest.raises(StorageError, match=r"the answer from http://127\.0\.0\.1:\d+ has no ETag or no Content-Length"):
+                ask()
+
+
+def gives(*bodies: bytes, etag: str, extra: str = "") -> Answer:
+    """Answers with one body after the other, the last one for ever, under one ETag."""
+    left = list(bodies)
+
+    def answer(line: socket.socket, head: bytes) -> None:
+        body = left.pop(0) if len(left) > 1 else left[0]
+        line.sendall(
+            f'HTTP/1.1 200 OK\r\nETag: "{etag}"\r\n{extra}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n'.encode() + body
+        )
+
+    return answer
+
+
+WHOLE, HALF = b"0123456789", b"01234"
+MD5 = hashlib.md5(WHOLE, usedforsecurity=False).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("etag", "extra", "bodies", "requests"),
+    [
+        (MD5, "", [WHOLE], 1),
+        (MD5, "", [HALF, WHOLE], 2),  # cut off by something that gives the length of what is left
+        (MD5, "", [WHOLE[::-1], WHOLE], 2),
+        ("0" * 32, "", [WHOLE], 2),  # no MD5, although it looks like one: read twice
+        ("0" * 32, "x-amz-server-side-encryption: aws:kms\r\n", [WHOLE], 1),
+        (f"{MD5}-2", "", [WHOLE], 1),
+    ],
+)
+def test_what_was_read_is_held_against_the_etag(etag: str, extra: str, bodies: list[bytes], requests: int) -> None:
+    server = Store(gives(*bodies, etag=etag, extra=extra))
+    with storage(server) as store:
+        assert store.read(KEY, 100)[0] == WHOLE
+        assert len(server.requests) == requests
