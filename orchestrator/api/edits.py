@@ -15,10 +15,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
-from starlette.datastructures import FormData, UploadFile
+from starlette.datastructures import FormData
 
 from orchestrator.api.files import disposition, media_type_of
-from orchestrator.api.jobs import Accepted, accepted, check_media_type
+from orchestrator.api.forms import FORM, bytes_of, form_of
+from orchestrator.api.jobs import Accepted, accepted
 from orchestrator.api.keys import Caller
 from orchestrator.api.messages import as_raw, is_rule_message, read_message, with_ids
 from orchestrator.api.problems import ApiProblem, FieldProblem, answers
@@ -45,7 +46,7 @@ FORM_SCHEMA: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            "multipart/form-data": {
+            FORM: {
                 "schema": {
                     "type": "object",
                     "required": ["photo", "job"],
@@ -109,9 +110,8 @@ async def post_edit(
     It is waited for as long as `Prefer: wait=SECONDS` says. A client that goes away while it waits stops its job.
     """
     service, caller = service_of(request), caller_in(request)
-    check_media_type(request, "multipart/form-data")
     preference = parse_prefer(prefer)
-    async with request.form(max_files=2, max_fields=2, max_part_size=limits.MAX_MESSAGE_BYTES) as form:
+    async with form_of(request, 2, "the parts photo and job, once each: curl -F photo=@room.jpg -F 'job={...}'") as form:
         photo, fields = await _parts(form)
     job, raw = await _message(service, caller, photo, fields)
     key = job.items[0].photo.label  # the message names a key: `_message` has put it there
@@ -146,22 +146,18 @@ async def _parts(form: FormData) -> tuple[bytes, dict[str, Any]]:
     unknown = sorted(set(form) - {"photo", "job"})
     for name in unknown:
         problems.append(FieldProblem(field=name[:80], message="is not known; accepted are the parts photo and job"))
-    photo, job = form.get("photo"), form.get("job")
-    if not isinstance(photo, UploadFile):
-        given = "is missing" if photo is None else "is no file"
-        problems.append(FieldProblem(field="photo", message=f"{given}; accepted is a file, with curl: -F photo=@room.jpg"))
+    photo, job = await bytes_of(form, "photo"), await bytes_of(form, "job")
+    if photo is None:
+        problems.append(FieldProblem(field="photo", message="is missing; accepted is a file, with curl: -F photo=@room.jpg"))
     if job is None:
         problems.append(FieldProblem(field="job", message="is missing; accepted is a message without ids and items, as JSON"))
     if any(len(form.getlist(name)) > 1 for name in ("photo", "job")):
         problems.append(
             FieldProblem(field="photo", message="photo and job are accepted once each; several photos are several requests, or a job")
         )
-    if problems:
+    if photo is None or job is None or problems:
         raise ApiProblem(422, "; ".join(f"{problem.field}: {problem.message}" for problem in problems), errors=problems)
-    assert isinstance(photo, UploadFile)
-    message = await job.read() if isinstance(job, UploadFile) else str(job)
-    fields = read_message(message)
-    return await photo.read(), fields
+    return photo, read_message(job)
 
 
 async def _message(service: ApiService, caller: Caller, photo: bytes, fields: dict[str, Any]) -> tuple[Job, RawMessage]:

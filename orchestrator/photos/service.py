@@ -60,10 +60,8 @@ class PhotoService:
         preset = find_preset(query.preset, self._catalog, problems)
         concepts = resolve_concepts(query.concepts, (), preset, query.options, problems)
         problems.raise_if_any()
-        shown = [
-            c.model_copy(update={"boxes": query.boxes.get(c.name, []), "not_boxes": query.not_boxes.get(c.name, [])})
-            for c in concepts.queries
-        ]
+        examples = ((concept, *query.shown(concept.name)) for concept in concepts.queries)
+        shown = [concept.model_copy(update={"boxes": boxes, "not_boxes": not_boxes}) for concept, boxes, not_boxes in examples]
         request = PhotoRequest(concepts=shown, masks=True, preview_size=0, feather=query.options.feather)
         # What only the preset protects is found along with the rest, for the previews to come, and not told.
         named = [concept.name for concept in concepts.queries if not concept.implied]

@@ -19,6 +19,7 @@ from tests.api.support import WALL, ApiProcess, curl, palette_job, photo, wait_o
 from tests.faults.processes import wait_for
 
 pytestmark = pytest.mark.server
+PART = b'--a\r\nContent-Disposition: form-data; name="p%d"\r\n\r\nx\r\n'
 
 
 def form(seed: int, **fields: object) -> dict[str, tuple[str, bytes | str]]:
@@ -136,3 +137,37 @@ def test_an_edit_that_cannot_be_done_says_why(
     problem = answer.json()
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), problem
     assert problem["errors"][0]["field"] == field and sentence in problem["errors"][0]["message"], problem
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "reason"),
+    [
+        ("multipart/form-data", b"x", "boundary"),
+        ("multipart/form-data; boundary=a", b"hello", "Invalid multipart data"),
+        ("multipart/form-data; boundary=a", b"".join(PART % i for i in range(10_000)), "fields"),
+        ("multipart/form-data; boundary=a", PART[:-9] + b"X: y\r\n" * 100_000, "Invalid"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/edits", "/v1/photos"])
+def test_a_form_that_cannot_be_read_is_told_what_is_accepted(client: httpx.Client, path: str, kind: str, body: bytes, reason: str) -> None:
+    answer = client.post(path, content=body, headers={"Content-Type": kind})
+    problem = answer.json()
+    assert answer.status_code == 400 and problem["code"] == "form", problem
+    assert reason in problem["detail"] and "curl -F photo=@room.jpg" in problem["detail"], problem
+
+
+def test_a_form_may_be_written_in_any_way_that_is_a_form(client: httpx.Client) -> None:
+    """Parts in either order, the message as a file, no name and odd names, boundaries in quotes, chunks."""
+    first = client.post("/v1/edits", files=form(7)).headers["respray-job"]
+    job = ("job.json", json.dumps(WALL), "application/json")
+    for name in ("", '"\u623f \\.jpg'):
+        answer = client.post("/v1/edits", files={"job": job, "photo": (name, photo(7), "text/html")})
+        assert (answer.status_code, answer.headers.get("respray-job")) == (200, first), answer.text
+    assert client.post("/v1/photos", files={"photo": ("", photo(7))}).status_code == 201
+    parts = [b"name=photo; filename=x\r\n\r\n" + photo(7), b'name="job"\r\n\r\n' + json.dumps(WALL).encode()]
+    body = b"".join(b"--a b\r\nContent-Disposition: form-data; " + part + b"\r\n" for part in parts) + b"--a b--\r\n"
+    headers = {"Content-Type": 'multipart/form-data; boundary="a b"'}
+    for content in (body, (body[i : i + 1000] for i in range(0, len(body), 1000))):
+        answer = client.post("/v1/edits", content=content, headers=headers)
+        assert (answer.status_code, answer.headers.get("respray-job")) == (200, first), answer.text
+    assert client.post("/v1/edits", content=body[:-200], headers=headers).status_code == 422
