@@ -124,7 +124,7 @@ async def post_edit(
     if view is None:
         applied = {"Preference-Applied": "respond-async"} if preference.asynchronous else {}
         return JSONResponse(accepted(job.user_id, job.job_id), 202, {"Location": status_url(job.job_id), **applied})
-    return _result(service, view)
+    return await _result(service, view)
 
 
 def parse_prefer(header: str | None) -> Preference:
@@ -234,7 +234,7 @@ async def _finished(service: ApiService, request: Request, job: Job, seconds: fl
             del service.waiting[place]
 
 
-def _result(service: ApiService, view: JobView) -> Response:
+async def _result(service: ApiService, view: JobView) -> Response:
     """The picture, or all files. Raises ApiProblem where there is none."""
     item = view.items[0] if view.items else None
     if item is None or item.status != "completed":
@@ -247,7 +247,7 @@ def _result(service: ApiService, view: JobView) -> Response:
     keys = _keys(item)
     if len(keys) == 1:
         headers |= {"Content-Disposition": disposition(keys[0], False), "Content-Location": file_url(keys[0])}
-        return StreamingResponse(_file(service, keys[0]), headers=headers, media_type=media_type_of(keys[0]))
+        return Response(await _file(service, keys[0]), headers=headers, media_type=media_type_of(keys[0]))
     boundary = secrets.token_hex(16)
     body = _multipart(service, keys, boundary, report_text(item.report))
     return StreamingResponse(body, headers=headers, media_type=f"multipart/mixed; boundary={boundary}")
@@ -263,9 +263,8 @@ def _link(view: JobView) -> str:
     return f'<{view.status_url}>; rel="describedby"'
 
 
-async def _file(service: ApiService, key: str) -> AsyncIterator[bytes]:
-    data, _ = await service.ready.storage.read(key, limits.MAX_RECORD_BYTES * 16)
-    yield data
+async def _file(service: ApiService, key: str) -> bytes:
+    return (await service.ready.storage.read(key, limits.MAX_RECORD_BYTES * 16))[0]
 
 
 async def _multipart(service: ApiService, keys: list[str], boundary: str, report: str) -> AsyncIterator[bytes]:
@@ -276,7 +275,6 @@ async def _multipart(service: ApiService, keys: list[str], boundary: str, report
         fields = {"Content-Type": media_type_of(key), "Content-Disposition": disposition(key, False), "Content-Location": file_url(key)}
         lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         yield f"--{boundary}\r\n{lines}\r\n".encode()
-        async for part in _file(service, key):
-            yield part
+        yield await _file(service, key)
         yield b"\r\n"
     yield f"--{boundary}--\r\n".encode()

@@ -53,12 +53,10 @@ class PaletteKeys:
         if fmt is None:
             return ()
         if self._transparent and fmt not in keys.ALPHA_FORMATS:
-            hint = "set options.format to png or webp"
-            if entry.output_key is not None or link is not None:
-                shown = entry.output_key if link is None else without_query(link)
-                hint = f"give {shown!r} the extension .png or .webp"
-            text = f"'remove transparent' needs a format with transparency and JPEG has none; {hint}"
-            self._problems.add(f"{place}.{output}", text)
+            wrong, hint = f"{place}.{output}", f"give {entry.output_key or without_query(link or '')!r} the extension .png or .webp"
+            if self._format is not None:
+                wrong, hint = "options.format", "accepted are png and webp"
+            self._problems.add(wrong, f"'remove transparent' needs a format with transparency and JPEG has none; {hint}")
         targets = []
         for look in looks:
             to, preview = self._destinations(place, entry, look, fmt)

@@ -19,6 +19,7 @@ from tests.api.support import WALL, ApiProcess, curl, palette_job, photo, wait_o
 from tests.faults.processes import wait_for
 
 pytestmark = pytest.mark.server
+CLEAR = {"concepts": {"Wall": {"action": "remove", "value": "transparent"}}, "options": {"format": "jpeg"}}
 PART = b'--a\r\nContent-Disposition: form-data; name="p%d"\r\n\r\nx\r\n'
 
 
@@ -46,23 +47,34 @@ def test_the_same_edit_again_is_the_same_job(api: ApiProcess, client: httpx.Clie
     assert client.get(first.headers["content-location"]).content == first.content
 
 
-def test_many_photos_at_once(api: ApiProcess) -> None:
-    """Forty here; `respray` takes as many as `API_REQUESTS_PER_KEY` says, and the others are told to come again."""
+def test_two_hundred_edits_at_once(api: ApiProcess) -> None:
+    """More than one key may have under way (API_REQUESTS_PER_KEY): those beyond are told when to come again, and nothing is lost."""
+    refused: list[int] = []
 
-    async def send(client: httpx.AsyncClient, seed: int) -> bytes:
-        answer = await client.post("/v1/edits", files=form(seed))
-        assert answer.status_code == 200, answer.text
-        return answer.content
+    async def send(client: httpx.AsyncClient, number: int) -> tuple[str, bytes]:
+        edit = {"action": "recolor", "value": f"#{number:02x}9082"}
+        for _ in range(10):
+            answer = await client.post("/v1/edits", files=form(1000 + number % 8, concepts={"Wall": edit}))
+            if answer.status_code == 429:
+                refused.append(int(answer.headers["retry-after"]))
+                await asyncio.sleep(refused[-1])
+                continue
+            assert answer.status_code == 200, answer.text
+            return answer.headers["respray-job"], answer.content
+        raise AssertionError("told to come again for the tenth time")
 
-    async def all_at_once() -> list[bytes]:
+    async def all_at_once() -> list[tuple[str, bytes]]:
         async with httpx.AsyncClient(base_url=api.url, timeout=280, limits=httpx.Limits(max_connections=None)) as client:
-            return list(await asyncio.gather(*(send(client, 1000 + seed) for seed in range(40))))
+            return list(await asyncio.gather(*(send(client, number) for number in range(200))))
 
-    pictures = asyncio.run(all_at_once())
-    for picture in pictures:
+    done = asyncio.run(all_at_once())
+    assert refused and all(1 <= seconds <= 30 for seconds in refused)
+    for _, picture in done:
         with Image.open(io.BytesIO(picture)) as opened:
             assert opened.size == (64, 48)
-    assert len(set(pictures)) > 30  # of forty different photos
+    assert len({job for job, _ in done}) == 200
+    # An event is kept first and told on stdout then. Nothing is done twice.
+    wait_for("every end on stdout", lambda: [len(api.finished(job)) for job, _ in done] == [1] * 200)
 
 
 def test_several_files_come_in_one_answer(client: httpx.Client) -> None:
@@ -127,6 +139,7 @@ def test_a_client_that_goes_away_stops_its_edit(api: ApiProcess, client: httpx.C
         ({"photo": ("a.jpg", photo(6)), "job": ("", "[]")}, 422, "", "JSON object"),
         ({"photo": ("a.jpg", photo(6)), "job": ("", json.dumps(WALL | {"job_id": "x"}))}, 422, "job_id", "/v1/jobs"),
         ({"photo": ("a.jpg", photo(6)), "job": ("", json.dumps(WALL | {"preset": "castle"}))}, 422, "preset", "there are: interior"),
+        ({"photo": ("a.jpg", photo(6)), "job": ("", json.dumps(CLEAR))}, 422, "options.format", "JPEG has none; accepted are png and webp"),
         ({"photo": ("a.jpg", photo(6)), "job": ("", json.dumps(WALL)), "mask": ("m.png", b"x")}, 422, "mask", "accepted are the parts"),
     ],
 )
