@@ -5,14 +5,17 @@ from __future__ import annotations
 from importlib import metadata
 
 from fastapi import FastAPI, Request, Response
+from starlette.routing import Route
 
 from orchestrator.api import catalogs, demo_photos, edits, files, jobs, photos, sessions
 from orchestrator.api.description import add_docs
 from orchestrator.api.gate import Gate
-from orchestrator.api.problems import answers, install_handlers
+from orchestrator.api.methods import add_heads
+from orchestrator.api.problems import ApiProblem, answers, install_handlers
 from orchestrator.api.service import ApiService, service_of
 from orchestrator.api.studio.pages import add_studio
 
+ROUTERS = (jobs.router, edits.router, photos.router, files.router, catalogs.router, demo_photos.router, sessions.router)
 DESCRIPTION = "Edits photos by concept: jobs and single photos in, progress and results out."
 
 
@@ -22,7 +25,7 @@ def make_app(service: ApiService) -> FastAPI:
     app.state.service = service
     app.add_middleware(Gate, service=service)
     install_handlers(app)
-    for router in (jobs.router, edits.router, photos.router, files.router, catalogs.router, demo_photos.router, sessions.router):
+    for router in ROUTERS:
         app.include_router(router)
     app.add_api_route(
         "/ping",
@@ -35,6 +38,7 @@ def make_app(service: ApiService) -> FastAPI:
     )
     add_docs(app)
     add_studio(app)
+    add_heads(app, [route for router in (*ROUTERS, app.router) for route in router.routes if isinstance(route, Route)])
     return app
 
 
@@ -47,8 +51,10 @@ async def ping(request: Request) -> Response:
     if service.running is None and not service.stopping:
         return Response(status_code=204)
     running = service.ready
-    if service.stopping or not await running.worker.backend.ready():
-        return Response(status_code=503, headers={"Retry-After": "2"})
+    if service.stopping:
+        raise ApiProblem(503, "the worker is shutting down", "stopping")
+    if not await running.worker.backend.ready():
+        raise ApiProblem(503, "Triton does not answer, or photos do not get through it", "pipeline_unavailable")
     return Response(status_code=200)
 
 

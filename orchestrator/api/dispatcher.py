@@ -134,7 +134,8 @@ class Dispatcher:
         free = {True: URGENT_SLOTS - self._busy[True], False: self._jobs - self._busy[False]}
         chosen = []
         for stored in due:
-            if free[stored.entry.urgent] > 0:
+            # One that was stopped while it waited has nothing to do but to say so.
+            if free[stored.entry.urgent] > 0 or stored.entry.cancelled:
                 free[stored.entry.urgent] -= 1
                 chosen.append(stored)
         return chosen

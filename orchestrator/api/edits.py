@@ -15,10 +15,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
-from starlette.datastructures import FormData, UploadFile
+from starlette.datastructures import FormData
 
 from orchestrator.api.files import disposition, media_type_of
-from orchestrator.api.jobs import Accepted, accepted, check_media_type
+from orchestrator.api.forms import FORM, bytes_of, form_of
+from orchestrator.api.jobs import Accepted, accepted
 from orchestrator.api.keys import Caller
 from orchestrator.api.messages import as_raw, is_rule_message, read_message, with_ids
 from orchestrator.api.problems import ApiProblem, FieldProblem, answers
@@ -45,7 +46,7 @@ FORM_SCHEMA: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            "multipart/form-data": {
+            FORM: {
                 "schema": {
                     "type": "object",
                     "required": ["photo", "job"],
@@ -109,9 +110,8 @@ async def post_edit(
     It is waited for as long as `Prefer: wait=SECONDS` says. A client that goes away while it waits stops its job.
     """
     service, caller = service_of(request), caller_in(request)
-    check_media_type(request, "multipart/form-data")
     preference = parse_prefer(prefer)
-    async with request.form(max_files=2, max_fields=2, max_part_size=limits.MAX_MESSAGE_BYTES) as form:
+    async with form_of(request, 2, "the parts photo and job, once each: curl -F photo=@room.jpg -F 'job={...}'") as form:
         photo, fields = await _parts(form)
     job, raw = await _message(service, caller, photo, fields)
     key = job.items[0].photo.label  # the message names a key: `_message` has put it there
@@ -124,7 +124,7 @@ async def post_edit(
     if view is None:
         applied = {"Preference-Applied": "respond-async"} if preference.asynchronous else {}
         return JSONResponse(accepted(job.user_id, job.job_id), 202, {"Location": status_url(job.job_id), **applied})
-    return _result(service, view)
+    return await _result(service, view)
 
 
 def parse_prefer(header: str | None) -> Preference:
@@ -146,22 +146,18 @@ async def _parts(form: FormData) -> tuple[bytes, dict[str, Any]]:
     unknown = sorted(set(form) - {"photo", "job"})
     for name in unknown:
         problems.append(FieldProblem(field=name[:80], message="is not known; accepted are the parts photo and job"))
-    photo, job = form.get("photo"), form.get("job")
-    if not isinstance(photo, UploadFile):
-        given = "is missing" if photo is None else "is no file"
-        problems.append(FieldProblem(field="photo", message=f"{given}; accepted is a file, with curl: -F photo=@room.jpg"))
+    photo, job = await bytes_of(form, "photo"), await bytes_of(form, "job")
+    if photo is None:
+        problems.append(FieldProblem(field="photo", message="is missing; accepted is a file, with curl: -F photo=@room.jpg"))
     if job is None:
         problems.append(FieldProblem(field="job", message="is missing; accepted is a message without ids and items, as JSON"))
     if any(len(form.getlist(name)) > 1 for name in ("photo", "job")):
         problems.append(
             FieldProblem(field="photo", message="photo and job are accepted once each; several photos are several requests, or a job")
         )
-    if problems:
+    if photo is None or job is None or problems:
         raise ApiProblem(422, "; ".join(f"{problem.field}: {problem.message}" for problem in problems), errors=problems)
-    assert isinstance(photo, UploadFile)
-    message = await job.read() if isinstance(job, UploadFile) else str(job)
-    fields = read_message(message)
-    return await photo.read(), fields
+    return photo, read_message(job)
 
 
 async def _message(service: ApiService, caller: Caller, photo: bytes, fields: dict[str, Any]) -> tuple[Job, RawMessage]:
@@ -238,7 +234,7 @@ async def _finished(service: ApiService, request: Request, job: Job, seconds: fl
             del service.waiting[place]
 
 
-def _result(service: ApiService, view: JobView) -> Response:
+async def _result(service: ApiService, view: JobView) -> Response:
     """The picture, or all files. Raises ApiProblem where there is none."""
     item = view.items[0] if view.items else None
     if item is None or item.status != "completed":
@@ -251,7 +247,7 @@ def _result(service: ApiService, view: JobView) -> Response:
     keys = _keys(item)
     if len(keys) == 1:
         headers |= {"Content-Disposition": disposition(keys[0], False), "Content-Location": file_url(keys[0])}
-        return StreamingResponse(_file(service, keys[0]), headers=headers, media_type=media_type_of(keys[0]))
+        return Response(await _file(service, keys[0]), headers=headers, media_type=media_type_of(keys[0]))
     boundary = secrets.token_hex(16)
     body = _multipart(service, keys, boundary, report_text(item.report))
     return StreamingResponse(body, headers=headers, media_type=f"multipart/mixed; boundary={boundary}")
@@ -267,9 +263,8 @@ def _link(view: JobView) -> str:
     return f'<{view.status_url}>; rel="describedby"'
 
 
-async def _file(service: ApiService, key: str) -> AsyncIterator[bytes]:
-    data, _ = await service.ready.storage.read(key, limits.MAX_RECORD_BYTES * 16)
-    yield data
+async def _file(service: ApiService, key: str) -> bytes:
+    return (await service.ready.storage.read(key, limits.MAX_RECORD_BYTES * 16))[0]
 
 
 async def _multipart(service: ApiService, keys: list[str], boundary: str, report: str) -> AsyncIterator[bytes]:
@@ -280,7 +275,6 @@ async def _multipart(service: ApiService, keys: list[str], boundary: str, report
         fields = {"Content-Type": media_type_of(key), "Content-Disposition": disposition(key, False), "Content-Location": file_url(key)}
         lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         yield f"--{boundary}\r\n{lines}\r\n".encode()
-        async for part in _file(service, key):
-            yield part
+        yield await _file(service, key)
         yield b"\r\n"
     yield f"--{boundary}--\r\n".encode()

@@ -126,9 +126,8 @@ async def get_file(
 
 @router.head("/v1/files/{key:path}", include_in_schema=False)
 async def head_file(request: Request, key: str) -> Response:
-    """What GET would answer, without the content."""
-    headers = request.headers
-    return await get_file(request, key, False, headers.get("range"), headers.get("if-range"), headers.get("if-none-match"))
+    """What GET would answer for the whole file (RFC 9110, 14.2: Range is for GET only), without the content."""
+    return await get_file(request, key, False, None, None, request.headers.get("if-none-match"))
 
 
 def checked_key(key: str, user_id: str) -> str:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from statistics import median
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -31,6 +32,7 @@ MAX_UPLOADS_BYTES = 4 << 30
 """Bodies that may be on their way in at the same time, in bytes; they are spooled to disk, not held in memory."""
 TOTAL_SECONDS = 3600.0
 """Of one request and its answer, whatever it is; a stream of events is taken up again by its client."""
+MAX_PATIENCE_SECONDS = 30
 SAFE_FETCH_SITES = ("same-origin", "none")
 
 
@@ -53,9 +55,10 @@ class Gate:
         except ApiProblem as problem:
             await problem.response()(scope, receive, send)
             return
+        began = asyncio.get_running_loop().time()
         if caller is not None:
             scope.setdefault("state", {})["caller"] = caller
-            self._service.under_way[caller.name] += 1
+            self._service.under_way[caller.name].append(began)
         self._uploading += size
         body = _Body(receive, _limit(str(scope["path"])), self._service.settings.api_idle, self._service.settings.api_timeout)
         try:
@@ -66,7 +69,7 @@ class Gate:
         finally:
             self._uploading -= size
             if caller is not None:
-                self._service.under_way[caller.name] -= 1
+                self._service.under_way[caller.name].remove(began)
 
     def _admit(self, path: str, headers: Headers) -> Caller | None:
         """Who calls; None for addresses that are open to everybody. Raises ApiProblem."""
@@ -85,10 +88,20 @@ class Gate:
 
     def _count(self, caller: Caller | None, size: int) -> None:
         most = self._service.settings.api_requests
-        if caller is not None and self._service.under_way[caller.name] >= most:
-            raise ApiProblem(429, f"{most} requests of this key are under way, and no more are accepted at the same time", "busy")
+        under_way = self._service.under_way[caller.name] if caller is not None else []
+        if len(under_way) >= most:
+            detail = f"{most} requests of this key are under way, and no more are accepted at the same time"
+            raise ApiProblem(429, detail, "busy", headers={"Retry-After": str(_patience(under_way))})
         if size and self._uploading + size > MAX_UPLOADS_BYTES:
             raise ApiProblem(429, "too many uploads are under way at the same time", "busy")
+
+
+def _patience(under_way: Sequence[float]) -> int:
+    """Seconds after which to come again: as long as most of what is under way has taken already.
+
+    So what takes longer is asked for less often, and whoever keeps to it needs few tries however long it takes.
+    """
+    return min(MAX_PATIENCE_SECONDS, max(1, round(asyncio.get_running_loop().time() - median(under_way))))
 
 
 class _Body:

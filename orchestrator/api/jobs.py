@@ -27,6 +27,8 @@ MESSAGE_SCHEMA: dict[str, Any] = {
     }
 }
 
+EVENT_STREAM = "text/event-stream"
+EVENT_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 EVENT_SCHEMA: dict[str, Any] = {
     "description": "One event; `data` is the line of the worker's stdout.",
     "type": "object",
@@ -95,7 +97,7 @@ async def get_job(request: Request, job: JobId) -> JobView:
     responses={
         200: {
             "description": "Server-Sent Events: progress, item, finish",
-            "content": {"text/event-stream": {"schema": EVENT_SCHEMA}},
+            "content": {EVENT_STREAM: {"schema": EVENT_SCHEMA}},
         },
         204: {"description": "Last-Event-ID was the end; there is nothing more to come"},
         **answers(422),
@@ -111,8 +113,14 @@ async def get_events(
     service = service_of(request)
     if has_seen_the_end(service, view, last_event_id):
         return Response(status_code=204)
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(event_stream(service, view, last_event_id), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(event_stream(service, view, last_event_id), media_type=EVENT_STREAM, headers=EVENT_HEADERS)
+
+
+@router.head("/v1/jobs/{job}/events", include_in_schema=False)
+async def head_events(request: Request, job: JobId) -> Response:
+    """Whether there are events: an answer that does not last as long as the job."""
+    await _find(request, job)
+    return Response(media_type=EVENT_STREAM, headers=EVENT_HEADERS)
 
 
 @router.delete(

@@ -15,8 +15,8 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Header, Path, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
-from starlette.datastructures import UploadFile
 
+from orchestrator.api.forms import FORM, bytes_of, form_of
 from orchestrator.api.jobs import check_media_type
 from orchestrator.api.messages import read_message, text_of
 from orchestrator.api.problems import ApiProblem, FieldProblem, answers
@@ -31,7 +31,6 @@ router = APIRouter(tags=["photos"])
 T = TypeVar("T")
 Q = TypeVar("Q", SegmentsQuery, PreviewQuery)
 Digest = Annotated[str, Path(description="The photo's digest, as POST /v1/photos answers it.", max_length=128)]
-FORM = "multipart/form-data"
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 
@@ -66,7 +65,7 @@ def _query(name: str) -> dict[str, Any]:
         "requestBody": {
             "required": True,
             "content": {
-                "multipart/form-data": {
+                FORM: {
                     "schema": {"type": "object", "required": ["photo"], "properties": {"photo": {"type": "string", "format": "binary"}}}
                 },
                 "image/*": _BINARY,
@@ -81,13 +80,12 @@ async def post_photo(request: Request) -> JSONResponse:
     if kind.startswith("image/") or kind == "application/octet-stream":
         data = await request.body()
     else:
-        check_media_type(request, "multipart/form-data")
-        async with request.form(max_files=1, max_fields=1) as form:
-            photo = form.get("photo")
-            if not isinstance(photo, UploadFile) or len(form.multi_items()) > 1:
+        async with form_of(request, 1, "one file in the part photo: curl -F photo=@room.jpg") as form:
+            photo = await bytes_of(form, "photo")
+            if photo is None or len(form.multi_items()) > 1:
                 problem = FieldProblem(field="photo", message="accepted is one file in the part photo, with curl: -F photo=@room.jpg")
                 raise ApiProblem(422, f"photo: {problem.message}", errors=[problem])
-            data = await photo.read()
+            data = photo
     stored = await service_of(request).ready.photos.store(caller_in(request).user_id, data)
     return JSONResponse(stored.model_dump(), 201)
 

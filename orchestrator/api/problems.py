@@ -18,6 +18,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from orchestrator.api.methods import methods_of
 from orchestrator.api.queue import OtherContent, QueueFull
 from orchestrator.errors import (
     JobError,
@@ -40,6 +41,7 @@ TITLES = {
     401: "A key is needed",
     403: "This is not allowed",
     404: "There is nothing here",
+    405: "This method is not accepted",
     408: "The request took too long",
     409: "Another job has this id",
     413: "The request is too large",
@@ -171,13 +173,15 @@ def install_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def starlettes(request: Request, error: HTTPException) -> JSONResponse:
-        allowed = (error.headers or {}).get("Allow", "another method")
+        headers, place = dict(error.headers or {}), request.url.path[:200]
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(methods_of(request))
         details = {
-            404: f"there is no {request.url.path}; /docs lists what there is",
-            405: f"{request.method} is not accepted for {request.url.path}; accepted is {allowed}",
+            404: f"there is no {place}; /docs lists what there is",
+            405: f"{request.method[:40]} is not accepted for {place}; accepted is {headers.get('Allow')}",
         }
         detail = details.get(error.status_code, str(error.detail))
-        return ApiProblem(error.status_code, detail, headers=error.headers).response()
+        return ApiProblem(error.status_code, detail, headers=headers).response()
 
     @app.exception_handler(RequestValidationError)
     async def validation(request: Request, error: RequestValidationError) -> JSONResponse:

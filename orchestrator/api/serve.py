@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 DEFAULT_LISTEN = "127.0.0.1:8080"
 MAX_CONNECTIONS = 2000
-"""Connections at once; uvicorn answers what comes beyond with 503 (https://www.uvicorn.org/settings/#resource-limits)."""
+"""Connections at once; a request on one beyond is answered with 503."""
 MAX_HEADER_BYTES = 32 << 10
 KEEP_ALIVE_SECONDS = 15
 END_SECONDS = 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,7 +53,7 @@ class ApiService:
         streams: The events of jobs.
         running: What there is once the worker is open; None before, and after its end.
         stopping: The order to stop has come.
-        under_way: Requests under way, by key.
+        under_way: When each request that is under way began, by key; of the loop's clock.
         waiting: Requests that wait for a job, by user and job.
         when_ready: Called once the worker is open.
     """
@@ -64,7 +64,7 @@ class ApiService:
     streams: Streams = field(default_factory=Streams)
     running: Running | None = None
     stopping: bool = False
-    under_way: Counter[str] = field(default_factory=Counter)
+    under_way: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     waiting: Counter[tuple[str, str]] = field(default_factory=Counter)
     when_ready: Callable[[], None] | None = None
     catalog: Catalog = field(init=False)
@@ -143,7 +143,7 @@ class ApiService:
     async def _quiet(self) -> None:
         """Wait for answers that are being written; streams of events end by themselves."""
         deadline = asyncio.get_running_loop().time() + QUIET_SECONDS
-        while sum(self.under_way.values()) and asyncio.get_running_loop().time() < deadline:
+        while any(self.under_way.values()) and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.05)
 
 

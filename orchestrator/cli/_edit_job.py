@@ -29,6 +29,8 @@ class Wishes:
         masks: Concepts and files that select them.
         at: Concepts and points `X,Y` on the parts that are meant.
         not_at: Concepts and points on those that are not.
+        boxes: Concepts and `X0,Y0,X1,Y1` around an example of what is meant.
+        not_boxes: Concepts and boxes around examples of what is not.
         instances: Concepts and `largest` or how many.
         preset: Which knows the names' prompts.
         out: The folder for results.
@@ -42,6 +44,8 @@ class Wishes:
     masks: Sequence[str]
     at: Sequence[str]
     not_at: Sequence[str]
+    boxes: Sequence[str]
+    not_boxes: Sequence[str]
     instances: Sequence[str]
     preset: str | None
     out: Path
@@ -76,6 +80,11 @@ def message_of(wishes: Wishes, catalog: Catalog) -> dict[str, Any]:
             name, point = _pair(f"--{option.replace('_', '-')}", text)
             edit = _only_edit(f"--{option.replace('_', '-')}", name, edited, edits)
             edit.setdefault(option, []).append(_point(text, point))
+    for option, field, given in (("--box", "boxes", wishes.boxes), ("--not-box", "not_boxes", wishes.not_boxes)):
+        for text in given:
+            name, box = _pair(option, text)
+            # Boxes say what the concept is, so they are those of all its edits.
+            edits[_known(option, name, edited)][0].setdefault(field, []).append(_box(text, box))
     for text in wishes.instances:
         name, number = _pair("--instances", text)
         _only_edit("--instances", name, edited, edits)["instances"] = int(number) if number.isdecimal() else number
@@ -198,13 +207,26 @@ def _known(option: str, name: str, names: Mapping[str, str]) -> str:
 
 
 def _point(text: str, point: str) -> list[float]:
+    return _fractions(text, point, 2, "is no point; accepted is NAME=X,Y, fractions of the photo, as in Wall=0.4,0.5")
+
+
+def _box(text: str, box: str) -> list[float]:
+    x0, y0, x1, y1 = _fractions(text, box, 4, "is no box; accepted is NAME=X0,Y0,X1,Y1, fractions of the photo, as in Sofa=0.1,0.5,0.4,0.9")
+    if not (x0 < x1 and y0 < y1):
+        raise SettingsError(f"{text!r} has no area; accepted is NAME=X0,Y0,X1,Y1 with X0 < X1 and Y0 < Y1")
+    return [x0, y0, x1, y1]
+
+
+def _fractions(text: str, typed: str, count: int, problem: str) -> list[float]:
     try:
-        x, y = (float(part) for part in point.split(","))
+        numbers = [float(part) for part in typed.split(",")]
     except ValueError:
-        raise SettingsError(f"{text!r} is no point; accepted is NAME=X,Y, fractions of the photo, as in Wall=0.4,0.5") from None
-    if not (0.0 <= x <= 1.0 and 0.0 <= y <= 1.0):
+        numbers = []
+    if len(numbers) != count:
+        raise SettingsError(f"{text!r} {problem}")
+    if not all(0.0 <= number <= 1.0 for number in numbers):
         raise SettingsError(f"{text!r} is beside the photo; accepted are fractions of its width and height, 0 to 1")
-    return [x, y]
+    return numbers
 
 
 def _rule(name: str, value: str, catalog: Catalog) -> dict[str, Any]:

@@ -76,6 +76,15 @@ def register(app: typer.Typer) -> None:
             Names, typer.Option("--at", metavar="NAME=X,Y", help="Only the part at a point, fractions of the photo; several times.")
         ] = None,
         not_at: Annotated[Names, typer.Option("--not-at", metavar="NAME=X,Y", help="Not the part at a point; several times.")] = None,
+        boxes: Annotated[
+            Names,
+            typer.Option(
+                "--box", metavar="NAME=X0,Y0,X1,Y1", help="Around an example of what is meant, which SAM3 is shown; several times."
+            ),
+        ] = None,
+        not_boxes: Annotated[
+            Names, typer.Option("--not-box", metavar="NAME=X0,Y0,X1,Y1", help="Around an example of what is not meant; several times.")
+        ] = None,
         instances: Annotated[
             Names, typer.Option("--instances", metavar="NAME=N", help="'largest', or how many by score; several times.")
         ] = None,
@@ -88,8 +97,20 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Edit photos by what is typed here, write the results and say how they came out. Exits with 1 when a photo failed."""
         wishes = Wishes(
-            photos, edits, protect or (), masks or (), at or (), not_at or (), instances or (), preset, out, fmt.value, look
-        )  # fmt: skip
+            photos=photos,
+            edits=edits,
+            protect=protect or (),
+            masks=masks or (),
+            at=at or (),
+            not_at=not_at or (),
+            boxes=boxes or (),
+            not_boxes=not_boxes or (),
+            instances=instances or (),
+            preset=preset,
+            out=out,
+            format=fmt.value,
+            look=look,
+        )
         message = message_of(wishes, load_catalog(palette))
         settings = load_settings(adapter="local", device=device)
         redactor = Redactor(settings.secrets())

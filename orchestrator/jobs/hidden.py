@@ -30,7 +30,8 @@ def hide(value: Any, field: str = "") -> Any:
     if isinstance(value, str):
         return _hide_string(value, field)
     if isinstance(value, dict):
-        return {key: hide(item, str(key)) for key, item in value.items()}
+        # A map in a link's field is of links, whatever they are called.
+        return {key: hide(item, field if field in LINKS and isinstance(item, str) else str(key)) for key, item in value.items()}
     if isinstance(value, list):
         return [hide(item, field) for item in value]
     return value

@@ -66,6 +66,30 @@ Link = Annotated[str, AfterValidator(_check_link)]
 """A URL with its signature. Its problems are told without showing it."""
 
 
+LOOK = "{look}"
+"""Stands for a look's name in the keys and links of its results."""
+
+
+def _check_output_link(value: str) -> str:
+    _check_link(value.replace(LOOK, "look"))
+    return value
+
+
+OutputLink = Annotated[str, AfterValidator(_check_output_link)]
+OutputLinks: TypeAlias = str | dict[str, str]
+"""Where a result is written to: a link, in a job with looks with `{look}` in it; or a link for each look, by its name."""
+_LINK = TypeAdapter(OutputLink)
+_LINK_OF_EACH = TypeAdapter(Annotated[dict[Name, OutputLink], Field(min_length=1, max_length=limits.MAX_LOOKS)])
+
+
+def _one_link_or_each(value: Any, _: ValidatorFunctionWrapHandler) -> OutputLinks:
+    """By what is there: of a union, pydantic tells what is wrong with each of its types."""
+    return _LINK_OF_EACH.validate_python(value, strict=True) if isinstance(value, dict) else _LINK.validate_python(value, strict=True)
+
+
+PutLinks = Annotated[OutputLink | dict[Name, OutputLink], WrapValidator(_one_link_or_each)]
+
+
 def _decode(value: Any) -> Any:
     return decode_base64(value, limits.MAX_INLINE_BYTES) if isinstance(value, str) else value
 
@@ -208,7 +232,8 @@ class RuleFields(StrictModel):
 class PaletteItem(StrictModel):
     """One photo of a palette job: one `input_...` field, one `output_...` field, at most one `preview_...` field.
 
-    With `looks`, there are keys only, and they may be left out: they have `{look}` in them, or follow from the ids and the look's name.
+    With `looks`, keys and links have `{look}` in them, or `output_url` and `preview_url` are `{look: link}`. Keys may be left out, and then
+    follow from the ids and the look's name.
     """
 
     idx: Index
@@ -216,9 +241,9 @@ class PaletteItem(StrictModel):
     input_url: Link | None = None
     input_base64: Inline | None = None
     output_key: Key | None = None
-    output_url: Link | None = None
+    output_url: PutLinks | None = None
     preview_key: Key | None = None
-    preview_url: Link | None = None
+    preview_url: PutLinks | None = None
     mask_keys: dict[Name, Picture] = Field(default={}, max_length=limits.MAX_CONCEPTS)
 
     @model_validator(mode="after")

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import quote
 
 from orchestrator.jobs import keys
 from orchestrator.jobs.job_types import Target
-from orchestrator.jobs.messages import PaletteItem, PaletteMessage
+from orchestrator.jobs.messages import LOOK, OutputLinks, PaletteItem, PaletteMessage
 from orchestrator.jobs.problems import Problems
 from orchestrator.jobs.sources import Destination, StoreKey, WebLink, link_format
 from respray.observe.redaction import without_query
 
-LOOK = "{look}"
-"""Stands for a look's name in a key."""
 ONLY_OUTPUT = "result"
 """What the output of a job without looks is called."""
 
@@ -47,18 +46,18 @@ class PaletteKeys:
         if entry.input_key is not None:
             self._check(f"{place}.input_key", entry.input_key, keys.inputs_prefix(self._user, self._job))
         output = "output_url" if entry.output_url is not None else "output_key"
-        fmt = self._format_of(f"{place}.{output}", entry)
+        looks: Sequence[str | None] = self._looks or (None,)
+        self._check_names(place, entry)
+        link = self._link(f"{place}.output_url", entry.output_url, looks[0])
+        fmt = self._format_of(f"{place}.{output}", entry, link) if len(self._problems) == before else None
         if fmt is None:
             return ()
         if self._transparent and fmt not in keys.ALPHA_FORMATS:
-            hint = "set options.format to png or webp"
-            if entry.output_key is not None or entry.output_url is not None:
-                shown = entry.output_key if entry.output_url is None else without_query(entry.output_url)
-                hint = f"give {shown!r} the extension .png or .webp"
-            text = f"'remove transparent' needs a format with transparency and JPEG has none; {hint}"
-            self._problems.add(f"{place}.{output}", text)
+            wrong, hint = f"{place}.{output}", f"give {entry.output_key or without_query(link or '')!r} the extension .png or .webp"
+            if self._format is not None:
+                wrong, hint = "options.format", "accepted are png and webp"
+            self._problems.add(wrong, f"'remove transparent' needs a format with transparency and JPEG has none; {hint}")
         targets = []
-        looks: Sequence[str | None] = self._looks or (None,)
         for look in looks:
             to, preview = self._destinations(place, entry, look, fmt)
             if to is None or len(self._problems) > before:
@@ -71,24 +70,54 @@ class PaletteKeys:
     ) -> tuple[Destination | None, Destination | None]:
         """Where one output and its preview go, checked; None where the item does not say."""
         output_key, preview_key = self._keys(entry, look, fmt)
+        output_link = self._link(f"{place}.output_url", entry.output_url, look)
+        preview_link = self._link(f"{place}.preview_url", entry.preview_url, look)
         to: Destination | None = None
         preview: Destination | None = None
         if output_key is not None:
             self._write(f"{place}.output_key", output_key, keys.outputs_prefix(self._user, self._job))
             to = StoreKey(output_key)
-        elif entry.output_url is not None:
-            self._write_once(f"{place}.output_url", entry.output_url, without_query(entry.output_url))
-            to = WebLink(entry.output_url)
+        elif output_link is not None:
+            shown = without_query(output_link)
+            self._write_once(f"{place}.output_url", output_link, shown)
+            if link_format(output_link) not in (None, fmt):
+                self._problems.add(f"{place}.output_url", f"{shown!r} is no {fmt} link as the first look's is; make them agree")
+            to = WebLink(output_link)
         if preview_key is not None:
             self._write(f"{place}.preview_key", preview_key, keys.previews_prefix(self._user, self._job))
             preview = StoreKey(preview_key)
             self._check_preview(f"{place}.preview_key", preview_key, keys.format_of(preview_key))
-        elif entry.preview_url is not None:
-            shown = without_query(entry.preview_url)
-            self._write_once(f"{place}.preview_url", entry.preview_url, shown)
-            preview = WebLink(entry.preview_url)
-            self._check_preview(f"{place}.preview_url", shown, link_format(entry.preview_url) or "jpeg")
+        elif preview_link is not None:
+            shown = without_query(preview_link)
+            self._write_once(f"{place}.preview_url", preview_link, shown)
+            preview = WebLink(preview_link)
+            self._check_preview(f"{place}.preview_url", shown, link_format(preview_link) or "jpeg")
         return to, preview
+
+    def _check_names(self, place: str, entry: PaletteItem) -> None:
+        """Note links for what is no look of the job."""
+        for field, given in (("output_url", entry.output_url), ("preview_url", entry.preview_url)):
+            if isinstance(given, dict) and self._looks is not None and (unknown := sorted(set(given) - set(self._looks))):
+                self._problems.add(f"{place}.{field}", f"{unknown[0]!r} is no look of this job; there are: {', '.join(self._looks)}")
+
+    def _link(self, place: str, given: OutputLinks | None, look: str | None) -> str | None:
+        """The link for one output; None where there is none, or after noting that it does not fit the job's looks."""
+        if given is None:
+            return None
+        if look is None:
+            if isinstance(given, str) and LOOK not in given:
+                return given
+            problem = "has a link for each look, and this job has no looks; accepted is one link"
+        elif isinstance(given, dict):
+            if look in given:
+                return given[look]
+            problem = f"has no link for the look {look!r}; accepted is one for each look, or a link with {LOOK} in it"
+        elif LOOK in given or len(self._looks or ()) == 1:
+            return given.replace(LOOK, quote(look, safe=""))
+        else:
+            problem = f"a link holds one result, and this job has several looks; accepted is {{look: link}}, or a link with {LOOK} in it"
+        self._problems.add(place, problem)
+        return None
 
     def _check_preview(self, place: str, shown: str, fmt: keys.Format | None) -> None:
         if fmt != "jpeg":
@@ -98,6 +127,8 @@ class PaletteKeys:
         """The keys of one output and of its preview."""
         if look is None:
             return entry.output_key, entry.preview_key
+        # Previews that nobody asked for go where the outputs go, and not beside results that were sent elsewhere.
+        unasked = entry.output_url is not None and entry.preview_key is None
         output_key, preview_key = entry.output_key or "", entry.preview_key or ""
         if LOOK not in output_key:
             # What is written once for each look has a place for each; of the key that does not say where, its extension counts.
@@ -105,18 +136,17 @@ class PaletteKeys:
             output_key = f"{keys.outputs_prefix(self._user, self._job)}{LOOK}/{entry.idx}.{extension}"
         if LOOK not in preview_key:
             preview_key = f"{keys.previews_prefix(self._user, self._job)}{LOOK}/{entry.idx}_thumb.jpg"
-        return output_key.replace(LOOK, look), preview_key.replace(LOOK, look)
+        return (
+            None if entry.output_url is not None else output_key.replace(LOOK, look),
+            None if entry.preview_url is not None or unasked else preview_key.replace(LOOK, look),
+        )
 
-    def _format_of(self, place: str, entry: PaletteItem) -> keys.Format | None:
+    def _format_of(self, place: str, entry: PaletteItem, link: str | None) -> keys.Format | None:
         """What an output's bytes are: by its key or link, else by the options, else (looks) PNG. None after noting a problem."""
         wanted = self._format
-        if self._looks is not None and (entry.output_url is not None or entry.preview_url is not None):
-            text = "a link holds one result, and a job with looks has several; give output_key and preview_key, or leave them out"
-            self._problems.add(place, text)
-            return None
-        if entry.output_url is not None:
+        if link is not None:
             # A link's path need not have an extension.
-            shown, kind, fmt = without_query(entry.output_url), "link", link_format(entry.output_url) or wanted
+            shown, kind, fmt = without_query(link), "link", link_format(link) or wanted
             accepted = f"must have a path that ends in one of .{', .'.join(keys.EXTENSIONS)}, or options.format must be given"
         elif entry.output_key is not None:
             shown, kind, fmt = entry.output_key, "key", keys.format_of(entry.output_key)

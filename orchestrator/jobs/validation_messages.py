@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.jobs import limits
+from orchestrator.jobs.hidden import hide_in_text
 
 # In the words of JSON, which senders write, not of Python.
 _JSON_WORDS = {
@@ -79,6 +80,6 @@ def _inner(annotation: Any) -> Any:
 
 
 def shown(value: Any) -> str:
-    """A value as an error message shows it: cut where it is long."""
-    text = repr(value)
+    """A value as an error message shows it: cut where it is long, and without what links in it are signed with."""
+    text = hide_in_text(repr(value)[: limits.MAX_LINK_CHARACTERS])
     return text if len(text) <= 80 else text[:77] + "..."

@@ -117,13 +117,21 @@ class LinkClient:
     async def _put(self, url: httpx.URL, data: bytes, media_type: str) -> None:
         # httpx sends Content-Length for bytes; object stores refuse uploads in chunks.
         with _translated(url):
-            async with self._client.stream("PUT", url, content=data, headers={"Content-Type": media_type}) as answer:
+            async with self._client.stream("PUT", url, content=data, headers={"Content-Type": media_type, **_azure(url)}) as answer:
                 if answer.status_code in _REDIRECTS:
                     raise LinkRefused(
                         f"{without_query(str(url))}: answered a PUT with a redirect ({answer.status_code}), which is not followed"
                     )
                 _check_status(url, answer, "PUT")
                 await _drain(answer)
+
+
+def _azure(url: httpx.URL) -> dict[str, str]:
+    """What Azure asks for beside a shared access signature, which is told by its fields `sv` and `sig`: which kind of blob is put.
+
+    It is required (https://learn.microsoft.com/rest/api/storageservices/put-blob), not signed, and nobody else's.
+    """
+    return {"x-ms-blob-type": "BlockBlob"} if {"sv", "sig"} <= set(url.params) else {}
 
 
 @contextlib.contextmanager

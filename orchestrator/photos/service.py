@@ -7,21 +7,24 @@ encodes a megapixel, and asks nothing of SAM3.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from orchestrator.errors import NotFound, PhotoRefused
+from orchestrator.errors import JobError, NotFound, PhotoRefused
 from orchestrator.jobs import keys, limits
 from orchestrator.jobs.concepts import find_preset, resolve_concepts
 from orchestrator.jobs.name_catalog import Catalog
 from orchestrator.jobs.parser import parse_job
 from orchestrator.jobs.problems import Problems
 from orchestrator.photos.stored_photos import COPY_SIDE, StoredPhotos, folder
-from orchestrator.photos.types import MaskPicture, Preview, PreviewQuery, Segments, SegmentsQuery, StoredPhoto
+from orchestrator.photos.types import DrawnMask, MaskPicture, Preview, PreviewQuery, Segments, SegmentsQuery, StoredPhoto
 from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.backend import ThrottledBackend
 from orchestrator.worker.kept_segments import Kept, KeptSegments, without_segments
+from respray.contract.errors import ImageError
+from respray.contract.photo_file import inspect
 from respray.contract.report import PhotoReport
 from respray.contract.request import ConceptQuery, Output, PhotoRequest, prompts_of
 
@@ -60,10 +63,8 @@ class PhotoService:
         preset = find_preset(query.preset, self._catalog, problems)
         concepts = resolve_concepts(query.concepts, (), preset, query.options, problems)
         problems.raise_if_any()
-        shown = [
-            c.model_copy(update={"boxes": query.boxes.get(c.name, []), "not_boxes": query.not_boxes.get(c.name, [])})
-            for c in concepts.queries
-        ]
+        examples = ((concept, *query.shown(concept.name)) for concept in concepts.queries)
+        shown = [concept.model_copy(update={"boxes": boxes, "not_boxes": not_boxes}) for concept, boxes, not_boxes in examples]
         request = PhotoRequest(concepts=shown, masks=True, preview_size=0, feather=query.options.feather)
         # What only the preset protects is found along with the rest, for the previews to come, and not told.
         named = [concept.name for concept in concepts.queries if not concept.implied]
@@ -90,6 +91,7 @@ class PhotoService:
         if not query.concepts:
             return await self._as_it_is(user, photo, query)
         masks = query.mask_keys
+        await asyncio.to_thread(_check_masks, masks)
         drawn = {f"{keys.inputs_prefix(user, photo)}mask-{number}": mask.base64 for number, mask in enumerate(masks.values())}
         message = {
             "job_id": photo,
@@ -97,7 +99,7 @@ class PhotoService:
             "preset": query.preset,
             "concepts": query.model_dump(include={"concepts"}, exclude_unset=True)["concepts"],
             "protect": query.protect,
-            "options": query.options.model_dump(exclude_unset=True, exclude={"format"}),
+            "options": query.options.model_dump(exclude_unset=True) | {"format": query.format},
             "items": [
                 {
                     "idx": 0,
@@ -107,7 +109,11 @@ class PhotoService:
                 }
             ],
         }
-        (item,) = parse_job(message, self._catalog).items
+        try:
+            (item,) = parse_job(message, self._catalog).items
+        except JobError as error:
+            # The fields of a message that a preview writes differently.
+            raise JobError([re.sub(r"^(items\[0\]|options)\.(?=mask_keys|format)", "", text) for text in error.problems]) from None
         attachments = [drawn.get(key) or await self._attachment(key) for key in item.keys_read[1:]]
         output = item.request.outputs[0].model_copy(update={"long_side": query.long_side, "crop": query.crop})
         request = item.request.model_copy(update={"outputs": [output], "preview_size": 0, "masks": False, "metadata": "none"})
@@ -189,3 +195,14 @@ class PhotoService:
         if len(self._at_hand) > MAX_AT_HAND:
             self._at_hand.popitem(last=False)
         return found
+
+
+def _check_masks(masks: Mapping[str, DrawnMask]) -> None:
+    """Raise JobError that names the masks that are no pictures: the pipeline knows them by number."""
+    problems = Problems()
+    for name, mask in masks.items():
+        try:
+            inspect(mask.base64, limits.MAX_ATTACHMENT_MEGAPIXELS, limits.MAX_MASK_BYTES)
+        except ImageError as error:
+            problems.add(f"mask_keys.{name}", str(error))
+    problems.raise_if_any()

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from orchestrator.jobs import limits
 from orchestrator.jobs.messages import EditMap, Inline, JobOptions, Name
+from respray.catalog.preset import normalise
 from respray.contract.report import ConceptReport, PhotoReport
 from respray.contract.request import MAX_BOXES, Box, Fraction, box_problem
 
@@ -43,12 +44,23 @@ class SegmentsQuery(_Strict):
 
     @model_validator(mode="after")
     def _examples(self) -> Self:
-        for name in dict.fromkeys([*self.boxes, *self.not_boxes]):
-            if name not in self.concepts:
-                raise ValueError(f"boxes of {name!r} were given; accepted are those of the concepts {', '.join(map(repr, self.concepts))}")
-            if problem := box_problem(self.boxes.get(name, []), self.not_boxes.get(name, [])):
+        names = {normalise(name) for name in self.concepts}
+        for given in (self.boxes, self.not_boxes):
+            if unknown := next((name for name in given if normalise(name) not in names), None):
+                concepts = ", ".join(map(repr, self.concepts))
+                raise ValueError(f"boxes of {unknown!r} were given; accepted are those of the concepts {concepts}")
+        for name in self.concepts:
+            if problem := box_problem(*self.shown(name)):
                 raise ValueError(f"{name!r}: {problem}")
         return self
+
+    def shown(self, concept: str) -> tuple[list[Box], list[Box]]:
+        """The examples of a concept: what is meant, and what is not. Names count as they do everywhere, in any spelling."""
+        meant, not_meant = (
+            [box for name, boxes in given.items() if normalise(name) == normalise(concept) for box in boxes]
+            for given in (self.boxes, self.not_boxes)
+        )
+        return meant, not_meant
 
 
 class MaskPicture(_Strict):

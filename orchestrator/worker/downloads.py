@@ -137,6 +137,8 @@ class Downloads:
     async def _read(self, source: Source, limit: int, link_bytes: int) -> Download:
         if isinstance(source, StoreKey):
             data, stat = await self._storage.read(source.key, limit)
-            return Download(data, stat.etag)
+            digest = stat.digest if stat.digest is not None else await asyncio.to_thread(digest_of, data)
+            return Download(data, stat.etag, digest)
         data = source.data if isinstance(source, InlineSource) else await self._links.get(source.url, min(limit, link_bytes))
-        return Download(data, f"sha256:{await asyncio.to_thread(digest_of, data)}")
+        digest = await asyncio.to_thread(digest_of, data)
+        return Download(data, f"sha256:{digest}", digest)

@@ -162,7 +162,7 @@ class ItemRunner:
         request, sent = item.request, [file.data for file in attachments]
         check_together([len(data) for data in sent])  # those behind links, too
         wanted = item.reuse and bool(prompts_of(request.concepts))
-        kept = await self._kept.read(state.job.user_id, photo.data, self._backend.model_digest) if wanted else None
+        kept = await self._kept.read(state.job.user_id, photo.digest, self._backend.model_digest) if wanted else None
         if kept is not None:
             request, sent = kept.added_to(request, sent)
         async with state.slots:

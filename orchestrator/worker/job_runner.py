@@ -301,4 +301,5 @@ def _result(job: Job, records: list[ItemRecord], troubles: Mapping[int, ResprayE
     status = "completed" if completed == total else "failed"
     dead = any(r.error_code in _RETRYABLE for r in records)
     seconds, warnings = round(time.monotonic() - began, 3), list(job.warnings) or None
-    return JobResult(job.job_id, status, completed, total - completed, total, error, seconds=seconds, warnings=warnings, dead=dead)
+    failed = total - completed - stopped  # what was not begun has not failed
+    return JobResult(job.job_id, status, completed, failed, total, error, seconds=seconds, warnings=warnings, dead=dead)

@@ -22,10 +22,11 @@ MAX_SHARED_ATTACHMENTS = 16
 
 
 class Download(NamedTuple):
-    """An encoded file, and the ETag of what it was read from; of a link or a message's own file its SHA-256."""
+    """An encoded file, the ETag of what it was read from (of a link or a message's own file its SHA-256), and its SHA-256 in hex."""
 
     data: bytes
     etag: str
+    digest: str
 
 
 @dataclass

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from orchestrator.errors import AccessDenied, Conflict, NotFound, ResprayError
-from orchestrator.storage.base import Expect, Stat, digest_of
+from orchestrator.storage.base import Expect, Stat
 from orchestrator.storage.threads import AsyncStorage
 from respray.contract.report import PhotoReport
 from respray.contract.request import KnownSegments, PhotoRequest, prompts_of
@@ -98,18 +98,16 @@ class KeptSegments:
         self._storage, self._days, self._clock = storage, days, clock
         self._writes: set[asyncio.Task[None]] = set()
 
-    async def read(self, user: str, photo: bytes, model: Callable[[], Awaitable[str | None]]) -> Kept | None:
-        """What is kept of an encoded photo; None where nothing is to be kept of it.
+    async def read(self, user: str, photo: str, model: Callable[[], Awaitable[str | None]]) -> Kept | None:
+        """What is kept of a photo; None where nothing is to be kept of it.
 
         Args:
             user: Whose photo it is.
-            photo: Its bytes.
+            photo: The SHA-256 of its bytes.
             model: Asks for the digest of the model.
         """
-        if self._days <= 0:
-            return None
-        digest, photo_digest = await asyncio.gather(model(), asyncio.to_thread(digest_of, photo))
-        return None if not digest else await self.read_digest(user, photo_digest, digest)
+        digest = await model() if self._days > 0 else None
+        return None if not digest else await self.read_digest(user, photo, digest)
 
     async def read_digest(self, user: str, photo: str, model: str) -> Kept:
         """What is kept of the photo with this SHA-256."""

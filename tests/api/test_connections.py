@@ -7,8 +7,9 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import httpx
+import psutil
 import pytest
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from orchestrator.api.app import make_app
@@ -84,6 +85,70 @@ def test_readers_that_do_not_read_are_cut_off() -> None:
         writer.transport.abort()
 
     asyncio.run(with_server(app, talk))
+
+
+@pytest.mark.parametrize("connection", ["keep-alive", "close"])
+@pytest.mark.parametrize("size", [24 << 20, 4 << 20])
+def test_readers_that_are_slow_get_all_of_a_large_answer(size: int, connection: str) -> None:
+    """However large the answer is that was written at once, and however long it takes: a little in every so many seconds is enough."""
+    whole = bytes(size)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await Response(whole)(scope, receive, send)
+
+    async def talk(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 16)
+        writer.write(f"GET / HTTP/1.1\r\n{HOST}Connection: {connection}\r\n\r\n".encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert b"200" in head.splitlines()[0]
+        for _ in range(12):  # several times as long as a reader may take nothing
+            size_read.append(len(await reader.readexactly(size // 16)))
+            await asyncio.sleep(0.1)
+        size_read.append(len(await reader.readexactly(size - sum(size_read))))
+        writer.transport.abort()
+
+    size_read: list[int] = []
+    asyncio.run(with_server(app, talk))
+    assert sum(size_read) == size
+
+
+def test_a_reader_that_stops_within_the_last_bytes_is_cut_off() -> None:
+    """The answer is complete for the server then, and only its buffers hold it."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await Response(bytes(16 << 20), headers={"Connection": "close"})(scope, receive, send)
+
+    async def talk(port: int) -> None:
+        _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        writer.write(f"GET / HTTP/1.1\r\n{HOST}\r\n".encode())
+        ours = writer.get_extra_info("sockname")
+        theirs = [c for c in psutil.Process().net_connections("tcp") if c.raddr == ours]
+        async with asyncio.timeout(20):
+            while not theirs:
+                await asyncio.sleep(0.02)
+                theirs = [c for c in psutil.Process().net_connections("tcp") if c.raddr == ours]
+            while any(c.raddr == ours for c in psutil.Process().net_connections("tcp")):
+                await asyncio.sleep(0.05)
+        writer.transport.abort()
+
+    asyncio.run(with_server(app, talk))
+
+
+def test_one_connection_too_many_gets_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.api.serve.MAX_CONNECTIONS", 3)
+
+    async def talk(port: int) -> None:
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            answer = await client.get("/ping")
+            assert answer.status_code == 503 and answer.headers["retry-after"] and answer.headers["connection"] == "close"
+            assert answer.headers["content-type"] == "application/problem+json" and answer.json()["code"] == "busy"
+            for _, writer in held:
+                writer.transport.abort()
+            await asyncio.sleep(0.2)
+            assert (await client.get("/ping")).status_code == 204
+
+    asyncio.run(with_server(make_app(ApiService(Settings(adapter="http"))), talk))
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,8 @@ def test_every_call_says_what_it_answers() -> None:
 
 def test_every_route_is_described() -> None:
     hidden = {"/openapi.json", "/docs", "/docs/{name}", "/docs/oauth2-redirect", "/favicon.ico", "/studio", "/studio/{path:path}"}
-    routes = {getattr(route, "path", "").replace("{key:path}", "{key}") for route in APP.routes}
-    assert {path for path in routes if path} - hidden <= set(APP.openapi()["paths"])
+    routes = {route.path.replace("{key:path}", "{key}") for route in APP.state.routes}
+    assert routes - hidden == set(APP.openapi()["paths"])
 
 
 def test_the_page_loads_nothing_from_elsewhere(client: httpx.Client) -> None:
@@ -86,3 +86,20 @@ def test_a_client_in_typescript_compiles(tmp_path: Path) -> None:
     for command in (generate, compiling):
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_whatever_has_get_has_head_and_says_all_its_methods(client: httpx.Client) -> None:
+    edit = client.post("/v1/edits", files={"photo": ("a.jpg", photo(91)), "job": ("", json.dumps(WALL))})
+    job, key = edit.headers["respray-job"], edit.headers["content-location"]
+    for path in ("/ping", "/docs", "/studio", "/studio/js/main.js", "/openapi.json", "/v1/presets", f"/v1/jobs/{job}", key):
+        whole, head = client.get(path), client.head(path)
+        assert (head.status_code, head.content) == (whole.status_code, b""), path
+        assert head.headers.get("content-length") == whole.headers.get("content-length"), path
+    for path in (f"/v1/jobs/{job}/events", "/v1/demo-photos/room_1/picture", "/v1/textures/oak_planks/picture"):
+        assert client.head(path).status_code == 200, path  # that of events does not wait for the job
+    assert client.head("/v1/jobs/none").status_code == 404 and client.head("/v1/jobs/none/events").status_code == 404
+    # Range is for GET.
+    assert client.head(key, headers={"Range": "bytes=0-9"}).headers["content-length"] == str(len(edit.content))
+    refused = client.put(f"/v1/jobs/{job}")
+    assert refused.status_code == 405 and refused.headers["allow"] == "DELETE, GET, HEAD"
+    assert refused.json()["detail"].endswith("accepted is DELETE, GET, HEAD")

@@ -19,6 +19,8 @@ from tests.api.support import WALL, ApiProcess, curl, palette_job, photo, wait_o
 from tests.faults.processes import wait_for
 
 pytestmark = pytest.mark.server
+CLEAR = {"concepts": {"Wall": {"action": "remove", "value": "transparent"}}, "options": {"format": "jpeg"}}
+PART = b'--a\r\nContent-Disposition: form-data; name="p%d"\r\n\r\nx\r\n'
 
 
 def form(seed: int, **fields: object) -> dict[str, tuple[str, bytes | str]]:
@@ -45,23 +47,34 @@ def test_the_same_edit_again_is_the_same_job(api: ApiProcess, client: httpx.Clie
     assert client.get(first.headers["content-location"]).content == first.content
 
 
-def test_many_photos_at_once(api: ApiProcess) -> None:
-    """Forty here; `respray` takes as many as `API_REQUESTS_PER_KEY` says, and the others are told to come again."""
+def test_two_hundred_edits_at_once(api: ApiProcess) -> None:
+    """More than one key may have under way (API_REQUESTS_PER_KEY): those beyond are told when to come again, and nothing is lost."""
+    refused: list[int] = []
 
-    async def send(client: httpx.AsyncClient, seed: int) -> bytes:
-        answer = await client.post("/v1/edits", files=form(seed))
-        assert answer.status_code == 200, answer.text
-        return answer.content
+    async def send(client: httpx.AsyncClient, number: int) -> tuple[str, bytes]:
+        edit = {"action": "recolor", "value": f"#{number:02x}9082"}
+        for _ in range(10):
+            answer = await client.post("/v1/edits", files=form(1000 + number % 8, concepts={"Wall": edit}))
+            if answer.status_code == 429:
+                refused.append(int(answer.headers["retry-after"]))
+                await asyncio.sleep(refused[-1])
+                continue
+            assert answer.status_code == 200, answer.text
+            return answer.headers["respray-job"], answer.content
+        raise AssertionError("told to come again for the tenth time")
 
-    async def all_at_once() -> list[bytes]:
+    async def all_at_once() -> list[tuple[str, bytes]]:
         async with httpx.AsyncClient(base_url=api.url, timeout=280, limits=httpx.Limits(max_connections=None)) as client:
-            return list(await asyncio.gather(*(send(client, 1000 + seed) for seed in range(40))))
+            return list(await asyncio.gather(*(send(client, number) for number in range(200))))
 
-    pictures = asyncio.run(all_at_once())
-    for picture in pictures:
+    done = asyncio.run(all_at_once())
+    assert refused and all(1 <= seconds <= 30 for seconds in refused)
+    for _, picture in done:
         with Image.open(io.BytesIO(picture)) as opened:
             assert opened.size == (64, 48)
-    assert len(set(pictures)) > 30  # of forty different photos
+    assert len({job for job, _ in done}) == 200
+    # An event is kept first and told on stdout then. Nothing is done twice.
+    wait_for("every end on stdout", lambda: [len(api.finished(job)) for job, _ in done] == [1] * 200)
 
 
 def test_several_files_come_in_one_answer(client: httpx.Client) -> None:
@@ -126,6 +139,7 @@ def test_a_client_that_goes_away_stops_its_edit(api: ApiProcess, client: httpx.C
         ({"photo": ("a.jpg", photo(6)), "job": ("", "[]")}, 422, "", "JSON object"),
         ({"photo": ("a.jpg", photo(6)), "job": ("", json.dumps(WALL | {"job_id": "x"}))}, 422, "job_id", "/v1/jobs"),
         ({"photo": ("a.jpg", photo(6)), "job": ("", json.dumps(WALL | {"preset": "castle"}))}, 422, "preset", "there are: interior"),
+        ({"photo": ("a.jpg", photo(6)), "job": ("", json.dumps(CLEAR))}, 422, "options.format", "JPEG has none; accepted are png and webp"),
         ({"photo": ("a.jpg", photo(6)), "job": ("", json.dumps(WALL)), "mask": ("m.png", b"x")}, 422, "mask", "accepted are the parts"),
     ],
 )
@@ -136,3 +150,37 @@ def test_an_edit_that_cannot_be_done_says_why(
     problem = answer.json()
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), problem
     assert problem["errors"][0]["field"] == field and sentence in problem["errors"][0]["message"], problem
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "reason"),
+    [
+        ("multipart/form-data", b"x", "boundary"),
+        ("multipart/form-data; boundary=a", b"hello", "Invalid multipart data"),
+        ("multipart/form-data; boundary=a", b"".join(PART % i for i in range(10_000)), "fields"),
+        ("multipart/form-data; boundary=a", PART[:-9] + b"X: y\r\n" * 100_000, "Invalid"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/edits", "/v1/photos"])
+def test_a_form_that_cannot_be_read_is_told_what_is_accepted(client: httpx.Client, path: str, kind: str, body: bytes, reason: str) -> None:
+    answer = client.post(path, content=body, headers={"Content-Type": kind})
+    problem = answer.json()
+    assert answer.status_code == 400 and problem["code"] == "form", problem
+    assert reason in problem["detail"] and "curl -F photo=@room.jpg" in problem["detail"], problem
+
+
+def test_a_form_may_be_written_in_any_way_that_is_a_form(client: httpx.Client) -> None:
+    """Parts in either order, the message as a file, no name and odd names, boundaries in quotes, chunks."""
+    first = client.post("/v1/edits", files=form(7)).headers["respray-job"]
+    job = ("job.json", json.dumps(WALL), "application/json")
+    for name in ("", '"\u623f \\.jpg'):
+        answer = client.post("/v1/edits", files={"job": job, "photo": (name, photo(7), "text/html")})
+        assert (answer.status_code, answer.headers.get("respray-job")) == (200, first), answer.text
+    assert client.post("/v1/photos", files={"photo": ("", photo(7))}).status_code == 201
+    parts = [b"name=photo; filename=x\r\n\r\n" + photo(7), b'name="job"\r\n\r\n' + json.dumps(WALL).encode()]
+    body = b"".join(b"--a b\r\nContent-Disposition: form-data; " + part + b"\r\n" for part in parts) + b"--a b--\r\n"
+    headers = {"Content-Type": 'multipart/form-data; boundary="a b"'}
+    for content in (body, (body[i : i + 1000] for i in range(0, len(body), 1000))):
+        answer = client.post("/v1/edits", content=content, headers=headers)
+        assert (answer.status_code, answer.headers.get("respray-job")) == (200, first), answer.text
+    assert client.post("/v1/edits", content=body[:-200], headers=headers).status_code == 422

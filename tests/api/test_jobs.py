@@ -103,6 +103,23 @@ def test_a_stopped_job_keeps_what_is_done(api: ApiProcess, client: httpx.Client)
     assert events_of(client, "stopped")[-1]["status"] == "failed"
 
 
+def test_a_job_that_is_stopped_while_it_waits_does_not_wait_any_longer(api: ApiProcess, client: httpx.Client) -> None:
+    holders = [f"holder-{number}" for number in range(4)]  # more than are worked on at the same time
+    for job in (*holders, "waits"):
+        api.put("local", job, 20)
+        assert client.post("/v1/jobs", json=palette_job(job, 20)).status_code == 202
+    assert client.delete("/v1/jobs/waits").status_code in (200, 202)
+    view = wait_over(client, "waits")
+    assert (view["state"], view["completed"], view["failed"]) == ("stopped", 0, 0)
+    assert client.get(f"/v1/jobs/{holders[-1]}").json()["state"] in ("queued", "running")
+    (end,) = events_of(client, "waits")
+    assert (end["event"], end["status"], end["failed"], end["total"]) == ("finish", "failed", 0, 20)
+    for job in holders:
+        client.delete(f"/v1/jobs/{job}")
+    for job in holders:
+        wait_over(client, job)
+
+
 def test_a_killed_intake_loses_nothing_and_does_nothing_twice(tmp_path: Path, triton_url: str, receiver: Receiver) -> None:
     environment = {"GPU_CALLBACK_SECRET": CALLBACK_SECRET, "CALLBACK_ALLOW_HOSTS": receiver.host, "JOB_CONCURRENCY": "1"}
     api = ApiProcess(tmp_path, triton_url, **environment)

@@ -86,6 +86,7 @@ def test_a_preview_as_a_form_has_its_report_however_long_it_is(client: httpx.Cli
 
 
 def test_a_query_that_cannot_be_answered_says_why(client: httpx.Client) -> None:
+    paint = {"concepts": {"Wall": {"action": "recolor", "value": "oak_a"}}}
     name = client.post("/v1/photos", files={"photo": ("a.jpg", photo(71))}).json()["photo"]
     for path, query, field, sentence in (
         ("segments", {"concepts": ["a"], "presets": "x"}, "presets", "unknown field; accepted here: concepts, preset"),
@@ -97,6 +98,8 @@ def test_a_query_that_cannot_be_answered_says_why(client: httpx.Client) -> None:
         ("preview", {"concepts": {"Wall": []}}, "concepts.Wall", "at least 1 item"),
         ("preview", {"concepts": {}, "long_side": -1}, "long_side", "greater than or equal to 0"),
         ("preview", {"mask_keys": {"Wall": {"base64": "?"}}}, "mask_keys.Wall.base64", "is not base64"),
+        ("preview", paint | {"mask_keys": {"Wall": {"base64": "aGVsbG8="}}}, "mask_keys.Wall", "not an image"),
+        ("preview", {"concepts": {"Wall": {"action": "remove", "value": "transparent"}}}, "format", "JPEG has none; accepted are png"),
     ):
         answer = client.post(f"/v1/photos/{name}/{path}", json=query)
         error = answer.json()["errors"][0]

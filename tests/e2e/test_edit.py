@@ -46,7 +46,7 @@ def test_photos_are_edited_and_it_says_how(folder: Path, triton_url: str) -> Non
     mask = np.zeros((height, width), np.uint8)
     mask[: height // 2, 20 : width // 2 - 20], mask[: height // 2, width // 2 + 20 : -20] = 255, 255
     Image.fromarray(mask).save(folder / "wall.png")
-    where = ("--mask", "Wall=wall.png", "--at", "wall=0.25,0.25", "--at", "Wall=0.5,0.99")
+    where = ("--mask", "Wall=wall.png", "--at", "wall=0.25,0.25", "--at", "Wall=0.5,0.99", "--box", "floor=0.1,0.7,0.9,1")
     asked = ("--set", "Wall=#7C9082", "--set", "Floor=oak_planks", "--protect", "Sofa", "--preset", "interior")
     done = edit(
         folder,
@@ -70,6 +70,7 @@ def test_photos_are_edited_and_it_says_how(folder: Path, triton_url: str) -> Non
     wall, floor = (next(line for line in done.stdout.splitlines() if line.strip().startswith(name)) for name in ("Wall", "Floor"))
     assert "(1 of 2 parts)" in wall and "#7C9082" in wall and "texture" in floor
     assert "! at [0.5, 0.99] is on 'Floor' and not on 'Wall'" in done.stdout
+    assert "! the boxes of 'Floor' were not used: this model was not trained for examples in boxes" in done.stdout
     page = folder / "results/before_and_after/index.html"
     assert "room_1.jpg" in page.read_text() and opened.read_text().strip().endswith(str(page))
 
@@ -132,6 +133,10 @@ def test_a_photo_that_fails_is_said_by_its_name_and_the_others_are_written(folde
         (["room_1.jpg", "--set", "Wall=oak_a", "--at", "Floor=0.5,0.5"], "--at: unknown concept 'Floor'; there are: Wall"),
         (["room_1.jpg", "--set", "Wall=oak_a", "--at", "Wall=0.5"], "'Wall=0.5' is no point"),
         (["room_1.jpg", "--set", "Wall=oak_a", "--at", "Wall=0.5,nan"], "'Wall=0.5,nan' is beside the photo"),
+        (["room_1.jpg", "--set", "Wall=oak_a", "--box", "Floor=0,0,1,1"], "--box: unknown concept 'Floor'; there are: Wall"),
+        (["room_1.jpg", "--set", "Wall=oak_a", "--box", "Wall=0.1,0.2,0.3"], "'Wall=0.1,0.2,0.3' is no box; accepted is NAME=X0,Y0,X1,Y1"),
+        (["room_1.jpg", "--set", "Wall=oak_a", "--not-box", "Wall=0.5,0,0.5,1"], "'Wall=0.5,0,0.5,1' has no area"),
+        (["room_1.jpg", "--set", "Wall=oak_a", "--box", "Wall=0,0,inf,1"], "is beside the photo"),
         (["room_1.jpg", "--set", "Wall=oak_a", "--instances", "Wall=0"], "must be 'all', 'largest', or a whole number"),
         (["room_1.jpg", "--set", "Wall=oak_a", "--mask", "Wall=none.png"], "there is no mask none.png"),
         (["room_1.jpg", "room_2.jpg", "--set", "Wall=oak_a", "--mask", "Wall=room_2.jpg"], "--mask belongs to one photo"),

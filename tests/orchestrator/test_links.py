@@ -15,6 +15,7 @@ import pytest
 
 from orchestrator.errors import AddressRefused, JobError, LinkRefused, LinkUnavailable
 from orchestrator.jobs import limits
+from orchestrator.jobs.hidden import hide
 from orchestrator.jobs.name_catalog import load_catalog
 from orchestrator.jobs.parser import parse_job
 from orchestrator.net.address_policy import AddressPolicy, PinnedTransport
@@ -192,6 +193,66 @@ def test_what_is_done_is_neither_read_nor_sent_again_until_a_fresh_link_asks_for
     assert [seen[0] for seen in server.seen] == ["GET", "PUT"]
     assert work(tmp_path, item(input_url=server.link("/1.jpg"), output_url=server.link("/out.png", "&fresh=1")), server).ok
     assert [seen[0] for seen in server.seen] == ["GET", "PUT"] * 2
+
+
+LOOKS = [
+    {"name": name, "concepts": {"Wall": {"action": "recolor", "value": color}}} for name, color in (("a", "#112233"), ("b|c", "#445566"))
+]
+
+
+def looks_item(**fields: Any) -> dict[str, Any]:
+    """A job of two looks, whose results go to links."""
+    message = item(**fields)
+    return {name: value for name, value in message.items() if name not in ("concepts", "protect")} | {"looks": LOOKS}
+
+
+@pytest.mark.parametrize("map_of_links", [True, False])
+def test_each_look_has_a_link(tmp_path: Path, server: LinkServer, map_of_links: bool) -> None:
+    paths = {"a": "/put/a/0.png", "b|c": "/put/b%7Cc/0.png"}
+    output: Any = {name: server.link(path) for name, path in paths.items()} if map_of_links else server.link("/put/{look}/0.png")
+    events = list[dict[str, Any]]()
+    message = looks_item(input_url=server.link("/1.jpg"), output_url=output, preview_url=server.link("/put/{look}.jpg"))
+    assert work(tmp_path, message, server, pipeline=TinyPipeline(), events=events).ok
+    assert set(server.stored) == {*paths.values(), "/put/a.jpg"}  # this pipeline makes one preview
+    kept = record(tmp_path)
+    labels = {name: f"http://{server.host}{path}" for name, path in paths.items()}
+    assert (kept["output_key"], kept["output_url"], kept["outputs"]) == (None, labels["a"], labels)
+    assert not [path for path in tmp_path.rglob("*") if path.suffix in (".png", ".jpg")]
+    assert not [text for text in (json.dumps(events), *(p.read_text() for p in tmp_path.rglob("*.json"))) if TOKEN in text]
+    assert TOKEN not in json.dumps(hide(message))
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"output_url": f"https://a.example/0.png?{TOKEN}"}, "several looks; accepted is {look: link}, or a link with {look} in it"),
+        ({"output_url": {"a": f"https://a.example/0.png?{TOKEN}"}}, "has no link for the look 'b|c'"),
+        ({"output_url": {"a": "https://a.example/a.png", "b|c": "https://a.example/b.jpg"}}, "'https://a.example/b.jpg' is no png link"),
+        (
+            {"output_url": {"a": "https://a.example/a.png", "b|c": f"https://a.example/a.png?{TOKEN}", "d": "https://a.example/d"}},
+            "'d' is no look",
+        ),
+        ({"output_url": {"a": "https://a.example/0.png", "b|c": "https://a.example/0.png"}}, "is written twice"),
+        ({"output_url": {"a": f"ftp://a.example/?{TOKEN}", "b|c": 7}}, "output_url.a: must be a whole https:// URL"),
+        ({"output_url": [f"https://a.example/0.png?{TOKEN}"]}, "input should be a valid string"),
+        ({"output_url": "https://a.example/{look}.png", "preview_url": "https://a.example/{look}.png"}, "previews are JPEG"),
+    ],
+)
+def test_links_that_do_not_fit_the_looks_are_refused(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(JobError) as told:
+        parse_job(looks_item(**fields), CATALOG)
+    assert said in str(told.value) and TOKEN not in str(told.value)
+    with pytest.raises(JobError, match="this job has no looks; accepted is one link"):
+        parse_job(item(output_url="https://a.example/{look}.png"), CATALOG)
+
+
+def test_azure_is_told_what_kind_of_blob_is_put(tmp_path: Path, server: LinkServer) -> None:
+    """A shared access signature has `sv` and `sig`; without the header Azure answers 400. Nobody else gets it."""
+    sas = server.link("/put/azure.png", "&sv=2024-11-04&sr=b&sp=cw&sig=x%2By%3D")
+    assert work(tmp_path, item(input_url=server.link("/1.jpg"), output_url=sas, preview_url=server.link("/put/s3")), server).ok
+    assert server.stored["/put/azure.png"][0]["x-ms-blob-type"] == "BlockBlob"
+    assert "x-ms-blob-type" not in server.stored["/put/s3"][0]
+    assert ("PUT", "/put/azure.png", sas.partition("?")[2]) in server.seen  # as it was signed
 
 
 def test_the_client_closes_the_size_limit_by_itself(server: LinkServer) -> None:

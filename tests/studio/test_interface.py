@@ -41,7 +41,7 @@ def test_every_file_of_the_page_is_served_with_a_policy_without_inline_code(clie
     policy = page.headers["content-security-policy"]
     assert "default-src 'none'" in policy and "script-src 'self';" in policy and "unsafe" not in policy
     assert "<script>" not in page.text and "style=" not in page.text
-    for path in ("studio.css", "js/main.js", "vendor/preact.js", "texts/ko.json", "icon.svg"):
+    for path in ("studio.css", "js/boot.js", "js/main.js", "vendor/preact.js", "texts/ko.json", "icon.svg"):
         assert client.get(f"/studio/{path}").status_code == 200, path
     for path in ("../pages.py", "%2e%2e/pages.py", "js", "js/", "nothing.js"):
         assert client.get(f"/studio/{path}").status_code == 404, path

@@ -25,8 +25,8 @@ const newDoc = () => ({ photo: null, name: "", preset: "interior", names: [], pr
 /** @param {Doc} doc @returns {string} */
 const placeOf = ({ photo, preset }) => `${photo?.photo} ${preset}`;
 
-/** Whether the server was not reached, or (503) is there and does not work yet, as in its first seconds. @param {unknown} error */
-const isAway = (error) => error instanceof Problem && (error.status === 0 || error.status === 503);
+/** Whether the server was not reached, does not work yet (503), or has too much to do for now (429). @param {unknown} error */
+const isAway = (error) => error instanceof Problem && [0, 429, 503].includes(error.status);
 
 export class Studio {
   api = new Api();
