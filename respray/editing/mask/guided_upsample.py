@@ -231,6 +231,11 @@ def _enlarge(
     first, _, _ = between_cells((x0 + 0.5) * scales[1] - 0.5 - corner[1], columns)
     _, last, _ = between_cells((x1 - 0.5) * scales[1] - 0.5 - corner[1], columns)
     line = np.empty((last - first + 1, fields.shape[2]), np.float32)
+    count = x1 - x0
+    befores, afters, ways = np.empty(count, np.uint32), np.empty(count, np.uint32), np.empty(count, np.float32)
+    for i in range(count):
+        left, right, over = between_cells((x0 + i + 0.5) * scales[1] - 0.5 - corner[1], columns)
+        befores[i], afters[i], ways[i] = left - first, right - first, over
     for y in range(y0, y1):
         upper, lower, way = between_cells((y + 0.5) * scales[0] - 0.5 - corner[0], rows)
         down = np.float32(way)
@@ -238,23 +243,23 @@ def _enlarge(
             for k in range(fields.shape[2]):
                 value = fields[upper, first + i, k]
                 line[i, k] = value + (fields[lower, first + i, k] - value) * down
-        for x in range(x0, x1):
-            before, after, way = between_cells((x + 0.5) * scales[1] - 0.5 - corner[1], columns)
-            before, after, over = before - first, after - first, np.float32(way)
+        seen, shown = photo[y, x0:x1], alpha[y, x0:x1]
+        for x in range(count):
+            before, after, over = befores[x], afters[x], ways[x]
             if line[before, 4] + (line[after, 4] - line[before, 4]) * over >= np.float32(127.5):
-                alpha[y, x] = 255
+                shown[x] = 255
                 continue
             if line[before, 5] + (line[after, 5] - line[before, 5]) * over < np.float32(127.5):
-                alpha[y, x] = 0
+                shown[x] = 0
                 continue
             answer = line[before, 3] + (line[after, 3] - line[before, 3]) * over
             for c in range(3):
                 weight = line[before, c] + (line[after, c] - line[before, c]) * over
-                answer += weight * (photo[y, x, c] * np.float32(1 / 255))
+                answer += weight * (seen[x, c] * np.float32(1 / 255))
             answer = (answer - np.float32(0.5)) * steepness + np.float32(127.5)
             if answer < dust:
-                alpha[y, x] = 0
+                shown[x] = 0
             elif answer > 255 - dust:
-                alpha[y, x] = 255
+                shown[x] = 255
             else:
-                alpha[y, x] = int(answer)
+                shown[x] = int(answer)
