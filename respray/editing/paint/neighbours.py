@@ -121,9 +121,10 @@ def _owners(alphas: Sequence[UInt8Array]) -> UInt8Array | UInt16Array:
     one more where it has; uint8 [H,W], or uint16 where there are many."""
     first, *others = alphas
     highest = first.copy()
-    owner: UInt8Array | UInt16Array = (first >= HALF_ALPHA).astype(np.uint8 if len(alphas) <= MANY else np.uint16)
+    half = first >= HALF_ALPHA
+    owner: UInt8Array | UInt16Array = half.astype(np.uint8) if len(alphas) <= MANY else half.astype(np.uint16)
     for number, alpha in enumerate(others, start=1):
-        _own_higher(np.ascontiguousarray(alpha).ravel(), owner.dtype.type(2 * number), highest.ravel(), owner.ravel())
+        _own_higher(np.ascontiguousarray(alpha).ravel(), 2 * number, highest.ravel(), owner.ravel())
     return owner
 
 
