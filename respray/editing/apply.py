@@ -94,6 +94,8 @@ def edit_photo(
     for output in request.outputs:
         with clock.stage("apply"):
             canvas, edits = editor.edit(output)
+            if output is request.outputs[-1]:
+                editor.let_go()  # an encoder takes memory, too
             image = canvas.image
             if canvas.alpha is not None and output.format == "jpeg":
                 image = on_white(canvas.rgb, canvas.alpha)

@@ -96,8 +96,8 @@ class PhotoEditor:
         sharing = self._found.sharing(output)
         if sharing != self._sharing:
             # What the output before had is let go of first: one output's mattes are held at a time.
-            self._sharing, self._mattes, self._surfaces = sharing, PhotoMattes({}, {}, None), {}
-            self._mattes = self._found.of(output)
+            self.let_go()
+            self._sharing, self._mattes = sharing, self._found.of(output)
         mattes = self._mattes
         canvas = Canvas(self._photo.rgb, self._photo.alpha)
         tasks = _tasks([(edit, self._of_colours(choose(edit, mattes))) for edit in output.edits])
@@ -109,6 +109,10 @@ class PhotoEditor:
             reports.append(task.choice.told_in(report).model_copy(update={"edit": task.number}))
         neighbours.blend_seams(canvas.rgb)
         return canvas, reports
+
+    def let_go(self) -> None:
+        """Let go of what would serve further outputs."""
+        self._sharing, self._mattes, self._surfaces = None, PhotoMattes({}, {}, None), {}
 
     def _remove(self, canvas: Canvas, task: _Task, neighbours: Neighbours) -> tuple[Canvas, EditReport]:
         edit = task.edit

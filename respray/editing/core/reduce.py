@@ -51,6 +51,22 @@ def shrink(image: UInt8Array, size: int) -> UInt8Array:
     return average(image, (max(1, round(width * scale)), max(1, round(height * scale))))
 
 
+class Reduced:
+    """A picture that several ask for at the same smaller size: the last one is kept."""
+
+    def __init__(self, picture: UInt8Array) -> None:
+        """`picture` is uint8 [H,W] or [H,W,C]."""
+        self.picture = picture
+        self._last: tuple[tuple[int, int], UInt8Array] | None = None
+
+    def at(self, size: tuple[int, int]) -> UInt8Array:
+        """As `average`; not to be changed."""
+        if self._last is None or self._last[0] != size:
+            self._last = None  # let go of before the next is made
+            self._last = size, average(self.picture, size)
+        return self._last[1]
+
+
 @compiled
 def _average(lines: UInt8Array, result: UInt8Array) -> None:
     """Rows uint8 [H, W x C] into `result` uint8 [h,w,C]."""

@@ -19,6 +19,9 @@ from respray.editing.core.reduce import average
 from respray.editing.mask.local_colours import ColourParameters, colour_bins, log_ratio
 from respray.imaging.arrays import FloatArray, IntArray, UInt8Array
 
+# Expectations that change by no more than this (a code is 0.008) are no news to their neighbours.
+NEWS = 1e-4
+
 
 @dataclass(frozen=True)
 class FieldParameters:
@@ -114,12 +117,28 @@ def decide(probability: UInt8Array, photo: UInt8Array, parameters: FieldParamete
 def _links(photo: FloatArray, where: IntArray, cell: float, parameters: FieldParameters) -> FloatArray:
     """How much each pixel of the band agrees with its eight neighbours, float32 [n,8] (log odds; 0 outside the picture)."""
     p = parameters
-    across, down = np.diff(photo, axis=1, append=photo[:, -1:]), np.diff(photo, axis=0, append=photo[-1:])
+    changes = np.empty(photo.shape[:2], np.float32)
+    _change(photo, changes)
     window = 2 * round(p.nearby * cell) + 1
-    usual = cv2.blur((across**2 + down**2).mean(axis=-1) / 2, (window, window)).ravel()[where]
+    usual = cv2.blur(changes, (window, window)).ravel()[where]
     links = np.empty((len(where), 8), np.float32)
     _link(photo, where, np.float32(p.alike), (6.0 * np.clip(usual, p.min_edge**2, p.edge**2)).astype(np.float32), links)
     return links
+
+
+@compiled
+def _change(photo: FloatArray, changes: FloatArray) -> None:
+    """Mean square of what every pixel's channels change by to the pixels on its right and below: float32 [h,w]."""
+    height, width = changes.shape
+    for y in range(height):
+        below = min(y + 1, height - 1)
+        for x in range(width):
+            after = min(x + 1, width - 1)
+            total = np.float32(0)
+            for c in range(3):
+                across, down = photo[y, after, c] - photo[y, x, c], photo[below, x, c] - photo[y, x, c]
+                total += across * across + down * down
+            changes[y, x] = total / np.float32(6)
 
 
 @compiled
@@ -145,13 +164,19 @@ def _link(photo: FloatArray, where: IntArray, alike: np.float32, wide: FloatArra
 
 @compiled
 def _sweep(unary: FloatArray, links: FloatArray, where: IntArray, width: int, sweeps: int, state: FloatArray) -> None:
-    """Mean-field updates of `state` float32 [h*w] (expectations -1..1) at `where`, forth and back."""
+    """Mean-field updates of `state` float32 [h*w] (expectations -1..1) at `where`, forth and back; a pixel without news is passed over."""
     count = len(where)
     last = len(state) - 1
+    news = np.zeros(len(state), np.bool_)
+    for i in range(count):
+        news[where[i]] = True
     for sweep in range(sweeps):
         for step in range(count):
             i = step if sweep % 2 == 0 else count - 1 - step
             here = where[i]
+            if not news[here]:
+                continue
+            news[here] = False
             total = unary[i]
             k = 0
             for dy in range(-1, 2):
@@ -161,4 +186,10 @@ def _sweep(unary: FloatArray, links: FloatArray, where: IntArray, width: int, sw
                     there = min(max(here + dy * width + dx, 0), last)
                     total += links[i, k] * state[there]
                     k += 1
-            state[here] = np.tanh(total * np.float32(0.5))
+            now = np.tanh(total * np.float32(0.5))
+            if abs(now - state[here]) > np.float32(NEWS):
+                for dy in range(-1, 2):
+                    for dx in range(-1, 2):
+                        if dy != 0 or dx != 0:
+                            news[min(max(here + dy * width + dx, 0), last)] = True
+            state[here] = now

@@ -13,6 +13,7 @@ from respray.catalog.preset import has_straight_borders, is_decided_by_colour
 from respray.contract.errors import EditError
 from respray.contract.report import BoxReport, ConceptReport
 from respray.contract.request import Box, ConceptQuery, ObjectSource, Output, PhotoRequest, needs_segmentation, prompts_of
+from respray.editing.core.reduce import Reduced
 from respray.editing.mask.matte import Matte, complement, feather, unite
 from respray.editing.mask.overlap import resolve
 from respray.editing.mask.parts import Parts, connected_parts
@@ -151,6 +152,7 @@ def find_mattes(
     warnings: list[str] = []
     seen = [concept.name for concept in concepts if needs_segmentation(concept)]
     work = work_picture(photo) if any(has_straight_borders(name) or is_decided_by_colour(name) for name in seen) else photo
+    reduced = Reduced(photo)
     row = 0
     for concept in concepts:
         wanted = [found for found, wanted in ((edited, concept.name not in always), (kept, concept.name in ever)) if wanted]
@@ -159,24 +161,27 @@ def find_mattes(
             warnings += remarks
             why = "" if mask.any() else "its mask selects nothing: it is black or transparent everywhere"
             for found in wanted:
-                drawn = refine_user_mask(mask, photo, keep=found is kept)
+                drawn = refine_user_mask(mask, photo, keep=found is kept, reduced=reduced)
                 radius = 0.0 if found is kept else request.feather
                 found[concept.name] = _found(concept, feather(drawn, radius), _told(1.0), "user", why, at_any_size=True)
         elif needs_segmentation(concept):
             selection = select(segments, range(row, row + len(concept.prompts)), concept, object_source)
             row += len(concept.prompts)
-            refined = None if selection.probability is None else _refined(concept, selection.probability, photo, work, warnings)
+            refined = None if selection.probability is None else _refined(concept, selection.probability, reduced, work, warnings)
             for found in wanted:
                 matte = refined if refined is None or found is kept else feather(refined, request.feather)
                 found[concept.name] = _found(concept, matte, selection, "sam3", at_any_size=found is kept)
     return FoundMattes(request, edited, kept, warnings)
 
 
-def _refined(concept: ConceptQuery, probability: UInt8Array, photo: UInt8Array, work: UInt8Array, warnings: list[str]) -> Matte:
-    """The matte of what the network saw; what was decided against it is added to the warnings. `work`: the photo's `work_picture`."""
+def _refined(concept: ConceptQuery, probability: UInt8Array, reduced: Reduced, work: UInt8Array, warnings: list[str]) -> Matte:
+    """The matte of what the network saw; what was decided against it is added to the warnings. `reduced`, `work`: the photo, and its
+    `work_picture`."""
+    photo = reduced.picture
     if not has_straight_borders(concept.name):
-        return refine_thing(probability, photo, work) if is_decided_by_colour(concept.name) else refine(probability, photo)
-    plane = refine_plane(probability, photo, work)
+        thing = is_decided_by_colour(concept.name)
+        return refine_thing(probability, photo, work, reduced) if thing else refine(probability, photo, reduced=reduced)
+    plane = refine_plane(probability, photo, work, reduced=reduced)
     done = [f"{count} {word}" for count, word in ((plane.filled, "filled in"), (plane.dropped, "left out")) if count]
     if done and not concept.aid:
         warnings.append(f"small patches of '{concept.name}' that the photo shows nothing of: {' and '.join(done)}")

@@ -39,10 +39,11 @@ class ColourParameters:
 def colour_bins(photo: FloatArray, parameters: ColourParameters = ColourParameters()) -> IntArray:
     """The number of every pixel's colour, int32 [h,w], of a photo float32 [h,w,3] in codes 0..255 (sRGB)."""
     p = parameters
-    lab = cv2.cvtColor(photo * np.float32(1 / 255), cv2.COLOR_RGB2LAB)
-    lightness = np.clip(lab[..., 0] * np.float32(p.lightness_bins / 100), 0, p.lightness_bins - 1).astype(np.int32)
-    chroma = np.clip(lab[..., 1:] * np.float32(1 / p.chroma_step) + np.float32(p.chroma_bins / 2), 0, p.chroma_bins - 1).astype(np.int32)
-    return cast(IntArray, (lightness * p.chroma_bins + chroma[..., 0]) * p.chroma_bins + chroma[..., 1])
+    lab = cast(FloatArray, cv2.cvtColor(photo * np.float32(1 / 255), cv2.COLOR_RGB2LAB))
+    bins = np.empty(lab.shape[:2], np.int32)
+    scales = np.float32(p.lightness_bins / 100), np.float32(1 / p.chroma_step)
+    _number(lab, scales, p.lightness_bins, p.chroma_bins, bins)
+    return bins
 
 
 def log_ratio(
@@ -66,27 +67,27 @@ def log_ratio(
     count = p.lightness_bins * p.chroma_bins**2
     found = np.zeros((2, *tiles, count), np.float32)
     _count(bins, sides[0], sides[1], step, found)
-    for axis in (1, 2):
-        found = _spread(found, axis, p.beside, 1.0)
-    found = found.reshape(2, *tiles, p.lightness_bins, p.chroma_bins, p.chroma_bins)
-    for axis in (3, 3, 4, 5):
-        found = _spread(found, axis, 0.25, 0.5)
-    found = found.reshape(2, *tiles, count)
-    total = found.sum(axis=-1, keepdims=True)
-    floors = np.array(p.floors, np.float32)[:, None, None, None] / np.float32(count)
-    share = (found + floors * np.maximum(total, np.float32(p.min_pixels))) / (total + 1)
+    asked = np.zeros(tiles, np.bool_)
+    _ask(where, bins.shape[1], step, asked)
+    floors = np.array(p.floors, np.float32) / np.float32(count)
+    table = np.empty((*tiles, count), np.float32)
+    _compare(found, asked, p.chroma_bins, np.float32(p.beside), floors, np.float32(p.min_pixels), table)
     answer = np.empty(len(where), np.float32)
-    _look_up(bins, np.log(share[0] / share[1]), step, where, answer)
+    _look_up(bins, table, step, where, answer)
     return answer
 
 
-def _spread(values: FloatArray, axis: int, beside: float, own: float) -> FloatArray:
-    """Values with what their neighbours on one axis have."""
-    result = values * np.float32(own)
-    source, target = np.moveaxis(values, axis, 0), np.moveaxis(result, axis, 0)
-    target[1:] += np.float32(beside) * source[:-1]
-    target[:-1] += np.float32(beside) * source[1:]
-    return result
+@compiled
+def _number(lab: FloatArray, scales: tuple[np.float32, np.float32], lightness_bins: int, chroma_bins: int, bins: IntArray) -> None:
+    """See `colour_bins`, of float32 [h,w,3] in CIE L*a*b*; `scales`: bins for one unit of lightness and of chroma."""
+    none, most, widest = np.float32(0), np.float32(lightness_bins - 1), np.float32(chroma_bins - 1)
+    middle = np.float32(chroma_bins / 2)
+    for y in range(lab.shape[0]):
+        for x in range(lab.shape[1]):
+            lightness = min(max(lab[y, x, 0] * scales[0], none), most)
+            a = min(max(lab[y, x, 1] * scales[1] + middle, none), widest)
+            b = min(max(lab[y, x, 2] * scales[1] + middle, none), widest)
+            bins[y, x] = (int(lightness) * chroma_bins + int(a)) * chroma_bins + int(b)
 
 
 @compiled
@@ -102,18 +103,89 @@ def _count(bins: IntArray, inside: BoolArray, outside: BoolArray, step: np.float
 
 
 @compiled
+def _tiles_around(pixel: int, step: np.float32, tiles: int) -> tuple[int, int, np.float32]:
+    """The tile whose middle is before a pixel's place on one axis, the one after, and the way between both."""
+    place = min(max(np.float32(pixel) / step - np.float32(0.5), np.float32(0)), np.float32(tiles - 1))
+    before = int(place)
+    return before, min(before + 1, tiles - 1), place - np.float32(before)
+
+
+@compiled
+def _ask(where: IntArray, width: int, step: np.float32, asked: BoolArray) -> None:
+    """Mark the tiles, bool [tiles down, tiles across], that `_look_up` looks at."""
+    for i in range(len(where)):
+        top, bottom, _ = _tiles_around(where[i] // width, step, asked.shape[0])
+        left, right, _ = _tiles_around(where[i] % width, step, asked.shape[1])
+        asked[top, left] = asked[top, right] = asked[bottom, left] = asked[bottom, right] = True
+
+
+@compiled
+def _compare(
+    found: FloatArray, asked: BoolArray, chroma_bins: int, beside: np.float32, floors: FloatArray, min_pixels: np.float32, table: FloatArray
+) -> None:
+    """How much likelier each colour is inside than outside (natural logarithm), into the `asked` tiles of `table`, float32 [tiles down,
+    tiles across, bins]; `found` as in `_count`, `floors` float32 [2]. Alike colours and the tiles beside have a say."""
+    rows, columns, count = table.shape
+    both, spread = np.empty((2, count), np.float32), np.empty(count, np.float32)
+    totals = np.empty(2, np.float32)
+    for row in range(rows):
+        for column in range(columns):
+            if not asked[row, column]:
+                continue
+            for side in range(2):
+                sums = both[side]
+                sums[:] = 0
+                for r in range(max(row - 1, 0), min(row + 2, rows)):
+                    for c in range(max(column - 1, 0), min(column + 2, columns)):
+                        weight = np.float32(1)
+                        if r != row:
+                            weight *= beside
+                        if c != column:
+                            weight *= beside
+                        tile = found[side, r, c]
+                        for k in range(count):
+                            sums[k] += weight * tile[k]
+                # Twice along lightness, once along a* and b*.
+                _spread(sums, count, chroma_bins * chroma_bins, spread)
+                _spread(spread, count, chroma_bins * chroma_bins, sums)
+                _spread(sums, chroma_bins * chroma_bins, chroma_bins, spread)
+                _spread(spread, chroma_bins, 1, sums)
+                totals[side] = sums.sum()
+            least = floors * np.maximum(totals, min_pixels)
+            unseen = np.log((least[0] / (totals[0] + np.float32(1))) / (least[1] / (totals[1] + np.float32(1))))
+            for k in range(count):
+                if both[0, k] == 0 and both[1, k] == 0:  # most of them
+                    table[row, column, k] = unseen
+                    continue
+                inside = (both[0, k] + least[0]) / (totals[0] + np.float32(1))
+                outside = (both[1, k] + least[1]) / (totals[1] + np.float32(1))
+                table[row, column, k] = np.log(inside / outside)
+
+
+@compiled
+def _spread(values: FloatArray, run: int, step: int, result: FloatArray) -> None:
+    """Half of each value [n] and a quarter of what is `step` before and after it in its run of so many."""
+    half, quarter = np.float32(0.5), np.float32(0.25)
+    for i in range(len(values)):
+        result[i] = half * values[i]
+    for first in range(0, len(values), run):
+        # From 0 on, in views: an index that may be negative keeps loops from becoming vector instructions.
+        source, target = values[first : first + run - step], result[first + step : first + run]
+        for i in range(len(source)):
+            target[i] += quarter * source[i]
+        source, target = values[first + step : first + run], result[first : first + run - step]
+        for i in range(len(source)):
+            target[i] += quarter * source[i]
+
+
+@compiled
 def _look_up(bins: IntArray, table: FloatArray, step: np.float32, where: IntArray, answer: FloatArray) -> None:
     """What the tiles around say of the colours at `where`, bilinearly."""
     width = bins.shape[1]
-    rows, columns = table.shape[:2]
-    half = np.float32(0.5)
     for i in range(len(where)):
         y, x = where[i] // width, where[i] % width
-        down = min(max(np.float32(y) / step - half, np.float32(0)), np.float32(rows - 1))
-        over = min(max(np.float32(x) / step - half, np.float32(0)), np.float32(columns - 1))
-        top, left = int(down), int(over)
-        bottom, right = min(top + 1, rows - 1), min(left + 1, columns - 1)
-        down, over = down - np.float32(top), over - np.float32(left)
+        top, bottom, down = _tiles_around(y, step, table.shape[0])
+        left, right, over = _tiles_around(x, step, table.shape[1])
         colour = bins[y, x]
         upper = table[top, left, colour] + (table[top, right, colour] - table[top, left, colour]) * over
         lower = table[bottom, left, colour] + (table[bottom, right, colour] - table[bottom, left, colour]) * over

@@ -8,7 +8,7 @@ from typing import cast
 import cv2
 import numpy as np
 
-from respray.editing.core.reduce import average
+from respray.editing.core.reduce import Reduced, average
 from respray.editing.mask.crf import THINGS, decide
 from respray.editing.mask.fringe import with_tail
 from respray.editing.mask.guided_upsample import UpsampleParameters, guided_upsample
@@ -50,6 +50,7 @@ def refine(
     photo: UInt8Array,
     parameters: MatteParameters = MatteParameters(),
     upsampling: UpsampleParameters = UpsampleParameters(),
+    reduced: Reduced | None = None,
 ) -> Matte:
     """Make a network's answer a matte.
 
@@ -58,26 +59,28 @@ def refine(
         photo: uint8 [H,W,3], sRGB.
         parameters: of mattes.
         upsampling: of the guided upsampling.
+        reduced: of the photo, where it has several concepts.
 
     Returns:
         A sharp matte of the photo's size.
     """
-    found = guided_upsample(probability, photo, parameters.band, upsampling)
+    found = guided_upsample(probability, photo, parameters.band, upsampling, reduced)
     return Matte.sharp(with_tail(found.alpha), found.detail)
 
 
-def refine_thing(probability: UInt8Array, photo: UInt8Array, work: UInt8Array | None = None) -> Matte:
+def refine_thing(probability: UInt8Array, photo: UInt8Array, work: UInt8Array | None = None, reduced: Reduced | None = None) -> Matte:
     """Make a network's answer the matte of a thing that colours tell from what is around it: decided again (`crf`), then refined.
 
     Args:
         probability: uint8 [h,w], 255 = certainly the concept.
         photo: uint8 [H,W,3], sRGB.
         work: the photo's `work_picture`; None: made here.
+        reduced: of the photo, where it has several concepts.
 
     Returns:
         A sharp matte of the photo's size; nothing is straightened.
     """
-    return refine(decide(probability, work_picture(photo) if work is None else work, THINGS), photo)
+    return refine(decide(probability, work_picture(photo) if work is None else work, THINGS), photo, reduced=reduced)
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ def refine_plane(
     work: UInt8Array | None = None,
     parameters: MatteParameters = MatteParameters(),
     upsampling: UpsampleParameters = UpsampleParameters(),
+    reduced: Reduced | None = None,
 ) -> PlaneMatte:
     """Make a network's answer the matte of what ends in straight lines (a wall, a door).
 
@@ -107,13 +111,14 @@ def refine_plane(
         work: the photo's `work_picture`; None: made here.
         parameters: of mattes.
         upsampling: of the guided upsampling.
+        reduced: of the photo, where it has several concepts.
 
     Returns:
         A sharp matte of the photo's size.
     """
     picture = work_picture(photo) if work is None else work
     decided = decide(probability, picture)
-    found = guided_upsample(decided, photo, parameters.band, upsampling)
+    found = guided_upsample(decided, photo, parameters.band, upsampling, reduced)
     settled = settle_plane(found.alpha, probability, decided, picture)
     return PlaneMatte(Matte.sharp(with_tail(settled.alpha), found.detail), settled.filled, settled.dropped)
 
@@ -125,6 +130,7 @@ def refine_user_mask(
     keep: bool = False,
     parameters: MatteParameters = MatteParameters(),
     upsampling: UpsampleParameters = UpsampleParameters(),
+    reduced: Reduced | None = None,
 ) -> Matte:
     """Make a user's mask a matte: a hard one is moved to the photo's edges within a few pixels, a soft one is kept.
 
@@ -134,6 +140,7 @@ def refine_user_mask(
         keep: the edge may move outwards but never gives up a selected pixel, as whoever protects something by hand expects.
         parameters: of mattes.
         upsampling: of the guided upsampling.
+        reduced: of the photo, where it has several concepts.
 
     Returns:
         A matte of the photo's size; feathered where the mask is soft.
@@ -148,7 +155,7 @@ def refine_user_mask(
     scale = min(1.0, p.max_user_side / max(mask.shape))
     size = (max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale)))
     low = average(mask, size)
-    found = guided_upsample(low, photo, max(1.0, p.user_band_share * max(low.shape)), upsampling)
+    found = guided_upsample(low, photo, max(1.0, p.user_band_share * max(low.shape)), upsampling, reduced)
     if keep:
         return Matte.sharp(np.where(_stretched(mask, photo) >= 128, np.uint8(255), found.alpha), found.detail)
     return Matte.sharp(with_tail(found.alpha), found.detail)

@@ -92,7 +92,7 @@ def strip_of(photo: FloatArray, inside: BoolArray, run: Run, cell: float, parame
     pixels = cv2.remap(photo, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     order = np.argsort(distance, kind="stable")
     known = cv2.remap(inside.astype(np.uint8), x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
-    side = 1.0 if known[reach + 1 :].mean() >= known[: reach + 2].mean() else -1.0
+    side = 1.0 if cv2.mean(known[reach + 1 :])[0] >= cv2.mean(known[: reach + 2])[0] else -1.0
     # A contour goes through the middles of the mask's outermost pixels.
     rim = np.float32(-0.5 * side)
     border = rim + np.interp(np.arange(places) * spacing + begin, distance[order], ((run.points - middle) @ across)[order])

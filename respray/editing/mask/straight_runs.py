@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -97,7 +98,10 @@ def line_through(points: Float64Array) -> tuple[Float64Array, Float64Array]:
     """Middle [2] and unit direction [2] (from the first point to the last) of the line that fits points [n,2] best."""
     middle = points.mean(axis=0)
     off = points - middle
-    direction: Float64Array = np.linalg.eigh(off.T @ off)[1][:, 1]
+    (xx, xy), (_, yy) = (off.T @ off).tolist()
+    # The larger axis of a symmetric 2 x 2 matrix.
+    angle = 0.5 * math.atan2(2.0 * xy, xx - yy)
+    direction: Float64Array = np.array([math.cos(angle), math.sin(angle)])
     return middle, direction if direction @ (points[-1] - points[0]) >= 0.0 else -direction
 
 

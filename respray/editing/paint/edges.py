@@ -221,7 +221,10 @@ def rim_of(surface: Surface, tile: Tile, reach: int = EDGE.rim) -> BoolArray:
         Bool [h,w] of the tile.
     """
     near = tile.grown(reach)
-    lowest = cv2.erode(edge_of(surface).coverage[near.window], np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+    coverage = edge_of(surface).coverage[near.window]
+    if int(coverage.min()) == 255:  # most tiles of a large surface
+        return np.zeros((tile.y1 - tile.y0, tile.x1 - tile.x0), np.bool_)
+    lowest = cv2.erode(coverage, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
     return (lowest[tile.window_in(near)] < 255) & (surface.alpha[tile.window] > 0)
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from respray.editing.core.compiled import compiled
 from respray.editing.mask.matte import Matte
 from respray.editing.paint.composite import Before, Painter, Seam, blend_seams, composite
 from respray.editing.paint.edges import EDGE, HALF_ALPHA
@@ -120,10 +121,17 @@ def _owners(alphas: Sequence[UInt8Array]) -> UInt8Array | UInt16Array:
     one more where it has; uint8 [H,W], or uint16 where there are many."""
     first, *others = alphas
     highest = first.copy()
-    owner: UInt8Array | UInt16Array = np.zeros(first.shape, np.uint8) if len(alphas) <= MANY else np.zeros(first.shape, np.uint16)
+    half = first >= HALF_ALPHA
+    owner: UInt8Array | UInt16Array = half.astype(np.uint8) if len(alphas) <= MANY else half.astype(np.uint16)
     for number, alpha in enumerate(others, start=1):
-        higher = cv2.compare(alpha, highest, cv2.CMP_GT)
-        owner[higher > 0] = 2 * number
-        cv2.copyTo(alpha, higher, highest)
-    owner[highest >= HALF_ALPHA] += 1
+        _own_higher(np.ascontiguousarray(alpha).ravel(), 2 * number, highest.ravel(), owner.ravel())
     return owner
+
+
+@compiled
+def _own_higher(alpha: UInt8Array, mine: int, highest: UInt8Array, owner: UInt8Array | UInt16Array) -> None:
+    """Where a matte [n] is above the `highest` so far, it owns the pixel: `mine`, and one more where it has half of it."""
+    for i in range(len(alpha)):
+        higher = alpha[i] > highest[i]
+        owner[i] = mine + (alpha[i] >= HALF_ALPHA) if higher else owner[i]
+        highest[i] = max(alpha[i], highest[i])

@@ -79,13 +79,20 @@ def _fill(
     none, half = np.float32(0), np.float32(0.5)
     scale, last, end = np.float32(ROWS_PER_SHADING), np.float32(TABLE_ROWS - 1), np.float32(len(encoded) - 1)
     top, left, height, width = window
-    count = alpha.shape[1]
-    before, over, line = _columns_of(field, left, width, count)
+    pixels = alpha.shape[1]
+    befores, overs, line = _columns_of(field, left, width, pixels)
     # A row of the tile at a time, and one loop for each step of it: so most of them become vector instructions.
-    places, mirrored, lit = np.empty(count, np.float32), np.empty(count, np.float32), np.empty((3, count), np.float32)
+    places, mirrored, lit = np.empty(pixels, np.float32), np.empty(pixels, np.float32), np.empty((3, pixels), np.float32)
     for y in range(alpha.shape[0]):
         _field_row(field, y + top, height, line)
-        row, selected, mixed, painted = codes[y], alpha[y], rim[y], target[y]
+        start, stop = 0, pixels
+        while start < stop and (alpha[y, start] == 0 or rim[y, start]):
+            start += 1
+        while stop > start and (alpha[y, stop - 1] == 0 or rim[y, stop - 1]):
+            stop -= 1
+        # Views of what there is to paint: indexes that begin at 0 are not checked for being negative.
+        row, selected, mixed, painted = codes[y, start:stop], alpha[y, start:stop], rim[y, start:stop], target[y, start:stop]
+        before, over, count = befores[start:stop], overs[start:stop], stop - start
         for x in range(count):
             light = lights[row[x, 0]], lights[row[x, 1]], lights[row[x, 2]]
             shading, specular = split_pixel(light[0], light[1], light[2], split, weakest, reference, limits)

@@ -134,39 +134,57 @@ def _luma_errors(
 
     Counted are the mean, the first frequency each way, whose loss makes steps between blocks, and whatever was stored.
     """
-    height, width = crop.shape[:2]
-    block, half = np.empty((8, 8), np.float32), np.empty((8, 8), np.float32)
-    for row in range(errors.shape[0]):
-        for column in range(errors.shape[1]):
-            for y in range(8):
-                at_y = min(max(top + row * spread * 8 + y, 0), height - 1)
-                for x in range(8):
-                    at_x = min(max(left + column * spread * 8 + x, 0), width - 1)
-                    red, green, blue = crop[at_y, at_x]
-                    block[y, x] = np.float32(0.299) * red + np.float32(0.587) * green + np.float32(0.114) * blue
-            for y in range(8):
-                for k in range(8):
-                    total = np.float32(0)
-                    for x in range(8):
-                        total += basis[k, x] * block[y, x]
-                    half[y, k] = total
-            variance = steps[0, 0] ** 2 + steps[0, 1] ** 2 + steps[1, 0] ** 2
-            rough, stored, faint = np.float32(0), 0, np.float32(0)
+    rows, columns = errors.shape
+    # The blocks of a row side by side, innermost: so every step is one vector instruction for eight of them.
+    block, half = np.empty((8, 8, columns), np.float32), np.empty((8, 8, columns), np.float32)
+    value, faint, stored = np.empty(columns, np.float32), np.empty(columns, np.float32), np.empty(columns, np.int32)
+    for row in range(rows):
+        _take_luma(crop, top + row * spread * 8, left, spread, block)
+        half[:] = 0
+        for y in range(8):
             for k in range(8):
-                for m in range(8):
-                    if k + m <= 1:
-                        continue
-                    value = np.float32(0)
-                    for y in range(8):
-                        value += basis[m, y] * half[y, k]
-                    rough += value * value
-                    if abs(value) > np.float32(0.5) * steps[m, k]:
-                        stored += 1
-                        variance += steps[m, k] ** 2
-                        if abs(value) < np.float32(1.5) * steps[m, k]:
-                            faint += np.float32(12) * value * value
+                for x in range(8):
+                    _add(basis[k, x], block[y, x], half[y, k])
+        variance, rough = errors[row], grain[row]
+        variance[:] = steps[0, 0] ** 2 + steps[0, 1] ** 2 + steps[1, 0] ** 2
+        rough[:], faint[:], stored[:] = 0, 0, 0
+        for k in range(8):
+            for m in range(8):
+                if k + m <= 1:
+                    continue
+                value[:] = 0
+                for y in range(8):
+                    _add(basis[m, y], half[y, k], value)
+                step = steps[m, k]
+                for i in range(columns):
+                    square, size = value[i] * value[i], abs(value[i])
+                    rough[i] += square
+                    kept = size > np.float32(0.5) * step
+                    stored[i] += np.int32(kept)
+                    variance[i] += step**2 if kept else np.float32(0)
+                    faint[i] += np.float32(12) * square if kept and size < np.float32(1.5) * step else np.float32(0)
+        for i in range(columns):
             # One or two single steps in a calm block are as likely noise that just passed half a step: then all of them is error.
-            if stored <= 8:
-                variance += faint
-            errors[row, column] = np.sqrt(variance / np.float32(12 * 64))
-            grain[row, column] = np.sqrt(rough / np.float32(64))
+            if stored[i] <= 8:
+                variance[i] += faint[i]
+            variance[i] = np.sqrt(variance[i] / np.float32(12 * 64))
+            rough[i] = np.sqrt(rough[i] / np.float32(64))
+
+
+@compiled
+def _take_luma(crop: UInt8Array, top: int, left: int, spread: int, block: FloatArray) -> None:
+    """Luma of a row of blocks (as in `_luma_errors`) into `block` float32 [8,8,bw]."""
+    height, width = crop.shape[:2]
+    for y in range(8):
+        line = crop[min(max(top + y, 0), height - 1)]
+        for i in range(block.shape[2]):
+            for x in range(8):
+                at = np.uint64(min(max(left + i * spread * 8 + x, 0), width - 1))
+                block[y, x, i] = np.float32(0.299) * line[at, 0] + np.float32(0.587) * line[at, 1] + np.float32(0.114) * line[at, 2]
+
+
+@compiled
+def _add(factor: np.float32, values: FloatArray, sums: FloatArray) -> None:
+    """Add values [n], each times a factor, to sums [n]."""
+    for i in range(len(sums)):
+        sums[i] += factor * values[i]
