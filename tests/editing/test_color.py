@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from respray.editing.core import color
 from respray.editing.core.codes import encode_scene
 from respray.editing.paint.gamut import build_paint_table, fit_to_srgb
+from respray.editing.paint.recolor_pixels import MAX_SHADING, TABLE_ROWS, apply_light
 
 # Sharma, Wu, Dalal (2005), table 1: L, a, b of both colours and their difference.
 SHARMA = """
@@ -65,12 +66,31 @@ def test_gamut_fit_keeps_hue_and_lightness() -> None:
 def test_a_paint_keeps_its_hue_under_any_light_and_gets_brighter() -> None:
     target = color.hex_to_linear("#C9803A")
     steps = np.linspace(0.05, 4.0, 40, dtype=np.float32)[:, None]
-    lab = color.linear_to_oklab(color.to_display(build_paint_table(target, steps)))
+    table = build_paint_table(target, steps)
+    lab = color.linear_to_oklab(color.to_display(table[:, :3]))
     hue = np.degrees(np.arctan2(lab[:, 2], lab[:, 1]))
     coloured = np.hypot(lab[:, 1], lab[:, 2]) > 0.02
     assert np.ptp(hue[coloured]) < 3.0
     assert np.all(np.diff(lab[:, 0]) > -1e-6)
+    # A light's tint shows in full up to the camera's shoulder, and fades into it.
+    assert table[0, 3] == 1.0
+    assert np.all(np.diff(table[:, 3]) <= 0.0)
+    assert table[-1, 3] < 0.1
 
 
 def test_no_pixels_decode_to_no_pixels() -> None:
     assert color.decode_scene(np.zeros((0, 3), np.uint8)).shape == (0, 3)
+
+
+def test_a_bluish_light_does_not_make_a_paint_pink_before_it_is_white() -> None:
+    oak, lights = color.from_display(color.hex_to_linear("#C3A27B")).astype(np.float32), np.linspace(0.0, MAX_SHADING, TABLE_ROWS)
+    table = build_paint_table(oak, lights[:, None].astype(np.float32))
+    shading = np.linspace(0.5, 3.5, 300, dtype=np.float32)[None]
+    window = np.array([[[0.93, 1.0, 1.22]]], np.float32)
+    out = np.empty((1, 300, 3), np.float32)
+    apply_light(shading, np.zeros_like(shading), np.float32(1), table, window, (0, 0, 1, 300), out)
+    lab = color.srgb8_to_lab(color.encode_srgb(color.to_display(out).astype(np.float32)))[0]
+    bright = (lab[:, 0] > 85.0) & (np.hypot(lab[:, 1], lab[:, 2]) > 4.0)
+    # It was down to 13 degrees, pink, where all of the tint was put on it.
+    assert bright.sum() > 20
+    assert np.degrees(np.arctan2(lab[bright, 2], lab[bright, 1])).min() > 50.0

@@ -67,7 +67,7 @@ def test_no_loop_reads_outside_its_arrays(tmp_path: Path) -> None:
 def test_numbers_that_are_none_become_a_code_and_no_index() -> None:
     odd = np.array([np.nan, np.inf, -np.inf, -1.0, 1e30, 0.0], np.float32)
     assert encode_scene(odd).tolist() == [0, 255, 0, 0, 255, 0]
-    table = np.linspace(0.0, 1.0, 8192, dtype=np.float32)[:, None].repeat(3, axis=1)
+    table = np.linspace(0.0, 1.0, 8192, dtype=np.float32)[:, None].repeat(4, axis=1)
     out = np.empty((1, len(odd), 3), np.float32)
     apply_light(odd[None], np.zeros((1, len(odd)), np.float32), np.float32(1), table, np.ones((1, 1, 3), np.float32), (0, 0, 1, 6), out)
     assert out[0, :, 0].tolist() == [0.0, 1.0, 0.0, 0.0, 1.0, 0.0]

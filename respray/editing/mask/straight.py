@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from respray.editing.core.reduce import average, shrink
+from respray.editing.mask.slender import leave_out_slender
 from respray.editing.mask.specks import Settled, settle_specks
 from respray.editing.mask.straight_edge import Edge, end_of, lay_edge
 from respray.editing.mask.straight_joined import join_runs
@@ -90,7 +91,8 @@ def settle_plane(
     """
     smooth = cast(FloatArray, cv2.GaussianBlur(work, (0, 0), parameters.blur).astype(np.float32))
     cell = float(np.sqrt(work.shape[0] * work.shape[1] / probability.size))
-    return settle_specks(_straightened(alpha, probability, decided, smooth, cell, parameters), smooth, cell)
+    straight = _straightened(alpha, probability, decided, smooth, cell, parameters)
+    return settle_specks(leave_out_slender(straight, smooth, cell), smooth, cell)
 
 
 def _straightened(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from respray.editing.core.color import from_display, linear_to_oklab, oklab_to_linear, to_display
+from respray.editing.core.color import SCENE_KNEE, from_display, linear_to_oklab, oklab_to_linear, to_display
 from respray.imaging.arrays import BoolArray, Float64Array, FloatArray
 
 
@@ -24,21 +24,26 @@ def build_paint_table(target: FloatArray, shading: FloatArray) -> FloatArray:
     """A paint under more and more light.
 
     A camera's shoulder takes bright paint towards white; done per channel it would also turn the hue (orange to yellow), so lightness and
-    chroma are taken from it and the hue from the target.
+    chroma are taken from it and the hue from the target. A light's tint must not turn it either: as little of it as the shoulder leaves of
+    the brightest channel's is put on all of them, or a blue window would make what oak becomes before white pink.
 
     Args:
         target: float [3], scene-linear RGB of the paint at shading 1.
         shading: float [n,1].
 
     Returns:
-        Float32 [n,3], scene-linear RGB.
+        Float32 [n,4]: scene-linear RGB, and how much of the light's tint shows, 0..1.
     """
     shown = linear_to_oklab(to_display(shading * target))
     hue = linear_to_oklab(to_display(target))[1:]
     length = float(np.hypot(*hue))
     if length > 1e-6:
         shown[:, 1:] = np.hypot(shown[:, 1], shown[:, 2])[:, None] * hue / length
-    return from_display(fit_to_srgb(shown)).astype(np.float32)
+    painted = from_display(fit_to_srgb(shown))
+    # The shoulder's slope, `to_display`'s derivative.
+    tinted = np.exp(-np.maximum(painted.max(axis=1, keepdims=True) - SCENE_KNEE, 0.0) / (1.0 - SCENE_KNEE))
+    table: FloatArray = np.concatenate([painted, tinted], axis=1).astype(np.float32)
+    return table
 
 
 def fit_to_srgb(lab: FloatArray, parameters: GamutParameters = GamutParameters()) -> FloatArray:

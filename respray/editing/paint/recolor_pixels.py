@@ -76,7 +76,7 @@ def _fill(
     """As `apply_light`, with decoding before and encoding after it, where `alpha` is above 0 and outside `rim`. `lights`: float32 [256],
     scene-linear light of codes; `encoded` uint8: codes of light times `bins`."""
     split, weakest, reference, limits = model
-    none, half = np.float32(0), np.float32(0.5)
+    none, half, one = np.float32(0), np.float32(0.5), np.float32(1)
     scale, last, end = np.float32(ROWS_PER_SHADING), np.float32(TABLE_ROWS - 1), np.float32(len(encoded) - 1)
     top, left, height, width = window
     pixels = alpha.shape[1]
@@ -101,10 +101,10 @@ def _fill(
             places[x], mirrored[x] = min(place, last) if place > none else none, specular * luminance
         for x in range(count):
             entry, column = np.uint32(places[x]), before[x]
-            after = column + np.uint32(1)
+            after, tinted = column + np.uint32(1), table[entry, 3]
             for c in range(3):
                 tint = line[column, c] + (line[after, c] - line[column, c]) * over[x]
-                lit[c, x] = table[entry, c] * tint
+                lit[c, x] = table[entry, c] * (one + (tint - one) * tinted)
         for c in range(3):
             for x in range(count):
                 place = (lit[c, x] + mirrored[x]) * bins + half
@@ -129,7 +129,7 @@ def _paint(
 ) -> None:
     """As `apply_light`, for pixels float32 [n,3] at rows and columns of a box of `size` (height, width)."""
     split, weakest, reference, limits = model
-    scale, last = np.float32(ROWS_PER_SHADING), np.float32(TABLE_ROWS - 1)
+    scale, last, one = np.float32(ROWS_PER_SHADING), np.float32(TABLE_ROWS - 1), np.float32(1)
     for i in range(len(linear)):
         shading, specular = split_pixel(linear[i, 0], linear[i, 1], linear[i, 2], split, weakest, reference, limits)
         place = shading * scale
@@ -140,7 +140,8 @@ def _paint(
         for c in range(3):
             first = field[upper, column, c] + (field[lower, column, c] - field[upper, column, c]) * down
             second = field[upper, after, c] + (field[lower, after, c] - field[upper, after, c]) * down
-            out[i, c] = table[row, c] * (first + (second - first) * over) + specular * luminance
+            tint = first + (second - first) * over
+            out[i, c] = table[row, c] * (one + (tint - one) * table[row, 3]) + specular * luminance
 
 
 @compiled
@@ -159,12 +160,12 @@ def apply_light(
         shading: float32 [h,w], 1 = the surface's reference.
         specular: float32 [h,w], over the reference's luminance.
         luminance: of the reference, scene-linear.
-        table: float32 [TABLE_ROWS,3], scene-linear RGB of the paint over shading 0..MAX_SHADING.
+        table: float32 [TABLE_ROWS,4] over shading 0..MAX_SHADING, see `gamut.build_paint_table`.
         field: float32 [hs,ws,3], factors, stretched bilinearly over the surface's box.
         window: the tile's first row and column in the box; the box's height and width.
         out: float32 [h,w,3], filled with scene-linear RGB.
     """
-    scale, last = np.float32(ROWS_PER_SHADING), np.float32(TABLE_ROWS - 1)
+    scale, last, one = np.float32(ROWS_PER_SHADING), np.float32(TABLE_ROWS - 1), np.float32(1)
     top, left, height, width = window
     before, over, line = _columns_of(field, left, width, shading.shape[1])
     for y in range(shading.shape[0]):
@@ -176,7 +177,7 @@ def apply_light(
             mirrored, column, after = specular[y, x] * luminance, before[x], before[x] + np.uint32(1)
             for c in range(3):
                 tint = line[column, c] + (line[after, c] - line[column, c]) * over[x]
-                out[y, x, c] = table[row, c] * tint + mirrored
+                out[y, x, c] = table[row, c] * (one + (tint - one) * table[row, 3]) + mirrored
 
 
 @compiled
