@@ -218,11 +218,13 @@ def _triton(situation: Situation) -> list[Finding]:
         return [Finding(PASS, "Triton: the embedded server, started with the worker")]
     try:
         import tritonclient.grpc as triton
+
+        from respray.triton.client import CHANNEL_OPTIONS
     except ImportError:
         return [Finding(FAIL, "TRITON_URL is set and tritonclient is missing", "pip install 'tritonclient[grpc]>=2.60,<3'")]
     address = address.split("://", 1)[-1]
     try:
-        client = triton.InferenceServerClient(address)
+        client = triton.InferenceServerClient(address, channel_args=list(CHANNEL_OPTIONS.items()))
         try:
             ready = client.is_server_ready(client_timeout=situation.timeout)
             pipeline = ready and client.is_model_ready("pipeline_bls", client_timeout=situation.timeout)
