@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import codecs
+import socket
+import urllib.request
 from pathlib import Path
 
 import pytest
 
 from orchestrator.errors import SettingsError
+from orchestrator.service.health import Health, serve_health
 from orchestrator.settings import load_settings
+from respray.observe.metrics import Metrics
 
 R2 = "https://0123456789abcdef0123456789abcdef.r2.cloudflarestorage.com"
 ID, SECRET = "0123456789abcdef" * 2, "fedcba9876543210" * 4
@@ -57,3 +62,16 @@ def test_a_file_of_windows_is_read_and_one_that_is_no_utf_8_is_said(tmp_path: Pa
 def test_a_carriage_return_and_a_tilde_do_not_end_up_in_the_models_path() -> None:
     assert str(load_settings({"MODEL_PATH": "/models\r"}, None).model_path) == "/models"
     assert load_settings({"MODEL_CACHE_DIR": "~/models"}, None).model_path == Path.home() / "models"
+
+
+def test_probes_are_answered_on_every_address_of_both_families() -> None:
+    async def ask(host: str, listen: str) -> int:
+        async with serve_health(listen, 0, Health(), Metrics()) as port:
+            return (await asyncio.to_thread(urllib.request.urlopen, f"http://{host}:{port}/healthz", timeout=5)).status
+
+    if not socket.has_ipv6 or not Path("/proc/net/if_inet6").is_file():
+        pytest.skip("this machine has no IPv6")
+    assert [asyncio.run(ask(host, "::")) for host in ("[::1]", "127.0.0.1")] == [200, 200]
+    assert asyncio.run(ask("127.0.0.1", "0.0.0.0")) == 200
+    with pytest.raises(SettingsError, match="HEALTH_HOST=2001:db8::1 cannot be used"):
+        asyncio.run(ask("[::1]", "2001:db8::1"))
