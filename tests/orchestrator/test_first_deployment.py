@@ -67,7 +67,8 @@ def test_a_carriage_return_and_a_tilde_do_not_end_up_in_the_models_path() -> Non
 def test_probes_are_answered_on_every_address_of_both_families() -> None:
     async def ask(host: str, listen: str) -> int:
         async with serve_health(listen, 0, Health(), Metrics()) as port:
-            return (await asyncio.to_thread(urllib.request.urlopen, f"http://{host}:{port}/healthz", timeout=5)).status
+            answer = await asyncio.to_thread(urllib.request.urlopen, f"http://{host}:{port}/healthz", timeout=5)
+            return int(answer.status)
 
     if not socket.has_ipv6 or not Path("/proc/net/if_inet6").is_file():
         pytest.skip("this machine has no IPv6")
