@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
-from dotenv import dotenv_values
 from pydantic import AfterValidator, AliasChoices, AliasPath, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from orchestrator.bucket_settings import address_problem, keys_problem
+from orchestrator.env_file import QUOTED, is_quoted, read_env_file
 from orchestrator.errors import SettingsError
 from respray.observe.redaction import secrets_in
 from respray.volumes import models_root
@@ -162,10 +163,10 @@ def load_settings(environment: Mapping[str, str] | None = None, env_file: Path |
     """
     values: dict[str, str] = {}
     if env_file is not None and env_file.is_file():
-        values.update({k: v for k, v in dotenv_values(env_file).items() if v is not None})
+        values.update(read_env_file(env_file))
     values.update(os.environ if environment is None else environment)
     chosen, problems = _choose(values)
-    chosen.setdefault("model_path", str(models_root(values)))
+    chosen["model_path"] = str(models_root(values | ({"MODEL_PATH": chosen["model_path"]} if "model_path" in chosen else {})))
     try:
         settings = Settings(**{**chosen, **{k: v for k, v in overrides.items() if v is not None}})
     except ValidationError as error:
@@ -176,7 +177,7 @@ def load_settings(environment: Mapping[str, str] | None = None, env_file: Path |
         problems.append(
             " and ".join(f"{name} ({address})" for name, address in addresses.items()) + " name different storage; set one of them"
         )
-    problems += _queue_problems(settings)
+    problems += _queue_problems(settings) + _bucket_problems(settings)
     if problems:
         raise SettingsError("; ".join(problems))
     return settings
@@ -197,6 +198,20 @@ def _queue_problems(settings: Settings) -> list[str]:
     if settings.adapter == "bullmq" and settings.queue_name and ":" in settings.queue_name:
         problems.append(f"QUEUE_NAME={settings.queue_name!r}: BullMQ's queue names hold no ':'; what stands before it is BULLMQ_PREFIX")
     return problems
+
+
+def _bucket_problems(settings: Settings) -> list[str]:
+    """What is wrong with the addresses and keys of both buckets, by their looks."""
+    found = [address_problem(name, address, settings.bucket) for name, address in settings.endpoints().items()]
+    if (sync := settings.model_sync_endpoint) is not None:
+        address = sync if "://" in sync else f"https://{sync}"
+        found.append(address_problem("MODEL_SYNC_MINIO_ENDPOINT", address, settings.model_sync_bucket or ""))
+    pairs = (("access_key", "secret_key"), ("model_sync_access_key", "model_sync_secret_key"))
+    for access, secret in pairs:
+        first, second = (value.get_secret_value() if (value := getattr(settings, name)) else "" for name in (access, secret))
+        names = (spellings(Settings.model_fields[access])[0], spellings(Settings.model_fields[secret])[0])
+        found.append(keys_problem(first, second, names))
+    return [problem for problem in found if problem is not None]
 
 
 def _redis_problem(url: str) -> str | None:
@@ -265,6 +280,7 @@ def _choose(values: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     problems: list[str] = []
     for name, field in Settings.model_fields.items():
         given = {s: values[s].strip() for s in spellings(field) if values.get(s, "").strip()}
+        problems += [f"{spelling}: {QUOTED}" for spelling, value in given.items() if is_quoted(value)]
         if len(set(given.values())) > 1:
             problems.append(f"{' and '.join(given)} are the same setting and have different values; set one of them, or both alike")
         if given:

@@ -15,12 +15,12 @@ RUNPOD_MARKS = ("RUNPOD_POD_ID", "RUNPOD_ENDPOINT_ID")
 
 
 def models_root(environment: Mapping[str, str]) -> Path:
-    """The models' folder: MODEL_PATH or MODEL_CACHE_DIR; else, on Runpod, the volume that is mounted there; else /models.
+    """The models' folder: MODEL_PATH or MODEL_CACHE_DIR (`~` is this user's home); else, on Runpod, the volume mounted there; else /models.
 
     Only on Runpod: elsewhere a mount at /workspace is somebody's source code.
     """
-    if given := environment.get("MODEL_PATH") or environment.get("MODEL_CACHE_DIR"):
-        return Path(given)
+    if given := environment.get("MODEL_PATH", "").strip() or environment.get("MODEL_CACHE_DIR", "").strip():
+        return Path(given).expanduser()
     if any(environment.get(mark) for mark in RUNPOD_MARKS):
         return next((mount for mount in RUNPOD_MOUNTS if os.path.ismount(mount)), DEFAULT)
     return DEFAULT

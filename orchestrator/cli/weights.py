@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from respray.weights.hub_push import push as push_graphs
 from respray.weights.manifest import MANIFEST, describe
 from respray.weights.model_presets import ModelPreset, choose_preset, load_presets, refuse_demo
 from respray.weights.s3_push import push as push_folder
+from respray.weights.volume_errors import explained
 
 _Model = Annotated[str | None, typer.Argument(metavar="MODEL", help="A model of respray/weights/model_presets.yaml; default: MODEL_NAME.")]
 
@@ -62,6 +64,8 @@ def _verify(model: _Model = None) -> None:
     settings, preset = _chosen(model)
     found = model_weights.problems(preset, settings.model_path, full=True)
     print("\n".join(found) or f"{preset.name} is complete in {model_weights.model_folder(preset, settings.model_path)}")
+    if found and preset.weights.folder is None:
+        print(f"respray weights fetch {preset.name} brings what is missing or damaged", file=sys.stderr)
     raise typer.Exit(int(bool(found)))
 
 
@@ -72,7 +76,8 @@ def _manifest(model: _Model = None) -> None:
     if not folder.is_dir():
         raise ResprayError(f"{folder} does not exist; MODEL_PATH={settings.model_path} should hold a folder {preset.name}")
     described = describe(folder, preset.name, "described by hand")
-    described.write(folder)
+    with _plain_errors(), explained(folder):
+        described.write(folder)
     print(f"{folder / MANIFEST}: {len(described.files)} files")
 
 

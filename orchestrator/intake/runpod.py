@@ -68,12 +68,7 @@ class RunpodIntake:
 
         Raises SettingsError where the SDK would have nothing to take jobs from, is not installed, or refuses its arguments.
         """
-        if not _has_source(sys.argv[1:]):
-            raise SettingsError(
-                "ADAPTER=runpod (the default) finds no jobs here: RUNPOD_WEBHOOK_GET_JOB, which Runpod sets in its workers, is missing. "
-                "Elsewhere set ADAPTER to queue_pull, bullmq, celery or local; to try this intake, give it --rp_serve_api, "
-                "--test_input JSON, or a file test_input.json"
-            )
+        check_source(sys.argv[1:])
         # Imported late: it reads its environment and prints while it is imported.
         try:
             import runpod
@@ -217,6 +212,16 @@ class RunpodIntake:
         self._events.worker("cleaning_up", "no more jobs are taken")
         if callable(self._before):
             self._before(number, frame)
+
+
+def check_source(arguments: list[str]) -> None:
+    """Raise SettingsError where the SDK would have nothing to take jobs from: on any machine but one of Runpod's serverless workers."""
+    if not _has_source(arguments):
+        raise SettingsError(
+            "ADAPTER=runpod (the default) finds no jobs here: RUNPOD_WEBHOOK_GET_JOB, which Runpod sets in its workers, is missing. "
+            "Elsewhere set ADAPTER to queue_pull, bullmq, celery or local; to try this intake, give it --rp_serve_api, "
+            "--test_input JSON, or a file test_input.json"
+        )
 
 
 def _has_source(arguments: list[str]) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -56,7 +57,7 @@ async def serve_health(host: str, port: int, health: Health, metrics: Metrics) -
     loop = asyncio.get_running_loop()
     handler = _handler(loop, health.problem, metrics)
     try:
-        server = ThreadingHTTPServer((host, port), handler)
+        server = _server(host)((host, port), handler)
     except OSError as error:
         raise SettingsError(f"HEALTH_PORT={port} on HEALTH_HOST={host} cannot be used ({error.strerror}); 0 takes any free port") from None
     Thread(target=server.serve_forever, daemon=True, name="health").start()
@@ -66,6 +67,11 @@ async def serve_health(host: str, port: int, health: Health, metrics: Metrics) -
     finally:
         await asyncio.to_thread(server.shutdown)
         server.server_close()
+
+
+def _server(host: str) -> type[ThreadingHTTPServer]:
+    """A server of the address's family: `::` is every address of both, which an IPv6-only cluster's probes need."""
+    return type("Server", (ThreadingHTTPServer,), {"address_family": socket.AF_INET6}) if ":" in host else ThreadingHTTPServer
 
 
 def _handler(

@@ -15,6 +15,7 @@ from tritonclient.utils import InferenceServerException
 
 from orchestrator.errors import PipelineUnavailable, SettingsError
 from respray.contract import parameters
+from respray.triton.client import CHANNEL_OPTIONS
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,8 @@ _NOT_SAID = ("StatusCode.UNIMPLEMENTED", "StatusCode.NOT_FOUND", "StatusCode.INV
 async def serves_demo(url: str) -> bool | None:
     """Whether the server at `host:port` serves the demo model; None where its configuration does not say. Raises PipelineUnavailable."""
     try:
-        async with asyncio.timeout(SECONDS), InferenceServerClient(url.removeprefix("grpc://")) as client:
+        connection = InferenceServerClient(url.removeprefix("grpc://"), channel_args=list(CHANNEL_OPTIONS.items()))
+        async with asyncio.timeout(SECONDS), connection as client:
             answer = await client.get_model_config(MODEL, client_timeout=SECONDS)
     except (InferenceServerException, grpc.RpcError, TimeoutError) as error:
         if isinstance(error, InferenceServerException) and str(error.status()) in _NOT_SAID:

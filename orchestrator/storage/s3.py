@@ -26,6 +26,7 @@ from orchestrator.storage.checksums import Reading, base64_of, etag_of, is_md5, 
 from orchestrator.storage.deadline import Deadlines
 from respray.authorities import with_public_authorities
 from respray.retry import Retry
+from respray.storage_refusals import remedy
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -162,6 +163,10 @@ class S3Storage(Storage):
             self._call(self._client.head_bucket, None)
         except NotFound:
             raise StorageError(f"there is no bucket {self.options.bucket!r} at {self.options.endpoint or 'AWS'}") from None
+        except StorageError as error:
+            if isinstance(error.__context__, ClientError):  # an answer to HEAD has no body to say why
+                self._call(self._client.list_objects_v2, None, MaxKeys=1)
+            raise
 
     def close(self) -> None:
         self._client.close()
@@ -280,11 +285,12 @@ class S3Storage(Storage):
                 raise AccessDenied(f"there is no bucket {self.options.bucket!r} at {self.options.endpoint or 'AWS'}") from None
             if code in _MISSING:
                 raise NotFound(f"there is no {what} in bucket {self.options.bucket!r}") from None
+            fix = remedy(error.response, "STORAGE_ACCESS_KEY and STORAGE_SECRET_KEY", "STORAGE_REGION")
             if code in _DENIED:
-                raise AccessDenied(
-                    f"{what}: the store refuses access ({code}); check the access key, the secret key and the bucket's policy"
-                ) from None
-            raise StorageError(f"{what}: the store answered {error.response.get('Error', {}).get('Message', '')!r:.200} ({code})") from None
+                fix = fix or "check the access key, the secret key and the bucket's policy"
+                raise AccessDenied(f"{what}: the store refuses access ({code}); {fix}") from None
+            said = f"{what}: the store answered {error.response.get('Error', {}).get('Message', '')!r:.200} ({code})"
+            raise StorageError(f"{said}; {fix}" if fix else said) from None
         except (NoCredentialsError, ParamValidationError) as error:
             raise AccessDenied(f"{what}: {str(error)[:200]}") from None
         except (BotoCoreError, Urllib3Error, OSError) as error:

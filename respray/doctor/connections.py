@@ -15,6 +15,7 @@ from respray.doctor import probe
 from respray.doctor.finding import FAIL, PASS, WARN, Finding, Status
 from respray.doctor.situation import Situation
 from respray.installation import install_command
+from respray.storage_refusals import remedy
 
 NAME = "connections"
 TITLE = "Connections (queue, storage, Triton, callbacks)"
@@ -184,7 +185,8 @@ def _read_and_write(settings: dict[str, str], verify: str | None, situation: Sit
         content = client.get_object(Bucket=settings["bucket"], Key=key)["Body"].read()
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
-        fix = _storage_fix(code, settings["bucket"])
+        known = remedy(error.response, "STORAGE_ACCESS_KEY and STORAGE_SECRET_KEY", "STORAGE_REGION")
+        fix = known or _storage_fix(code, settings["bucket"])
         return [Finding(FAIL, f"cannot {step} {place}: {code}", fix)]
     except (BotoCoreError, ValueError) as error:
         return [
@@ -207,8 +209,6 @@ def _storage_fix(code: str, bucket: str) -> str:
         return f"aws s3 mb s3://{bucket} --endpoint-url ..., or correct STORAGE_BUCKET"
     if code in ("AccessDenied", "403"):
         return f"give the keys s3:ListBucket on {bucket}, and s3:GetObject, s3:PutObject and s3:DeleteObject on {bucket}/*"
-    if code in ("InvalidAccessKeyId", "SignatureDoesNotMatch"):
-        return "correct STORAGE_ACCESS_KEY and STORAGE_SECRET_KEY"
     return "see the storage's own log"
 
 
@@ -218,11 +218,13 @@ def _triton(situation: Situation) -> list[Finding]:
         return [Finding(PASS, "Triton: the embedded server, started with the worker")]
     try:
         import tritonclient.grpc as triton
+
+        from respray.triton.client import CHANNEL_OPTIONS
     except ImportError:
         return [Finding(FAIL, "TRITON_URL is set and tritonclient is missing", "pip install 'tritonclient[grpc]>=2.60,<3'")]
     address = address.split("://", 1)[-1]
     try:
-        client = triton.InferenceServerClient(address)
+        client = triton.InferenceServerClient(address, channel_args=list(CHANNEL_OPTIONS.items()))
         try:
             ready = client.is_server_ready(client_timeout=situation.timeout)
             pipeline = ready and client.is_model_ready("pipeline_bls", client_timeout=situation.timeout)

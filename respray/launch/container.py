@@ -32,9 +32,10 @@ from respray.launch.chosen_model import check_model
 from respray.launch.start_times import StartTimes
 from respray.launch.triton_process import DRAIN_SECONDS, POLL_SECONDS, Ports, TritonProcess, end_process, ready, triton_command
 from respray.observe.events import Events, claim_stdout
+from respray.processors import usable_cores
 from respray.triton.embedded.preflight import check_shared_memory
 from respray.triton.embedded.processes import listens_here
-from respray.triton.errors import ProbeFailed, ServingError
+from respray.triton.errors import ProbeFailed, ServerStartError, ServingError
 from respray.triton.hardening import new_key
 from respray.triton.private_files import private_folder
 from respray.triton.probe_gate import ProbeGate, Served
@@ -69,6 +70,36 @@ def _graph_memory(environment: Mapping[str, str]) -> int | None:
     return int(gigabytes * 1e9)
 
 
+def _start_timeout(environment: Mapping[str, str]) -> float:
+    """START_TIMEOUT_SEC. SettingsError where it is no number of seconds above 0."""
+    given = environment.get("START_TIMEOUT_SEC", "").strip() or "3600"
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 1e6:
+        raise SettingsError(f"START_TIMEOUT_SEC={given!r}: a number of seconds above 0 is accepted")
+    return seconds
+
+
+def check_own_settings(environment: Mapping[str, str]) -> None:
+    """Refuse what is wrong with this container's own settings, before minutes are spent on weights and engines.
+
+    Raises:
+        SettingsError: a value that cannot be used.
+        ServingError: a target that does not exist, or a port that is taken.
+    """
+    for name in filter(None, targets_of(environment)):
+        target(name)
+    _start_timeout(environment)
+    _graph_memory(environment)
+    try:
+        usable_cores(environment)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+    Ports.of(environment).check_free()
+
+
 def check_settings(environment: Mapping[str, str], arguments: list[str]) -> None:
     """Refuse what `respray work` with these arguments would refuse, before minutes are spent on weights and engines.
 
@@ -80,6 +111,10 @@ def check_settings(environment: Mapping[str, str], arguments: list[str]) -> None
     store = given.get("--store")
     require(settings, storage=store is None or store.startswith("s3://"), adapter=True)
     check_model(settings)
+    if settings.adapter == "runpod":
+        from orchestrator.intake.runpod import check_source
+
+        check_source(arguments)
 
 
 def exit_on_signal(number: int, frame: FrameType | None) -> None:
@@ -151,7 +186,8 @@ class Supervisor:
 
 def targets_of(environment: Mapping[str, str]) -> tuple[str, str | None]:
     """TRITON_TARGET, and TRITON_FALLBACK where another one is allowed: it takes over when the first gives other answers than PyTorch."""
-    first, fallback = environment.get("TRITON_TARGET", "onnxruntime"), environment.get("TRITON_FALLBACK") or None
+    first = environment.get("TRITON_TARGET", "").strip() or "onnxruntime"
+    fallback = environment.get("TRITON_FALLBACK", "").strip() or None
     return first, fallback if fallback != first else None
 
 
@@ -185,9 +221,8 @@ def prepare(
     _set_folders(repository, 0o555)
     key = new_key()
     command = triton_command(repository, role, environment, plans, key, len(used))
-    timeout = float(environment.get("START_TIMEOUT_SEC", "3600"))
     served = served_by(chosen, used, environment, fallback_from)
-    return TritonProcess(command, Ports.of(environment), timeout, ProbeGate(repository, key, served))
+    return TritonProcess(command, Ports.of(environment), _start_timeout(environment), ProbeGate(repository, key, served))
 
 
 def main(arguments: list[str]) -> int:
@@ -207,6 +242,7 @@ def main(arguments: list[str]) -> int:
     try:
         if role == "work":
             check_settings(environment, rest)
+        check_own_settings(environment)
         compiled_loops.use(environment)
         there = gpus.visible()
         used = gpus.choose(there, load_settings(environment).gpu_device)
@@ -228,6 +264,8 @@ def main(arguments: list[str]) -> int:
         print(f"respray: {failed}; TRITON_FALLBACK={fallback} takes over", file=sys.stderr)
         return run(fallback, failed)
     except (ServingError, OperationsError, SettingsError) as error:
+        if type(error) is ServerStartError and (old := gpus.old_driver()):
+            error = ServerStartError(f"{error}; {old}")
         if role == "work":  # whose stdout is one event a line
             Events(claim_stdout()).failed(error)
         print(f"respray: {error}", file=sys.stderr)

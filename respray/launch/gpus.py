@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from respray.triton.errors import HostError
 
+# The first branch that runs CUDA 13: https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html
+CUDA_13_DRIVER = 580
 _COMMAND = ["nvidia-smi", "--query-gpu=index,uuid,name,compute_cap", "--format=csv,noheader"]
 
 
@@ -34,6 +37,26 @@ def visible() -> list[Gpu]:
     if not found:
         raise HostError("nvidia-smi lists no GPU in this container; start it with --gpus all")
     return found
+
+
+def old_driver() -> str:
+    """What a driver older than CUDA 13's means for a server that did not start; empty where it is new enough, or nothing is known.
+
+    Data centre cards get by with older ones through the image's forward-compatibility libraries
+    (https://docs.nvidia.com/deploy/cuda-compatibility/forward-compatibility.html), others do not.
+    """
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        version = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip().splitlines()[0].strip()
+    except (OSError, subprocess.SubprocessError, IndexError):
+        return ""
+    major = version.partition(".")[0]
+    if not re.fullmatch(r"\d+(\.\d+)+", version) or int(major) >= CUDA_13_DRIVER:
+        return ""
+    return (
+        f"the driver of this host is {version}, and the image's CUDA 13 needs {CUDA_13_DRIVER} or newer: update it, or choose another host "
+        "(on Runpod by its CUDA version: minCudaVersion 13.0)"
+    )
 
 
 def choose(there: Sequence[Gpu], setting: str | None) -> list[Gpu]:

@@ -20,7 +20,9 @@ from respray.launch import compiled_loops, gpus
 from respray.launch.chosen_model import check_model, chosen_model, find_graphs
 from respray.launch.model_sync import sync_source
 from respray.launch.start_times import StartTimes
+from respray.processors import usable_cores
 from respray.segmentation.accelerator import cuda_problem
+from respray.triton.client import MODEL
 from respray.triton.embedded.server import EmbeddedServer, ServerOptions
 from respray.triton.errors import HostError, ProbeFailed, ServingError
 from respray.triton.repository.build_repository import build, built_for
@@ -57,9 +59,16 @@ def start_embedded(settings: Settings, options: ServerOptions | None = None, rep
         PipelineUnavailable: it does not start; the message has the server's own words.
     """
     device: DeviceKind = "cpu"
+    try:
+        usable_cores()
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
     compiled_loops.use(os.environ)
     try:
         if repository is not None:
+            if not (repository / MODEL / "config.pbtxt").is_file():
+                build_it = f"respray build --target embedded --out {repository}"
+                raise SettingsError(f"{repository} is no model repository with a {MODEL} in it; build one with: {build_it}")
             built, where = built_for(repository)
             if built not in ("embedded", "unknown"):
                 what = f"{repository} was built for the target {built}, which the embedded server has no backends for"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -11,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.errors import SettingsError
 from respray.triton.client import MODEL
 from respray.triton.embedded import guard
 from respray.triton.embedded.preflight import SEGMENT_PREFIX
 from respray.triton.embedded.processes import answers, listens
-from respray.triton.errors import ServerStartError
+from respray.triton.errors import HostError, ServerStartError
 from respray.triton.hardening import RESTRICTED, RESTRICTED_BENCHMARK, restriction_flags, server_environment
 from respray.triton.models import allocator
 from respray.triton.probe_gate import ProbeGate, loaded_first
@@ -29,6 +31,9 @@ TRITON_SEGMENTS = f"{SEGMENT_PREFIX}triton_"
 POLL_SECONDS = 0.2
 
 
+PORT_SETTINGS = {"TRITON_HTTP_PORT": 8000, "TRITON_GRPC_PORT": 8001, "TRITON_METRICS_PORT": 8002}
+
+
 @dataclass(frozen=True)
 class Ports:
     """Triton's own defaults, unless TRITON_HTTP_PORT, TRITON_GRPC_PORT or TRITON_METRICS_PORT say otherwise."""
@@ -39,10 +44,35 @@ class Ports:
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Ports:
-        """From the environment."""
-        return cls(
-            *(int(environment.get(f"TRITON_{name}_PORT", port)) for name, port in (("HTTP", 8000), ("GRPC", 8001), ("METRICS", 8002)))
-        )
+        """From the environment.
+
+        Raises:
+            SettingsError: one is no port, or two are the same.
+        """
+        ports = []
+        for name, default in PORT_SETTINGS.items():
+            given = environment.get(name, "").strip() or str(default)
+            if not given.isdecimal() or not 0 < int(given) < 65536:
+                raise SettingsError(f"{name}={given!r}: a port from 1 to 65535 is accepted")
+            ports.append(int(given))
+        if len(set(ports)) < len(ports):
+            raise SettingsError(f"{', '.join(PORT_SETTINGS)} are {', '.join(map(str, ports))}: three different ports are needed")
+        return cls(*ports)
+
+    def check_free(self, address: str = "") -> None:
+        """Refuse ports that another program listens on, in whose place Triton would end after minutes of preparation.
+
+        Raises:
+            HostError: names the first that is taken, and its setting.
+        """
+        for name, port in zip(PORT_SETTINGS, (self.http, self.grpc, self.metrics), strict=True):
+            with socket.socket() as attempt:
+                attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what is in TIME_WAIT is free
+                try:
+                    attempt.bind((address, port))
+                    attempt.listen()
+                except OSError as error:
+                    raise HostError(f"port {port} cannot be used for Triton ({error.strerror}); set {name} to a free one") from None
 
 
 def ready(port: int) -> bool:

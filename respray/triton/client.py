@@ -39,8 +39,11 @@ CHANNEL_OPTIONS = {
     "grpc.initial_reconnect_backoff_ms": 500,
     "grpc.min_reconnect_backoff_ms": 5000,
     "grpc.max_reconnect_backoff_ms": 5000,
+    # gRPC takes HTTP_PROXY and HTTPS_PROXY for every address, loopback too (https://github.com/grpc/grpc/blob/master/doc/environment_variables.md);
+    # a Triton is a neighbour, which no company's proxy leads to.
+    "grpc.enable_http_proxy": 0,
 }
-"""Of the connection. Messages are as large as protocol buffers allow; gRPC's own limit is 4 MB."""
+"""Of every connection to a Triton. Messages are as large as protocol buffers allow; gRPC's own limit is 4 MB."""
 # Codes after which the same request may succeed, on this server or another one.
 TRANSIENT = {"StatusCode.UNAVAILABLE", "StatusCode.DEADLINE_EXCEEDED", "StatusCode.RESOURCE_EXHAUSTED", "StatusCode.CANCELLED"}
 

@@ -29,7 +29,13 @@ def open_lock_file(name: str) -> int:
 def private_folder() -> Path:
     """The folder `respray-UID`, which nobody else may write to; made where it is missing. Raises HostError where it is somebody else's."""
     path = Path(tempfile.gettempdir()) / f"respray-{os.getuid()}"
-    path.mkdir(mode=0o700, exist_ok=True)
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+    except FileExistsError:
+        pass  # no folder: said below
+    except OSError as error:
+        what = f"{path.parent} cannot be written ({error.strerror})"
+        raise HostError(f"{what}; set TMPDIR to a folder that can, or mount a tmpfs there") from None
     found = path.lstat()
     if not (stat.S_ISDIR(found.st_mode) and _ours(found)) or found.st_mode & 0o022:
         raise HostError(f"{path} is not a folder of this user alone; remove it")

@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 from typing import Any
+from urllib.request import getproxies
 
 from respray.installation import install_command
 from respray.weights.errors import GatedModelError, WeightsError
 from respray.weights.manifest import sha256_of
 from respray.weights.model_presets import Weights
 from respray.weights.volume_errors import REFUSALS
+
+HUB = "https://huggingface.co"
+TOKENS = f"{HUB}/settings/tokens"
 
 
 def download(weights: Weights, folder: Path, token: str | None, endpoint: str | None = None) -> str:
@@ -50,13 +54,17 @@ def download(weights: Weights, folder: Path, token: str | None, endpoint: str | 
             max_workers=8,
         )
     except GatedRepoError as error:
-        raise (_gated(repository, token) if weights.gated else _unknown(repository, token)) from error
+        raise _gated(repository, token, said=error.server_message) from error
     except RevisionNotFoundError as error:
         raise WeightsError(f"{repository} has no revision {weights.revision!r}; correct weights.revision in model_presets.yaml") from error
     except RepositoryNotFoundError as error:  # the hub answers 401 or 404 alike for "absent" and "not yours to see"
         raise (_gated(repository, token) if weights.gated else _unknown(repository, token)) from error
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else 0
+        if status == 401 and token:  # the client takes every other 401 for a repository that may not be seen
+            raise WeightsError(
+                f"the hub does not know HF_TOKEN: it is mistyped, revoked or expired; make a read token at {TOKENS}, and set HF_TOKEN to it"
+            ) from error
         if status in (401, 403):
             raise (_gated(repository, token) if weights.gated else _unknown(repository, token)) from error
         raise WeightsError(f"the hub answered {status or 'nothing'} for {repository}: {str(error).splitlines()[0]}") from error
@@ -64,16 +72,32 @@ def download(weights: Weights, folder: Path, token: str | None, endpoint: str | 
         if isinstance(error, OSError) and error.errno in REFUSALS:
             raise  # the volume's own: explained by who called
         what = str(error) or type(error).__name__
+        if isinstance(error, httpx.ConnectError | httpx.ProxyError | httpx.ConnectTimeout):
+            raise WeightsError(f"{repository} could not be downloaded: {_unreachable(endpoint or HUB, what)}") from error
         raise WeightsError(f"{repository} could not be downloaded: {what}; start again, it goes on where it stopped") from error
     _verify(info.siblings or [], folder)
     return str(info.sha)
 
 
-def _gated(repository: str, token: str | None) -> GatedModelError:
+def _unreachable(hub: str, what: str) -> str:
+    """Why no connection came about, and what leads to one."""
+    if "CERTIFICATE_VERIFY_FAILED" in what:
+        return f"{hub} shows a certificate of an authority that is not known here ({what}); name your company's own in SSL_CERT_FILE"
+    proxies = [f"{scheme.upper()}_PROXY" for scheme in ("https", "all") if getproxies().get(scheme)]
+    through = f" by {' or '.join(proxies)}" if proxies else ""
+    return (
+        f"{hub} cannot be reached{through} ({what}). Let this machine reach it (HTTPS_PROXY where a proxy leads out), "
+        "or fetch from a private bucket (MODEL_SYNC_ENABLED=true and MODEL_SYNC_*)"
+    )
+
+
+def _gated(repository: str, token: str | None, said: str | None = None) -> GatedModelError:
     given = "HF_TOKEN is set, and its account has not been granted access" if token else "HF_TOKEN is not set"
+    if token and said and "fine-grained" in said:
+        given = f"HF_TOKEN is fine-grained without the right to gated repositories ({said.strip().splitlines()[0]})"
     return GatedModelError(
         f"{repository} is gated, and the hub refused the download: {given}. Request access at https://huggingface.co/{repository} "
-        "(approval takes from hours to weeks), make a read token at https://huggingface.co/settings/tokens, and set HF_TOKEN to it"
+        f"(approval takes from hours to weeks), make a read token at {TOKENS}, and set HF_TOKEN to it"
     )
 
 

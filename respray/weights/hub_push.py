@@ -8,8 +8,7 @@ from respray.installation import install_command
 from respray.segmentation.errors import SpecError
 from respray.segmentation.spec import load_spec, verify_files
 from respray.weights.errors import WeightsError
-
-TOKENS = "https://huggingface.co/settings/tokens"
+from respray.weights.hub import TOKENS
 
 
 def push(repository: str, graphs: Path, token: str | None, endpoint: str | None = None) -> str:

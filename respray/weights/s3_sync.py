@@ -24,6 +24,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from respray.authorities import with_public_authorities
 from respray.retry import Retry
+from respray.storage_refusals import remedy
 from respray.weights.errors import NothingThereError, WeightsError
 from respray.weights.manifest import MANIFEST, PARTIAL_SUFFIX, FileEntry, Manifest, check_relative, sha256_of
 from respray.weights.volume_errors import REFUSALS
@@ -213,7 +214,10 @@ class Sync:
 
     def _explain(self, error: ClientError) -> WeightsError:
         code = error.response.get("Error", {}).get("Code", "")
-        if code in ("403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"):
+        keys = "MODEL_SYNC_MINIO_ACCESS_KEY and MODEL_SYNC_MINIO_SECRET_KEY"
+        if known := remedy(error.response, keys, region=None):
+            hint = known
+        elif code in ("403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"):
             hint = "the keys in MODEL_SYNC_MINIO_ACCESS_KEY and _SECRET_KEY need s3:GetObject and s3:ListBucket there"
         elif code in ("404", "NoSuchBucket", "NoSuchKey"):
             hint = "check MODEL_SYNC_MINIO_BUCKET"

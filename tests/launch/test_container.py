@@ -256,7 +256,8 @@ def test_a_step_that_fails_ends_the_container_with_its_reason(surroundings: dict
         Path(surroundings["PATH"].split(os.pathsep)[0]) / "respray",
         "#!/bin/sh\necho 'access to facebook/sam3 is not granted' >&2\nexit 1\n",
     )
-    run = subprocess.run([sys.executable, "-m", "respray.launch.container"], env=surroundings, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "respray.launch.container", "triton"]
+    run = subprocess.run(command, env=surroundings, capture_output=True, text=True, check=False)
     assert run.returncode == 1
     assert "access to facebook/sam3 is not granted" in run.stderr
     assert "respray: the model's weights could not be fetched; the reason stands above" in run.stderr
@@ -264,7 +265,8 @@ def test_a_step_that_fails_ends_the_container_with_its_reason(surroundings: dict
 
 def test_a_container_without_a_gpu_says_so(surroundings: dict[str, str]) -> None:
     script(Path(surroundings["PATH"].split(os.pathsep)[0]) / "nvidia-smi", "#!/bin/sh\nexit 9\n")
-    run = subprocess.run([sys.executable, "-m", "respray.launch.container"], env=surroundings, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "respray.launch.container", "triton"]
+    run = subprocess.run(command, env=surroundings, capture_output=True, text=True, check=False)
     assert "respray: no GPU is visible in this container; start it with --gpus all" in run.stderr
 
 

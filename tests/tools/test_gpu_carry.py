@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from tools.gpu_carry.__main__ import THERE, carried, sequence
 from tools.gpu_carry.__main__ import _pack as pack
-from tools.gpu_carry.__main__ import sequence
+from tools.gpu_carry.__main__ import _unmet as unmet
 from tools.gpu_carry.fatbin import CUBIN, REGION, keep_architecture
 
 UNPACK = Path(__file__).resolve().parents[2] / "tools" / "gpu_carry" / "unpack.py"
@@ -82,6 +85,27 @@ def test_a_damaged_piece_is_refused(tmp_path: Path) -> None:
     (piece / "piece-00").write_bytes(b"other")
     refused = unpack("keep", str(piece), str(tmp_path / "home"))
     assert refused.returncode == 1 and "was damaged on its way" in refused.stderr
+
+
+def distribution(folder: Path, name: str, *needs: str) -> None:
+    """An installed package that says what it needs."""
+    info = folder / f"{name.replace('-', '_')}-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(
+        "\n".join(["Metadata-Version: 2.1", f"Name: {name}", "Version: 1.0", *(f"Requires-Dist: {n}" for n in needs)])
+    )
+
+
+def test_all_that_the_project_asks_for_is_carried_or_there(tmp_path: Path) -> None:
+    """A list written by hand once missed the PNG encoder, and the server did not start on the machine."""
+    names = {re.split(r"[\[<>=; ]", line)[0] for line in carried()}
+    project = tomllib.loads((UNPACK.parents[2] / "pyproject.toml").read_text())["project"]
+    asked = {re.split(r"[\[<>=; ]", line)[0] for line in [*project["dependencies"], *project["optional-dependencies"]["server"]]}
+    assert "isal" in names and asked <= names | THERE and not names & THERE
+    distribution(tmp_path, "one", "Two>=1", "numpy", "three; extra == 'more'", "four; python_version < '3.9'", "five_six")
+    distribution(tmp_path, "two")
+    distribution(tmp_path, "nvidia-pytriton", "sh")
+    assert unmet(tmp_path) == ["five_six (for one)"]
 
 
 def test_the_calls_fit_the_tool_that_makes_them() -> None:

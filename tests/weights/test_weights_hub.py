@@ -61,6 +61,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(content)
 
     def _serve(self, body: bool) -> None:
+        token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+        if token == "hf_expired":  # without a code of its own: huggingface_hub/utils/_http.py, hf_raise_for_status
+            said = "Invalid credentials in Authorization header"
+            self._send(401, json.dumps({"error": said}).encode(), {"X-Error-Message": said, "Content-Type": "application/json"}, body)
+            return
+        if token == "hf_narrow":
+            said = "Please enable access to public gated repositories in your fine-grained token settings to view this repository."
+            self._send(403, json.dumps({"error": said}).encode(), {"X-Error-Code": "GatedRepo", "X-Error-Message": said}, body)
+            return
         if self.server.gated and self.headers.get("Authorization") != f"Bearer {self.server.token}":
             status = 403 if self.headers.get("Authorization") else 401
             self._send(status, b'{"error": "gated"}', {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access is restricted"}, body)
@@ -161,10 +170,28 @@ def test_gated_model_says_what_to_request_where_and_which_variable_to_set(hub: H
     assert "hf_stranger" not in message
 
 
-def test_no_network_is_one_sentence(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [("hf_expired", "does not know HF_TOKEN: it is mistyped, revoked or expired; make a read token at https://huggingface.co/settings/tokens"),
+     ("hf_narrow", "HF_TOKEN is fine-grained without the right to gated repositories")],
+)  # fmt: skip
+def test_a_token_that_is_none_or_too_narrow_is_not_taken_for_a_refusal_of_access(hub: Hub, tmp_path: Path, token: str, said: str) -> None:
+    with pytest.raises(WeightsError) as caught:
+        _ensure(hub, tmp_path, token)
+    assert said in str(caught.value) and "granted" not in str(caught.value) and token not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_network_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("huggingface_hub")
-    with pytest.raises(WeightsError, match=r"facebook/sam3 could not be downloaded: .*start again"):
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(WeightsError, match=r"could not be downloaded: http://127.0.0.1:9 cannot be reached \(.*HTTPS_PROXY.*MODEL_SYNC_\*"):
         ensure(choose_preset("sam3"), tmp_path, endpoint="http://127.0.0.1:9")
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:pa55word@127.0.0.1:9")
+    with pytest.raises(WeightsError, match=r"https://hub.invalid cannot be reached by HTTPS_PROXY \(") as caught:
+        ensure(choose_preset("sam3"), tmp_path, endpoint="https://hub.invalid")
+    assert "pa55word" not in str(caught.value)
 
 
 def test_broken_connection_is_resumed(hub: Hub, tmp_path: Path) -> None:

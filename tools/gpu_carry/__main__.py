@@ -13,24 +13,32 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tools.gpu_carry.fatbin import keep_architecture
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MEBIBYTE = 1 << 20
 PYTHON = "3.12"
-# What the lent machines' image lacks (its own list is in their notes): ONNX Runtime for CUDA 13, the server, and this project's own
-# requirements. PyTorch, transformers, NumPy, OpenCV, Numba, tokenizers and CUDA's libraries are there.
+# Of what this project and these wheels ask for, what the lent machines' image has (their notes list its packages). The rest is carried.
+THERE = frozenset((
+    "certifi", "flatbuffers", "httpx", "jinja2", "numba", "numpy", "opencv-python-headless", "packaging", "pillow", "prometheus-client",
+    "psutil", "python-dateutil", "pyyaml", "rich", "six", "tokenizers", "typer", "typing-extensions", "urllib3", "wrapt",
+))  # fmt: skip
+# ONNX Runtime for CUDA 13, the server, and what the carried wheels need themselves: `_unmet` tells when one is missing here.
 WHEELS = (
-    "onnxruntime-gpu>=1.31,<1.32", "nvidia-pytriton==0.7.0", "tritonclient>=2.60,<3", "python-rapidjson", "boto3>=1.40,<2", "botocore",
-    "jmespath", "s3transfer", "opentelemetry-api>=1.30,<2", "pi-heif>=1.1,<2", "platformdirs>=4,<5", "pydantic>=2.11,<3", "pydantic-core",
-    "annotated-types", "pydantic-settings>=2.10,<3", "python-dotenv>=1,<2", "standardwebhooks>=1.0,<2", "deprecated", "tenacity>=9,<10",
-    "grpcio>=1.81.1", "protobuf>=6.33.5,<7", "ml-dtypes<=0.5.4",
+    "onnxruntime-gpu>=1.31,<1.32", "nvidia-pytriton==0.7.0", "python-rapidjson", "botocore", "jmespath", "s3transfer", "pydantic-core",
+    "annotated-types", "typing-inspection", "deprecated", "grpcio>=1.81.1", "protobuf>=6.33.5,<7", "ml-dtypes<=0.5.4",
 )  # fmt: skip
+# Only its server's files are used.
+WITHOUT_NEEDS = "nvidia-pytriton"
 # Parts of these wheels that nothing here uses: the shared library of another Python, converters, the TensorRT provider.
 UNUSED = (
     "nvidia_pytriton.libs/libpython3-*", "onnxruntime/transformers", "onnxruntime/tools", "onnxruntime/quantization",
@@ -53,6 +61,8 @@ def main(
     shutil.rmtree(out, ignore_errors=True)
     packages = staging / "site-packages"
     _download(staging / "wheels", packages)
+    if unmet := _unmet(packages):
+        sys.exit(f"error: neither carried nor there: {', '.join(unmet)}; add them to WHEELS, or to THERE where the machines have them")
     if architecture:
         there = keep_architecture(packages / CUDA_PROVIDER, architecture)
         print("code by architecture: " + ", ".join(f"sm_{one} {size / MEBIBYTE:.0f} MiB" for one, size in sorted(there.items())))
@@ -75,12 +85,33 @@ def _tree_bytes() -> int:
     return sum(file.stat().st_size for file in files if file.is_file() and not file.is_symlink())
 
 
+def carried() -> list[str]:
+    """Requirements of the wheels to carry: what the project and its Python models ask for, without what is there, and `WHEELS`."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked = [*project["dependencies"], *project["optional-dependencies"]["server"]]
+    return [line for line in asked if canonicalize_name(Requirement(line).name) not in THERE] + list(WHEELS)
+
+
+def _unmet(packages: Path) -> list[str]:
+    """What the carried packages need and nobody has, by their own metadata."""
+    found = {canonicalize_name(one.name): one for one in metadata.distributions(path=[str(packages)])}
+    there = {"extra": "", "python_version": PYTHON, "python_full_version": f"{PYTHON}.3"}
+    unmet = set()
+    for name, one in found.items():
+        for line in one.requires or () if name != WITHOUT_NEEDS else ():
+            need = Requirement(line)
+            wanted = need.marker is None or need.marker.evaluate(there)
+            if wanted and not {canonicalize_name(need.name)} & (found.keys() | THERE):
+                unmet.add(f"{need.name} (for {name})")
+    return sorted(unmet)
+
+
 def _download(wheels: Path, packages: Path) -> None:
     platforms = [f"manylinux_2_{minor}_x86_64" for minor in range(17, 40)] + ["manylinux2014_x86_64", "manylinux1_x86_64"]
     for_there = ["--only-binary=:all:", "--python-version", PYTHON, "--implementation", "cp"]
     for_there += [word for name in platforms for word in ("--platform", name)]
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
-    subprocess.run([*pip, "download", "--no-deps", *for_there, "-d", str(wheels), *WHEELS], check=True)
+    subprocess.run([*pip, "download", "--no-deps", *for_there, "-d", str(wheels), *carried()], check=True)
     found = sorted(map(str, wheels.glob("*.whl")))
     # This Python only unpacks them: it may be another than the one that they are for.
     install = [*pip, "install", "--no-deps", "--no-index", "--no-compile", "--ignore-requires-python", *for_there]

@@ -132,6 +132,7 @@ def run_export(
 
         from respray.segmentation.export.checkpoints import find_checkpoint, load_model
         from respray.segmentation.export.memory import check_memory
+        from respray.segmentation.export.output_folder import check_output, replaced_folder
 
         if bar is None:
             # Progress of a download belongs on a terminal only.
@@ -140,11 +141,11 @@ def run_export(
             disable_progress_bars()
         step("finding the checkpoint")
         found = find_checkpoint(checkpoint, revision, demo_folder)
+        check_output(out)
         if not skip_memory_check:
             check_memory(sum(path.stat().st_size for path in found.folder.glob("*.safetensors")), half=precision is Precision.fp16)
         step("loading torch")
         from respray.segmentation.export.export_graphs import export_model
-        from respray.segmentation.export.output_folder import replaced_folder
 
         quieten()
         step("loading the weights")

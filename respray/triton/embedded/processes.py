@@ -52,10 +52,14 @@ def listens(process: int, port: int) -> bool:
     return False
 
 
+# Without HTTP_PROXY and its like: what is asked is on this machine.
+_DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
 def answers(url: str, seconds: float) -> bool:
-    """Whether a server answers 200 there within so many seconds; whose server, `listens` tells."""
+    """Whether a server of this machine answers 200 there within so many seconds; whose server, `listens` tells."""
     try:
-        with urllib.request.urlopen(url, timeout=seconds) as answer:
+        with _DIRECTLY.open(url, timeout=seconds) as answer:
             return bool(answer.status == 200)
     except OSError:  # URLError is one
         return False

@@ -25,7 +25,7 @@ from respray.contract.report import ProbeReport
 from respray.triton.embedded import guard
 from respray.triton.embedded.preflight import LOOPBACK, SEGMENT_PREFIX, check_platform, check_shared_memory, claim_port, sweep_segments
 from respray.triton.embedded.processes import answers, cpu_seconds, listens
-from respray.triton.embedded.server_files import ServerFiles, cache_folder, prepare
+from respray.triton.embedded.server_files import ServerFiles, cache_folder, make_folder, prepare
 from respray.triton.errors import HostError, ServerStartError
 from respray.triton.hardening import RESTRICTED_BENCHMARK, new_key, restriction_flags
 from respray.triton.models import allocator
@@ -252,14 +252,15 @@ class EmbeddedServer:
         """The server's own error lines, without the traces in them (the last lines when it wrote none), and where its whole log is."""
         lines = self.log_file.read_text(errors="replace").splitlines() if self.log_file.is_file() else []
         errors = [line for line in lines if ERROR_LINE.match(line) and not any(noise in line for noise in HARMLESS)]
-        chosen = dict.fromkeys(line.split("\\n")[0].strip()[:MAX_LINE_CHARS] for line in errors or lines[-count:])
+        # Its tables (settings, models) say nothing of why.
+        told = [line for line in lines if line.strip() and not line.startswith(("|", "+-"))]
+        chosen = dict.fromkeys(line.split("\\n")[0].strip()[:MAX_LINE_CHARS] for line in errors or told[-count:])
         return "\n".join(f"  {line}" for line in list(chosen)[-count:]) + f"\nThe whole log: {self.log_file}"
 
 
 def _new_log_file() -> Path:
     """A new log file in the cache folder; the oldest ones go."""
-    folder = cache_folder() / "logs"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_folder(cache_folder() / "logs")
     for old in sorted(folder.glob("triton-*.log"), key=lambda path: path.stat().st_mtime)[: -MAX_LOGS or None]:
         old.unlink(missing_ok=True)
     return folder / f"triton-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{uuid.uuid4().hex[:4]}.log"

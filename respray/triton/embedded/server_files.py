@@ -7,6 +7,7 @@ where it lies.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -59,11 +60,23 @@ def cache_folder() -> Path:
     return Path(platformdirs.user_cache_path("respray"))
 
 
+def make_folder(path: Path) -> Path:
+    """A folder in the cache, made where it is missing. HostError where the cache cannot be written."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        why = f"{path}, where the embedded server keeps its files, cannot be written ({error.strerror})"
+        raise HostError(f"{why}; set XDG_CACHE_HOME to a folder that can, such as /tmp/cache") from None
+    return path
+
+
 def prepare(cache: Path | None = None) -> ServerFiles:
     """Find or build the server's files for the running Python. Safe when several processes do it at once; later calls reuse the result.
 
     Raises:
-        HostError: the wheel, this Python's stub, a shared libpython or any other library is missing.
+        HostError: the wheel, this Python's stub, a shared libpython or any other library is missing, or the cache cannot be written.
     """
     server, libraries = wheel_folders()
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -127,8 +140,7 @@ def _key(server: Path, stub: Path, libpython: Path) -> str:
 
 def _assemble(home: Path, server: Path, stub: Path, libpython: Path, libraries: Path) -> None:
     """Put the backend folder together beside its final place and rename it, so that no one ever sees half of it."""
-    home.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=home.parent))
+    staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=make_folder(home.parent)))
     try:
         shutil.copytree(server / "backends", staging / "backends", ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy2(stub, staging / "backends" / "python" / STUB)
@@ -143,6 +155,8 @@ def _assemble(home: Path, server: Path, stub: Path, libpython: Path, libraries: 
         except OSError:
             if not home.is_dir():
                 raise
+    except (OSError, shutil.Error) as error:
+        raise HostError(f"the embedded server's files could not be put together in {home.parent}: {error}") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 

@@ -51,7 +51,7 @@ def build(graphs: Path, target: Target, out: Path, sources: Path = SOURCES, *, s
             system than its weights.
 
     Raises:
-        BuildError: the graphs are missing or damaged, `out` holds something else, or the disk is full.
+        BuildError: the graphs are missing or damaged, `out` holds something else, cannot be written, or the disk is full.
     """
     try:
         spec = load_spec(graphs)
@@ -64,7 +64,6 @@ def build(graphs: Path, target: Target, out: Path, sources: Path = SOURCES, *, s
         return out
     if out.exists() and any(out.iterdir()) and not (out / STAMP).is_file():
         raise BuildError(f"{out} is not empty and was not built by this command; give an empty or new folder.")
-    out.parent.mkdir(parents=True, exist_ok=True)
     record = {
         "stamp": stamp,
         "shared_memory": shared_memory(spec, target),
@@ -72,18 +71,13 @@ def build(graphs: Path, target: Target, out: Path, sources: Path = SOURCES, *, s
         "target": target.name,
         "device": target.device if target.name == "embedded" else "cuda",
     }
-    staging = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
-        _write(staging, spec, graphs, target, files, symlinks)
-        (staging / STAMP).write_text(json.dumps(record))
-        staging.chmod(0o755)
-        if out.exists():
-            shutil.rmtree(out)
-        staging.rename(out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent, ignore_cleanup_errors=True) as folder:
+            _publish(Path(folder) / out.name, out, spec, graphs, target, files, symlinks, record)
     except OSError as error:
-        raise BuildError(f"The model repository could not be written to {out}: {error}") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        why = error.strerror or error
+        raise BuildError(f"The model repository could not be written to {out}: {why}; give a folder that can be written") from error
     return out
 
 
@@ -206,6 +200,19 @@ def _write(folder: Path, spec: ModelSpec, graphs: Path, target: Target, texts: d
             _link(graphs / stored.file, folder / "pipeline_bls" / VERSION / stored.file, symlinks)
     if target.name == "tensorrt":
         (folder / ENGINE_SCRIPT).chmod(0o755)
+
+
+def _publish(
+    staging: Path, out: Path, spec: ModelSpec, graphs: Path, target: Target, files: dict[str, str], symlinks: bool, record: dict[str, Any]
+) -> None:
+    """Write everything to `staging`, and put it into the place of `out` at the end."""
+    staging.mkdir()
+    _write(staging, spec, graphs, target, files, symlinks)
+    (staging / STAMP).write_text(json.dumps(record))
+    staging.chmod(0o755)
+    if out.exists():
+        shutil.rmtree(out)
+    staging.rename(out)
 
 
 def _link(source: Path, destination: Path, symlink: bool) -> None:

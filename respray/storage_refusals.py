@@ -1,0 +1,48 @@
+"""What to change when an S3 store refuses: its codes are for programs, and a wrong clock looks like a wrong key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+# A signature is good for 15 minutes (https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html, RequestTimeTooSkewed).
+SKEW = timedelta(minutes=5)
+_CLOCK = {"RequestTimeTooSkewed", "RequestExpired"}
+_REGION = {"AuthorizationHeaderMalformed", "InvalidRegionName", "IllegalLocationConstraintException", "PermanentRedirect", "301"}
+_KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "Unauthorized", "401"}
+
+
+def remedy(response: Mapping[str, Any], keys: str, region: str | None) -> str | None:
+    """What to change, as a clause for the end of a sentence; None where the refusal says nothing of that.
+
+    Args:
+        response: of botocore's ClientError.
+        keys: the settings of the keys.
+        region: the setting of the region; None where there is none, and the endpoint decides.
+    """
+    error = response.get("Error", {})
+    code, message = str(error.get("Code", "")), str(error.get("Message", ""))
+    off = clock_off(response)
+    if off is not None or code in _CLOCK:
+        by = f" by {off.total_seconds() / 60:.0f} minutes" if off is not None else ""
+        return f"this machine's clock is off{by}: set it (timedatectl set-ntp true; of a container, the host's)"
+    if code in _REGION:
+        right = str(error.get("Region") or "")
+        if region is None:
+            return f"name the endpoint of the bucket's region{f' {right}' if right else ''}: {message[:120]}"
+        return f"set {region}={right}" if right else f"set {region} to the bucket's region (auto for R2): {message[:120]}"
+    if code in _KEYS or "access key" in message.lower():  # R2 says InvalidArgument to keys of another length
+        return f"correct {keys}{f' ({message[:120]})' if code not in _KEYS else ''}"
+    return None
+
+
+def clock_off(response: Mapping[str, Any]) -> timedelta | None:
+    """How far this machine's clock is from the store's, by the answer's Date; None where they agree, or nothing is known."""
+    date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
+    try:
+        off = datetime.now(UTC) - parsedate_to_datetime(date)
+    except (ValueError, TypeError):
+        return None
+    return off if abs(off) > SKEW else None
