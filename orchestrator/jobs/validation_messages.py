@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -79,6 +80,6 @@ def _inner(annotation: Any) -> Any:
 
 
 def shown(value: Any) -> str:
-    """A value as an error message shows it: cut where it is long."""
-    text = repr(value)
+    """A value as an error message shows it: cut where it is long, and null, true and false in JSON's words."""
+    text = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
