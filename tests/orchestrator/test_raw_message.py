@@ -99,8 +99,8 @@ def test_null_is_an_optional_field_that_was_not_set() -> None:
     nulls = palette_job(
         items=[item | {"mask_keys": None, "input_url": None, "preview_key": None}],
         concepts={"Wall": edit | {"params": None, "at": None, "instances": None, "boxes": None}},
-        **unset,
     )
+    nulls |= unset
     absent = palette_job(items=[item], concepts={"Wall": edit})
     for name in ("preset", "protect", "callback_url", "options"):
         absent.pop(name, None)
