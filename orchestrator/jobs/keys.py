@@ -20,8 +20,9 @@ EXTENSIONS: dict[str, Format] = {"png": "png", "jpg": "jpeg", "jpeg": "jpeg", "w
 MEDIA_TYPES: dict[Format, str] = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 ALPHA_FORMATS: tuple[Format, ...] = ("png", "webp")
 
-# Zero-width (non-)joiner: Persian and Indic orthography, and emoji made of several.
-JOINERS = "\u200c\u200d"
+# Format characters are a part of names: joiners of Persian, Indic and emoji, direction marks (iOS and Windows copy them along), tags of
+# flags, soft hyphens. Not these: what turns the text around it (a name would look like another), and what nobody sees anywhere.
+_UNSEEN = frozenset("\u200b\ufeff\u180e" + "".join(map(chr, (*range(0x202A, 0x202F), *range(0x2061, 0x2070), *range(0xFFF9, 0xFFFC)))))
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:+=|~-]*")
 # Encoded forms of what is forbidden: some gateways decode a key once more than they should.
 _ENCODED = re.compile(r"%(?:2e|2f|5c|00)", re.I)
@@ -51,7 +52,7 @@ def key_problem(key: str, prefix: str) -> str | None:
         return f"is empty; accepted is a key below {prefix!r}"
     if len(key.encode("utf-8", "surrogatepass")) > limits.MAX_KEY_BYTES:
         return f"is longer than {limits.MAX_KEY_BYTES} bytes"
-    if any(unicodedata.category(c) in ("Cc", "Cs", "Cf", "Zl", "Zp") and c not in JOINERS for c in key):
+    if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") or c in _UNSEEN for c in key):
         return f"{shown!r} contains control characters"
     if "\\" in key:
         return f"{shown!r} contains a backslash; parts of a key are separated by '/'"

@@ -21,6 +21,8 @@ from orchestrator.jobs.hidden import hide, hide_in_text
 _LONG_BASE64 = re.compile(r"[A-Za-z0-9+/=_\\-]{1024,}", re.ASCII)
 """What pictures inside a message look like; some writers of JSON escape the slash."""
 
+_JSON_NAMES = {str: "a string", list: "an array", int: "a number", float: "a number", bool: "true or false", type(None): "null"}
+
 Received: TypeAlias = str | bytes | Mapping[str, Any]
 """A job as an intake hands it over: text, or JSON that its client has read already."""
 
@@ -105,7 +107,7 @@ def _decode(received: Received) -> dict[str, Any]:
     except ValueError as error:
         raise JobError(f"the message is not JSON: {error}") from None
     if not isinstance(fields, dict):
-        raise JobError(f"the message must be a JSON object, not {type(fields).__name__}")
+        raise JobError(f"the message must be a JSON object, not {_JSON_NAMES[type(fields)]}")
     if _depth(fields) > limits.MAX_NESTING:
         raise JobError(f"the message is nested more than {limits.MAX_NESTING} levels deep")
     return fields

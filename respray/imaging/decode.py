@@ -22,7 +22,8 @@ from respray.imaging.endless_jpeg import load
 from respray.imaging.jpeg_tables import jpeg_tables
 from respray.imaging.layers import on_white, pixels, split
 from respray.imaging.metadata import read_metadata
-from respray.imaging.profile import to_srgb
+from respray.imaging.profile import plain_inks, to_srgb
+from respray.imaging.said_colours import profile_of, said_colours
 from respray.imaging.selection import LOSSY, selection
 
 Result = TypeVar("Result")
@@ -94,12 +95,14 @@ def _photo(image: Image.Image, data: bytes) -> DecodedPhoto:
     stored = first_directory(data).get(ORIENTATION, (1,))[0] if image.format == "TIFF" else turned
     stored = stored if stored in range(1, 9) else 1
     metadata, warnings = read_metadata(image, data, stored)
-    warnings = (*warnings, *_left_out(image, data))
-    layers = split(image)
-    colour = to_srgb(layers.colour, profile)
+    said = said_colours(image, data)
+    inked, inks = plain_inks(image)
+    layers = split(inked)
+    colour = to_srgb(layers.colour, profile) if said is None else to_srgb(layers.colour.convert("RGB"), profile_of(said))
     rgb = pixels(_turn(colour, turned))
     alpha = None if layers.alpha is None else pixels(_turn(layers.alpha, turned))
-    return DecodedPhoto(rgb, alpha, PhotoFacts(orientation=stored, jpeg=jpeg_tables(image, turned), metadata=metadata, warnings=warnings))
+    remarks = (*warnings, *inks, *_left_out(image, data))
+    return DecodedPhoto(rgb, alpha, PhotoFacts(orientation=stored, jpeg=jpeg_tables(image, turned), metadata=metadata, warnings=remarks))
 
 
 def _mask_pixels(image: Image.Image) -> UInt8Array:

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from hashlib import sha256
 
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image, ImageChops, ImageCms, ImageStat
 
 # Two profiles are the same for 8-bit work when no colour of a 9x9x9 grid moves by more than this many codes.
 SAME_PROFILE_CODES = 1
@@ -35,6 +35,22 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
         return _transform(image, ImageCms.ImageCmsProfile(io.BytesIO(profile)))
     except (ImageCms.PyCMSError, OSError, ValueError):
         return _plain(image)
+
+
+def plain_inks(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
+    """A loaded CMYK JPEG as amounts of ink, and what a person should know of it; any other picture as it is.
+
+    Adobe stores inks inverted and marks the file, and Pillow takes every CMYK JPEG for such a one. Where the mark is missing the file may
+    be either; black ink, of which photos have little, tells.
+    """
+    if image.format not in ("JPEG", "MPO") or image.mode != "CMYK" or "adobe" in image.info:
+        return image, ()
+    much_black = ImageStat.Stat(image.getchannel("K")).mean[0] > 127.5
+    kind = "plain" if much_black else "inverted, as Adobe's are"
+    warning = f"the CMYK JPEG does not say how its inks are stored; they were taken as {kind}"
+    if not much_black:
+        return image, (warning,)
+    return ImageChops.invert(image), (warning,)
 
 
 def _plain(image: Image.Image) -> Image.Image:

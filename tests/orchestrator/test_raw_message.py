@@ -67,6 +67,8 @@ def test_a_dead_letter_shows_what_came(received: Any, shown: Any) -> None:
         (palette_job(options=[]), "options: input should be an object (given: [])"),
         (palette_job(concepts=[]), "concepts: input should be an object (given: [])"),
         (rule_job(rules=["x"]), "rules[0]: input should be an object (given: 'x')"),
+        (palette_job(job_id=None), "job_id: input should be a valid string (given: null)"),
+        (palette_job(protect=[True]), "protect[0]: input should be a valid string (given: true)"),
         (palette_job() | {"preset": "\ud800"}, "message: invalid JSON: a string holds half a surrogate pair"),
     ],
 )
@@ -74,3 +76,37 @@ def test_problems_speak_of_json_and_not_of_python(message: dict[str, Any], probl
     with pytest.raises(JobError) as caught:
         parse_job(message, load_catalog())
     assert problem in caught.value.problems
+
+
+@pytest.mark.parametrize(
+    ("received", "what"), [(b"null", "null"), (b"[]", "an array"), (b'"x"', "a string"), (b"5", "a number"), (b"true", "true or false")]
+)
+def test_what_is_no_object_is_named_in_jsons_words(received: bytes, what: str) -> None:
+    assert decode_message(received).problem == f"the message must be a JSON object, not {what}"
+
+
+def test_null_is_an_optional_field_that_was_not_set() -> None:
+    """As Java, C# and Go write objects; what is required stays so."""
+    item = {"idx": 0, "input_key": "inputs/u_abc/job_1/0.jpg", "output_key": "outputs/u_abc/job_1/0.png"}
+    edit = {"action": "recolor", "value": "#336699"}
+    unset = {
+        "preset": None,
+        "looks": None,
+        "protect": None,
+        "callback_url": None,
+        "options": {"quality": None, "masks": None, "format": None},
+    }
+    nulls = palette_job(
+        items=[item | {"mask_keys": None, "input_url": None, "preview_key": None}],
+        concepts={"Wall": edit | {"params": None, "at": None, "instances": None, "boxes": None}},
+    )
+    nulls |= unset
+    absent = palette_job(items=[item], concepts={"Wall": edit})
+    for name in ("preset", "protect", "callback_url", "options"):
+        absent.pop(name, None)
+    catalog = load_catalog()
+    assert parse_job(nulls, catalog) == parse_job(absent, catalog)
+    assert parse_job(nulls | {"options": None}, catalog) == parse_job(absent, catalog)
+    rules = rule_job()
+    rules["rules"] = [rule | {"not_at": None, "value": None} for rule in rules["rules"]]
+    assert parse_job(rules | {"items": None, "protect": None}, catalog) == parse_job(rule_job(), catalog)

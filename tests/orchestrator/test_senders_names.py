@@ -38,8 +38,21 @@ def test_brackets_forgive_nothing_else(url: str) -> None:
         parse_job(palette_job(count=1, callback_url=url), load_catalog())
 
 
-@pytest.mark.parametrize("name", ["عکس\u200cها.png", "👩\u200d🎨.png", "हिन्दी\u200d.png"])
-def test_joiners_of_orthography_and_emoji_are_no_control_characters(name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        "عکس\u200cها.png",
+        "👩\u200d🎨.png",
+        "हिन्दी\u200d.png",
+        "\u200eIMG_1.png",
+        "صورة\u200f.png",
+        "🏴\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f.png",
+        "Wohn\u00adzimmer.png",
+        "a\u2060b.png",
+        "❤\ufe0f.png",
+    ],
+)
+def test_format_characters_of_orthography_and_emoji_are_no_control_characters(name: str) -> None:
     assert key_problem(f"inputs/u/j/{name}", "inputs/u/j/") is None
 
 

@@ -30,7 +30,8 @@ def load(**environment: str) -> object:
     ],
 )
 def test_every_spelling_means_the_same_and_two_that_differ_are_named(names: tuple[str, ...], field: str) -> None:
-    values = [getattr(load_settings({name: "https://same"}, None), field) for name in names]
+    value = "same" if field == "bucket" else "https://same"
+    values = [getattr(load_settings({name: value}, None), field) for name in names]
     assert len({str(v.get_secret_value() if hasattr(v, "get_secret_value") else v) for v in values}) == 1
     load_settings(dict.fromkeys(names, "same"), None)
     with pytest.raises(SettingsError, match=f"{names[0]} and {names[1]} are the same setting"):
@@ -44,6 +45,29 @@ def test_the_three_ways_to_name_an_endpoint() -> None:
     load_settings({"R2_ACCOUNT_ID": "abc", "STORAGE_S3_ENDPOINT": "https://abc.r2.cloudflarestorage.com/"}, None)
     with pytest.raises(SettingsError, match=r"STORAGE_S3_ENDPOINT .* and R2_ACCOUNT_ID .* name different storage"):
         load(R2_ACCOUNT_ID="abc", STORAGE_S3_ENDPOINT="https://other")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        *(
+            ("STORAGE_S3_ENDPOINT", value, "accepted is https://HOST")
+            for value in ("minio:9000", "https//x", "s3://bucket", "http://", "http://a:b")
+        ),
+        ("MINIO_ENDPOINT", "http://host:port", "MINIO_ENDPOINT is no address of a store"),
+        ("R2_ACCOUNT_ID", "https://abc.r2.cloudflarestorage.com", "R2_ACCOUNT_ID is the account's id alone"),
+        ("STORAGE_BUCKET", "s3://photos", "accepted is the bucket's name alone"),
+        ("STORAGE_BUCKET", "photos/2026", "accepted is the bucket's name alone"),
+    ],
+)
+def test_an_address_or_a_bucket_that_is_none_is_named_at_start(name: str, value: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        load_settings({name: value}, None)
+
+
+def test_addresses_of_stores_in_every_form() -> None:
+    for address in ("http://127.0.0.1:9000/", "https://[::1]:9000", "https://minio.internal/prefix", "https://user:word@host"):
+        assert load_settings({"STORAGE_S3_ENDPOINT": address, "STORAGE_BUCKET": "arn:aws:s3:eu-west-1:1:accesspoint/a"}, None)
 
 
 def test_defaults_of_the_contract() -> None:
