@@ -81,7 +81,7 @@ class Superseded(ResprayError):
 
 
 class Stopped(ResprayError):
-    """An item that was not begun, because somebody stopped its job."""
+    """An item that was not begun, because somebody stopped its job; or a job that was ended by a signal."""
 
     code = "stopped"
 

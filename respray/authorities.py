@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-import tempfile
+import os
 from pathlib import Path
-from typing import IO
+from types import TracebackType
 
 import certifi
 
 
-def with_public_authorities(company: Path) -> IO[bytes]:
+class AuthorityFile:
+    """Certificates in memory, for libraries that take the name of a file. Nothing is left behind, however the process ends."""
+
+    def __init__(self, certificates: bytes) -> None:
+        """PEM certificates; they are there until `close`."""
+        self._file = os.fdopen(os.memfd_create("respray-ca", os.MFD_CLOEXEC), "wb", buffering=0)
+        self._file.write(certificates)
+        self.name = f"/proc/self/fd/{self._file.fileno()}"
+
+    def __enter__(self) -> AuthorityFile:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+
+def with_public_authorities(company: Path) -> AuthorityFile:
     """A file of both for libraries that take one file, and in place of their own: botocore's `verify` is such a one.
 
     Args:
         company: PEM certificates of a company's own authorities.
 
-    Returns:
-        A private temporary file, which is removed when it is closed.
-
     Raises:
-        OSError: One of the files cannot be read or written.
+        OSError: One of the files cannot be read.
     """
-    both = Path(certifi.where()).read_bytes() + b"\n" + company.read_bytes()
-    bundle = tempfile.NamedTemporaryFile(prefix="respray-ca-", suffix=".pem")  # noqa: SIM115 (the caller closes it)
-    bundle.write(both)
-    bundle.flush()
-    return bundle
+    return AuthorityFile(Path(certifi.where()).read_bytes() + b"\n" + company.read_bytes())

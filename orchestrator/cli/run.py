@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import uuid4
 
 import typer
 
 from orchestrator.cli._setup import Context, DeviceOption, PaletteOption, StoreOption, TritonOption, command_context, start_local_server
-from orchestrator.errors import SettingsError
+from orchestrator.errors import SettingsError, Stopped
 from orchestrator.jobs.name_catalog import load_catalog
 from orchestrator.jobs.parser import parse_job
 from orchestrator.jobs.raw_message import decode_message
 from orchestrator.service.open_worker import WorkerOptions, open_worker
+from orchestrator.service.session import MAX_CLOSING_SECONDS, end_within
 from orchestrator.settings import require
 from orchestrator.worker.handle import JobResult
 
@@ -41,7 +44,7 @@ def register(app: typer.Typer) -> None:
         with command_context(adapter="local", batch_concurrency=concurrency, device=device) as context:
             message = sys.stdin.buffer.read() if str(job) == "-" else _read(job)
             options = WorkerOptions(store, triton_url, palette, attempts=1, start_server=start_local_server)
-            result = asyncio.run(_run(context, message, options))
+            result = asyncio.run(_until_stopped(_run(context, message, options)))
         raise typer.Exit(0 if result.ok else 1)
 
 
@@ -50,6 +53,22 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise SettingsError(f"the job file {path} cannot be read: {error.strerror}") from None
+
+
+async def _until_stopped(work: Coroutine[Any, Any, JobResult]) -> JobResult:
+    """The result of the work. Raises Stopped where SIGTERM came first; a second one ends the process at once."""
+    loop, task = asyncio.get_running_loop(), asyncio.create_task(work)
+
+    def stop() -> None:
+        loop.remove_signal_handler(signal.SIGTERM)
+        end_within(MAX_CLOSING_SECONDS, 1)
+        task.cancel()
+
+    loop.add_signal_handler(signal.SIGTERM, stop)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        raise Stopped("the order to stop came before the job was done; what is stored stays, and running it again does the rest") from None
 
 
 async def _run(context: Context, message: bytes, options: WorkerOptions) -> JobResult:

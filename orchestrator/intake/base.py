@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Callable
 
 from orchestrator.worker.worker import Worker
-
-T = TypeVar("T")
 
 
 class Intake(ABC):
@@ -47,26 +43,6 @@ class Throttle:
         if now >= self._next or done == total:
             self._next = now + self._interval
             self._call(done, total)
-
-
-async def until(stop: asyncio.Event, work: Awaitable[T]) -> T | None:
-    """The result of `work`, or None (and the work cancelled) when `stop` is set first."""
-    task, stopped = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
-    try:
-        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        return task.result() if task.done() else None
-    finally:
-        for pending in (task, stopped):
-            if not pending.done():
-                pending.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await pending
-
-
-async def pause(stop: asyncio.Event, seconds: float) -> None:
-    """Sleep, but wake up when `stop` is set."""
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)
 
 
 def backoff(attempt: int, base: float = 15.0, cap: float = 900.0) -> float:

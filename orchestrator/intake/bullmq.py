@@ -23,8 +23,9 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import RedisError
 
 from orchestrator.errors import IntakeError
-from orchestrator.intake.base import Intake, Throttle, backoff, pause
+from orchestrator.intake.base import Intake, Throttle, backoff
 from orchestrator.settings import Settings
+from orchestrator.waiting import pause
 from orchestrator.worker.handle import HandedBack, JobFailed
 from orchestrator.worker.worker import Worker
 
@@ -195,8 +196,9 @@ async def check_redis(url: str) -> None:
     try:
         await client.ping()
     except (RedisError, OSError, ValueError) as error:
-        host = url.rsplit("@", 1)[-1].split("?", maxsplit=1)[0]
-        raise IntakeError(f"REDIS_URL: no usable Redis at {host}: {error}") from None
+        parts = urlsplit(url)
+        where = parts.netloc.rpartition("@")[2] + parts.path  # the whole address is a secret
+        raise IntakeError(f"REDIS_URL: no usable Redis at {where}: {error}") from None
     finally:
         await client.aclose()
 

@@ -25,11 +25,12 @@ from celery.exceptions import Reject, WorkerShutdown
 from celery.worker import WorkController, state
 
 from orchestrator.errors import IntakeError
-from orchestrator.intake.base import Intake, backoff, until
+from orchestrator.intake.base import Intake, backoff
 from orchestrator.intake.bullmq import check_redis
 from orchestrator.intake.celery_consumer import UNREADABLE, RefusingConsumer
 from orchestrator.jobs.raw_message import RawMessage
 from orchestrator.settings import Settings
+from orchestrator.waiting import until
 from orchestrator.worker.handle import HandedBack, JobFailed, JobResult
 from orchestrator.worker.worker import Worker
 

@@ -22,8 +22,9 @@ from typing import IO
 from uuid import uuid4
 
 from orchestrator.errors import IntakeError, JobsFailed, ResprayError
-from orchestrator.intake.base import Intake, backoff, pause, until
+from orchestrator.intake.base import Intake, backoff
 from orchestrator.jobs.limits import MAX_MESSAGE_BYTES
+from orchestrator.waiting import pause, until
 from orchestrator.worker.handle import HandedBack
 from orchestrator.worker.worker import Worker
 

@@ -22,10 +22,11 @@ from typing import Any
 import httpx
 
 from orchestrator.errors import IntakeError
-from orchestrator.intake.base import Intake, backoff, pause, until
+from orchestrator.intake.base import Intake, backoff
 from orchestrator.intake.held_leases import HeldLeases
 from orchestrator.net.address_policy import trust
 from orchestrator.settings import Settings
+from orchestrator.waiting import pause, until
 from orchestrator.worker.handle import HandedBack, JobFailed
 from orchestrator.worker.worker import Worker
 from respray.retry import Retry, full_jitter

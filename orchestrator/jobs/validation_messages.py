@@ -81,6 +81,6 @@ def _inner(annotation: Any) -> Any:
 
 
 def shown(value: Any) -> str:
-    """A value as an error message shows it: cut where it is long, null, true and false in JSON's words, and without what links are signed with."""
+    """A value as an error message shows it: cut where it is long, in JSON's words for null, true and false, no link's signature in it."""
     text = json.dumps(value) if value is None or isinstance(value, bool) else hide_in_text(repr(value)[: limits.MAX_LINK_CHARACTERS])
     return text if len(text) <= 80 else text[:77] + "..."

@@ -30,6 +30,7 @@ _NOT_PUBLIC = tuple(
     for network in (
         "0.0.0.0/8",
         "100.64.0.0/10",  # shared by the customers of a provider
+        "168.63.129.16/32",  # what Azure's machines ask for their own settings (learn.microsoft.com, "What is IP address 168.63.129.16?")
         "192.0.0.0/24",
         "192.0.2.0/24",
         "192.88.99.0/24",

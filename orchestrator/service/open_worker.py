@@ -109,6 +109,8 @@ async def sweeping(worker: Worker, interval: float) -> AsyncIterator[None]:
                 await worker.deliverer.sweep()
             except ResprayError as error:
                 log.warning("owed callbacks could not be looked for: %s", error)
+            except Exception:  # the next look may go well, and nobody else would notice that there is none
+                log.exception("owed callbacks could not be looked for")
 
     task = asyncio.create_task(sweep())
     try:

@@ -1,7 +1,7 @@
 """Session mode: a worker that takes jobs from an intake until SIGTERM, and the orderly way down.
 
-The first SIGTERM (or Ctrl-C) stops taking jobs and gives those under way the grace period; what is not done by then is handed back.
-The second one ends the process at once: everything stored is recorded, so nothing is lost by it.
+The first SIGTERM (or Ctrl-C, or the end of its terminal) stops taking jobs and gives those under way the grace period; what is not done by
+then is handed back. The second one ends the process at once: everything stored is recorded, so nothing is lost by it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataclasses import replace
 from orchestrator.service.health import Health, serve_health
 from orchestrator.service.open_worker import WorkerOptions, open_worker, sweeping
 from orchestrator.settings import Settings
+from orchestrator.waiting import until
 from orchestrator.worker.backend import LEASE_SHARE, OUTAGE_PATIENCE
 from orchestrator.worker.worker import Worker
 from respray.observe.events import Events
@@ -50,27 +51,36 @@ async def run_session(
     stop, health = asyncio.Event(), Health()
     options = replace(options, patience=outage_patience(settings))
     with stopping_on_signals(stop, events, health, settings.grace_period + MAX_CLOSING_SECONDS):
-        async with (
-            serve_health(settings.health_host, settings.health_port, health, metrics) as port,
-            open_worker(settings, options, events, metrics, redactor) as worker,
-            sweeping(worker, settings.owed_interval),
-        ):
-            if reach is not None:
-                await reach(stop)
-            health.worker = worker
-            events.worker("ready", f"taking jobs; probes on port {port}")
-            try:
-                await take_jobs(worker, stop)
-            finally:
-                health.stop()
-                events.worker("cleaning_up", f"{worker.busy} job(s) under way")
-                returned = await worker.drain(health.grace_left(settings.grace_period))
-                if returned:
-                    log.warning("%d job(s) were not done within the grace period and will be delivered again", returned)
+        async with contextlib.AsyncExitStack() as stack:
+            port = await stack.enter_async_context(serve_health(settings.health_host, settings.health_port, health, metrics))
+            # Stores, Triton and queues that hang are not waited for once there is the order to stop.
+            worker = await until(stop, stack.enter_async_context(open_worker(settings, options, events, metrics, redactor)))
+            if worker is not None and reach is not None:
+                await until(stop, reach(stop))
+            if worker is None or stop.is_set():
+                events.worker("cleaning_up", "stopped before it was ready")
                 events.connection("disconnected")
+            else:
+                await stack.enter_async_context(sweeping(worker, settings.owed_interval))
+                health.worker = worker
+                events.worker("ready", f"taking jobs; probes on port {port}")
+                await _take(take_jobs, worker, stop, health, events, settings.grace_period)
     events.emit("finish", status="completed", message="the session has ended")
     if stop.is_set():
         end_within(END_SECONDS, 0)  # what still waits for a service that hangs has nothing more to say
+
+
+async def _take(take_jobs: TakeJobs, worker: Worker, stop: asyncio.Event, health: Health, events: Events, grace: float) -> None:
+    """Work, and bring what is under way to its end."""
+    try:
+        await take_jobs(worker, stop)
+    finally:
+        health.stop()
+        events.worker("cleaning_up", f"{worker.busy} job(s) under way")
+        returned = await worker.drain(health.grace_left(grace))
+        if returned:
+            log.warning("%d job(s) were not done within the grace period and will be delivered again", returned)
+        events.connection("disconnected")
 
 
 def outage_patience(settings: Settings) -> float:
@@ -93,7 +103,10 @@ def end_within(seconds: float, code: int) -> None:
 
 @contextlib.contextmanager
 def stopping_on_signals(stop: asyncio.Event, events: Events, health: Health, seconds: float) -> Iterator[None]:
-    """Set `stop` at the first SIGTERM or SIGINT; end the process at the second, and so many seconds after the first whatever hangs."""
+    """Set `stop` at the first SIGTERM, SIGINT or SIGHUP; end the process at the second, and so many seconds after the first in any case."""
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # `nohup` has it ignored
+        numbers.append(signal.SIGHUP)
     loop = asyncio.get_running_loop()
 
     def react() -> None:
@@ -105,10 +118,10 @@ def stopping_on_signals(stop: asyncio.Event, events: Events, health: Health, sec
         health.stop()
         stop.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in numbers:
         loop.add_signal_handler(number, react)
     try:
         yield
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in numbers:
             loop.remove_signal_handler(number)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 import boto3
 from botocore.config import Config
@@ -24,7 +24,7 @@ from orchestrator.errors import AccessDenied, Conflict, NotFound, SettingsError,
 from orchestrator.storage.base import Expect, Opened, Stat, Storage, digest_of
 from orchestrator.storage.checksums import Reading, base64_of, etag_of, is_md5, md5_of
 from orchestrator.storage.deadline import Deadlines
-from respray.authorities import with_public_authorities
+from respray.authorities import AuthorityFile, with_public_authorities
 from respray.retry import Retry
 from respray.storage_refusals import remedy
 
@@ -68,7 +68,7 @@ class S3Storage(Storage):
     def __init__(self, options: S3Options, on_retry: Callable[[], None] = lambda: None) -> None:
         self.options = options
         self._on_retry = on_retry
-        self._bundle: IO[bytes] | None = None
+        self._bundle: AuthorityFile | None = None
         if options.ca_file is not None:
             try:
                 self._bundle = with_public_authorities(options.ca_file)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from orchestrator.storage.base import Expect, Stat, Storage
 from respray.retry import Retry
 
 T = TypeVar("T")
+CLOSE_SECONDS = 5.0
+"""How long the end of a worker waits for a store that hangs."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +87,18 @@ class AsyncStorage:
         await self._run(lambda: Retry().run(self.storage.check))
 
     async def close(self) -> None:
-        """Finish what is running and let go of the threads and connections."""
-        await asyncio.to_thread(self._pool.shutdown)
+        """Finish what is running, as far as that does not take long, and let go of the threads and connections."""
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+        def finish() -> None:
+            self._pool.shutdown()
+            with contextlib.suppress(RuntimeError):  # the loop has not waited for it
+                loop.call_soon_threadsafe(ended.set)
+
+        # Of its own: the loop's end waits for all threads of its pool.
+        threading.Thread(target=finish, name="storage-close", daemon=True).start()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(ended.wait(), CLOSE_SECONDS)
         self.storage.close()
 
     async def _run(self, work: Callable[..., T], *arguments: Any) -> T:

@@ -19,6 +19,7 @@ from PIL.Image import DecompressionBombError
 
 from respray.contract.errors import ImageError
 from respray.contract.foreign_file import foreign_name
+from respray.contract.gif_file import check_gif
 from respray.contract.jpeg_file import check_jpeg, unread_jpeg
 from respray.contract.png_file import MAX_TEXT, without_large_texts
 from respray.contract.raw_file import raw_name
@@ -92,6 +93,7 @@ def open_photo(data: bytes, max_megapixels: float = DEFAULT_MEGAPIXELS, max_byte
     if raw is not None:
         raise ImageError(f"the file is a camera raw file ({raw}), which is not developed here; export it as JPEG or TIFF")
     check_tiff(data)
+    check_gif(data)
     if data.startswith(b"\xff\xd8"):
         check_jpeg(data)
     try:

@@ -4,16 +4,18 @@
 
 Numba's cache knows the processor that it was compiled for, so image and container name one: x86-64-v3 (AVX2; Intel since 2013, AMD since
 2015). On an older one nothing is taken over, and the loops are compiled as ever. Numba uses no folder that it cannot write, so that a
-container with a read-only root file system gets a copy in its temporary folder.
+container with a read-only root file system gets a copy in its temporary folder, in a part of it that nobody else may write to: the cache
+holds pickles and machine code, which run as whoever loads them.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
+
+from respray.triton.private_files import private_folder
 
 # Set by the Dockerfiles: where an image keeps what it has compiled.
 BAKED = "RESPRAY_COMPILED_LOOPS"
@@ -26,13 +28,16 @@ def take_over(environment: Mapping[str, str], cpuinfo: Path = Path("/proc/cpuinf
 
     Returns:
         Variables to set for everything that is started from here; None: to remove.
+
+    Raises:
+        HostError: The temporary folder has one of our name that is somebody else's.
     """
     baked = Path(environment.get(BAKED, ""))
     if not environment.get(BAKED) or not baked.is_dir():
         return {}
     if not _flags(cpuinfo) >= NEEDED:
         return {"NUMBA_CPU_NAME": None, "NUMBA_CPU_FEATURES": None}
-    copy = Path(tempfile.gettempdir()) / "respray" / "compiled-loops"
+    copy = private_folder() / "compiled-loops"
     shutil.copytree(baked, copy, dirs_exist_ok=True, copy_function=shutil.copyfile)
     return {"NUMBA_CACHE_DIR": str(copy)}
 

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from respray.contract.errors import ImageError
+from respray.contract.gif_file import MAX_BLOCKS, check_gif
 from respray.contract.jpeg_file import MAX_SCANS, MAX_SEGMENTS, check_jpeg
 from respray.contract.photo_file import inspect, open_photo
 from respray.contract.png_file import MAX_CHUNKS, MAX_TEXT, without_large_texts
@@ -55,6 +56,37 @@ def test_a_jpeg_of_many_segments_is_refused_at_once() -> None:
     with pytest.raises(ImageError, match=f"more than {MAX_SEGMENTS} blocks of metadata"):
         inspect(data[:2] + block * 300_000 + data[2:])
     assert time.process_time() - began < 1.0
+
+
+def gif_with(comments: bytes) -> bytes:
+    """A GIF with these blocks before its picture."""
+    stream = io.BytesIO()
+    Image.new("P", (80, 64)).save(stream, "GIF")
+    data = stream.getvalue()
+    start = 13 + (3 << ((data[10] & 7) + 1) if data[10] & 0x80 else 0)
+    return data[:start] + comments + data[start:]
+
+
+@pytest.mark.parametrize(
+    "comments", [b"!\xfe\x01a\0" * MAX_BLOCKS, b"!\xfe" + (b"\x01a" * MAX_BLOCKS) + b"\0", b"!\xfe\0" * MAX_BLOCKS * 2]
+)
+def test_a_gif_of_many_comments_is_refused_before_pillow_keeps_them(comments: bytes) -> None:
+    """Of 60 MB, Pillow makes 2.1 GB."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(ImageError, match=f"more than {MAX_BLOCKS} blocks before its picture"):
+            inspect(gif_with(comments))
+        assert tracemalloc.get_traced_memory()[1] < 2 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_ordinary_gif_with_comments_and_animation_blocks_is_read() -> None:
+    assert inspect(gif_with(b"")).width == 80
+    many = b"!\xff\x0bXMP DataXMP" + (b"\xff" + bytes(255)) * 20_000 + b"\0" + b"!\xfe\x05hello\0" * 100
+    assert inspect(gif_with(many)).width == 80
+    for end in range(13, 60):  # cut off anywhere
+        check_gif(gif_with(many)[:end])
 
 
 def tiled_tiff(side: int, tile_width: int, tile_height: int, order: str = "<") -> bytes:

@@ -16,6 +16,7 @@ from respray import volumes
 from respray.launch import compiled_loops
 from respray.launch.start_times import StartTimes
 from respray.processors import usable_cores
+from respray.triton.errors import HostError
 from respray.weights.errors import VolumeError
 from respray.weights.volume_errors import explained
 from respray.weights.volume_lock import VolumeLock
@@ -79,6 +80,11 @@ def test_what_the_image_compiled_is_used_by_a_process_that_may_not_write_there(t
     variables = compiled_loops.take_over({compiled_loops.BAKED: str(baked)}, cpu)
     copy = variables["NUMBA_CACHE_DIR"]
     assert copy is not None and hits(copy) == 1
+    private = tmp_path / f"respray-{os.getuid()}"
+    assert Path(copy).is_relative_to(private) and private.stat().st_mode & 0o077 == 0
+    private.chmod(0o777)  # what anybody may write to would be loaded as our own code
+    with pytest.raises(HostError, match="is not a folder of this user alone; remove it"):
+        compiled_loops.take_over({compiled_loops.BAKED: str(baked)}, cpu)
     cpu.write_text("flags : sse2\n")  # an older processor compiles for itself
     assert compiled_loops.take_over({compiled_loops.BAKED: str(baked)}, cpu) == {"NUMBA_CPU_NAME": None, "NUMBA_CPU_FEATURES": None}
     assert compiled_loops.take_over({}, cpu) == {}
