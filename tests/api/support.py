@@ -29,17 +29,24 @@ def photo(seed: int = 0, size: tuple[int, int] = (64, 48)) -> bytes:
 
 
 class ApiProcess(Process):
-    """A running HTTP intake on a folder, on a free port of loopback; `url` is where it listens."""
+    """A running HTTP intake on a folder or `bucket`, on a free port of loopback; `url` is where it listens."""
 
     def __init__(
-        self, folder: Path, triton_url: str, *, store: Path | str | None = None, listen: str = "127.0.0.1:0", **environment: str
+        self,
+        folder: Path,
+        triton_url: str,
+        *,
+        store: Path | str | None = None,
+        bucket: str | None = None,
+        listen: str = "127.0.0.1:0",
+        **environment: str,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.store = Path(store or folder / "store")
         self.store.mkdir(exist_ok=True)
         self.events_file = folder / "events.jsonl"
         base = {"TRITON_URL": triton_url, "HEALTH_PORT": "0", "API_KEYS": "", "PORT": "", "REQUIRE_REAL_MODEL": "false"}
-        command = [RESPRAY, "api", "--listen", listen, "--store", str(self.store)]
+        command = [RESPRAY, "api", "--listen", listen, "--store", f"s3://{bucket}" if bucket else str(self.store)]
         super().__init__(command, folder / "api.log", base | environment, stdout=self.events_file)
 
     @property

@@ -33,9 +33,9 @@ export class Api {
     sessionStorage.setItem(KEY, key);
   }
 
-  /** @returns {Record<string, string>} */
+  /** What no header can hold makes a key wrong, and not the server away. @returns {Record<string, string>} */
   get headers() {
-    return this.key ? { Authorization: `Bearer ${this.key}` } : {};
+    return this.key ? { Authorization: `Bearer ${this.key.replace(/[^\x21-\x7e]/g, "?")}` } : {};
   }
 
   /** @param {string} path @param {RequestInit} [init] @returns {Promise<Response>} */

@@ -1,7 +1,7 @@
 /** The page: what stands where. */
 
 import { html, useLayoutEffect, useReducer } from "../../vendor/preact.js";
-import { LANGUAGES, language, loadTexts, t } from "../texts.js";
+import { LANGUAGES, language, loadTexts, said, t } from "../texts.js";
 import { Concepts } from "./concepts.js";
 import { Editor } from "./editor.js";
 import { Looks } from "./looks.js";
@@ -108,7 +108,7 @@ function Alerts({ studio }) {
     ${ui.lost && html`<p class="alert">${t("lost")}</p>`}
     ${ui.error &&
     html`<p class="alert">
-      <span>${ui.error}</span>
+      <span>${said(ui.error)}</span>
       <button type="button" onClick=${() => studio.show({ error: null })}>${t("close")}</button>
     </p>`}
   </div>`;

@@ -2,7 +2,7 @@
 
 import { html, useState } from "../../vendor/preact.js";
 import { conceptOf, isRug, targetName, targetsOf } from "../targets.js";
-import { conceptName, number, t } from "../texts.js";
+import { conceptName, number, said, t } from "../texts.js";
 
 /** @typedef {import("../studio.js").Studio} Studio */
 
@@ -94,7 +94,7 @@ function Selected({ studio }) {
     ${doc.masks[concept] && html`<p class="quiet">${t("where.mended")}</p>`}
     ${points > 0 && html`<p class="quiet">${t("where.points", { at: where.at.length, not: where.not_at.length })}</p>`}
     ${shown > 0 && html`<p class="quiet">${t("where.boxes", { boxes: boxes.boxes.length, not: boxes.not_boxes.length })}</p>`}
-    ${finder.warnings(concept).map((warning) => html`<p class="warning">${warning}</p>`)}
+    ${finder.warnings(concept).map((warning) => html`<p class="warning">${said(warning)}</p>`)}
     <p class="quiet">${t(isRug(doc, selected) ? "where.rug" : "where.how")}</p>
     ${selected !== concept
       ? html`<button type="button" onClick=${() => pointing.forget(selected)}>${isRug(doc, selected) ? t("where.unlay", { name: targetName(doc, selected) }) : t("where.forget", { name })}</button>`

@@ -2,7 +2,7 @@
 
 import { conceptOf, editedOf, reportOf, targetName } from "../targets.js";
 import { html } from "../../vendor/preact.js";
-import { number, t } from "../texts.js";
+import { number, said, t } from "../texts.js";
 
 /** @typedef {import("../types.js").EditReport} EditReport */
 
@@ -20,7 +20,7 @@ export function Measured({ studio }) {
     html`<ul>
       ${rows.map(({ target, edit }) => html`<${Row} key=${target} name=${targetName(doc, target)} edit=${edit} />`)}
     </ul>`}
-    ${(report?.warnings ?? []).map((warning) => html`<p class="warning">${warning}</p>`)}
+    ${(report?.warnings ?? []).map((warning) => html`<p class="warning">${said(warning)}</p>`)}
     <${Light} light=${previews.light} />
   </section>`;
 }
@@ -36,7 +36,7 @@ function Row({ name, edit }) {
           <div><dt><abbr title="CIEDE2000">ΔE₀₀</abbr></dt><dd>${edit.delta_e === undefined ? "–" : number(edit.delta_e, 1)}</dd></div>
         </dl>`
       : html`<p class="quiet">${t(`action.${edit.rule}`)}, ${t("measured.share", { percent: number(edit.coverage * 100, 1) })}</p>`}
-    ${edit.warnings.map((warning) => html`<p class="warning">${warning}</p>`)}
+    ${edit.warnings.map((warning) => html`<p class="warning">${said(warning)}</p>`)}
   </li>`;
 }
 
@@ -47,6 +47,6 @@ function Light({ light }) {
   return html`<p class="light">
     <span>${t("light.title")}</span>
     <strong>${known ? t("light.kelvin", { kelvin: number(known, 0) }) : t("light.unknown")}</strong>
-    <span class="quiet">${known ? t("light.how") : light.why}</span>
+    <span class="quiet">${known ? t("light.how") : said(light.why ?? "")}</span>
   </p>`;
 }
