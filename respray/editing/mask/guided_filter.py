@@ -46,7 +46,7 @@ def coefficients(guide: FloatArray, mask: FloatArray, radius: int, parameters: F
         parameters: of the filter.
 
     Returns:
-        Float32 [h,w,4]: three colour weights and an offset.
+        Float32 [4,h,w]: three colour weights and an offset.
     """
     p = parameters
     half = max(1, radius // 2)
@@ -64,8 +64,7 @@ def coefficients(guide: FloatArray, mask: FloatArray, radius: int, parameters: F
     trust = np.clip((share - p.no_evidence) * np.float32(1.0 / (p.evidence - p.no_evidence)), 0.0, 1.0)
     model *= trust
     model[3] += (1.0 - trust) * mask
-    merged: FloatArray = cv2.merge([*model])
-    return merged
+    return model
 
 
 def _averages(planes: FloatArray, window: tuple[int, int]) -> FloatArray:

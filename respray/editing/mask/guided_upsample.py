@@ -200,10 +200,11 @@ def _tile(plan: _Plan, tile: tuple[int, int, int, int], alpha: UInt8Array) -> No
     # Half of what the last pixel depends on: the rest has no weight worth computing.
     margin = 2 * plan.radius + 2
     left, top, right, bottom = max(0, x0 - margin), max(0, y0 - margin), min(work_w, x1 + margin), min(work_h, y1 + margin)
-    guide = plan.small[top:bottom, left:right].astype(np.float32) * np.float32(1 / 255)
-    values = plan.coarse[top:bottom, left:right].astype(np.float32) * np.float32(1 / 255)
+    guide, values = (
+        np.multiply(field[top:bottom, left:right], np.float32(1 / 255), dtype=np.float32) for field in (plan.small, plan.coarse)
+    )
     model = coefficients(guide, values, plan.radius, plan.parameters.filter)
-    fields = np.concatenate([model, plan.limits[top:bottom, left:right].astype(np.float32)], axis=2)
+    fields = cast(FloatArray, cv2.merge([*model, *cv2.split(plan.limits[top:bottom, left:right].astype(np.float32))]))
     scales = (work_h / height, work_w / width)
     steepness = np.float32(255 * plan.parameters.steepness)
     _enlarge(fields, (top, left), scales, plan.photo, plan.full(tile), steepness, plan.parameters.dust, alpha)

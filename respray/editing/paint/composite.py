@@ -137,7 +137,7 @@ def composite(before: Before, target: UInt8Array, surface: Surface, painter: Pai
             wide, codes = tile, source[tile.window]
         # Everything about mixed pixels is done on lists of them: they are a tenth of the tile.
         rim = rim_of(surface, wide)
-        if beside is not None:
+        if beside is not None and beside[wide.window].any():
             rim |= rim_of(surface, wide, EDGE.rim_beside) & beside[wide.window]
         at, rows, columns, seen = _list_mixed(rim, _read_only(codes))
         mixed = MixedPixels(decode_scene(seen), *(sample(field, wide, rows, columns) for field in (inner, outer)))

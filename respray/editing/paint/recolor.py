@@ -111,6 +111,7 @@ class Recolorer:
         self._table = build_paint_table(lit, np.where(steps > 1.0, steps ** (1.0 - ease), steps) * np.float32(self.exposure))
         field = _light_color(surface, specular, p, burnt.burnt_from)
         self._field = field if float(np.abs(field - 1.0).max()) > p.max_neutral else np.ones((1, 1, 3), np.float32)
+        self._pixelwise = PixelRecolorer(reflection, self._table, self._field)
         self._burnt = find_burnt_areas(surface, burnt)
         self._sheen = None if rule.sheen is None else SheenChange(surface, rule.sheen)
         self.warnings: list[str] = []
@@ -125,7 +126,7 @@ class Recolorer:
         burns = self._burnt is not None and light > self._burnt_parameters.burnt_from
         if smooths or burns or self._sheen is not None or self._strength < 1.0:
             return None
-        return PixelRecolorer(self._reflection, self._table, self._field)
+        return self._pixelwise
 
     def paint(self, tile: Tile, linear: FloatArray) -> FloatArray:
         """Paint one tile.

@@ -22,16 +22,17 @@ class PixelRecolorer:
     def __init__(self, reflection: DichromaticModel, table: FloatArray, field: FloatArray) -> None:
         """`table` and `field` as of `apply_light`."""
         self._reflection, self._table, self._field = reflection, table, field
+        self._lights = decode_scene(np.arange(256, dtype=np.uint8)[:, None])[:, 0]
 
     def fill(self, tile: Tile, codes: UInt8Array, alpha: UInt8Array, rim: BoolArray, target: UInt8Array) -> None:
         """See `PixelPainter`: from codes to codes in one go."""
-        lights, scale = decode_scene(np.arange(256, dtype=np.uint8)[:, None])[:, 0], np.float32(ENCODE_BINS / SCENE_TOP)
+        scale = np.float32(ENCODE_BINS / SCENE_TOP)
         _fill(
             codes,
             alpha,
             rim,
-            lights,
-            self._reflection.numbers(),
+            self._lights,
+            self._reflection.numbers,
             np.float32(self._reflection.luminance),
             self._table,
             self._field,
@@ -48,7 +49,7 @@ class PixelRecolorer:
             np.ascontiguousarray(linear),
             rows + tile.y0,
             columns + tile.x0,
-            self._reflection.numbers(),
+            self._reflection.numbers,
             np.float32(self._reflection.luminance),
             self._table,
             self._field,

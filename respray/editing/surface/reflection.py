@@ -7,6 +7,7 @@ specular x white. Both unknowns are linear in the pixel, so that a whole image i
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -87,9 +88,10 @@ class DichromaticModel:
             or more where the pixel is burnt out.
         """
         shading, specular = np.empty((2, *linear.shape[:2]), np.float32)
-        _decompose(np.ascontiguousarray(linear), *self.numbers(), shading, specular)
+        _decompose(np.ascontiguousarray(linear), *self.numbers, shading, specular)
         return shading, specular
 
+    @cached_property
     def numbers(self) -> tuple[Limits, int, np.float32, Limits]:
         """The model as compiled loops take it: `split`, `weakest`, `reference` and `limits` of `_decompose`."""
         p, weakest = self.parameters, int(self.reference.argmin())
