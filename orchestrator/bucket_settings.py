@@ -15,7 +15,7 @@ _R2_ID, _R2_SECRET, _AWS_ID = r"[0-9a-f]{32}", r"[0-9a-f]{64}", r"(AKIA|ASIA)[A-
 
 
 def address_problem(name: str, address: str, bucket: str) -> str | None:
-    """A sentence on what is wrong with an endpoint, or None.
+    """A sentence on what is wrong with an endpoint, or None. It does not show the address, which may hold a password.
 
     Args:
         name: the setting.
@@ -23,19 +23,26 @@ def address_problem(name: str, address: str, bucket: str) -> str | None:
         bucket: the bucket's name.
     """
     if name == "R2_ACCOUNT_ID" and not re.fullmatch(r"https://[\w.-]+", address):
-        return f"{name} makes {address!r}; accepted is the account's id alone, 32 hexadecimal digits"
+        return f"{name} is the account's id alone, 32 hexadecimal digits; a whole address is STORAGE_S3_ENDPOINT"
     try:
         parts = urlsplit(address)
         host, path = parts.hostname or "", parts.path.strip("/")
-        _ = parts.port
+        usable = parts.scheme in ("http", "https") and bool(host) and parts.port != 0
     except ValueError:
-        return f"{name}={address!r}: this is no address; accepted is https://HOST or https://HOST:PORT"
-    if parts.scheme not in ("http", "https") or not host:
-        return f"{name}={address!r} has no scheme; accepted is https://HOST (or http://HOST:PORT)"
+        usable = False
+    if not usable:
+        return f"{name} is no address of a store; accepted is https://HOST or http://HOST:PORT"
     if path and (path.split("/")[-1] == bucket or host.endswith(_WITHOUT_PATH)):
-        return f"{name}={address!r} has a bucket behind the host, which belongs into the setting of the bucket; accepted is https://{host}"
+        return f"{name} has a bucket behind the host, which belongs into the setting of the bucket; accepted is https://{host}"
     if bucket and host.startswith(f"{bucket}.") and host.endswith(_WITHOUT_PATH):
-        return f"{name}={address!r} has the bucket in front of the host; accepted is https://{host.removeprefix(f'{bucket}.')}"
+        return f"{name} has the bucket in front of the host; accepted is https://{host.removeprefix(f'{bucket}.')}"
+    return None
+
+
+def bucket_problem(bucket: str) -> str | None:
+    """A sentence where the name of a bucket is more than that, or None."""
+    if "/" in bucket and not bucket.startswith("arn:"):
+        return f"STORAGE_BUCKET={bucket!r}: accepted is the bucket's name alone, without s3:// and folders"
     return None
 
 

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, AliasChoices, AliasPath, BeforeValidator, F
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from orchestrator.bucket_settings import address_problem, keys_problem
+from orchestrator.bucket_settings import address_problem, bucket_problem, keys_problem
 from orchestrator.env_file import QUOTED, is_quoted, read_env_file
 from orchestrator.errors import SettingsError
 from respray.observe.redaction import secrets_in
@@ -177,7 +177,7 @@ def load_settings(environment: Mapping[str, str] | None = None, env_file: Path |
         problems.append(
             " and ".join(f"{name} ({address})" for name, address in addresses.items()) + " name different storage; set one of them"
         )
-    problems += [*_storage_problems(settings), *_queue_problems(settings), *_bucket_problems(settings)]
+    problems += [*_bucket_problems(settings), *_queue_problems(settings)]
     if problems:
         raise SettingsError("; ".join(problems))
     return settings
@@ -186,24 +186,6 @@ def load_settings(environment: Mapping[str, str] | None = None, env_file: Path |
 MAX_PULLED_JOB = 12 * 3600 - 60.0
 """Seconds: a lease of Cloudflare's queues ends after 12 hours (https://developers.cloudflare.com/queues/platform/limits/), and cannot be
 extended; the last minute is for settling it."""
-
-
-def _storage_problems(settings: Settings) -> list[str]:
-    """What boto3 would stumble over, or take for an address of its own making. Addresses are not shown: they may hold a password."""
-    problems = []
-    for name, address in settings.endpoints().items():
-        try:
-            parts = urlsplit(address)
-            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            usable = False
-        if name == "R2_ACCOUNT_ID" and {"/", ":"} & set(settings.r2_account_id or ""):
-            problems.append("R2_ACCOUNT_ID is the account's id alone; a whole address is STORAGE_S3_ENDPOINT")
-        elif not usable:
-            problems.append(f"{name} is no address of a store; accepted is https://HOST or http://HOST:PORT")
-    if "/" in settings.bucket and not settings.bucket.startswith("arn:"):
-        problems.append(f"STORAGE_BUCKET={settings.bucket!r}: accepted is the bucket's name alone, without s3:// and folders")
-    return problems
 
 
 def _queue_problems(settings: Settings) -> list[str]:
@@ -219,8 +201,9 @@ def _queue_problems(settings: Settings) -> list[str]:
 
 
 def _bucket_problems(settings: Settings) -> list[str]:
-    """What is wrong with the addresses and keys of both buckets, by their looks."""
+    """What is wrong with the addresses, names and keys of both buckets, by their looks."""
     found = [address_problem(name, address, settings.bucket) for name, address in settings.endpoints().items()]
+    found.append(bucket_problem(settings.bucket))
     if (sync := settings.model_sync_endpoint) is not None:
         address = sync if "://" in sync else f"https://{sync}"
         found.append(address_problem("MODEL_SYNC_MINIO_ENDPOINT", address, settings.model_sync_bucket or ""))

@@ -12,6 +12,7 @@ from respray.editing.core.reduce import Reduced, average
 from respray.editing.mask.crf import THINGS, decide
 from respray.editing.mask.fringe import with_tail
 from respray.editing.mask.guided_upsample import UpsampleParameters, guided_upsample
+from respray.editing.mask.holes import fill_holes
 from respray.editing.mask.matte import Matte
 from respray.editing.mask.straight import settle_plane, work_picture
 from respray.imaging.arrays import UInt8Array
@@ -102,8 +103,8 @@ def refine_plane(
 ) -> PlaneMatte:
     """Make a network's answer the matte of what ends in straight lines (a wall, a door).
 
-    It is decided again by the photo's colours and edges (`crf`), then refined, and ends in straight lines where the photo does not show how
-    it ends.
+    It is decided again by the photo's colours and edges (`crf`), bare patches of it are filled (`holes`), then it is refined, and ends in
+    straight lines where the photo does not show how it ends.
 
     Args:
         probability: uint8 [h,w], 255 = certainly the concept.
@@ -117,10 +118,10 @@ def refine_plane(
         A sharp matte of the photo's size.
     """
     picture = work_picture(photo) if work is None else work
-    decided = decide(probability, picture)
+    decided, holes = fill_holes(decide(probability, picture), probability, picture)
     found = guided_upsample(decided, photo, parameters.band, upsampling, reduced)
     settled = settle_plane(found.alpha, probability, decided, picture)
-    return PlaneMatte(Matte.sharp(with_tail(settled.alpha), found.detail), settled.filled, settled.dropped)
+    return PlaneMatte(Matte.sharp(with_tail(settled.alpha), found.detail), holes + settled.filled, settled.dropped)
 
 
 def refine_user_mask(
