@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import ssl
 import tempfile
 from pathlib import Path
 from typing import IO
 
 import certifi
+
+
+def unusable(company: Path) -> str | None:
+    """Why a file of authorities cannot be used, or None: libraries that meet one say neither its name nor the setting's."""
+    try:
+        ssl.create_default_context(cafile=str(company))
+    except OSError as error:  # SSLError is one
+        return "it holds no certificate in PEM form" if isinstance(error, ssl.SSLError) else str(error.strerror)
+    return None
 
 
 def with_public_authorities(company: Path) -> IO[bytes]:

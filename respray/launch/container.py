@@ -255,6 +255,7 @@ def main(arguments: list[str]) -> int:
         compiled_loops.use(environment)
         there = gpus.visible()
         used = gpus.choose(there, load_settings(environment).gpu_device)
+        gpus.check_capability(used)
         if len(used) < len(there):
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpu.uuid for gpu in used)  # for trtexec and Triton
         worker = ["respray", "work", *rest] if role == "work" else None

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.cli import weights
 from orchestrator.errors import SettingsError
 from orchestrator.service.health import Health, serve_health
 from orchestrator.settings import load_settings
@@ -76,3 +77,13 @@ def test_probes_are_answered_on_every_address_of_both_families() -> None:
     assert asyncio.run(ask("127.0.0.1", "0.0.0.0")) == 200
     with pytest.raises(SettingsError, match="HEALTH_HOST=2001:db8::1 cannot be used"):
         asyncio.run(ask("[::1]", "2001:db8::1"))
+
+
+def test_a_file_of_authorities_that_cannot_be_used_is_named_with_its_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub's client says `No such file or directory`, of which file it does not say."""
+    (file := tmp_path / "company.pem").write_text("no certificate")
+    monkeypatch.setenv("MODEL_PATH", str(tmp_path))
+    for name, said in ((file, "it holds no certificate in PEM form"), (tmp_path / "none.pem", "No such file or directory")):
+        monkeypatch.setenv("SSL_CERT_FILE", str(name))
+        with pytest.raises(SettingsError, match=f"SSL_CERT_FILE: {name} cannot be used .{said}"):
+            weights._fetch("sam3")
