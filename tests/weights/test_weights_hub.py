@@ -7,13 +7,16 @@ import hashlib
 import http.server
 import json
 import shutil
+import sys
 import threading
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from respray.hub_errors import http_library
 from respray.weights.engine_cache import engine_folder
 from respray.weights.ensure import ensure, problems
 from respray.weights.errors import DemoRefusedError, GatedModelError, PresetError, WeightsError
@@ -180,6 +183,18 @@ def test_a_token_that_is_none_or_too_narrow_is_not_taken_for_a_refusal_of_access
         _ensure(hub, tmp_path, token)
     assert said in str(caught.value) and "granted" not in str(caught.value) and token not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_the_errors_are_those_of_the_hub_client_s_own_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """huggingface_hub 2 came with httpx2, and a machine without a network showed a traceback."""
+    errors = pytest.importorskip("huggingface_hub.errors")
+    library = http_library()
+    assert issubclass(errors.HfHubHTTPError, library.HTTPError) and issubclass(library.ConnectError, library.HTTPError)
+    other = types.ModuleType("http_of_tomorrow")
+    other.HTTPError = type("HTTPError", (Exception,), {"__module__": "http_of_tomorrow.errors"})  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "http_of_tomorrow", other)
+    monkeypatch.setattr("respray.hub_errors.HfHubHTTPError", type("HfHubHTTPError", (other.HTTPError,), {}))
+    assert http_library() is other
 
 
 def test_no_network_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
