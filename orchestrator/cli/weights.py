@@ -79,6 +79,8 @@ def _manifest(model: _Model = None) -> None:
     if not folder.is_dir():
         raise ResprayError(f"{folder} does not exist; MODEL_PATH={settings.model_path} should hold a folder {preset.name}")
     described = describe(folder, preset.name, "described by hand")
+    if not described.files:
+        raise ResprayError(f"{folder} holds no files to describe; respray weights fetch {preset.name}, or export graphs to {folder}/graphs")
     with _plain_errors(), explained(folder):
         described.write(folder)
     print(f"{folder / MANIFEST}: {len(described.files)} files")
