@@ -33,7 +33,8 @@ RUN apt-get update \
  && install -d -o respray -g respray /models /opt/respray
 WORKDIR /home/respray
 # The wheels are for the Python that Triton's Python backend embeds: another one would find none of them.
-RUN python3 -c 'import sys; assert sys.version_info[:2] == (3, 12), f"this Triton has Python {sys.version}; change the wheels stage"'
+RUN python3 -c 'import sys; assert sys.version_info[:2] == (3, 12), f"this Triton has Python {sys.version}; change the wheels stage"' \
+ && python3 -c 'import platform; assert platform.machine() == "x86_64", "build with --platform linux/amd64: the compiled loops are for x86-64"'
 RUN --mount=type=bind,from=wheels,source=/wheels,target=/wheels \
     --mount=type=bind,source=deploy/images/install.sh,target=/install.sh \
     sh /install.sh dependencies /wheels --break-system-packages

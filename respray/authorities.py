@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from pathlib import Path
 from types import TracebackType
 
@@ -27,6 +28,15 @@ class AuthorityFile:
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
+
+
+def unusable(company: Path) -> str | None:
+    """Why a file of authorities cannot be used, or None: libraries that meet one say neither its name nor the setting's."""
+    try:
+        ssl.create_default_context(cafile=str(company))
+    except OSError as error:  # SSLError is one
+        return "it holds no certificate in PEM form" if isinstance(error, ssl.SSLError) else str(error.strerror)
+    return None
 
 
 def with_public_authorities(company: Path) -> AuthorityFile:

@@ -4,7 +4,8 @@
 #   build.sh --push REGISTRY      build, tag REGISTRY/NAME:VERSION, push
 #   build.sh --save FILE.tar.gz   build and write the image to a file, for hosts without a registry
 #   build.sh --load HOST FILE     copy such a file to HOST over ssh and load it there (no build)
-# VERSION is the environment's, or `git describe`. DOCKER may name another client (podman).
+# VERSION is the environment's, or `git describe`. DOCKER may name another client (podman). PLATFORM is linux/amd64, which Runpod's hosts and
+# the wheels are; a Mac would build for its own processor.
 set -euo pipefail
 
 usage() { sed -n '3,6s/^# *//p' "${BASH_SOURCE[0]}" >&2; exit 2; }
@@ -17,7 +18,7 @@ docker=${DOCKER:-docker}
 version=${VERSION:-$(git -C "$root" describe --tags --always --dirty)}
 
 build() {
-  "$docker" build --file "$root/$dockerfile" --tag "$name:$version" --tag "$name:latest" \
+  "$docker" build --platform "${PLATFORM:-linux/amd64}" --file "$root/$dockerfile" --tag "$name:$version" --tag "$name:latest" \
     --label "org.opencontainers.image.version=$version" --label "org.opencontainers.image.revision=$(git -C "$root" rev-parse HEAD)" "$root"
 }
 

@@ -25,6 +25,7 @@ import argparse
 import http.client
 import json
 import os
+import re
 import sys
 import urllib.error
 import urllib.request
@@ -150,9 +151,11 @@ def main(arguments: list[str] | None = None) -> int:
         if options.dry_run:
             print(json.dumps({"template": template, "endpoint": endpoint}, indent=2))
             return 0
-        key = os.environ.get("RUNPOD_API_KEY")
+        key = os.environ.get("RUNPOD_API_KEY", "").strip()
         if not key:
             raise DeployError("RUNPOD_API_KEY is not set; make a key at https://console.runpod.io/user/settings")
+        if not re.fullmatch(r"[\x21-\x7e]+", key):
+            raise DeployError("RUNPOD_API_KEY holds characters that no key has; copy it again from https://console.runpod.io/user/settings")
         print(json.dumps(create(Api(os.environ.get("RUNPOD_REST_API_URL", API), key), template, endpoint), indent=2))
     except DeployError as error:
         print(f"create.py: {error}", file=sys.stderr)

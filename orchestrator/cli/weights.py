@@ -11,8 +11,9 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.errors import ResprayError
+from orchestrator.errors import ResprayError, SettingsError
 from orchestrator.settings import Settings, load_settings
+from respray.authorities import unusable
 from respray.launch.chosen_model import chosen_model
 from respray.launch.model_sync import sync_source
 from respray.weights import ensure as model_weights
@@ -48,6 +49,8 @@ def _fetch(model: _Model = None) -> None:
     """Bring a model to MODEL_PATH: from the bucket of MODEL_SYNC_*, otherwise from the hub with HF_TOKEN. Does nothing when it is whole."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     settings, preset = _chosen(model)
+    if settings.ssl_cert_file is not None and (why := unusable(settings.ssl_cert_file)):
+        raise SettingsError(f"SSL_CERT_FILE: {settings.ssl_cert_file} cannot be used ({why})")
     with _plain_errors():
         refuse_demo(preset, settings.require_real_model)
         token = settings.hf_token.get_secret_value() if settings.hf_token else None
@@ -76,6 +79,8 @@ def _manifest(model: _Model = None) -> None:
     if not folder.is_dir():
         raise ResprayError(f"{folder} does not exist; MODEL_PATH={settings.model_path} should hold a folder {preset.name}")
     described = describe(folder, preset.name, "described by hand")
+    if not described.files:
+        raise ResprayError(f"{folder} holds no files to describe; respray weights fetch {preset.name}, or export graphs to {folder}/graphs")
     with _plain_errors(), explained(folder):
         described.write(folder)
     print(f"{folder / MANIFEST}: {len(described.files)} files")

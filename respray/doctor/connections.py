@@ -15,7 +15,6 @@ from respray.doctor import probe
 from respray.doctor.finding import FAIL, PASS, WARN, Finding, Status
 from respray.doctor.situation import Situation
 from respray.installation import install_command
-from respray.storage_refusals import remedy
 
 NAME = "connections"
 TITLE = "Connections (queue, storage, Triton, callbacks)"
@@ -152,6 +151,8 @@ def _read_and_write(settings: dict[str, str], verify: str | None, situation: Sit
         import boto3
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError, ClientError
+
+        from respray.storage_refusals import remedy
     except ImportError:
         return [Finding(FAIL, "storage is not checked: boto3 is missing", "pip install 'boto3>=1.40,<2'")]
     place = f"{settings['endpoint']}/{settings['bucket']}"

@@ -30,7 +30,16 @@ from orchestrator.settings import load_settings, require
 from respray.launch import compiled_loops, gpus, preparation
 from respray.launch.chosen_model import check_model
 from respray.launch.start_times import StartTimes
-from respray.launch.triton_process import DRAIN_SECONDS, POLL_SECONDS, Ports, TritonProcess, end_process, ready, triton_command
+from respray.launch.triton_process import (
+    DRAIN_SECONDS,
+    POLL_SECONDS,
+    Ports,
+    TritonProcess,
+    end_process,
+    listen_address,
+    ready,
+    triton_command,
+)
 from respray.observe.events import Events, claim_stdout
 from respray.processors import usable_cores
 from respray.triton.embedded.preflight import check_shared_memory
@@ -82,7 +91,7 @@ def _start_timeout(environment: Mapping[str, str]) -> float:
     return seconds
 
 
-def check_own_settings(environment: Mapping[str, str]) -> None:
+def check_own_settings(environment: Mapping[str, str], role: str) -> None:
     """Refuse what is wrong with this container's own settings, before minutes are spent on weights and engines.
 
     Raises:
@@ -97,7 +106,7 @@ def check_own_settings(environment: Mapping[str, str]) -> None:
         usable_cores(environment)
     except ValueError as error:
         raise SettingsError(str(error)) from None
-    Ports.of(environment).check_free()
+    Ports.of(environment).check_free(listen_address(environment, role))
 
 
 def check_settings(environment: Mapping[str, str], arguments: list[str]) -> None:
@@ -242,10 +251,11 @@ def main(arguments: list[str]) -> int:
     try:
         if role == "work":
             check_settings(environment, rest)
-        check_own_settings(environment)
+        check_own_settings(environment, role)
         compiled_loops.use(environment)
         there = gpus.visible()
         used = gpus.choose(there, load_settings(environment).gpu_device)
+        gpus.check_capability(used)
         if len(used) < len(there):
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpu.uuid for gpu in used)  # for trtexec and Triton
         worker = ["respray", "work", *rest] if role == "work" else None

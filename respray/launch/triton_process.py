@@ -59,14 +59,17 @@ class Ports:
             raise SettingsError(f"{', '.join(PORT_SETTINGS)} are {', '.join(map(str, ports))}: three different ports are needed")
         return cls(*ports)
 
-    def check_free(self, address: str = "") -> None:
+    def check_free(self, address: str) -> None:
         """Refuse ports that another program listens on, in whose place Triton would end after minutes of preparation.
+
+        Args:
+            address: where Triton will listen.
 
         Raises:
             HostError: names the first that is taken, and its setting.
         """
         for name, port in zip(PORT_SETTINGS, (self.http, self.grpc, self.metrics), strict=True):
-            with socket.socket() as attempt:
+            with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as attempt:
                 attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what is in TIME_WAIT is free
                 try:
                     attempt.bind((address, port))
@@ -84,6 +87,11 @@ def _says_yes(port: int, path: str) -> bool:
     return answers(f"http://127.0.0.1:{port}/v2/{path}", 3.0)
 
 
+def listen_address(environment: Mapping[str, str], role: str) -> str:
+    """TRITON_ADDRESS, or loopback where the worker is in the same container, else every address."""
+    return environment.get("TRITON_ADDRESS", "127.0.0.1" if role == "work" else "0.0.0.0")
+
+
 def triton_command(repository: Path, role: str, environment: Mapping[str, str], plans: bool, key: str, devices: int = 1) -> list[str]:
     """tritonserver's command line. Loopback only for `work`; what is not inference or health needs a key that only the gate has.
 
@@ -98,7 +106,7 @@ def triton_command(repository: Path, role: str, environment: Mapping[str, str], 
         devices: how many GPUs Triton sees.
     """
     pool = needed_pool(repository)
-    address = environment.get("TRITON_ADDRESS", "127.0.0.1" if role == "work" else "0.0.0.0")
+    address = listen_address(environment, role)
     metrics = environment.get("TRITON_METRICS_ADDRESS", address)
     ports = Ports.of(environment)
     restricted = RESTRICTED_BENCHMARK if environment.get("TRITON_BENCHMARK", "").lower() in {"1", "true", "yes"} else RESTRICTED

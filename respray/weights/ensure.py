@@ -45,6 +45,8 @@ def problems(preset: ModelPreset, root: Path, full: bool = False) -> list[str]:
         if (folder / GRAPHS / SPEC_FILE).is_file():
             return _graph_problems(folder / GRAPHS, full, demo=preset.demo)
         return [f"{folder} has no {MANIFEST}: it was never completed"]
+    if not manifest.files:
+        return [f"{folder}/{MANIFEST} names no file: it was written before there were any"]
     if manifest.model != preset.name:
         return [f"{folder}/{MANIFEST} describes {manifest.model!r}, not {preset.name!r}"]
     return manifest.problems(folder, full)

@@ -34,11 +34,13 @@ def download(weights: Weights, folder: Path, token: str | None, endpoint: str | 
         WeightsError: it could not be fetched, or arrived damaged.
     """
     try:
-        import httpx
         from huggingface_hub import HfApi, snapshot_download
         from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+
+        from respray.hub_errors import http_library
     except ImportError as error:
         raise WeightsError("downloading from the hub needs huggingface_hub: " + install_command("hub")) from error
+    http = http_library()
     repository = weights.repository
     if repository is None:
         raise WeightsError("this model has no `weights.repository` in model_presets.yaml")
@@ -68,11 +70,15 @@ def download(weights: Weights, folder: Path, token: str | None, endpoint: str | 
         if status in (401, 403):
             raise (_gated(repository, token) if weights.gated else _unknown(repository, token)) from error
         raise WeightsError(f"the hub answered {status or 'nothing'} for {repository}: {str(error).splitlines()[0]}") from error
-    except (OSError, httpx.HTTPError, RuntimeError) as error:  # no network is httpx's own error; hf_xet makes a full disk a RuntimeError
+    except (
+        OSError,
+        http.HTTPError,
+        RuntimeError,
+    ) as error:  # hf_xet makes a full disk a RuntimeError
         if isinstance(error, OSError) and error.errno in REFUSALS:
             raise  # the volume's own: explained by who called
         what = str(error) or type(error).__name__
-        if isinstance(error, httpx.ConnectError | httpx.ProxyError | httpx.ConnectTimeout):
+        if isinstance(error, http.ConnectError | http.ProxyError | http.ConnectTimeout):
             raise WeightsError(f"{repository} could not be downloaded: {_unreachable(endpoint or HUB, what)}") from error
         raise WeightsError(f"{repository} could not be downloaded: {what}; start again, it goes on where it stopped") from error
     _verify(info.siblings or [], folder)

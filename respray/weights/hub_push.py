@@ -27,9 +27,10 @@ def push(repository: str, graphs: Path, token: str | None, endpoint: str | None 
         WeightsError: there are no whole graphs, the repository is public, or the hub refuses.
     """
     try:
-        import httpx
         from huggingface_hub import HfApi
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+        from respray.hub_errors import http_library
     except ImportError as error:
         raise WeightsError("pushing to the hub needs huggingface_hub: " + install_command("hub")) from error
     if token is None:
@@ -56,7 +57,7 @@ def push(repository: str, graphs: Path, token: str | None, endpoint: str | None 
             refused = f"the hub does not let HF_TOKEN write to {repository} ({status})"
             raise WeightsError(f"{refused}: it needs write access ({TOKENS})") from error
         raise WeightsError(f"the hub answered {status or 'nothing'} for {repository}: {str(error).splitlines()[0]}") from error
-    except (OSError, ValueError, RuntimeError, httpx.HTTPError) as error:  # hf_xet's own errors are RuntimeErrors
+    except (OSError, ValueError, RuntimeError, http_library().HTTPError) as error:  # hf_xet's own errors are RuntimeErrors
         what = ": ".join(str(part).splitlines()[0] for part in (error, error.__cause__) if str(part or "")) or type(error).__name__
         raise WeightsError(f"{repository} could not be written: {what}; push again, what has arrived is not sent twice") from error
     return str(done.oid)

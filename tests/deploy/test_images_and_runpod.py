@@ -45,7 +45,12 @@ def _build(script: Path, recorder: Path, *arguments: str) -> tuple[subprocess.Co
 def test_build_tags_pushes_and_saves(script: Path, recorder: Path, tmp_path: Path) -> None:
     name = f"respray-{script.parent.name}"
     done, calls = _build(script, recorder)
-    assert done.returncode == 0 and f"--tag {name}:1.2.3 --tag {name}:latest" in calls and calls.rstrip().endswith(str(ROOT))
+    assert (
+        done.returncode == 0
+        and calls.startswith("build --platform linux/amd64 ")
+        and f"--tag {name}:1.2.3 --tag {name}:latest" in calls
+        and calls.rstrip().endswith(str(ROOT))
+    )
     done, calls = _build(script, recorder, "--push", "ghcr.io/somebody")
     assert f"tag {name}:1.2.3 ghcr.io/somebody/{name}:1.2.3\npush ghcr.io/somebody/{name}:1.2.3" in calls
     done, calls = _build(script, recorder, "--save", str(tmp_path / "image.tar.gz"))
@@ -165,6 +170,10 @@ def test_what_cannot_be_sent_or_would_drift_is_refused_before_anything_is_create
         done = _create(runpod_api, *arguments)
         assert done.returncode == 1 and word in done.stderr and "Traceback" not in done.stderr
     assert runpod_api.asked == []
+    broken = _create(runpod_api, "--image", "a:1", key="rpa_se\ncret\u201c")
+    assert broken.returncode == 1 and "holds characters that no key has" in broken.stderr and "cret" not in broken.stderr
+    assert _create(runpod_api, "--image", "a:1", key="rpa_good\n").returncode == 0, "a file's last line ends with one"
+    runpod_api.asked.clear()
     refused = _create(runpod_api, "--image", "a:1", key="rpa_wrong")
     assert refused.returncode == 1 and "(401): the API key is not valid" in refused.stderr
 

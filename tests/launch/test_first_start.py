@@ -93,9 +93,9 @@ def test_a_stranger_s_server_on_the_port_is_said_with_the_setting(surroundings: 
     assert code == 1 and f"port {port} cannot be used for Triton (Address already in use); set TRITON_GRPC_PORT to a free one" in log
     assert not (tmp_path / "started").exists()
     ports = Ports(*(int(surroundings[f"TRITON_{name}_PORT"]) for name in ("HTTP", "GRPC", "METRICS")))
-    ports.check_free()
+    ports.check_free("0.0.0.0")
     with socket.create_server(("", ports.metrics)), pytest.raises(HostError, match="set TRITON_METRICS_PORT"):
-        ports.check_free()
+        ports.check_free("127.0.0.1")
 
 
 def test_a_server_that_does_not_start_on_a_cuda_12_host_names_the_driver(surroundings: dict[str, str], tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from respray.launch.gpus import Gpu, choose
+from respray.launch.gpus import Gpu, check_capability, choose
 from respray.triton.errors import HostError
 
 FOUR = [Gpu(str(i), f"GPU-{i}f0e", "NVIDIA L4", "8.9") for i in range(4)]
@@ -29,3 +29,9 @@ def test_the_host_s_number_of_the_only_gpu_is_that_gpu() -> None:
 def test_what_means_no_gpu_or_several_is_refused_with_what_is_there(setting: str) -> None:
     with pytest.raises(HostError, match=r"GPU_DEVICE='.*' means \d GPUs; .*: 0 \(GPU-0f0e, NVIDIA L4\), 1 \("):
         choose(FOUR, setting)
+
+
+def test_a_gpu_that_cuda_13_left_behind_is_named() -> None:
+    with pytest.raises(HostError, match=r"Tesla V100 has compute capability 7\.0, and the image's CUDA 13 runs on 7\.5 or later"):
+        check_capability([*FOUR, Gpu("4", "GPU-4", "Tesla V100", "7.0")])
+    check_capability([*FOUR, Gpu("4", "GPU-4", "Tesla T4", "7.5"), Gpu("5", "GPU-5", "B200", "10.0"), Gpu("6", "GPU-6", "?", "[N/A]")])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.cli import weights
 from orchestrator.errors import SettingsError
 from orchestrator.service.health import Health, serve_health
 from orchestrator.settings import load_settings
@@ -26,8 +27,8 @@ ID, SECRET = "0123456789abcdef" * 2, "fedcba9876543210" * 4
         ({"STORAGE_S3_ENDPOINT": f"{R2}/other"}, "bucket behind the host"),
         ({"STORAGE_S3_ENDPOINT": "https://s3-images.s3.eu-west-1.amazonaws.com"}, r"accepted is https://s3\.eu-west-1\.amazonaws\.com"),
         ({"STORAGE_S3_ENDPOINT": "http://minio:9000/photos", "STORAGE_BUCKET": "photos"}, "bucket behind the host"),
-        ({"STORAGE_S3_ENDPOINT": R2.removeprefix("https://")}, "has no scheme; accepted is https://HOST"),
-        ({"STORAGE_S3_ENDPOINT": "https://h:99999"}, "this is no address"),
+        ({"STORAGE_S3_ENDPOINT": R2.removeprefix("https://")}, "is no address of a store; accepted is https://HOST"),
+        ({"STORAGE_S3_ENDPOINT": "https://h:99999"}, "is no address of a store"),
         ({"R2_ACCOUNT_ID": f"{R2}/x"}, "R2_ACCOUNT_ID"),
         ({"MODEL_SYNC_MINIO_ENDPOINT": f"{R2}/models", "MODEL_SYNC_MINIO_BUCKET": "models"}, "MODEL_SYNC_MINIO_ENDPOINT=.*behind the host"),
         ({"R2_ACCESS_KEY_ID": SECRET, "R2_SECRET_ACCESS_KEY": ID}, "in each other's place: the shorter one is the access key"),
@@ -76,3 +77,13 @@ def test_probes_are_answered_on_every_address_of_both_families() -> None:
     assert asyncio.run(ask("127.0.0.1", "0.0.0.0")) == 200
     with pytest.raises(SettingsError, match="HEALTH_HOST=2001:db8::1 cannot be used"):
         asyncio.run(ask("[::1]", "2001:db8::1"))
+
+
+def test_a_file_of_authorities_that_cannot_be_used_is_named_with_its_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub's client says `No such file or directory`, of which file it does not say."""
+    (file := tmp_path / "company.pem").write_text("no certificate")
+    monkeypatch.setenv("MODEL_PATH", str(tmp_path))
+    for name, said in ((file, "it holds no certificate in PEM form"), (tmp_path / "none.pem", "No such file or directory")):
+        monkeypatch.setenv("SSL_CERT_FILE", str(name))
+        with pytest.raises(SettingsError, match=f"SSL_CERT_FILE: {name} cannot be used .{said}"):
+            weights._fetch("sam3")

@@ -7,17 +7,23 @@ import hashlib
 import http.server
 import json
 import shutil
+import sys
 import threading
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orchestrator.cli import weights
+from orchestrator.errors import ResprayError
+from respray.hub_errors import http_library
 from respray.weights.engine_cache import engine_folder
 from respray.weights.ensure import ensure, problems
 from respray.weights.errors import DemoRefusedError, GatedModelError, PresetError, WeightsError
 from respray.weights.hub_cache import find_snapshot
+from respray.weights.manifest import Manifest
 from respray.weights.model_presets import PRESETS_FILE, choose_preset, load_presets, refuse_demo
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -182,6 +188,18 @@ def test_a_token_that_is_none_or_too_narrow_is_not_taken_for_a_refusal_of_access
     assert "\n" not in str(caught.value)
 
 
+def test_the_errors_are_those_of_the_hub_client_s_own_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """huggingface_hub 2 came with httpx2, and a machine without a network showed a traceback."""
+    errors = pytest.importorskip("huggingface_hub.errors")
+    library = http_library()
+    assert issubclass(errors.HfHubHTTPError, library.HTTPError) and issubclass(library.ConnectError, library.HTTPError)
+    other = types.ModuleType("http_of_tomorrow")
+    other.HTTPError = type("HTTPError", (Exception,), {"__module__": "http_of_tomorrow.errors"})  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "http_of_tomorrow", other)
+    monkeypatch.setattr("respray.hub_errors.HfHubHTTPError", type("HfHubHTTPError", (other.HTTPError,), {}))
+    assert http_library() is other
+
+
 def test_no_network_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("huggingface_hub")
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
@@ -264,6 +282,16 @@ def test_graphs_that_lie_on_the_volume_need_no_manifest_and_no_token(tmp_path: P
     assert problems(sam3, tmp_path, full=True) == []
     (graphs / "tokenizer.json").unlink()
     assert problems(sam3, tmp_path, full=True)
+
+
+def test_a_manifest_of_nothing_is_neither_written_nor_taken_for_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODEL_PATH", str(tmp_path))
+    (folder := tmp_path / "sam3").mkdir()
+    with pytest.raises(ResprayError, match=f"{folder} holds no files to describe; respray weights fetch sam3"):
+        weights._manifest("sam3")
+    assert not list(folder.iterdir())
+    Manifest("sam3", "by hand", {}).write(folder)
+    assert "names no file" in problems(choose_preset("sam3"), tmp_path)[0]
 
 
 def test_graphs_in_runpods_cache_are_used_where_they_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,6 +61,8 @@ def all_trials(work: Path, root: Path) -> list[tuple[str, Callable[[], object]]]
         ("Triton and worker: a job from a BullMQ producer, SIGTERM", lambda: deployment(volume, root, "first")),
         ("the same again on the filled volume", lambda: deployment(volume, root, "second")),
         ("a start that has to compile the pixel loops", lambda: deployment(volume, root, "third", {"RESPRAY_COMPILED_LOOPS": ""})),
+        ("fetching from the hub, where no way leads there: Kubernetes' init container", lambda: unreachable_hub(work, WORKER)),
+        ("the same in Triton's image", lambda: unreachable_hub(work, TRITON)),
         ("a root-owned volume", lambda: refused(work, "root", "chown -R 10001:")),
         ("a read-only volume", lambda: refused(work, "read-only", "mounted read-only")),
         ("a full volume", lambda: refused(work, "full", "is full")),
@@ -111,6 +113,20 @@ def refused(work: Path, kind: str, words: str) -> str:
             run(["umount", str(volume)])
     assert done.returncode == 1 and words in done.stdout and "Traceback" not in done.stdout, done.stdout[-2000:]
     return done.stdout.strip().splitlines()[-1]
+
+
+def unreachable_hub(work: Path, image: str) -> str:
+    """The image has the hub's client (extra `hub`), and says in a sentence that the hub cannot be reached."""
+    volume = work / "volume-hub"
+    shutil.rmtree(volume, ignore_errors=True)
+    volume.mkdir()
+    os.chown(volume, USER, USER)
+    given = [part for pair in ("MODEL_NAME=sam3", "HF_TOKEN=none", "HTTPS_PROXY=http://127.0.0.1:9") for part in ("-e", pair)]
+    command = ["podman", "run", "--rm", *HARDENED, "-v", f"{volume}:/models", *given, image, "weights", "fetch"]
+    done = run(command, check=False, quiet=True)
+    said = done.stdout
+    assert done.returncode == 1 and "cannot be reached by HTTPS_PROXY" in said and "Traceback" not in said, said[-2000:]
+    return said.strip().splitlines()[-1]
 
 
 def overlay(work: Path, root: Path) -> str:

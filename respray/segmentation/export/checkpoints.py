@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import huggingface_hub
 from huggingface_hub import errors as hub
 
+from respray.hub_errors import http_library
 from respray.segmentation.errors import CheckpointError
 
 HUB_FILES = [
@@ -134,7 +134,7 @@ def _download(name: str, revision: str | None) -> Path:
             raise CheckpointError(f"{name} cannot be downloaded without an account ({status}): {how}") from error
         how = f"{check}request access at {page} and check that HF_TOKEN is a valid token that may read gated repositories"
         raise CheckpointError(f"the account of HF_TOKEN may not download {name} ({status}): {how}") from error
-    except (hub.LocalEntryNotFoundError, ConnectionError, TimeoutError, httpx.HTTPError) as error:
+    except (hub.LocalEntryNotFoundError, ConnectionError, TimeoutError, http_library().HTTPError) as error:
         raise CheckpointError(
             f"{name} is not on this machine and the hub cannot be reached ({_first_line(error)}): check the network (or HF_HUB_OFFLINE), "
             f"or download it elsewhere and give the folder with {EXPECTED}"
