@@ -30,7 +30,7 @@ ID, SECRET = "0123456789abcdef" * 2, "fedcba9876543210" * 4
         ({"STORAGE_S3_ENDPOINT": R2.removeprefix("https://")}, "is no address of a store; accepted is https://HOST"),
         ({"STORAGE_S3_ENDPOINT": "https://h:99999"}, "is no address of a store"),
         ({"R2_ACCOUNT_ID": f"{R2}/x"}, "R2_ACCOUNT_ID"),
-        ({"MODEL_SYNC_MINIO_ENDPOINT": f"{R2}/models", "MODEL_SYNC_MINIO_BUCKET": "models"}, "MODEL_SYNC_MINIO_ENDPOINT=.*behind the host"),
+        ({"MODEL_SYNC_MINIO_ENDPOINT": f"{R2}/models", "MODEL_SYNC_MINIO_BUCKET": "models"}, "MODEL_SYNC_MINIO_ENDPOINT .*behind the host"),
         ({"R2_ACCESS_KEY_ID": SECRET, "R2_SECRET_ACCESS_KEY": ID}, "in each other's place: the shorter one is the access key"),
         ({"STORAGE_ACCESS_KEY": "x" * 40, "STORAGE_SECRET_KEY": "AKIAABCDEFGHIJKLMNOP"}, "STORAGE_ACCESS_KEY and STORAGE_SECRET_KEY"),
         ({"MODEL_SYNC_MINIO_ACCESS_KEY": SECRET, "MODEL_SYNC_MINIO_SECRET_KEY": ID}, "MODEL_SYNC_MINIO_ACCESS_KEY and"),
