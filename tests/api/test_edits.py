@@ -146,7 +146,7 @@ def test_a_client_that_goes_away_stops_its_edit(api: ApiProcess, client: httpx.C
         ({"photo": ("a.jpg", photo(6)), "job": ("", json.dumps(CLEAR))}, 422, "options.format", "JPEG has none; accepted are png and webp"),
         ({"photo": ("a.jpg", photo(6)), "job": ("", masked({"base64": "aGVsbG8="}))}, 422, "mask_keys.Wall.base64", "not an image"),
         ({"photo": ("a.jpg", photo(6)), "job": ("", masked({"base64": "?"}))}, 422, "mask_keys.Wall.base64", "is not base64"),
-        ({"photo": ("a.jpg", photo(6)), "job": ("", masked("../x.png"))}, 422, "mask_keys.Wall", "outside this job's own prefix"),
+        ({"photo": ("a.jpg", photo(6)), "job": ("", masked("inputs/local/x.png"))}, 422, "mask_keys.Wall", "outside this job's own prefix"),
         ({"photo": ("a.jpg", photo(6)), "job": ("", json.dumps(WALL)), "mask": ("m.png", b"x")}, 422, "mask", "accepted are the parts"),
     ],
 )
