@@ -24,6 +24,8 @@ HEADER_SECONDS = 15.0
 READER_SECONDS = 30.0
 """For a reader to take the next READER_BYTES of what waits for it, however much that is."""
 READER_BYTES = 48 << 10
+SPARE_CONNECTIONS = 64
+"""Beyond the most that are accepted, which are told so; further ones are closed unheard, as each takes a file's place in this process."""
 
 
 class GuardedProtocol(H11Protocol):
@@ -43,6 +45,8 @@ class GuardedProtocol(H11Protocol):
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._await_header()
+        if self._most_connections is not None and len(self.connections) > self._most_connections + SPARE_CONNECTIONS:
+            self._give_up()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._header_done()

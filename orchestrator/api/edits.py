@@ -178,7 +178,15 @@ async def _message(service: ApiService, caller: Caller, photo: bytes, fields: di
     else:
         whole["items"] = [_item(whole, caller.user_id, job_id, MEDIA_BY_FORMAT.get(info.format, "bin"))]
     raw = as_raw(whole)
-    return await service.parse(raw), raw
+    try:
+        return await service.parse(raw), raw
+    except JobError as error:
+        raise JobError([_as_sent(problem) for problem in error.problems]) from None
+
+
+def _as_sent(problem: str) -> str:
+    """A sentence about a field of the only item, which the sender wrote without one."""
+    return problem.removeprefix("items[0].")
 
 
 def _item(fields: dict[str, Any], user_id: str, job_id: str, extension: str) -> dict[str, Any]:
@@ -241,8 +249,10 @@ async def _result(service: ApiService, view: JobView) -> Response:
         reason = (item.error if item else None) or view.error or "the photo was not edited"
         code = (item.error_code if item else None) or view.state
         status = {"photo": 422, "pipeline_unavailable": 503, "out_of_memory": 503, "storage": 503, "stopped": 409}.get(code, 500)
-        fields = [FieldProblem(field="photo", message=reason)] if status == 422 else []
-        raise ApiProblem(status, reason, code, fields, {"Link": _link(view)})
+        place, colon, text = _as_sent(reason).partition(": ")
+        of_a_field = bool(colon) and _as_sent(reason) != reason
+        fields = [FieldProblem(field=place if of_a_field else "photo", message=text if of_a_field else reason)] if status == 422 else []
+        raise ApiProblem(status, _as_sent(reason), code, fields, {"Link": _link(view)})
     headers = {"Respray-Job": view.job_id, "Link": _link(view), "Cache-Control": "private, no-cache", **report_headers(item.report)}
     keys = _keys(item)
     if len(keys) == 1:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import re
+import resource
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ log = logging.getLogger(__name__)
 
 DEFAULT_LISTEN = "127.0.0.1:8080"
 MAX_CONNECTIONS = 2000
-"""Connections at once; a request on one beyond is answered with 503."""
+"""Connections at once, where the process may open twice as many files; a request on one beyond is answered with 503."""
 MAX_HEADER_BYTES = 32 << 10
 KEEP_ALIVE_SECONDS = 15
 END_SECONDS = 2
@@ -119,7 +120,7 @@ async def listening(app: ASGIApp, address: Address, protocol: type[asyncio.Proto
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=MAX_CONNECTIONS,
+        limit_concurrency=_most_connections(),
         backlog=MAX_CONNECTIONS,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=END_SECONDS,
@@ -137,6 +138,19 @@ async def listening(app: ASGIApp, address: Address, protocol: type[asyncio.Proto
     finally:
         server.should_exit = True
         await serving
+
+
+def _most_connections() -> int:
+    """MAX_CONNECTIONS, or half of the files that this process may open: the store's files need the others.
+
+    Many systems let a process open 1,024 files unless it asks for more (getrlimit(2)).
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * MAX_CONNECTIONS
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, soft // 2)
 
 
 def _bind(address: Address) -> socket.socket:

@@ -17,6 +17,8 @@ from orchestrator.errors import AccessDenied, Conflict, KeyUnusable, NotFound, S
 from orchestrator.storage.base import Expect, Opened, Stat, Storage, digest_of
 
 _TEMPORARY = ".respray-"
+_MOST_TRIES = 100
+"""To put a file into a folder that others remove as empty: each time, one of them has deleted its last file just then."""
 
 
 class FolderStorage(Storage):
@@ -63,8 +65,7 @@ class FolderStorage(Storage):
         wanted = _stat(data)
         with _translated(key):
             path = self._path(key)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=path.parent)
+            handle, name = _temporary_in(path.parent)
             try:
                 with os.fdopen(handle, "wb") as file:
                     file.write(data)
@@ -86,8 +87,17 @@ class FolderStorage(Storage):
         return wanted
 
     def delete(self, key: str) -> None:
-        with _translated(key), contextlib.suppress(FileNotFoundError):
-            self._path(key).unlink()
+        with _translated(key):
+            path = self._path(key)
+            path.unlink(missing_ok=True)
+            # A folder without files is nothing to a bucket, and thousands of them are something to whoever lists keys.
+            for folder in path.parents:
+                if folder == self.root:
+                    return
+                try:
+                    folder.rmdir()
+                except OSError:
+                    return
 
     def keys(self, prefix: str) -> Iterator[str]:
         start = self._path(prefix) if prefix.endswith("/") else self._path(prefix).parent
@@ -144,6 +154,18 @@ class _OpenedFile(Opened):
 
     def close(self) -> None:
         self._file.close()
+
+
+def _temporary_in(folder: Path) -> tuple[int, str]:
+    """A new file in a folder, as `mkstemp`; the folder is made, and again where somebody removes it as empty before the file is in it."""
+    for left in reversed(range(_MOST_TRIES)):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return tempfile.mkstemp(prefix=_TEMPORARY, dir=folder)
+        except (FileNotFoundError, FileExistsError):  # what `mkdir` says of a folder that goes while it looks at it
+            if not left:
+                raise
+    raise AssertionError("unreachable")
 
 
 def _stat(data: bytes) -> Stat:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import httpx
@@ -13,7 +15,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from orchestrator.api.app import make_app
-from orchestrator.api.connections import GuardedProtocol
+from orchestrator.api.connections import SPARE_CONNECTIONS, GuardedProtocol
 from orchestrator.api.serve import Address, listening, parse_listen
 from orchestrator.api.service import ApiService
 from orchestrator.errors import SettingsError
@@ -134,6 +136,14 @@ def test_a_reader_that_stops_within_the_last_bytes_is_cut_off() -> None:
     asyncio.run(with_server(app, talk))
 
 
+def test_files_are_left_for_the_store() -> None:
+    """A process that may open 1,024 files, as on many systems: it asks for more, and keeps half of what it gets."""
+    ask = "import resource as r; from orchestrator.api.serve import _most_connections as m; print(m(), r.getrlimit(r.RLIMIT_NOFILE)[0])"
+    for limits, expected in (("ulimit -Sn 1024; ulimit -Hn 20000", "2000 4000"), ("ulimit -n 1024", "512 1024")):
+        told = subprocess.run(["bash", "-c", f"{limits}; exec {sys.executable} -c '{ask}'"], capture_output=True, text=True, check=True)
+        assert told.stdout.split() == expected.split()
+
+
 def test_one_connection_too_many_gets_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchestrator.api.serve.MAX_CONNECTIONS", 3)
 
@@ -143,6 +153,11 @@ def test_one_connection_too_many_gets_a_problem(monkeypatch: pytest.MonkeyPatch)
             answer = await client.get("/ping")
             assert answer.status_code == 503 and answer.headers["retry-after"] and answer.headers["connection"] == "close"
             assert answer.headers["content-type"] == "application/problem+json" and answer.json()["code"] == "busy"
+            more = [await asyncio.open_connection("127.0.0.1", port) for _ in range(SPARE_CONNECTIONS + 8)]
+            closed = [asyncio.create_task(reader.read(1)) for reader, _ in more]
+            done, _ = await asyncio.wait(closed, timeout=0.2)
+            assert 5 <= len(done) <= 8, "those beyond the spare ones are closed"
+            held += more
             for _, writer in held:
                 writer.transport.abort()
             await asyncio.sleep(0.2)

@@ -27,6 +27,10 @@ def form(seed: int, **fields: object) -> dict[str, tuple[str, bytes | str]]:
     return {"photo": ("room.jpg", photo(seed)), "job": ("", json.dumps(WALL | fields))}
 
 
+def masked(mask: object) -> str:
+    return json.dumps(WALL | {"mask_keys": {"Wall": mask}})
+
+
 def test_curl_sends_a_photo_and_gets_the_picture(api: ApiProcess, tmp_path: Path) -> None:
     (tmp_path / "room.jpg").write_bytes(photo(1))
     job = 'job={"preset":"interior","concepts":{"Wall":{"action":"recolor","value":"#7C9082"}}}'
@@ -140,6 +144,9 @@ def test_a_client_that_goes_away_stops_its_edit(api: ApiProcess, client: httpx.C
         ({"photo": ("a.jpg", photo(6)), "job": ("", json.dumps(WALL | {"job_id": "x"}))}, 422, "job_id", "/v1/jobs"),
         ({"photo": ("a.jpg", photo(6)), "job": ("", json.dumps(WALL | {"preset": "castle"}))}, 422, "preset", "there are: interior"),
         ({"photo": ("a.jpg", photo(6)), "job": ("", json.dumps(CLEAR))}, 422, "options.format", "JPEG has none; accepted are png and webp"),
+        ({"photo": ("a.jpg", photo(6)), "job": ("", masked({"base64": "aGVsbG8="}))}, 422, "mask_keys.Wall.base64", "not an image"),
+        ({"photo": ("a.jpg", photo(6)), "job": ("", masked({"base64": "?"}))}, 422, "mask_keys.Wall.base64", "is not base64"),
+        ({"photo": ("a.jpg", photo(6)), "job": ("", masked("inputs/local/x.png"))}, 422, "mask_keys.Wall", "outside this job's own prefix"),
         ({"photo": ("a.jpg", photo(6)), "job": ("", json.dumps(WALL)), "mask": ("m.png", b"x")}, 422, "mask", "accepted are the parts"),
     ],
 )

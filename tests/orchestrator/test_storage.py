@@ -137,6 +137,26 @@ def test_a_file_of_any_size_is_looked_at_without_its_memory(tmp_path: Path) -> N
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10  # KiB
 
 
+def test_a_folder_keeps_no_empty_folders_and_loses_no_file_by_it(tmp_path: Path) -> None:
+    """A queue on a folder is listed every few seconds: thousands of finished jobs must not be walked through."""
+    store = FolderStorage(tmp_path, sync=False)
+
+    def come_and_go(worker: int) -> None:
+        for number in range(300):
+            key = f"queue/u/job-{number % 3}/{worker}.json"
+            store.write(key, b"%d" % number, "text/plain", Expect.NOTHING)
+            assert store.read(key, 100)[0] == b"%d" % number
+            store.delete(key)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(come_and_go, range(4)))
+    store.write("queue/u/stays.json", b"1", "text/plain")
+    store.delete("queue/u/none/of/these.json")
+    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == ["queue", "queue/u", "queue/u/stays.json"]
+    store.delete("queue/u/stays.json")
+    assert not list(tmp_path.iterdir()) and tmp_path.is_dir()
+
+
 def test_a_folder_never_shows_half_a_file(tmp_path: Path) -> None:
     store, seen = FolderStorage(tmp_path), set[int]()
     store.write("a/0.bin", b"0" * 1_000_000, "x")
