@@ -61,7 +61,7 @@ def _of_colours(colour: UInt8Array, alpha: UInt8Array | None) -> UInt8Array:
     around = np.convolve(np.tile(hues, 3), np.ones(2 * HUE_REACH + 1, np.int64), "same")[180:360]
     bright_greys = cv2.countNonZero((most > 255 // 2).astype(np.uint8) * seen * (1 - colourful))
     if int(around.max()) < (1.0 - OTHER) * count or bright_greys > OTHER * count:
-        raise ImageError(f"the mask has several colours, as a photo or a map of labels has; {ACCEPTED}")
+        raise ImageError(f"it has several colours, as a photo or a map of labels has; {ACCEPTED}")
     peak = float(np.percentile(most[colourful > 0], 90))
     return cast(UInt8Array, cv2.convertScaleAbs(most, alpha=255.0 / peak))
 
@@ -75,5 +75,5 @@ def _of_labels(grey: UInt8Array, lossy: bool) -> UInt8Array:
     labels = np.flatnonzero(counts) + 1
     if not lossy and len(labels) > 1:
         named = ", ".join(map(str, labels[:8])) + (" and others" if len(labels) > 8 else "")
-        raise ImageError(f"the mask has values of {named} only, of 255, as a map of several labels has; {ACCEPTED}")
+        raise ImageError(f"it has values of {named} only, of 255, as a map of several labels has; {ACCEPTED}")
     return (grey > (int(counts.argmax()) + 1) // 2).astype(np.uint8) * np.uint8(255)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from respray.catalog.preset import has_straight_borders, is_decided_by_colour
-from respray.contract.errors import EditError
+from respray.contract.errors import EditError, ImageError
 from respray.contract.report import BoxReport, ConceptReport
 from respray.contract.request import Box, ConceptQuery, ObjectSource, Output, PhotoRequest, needs_segmentation, prompts_of
 from respray.editing.mask.matte import Matte, complement, feather, unite
@@ -196,7 +196,11 @@ def _user_mask(
     index = concept.mask_attachment
     if index is None or index >= len(attachments):
         raise EditError(f"concept '{concept.name}' refers to attachment {index}, but {len(attachments)} were sent")
-    mask, name = decode_mask(attachments[index]), f"the mask of '{concept.name}'"
+    name = f"the mask of '{concept.name}'"
+    try:
+        mask = decode_mask(attachments[index])
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from None
     if fits_stored_only(mask.shape, photo, stored_orientation):
         return turn_upright(mask, stored_orientation), [f"{name} fits the photo before it was turned upright; it was turned along"]
     if not alike(mask.shape, photo):
