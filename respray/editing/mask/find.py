@@ -157,7 +157,7 @@ def find_mattes(
         if concept.mask_attachment is not None:
             mask, remarks = _user_mask(concept, attachments, photo.shape[:2], stored_orientation)
             warnings += remarks
-            why = "" if mask.any() else "its mask selects nothing: it is black or transparent everywhere"
+            why = _why_nothing(int(mask.max(initial=0)))
             for found in wanted:
                 drawn = refine_user_mask(mask, photo, keep=found is kept)
                 radius = 0.0 if found is kept else request.feather
@@ -207,6 +207,13 @@ def _user_mask(
         sizes = f"has {mask.shape[1]} x {mask.shape[0]} pixels and the photo {photo[1]} x {photo[0]}"
         return mask, [f"{name} {sizes}, which is another shape: it was stretched over the photo"]
     return mask, [f"{name} selects the whole photo: it is white everywhere"] if mask.min() == 255 else []
+
+
+def _why_nothing(brightest: int) -> str:
+    """What to say of a mask whose concept was not found, by its brightest value."""
+    if brightest:
+        return f"its mask selects next to nothing: it is nowhere brighter than {brightest} of 255"
+    return "its mask selects nothing: it is black or transparent everywhere"
 
 
 def _complement(concept: ConceptQuery, found: dict[str, FoundConcept], objects: set[str]) -> FoundConcept:
