@@ -272,13 +272,6 @@ def decode_body(message: dict[str, Any]) -> str | bytes:
     if body.lstrip()[:1] in ("{", "["):
         return body
     try:
-        decoded = base64.b64decode(body, validate=True)
+        return base64.b64decode(body, validate=True)
     except (binascii.Error, ValueError):
         return body
-    if decoded.lstrip()[:1] == b'"':  # a JSON string that holds JSON: a producer that serialised twice
-        try:
-            inner = json.loads(decoded)
-        except ValueError:
-            return decoded
-        return inner if isinstance(inner, str) else decoded
-    return decoded

@@ -21,6 +21,8 @@ from orchestrator.jobs.hidden import hide, hide_in_text
 _LONG_BASE64 = re.compile(r"[A-Za-z0-9+/=_\\-]{1024,}", re.ASCII)
 """What pictures inside a message look like; some writers of JSON escape the slash."""
 
+_MARK = "\ufeff"
+"""The byte-order mark that Windows' editors write."""
 _JSON_NAMES = {str: "a string", list: "an array", int: "a number", float: "a number", bool: "true or false", type(None): "null"}
 
 Received: TypeAlias = str | bytes | Mapping[str, Any]
@@ -98,8 +100,10 @@ def _decode(received: Received) -> dict[str, Any]:
         if size > limits.MAX_MESSAGE_TEXT_BYTES:
             raise JobError(f"the message has {size} bytes beside its base64 files; at most {limits.MAX_MESSAGE_TEXT_BYTES} are accepted")
     try:
-        text = data.decode("utf-8-sig") if isinstance(data, bytes) else data  # json would also guess UTF-16 and UTF-32
-        fields = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
+        text = data.decode() if isinstance(data, bytes) else data  # json would also guess UTF-16 and UTF-32
+        fields = _loads(text)
+        if isinstance(fields, str) and _begins_an_object(fields):
+            fields = _loads(fields)  # a producer that serialised twice
     except RecursionError:
         raise JobError("the message is nested too deeply") from None
     except UnicodeDecodeError as error:
@@ -111,6 +115,14 @@ def _decode(received: Received) -> dict[str, Any]:
     if _depth(fields) > limits.MAX_NESTING:
         raise JobError(f"the message is nested more than {limits.MAX_NESTING} levels deep")
     return fields
+
+
+def _loads(text: str) -> Any:
+    return json.loads(text.removeprefix(_MARK), object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
+
+
+def _begins_an_object(text: str) -> bool:
+    return text.removeprefix(_MARK).lstrip().startswith("{")
 
 
 def _latin(data: str | bytes) -> str:

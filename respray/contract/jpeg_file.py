@@ -12,6 +12,7 @@ MAX_SCANS = 64
 MAX_SEGMENTS = 1_024
 # In entropy-coded data FF is followed by 00, by a restart marker or by another FF.
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 _START, _END, _SCAN, _STANDALONE = 0xD8, 0xD9, 0xDA, frozenset({0x01, 0xD8})
 _SEQUENTIAL_FRAMES = frozenset({0xC0, 0xC1})
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})  # ITU-T T.81, table B.1
@@ -44,6 +45,28 @@ def check_jpeg(data: bytes) -> None:
             if components and data[position + 2 : position + 3] == bytes([components]):
                 return
         position += int.from_bytes(data[position : position + 2], "big")
+
+
+def scan_data(data: bytes) -> tuple[int, int]:
+    """Where a JPEG's first scan begins and its end marker stands, as offsets; (0, 0) where one of them is missing."""
+    begin = position = 2
+    while marker := _MARKER.search(data, position):
+        code, position = data[marker.start() + 1], marker.end()
+        if code == _END:
+            return (begin, marker.start()) if begin > 2 else (0, 0)
+        if code in _STANDALONE:
+            continue
+        position += int.from_bytes(data[position : position + 2], "big")
+        if code == _SCAN and begin == 2:
+            begin = position
+    return 0, 0
+
+
+def restarts(data: bytes, begin: int, end: int) -> list[int]:
+    """The numbers of the restart markers in a stretch of entropy-coded data, 0 to 7; none where there are several scans."""
+    if _MARKER.search(data, begin, end):
+        return []
+    return [data[marker.start() + 1] & 7 for marker in _RESTART.finditer(data, begin, end)]
 
 
 def unread_jpeg(data: bytes) -> str:

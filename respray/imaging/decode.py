@@ -19,6 +19,7 @@ from respray.contract.photo_file import DEFAULT_MEGAPIXELS, open_photo, orientat
 from respray.contract.tiff_file import ORIENTATION, first_directory, has_pages
 from respray.imaging.arrays import UInt8Array
 from respray.imaging.endless_jpeg import load
+from respray.imaging.holed_jpeg import check_whole
 from respray.imaging.jpeg_tables import jpeg_tables
 from respray.imaging.layers import on_white, pixels, split
 from respray.imaging.metadata import read_metadata
@@ -60,7 +61,7 @@ def decode_photo(data: bytes, max_megapixels: float = DEFAULT_MEGAPIXELS) -> Dec
     """
     info, image = open_photo(data, max_megapixels)
     with image:
-        return _guard(lambda: _photo(load(image, data), data), info.format)
+        return _guard(lambda: _photo(_whole(image, data), data), info.format)
 
 
 def decode(data: bytes, max_megapixels: float = DEFAULT_MEGAPIXELS) -> UInt8Array:
@@ -76,7 +77,7 @@ def decode_mask(data: bytes, max_megapixels: float = 200.0) -> UInt8Array:
     """
     info, image = open_photo(data, max_megapixels)
     with image:
-        return _guard(lambda: _mask_pixels(load(image, data)), info.format)
+        return _guard(lambda: _mask_pixels(_whole(image, data)), info.format)
 
 
 def _guard(work: Callable[[], Result], kind: str | None) -> Result:
@@ -87,6 +88,12 @@ def _guard(work: Callable[[], Result], kind: str | None) -> Result:
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, zlib.error...
         said = " ".join(str(error).split())  # some decoders write several lines
         raise ImageError(f"the {kind} data is truncated or corrupt ({said}); the whole file is needed") from error
+
+
+def _whole(image: Image.Image, data: bytes) -> Image.Image:
+    loaded = load(image, data)
+    check_whole(loaded, data)
+    return loaded
 
 
 def _photo(image: Image.Image, data: bytes) -> DecodedPhoto:

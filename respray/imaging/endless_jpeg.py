@@ -28,14 +28,15 @@ def load(image: Image.Image, data: bytes) -> Image.Image:
         if image.format not in JPEG_FORMATS:
             raise
         stored = data.removesuffix(b"\xff")
-        ended, filled = (_decoded(stored + tail) for tail in (END, FILLER + END))
+        ended, filled = (decoded(stored + tail) for tail in (END, FILLER + END))
         if ended.size != filled.size or ImageChops.difference(ended, filled).getbbox() is not None:
             raise
         return ended
     return image
 
 
-def _decoded(data: bytes) -> Image.Image:
+def decoded(data: bytes) -> Image.Image:
+    """A JPEG, loaded. Raises as Pillow's readers do."""
     image = Image.open(io.BytesIO(data), formats=JPEG_FORMATS)
     image.load()
     return image

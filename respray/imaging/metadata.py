@@ -8,7 +8,19 @@ from typing import Any
 from PIL import Image, IptcImagePlugin
 
 from respray.contract.photo_facts import KeptMetadata
-from respray.imaging.exif import ARTIST, COPYRIGHT, DESCRIPTION, HEADER, MAX_VALUE, BrokenExifError, ExifBlock
+from respray.imaging.exif import (
+    ARTIST,
+    COPYRIGHT,
+    DESCRIPTION,
+    EXIF_DIRECTORY,
+    HEADER,
+    KEPT,
+    KEPT_OF_CAPTURE,
+    MAX_VALUE,
+    RESOLUTION,
+    BrokenExifError,
+    ExifBlock,
+)
 from respray.imaging.xmp import BrokenXmpError, kept_xmp
 
 ROUNDING = 0.02
@@ -51,6 +63,8 @@ def read_metadata(image: Image.Image, data: bytes, orientation: int) -> tuple[Ke
 
 
 def _exif_of(image: Image.Image, data: bytes) -> bytes:
+    if data[:4] in (b"II+\0", b"MM\0+"):
+        return _of_big_tiff(image)
     if image.format == "TIFF" or data[:4] in (b"II*\0", b"MM\0*"):
         return data  # a TIFF's own directory is its EXIF
     given = image.info.get("exif") or b""
@@ -58,6 +72,19 @@ def _exif_of(image: Image.Image, data: bytes) -> bytes:
     if not given and isinstance(hexadecimal, str):
         given = bytes.fromhex("".join(hexadecimal.split("\n")[3:]))
     return bytes(given).removeprefix(HEADER)
+
+
+def _of_big_tiff(image: Image.Image) -> bytes:
+    """What is kept of a BigTIFF's directory, as a classic one, whose offsets are shorter."""
+    copy = Image.Exif()
+    try:
+        given = image.getexif()
+        copy.update({tag: given[tag] for tag in KEPT | RESOLUTION if tag in given})
+        capture = given.get_ifd(EXIF_DIRECTORY)
+        copy.get_ifd(EXIF_DIRECTORY).update({tag: capture[tag] for tag in KEPT_OF_CAPTURE if tag in capture})
+        return copy.tobytes().removeprefix(HEADER)
+    except Exception as error:  # Pillow raises many types on values that are none
+        raise BrokenExifError(str(error)) from error
 
 
 def _texts(image: Image.Image) -> dict[int, bytes]:

@@ -23,6 +23,8 @@ HUE_REACH = 15
 """Steps of OpenCV's 180 hues by which the pixels of one brush differ at most."""
 DIM = 32
 """What is nowhere brighter is no weak selection (12 %) but a label."""
+A_LABEL = 0.005
+"""The share of a mask that a label's things have at least."""
 LOSSY = frozenset({"JPEG", "MPO", "WEBP", "AVIF", "HEIF"})
 ACCEPTED = "accepted is white where the concept is and black elsewhere, or one colour on black, or the selection as alpha"
 
@@ -61,7 +63,7 @@ def _of_colours(colour: UInt8Array, alpha: UInt8Array | None) -> UInt8Array:
     around = np.convolve(np.tile(hues, 3), np.ones(2 * HUE_REACH + 1, np.int64), "same")[180:360]
     bright_greys = cv2.countNonZero((most > 255 // 2).astype(np.uint8) * seen * (1 - colourful))
     if int(around.max()) < (1.0 - OTHER) * count or bright_greys > OTHER * count:
-        raise ImageError(f"the mask has several colours, as a photo or a map of labels has; {ACCEPTED}")
+        raise ImageError(f"it has several colours, as a photo or a map of labels has; {ACCEPTED}")
     peak = float(np.percentile(most[colourful > 0], 90))
     return cast(UInt8Array, cv2.convertScaleAbs(most, alpha=255.0 / peak))
 
@@ -74,6 +76,8 @@ def _of_labels(grey: UInt8Array, lossy: bool) -> UInt8Array:
     counts = np.bincount(grey.ravel())[1:]
     labels = np.flatnonzero(counts) + 1
     if not lossy and len(labels) > 1:
+        if np.count_nonzero(counts >= A_LABEL * grey.size) < 2:
+            return grey  # the rest of a soft mask that was erased
         named = ", ".join(map(str, labels[:8])) + (" and others" if len(labels) > 8 else "")
-        raise ImageError(f"the mask has values of {named} only, of 255, as a map of several labels has; {ACCEPTED}")
+        raise ImageError(f"it has values of {named} only, of 255, as a map of several labels has; {ACCEPTED}")
     return (grey > (int(counts.argmax()) + 1) // 2).astype(np.uint8) * np.uint8(255)

@@ -17,13 +17,19 @@ _SPACES = {
     "dc": "http://purl.org/dc/elements/1.1/",
     "xmpRights": "http://ns.adobe.com/xap/1.0/rights/",
     "photoshop": "http://ns.adobe.com/photoshop/1.0/",
+    "xmp": "http://ns.adobe.com/xap/1.0/",
+    "exif": "http://ns.adobe.com/exif/1.0/",
+    "tiff": "http://ns.adobe.com/tiff/1.0/",
 }
 _KEPT = tuple(
     f"{{{_SPACES[space]}}}{name}"
     for space, names in {
         "dc": ("rights", "creator", "title", "description"),
         "xmpRights": ("Marked", "UsageTerms", "WebStatement"),
-        "photoshop": ("Credit",),
+        "photoshop": ("Credit", "DateCreated"),
+        "xmp": ("CreateDate",),
+        "exif": ("DateTimeOriginal",),
+        "tiff": ("Artist", "Copyright", "ImageDescription"),
     }.items()
     for name in names
 )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from respray.contract.errors import ImageError
 from respray.contract.photo_facts import PhotoFacts
 from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor
 from respray.editing.apply import edit_photo
@@ -106,3 +107,17 @@ def test_a_mask_that_selects_nothing_is_said_to_be_so(mask: UInt8Array) -> None:
     result = edit_photo(photo(), Segments.empty(), request(), [png(mask)])
     warning = "nothing found for 'wall' (its mask selects nothing: it is black or transparent everywhere)"
     assert result.report.warnings == [warning]
+
+
+def test_the_rest_of_an_erased_mask_is_said_to_be_next_to_nothing() -> None:
+    mask = np.zeros(UPRIGHT, np.uint8)
+    mask[30, 40:52] = range(1, 13)
+    result = edit_photo(photo(), Segments.empty(), request(), [png(mask)])
+    assert result.report.warnings == ["nothing found for 'wall' (its mask selects next to nothing: it is nowhere brighter than 12 of 255)"]
+
+
+def test_a_mask_that_cannot_be_one_is_refused_with_its_concept() -> None:
+    several = np.zeros((*UPRIGHT, 3), np.uint8)
+    several[:20, :, 0], several[30:, :, 2] = 255, 255
+    with pytest.raises(ImageError, match="the mask of 'wall': it has several colours"):
+        edit_photo(photo(), Segments.empty(), request(), [png(several)])

@@ -106,6 +106,33 @@ def test_authors_in_pngs_texts_and_in_iptc_are_kept_where_exif_has_none() -> Non
         assert block.image[COPYRIGHT].data == b"2026 Example\0"
 
 
+@pytest.mark.parametrize(
+    "given", [{}, {ARTIST: "Ana", COPYRIGHT: "2026 Example", 282: 300.0, 283: 300.0, 296: 2}], ids=["nothing", "an author"]
+)
+def test_a_big_tiff_keeps_its_author_and_has_no_warning_without(given: dict[int, object]) -> None:
+    photo = decode_photo(saved(Image.fromarray(picture()), "TIFF", big_tiff=True, tiffinfo=given))
+    assert photo.facts.warnings == ()
+    if given:
+        block = ExifBlock.read(photo.facts.metadata.exif)
+        assert block.image[ARTIST].data == b"Ana\0" and block.image[COPYRIGHT].data == b"2026 Example\0"
+        assert photo.facts.metadata.dpi == (300.0, 300.0)
+
+
+def test_what_only_xmp_says_of_capture_and_authorship_is_kept() -> None:
+    spaces = {
+        "photoshop": "http://ns.adobe.com/photoshop/1.0/",
+        "xmp": "http://ns.adobe.com/xap/1.0/",
+        "tiff": "http://ns.adobe.com/tiff/1.0/",
+    }
+    declared = " ".join(f'xmlns:{name}="{space}"' for name, space in spaces.items())
+    said = 'photoshop:DateCreated="2026-07-11" xmp:CreateDate="2026-07-11T13:08:45" tiff:Artist="Ana"'
+    unsaid = 'photoshop:City="HISTORY" tiff:Orientation="1"'
+    packet = XMP.replace(b'h:steps="HISTORY"', f"{declared} {said} {unsaid}".encode())
+    kept = decode_photo(saved(Image.fromarray(picture()), "JPEG", xmp=packet)).facts.metadata.xmp.decode()
+    assert "2026-07-11T13:08:45" in kept and ">2026-07-11<" in kept and ">Ana<" in kept
+    assert "HISTORY" not in kept and "Orientation" not in kept and "59.9139" not in kept
+
+
 def broken_blocks() -> list[bytes]:
     whole = camera_exif().tobytes()
     return [whole[:cut] for cut in (7, 14, 20)] + [b"Exif\0\0MM\0*\xff\xff\xff\xf0" + bytes(40), b"Exif\0\0nothing of the kind"]

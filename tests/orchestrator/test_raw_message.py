@@ -110,3 +110,12 @@ def test_null_is_an_optional_field_that_was_not_set() -> None:
     rules = rule_job()
     rules["rules"] = [rule | {"not_at": None, "value": None} for rule in rules["rules"]]
     assert parse_job(rules | {"items": None, "protect": None}, catalog) == parse_job(rule_job(), catalog)
+
+
+@pytest.mark.parametrize("message", [palette_job(), rule_job()], ids=["palette", "rules"])
+def test_a_byte_order_mark_and_a_message_that_was_serialised_twice(message: dict[str, Any]) -> None:
+    text = json.dumps(message)
+    once: list[str | bytes] = [text, "\ufeff" + text, b"\xef\xbb\xbf" + text.encode() + b"\r\n"]
+    twice: list[str | bytes] = [json.dumps(text), json.dumps("\ufeff" + text), "\ufeff" + json.dumps(text), json.dumps(text).encode()]
+    assert all(decode_message(received).fields == message for received in (*once, *twice))
+    assert decode_message(json.dumps(json.dumps(text))).problem == "the message must be a JSON object, not a string"

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from respray.catalog.preset import has_straight_borders, is_decided_by_colour
-from respray.contract.errors import EditError
+from respray.contract.errors import EditError, ImageError
 from respray.contract.report import BoxReport, ConceptReport
 from respray.contract.request import Box, ConceptQuery, ObjectSource, Output, PhotoRequest, needs_segmentation, prompts_of
 from respray.editing.core.reduce import Reduced
@@ -159,7 +159,7 @@ def find_mattes(
         if concept.mask_attachment is not None:
             mask, remarks = _user_mask(concept, attachments, photo.shape[:2], stored_orientation)
             warnings += remarks
-            why = "" if mask.any() else "its mask selects nothing: it is black or transparent everywhere"
+            why = _why_nothing(int(mask.max(initial=0)))
             for found in wanted:
                 drawn = refine_user_mask(mask, photo, keep=found is kept, reduced=reduced)
                 radius = 0.0 if found is kept else request.feather
@@ -201,13 +201,24 @@ def _user_mask(
     index = concept.mask_attachment
     if index is None or index >= len(attachments):
         raise EditError(f"concept '{concept.name}' refers to attachment {index}, but {len(attachments)} were sent")
-    mask, name = decode_mask(attachments[index]), f"the mask of '{concept.name}'"
+    name = f"the mask of '{concept.name}'"
+    try:
+        mask = decode_mask(attachments[index])
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from None
     if fits_stored_only(mask.shape, photo, stored_orientation):
         return turn_upright(mask, stored_orientation), [f"{name} fits the photo before it was turned upright; it was turned along"]
     if not alike(mask.shape, photo):
         sizes = f"has {mask.shape[1]} x {mask.shape[0]} pixels and the photo {photo[1]} x {photo[0]}"
         return mask, [f"{name} {sizes}, which is another shape: it was stretched over the photo"]
     return mask, [f"{name} selects the whole photo: it is white everywhere"] if mask.min() == 255 else []
+
+
+def _why_nothing(brightest: int) -> str:
+    """What to say of a mask whose concept was not found, by its brightest value."""
+    if brightest:
+        return f"its mask selects next to nothing: it is nowhere brighter than {brightest} of 255"
+    return "its mask selects nothing: it is black or transparent everywhere"
 
 
 def _complement(concept: ConceptQuery, found: dict[str, FoundConcept], objects: set[str]) -> FoundConcept:
