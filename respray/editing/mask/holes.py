@@ -40,6 +40,8 @@ class HoleParameters:
     """Smaller patches are crumbs. ..."""
     max_share: float = 0.004
     """... Larger ones (share of the picture) are other things."""
+    max_length: float = 5.0
+    """A patch has an area of at most so many squares as wide as it is: frames and reveals are longer."""
     touching: tuple[float, float] = (0.05, 0.4)
     """So much of its outline is the plane: less is another thing beside it, more a strip along its border."""
     open: float = 0.1
@@ -123,7 +125,10 @@ def _is_hole(
     joint, beside = outline & inside, _grown(patch, 4) & core
     if not beside.any() or not joint.any() or likely[patch].mean() < p.likely or np.mean(photo[patch].min(axis=1) > p.burnt) > 0.3:
         return False
+    wide = 2.0 * float(cv2.distanceTransform(np.pad(patch, 1).astype(np.uint8), cv2.DIST_L2, 3).max())
     length = int(outline.sum())
+    if patch.sum() > p.max_length * wide**2:
+        return False
     if not p.touching[0] < joint.sum() / length < p.touching[1] or (outline & alike).sum() > p.open * length:
         return False
     lightness, red, blue = np.median(lab[patch], axis=0) - np.median(lab[beside], axis=0)
