@@ -40,7 +40,13 @@ class GraphRunner:
     """One graph: arrays by name in, arrays by name out. Calls from several threads are safe."""
 
     def __init__(
-        self, path: Path, threads: int | None = None, device: Device = ANY_GPU, profile: str | None = None, placement: bool = False
+        self,
+        path: Path,
+        threads: int | None = None,
+        device: Device = ANY_GPU,
+        profile: str | None = None,
+        placement: bool = False,
+        sparing: bool = False,
     ) -> None:
         """Load a graph.
 
@@ -50,6 +56,7 @@ class GraphRunner:
             device: where it runs.
             profile: prefix of a profiler trace to write.
             placement: remember which provider runs which node (`session.get_provider_graph_assignment_info`).
+            sparing: hold no memory longer than a value is needed, and run the nodes in the graph's order.
 
         Raises:
             DeviceError: TensorRT-RTX is asked for and cannot be used.
@@ -62,6 +69,10 @@ class GraphRunner:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if placement:
             options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+        if sparing:
+            options.enable_cpu_mem_arena = options.enable_mem_pattern = False
+            # The usual order begins at the last output and keeps what other outputs need until the end.
+            options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED
         if profile is not None:
             options.enable_profiling = True
             options.profile_file_prefix = profile

@@ -21,6 +21,7 @@ from respray.launch.container import Supervisor
 from respray.launch.gpus import Gpu
 from respray.launch.start_times import StartTimes
 from respray.launch.triton_process import Ports, TritonProcess, triton_command
+from respray.triton import watchdog
 from respray.triton.embedded import server_files
 from respray.triton.errors import ProbeFailed
 from respray.triton.probe_gate import Served
@@ -172,7 +173,10 @@ def supervise() -> Iterator[Callable[[list[str], Ports], Supervisor]]:
         signal.signal(number, handler)
 
 
-def test_a_triton_that_keeps_dying_ends_the_container(supervise: Callable[[list[str], Ports], Supervisor], tmp_path: Path) -> None:
+def test_a_triton_that_keeps_dying_ends_the_container(
+    supervise: Callable[[list[str], Ports], Supervisor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchdog, "PAUSES", (0.0, 0.1, 0.1))  # how long they are is tests/triton/test_watchdog.py's
     ports = Ports(*free_ports(3))
     starts = tmp_path / "starts"
     # Ready at once, by a web server of its own, and dead a moment later.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -150,3 +152,32 @@ def test_weights_that_half_cannot_hold_stay_float(model: Any) -> None:
     assert isinstance(mlp.fc1, Exact) and isinstance(mlp.fc2, Exact)
     assert mlp.fc1.inner.weight.dtype == torch.float32 and layers[0].mlp.fc1.weight.dtype == torch.float16
     assert changed.detr_encoder.layers[1].mlp.fc1.weight.dtype == torch.float32, "the model must be left as it was"
+
+
+MEASURE = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from respray.segmentation.export.float_twin import peaks
+def most(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+given = {"x": np.ones((4096, 4096), np.float32)}
+before = most()
+found, _ = peaks(Path(sys.argv[1]), Path(sys.argv[1]).parent, [given], 1)
+print(len(found), most() - before)
+"""
+
+
+def test_a_value_is_let_go_when_it_was_measured(tmp_path: Path) -> None:
+    """At full size the values of all layers together have 30 GB."""
+    half, count = TensorProto.FLOAT16, 16
+    values = [helper.make_tensor_value_info(f"v{number}", half, [4096, 4096]) for number in range(count + 1)]
+    nodes = [helper.make_node("Sin", [values[number].name], [values[number + 1].name]) for number in range(count)]
+    values[0].name = nodes[0].input[0] = "x"
+    graph = helper.make_graph(nodes, "long", values[:1], values[-1:], value_info=values[1:-1])
+    file = tmp_path / "long.onnx"
+    ir.save(ir.from_proto(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)), file)
+    run = subprocess.run([sys.executable, "-c", MEASURE, str(file)], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    measured, grown = map(int, run.stdout.split())
+    assert measured == count
+    assert grown < count / 2 * 64 * 1024, f"{grown} KiB for values of 64 MiB"

@@ -85,3 +85,21 @@ def test_reloading_in_the_middle_loses_nothing(browser: Browser) -> None:
     browser.all(".chip")
     assert browser.document() == before
     browser.until("what was measured", lambda: "#A3553B" in browser.text(".measured"))
+
+
+LATE_FRAMES = """
+const later = window.setTimeout.bind(window);
+window.requestAnimationFrame = (draw) => later(() => draw(performance.now()), 5000);
+window.setTimeout = (call, milliseconds = 0, ...values) => later(call, milliseconds + 5000, ...values);
+"""
+
+
+def test_what_is_read_before_the_first_frame_is_shown(browser: Browser) -> None:
+    """On a busy machine the answers are there before anything was drawn."""
+    script = browser.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": LATE_FRAMES})
+    try:
+        browser.driver.refresh()
+        # The next thing that the page would show of itself comes seconds later.
+        browser.until("the demo's photos", lambda: browser.driver.find_elements(By.CSS_SELECTOR, ".demo .photo"), 20)
+    finally:
+        browser.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)

@@ -17,6 +17,8 @@ const LONG_SIDE = 1200;
 
 export class Finder {
   busy = false;
+  /** Whether the photo was searched to the end: only then it can be said that nothing was found. */
+  searched = false;
   /** @type {Map<string, Answer>} By concept. */ #answers = new Map();
   /** @type {Map<string, Answer>} By concept and its boxes: what is undone and redone need not be asked again. */ #kept = new Map();
   /** @type {Map<string, string>} The boxes that answers are for, or are being asked with. */ #asked = new Map();
@@ -43,9 +45,10 @@ export class Finder {
 
   stop() {
     this.#running?.abort();
+    this.#running = null;
     for (const map of [this.#answers, this.#kept, this.#asked, this.#made]) map.clear();
     this.#photo = "";
-    this.busy = false;
+    this.busy = this.searched = false;
   }
 
   /** Find a preset's concepts, and those that were typed. @param {Doc} doc @param {import("./types.js").PresetConcept[]} concepts */
@@ -62,7 +65,7 @@ export class Finder {
     try {
       for (let first = 0; first < names.length; first += TOGETHER) await this.ask(doc, names.slice(first, first + TOGETHER), running.signal);
     } finally {
-      if (this.#running === running) this.busy = false;
+      if (this.#running === running) [this.busy, this.searched] = [false, true];
       this.notify();
     }
   }

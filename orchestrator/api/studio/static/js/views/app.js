@@ -1,6 +1,6 @@
 /** The page: what stands where. */
 
-import { html, useEffect, useReducer } from "../../vendor/preact.js";
+import { html, useLayoutEffect, useReducer } from "../../vendor/preact.js";
 import { LANGUAGES, language, loadTexts, t } from "../texts.js";
 import { Concepts } from "./concepts.js";
 import { Editor } from "./editor.js";
@@ -39,8 +39,9 @@ function receiveFiles(studio) {
 /** @param {{ studio: Studio }} props */
 export function App({ studio }) {
   const [, again] = useReducer((/** @type {number} */ count) => count + 1, 0);
-  useEffect(() => studio.subscribe(() => again(undefined)), [studio]);
-  useEffect(() => receiveFiles(studio), [studio]);
+  // At once: effects that wait for a frame come, on a busy machine, after what the server has answered.
+  useLayoutEffect(() => studio.subscribe(() => again(undefined)), [studio]);
+  useLayoutEffect(() => receiveFiles(studio), [studio]);
   const { ui, doc } = studio;
   const working = ui.stage === "work" && doc.photo;
   return html`

@@ -19,11 +19,11 @@ export function Concepts({ studio }) {
     setText("");
   };
   return html`<section class="panel concepts" aria-labelledby="found-title">
-    <h2 id="found-title">${t("found.title")} ${finder.busy && html`<span class="spin" role="img" aria-label=${t("found.busy")}></span>`}</h2>
+    <h2 id="found-title">${t("found.title")} ${(finder.busy || !finder.searched) && html`<span class="spin" role="img" aria-label=${t("found.busy")}></span>`}</h2>
     <ul class="chips">
       ${found.flatMap((entry) => targetsOf(doc, entry.name).map((target) => html`<${Chip} key=${target} studio=${studio} entry=${entry} target=${target} />`))}
     </ul>
-    ${!found.length && !finder.busy && html`<p class="quiet">${t("found.none")}</p>`}
+    ${!found.length && finder.searched && !finder.busy && html`<p class="quiet">${t("found.none")}</p>`}
     <form class="row" onSubmit=${ask}>
       <label class="hidden" for="ask">${t("found.ask")}</label>
       <input id="ask" type="text" maxlength="64" placeholder=${t("found.ask")} value=${text} onInput=${(/** @type {any} */ event) => setText(event.target.value)} />
