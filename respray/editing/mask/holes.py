@@ -102,13 +102,25 @@ def fill_holes(
 
 def _off(lab: FloatArray, core: BoolArray, nearby: float, parameters: HoleParameters) -> FloatArray:
     """How far every pixel's colour is off the plane's nearby, in standard deviations: float32 [h,w]."""
+    size = (core.shape[1], core.shape[0])
+    half = (max(1, size[0] // 2), max(1, size[1] // 2))
     own = core.astype(np.float32)
-    weight = np.maximum(cv2.GaussianBlur(own, (0, 0), nearby), 1e-6)[..., None]
-    mean, square = (cv2.GaussianBlur(values * own[..., None], (0, 0), nearby) / weight for values in (lab, lab * lab))
-    least = np.array([parameters.spread[0], parameters.spread[1], parameters.spread[1]], np.float32)
-    apart = (lab - mean) / (np.sqrt(np.maximum(square - mean * mean, 0.0)) + least)
-    off: FloatArray = np.where(weight[..., 0] > 1e-3, np.linalg.norm(apart, axis=2), np.float32(np.inf)).astype(np.float32)
-    return off
+
+    def near(values: FloatArray) -> FloatArray:
+        # Smooth enough for half the size.
+        small = cv2.resize(values, half, interpolation=cv2.INTER_AREA)
+        return cast(FloatArray, cv2.GaussianBlur(small, (0, 0), max(0.5, nearby / 2.0)))
+
+    weight = np.maximum(near(own), 1e-6)
+    square = np.zeros(core.shape, np.float32)
+    for channel, least in zip(cv2.split(lab), (parameters.spread[0], parameters.spread[1], parameters.spread[1]), strict=True):
+        values = cast(FloatArray, channel * own)
+        mean = near(values) / weight
+        spread = np.sqrt(np.maximum(near(values * channel) / weight - mean * mean, 0.0)) + np.float32(least)
+        mean, spread = (cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR) for plane in (mean, spread))
+        square += ((channel - mean) / spread) ** 2
+    seen = cv2.resize(weight, size, interpolation=cv2.INTER_LINEAR) > 1e-3
+    return np.where(seen, np.sqrt(square), np.float32(np.inf)).astype(np.float32)
 
 
 def _is_hole(
