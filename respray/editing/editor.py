@@ -242,7 +242,8 @@ def _painted(tasks: Sequence[_Task]) -> dict[str, Matte]:
         if matte is None or isinstance(task.edit.rule, Remove) or _changes_nothing(task.edit.rule):
             continue
         if (quad := _quad_of(task.edit.rule)) is not None:
-            matte = rug.under(matte, quad)
+            # The quadrilateral is no edge of the concept: a pixel on it still shows nothing else.
+            matte = replace(matte, alpha=rug.under(matte.alpha, quad), coverage=matte.coverage)
         mattes[task.target] = matte if task.target not in mattes else _together(mattes[task.target], matte)
     return mattes
 

@@ -20,8 +20,9 @@ from respray.editing.mask.parts import Parts, connected_parts
 from respray.editing.mask.refine import refine, refine_plane, refine_thing, refine_user_mask
 from respray.editing.mask.select import Segments, Selection, select
 from respray.editing.mask.straight import work_picture
+from respray.editing.mask.straight_vanishing import vanishing_points
 from respray.editing.mask.turned import alike, fits_stored_only, turn_upright
-from respray.imaging.arrays import UInt8Array
+from respray.imaging.arrays import Float64Array, UInt8Array
 from respray.imaging.isolated import decode_mask
 
 # A concept whose matte covers less than this share of the photo was not found: a limit on a network's guesses, not on what people draw.
@@ -151,7 +152,9 @@ def find_mattes(
     kept: dict[str, FoundConcept] = {}
     warnings: list[str] = []
     seen = [concept.name for concept in concepts if needs_segmentation(concept)]
-    work = work_picture(photo) if any(has_straight_borders(name) or is_decided_by_colour(name) for name in seen) else photo
+    straight = any(has_straight_borders(name) for name in seen)
+    work = work_picture(photo) if straight or any(is_decided_by_colour(name) for name in seen) else photo
+    points = vanishing_points(work) if straight else None
     reduced = Reduced(photo)
     row = 0
     for concept in concepts:
@@ -167,21 +170,23 @@ def find_mattes(
         elif needs_segmentation(concept):
             selection = select(segments, range(row, row + len(concept.prompts)), concept, object_source)
             row += len(concept.prompts)
-            refined = None if selection.probability is None else _refined(concept, selection.probability, reduced, work, warnings)
+            refined = None if selection.probability is None else _refined(concept, selection.probability, reduced, work, points, warnings)
             for found in wanted:
                 matte = refined if refined is None or found is kept else feather(refined, request.feather)
                 found[concept.name] = _found(concept, matte, selection, "sam3", at_any_size=found is kept)
     return FoundMattes(request, edited, kept, warnings)
 
 
-def _refined(concept: ConceptQuery, probability: UInt8Array, reduced: Reduced, work: UInt8Array, warnings: list[str]) -> Matte:
+def _refined(
+    concept: ConceptQuery, probability: UInt8Array, reduced: Reduced, work: UInt8Array, points: Float64Array | None, warnings: list[str]
+) -> Matte:
     """The matte of what the network saw; what was decided against it is added to the warnings. `reduced`, `work`: the photo, and its
-    `work_picture`."""
+    `work_picture`; `points`: its `vanishing_points`."""
     photo = reduced.picture
     if not has_straight_borders(concept.name):
         thing = is_decided_by_colour(concept.name)
         return refine_thing(probability, photo, work, reduced) if thing else refine(probability, photo, reduced=reduced)
-    plane = refine_plane(probability, photo, work, reduced=reduced)
+    plane = refine_plane(probability, photo, work, points, reduced=reduced)
     done = [f"{count} {word}" for count, word in ((plane.filled, "filled in"), (plane.dropped, "left out")) if count]
     if done and not concept.aid:
         warnings.append(f"small patches of '{concept.name}' that the photo shows nothing of: {' and '.join(done)}")

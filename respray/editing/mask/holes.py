@@ -40,6 +40,8 @@ class HoleParameters:
     """Smaller patches are crumbs. ..."""
     max_share: float = 0.004
     """... Larger ones (share of the picture) are other things."""
+    max_length: float = 5.0
+    """A patch has an area of at most so many squares as wide as it is: frames and reveals are longer."""
     touching: tuple[float, float] = (0.05, 0.4)
     """So much of its outline is the plane: less is another thing beside it, more a strip along its border."""
     open: float = 0.1
@@ -100,13 +102,25 @@ def fill_holes(
 
 def _off(lab: FloatArray, core: BoolArray, nearby: float, parameters: HoleParameters) -> FloatArray:
     """How far every pixel's colour is off the plane's nearby, in standard deviations: float32 [h,w]."""
+    size = (core.shape[1], core.shape[0])
+    half = (max(1, size[0] // 2), max(1, size[1] // 2))
     own = core.astype(np.float32)
-    weight = np.maximum(cv2.GaussianBlur(own, (0, 0), nearby), 1e-6)[..., None]
-    mean, square = (cv2.GaussianBlur(values * own[..., None], (0, 0), nearby) / weight for values in (lab, lab * lab))
-    least = np.array([parameters.spread[0], parameters.spread[1], parameters.spread[1]], np.float32)
-    apart = (lab - mean) / (np.sqrt(np.maximum(square - mean * mean, 0.0)) + least)
-    off: FloatArray = np.where(weight[..., 0] > 1e-3, np.linalg.norm(apart, axis=2), np.float32(np.inf)).astype(np.float32)
-    return off
+
+    def near(values: FloatArray) -> FloatArray:
+        # Smooth enough for half the size.
+        small = cv2.resize(values, half, interpolation=cv2.INTER_AREA)
+        return cast(FloatArray, cv2.GaussianBlur(small, (0, 0), max(0.5, nearby / 2.0)))
+
+    weight = np.maximum(near(own), 1e-6)
+    square = np.zeros(core.shape, np.float32)
+    for channel, least in zip(cv2.split(lab), (parameters.spread[0], parameters.spread[1], parameters.spread[1]), strict=True):
+        values = cast(FloatArray, channel * own)
+        mean = near(values) / weight
+        spread = np.sqrt(np.maximum(near(values * channel) / weight - mean * mean, 0.0)) + np.float32(least)
+        mean, spread = (cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR) for plane in (mean, spread))
+        square += ((channel - mean) / spread) ** 2
+    seen = cv2.resize(weight, size, interpolation=cv2.INTER_LINEAR) > 1e-3
+    return np.where(seen, np.sqrt(square), np.float32(np.inf)).astype(np.float32)
 
 
 def _is_hole(
@@ -123,7 +137,10 @@ def _is_hole(
     joint, beside = outline & inside, _grown(patch, 4) & core
     if not beside.any() or not joint.any() or likely[patch].mean() < p.likely or np.mean(photo[patch].min(axis=1) > p.burnt) > 0.3:
         return False
+    wide = 2.0 * float(cv2.distanceTransform(np.pad(patch, 1).astype(np.uint8), cv2.DIST_L2, 3).max())
     length = int(outline.sum())
+    if patch.sum() > p.max_length * wide**2:
+        return False
     if not p.touching[0] < joint.sum() / length < p.touching[1] or (outline & alike).sum() > p.open * length:
         return False
     lightness, red, blue = np.median(lab[patch], axis=0) - np.median(lab[beside], axis=0)

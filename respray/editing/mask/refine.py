@@ -15,7 +15,7 @@ from respray.editing.mask.guided_upsample import UpsampleParameters, guided_upsa
 from respray.editing.mask.holes import fill_holes
 from respray.editing.mask.matte import Matte
 from respray.editing.mask.straight import settle_plane, work_picture
-from respray.imaging.arrays import UInt8Array
+from respray.imaging.arrays import Float64Array, UInt8Array
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,7 @@ def refine_plane(
     probability: UInt8Array,
     photo: UInt8Array,
     work: UInt8Array | None = None,
+    points: Float64Array | None = None,
     parameters: MatteParameters = MatteParameters(),
     upsampling: UpsampleParameters = UpsampleParameters(),
     reduced: Reduced | None = None,
@@ -110,6 +111,7 @@ def refine_plane(
         probability: uint8 [h,w], 255 = certainly the concept.
         photo: uint8 [H,W,3], sRGB.
         work: the photo's `work_picture`; None: made here.
+        points: the room's `vanishing_points` in that picture; None: unknown.
         parameters: of mattes.
         upsampling: of the guided upsampling.
         reduced: of the photo, where it has several concepts.
@@ -120,7 +122,7 @@ def refine_plane(
     picture = work_picture(photo) if work is None else work
     decided, holes = fill_holes(decide(probability, picture), probability, picture)
     found = guided_upsample(decided, photo, parameters.band, upsampling, reduced)
-    settled = settle_plane(found.alpha, probability, decided, picture)
+    settled = settle_plane(found.alpha, probability, decided, picture, points)
     return PlaneMatte(Matte.sharp(with_tail(settled.alpha), found.detail), holes + settled.filled, settled.dropped)
 
 

@@ -6,6 +6,7 @@ another hue than the plane right beside it, and grows out of something that is n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -13,7 +14,7 @@ import cv2
 import numpy as np
 
 from respray.editing.core.reduce import average
-from respray.imaging.arrays import BoolArray, FloatArray, IntArray, UInt8Array
+from respray.imaging.arrays import AnyArray, BoolArray, FloatArray, IntArray, UInt8Array
 
 # Alpha (0..255) up to which a pixel is another thing's, and from which on it is the plane's.
 OUT, IN = 64, 200
@@ -65,7 +66,8 @@ def leave_out_slender(alpha: UInt8Array, photo: FloatArray, cell: float, paramet
     p = parameters
     height, width = photo.shape[:2]
     matte = average(alpha, (width, height))
-    hue = cast(FloatArray, cv2.cvtColor(photo * np.float32(1 / 255), cv2.COLOR_RGB2LAB)[..., 1:])
+    # Eight bits hold a* and b* to the nearest whole number, in a tenth of the time.
+    hue = cv2.split(cv2.cvtColor(cv2.convertScaleAbs(photo), cv2.COLOR_RGB2LAB))[1:]
     off = _off_the_plane(hue, matte, p.nearby * cell, p.shrink)
     apart = (off > p.tip) & (matte > OUT)
     _, found, stats, _ = cv2.connectedComponentsWithStats(apart.astype(np.uint8), connectivity=8)
@@ -77,21 +79,29 @@ def leave_out_slender(alpha: UInt8Array, photo: FloatArray, cell: float, paramet
             _add(share, int(label), labels, stats[label], hue, off, matte, p)
     if not share.any():
         return alpha
-    kept = 1.0 - cv2.resize(share, (alpha.shape[1], alpha.shape[0]), interpolation=cv2.INTER_LINEAR)
-    return cast(UInt8Array, np.rint(alpha * kept).astype(np.uint8))
+    # At the photo's size in bytes: floats would be as large as everything else together.
+    kept = np.rint(255.0 * (1.0 - share)).astype(np.uint8)
+    large = cv2.resize(kept, (alpha.shape[1], alpha.shape[0]), interpolation=cv2.INTER_LINEAR)
+    return cast(UInt8Array, cv2.multiply(alpha, large, scale=1 / 255))
 
 
-def _off_the_plane(hue: FloatArray, matte: UInt8Array, nearby: float, shrink: int) -> FloatArray:
-    """How far every pixel's hue, float32 [h,w,2], is off the plane's there: [h,w]."""
+def _off_the_plane(hue: Sequence[AnyArray], matte: UInt8Array, nearby: float, shrink: int) -> FloatArray:
+    """How far every pixel's hue (a* and b*, uint8 [h,w] each) is off the plane's there: float32 [h,w]."""
     height, width = matte.shape
     size = (max(1, width // shrink), max(1, height // shrink))
-    weight = cv2.resize((matte > IN).astype(np.float32), size, interpolation=cv2.INTER_AREA)
-    own = cv2.resize(hue * (matte > IN)[..., None], size, interpolation=cv2.INTER_AREA)
+    plane = cv2.threshold(matte, IN, 255, cv2.THRESH_BINARY)[1]
     sigma = max(1.0, nearby / shrink)
-    own, weight = (cv2.GaussianBlur(plane, (0, 0), sigma) for plane in (own, weight))
-    mean = cv2.resize(own / np.maximum(weight, 1e-4)[..., None], (width, height), interpolation=cv2.INTER_LINEAR)
-    off: FloatArray = np.linalg.norm(hue - mean, axis=2)
-    return off
+
+    def near(values: AnyArray) -> FloatArray:
+        small = cv2.resize(cv2.bitwise_and(values, plane), size, interpolation=cv2.INTER_AREA).astype(np.float32)
+        return cast(FloatArray, cv2.GaussianBlur(small, (0, 0), sigma))
+
+    weight = np.maximum(near(plane) * np.float32(1 / 255), np.float32(1e-4))
+    apart = [
+        cv2.subtract(values, cv2.resize(near(values) / weight, (width, height), interpolation=cv2.INTER_LINEAR), dtype=cv2.CV_32F)
+        for values in hue
+    ]
+    return cast(FloatArray, cv2.magnitude(*apart))
 
 
 def _add(
@@ -99,7 +109,7 @@ def _add(
     label: int,
     labels: IntArray,
     box: IntArray,
-    hue: FloatArray,
+    hue: Sequence[AnyArray],
     off: FloatArray,
     matte: UInt8Array,
     parameters: SlenderParameters,
@@ -108,7 +118,7 @@ def _add(
     p = parameters
     x, y, w, h = (int(value) for value in box[:4])
     window = slice(max(0, y - 6), y + h + 6), slice(max(0, x - 6), x + w + 6)
-    thing, far, alpha, hues = labels[window] == label, off[window], matte[window], hue[window]
+    thing, far, alpha = labels[window] == label, off[window], matte[window]
     if far[thing].max() < p.hue or cv2.distanceTransform(np.pad(thing, 1).astype(np.uint8), cv2.DIST_L2, 3).max() > p.half_width:
         return
     near, beside, around = (_grown(thing, reach) for reach in (1, 3, 5))
@@ -120,8 +130,8 @@ def _add(
     own = far[thing].mean()
     if own - np.median(far[plane]) < p.contrast:
         return
-    apart = np.linalg.norm(hues[root] - np.median(hues[thing], axis=0), axis=1)
-    if np.percentile(apart, 15) > p.same:
+    red, blue = (values[window][root] - np.median(values[window][thing]) for values in hue)
+    if np.percentile(np.hypot(red, blue), 15) > p.same:
         return
     base = np.median(far[plane]) + 2.0
     part = np.clip((far - base) / np.maximum(0.7 * own - base, 1.0), 0.0, 1.0)

@@ -1,8 +1,9 @@
 """Straight borders for planes: where the photo does not show where a wall ends, a straight line does.
 
 The network's border is taken apart into runs that are nearly straight (`straight_runs`), and each is given the line that it and the photo
-agree on best (`straight_line`). Only where the matte's own edge is off that line, and the photo shows no more of an edge there than along
-the line, the matte is decided again, in the narrow band between both. Lines that meet are continued to their corner.
+agree on best (`straight_line`), turned to one of the room's vanishing points where that is as good (`straight_vanishing`). Only where the
+matte's own edge is off that line, and the photo shows no more of an edge there than along the line, the matte is decided again, in the
+narrow band between both. Lines that meet are continued to their corner.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from respray.editing.mask.straight_edge import Edge, end_of, lay_edge
 from respray.editing.mask.straight_joined import join_runs
 from respray.editing.mask.straight_line import Strip, best_line, best_stretches, seen_along, strip_of
 from respray.editing.mask.straight_runs import Run, find_runs
-from respray.imaging.arrays import BoolArray, FloatArray, UInt8Array
+from respray.editing.mask.straight_vanishing import directed_line
+from respray.imaging.arrays import BoolArray, Float64Array, FloatArray, UInt8Array
 
 # As a network's masks go from 0 to 255: 128 is the first code inside.
 HALF = np.float32(127.5 / 255.0)
@@ -75,6 +77,7 @@ def settle_plane(
     probability: UInt8Array,
     decided: UInt8Array,
     work: UInt8Array,
+    points: Float64Array | None = None,
     parameters: StraightParameters = StraightParameters(),
 ) -> Settled:
     """Make the border of a plane straight where the photo leaves it open, and settle the specks that it shows nothing of.
@@ -84,6 +87,7 @@ def settle_plane(
         probability: uint8 [h,w], the network's answer.
         decided: uint8 [h2,w2], what `crf.decide` made of it, which the matte was made of.
         work: uint8 [h3,w3,3], the photo's `work_picture`.
+        points: the room's `vanishing_points` in that picture; None: unknown.
         parameters: of the decision.
 
     Returns:
@@ -91,14 +95,20 @@ def settle_plane(
     """
     smooth = cast(FloatArray, cv2.GaussianBlur(work, (0, 0), parameters.blur).astype(np.float32))
     cell = float(np.sqrt(work.shape[0] * work.shape[1] / probability.size))
-    straight = _straightened(alpha, probability, decided, smooth, cell, parameters)
+    straight = _straightened(alpha, probability, decided, smooth, points, cell, parameters)
     return settle_specks(leave_out_slender(straight, smooth, cell), smooth, cell)
 
 
 def _straightened(
-    alpha: UInt8Array, probability: UInt8Array, decided: UInt8Array, photo: FloatArray, cell: float, parameters: StraightParameters
+    alpha: UInt8Array,
+    probability: UInt8Array,
+    decided: UInt8Array,
+    photo: FloatArray,
+    points: Float64Array | None,
+    cell: float,
+    parameters: StraightParameters,
 ) -> UInt8Array:
-    """`photo`: float32 [h,w,3], codes, at the work size; `cell`: see `find_runs`."""
+    """`photo`: float32 [h,w,3], codes, at the work size; `points` in its pixels; `cell`: see `find_runs`."""
     p = parameters
     size = (photo.shape[1], photo.shape[0])
     likely = cv2.resize(probability, size, interpolation=cv2.INTER_LINEAR).astype(np.float32) * np.float32(1 / 255)
@@ -107,7 +117,7 @@ def _straightened(
     if not runs:
         return alpha
     matte = average(alpha, size)
-    edges = [edge for run in runs if (edge := _edge(photo, likely, matte, inside, run, cell, p)) is not None]
+    edges = [edge for run in runs if (edge := _edge(photo, likely, matte, inside, run, points, cell, p)) is not None]
     ends = [tuple(end_of(edge, edges, back, p.corner * cell, size) for back in (True, False)) for edge in edges]
     chosen = [
         best_stretches(edge.gain, np.float32(p.step_loss) * edge.off, (a.free, b.free)) for edge, (a, b) in zip(edges, ends, strict=True)
@@ -123,7 +133,14 @@ def _straightened(
 
 
 def _edge(
-    photo: FloatArray, likely: FloatArray, matte: UInt8Array, inside: BoolArray, run: Run, cell: float, parameters: StraightParameters
+    photo: FloatArray,
+    likely: FloatArray,
+    matte: UInt8Array,
+    inside: BoolArray,
+    run: Run,
+    points: Float64Array | None,
+    cell: float,
+    parameters: StraightParameters,
 ) -> Edge | None:
     """The straight edge that a run may be; None where it is bowed, or the network does not know."""
     p = parameters
@@ -131,6 +148,8 @@ def _edge(
     if float(np.median(_sureness(likely, strip, p.sure_within * cell))) < p.min_sure:
         return None
     first, last = best_line(strip, cell)
+    if points is not None:
+        first, last = directed_line(strip, (first, last), cell, points)
     line = np.linspace(first, last, strip.places, dtype=np.float32)
     own = _own_edge(matte, strip, p.window * cell)
     seen_line, seen_own = seen_along(strip, line), seen_along(strip, own)

@@ -116,6 +116,16 @@ def best_line(strip: Strip, cell: float, parameters: LineParameters = LineParame
     return float(first), float(last)
 
 
+def worth_of_lines(strip: Strip, lines: FloatArray, cell: float, parameters: LineParameters = LineParameters()) -> FloatArray:
+    """What photo and border say for lines, float32 [n], as `best_line` weighs them: at most 1. `lines`: float32 [2,n], how far across the
+    strip they lie at its first and its last place (pixels)."""
+    p = parameters
+    worth = np.empty(lines.shape[1], np.float32)
+    prior, most = np.float32(p.prior / cell**2), np.float32((p.max_off * cell) ** 2)
+    _worths(strip.change, strip.border, lines, strip.reach, strip.piece, np.float32(p.half_seen), prior, most, worth)
+    return worth
+
+
 def seen_along(strip: Strip, place: FloatArray, parameters: LineParameters = LineParameters()) -> FloatArray:
     """How well the photo shows an edge at places across a strip (float32 [places], pixels): 0..1 for the piece around each."""
     square = _strengths(strip.change, place, strip.reach, strip.piece) ** 2
@@ -159,29 +169,63 @@ def _search(
     most: np.float32,
 ) -> tuple[np.float32, np.float32]:
     """The best of all lines from one of `firsts` to one of `lasts`; arrays as in `Strip`."""
-    places = len(border)
     best, best_first, best_last = np.float32(-1e30), firsts[0], lasts[0]
     for first in firsts:
         for last in lasts:
-            slope = (last - first) / np.float32(places - 1)
-            total = np.float32(0)
-            for begin in range(0, places, piece):
-                end = min(places, begin + piece)
-                r = g = b = np.float32(0)
-                for u in range(begin, end):
-                    v = first + slope * np.float32(u)
-                    row = int(v + np.float32(reach) + np.float32(0.5))
-                    row = min(max(row, 0), 2 * reach)
-                    r += change[row, u, 0]
-                    g += change[row, u, 1]
-                    b += change[row, u, 2]
-                    off = v - border[u]
-                    total -= prior * min(off * off, most)
-                square = (r * r + g * g + b * b) / np.float32((end - begin) * (end - begin) * 3)
-                total += np.float32(end - begin) * square / (square + half_seen * half_seen)
+            total = _worth(change, border, first, last, reach, piece, half_seen, prior, most)
             if total > best:
                 best, best_first, best_last = total, first, last
     return best_first, best_last
+
+
+@compiled
+def _worths(
+    change: FloatArray,
+    border: FloatArray,
+    lines: FloatArray,
+    reach: int,
+    piece: int,
+    half_seen: np.float32,
+    prior: np.float32,
+    most: np.float32,
+    worth: FloatArray,
+) -> None:
+    """See `worth_of_lines`, per place; arrays as in `Strip`."""
+    for i in range(lines.shape[1]):
+        worth[i] = _worth(change, border, lines[0, i], lines[1, i], reach, piece, half_seen, prior, most) / np.float32(len(border))
+
+
+@compiled
+def _worth(
+    change: FloatArray,
+    border: FloatArray,
+    first: np.float32,
+    last: np.float32,
+    reach: int,
+    piece: int,
+    half_seen: np.float32,
+    prior: np.float32,
+    most: np.float32,
+) -> np.float32:
+    """What the photo and the network's border say for a line, summed over its places."""
+    places = len(border)
+    slope = (last - first) / np.float32(places - 1)
+    total = np.float32(0)
+    for begin in range(0, places, piece):
+        end = min(places, begin + piece)
+        r = g = b = np.float32(0)
+        for u in range(begin, end):
+            v = first + slope * np.float32(u)
+            row = int(v + np.float32(reach) + np.float32(0.5))
+            row = min(max(row, 0), 2 * reach)
+            r += change[row, u, 0]
+            g += change[row, u, 1]
+            b += change[row, u, 2]
+            off = v - border[u]
+            total -= prior * min(off * off, most)
+        square = (r * r + g * g + b * b) / np.float32((end - begin) * (end - begin) * 3)
+        total += np.float32(end - begin) * square / (square + half_seen * half_seen)
+    return total
 
 
 @compiled

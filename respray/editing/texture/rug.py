@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 
 from respray.contract.request import Point, Quad
-from respray.editing.mask.matte import Matte
 from respray.editing.surface.surface import Surface
 from respray.editing.texture.plane import Plane
 from respray.imaging.arrays import Float64Array, FloatArray, UInt8Array
@@ -31,10 +30,9 @@ def plane_of(quad: Quad, width: int, height: int) -> Plane:
     return Plane(to_plane * np.sign(middle[2]), 1.0, "quad")
 
 
-def under(matte: Matte, quad: Quad) -> Matte:
-    """What of a matte a quadrilateral covers. It is no edge of the concept: a pixel on it still shows nothing else."""
-    height, width = matte.alpha.shape
-    return replace(matte, alpha=_covered(matte.alpha, quad, (0, 0), (width, height)), coverage=matte.coverage)
+def under(alpha: UInt8Array, quad: Quad) -> UInt8Array:
+    """What of a photo's matte, uint8 [H,W], a quadrilateral covers."""
+    return _covered(alpha, quad, (0, 0), (alpha.shape[1], alpha.shape[0]))
 
 
 def parts_under(parts: Sequence[Surface], quad: Quad, shape: tuple[int, ...]) -> list[Surface]:
