@@ -22,20 +22,21 @@ def address_problem(name: str, address: str, bucket: str) -> str | None:
         address: its value, or the address that it means.
         bucket: the bucket's name.
     """
+    shown = re.sub(r"[^/\s]*@", "", address)  # somebody may have put a password there
     if name == "R2_ACCOUNT_ID" and not re.fullmatch(r"https://[\w.-]+", address):
-        return f"{name} makes {address!r}; accepted is the account's id alone, 32 hexadecimal digits"
+        return f"{name} makes {shown!r}; accepted is the account's id alone, 32 hexadecimal digits"
     try:
         parts = urlsplit(address)
         host, path = parts.hostname or "", parts.path.strip("/")
         _ = parts.port
     except ValueError:
-        return f"{name}={address!r}: this is no address; accepted is https://HOST or https://HOST:PORT"
+        return f"{name}={shown!r}: this is no address; accepted is https://HOST or https://HOST:PORT"
     if parts.scheme not in ("http", "https") or not host:
-        return f"{name}={address!r} has no scheme; accepted is https://HOST (or http://HOST:PORT)"
+        return f"{name}={shown!r} has no scheme; accepted is https://HOST (or http://HOST:PORT)"
     if path and (path.split("/")[-1] == bucket or host.endswith(_WITHOUT_PATH)):
-        return f"{name}={address!r} has a bucket behind the host, which belongs into the setting of the bucket; accepted is https://{host}"
+        return f"{name}={shown!r} has a bucket behind the host, which belongs into the setting of the bucket; accepted is https://{host}"
     if bucket and host.startswith(f"{bucket}.") and host.endswith(_WITHOUT_PATH):
-        return f"{name}={address!r} has the bucket in front of the host; accepted is https://{host.removeprefix(f'{bucket}.')}"
+        return f"{name}={shown!r} has the bucket in front of the host; accepted is https://{host.removeprefix(f'{bucket}.')}"
     return None
 
 

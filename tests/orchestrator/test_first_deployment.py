@@ -29,6 +29,8 @@ ID, SECRET = "0123456789abcdef" * 2, "fedcba9876543210" * 4
         ({"STORAGE_S3_ENDPOINT": "http://minio:9000/photos", "STORAGE_BUCKET": "photos"}, "bucket behind the host"),
         ({"STORAGE_S3_ENDPOINT": R2.removeprefix("https://")}, "has no scheme; accepted is https://HOST"),
         ({"STORAGE_S3_ENDPOINT": "https://h:99999"}, "this is no address"),
+        ({"STORAGE_S3_ENDPOINT": "https://me:secret-of-mine@h:99999/a"}, "STORAGE_S3_ENDPOINT='https://h:99999/a': this is no address"),
+        ({"STORAGE_S3_ENDPOINT": "me:secret-of-mine@minio:9000"}, "STORAGE_S3_ENDPOINT='minio:9000' has no scheme"),
         ({"R2_ACCOUNT_ID": f"{R2}/x"}, "R2_ACCOUNT_ID"),
         ({"MODEL_SYNC_MINIO_ENDPOINT": f"{R2}/models", "MODEL_SYNC_MINIO_BUCKET": "models"}, "MODEL_SYNC_MINIO_ENDPOINT=.*behind the host"),
         ({"R2_ACCESS_KEY_ID": SECRET, "R2_SECRET_ACCESS_KEY": ID}, "in each other's place: the shorter one is the access key"),
