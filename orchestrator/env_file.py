@@ -18,8 +18,7 @@ def read_env_file(file: Path) -> dict[str, str]:
         SettingsError: it cannot be read, or is no text: Windows' Notepad may write UTF-16.
     """
     try:
-        # Some editors begin a file with a byte order mark, which would become part of the first name.
-        return {name: value for name, value in dotenv_values(file, encoding="utf-8-sig").items() if value is not None}
+        return {name: value for name, value in dotenv_values(file).items() if value is not None}
     except UnicodeDecodeError:
         raise SettingsError(f"{file} is not UTF-8 text; save it as UTF-8") from None
     except OSError as error:

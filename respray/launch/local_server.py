@@ -10,8 +10,6 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
-import platformdirs
-
 from orchestrator.errors import PipelineUnavailable, SettingsError
 from orchestrator.settings import Settings
 from respray.contract.parameters import DeviceKind
@@ -24,6 +22,7 @@ from respray.processors import usable_cores
 from respray.segmentation.accelerator import cuda_problem
 from respray.triton.client import MODEL
 from respray.triton.embedded.server import EmbeddedServer, ServerOptions
+from respray.triton.embedded.server_files import cache_folder, make_folder
 from respray.triton.errors import HostError, ProbeFailed, ServingError
 from respray.triton.repository.build_repository import build, built_for
 from respray.triton.repository.targets import embedded_on, target
@@ -86,11 +85,8 @@ def start_embedded(settings: Settings, options: ServerOptions | None = None, rep
             _fetch(settings)
             graphs = find_graphs(settings)
         chosen = target("embedded", pipeline_instances=settings.batch_concurrency, **embedded_on(device))
-        folder = (
-            Path(platformdirs.user_cache_dir("respray"))
-            / "repositories"
-            / f"{graphs.parent.name}-{os.getuid()}-{settings.batch_concurrency}-{device}"
-        )
+        name = f"{graphs.parent.name}-{os.getuid()}-{settings.batch_concurrency}-{device}"
+        folder = make_folder(cache_folder() / "repositories") / name
         with times.step("model repository"):
             repository = build(graphs, chosen, folder)
         with times.step("Triton and its models"):

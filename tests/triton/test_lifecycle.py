@@ -20,7 +20,7 @@ import pytest
 from respray.top.observation import parse
 from respray.triton.client import PipelineClient
 from respray.triton.embedded.processes import family
-from respray.triton.embedded.server import EmbeddedServer, ServerOptions
+from respray.triton.embedded.server import START_ATTEMPTS, EmbeddedServer, ServerOptions
 from respray.triton.errors import ServerStartError
 from respray.triton.repository.build_repository import SOURCES, build
 from respray.triton.repository.targets import target
@@ -142,6 +142,39 @@ def test_a_model_that_does_not_load_is_told_in_the_servers_words(small: Path, tm
     assert f"The whole log: {tmp_path / 'log'}" in str(error.value)
     assert len(str(error.value).splitlines()) < 15
     assert not server.running
+
+
+# Triton's own end on a busy machine (server issue 8882), at the first start only.
+CRASHING = """
+import os, signal, sys
+from pathlib import Path
+marker = Path({marker!r})
+with marker.open("a") as starts:
+    starts.write("x")
+if len(marker.read_text()) <= {times}:
+    print("  what():  boost::interprocess::lock_exception", file=sys.stderr, flush=True)
+    os.kill(os.getppid(), signal.SIGABRT)
+"""
+
+
+@pytest.mark.parametrize(("times", "starts"), [(1, True), (9, False)])
+def test_a_start_that_met_tritons_fault_is_made_again(small: Path, tmp_path: Path, times: int, starts: bool) -> None:
+    faulty, marker = tmp_path / "repository", tmp_path / "marker"
+    shutil.copytree(small, faulty)
+    model = faulty / "sam3_text_encoder" / "1" / "model.py"
+    model.write_text(
+        CRASHING.format(marker=str(marker), times=times) + model.read_text().replace("from __future__ import annotations\n", "")
+    )
+    server = EmbeddedServer(faulty, ServerOptions(log_file=tmp_path / "log"))
+    try:
+        if starts:
+            assert server.start().running and marker.read_text() == "xx"
+        else:
+            with pytest.raises(ServerStartError, match="lock_exception"):
+                server.start()
+            assert len(marker.read_text()) == START_ATTEMPTS
+    finally:
+        server.stop()
 
 
 def test_a_start_that_takes_too_long_is_given_up(small: Path, tmp_path: Path) -> None:

@@ -36,7 +36,10 @@ MAX_LOGS = 10
 ERROR_LINE = re.compile(r"^(E\d{4} |error:|\w*Error:|.*UNAVAILABLE:)")
 HARMLESS = ("CudaDriverHelper has not been initialized", "unable to create stream")  # what every machine without a GPU logs
 MAX_LINE_CHARS = 300
-START_ATTEMPTS = 3  # a free port found a moment ago may have been taken by another process
+START_ATTEMPTS = 3
+# A free port found a moment ago may have been taken by another process; and on a busy machine Triton may take a Python model for dead and
+# free what both share (docs/troubleshooting.md, https://github.com/triton-inference-server/server/issues/8882).
+PASSING = ("already in use", "boost::interprocess::lock_exception")
 
 
 @dataclass(frozen=True)
@@ -142,8 +145,8 @@ class EmbeddedServer:
                 break
             except BaseException as error:
                 self.stop()
-                taken = isinstance(error, ServerStartError) and "already in use" in str(error)
-                if not taken or attempt == START_ATTEMPTS:
+                passing = isinstance(error, ServerStartError) and any(words in str(error) for words in PASSING)
+                if not passing or attempt == START_ATTEMPTS:
                     raise
         self.start_seconds = time.monotonic() - began
         return self
