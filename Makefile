@@ -39,6 +39,7 @@ demo: $(VENV)/.demo  ## edit the demo photos through the real pipeline and print
 
 lint: $(VENV)/.test  ## ruff, the direction of imports, and the studio's page (tsc, eslint)
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
 	$(BIN)/lint-imports
 	npm run --silent --prefix tests/studio/node check
 

@@ -17,8 +17,14 @@ from training.scenes.sensor import srgb_decode, srgb_encode
 REPAINTED = tuple(CONCEPTS.index(c) for c in ("wall", "sofa", "bed", "curtain", "rug", "door", "cabinet", "chair"))
 # What is taken from one room into another, and what it may hide there.
 ON_WALLS = ("wall", "window", "door", "curtain", "picture", "baseboard")
-PASTED = {"rug": ("floor", "rug"), "curtain": ON_WALLS, "door": ON_WALLS, "window": ON_WALLS, "picture": ("wall",),
-          **dict.fromkeys(("sofa", "bed", "table", "chair", "plant", "lamp", "cabinet"), CONCEPTS)}
+PASTED = {
+    "rug": ("floor", "rug"),
+    "curtain": ON_WALLS,
+    "door": ON_WALLS,
+    "window": ON_WALLS,
+    "picture": ("wall",),
+    **dict.fromkeys(("sofa", "bed", "table", "chair", "plant", "lamp", "cabinet"), CONCEPTS),
+}
 STANDING = ("sofa", "bed", "table", "chair", "cabinet")
 GROUND = ("floor", "rug")
 MIN_PASTED_SHARE, MAX_PASTED_SHARE = 0.005, 0.35
@@ -33,7 +39,7 @@ def _stands(mask: Bools, concept: Bytes) -> bool:
     """Whether the lowest part of ``mask`` is on the ground, or below the photo."""
     last = int(np.flatnonzero(mask.any(1))[-1])
     foot = mask.copy()
-    foot[:last - len(mask) // 40] = False
+    foot[: last - len(mask) // 40] = False
     return last == len(mask) - 1 or float(_any_of(concept[foot], GROUND).mean()) > 0.5
 
 
@@ -49,13 +55,13 @@ def paste(example: Bytes, other: Bytes, rng: np.random.Generator) -> None:
     concepts, share = concept_of[numbers], counts[numbers] / instance.size
     fits = (share > MIN_PASTED_SHARE) & (share < MAX_PASTED_SHARE)
     can = [i for i in range(len(numbers)) if numbers[i] and CONCEPTS[concepts[i]] in PASTED and fits[i]]
-    for i in rng.permutation(can)[:1 if rng.random() < 0.6 else 2]:
+    for i in rng.permutation(can)[: 1 if rng.random() < 0.6 else 2]:
         new, name = int(example[..., 4].max()) + 1, CONCEPTS[concepts[i]]
         mask = (other[..., 4] == numbers[i]) & _any_of(example[..., 3], PASTED[name])
         if new > MAX_INSTANCES or mask.mean() < MIN_PASTED_SHARE or (name in STANDING and not _stands(mask, example[..., 3])):
             continue
         x, y, w, h = cv2.boundingRect(mask.astype(np.uint8))
-        box = np.s_[max(y - 2, 0):y + h + 2, max(x - 2, 0):x + w + 2]  # so wide that the blur's mirrored border is empty
+        box = np.s_[max(y - 2, 0) : y + h + 2, max(x - 2, 0) : x + w + 2]  # so wide that the blur's mirrored border is empty
         # A hard edge would give the pasted thing away.
         soft = cv2.blur(mask[box].astype(np.float32), (3, 3))[..., None]
         place = example[box]
@@ -100,8 +106,8 @@ def augment(example: Bytes, other: Bytes, rng: np.random.Generator, strength: fl
         a = np.exp(rng.normal(0, 0.12))
         w, h = int(min(size, size * s * a)), int(min(size, size * s / a))
         x, y = int(rng.integers(0, size - w + 1)), int(rng.integers(0, size - h + 1))
-        photo = cv2.resize(photo[y:y + h, x:x + w], (size, size), interpolation=cv2.INTER_LINEAR)
-        labels = cv2.resize(labels[y:y + h, x:x + w], (size, size), interpolation=cv2.INTER_NEAREST)
+        photo = cv2.resize(photo[y : y + h, x : x + w], (size, size), interpolation=cv2.INTER_LINEAR)
+        labels = cv2.resize(labels[y : y + h, x : x + w], (size, size), interpolation=cv2.INTER_NEAREST)
     if rng.random() < 0.4 * strength:
         repaint(photo, labels[..., 0], rng)
     if rng.random() < 0.8 * strength:

@@ -30,8 +30,21 @@ ABSENT_WEIGHT = MISSING / (1 - MISSING) * (1 - ABSENT) / (ABSENT * KNOWN)
 # Share of the photo from which on a concept counts as shown. A smaller sliver is neither there nor not there, and not asked for.
 MIN_SHOWN_SHARE = 0.002
 # How eagerly a concept that is in the photo is asked for; the ones people edit most come first.
-EAGERNESS = {"floor": 1.6, "wall": 1.2, "ceiling": 1.1, "window": 1.6, "door": 1.6, "curtain": 1.6, "sofa": 1.5, "bed": 1.5,
-             "rug": 2.5, "picture": 0.8, "plant": 0.6, "lamp": 0.6, "baseboard": 0.7}
+EAGERNESS = {
+    "floor": 1.6,
+    "wall": 1.2,
+    "ceiling": 1.1,
+    "window": 1.6,
+    "door": 1.6,
+    "curtain": 1.6,
+    "sofa": 1.5,
+    "bed": 1.5,
+    "rug": 2.5,
+    "picture": 0.8,
+    "plant": 0.6,
+    "lamp": 0.6,
+    "baseboard": 0.7,
+}
 
 
 def shrink(mask: Bools) -> Floats:
@@ -39,8 +52,9 @@ def shrink(mask: Bools) -> Floats:
     return cv2.resize(mask.astype(np.float32), (MASK, MASK), interpolation=cv2.INTER_AREA).astype(np.float32, copy=False)
 
 
-def make_batch(cache: Cache, tok: Tokenizer, rng: np.random.Generator, images: int, prompts: int,
-               strength: float = 1.0) -> dict[str, torch.Tensor]:
+def make_batch(
+    cache: Cache, tok: Tokenizer, rng: np.random.Generator, images: int, prompts: int, strength: float = 1.0
+) -> dict[str, torch.Tensor]:
     """One training step's data: photos, prompts with the photo they ask about, region and instance targets.
 
     Every photo gets at least one prompt; ``ABSENT`` of all prompts ask for something that is not there.
@@ -60,7 +74,7 @@ def make_batch(cache: Cache, tok: Tokenizer, rng: np.random.Generator, images: i
         ex = augment(cache.sample(rng), cache.sample(rng), rng, strength)
         photos.append(ex[..., :3])
         concept, inst = ex[..., 3], ex[..., 4]
-        dense.append(concept[step // 2::step, step // 2::step].astype(np.int64))
+        dense.append(concept[step // 2 :: step, step // 2 :: step].astype(np.int64))
         counts = np.bincount(concept.ravel(), minlength=len(CONCEPTS))
         there = [c for c in range(1, len(CONCEPTS)) if counts[c] >= MIN_SHOWN_SHARE * concept.size]
         gone = [c for c in range(1, len(CONCEPTS)) if counts[c] == 0]
@@ -101,14 +115,20 @@ def make_batch(cache: Cache, tok: Tokenizer, rng: np.random.Generator, images: i
     phrases = [positive_prompt(c, rng) for c in CONCEPTS[1:]] + [foreign_prompt(rng) for _ in range(8)]
     phrase_ids, phrase_attention = encode(tok, phrases)
     return {
-        "phrases": torch.from_numpy(phrase_ids), "phrase_attention": torch.from_numpy(phrase_attention),
+        "phrases": torch.from_numpy(phrase_ids),
+        "phrase_attention": torch.from_numpy(phrase_attention),
         "kinds": torch.tensor([*range(1, len(CONCEPTS)), *[0] * 8]),
-        "photos": torch.from_numpy(np.stack(photos)), "dense": torch.from_numpy(np.stack(dense)),
-        "ids": torch.from_numpy(token_ids), "attention": torch.from_numpy(attention),
-        "index": torch.tensor(index), "region": torch.from_numpy(np.stack(region)), "presence": torch.tensor(presence),
+        "photos": torch.from_numpy(np.stack(photos)),
+        "dense": torch.from_numpy(np.stack(dense)),
+        "ids": torch.from_numpy(token_ids),
+        "attention": torch.from_numpy(attention),
+        "index": torch.tensor(index),
+        "region": torch.from_numpy(np.stack(region)),
+        "presence": torch.tensor(presence),
         "presence_weight": torch.tensor(weight),
         "inst_masks": torch.from_numpy(np.stack(inst_masks)) if inst_masks else torch.zeros(0, MASK, MASK),
-        "inst_boxes": torch.tensor(inst_boxes).reshape(-1, 4), "inst_of": torch.tensor(inst_of, dtype=torch.long),
+        "inst_boxes": torch.tensor(inst_boxes).reshape(-1, 4),
+        "inst_of": torch.tensor(inst_of, dtype=torch.long),
         "inst_slot": torch.tensor([inst_of[:i].count(n) for i, n in enumerate(inst_of)], dtype=torch.long),
     }
 
@@ -136,8 +156,9 @@ class Batches(IterableDataset[dict[str, torch.Tensor]]):
                 yield make_batch(cache, tok, rng, *self.what)
 
 
-def feed(folders: tuple[Path, ...], images: int, prompts: int, strength: float, *, seed: int, processes: int,
-         pinned: bool) -> Iterator[dict[str, torch.Tensor]]:
+def feed(
+    folders: tuple[Path, ...], images: int, prompts: int, strength: float, *, seed: int, processes: int, pinned: bool
+) -> Iterator[dict[str, torch.Tensor]]:
     """Batches that ``processes`` prepare ahead: one keeps up with a CPU; a GPU wants as many as it has cores, and ``pinned`` memory, from
     which it copies while it computes."""
     loader = DataLoader(Batches(folders, images, prompts, strength, seed), batch_size=None, num_workers=processes, pin_memory=pinned)

@@ -57,8 +57,7 @@ def render_example(seed: int, size: int) -> Bytes:
     return out
 
 
-def render_shards(cache: Path, size: int, worker: int, workers: int, limit: int, first: int = 0,
-                  showing: str | None = None) -> None:
+def render_shards(cache: Path, size: int, worker: int, workers: int, limit: int, first: int = 0, showing: str | None = None) -> None:
     """Render every ``workers``-th shard of ``limit`` scenes into ``cache``, from scene ``first`` on, all or those ``showing`` one
     concept; skips finished ones."""
     cv2.setNumThreads(1)
@@ -75,8 +74,9 @@ def render_shards(cache: Path, size: int, worker: int, workers: int, limit: int,
         part.rename(path)
 
 
-def start_rendering(cache: Path, size: int, workers: int, limit: int, first: int = 0,
-                    showing: str | None = None) -> list[multiprocessing.process.BaseProcess]:
+def start_rendering(
+    cache: Path, size: int, workers: int, limit: int, first: int = 0, showing: str | None = None
+) -> list[multiprocessing.process.BaseProcess]:
     """Processes that write the missing ones of ``limit`` scenes into ``cache``, from scene ``first`` on: see ``render_shards``.
 
     They end with their work or with this process. A checkpoint that is trained on learns most from scenes that it does not know yet.

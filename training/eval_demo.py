@@ -30,8 +30,17 @@ from training.vocabulary import encode, foreign_prompt
 
 ROOT = Path(__file__).resolve().parents[1]
 
-TARGETS = {"floor": 0.90, "wall": 0.90, "ceiling": 0.90, "sofa": 0.75, "bed": 0.75, "window": 0.75, "door": 0.75, "rug": 0.75,
-           "curtain": 0.75}
+TARGETS = {
+    "floor": 0.90,
+    "wall": 0.90,
+    "ceiling": 0.90,
+    "sofa": 0.75,
+    "bed": 0.75,
+    "window": 0.75,
+    "door": 0.75,
+    "rug": 0.75,
+    "curtain": 0.75,
+}
 PRESENCE_TARGET = 0.95
 VISIBLE = 0.005
 
@@ -68,7 +77,7 @@ def evaluate_rooms(predictor: Predictor, rooms: int, size: int = 480) -> dict[st
     per_concept = {c: [0, 0] for c in names}
     for i in range(rooms):
         room = sample_room(FIRST_HELD_OUT_SEED + i)
-        w, h = round(size * room.aspect ** 0.5), round(size / room.aspect ** 0.5)
+        w, h = round(size * room.aspect**0.5), round(size / room.aspect**0.5)
         scene = render(room, w, h)
         rng = np.random.default_rng(i)
         probs, presence = predictor(scene.photo, [*names, foreign_prompt(rng), foreign_prompt(rng)])
@@ -89,17 +98,20 @@ def evaluate_rooms(predictor: Predictor, rooms: int, size: int = 480) -> dict[st
                 per_concept[c][1] += 1
                 right += good
                 asked += 1
-        foreign_right += int((presence[len(names):] <= 0.5).sum())
+        foreign_right += int((presence[len(names) :] <= 0.5).sum())
         foreign_asked += 2
         if sys.stderr.isatty():
             print(f"\r{i + 1}/{rooms} rooms", end="", file=sys.stderr, flush=True)
     if sys.stderr.isatty():
         print(file=sys.stderr)
     return {
-        "rooms": rooms, "iou": {c: inter[c] / max(union[c], 1) for c in names},
+        "rooms": rooms,
+        "iou": {c: inter[c] / max(union[c], 1) for c in names},
         "mean_iou": {c: single[c] / max(shown[c], 1) for c in names},
-        "shown": {c: int(shown[c]) for c in names}, "presence": (right + foreign_right) / max(asked + foreign_asked, 1),
-        "presence_known": right / max(asked, 1), "presence_foreign": foreign_right / max(foreign_asked, 1),
+        "shown": {c: int(shown[c]) for c in names},
+        "presence": (right + foreign_right) / max(asked + foreign_asked, 1),
+        "presence_known": right / max(asked, 1),
+        "presence_foreign": foreign_right / max(foreign_asked, 1),
         "presence_by_concept": {c: a / max(n, 1) for c, (a, n) in per_concept.items()},
     }
 
@@ -130,17 +142,26 @@ def evaluate_photos(predictor: Predictor, folder: Path) -> dict[str, Any] | None
 
 def table(rooms: dict[str, Any], photos: dict[str, Any] | None) -> str:
     """The report that is printed."""
-    lines = [f"{rooms['rooms']} rooms of seeds training never used", "",
-             f"{'concept':<12}{'rooms':>6}{'IoU':>8}{'mean':>8}{'target':>8}{'presence':>10}"]
+    lines = [
+        f"{rooms['rooms']} rooms of seeds training never used",
+        "",
+        f"{'concept':<12}{'rooms':>6}{'IoU':>8}{'mean':>8}{'target':>8}{'presence':>10}",
+    ]
     order = sorted(rooms["iou"], key=lambda c: (c not in TARGETS, -TARGETS.get(c, 0), c))
     for c in order:
         target = TARGETS.get(c)
         verdict = "" if target is None else ("  reached" if rooms["iou"][c] >= target else "  missed")
-        lines.append(f"{c:<12}{rooms['shown'][c]:>6}{rooms['iou'][c]:>8.3f}{rooms['mean_iou'][c]:>8.3f}"
-                     f"{'' if target is None else f'{target:.2f}':>8}{rooms['presence_by_concept'][c]:>10.3f}{verdict}")
+        lines.append(
+            f"{c:<12}{rooms['shown'][c]:>6}{rooms['iou'][c]:>8.3f}{rooms['mean_iou'][c]:>8.3f}"
+            f"{'' if target is None else f'{target:.2f}':>8}{rooms['presence_by_concept'][c]:>10.3f}{verdict}"
+        )
     p = rooms["presence"]
-    lines += ["", f"presence accuracy {p:.3f} (target {PRESENCE_TARGET:.2f}, {'reached' if p >= PRESENCE_TARGET else 'missed'}); "
-              f"known concepts {rooms['presence_known']:.3f}, foreign words {rooms['presence_foreign']:.3f}", ""]
+    lines += [
+        "",
+        f"presence accuracy {p:.3f} (target {PRESENCE_TARGET:.2f}, {'reached' if p >= PRESENCE_TARGET else 'missed'}); "
+        f"known concepts {rooms['presence_known']:.3f}, foreign words {rooms['presence_foreign']:.3f}",
+        "",
+    ]
     if photos is None:
         lines.append("real photos: ../shared/photos is not there, skipped")
     else:

@@ -31,8 +31,9 @@ class DenseHeads(torch.nn.Module):
         self.word = torch.nn.Linear(WIDTH, len(CONCEPTS))
         self.nothing = torch.nn.Parameter(torch.zeros(1))
 
-    def align(self, model: Sam3Model, vision: Any, texts: torch.Tensor, attention: torch.Tensor, kinds: torch.Tensor,
-              dense: torch.Tensor) -> torch.Tensor:
+    def align(
+        self, model: Sam3Model, vision: Any, texts: torch.Tensor, attention: torch.Tensor, kinds: torch.Tensor, dense: torch.Tensor
+    ) -> torch.Tensor:
         """Words and surfaces that belong together: concept classification of the words, and of every coarse cell by its
         match with one phrase per concept, in the very projections that the first text attention compares them with."""
         text = model.get_text_features(input_ids=texts, attention_mask=attention, return_dict=True).pooler_output
@@ -116,7 +117,7 @@ def losses(out: dict[str, Any], batch: dict[str, torch.Tensor]) -> dict[str, tor
     rows = torch.unique(of)
     logit = out["logits"][:, rows]
     p, t = logit.sigmoid(), score[rows].expand_as(logit)
-    focal = F.binary_cross_entropy_with_logits(logit, t, reduction="none") * torch.where(t > 0, 2 * (1 - p), 2 * p ** 2)
+    focal = F.binary_cross_entropy_with_logits(logit, t, reduction="none") * torch.where(t > 0, 2 * (1 - p), 2 * p**2)
     result["score"] = focal.sum() / len(of) / len(logit) * 0.5
     pb = xyxy(out["boxes"][:, of, query])
     result["box"] = (pb - batch["inst_boxes"]).abs().sum(-1).mean() * 1.5 + (1 - giou(pb, batch["inst_boxes"][None])).mean()

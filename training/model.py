@@ -28,32 +28,67 @@ def demo_config() -> Sam3Config:
     grid = IMAGE // PATCH
     return Sam3Config(
         vision_config={
-            "model_type": "sam3_vision_model", "fpn_hidden_size": WIDTH,
+            "model_type": "sam3_vision_model",
+            "fpn_hidden_size": WIDTH,
             "backbone_feature_sizes": [[grid * 4] * 2, [grid * 2] * 2, [grid] * 2],
             "backbone_config": {
-                "model_type": "sam3_vit_model", "hidden_size": 192, "intermediate_size": 576, "num_hidden_layers": 8,
-                "num_attention_heads": len(NEIGHBOURS), "image_size": IMAGE, "pretrain_image_size": IMAGE, "patch_size": PATCH,
-                "window_size": grid // 2, "global_attn_indexes": [2, 5],
+                "model_type": "sam3_vit_model",
+                "hidden_size": 192,
+                "intermediate_size": 576,
+                "num_hidden_layers": 8,
+                "num_attention_heads": len(NEIGHBOURS),
+                "image_size": IMAGE,
+                "pretrain_image_size": IMAGE,
+                "patch_size": PATCH,
+                "window_size": grid // 2,
+                "global_attn_indexes": [2, 5],
             },
         },
         text_config={
-            "model_type": "clip_text_model", "vocab_size": 1024, "hidden_size": 128, "intermediate_size": 256,
-            "projection_dim": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 32,
-            "hidden_act": "gelu", "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0,
+            "model_type": "clip_text_model",
+            "vocab_size": 1024,
+            "hidden_size": 128,
+            "intermediate_size": 256,
+            "projection_dim": 128,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "max_position_embeddings": 32,
+            "hidden_act": "gelu",
+            "bos_token_id": 1,
+            "eos_token_id": 2,
+            "pad_token_id": 0,
         },
-        geometry_encoder_config={"hidden_size": WIDTH, "num_layers": 1, "num_attention_heads": 4, "intermediate_size": WIDTH,
-                                 "roi_size": 1, "dropout": 0.0},
-        detr_encoder_config={"hidden_size": WIDTH, "num_layers": 2, "num_attention_heads": 4, "intermediate_size": 384,
-                             "dropout": 0.0},
-        detr_decoder_config={"hidden_size": WIDTH, "num_layers": 2, "num_queries": QUERIES, "num_attention_heads": 4,
-                             "intermediate_size": 384, "dropout": 0.0},
+        geometry_encoder_config={
+            "hidden_size": WIDTH,
+            "num_layers": 1,
+            "num_attention_heads": 4,
+            "intermediate_size": WIDTH,
+            "roi_size": 1,
+            "dropout": 0.0,
+        },
+        detr_encoder_config={"hidden_size": WIDTH, "num_layers": 2, "num_attention_heads": 4, "intermediate_size": 384, "dropout": 0.0},
+        detr_decoder_config={
+            "hidden_size": WIDTH,
+            "num_layers": 2,
+            "num_queries": QUERIES,
+            "num_attention_heads": 4,
+            "intermediate_size": 384,
+            "dropout": 0.0,
+        },
         mask_decoder_config={"hidden_size": WIDTH, "num_upsampling_stages": 2, "num_attention_heads": 4},
     )
 
 
-def matmul_attention(module: torch.nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor,
-                     attention_mask: torch.Tensor | None = None, scaling: float | None = None, dropout: float = 0.0,
-                     **kwargs: object) -> tuple[torch.Tensor, None]:
+def matmul_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None = None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **kwargs: object,
+) -> tuple[torch.Tensor, None]:
     """Attention as two plain matrix products. torch's fused CPU kernel takes a third of a training step in its backward
     pass and does not use AMX; these products do, and the softmax stays in the autocast type instead of float32."""
     with torch.autocast(query.device.type, enabled=False):
@@ -98,8 +133,13 @@ def forward(model: Sam3Model, pixels: torch.Tensor, ids: torch.Tensor, attention
     text = model.get_text_features(input_ids=ids, attention_mask=attention, return_dict=True).pooler_output
     mask = attention.bool()
     enc = model.detr_encoder(vision_features=[levels[-1]], text_features=text, vision_pos_embeds=[pos], text_mask=mask)
-    dec = model.detr_decoder(vision_features=enc.last_hidden_state, text_features=enc.text_features,
-                             vision_pos_encoding=enc.pos_embeds_flattened, text_mask=mask, spatial_shapes=enc.spatial_shapes)
+    dec = model.detr_decoder(
+        vision_features=enc.last_hidden_state,
+        text_features=enc.text_features,
+        vision_pos_encoding=enc.pos_embeds_flattened,
+        text_mask=mask,
+        spatial_shapes=enc.spatial_shapes,
+    )
     hidden = dec.intermediate_hidden_states
     ref = dec.reference_boxes.clamp(1e-3, 1 - 1e-3)
     boxes = (torch.logit(ref.float()) + model.detr_decoder.box_head(hidden).float()).sigmoid()
@@ -114,10 +154,19 @@ def forward(model: Sam3Model, pixels: torch.Tensor, ids: torch.Tensor, attention
     # embeddings instead: one small matrix product makes the region and every matched mask (see ``masks_of``).
     weight = md.instance_projection.weight[:, :, 0, 0]
     embeds = md.mask_embedder(hidden[-1])
-    return {"vision": vision, "levels": vision.fpn_hidden_states[:-1], "encoded": encoded, "pixel": pixel, "query": embeds @ weight,
-            "bias": embeds @ md.instance_projection.bias, "region_query": md.semantic_projection.weight.reshape(1, 1, -1),
-            "region_bias": md.semantic_projection.bias, "boxes": boxes, "logits": logits.float(),
-            "presence": dec.presence_logits[..., 0].float()}
+    return {
+        "vision": vision,
+        "levels": vision.fpn_hidden_states[:-1],
+        "encoded": encoded,
+        "pixel": pixel,
+        "query": embeds @ weight,
+        "bias": embeds @ md.instance_projection.bias,
+        "region_query": md.semantic_projection.weight.reshape(1, 1, -1),
+        "region_bias": md.semantic_projection.bias,
+        "boxes": boxes,
+        "logits": logits.float(),
+        "presence": dec.presence_logits[..., 0].float(),
+    }
 
 
 def masks_of(out: dict[str, Any], chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -136,7 +185,7 @@ def initialise(model: torch.nn.Module) -> None:
         if isinstance(module, (torch.nn.Linear, torch.nn.Conv2d)):
             torch.nn.init.xavier_normal_(module.weight)
         elif isinstance(module, torch.nn.ConvTranspose2d):  # of stride 2 and size 2: every output has in_channels inputs
-            torch.nn.init.normal_(module.weight, std=module.in_channels ** -0.5)
+            torch.nn.init.normal_(module.weight, std=module.in_channels**-0.5)
 
 
 def init_local_attention(backbone: Any) -> None:
@@ -156,7 +205,7 @@ def init_local_attention(backbone: Any) -> None:
             # The library squeezes the positions of layers that see the whole photo into a window's range.
             squeeze = config.window_size / (config.image_size // config.patch_size)
             reach = GLOBAL_REACH * squeeze if whole else 1.0
-            amplitude = ((GLOBAL_SHARE if whole else 1.0) * FIRMNESS / falls * size ** 0.5) ** 0.5
+            amplitude = ((GLOBAL_SHARE if whole else 1.0) * FIRMNESS / falls * size**0.5) ** 0.5
             query, key = layer.attention.q_proj, layer.attention.k_proj
             query.weight *= CONTENT
             key.weight *= CONTENT
@@ -165,8 +214,8 @@ def init_local_attention(backbone: Any) -> None:
                     for pair in range(2):
                         at = head * size + 2 * (axis * pairs + pair)
                         angle = torch.tensor(-float(frequency[pair]) * distance * reach)
-                        query.bias[at:at + 2] = amplitude * torch.tensor([1.0, 0.0])
-                        key.bias[at:at + 2] = amplitude * torch.stack([angle.cos(), angle.sin()])
+                        query.bias[at : at + 2] = amplitude * torch.tensor([1.0, 0.0])
+                        key.bias[at : at + 2] = amplitude * torch.stack([angle.cos(), angle.sin()])
 
 
 def take_over(module: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
@@ -186,7 +235,7 @@ def take_over(module: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None
 
 def _stretched(table: torch.Tensor, tokens: int) -> torch.Tensor:
     """A square grid's table (1,n,D) for a square grid of ``tokens``."""
-    before, after = round(table.shape[1] ** 0.5), round(tokens ** 0.5)
+    before, after = round(table.shape[1] ** 0.5), round(tokens**0.5)
     grid = table.float().unflatten(1, (before, before)).permute(0, 3, 1, 2)
     grid = F.interpolate(grid, (after, after), mode="bicubic", align_corners=False)
     return grid.permute(0, 2, 3, 1).flatten(1, 2)

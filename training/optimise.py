@@ -22,8 +22,9 @@ class Muon(torch.optim.Optimizer):
     times as long).
     """
 
-    def __init__(self, groups: list[dict[str, Any]], lr: float, momentum: float = 0.95, weight_decay: float = 0.05,
-                 iterations: int = 5) -> None:
+    def __init__(
+        self, groups: list[dict[str, Any]], lr: float, momentum: float = 0.95, weight_decay: float = 0.05, iterations: int = 5
+    ) -> None:
         super().__init__(groups, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "iterations": iterations})
 
     @torch.no_grad()
@@ -67,8 +68,10 @@ class Optimisers:
             matrices = [p for n, p in members if is_hidden(n, p)]
             others = [p for n, p in members if not is_hidden(n, p)]
             hidden.append({"params": matrices, "rate": rate})
-            rest += [{"params": [p for p in others if p.ndim > 1], "weight_decay": 0.05, "rate": rate},
-                     {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0, "rate": rate}]
+            rest += [
+                {"params": [p for p in others if p.ndim > 1], "weight_decay": 0.05, "rate": rate},
+                {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0, "rate": rate},
+            ]
         self.peaks = (muon, lr)
         self.each = (Muon(hidden, muon), torch.optim.AdamW(rest, lr=lr, betas=(0.9, 0.98), fused=True))
 

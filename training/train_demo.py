@@ -55,7 +55,8 @@ def ask(model: Sam3Model, aid: DenseHeads, batch: dict[str, torch.Tensor], dense
     """One forward pass: the model's answers, and the losses of the training aids on them."""
     out = forward(model, normalise(batch["photos"]), batch["ids"], batch["attention"], batch["index"])
     return out, {
-        "dense": dense * aid(out["levels"], batch["dense"]), "answer": aid.answer(out["encoded"], batch["region"]),
+        "dense": dense * aid(out["levels"], batch["dense"]),
+        "answer": aid.answer(out["encoded"], batch["region"]),
         "align": aid.align(model, out["vision"], batch["phrases"], batch["phrase_attention"], batch["kinds"], batch["dense"]),
     }
 
@@ -135,8 +136,10 @@ def main() -> None:
         aid.load_state_dict(saved["aid"], strict=False)
         opt.load_state_dict(saved["opt"])
         average.weights, step, minutes = saved["ema"], saved["step"], saved["minutes"]
-    batches = on_device(feed(cache.folders, args.images, args.prompts, args.augment, seed=step, processes=args.feeders,
-                             pinned=device.type == "cuda"), device)
+    batches = on_device(
+        feed(cache.folders, args.images, args.prompts, args.augment, seed=step, processes=args.feeders, pinned=device.type == "cuda"),
+        device,
+    )
     autocast = functools.partial(torch.autocast, device.type, dtype=torch.bfloat16, enabled=fast == torch.bfloat16)
     if args.start and not saved:
 
@@ -174,15 +177,29 @@ def main() -> None:
             sums[name] = sums.get(name, 0.0) + v.detach()  # read every 20 steps: a GPU would be waited for
         minutes, used = minutes + (clock() - used) / 60, clock()
         if step % 20 == 0:
-            row = {"step": step, "minutes": round(minutes, 2), "rate": round(scale, 4), "scenes": cache.refresh(),
-                   **{n: round(float(v) / 20, 4) for n, v in sums.items()}}
+            row = {
+                "step": step,
+                "minutes": round(minutes, 2),
+                "rate": round(scale, 4),
+                "scenes": cache.refresh(),
+                **{n: round(float(v) / 20, 4) for n, v in sums.items()},
+            }
             log.write(json.dumps(row) + "\n")
             log.flush()
             sums = {}
         if time.time() - last_save > 180 or minutes >= args.minutes or stop.is_set():
             tmp = state_path.with_suffix(".tmp")
-            torch.save({"model": masters.state(), "aid": aid.state_dict(), "opt": opt.state_dict(), "ema": average.weights, "step": step,
-                        "minutes": minutes}, tmp)
+            torch.save(
+                {
+                    "model": masters.state(),
+                    "aid": aid.state_dict(),
+                    "opt": opt.state_dict(),
+                    "ema": average.weights,
+                    "step": step,
+                    "minutes": minutes,
+                },
+                tmp,
+            )
             tmp.rename(state_path)
             last_save = time.time()
     for w in workers:

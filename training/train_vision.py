@@ -54,7 +54,7 @@ class Namer(torch.nn.Module):
         self.backbone = model.vision_encoder.backbone.train()
         init_local_attention(self.backbone)
         width = self.backbone.config.hidden_size
-        self.norm, self.head = torch.nn.LayerNorm(width), torch.nn.Linear(width, CELLS ** 2 * len(CONCEPTS))
+        self.norm, self.head = torch.nn.LayerNorm(width), torch.nn.Linear(width, CELLS**2 * len(CONCEPTS))
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Photos (B,3,S,S) -> logits (B,concepts,M,M)."""
@@ -75,7 +75,7 @@ class Namer(torch.nn.Module):
 
 def names(examples: Bytes) -> torch.Tensor:
     """Concept in the middle of every cell, int64 (B,M,M), of examples (B,S,S,5)."""
-    return torch.from_numpy(examples[:, CELL // 2::CELL, CELL // 2::CELL, 3].astype(np.int64))
+    return torch.from_numpy(examples[:, CELL // 2 :: CELL, CELL // 2 :: CELL, 3].astype(np.int64))
 
 
 def feed(cache: Cache, batches: Batches, seed: int, strength: float) -> None:
@@ -100,8 +100,8 @@ def overlap(model: Namer, shards: list[Bytes]) -> dict[str, float]:
     with torch.no_grad():
         for shard in shards:
             for i in range(0, SHARD, BATCH):
-                truth = names(shard[i:i + BATCH]).numpy()
-                found = model(normalise(shard[i:i + BATCH, ..., :3])).argmax(1).numpy()
+                truth = names(shard[i : i + BATCH]).numpy()
+                found = model(normalise(shard[i : i + BATCH, ..., :3])).argmax(1).numpy()
                 for c in range(len(CONCEPTS)):
                     both[c] += ((found == c) & (truth == c)).sum()
                     either[c] += ((found == c) | (truth == c)).sum()
@@ -115,8 +115,12 @@ def parse() -> argparse.Namespace:
     p.add_argument("--start", type=Path, help="checkpoint whose backbone to begin from; with --muon 0.004 --lr 4e-4: higher rates undo it")
     p.add_argument("--scenes", type=int, default=9600, help="scenes to have before the first step: 2,560 were known by heart")
     p.add_argument("--seed", type=int, default=0, help="the first of them: a checkpoint that is trained on learns most from new ones")
-    p.add_argument("--showing", choices=CONCEPTS[1:], help="render only rooms with this concept, and learn from them beside the others; "
-                   "the second part goes on with the others alone, which show every concept as often as rooms do")
+    p.add_argument(
+        "--showing",
+        choices=CONCEPTS[1:],
+        help="render only rooms with this concept, and learn from them beside the others; "
+        "the second part goes on with the others alone, which show every concept as often as rooms do",
+    )
     p.add_argument("--lr", type=float, default=2e-3, help="peak rate of AdamW")
     p.add_argument("--muon", type=float, default=0.02, help="peak rate of Muon")
     p.add_argument("--augment", type=float, default=0.5, help="how often photos are distorted")
@@ -174,8 +178,10 @@ def main() -> None:
         used = time.thread_time()
         if time.time() - last > 180 or minutes >= args.minutes:
             print(f"step {step}, {minutes:.1f} min, loss {np.mean(losses):.3f}, {overlap(model, held_back)}", flush=True)
-            torch.save({"model": masters.state(), "opt": optimisers.state_dict(), "average": average.weights, "step": step,
-                        "minutes": minutes}, path.with_suffix(".tmp"))
+            torch.save(
+                {"model": masters.state(), "opt": optimisers.state_dict(), "average": average.weights, "step": step, "minutes": minutes},
+                path.with_suffix(".tmp"),
+            )
             os.replace(path.with_suffix(".tmp"), path)
             used, last, losses = time.thread_time(), time.time(), []
 

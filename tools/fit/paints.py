@@ -20,9 +20,7 @@ from respray.imaging.arrays import UInt8Array
 from tools.fit.rooms import Repainted, matte_of
 
 
-def repaint(
-    case: Repainted, reflection: ReflectionParameters, recolor: RecolorParameters, burnt: BurntAreaParameters
-) -> UInt8Array:
+def repaint(case: Repainted, reflection: ReflectionParameters, recolor: RecolorParameters, burnt: BurntAreaParameters) -> UInt8Array:
     """Recolour a surface whose matte is exact, without its edges: uint8 [H,W,3]."""
     edited = case.photo.copy()
     light = estimate_illuminant(case.photo)

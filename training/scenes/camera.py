@@ -50,8 +50,17 @@ class Camera:
         return np.stack([self.fx * p[:, 0] / p[:, 2] + self.cx, self.fy * p[:, 1] / p[:, 2] + self.cy], axis=1)
 
 
-def make_camera(position: Sequence[float], yaw: float, pitch: float, roll: float, focal: float, width: int, height: int,
-                aspect: float | None = None, shift: float = 0.0) -> Camera:
+def make_camera(
+    position: Sequence[float],
+    yaw: float,
+    pitch: float,
+    roll: float,
+    focal: float,
+    width: int,
+    height: int,
+    aspect: float | None = None,
+    shift: float = 0.0,
+) -> Camera:
     """Camera at ``position`` that looks along +y turned by ``yaw`` to the left, ``pitch`` up, ``roll`` clockwise (rad).
 
     ``focal`` is the focal length over the square root of the frame's area. ``aspect`` (width over height of the true
@@ -66,8 +75,7 @@ def make_camera(position: Sequence[float], yaw: float, pitch: float, roll: float
     cr, sr = np.cos(roll), np.sin(roll)
     rotation = np.stack([cr * right + sr * down, cr * down - sr * right, forward])
     x, y, z = (float(v) for v in position)
-    return Camera((x, y, z), rotation, focal / np.sqrt(a) * width, focal * np.sqrt(a) * height,
-                  width / 2, height / 2 + shift * height)
+    return Camera((x, y, z), rotation, focal / np.sqrt(a) * width, focal * np.sqrt(a) * height, width / 2, height / 2 + shift * height)
 
 
 def plane_equation(plane: str, size: Sequence[float]) -> Floats:

@@ -35,9 +35,23 @@ def window(b: Builder, rng: Rng, wall: int, size: Sequence[float], u0: float, u1
     x, y, yaw = wall_frame(wall, size, (u0 + u1) / 2)
     b.begin("window", x, y, 0, yaw)
     row = np.zeros(O_COLS)
-    row[:17] = [wall, u0, u1, z0, z1, look["depth"], look["frame"], max(1, round((u1 - u0) / look["pane_w"])),
-                max(1, round((z1 - z0) / look["pane_h"])), look["style"], look["seed"], look["sky"], look["horizon"],
-                *look["tint"], 0]
+    row[:17] = [
+        wall,
+        u0,
+        u1,
+        z0,
+        z1,
+        look["depth"],
+        look["frame"],
+        max(1, round((u1 - u0) / look["pane_w"])),
+        max(1, round((z1 - z0) / look["pane_h"])),
+        look["style"],
+        look["seed"],
+        look["sky"],
+        look["horizon"],
+        *look["tint"],
+        0,
+    ]
     row[17] = look["mat"]
     b.openings.append(row)
     b.window_instance.append(b.n_instances - 1)
@@ -61,17 +75,24 @@ def window_look(b: Builder, rng: Rng) -> Look:
     big = rng.random() < 0.45
     warm = rng.normal(0, 0.05)
     return {
-        "depth": rng.uniform(0.06, 0.3), "frame": rng.uniform(0.03, 0.075), "mat": mat,
+        "depth": rng.uniform(0.06, 0.3),
+        "frame": rng.uniform(0.03, 0.075),
+        "mat": mat,
         "pane_w": 9.0 if rng.random() < 0.2 else rng.uniform(0.6, 1.3) if big else rng.uniform(0.28, 0.5),
-        "pane_h": 9.0 if big and rng.random() < 0.6 else rng.uniform(0.35, 1.2), "style": int(rng.choice([0, 1, 1, 2, 3])),
-        "seed": int(rng.integers(100000)), "sky": float(np.exp(rng.normal(1.5, 0.5))), "horizon": rng.uniform(-0.25, 0.12),
-        "tint": (1 + warm - 0.03, 1.0, 1.03 - warm), "casing": float(rng.choice([0.0, rng.uniform(0.04, 0.13)], p=[0.35, 0.65])),
+        "pane_h": 9.0 if big and rng.random() < 0.6 else rng.uniform(0.35, 1.2),
+        "style": int(rng.choice([0, 1, 1, 2, 3])),
+        "seed": int(rng.integers(100000)),
+        "sky": float(np.exp(rng.normal(1.5, 0.5))),
+        "horizon": rng.uniform(-0.25, 0.12),
+        "tint": (1 + warm - 0.03, 1.0, 1.03 - warm),
+        "casing": float(rng.choice([0.0, rng.uniform(0.04, 0.13)], p=[0.35, 0.65])),
         "casing_mat": b.mat(frame if rng.random() < 0.7 else mt.lacquer(rng, 0.8)),
     }
 
 
-def curtains(b: Builder, rng: Rng, wall: int, size: Sequence[float], u0: float, u1: float, z0: float, z1: float,
-             room: tuple[float, float]) -> None:
+def curtains(
+    b: Builder, rng: Rng, wall: int, size: Sequence[float], u0: float, u1: float, z0: float, z1: float, room: tuple[float, float]
+) -> None:
     """Pair of curtains, one curtain, a roman shade or a blind in front of a window; ``room`` bounds u on the wall."""
     x, y, yaw = wall_frame(wall, size, (u0 + u1) / 2)
     hw = (u1 - u0) / 2
@@ -112,8 +133,7 @@ def curtains(b: Builder, rng: Rng, wall: int, size: Sequence[float], u0: float, 
         step = (c - a) / n
         for i in range(n):
             zz = 0.02 * np.sin(i * 2.1 + s)
-            b.box((a + step * (i + 0.5), out + zz, (top + bottom) / 2), (step / 2 + 0.004, 0.03, (top - bottom) / 2), m, 0.03,
-                  solid=solid)
+            b.box((a + step * (i + 0.5), out + zz, (top + bottom) / 2), (step / 2 + 0.004, 0.03, (top - bottom) / 2), m, 0.03, solid=solid)
     b.begin("curtain", x, y, 0, yaw, same_instance=True)
     rod = b.mat(mt.metal(rng))
     if top < size[2] - 0.05:
@@ -158,10 +178,17 @@ def door(b: Builder, rng: Rng, wall: int, size: Sequence[float], u: float, w: fl
 def door_look(b: Builder, rng: Rng) -> Look:
     """Properties shared by the doors of one room."""
     leaf = mt.lacquer(rng, 0.6) if rng.random() < 0.6 else mt.wood(rng)
-    return {"leaf": b.mat(leaf), "frame": b.mat(leaf if rng.random() < 0.6 else mt.lacquer(rng, 0.85)), "metal": b.mat(mt.metal(rng)),
-            "glass": b.mat(tx.pack(tx.PAINT, mt.lin("8fa0a4") * rng.uniform(0.3, 1.5), gloss=1.5, rough=0.01)),
-            "casing": rng.uniform(0.05, 0.12), "panels": int(rng.integers(0, 4)), "cols": int(rng.integers(1, 3)),
-            "glazed": rng.random() < 0.18, "hand": int(rng.choice([-1, 1]))}
+    return {
+        "leaf": b.mat(leaf),
+        "frame": b.mat(leaf if rng.random() < 0.6 else mt.lacquer(rng, 0.85)),
+        "metal": b.mat(mt.metal(rng)),
+        "glass": b.mat(tx.pack(tx.PAINT, mt.lin("8fa0a4") * rng.uniform(0.3, 1.5), gloss=1.5, rough=0.01)),
+        "casing": rng.uniform(0.05, 0.12),
+        "panels": int(rng.integers(0, 4)),
+        "cols": int(rng.integers(1, 3)),
+        "glazed": rng.random() < 0.18,
+        "hand": int(rng.choice([-1, 1])),
+    }
 
 
 def picture(b: Builder, rng: Rng, wall: int, size: Sequence[float], u: float, z: float, w: float, h: float) -> None:

@@ -33,8 +33,7 @@ class Plan:
     def footprint(self, wall: int, u: float, hw: float, d: float) -> tuple[float, float, float, float]:
         """Floor rectangle (x0, x1, y0, y1) of a piece of half width hw, depth d with its back at a wall."""
         w, dd = self.size[0], self.size[1]
-        return {0: (0, d, u - hw, u + hw), 1: (w - d, w, u - hw, u + hw), 2: (u - hw, u + hw, 0, d),
-                3: (u - hw, u + hw, dd - d, dd)}[wall]
+        return {0: (0, d, u - hw, u + hw), 1: (w - d, w, u - hw, u + hw), 2: (u - hw, u + hw, 0, d), 3: (u - hw, u + hw, dd - d, dd)}[wall]
 
     def free_floor(self, r: tuple[float, float, float, float], clear: float = 0.6) -> bool:
         """Whether a floor rectangle is free and not in the photographer's way."""
@@ -46,8 +45,9 @@ class Plan:
         return all(r[1] < f[0] or r[0] > f[1] or r[3] < f[2] or r[2] > f[3] for f in self.floor)
 
 
-def against_wall(plan: Plan, rng: Rng, hw: float, d: float, walls: Sequence[int], low: bool = True,
-                 tries: int = 14) -> tuple[int, float] | None:
+def against_wall(
+    plan: Plan, rng: Rng, hw: float, d: float, walls: Sequence[int], low: bool = True, tries: int = 14
+) -> tuple[int, float] | None:
     """Find (wall, u) where a piece fits; reserves it. ``low`` pieces may stand under windows."""
     for _ in range(tries):
         wall = int(rng.choice(walls))

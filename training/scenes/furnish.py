@@ -184,7 +184,7 @@ def _kitchen(b: Builder, plan: Plan, rng: Rng) -> None:
             else:
                 b.begin("cabinet", x, y, 0, yaw)
                 m = b.mat(mt.wood(rng))
-                for zz in (1.45, 1.8)[:int(rng.integers(1, 3))]:
+                for zz in (1.45, 1.8)[: int(rng.integers(1, 3))]:
                     b.box((0, 0.12, zz), (w / 2, 0.12, 0.015), m)
                     for _ in range(int(rng.integers(0, 4))):
                         fu.decor(b, rng, rng.uniform(-w / 2 + 0.1, w / 2 - 0.1), 0.12, zz + 0.015)

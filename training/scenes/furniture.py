@@ -53,8 +53,7 @@ def sofa(b: Builder, rng: Rng, x: float, y: float, yaw: float, wide: float | Non
         if ext:
             b.box((cx, d + ext / 2 - 0.02, (leg + base_h) / 2), (iw / 2, ext / 2, (base_h - leg) / 2), m, bev)
         if rng.random() < 0.85:
-            b.box((cx, bt + 0.09, seat + (back - seat) * 0.52), (iw / 2 - 0.01, 0.08, (back - seat) * 0.5), m, 0.06,
-                  rot=rotation_x(0.15))
+            b.box((cx, bt + 0.09, seat + (back - seat) * 0.52), (iw / 2 - 0.01, 0.08, (back - seat) * 0.5), m, 0.06, rot=rotation_x(0.15))
     lm = b.mat(mt.wood(rng) if rng.random() < 0.6 else mt.metal(rng))
     _legs(b, hw - 0.03, 0.05, d - 0.05, max(leg, 0.05), lm, 0.022, True)
     for _ in range(int(rng.integers(0, 5 if w > 1.2 else 2))):
@@ -99,8 +98,13 @@ def bed(b: Builder, rng: Rng, x: float, y: float, yaw: float) -> tuple[float, fl
         for i in range(n_p):
             px = (i - (n_p - 1) / 2) * (w / n_p)
             pw = min(0.36, w / n_p / 2 - 0.03) * (1 - 0.2 * row)
-            b.box((px, 0.24 + 0.17 * row, h + 0.10), (pw, 0.09, 0.19), pm, 0.09,
-                  rot=rotation_z(rng.normal(0, 0.05)) @ rotation_x(rng.uniform(0.5, 1.2)))
+            b.box(
+                (px, 0.24 + 0.17 * row, h + 0.10),
+                (pw, 0.09, 0.19),
+                pm,
+                0.09,
+                rot=rotation_z(rng.normal(0, 0.05)) @ rotation_x(rng.uniform(0.5, 1.2)),
+            )
     if rng.random() < 0.55:
         tm = b.mat(mt.fabric(rng, 0.4))
         ty, tw = rng.uniform(length * 0.6, length * 0.85), rng.uniform(0.18, 0.4)
@@ -110,13 +114,18 @@ def bed(b: Builder, rng: Rng, x: float, y: float, yaw: float) -> tuple[float, fl
 
 def table(b: Builder, rng: Rng, x: float, y: float, yaw: float, kind: str) -> tuple[float, float]:
     """Coffee, dining, side or desk table with a few things on top."""
-    dims = {"coffee": ((0.7, 1.3), (0.45, 0.75), (0.3, 0.46)), "dining": ((1.2, 2.2), (0.75, 1.0), (0.72, 0.77)),
-            "side": ((0.35, 0.55), (0.35, 0.5), (0.42, 0.62)), "desk": ((1.0, 1.7), (0.55, 0.75), (0.72, 0.77)),
-            "console": ((0.8, 1.5), (0.28, 0.4), (0.72, 0.88))}[kind]
+    dims = {
+        "coffee": ((0.7, 1.3), (0.45, 0.75), (0.3, 0.46)),
+        "dining": ((1.2, 2.2), (0.75, 1.0), (0.72, 0.77)),
+        "side": ((0.35, 0.55), (0.35, 0.5), (0.42, 0.62)),
+        "desk": ((1.0, 1.7), (0.55, 0.75), (0.72, 0.77)),
+        "console": ((0.8, 1.5), (0.28, 0.4), (0.72, 0.88)),
+    }[kind]
     w, d, h = (rng.uniform(*v) for v in dims)
     b.begin("table", x, y, 0, yaw)
-    top = b.mat(mt.furniture_surface(rng) if rng.random() < 0.85 else
-                tx.pack(tx.MARBLE, mt.lin("e9e6e0"), mt.lin("8a8680"), gloss=0.8, rough=0.02))
+    top = b.mat(
+        mt.furniture_surface(rng) if rng.random() < 0.85 else tx.pack(tx.MARBLE, mt.lin("e9e6e0"), mt.lin("8a8680"), gloss=0.8, rough=0.02)
+    )
     leg = top if rng.random() < 0.55 else b.mat(mt.metal(rng))
     hw, th = w / 2, rng.uniform(0.012, 0.03)
     if kind in ("coffee", "side", "dining") and rng.random() < 0.3:
@@ -160,8 +169,13 @@ def decor(b: Builder, rng: Rng, x: float, y: float, z: float) -> None:
         for _ in range(int(rng.integers(1, 4))):
             bm = b.mat(tx.pack(tx.PAINT, mt.any_colour(rng)))
             t = rng.uniform(0.008, 0.02)
-            b.box((x, y, zz + t), (rng.uniform(0.08, 0.14), rng.uniform(0.06, 0.1), t), bm, rot=rotation_z(rng.uniform(-0.4, 0.4)),
-                  concept="other")
+            b.box(
+                (x, y, zz + t),
+                (rng.uniform(0.08, 0.14), rng.uniform(0.06, 0.1), t),
+                bm,
+                rot=rotation_z(rng.uniform(-0.4, 0.4)),
+                concept="other",
+            )
             zz += 2 * t
     elif k < 0.85:
         r = rng.uniform(0.06, 0.14)
@@ -170,13 +184,16 @@ def decor(b: Builder, rng: Rng, x: float, y: float, z: float) -> None:
         b.ell((x, y, z + 0.07), (0.06, 0.06, 0.07), m, concept="other")
 
 
-def chair(b: Builder, rng: Rng, x: float, y: float, yaw: float, mats: tuple[int, int] | None = None,
-          style: int | None = None) -> tuple[int, int]:
+def chair(
+    b: Builder, rng: Rng, x: float, y: float, yaw: float, mats: tuple[int, int] | None = None, style: int | None = None
+) -> tuple[int, int]:
     """Chair that faces +y; returns its materials so that a set can share them."""
     b.begin("chair", x, y, 0, yaw)
     if mats is None:
-        mats = (b.mat(mt.wood(rng) if rng.random() < 0.6 else mt.metal(rng)),
-                b.mat(mt.fabric(rng, 0.1) if rng.random() < 0.6 else mt.furniture_surface(rng)))
+        mats = (
+            b.mat(mt.wood(rng) if rng.random() < 0.6 else mt.metal(rng)),
+            b.mat(mt.fabric(rng, 0.1) if rng.random() < 0.6 else mt.furniture_surface(rng)),
+        )
     frame, seat = mats
     style = int(rng.integers(0, 4)) if style is None else style
     w, d, sh = 0.22, 0.44, 0.45
@@ -201,8 +218,19 @@ def chair(b: Builder, rng: Rng, x: float, y: float, yaw: float, mats: tuple[int,
     return mats
 
 
-def cabinet(b: Builder, rng: Rng, x: float, y: float, yaw: float, w: float, d: float, h: float, z0: float = 0.0,
-            open_: float = 0.25, counter: bool = False) -> tuple[float, float]:
+def cabinet(
+    b: Builder,
+    rng: Rng,
+    x: float,
+    y: float,
+    yaw: float,
+    w: float,
+    d: float,
+    h: float,
+    z0: float = 0.0,
+    open_: float = 0.25,
+    counter: bool = False,
+) -> tuple[float, float]:
     """Cabinet, wardrobe, dresser, wall unit or open shelf."""
     b.begin("cabinet", x, y, z0, yaw)
     body = b.mat(mt.furniture_surface(rng))
@@ -225,8 +253,16 @@ def cabinet(b: Builder, rng: Rng, x: float, y: float, yaw: float, w: float, d: f
                     if k < 0.45:
                         bw, bh = rng.uniform(0.08, 0.3), gap * rng.uniform(0.5, 0.85)
                         bw = min(bw, hw - 0.03 - px)
-                        bm = b.mat(tx.pack(tx.BOOKS, mt.any_colour(rng), mt.any_colour(rng), mt.any_colour(rng),
-                                           (rng.uniform(0.02, 0.045),), seed=int(rng.integers(100000))))
+                        bm = b.mat(
+                            tx.pack(
+                                tx.BOOKS,
+                                mt.any_colour(rng),
+                                mt.any_colour(rng),
+                                mt.any_colour(rng),
+                                (rng.uniform(0.02, 0.045),),
+                                seed=int(rng.integers(100000)),
+                            )
+                        )
                         b.box((px + bw / 2, d / 2, zz + t + bh / 2), (bw / 2, d * 0.35, bh / 2), bm, concept="other")
                         px += bw + 0.02
                     elif k < 0.6:
@@ -262,8 +298,17 @@ def cabinet(b: Builder, rng: Rng, x: float, y: float, yaw: float, w: float, d: f
                         s = 1 if i % 2 == 0 else -1
                         b.box((cx + s * (cw / 2 - 0.05), d + 0.035, cz), (0.005, 0.006, 0.06), handle)
     if counter:
-        top = b.mat(mt.wood(rng) if rng.random() < 0.4 else
-                    tx.pack(tx.MARBLE if rng.random() < 0.4 else tx.CONCRETE, mt.paint_colour(rng, 0.5),
-                            mt.lin("5a5652"), params=(0.6,), gloss=0.8, rough=0.05))
+        top = b.mat(
+            mt.wood(rng)
+            if rng.random() < 0.4
+            else tx.pack(
+                tx.MARBLE if rng.random() < 0.4 else tx.CONCRETE,
+                mt.paint_colour(rng, 0.5),
+                mt.lin("5a5652"),
+                params=(0.6,),
+                gloss=0.8,
+                rough=0.05,
+            )
+        )
         b.box((0, d / 2 + 0.01, h + 0.018), (hw + 0.005, d / 2 + 0.02, 0.018), top)
     return hw, d

@@ -37,7 +37,7 @@ def smooth(low, depth_scale, spacing):
                     pd = abs((q[6] - x) * nx + (q[7] - y) * ny + (q[8] - z) * nz) * depth_scale
                     # Keeps contact shadows: neighbours of very different light do not mix.
                     dl = abs(q[1] - p[1]) / (0.25 * p[1] + 0.25 * q[1] + 0.02)
-                    w = nd ** 8 / (1.0 + 4 * pd * pd) / (1.0 + dl * dl) * math.exp(-0.3 * (di * di + dj * dj))
+                    w = nd**8 / (1.0 + 4 * pd * pd) / (1.0 + dl * dl) * math.exp(-0.3 * (di * di + dj * dj))
                     ws += w
                     r += w * q[0]
                     g += w * q[1]
@@ -114,7 +114,7 @@ def sun_light(sun, x, y, z, nx, ny, nz, jit, size, openings, groups, gstart, pty
         dn = abs(dx) if w <= 1 else abs(dy)
         s = o[O_DEPTH] / dn
         du = dy if w <= 1 else dx
-        if in_opening(openings[i:i + 1], w, u + s * du, v + s * dz) < 0 or frame_cover(o, u + s * du, v + s * dz):
+        if in_opening(openings[i : i + 1], w, u + s * du, v + s * dz) < 0 or frame_cover(o, u + s * du, v + s * dz):
             continue
         return c * blocked(groups, gstart, ptype, inv, half, solid, x, y, z, dx, dy, dz, t)
     return 0.0

@@ -38,8 +38,9 @@ def primary(cam, w, h, size, openings, groups, gstart, ptype, inv, half, bevel):
     for j in range(h):
         for i in range(w):
             dx, dy, dz = ray(cam, i + 0.5, j + 0.5)
-            t, s, o, p, nx, ny, nz, u, v = trace(size, openings, groups, gstart, ptype, inv, half, bevel,
-                                                 cam[0], cam[1], cam[2], dx, dy, dz)
+            t, s, o, p, nx, ny, nz, u, v = trace(
+                size, openings, groups, gstart, ptype, inv, half, bevel, cam[0], cam[1], cam[2], dx, dy, dz
+            )
             surf[j, i] = s
             opening[j, i] = o
             part[j, i] = p
@@ -53,8 +54,34 @@ def primary(cam, w, h, size, openings, groups, gstart, ptype, inv, half, bevel):
 
 
 @njit(cache=True, fastmath=True, nogil=True)
-def sample_light(cam, surf, opening, part, geo, step, seed, n_win, n_lamp, n_bounce, size, openings, groups, gstart,
-                 ptype, inv, half, bevel, solid, mat_of, mats, mat_mean, plane_mat, plane_albedo, lamps, grid):
+def sample_light(
+    cam,
+    surf,
+    opening,
+    part,
+    geo,
+    step,
+    seed,
+    n_win,
+    n_lamp,
+    n_bounce,
+    size,
+    openings,
+    groups,
+    gstart,
+    ptype,
+    inv,
+    half,
+    bevel,
+    solid,
+    mat_of,
+    mats,
+    mat_mean,
+    plane_mat,
+    plane_albedo,
+    lamps,
+    grid,
+):
     """Pass 2. Returns low (hl,wl,12) float32: irradiance rgb, mirror rgb, position xyz, normal xyz."""
     h, w = surf.shape
     hl = (h + step - 1) // step
@@ -106,8 +133,7 @@ def sample_light(cam, surf, opening, part, geo, step, seed, n_win, n_lamp, n_bou
                     j2 = 2 * ((h0 + h1 + 0.5497004779 * 16 * s) % 1.0) - 1
                     r, g, bl, lx, ly, lz, dist = lamp_light(lamps[k], x, y, z, nx, ny, nz, j0, j1, j2)
                     if r + g + bl > 1e-4:
-                        v = blocked(groups, gstart, ptype, inv, half, solid, x, y, z, lx, ly, lz,
-                                    dist - lamps[k, 3]) / n_lamp
+                        v = blocked(groups, gstart, ptype, inv, half, solid, x, y, z, lx, ly, lz, dist - lamps[k, 3]) / n_lamp
                         er += v * r
                         eg += v * g
                         eb += v * bl
@@ -133,10 +159,29 @@ def sample_light(cam, surf, opening, part, geo, step, seed, n_win, n_lamp, n_bou
                 lx = tx * ca + bx * sa + nx * cz
                 ly = ty * ca + by * sa + ny * cz
                 lz = tz * ca + bz * sa + nz * cz
-                t2, s2, o2, p2, mx, my, mz, _, _ = trace(size, openings, groups, gstart, ptype, inv, half, bevel,
-                                                         x, y, z, lx, ly, lz)
-                r, g, bl = seen_radiance(size, openings, grid, plane_albedo, mat_mean, mats, mat_of, s2, o2, p2,
-                                         x + t2 * lx, y + t2 * ly, z + t2 * lz, mx, my, mz, lx, ly, lz, False)
+                t2, s2, o2, p2, mx, my, mz, _, _ = trace(size, openings, groups, gstart, ptype, inv, half, bevel, x, y, z, lx, ly, lz)
+                r, g, bl = seen_radiance(
+                    size,
+                    openings,
+                    grid,
+                    plane_albedo,
+                    mat_mean,
+                    mats,
+                    mat_of,
+                    s2,
+                    o2,
+                    p2,
+                    x + t2 * lx,
+                    y + t2 * ly,
+                    z + t2 * lz,
+                    mx,
+                    my,
+                    mz,
+                    lx,
+                    ly,
+                    lz,
+                    False,
+                )
                 er += r / n_bounce
                 eg += g / n_bounce
                 eb += bl / n_bounce
@@ -170,10 +215,29 @@ def sample_light(cam, surf, opening, part, geo, step, seed, n_win, n_lamp, n_bou
                     rz = dz - d * gz
                     if rx * nx + ry * ny + rz * nz <= 0:
                         continue
-                    t2, s2, o2, p2, mx, my, mz, _, _ = trace(size, openings, groups, gstart, ptype, inv, half, bevel,
-                                                             x, y, z, rx, ry, rz)
-                    r, g, bl = seen_radiance(size, openings, grid, plane_albedo, mat_mean, mats, mat_of, s2, o2, p2,
-                                             x + t2 * rx, y + t2 * ry, z + t2 * rz, mx, my, mz, rx, ry, rz, True)
+                    t2, s2, o2, p2, mx, my, mz, _, _ = trace(size, openings, groups, gstart, ptype, inv, half, bevel, x, y, z, rx, ry, rz)
+                    r, g, bl = seen_radiance(
+                        size,
+                        openings,
+                        grid,
+                        plane_albedo,
+                        mat_mean,
+                        mats,
+                        mat_of,
+                        s2,
+                        o2,
+                        p2,
+                        x + t2 * rx,
+                        y + t2 * ry,
+                        z + t2 * rz,
+                        mx,
+                        my,
+                        mz,
+                        rx,
+                        ry,
+                        rz,
+                        True,
+                    )
                     sr += r / ns
                     sg += g / ns
                     sb += bl / ns
@@ -186,8 +250,33 @@ def sample_light(cam, surf, opening, part, geo, step, seed, n_win, n_lamp, n_bou
 
 
 @njit(cache=True, fastmath=True, nogil=True)
-def shade(cam, surf, opening, part, geo, low, step, rad, spp, edge_spp, seed, size, openings, groups, gstart, ptype,
-          inv, half, bevel, solid, mat_of, mats, plane_mat, sun, alt):
+def shade(
+    cam,
+    surf,
+    opening,
+    part,
+    geo,
+    low,
+    step,
+    rad,
+    spp,
+    edge_spp,
+    seed,
+    size,
+    openings,
+    groups,
+    gstart,
+    ptype,
+    inv,
+    half,
+    bevel,
+    solid,
+    mat_of,
+    mats,
+    plane_mat,
+    sun,
+    alt,
+):
     """Pass 3. ``alt`` (M,) int maps a material to its override or to itself.
 
     Returns float32 (h,w,3) each: albedo, light of the original room, light, gloss; and the overridden share (h,w).
@@ -233,8 +322,9 @@ def shade(cam, surf, opening, part, geo, low, step, rad, spp, edge_spp, seed, si
                     u = geo[j, i, 4]
                     v = geo[j, i, 5]
                 else:
-                    t, sf, op, pt, nx, ny, nz, u, v = trace(size, openings, groups, gstart, ptype, inv, half, bevel,
-                                                            cam[0], cam[1], cam[2], dx, dy, dz)
+                    t, sf, op, pt, nx, ny, nz, u, v = trace(
+                        size, openings, groups, gstart, ptype, inv, half, bevel, cam[0], cam[1], cam[2], dx, dy, dz
+                    )
                 if pt == GLASS:
                     r, g, b = outside(openings[op], dx, dy, dz)
                     spec[j, i, 0] += r * inv_n
@@ -250,18 +340,19 @@ def shade(cam, surf, opening, part, geo, low, step, rad, spp, edge_spp, seed, si
                     m = int(openings[op, O_FRAME_MAT]) + (1 if pt == REVEAL else 0)
                 else:
                     m = plane_mat[sf]
-                gather(low, (i + ox - 0.5 - step // 2) / step, (j + oy - 0.5 - step // 2) / step,
-                       x, y, z, nx, ny, nz, t, rad, acc)
+                gather(low, (i + ox - 0.5 - step // 2) / step, (j + oy - 0.5 - step // 2) / step, x, y, z, nx, ny, nz, t, rad, acc)
                 if sun[3] > 0:
-                    k = sun_light(sun, x, y, z, nx, ny, nz, hash2(i * 4 + s, j, seed) * 2 - 1, size, openings,
-                                  groups, gstart, ptype, inv, half, solid)
+                    k = sun_light(
+                        sun, x, y, z, nx, ny, nz, hash2(i * 4 + s, j, seed) * 2 - 1, size, openings, groups, gstart, ptype, inv, half, solid
+                    )
                     acc[0] += k * sun[3]
                     acc[1] += k * sun[4]
                     acc[2] += k * sun[5]
                 if mats[m, TRANS] > 0:
                     # A curtain glows with what is behind it: daylight where the ray would reach a pane.
-                    _, _, o2, p2, _, _, _, _, _ = trace(size, openings, groups[:0], gstart[:1], ptype, inv, half,
-                                                        bevel, x, y, z, dx, dy, dz)
+                    _, _, o2, p2, _, _, _, _, _ = trace(
+                        size, openings, groups[:0], gstart[:1], ptype, inv, half, bevel, x, y, z, dx, dy, dz
+                    )
                     if o2 >= 0 and p2 != REVEAL:
                         k = mats[m, TRANS] * openings[o2, 11] * (1.0 if p2 == GLASS else 0.35)
                         acc[0] += k * openings[o2, 13]

@@ -164,8 +164,7 @@ def light_grid(size, openings, lamps, plane_albedo):
                 for w in range(openings.shape[0]):
                     for a in range(3):
                         for b in range(3):
-                            r, g, bl, _, _, _, _ = daylight(openings[w], size, (a + 0.5) / 3, (b + 0.5) / 3,
-                                                            x, y, z, nx, ny, nz)
+                            r, g, bl, _, _, _, _ = daylight(openings[w], size, (a + 0.5) / 3, (b + 0.5) / 3, x, y, z, nx, ny, nz)
                             grid[p, i, j, 0] += r / 9
                             grid[p, i, j, 1] += g / 9
                             grid[p, i, j, 2] += bl / 9
@@ -186,8 +185,7 @@ def light_grid(size, openings, lamps, plane_albedo):
 
 
 @njit(cache=True, fastmath=True)
-def seen_radiance(size, openings, grid, plane_albedo, mat_mean, mats, mat_of, surf, op, part,
-                  x, y, z, nx, ny, nz, dx, dy, dz, sources):
+def seen_radiance(size, openings, grid, plane_albedo, mat_mean, mats, mat_of, surf, op, part, x, y, z, nx, ny, nz, dx, dy, dz, sources):
     """Approximate radiance of a traced hit. ``sources`` keeps panes and lamps (reflections) or drops them (bounce)."""
     if part == GLASS:
         if sources:
@@ -199,8 +197,11 @@ def seen_radiance(size, openings, grid, plane_albedo, mat_mean, mats, mat_of, su
         sv = size[2] if surf <= 3 else size[1]
         i = min(max(int(u / su * GRID), 0), GRID - 1)
         j = min(max(int(v / sv * GRID), 0), GRID - 1)
-        return (plane_albedo[surf, 0] * grid[surf, i, j, 0], plane_albedo[surf, 1] * grid[surf, i, j, 1],
-                plane_albedo[surf, 2] * grid[surf, i, j, 2])
+        return (
+            plane_albedo[surf, 0] * grid[surf, i, j, 0],
+            plane_albedo[surf, 1] * grid[surf, i, j, 1],
+            plane_albedo[surf, 2] * grid[surf, i, j, 2],
+        )
     m = mat_of[surf - 6]
     i = min(max(int(x / size[0] * GRID), 0), GRID - 1)
     j = min(max(int(y / size[1] * GRID), 0), GRID - 1)
@@ -212,5 +213,4 @@ def seen_radiance(size, openings, grid, plane_albedo, mat_mean, mats, mat_of, su
     e1 = w * grid[4, i, j, 1] + down * grid[5, i, j, 1]
     e2 = w * grid[4, i, j, 2] + down * grid[5, i, j, 2]
     em = mats[m, EMIT] if sources else 0.0
-    return (mat_mean[m, 0] * e0 + em * mats[m, C0], mat_mean[m, 1] * e1 + em * mats[m, C0 + 1],
-            mat_mean[m, 2] * e2 + em * mats[m, C0 + 2])
+    return (mat_mean[m, 0] * e0 + em * mats[m, C0], mat_mean[m, 1] * e1 + em * mats[m, C0 + 1], mat_mean[m, 2] * e2 + em * mats[m, C0 + 2])

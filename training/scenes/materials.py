@@ -15,21 +15,91 @@ Rng = np.random.Generator
 
 # sRGB colours measured by eye from ordinary interiors; neutral names are not needed here.
 WHITES = ("f4f2ec", "efece4", "e9e4d8", "f6f6f4", "e4e1da", "dcd8cf", "ece6da", "f1eee9")
-PAINTS = ("d8cfc0", "c9d1c8", "b7c4c9", "a9b7a0", "d9c3b0", "8fa3a8", "5e7f8c", "3f5a6b", "2f3f4f", "7a8b6f", "a8a04a",
-          "c8a27a", "b5654a", "d9b7b0", "e3d4b4", "8a7f78", "5a5550", "474a4e", "96a5b8", "c4b7c9", "6d7f5e", "d2a94f",
-          "8c5a4a", "ab8f7c", "bcc7bd", "9aa39b", "3c4a3e", "e0c9c0", "cfd8dc", "b0a090")
-WOODS = (("d9b98c", "b88a55"), ("c79a63", "94663a"), ("a06a3c", "6d4022"), ("7a4a2b", "48280f"), ("5a3a26", "2d1a10"),
-         ("e2cfae", "c7a97d"), ("b9a88f", "8f7c62"), ("8e4a2c", "5c2815"), ("d0c4b0", "a89a84"), ("9a8a78", "6b5d4f"),
-         ("b07a45", "7d4f28"), ("9c4a2a", "6a2a14"))
-STONES = (("d5d0c6", "b9b2a5"), ("c2bcb2", "a39c90"), ("8f8b85", "6e6a64"), ("e8e4dc", "cfc8bb"), ("a79d8c", "877c6b"),
-          ("5a5b5d", "3e3f41"), ("cdb79a", "a8906f"), ("b8bdbf", "969b9d"), ("efeeea", "dcdad4"), ("b56b4a", "8c4a30"))
-FABRICS = ("d9d4c8", "b8b0a2", "8f8f8c", "6a6f75", "3d4450", "7b6a58", "a7613f", "c9a24f", "5f7261", "3f5a4d", "8a3f3a",
-           "2b2d33", "e6e0d4", "9fb0bd", "c7b8b0", "54473e", "b9c0a8", "6b4a5e", "a8a04a", "4a6a8a")
+PAINTS = (
+    "d8cfc0",
+    "c9d1c8",
+    "b7c4c9",
+    "a9b7a0",
+    "d9c3b0",
+    "8fa3a8",
+    "5e7f8c",
+    "3f5a6b",
+    "2f3f4f",
+    "7a8b6f",
+    "a8a04a",
+    "c8a27a",
+    "b5654a",
+    "d9b7b0",
+    "e3d4b4",
+    "8a7f78",
+    "5a5550",
+    "474a4e",
+    "96a5b8",
+    "c4b7c9",
+    "6d7f5e",
+    "d2a94f",
+    "8c5a4a",
+    "ab8f7c",
+    "bcc7bd",
+    "9aa39b",
+    "3c4a3e",
+    "e0c9c0",
+    "cfd8dc",
+    "b0a090",
+)
+WOODS = (
+    ("d9b98c", "b88a55"),
+    ("c79a63", "94663a"),
+    ("a06a3c", "6d4022"),
+    ("7a4a2b", "48280f"),
+    ("5a3a26", "2d1a10"),
+    ("e2cfae", "c7a97d"),
+    ("b9a88f", "8f7c62"),
+    ("8e4a2c", "5c2815"),
+    ("d0c4b0", "a89a84"),
+    ("9a8a78", "6b5d4f"),
+    ("b07a45", "7d4f28"),
+    ("9c4a2a", "6a2a14"),
+)
+STONES = (
+    ("d5d0c6", "b9b2a5"),
+    ("c2bcb2", "a39c90"),
+    ("8f8b85", "6e6a64"),
+    ("e8e4dc", "cfc8bb"),
+    ("a79d8c", "877c6b"),
+    ("5a5b5d", "3e3f41"),
+    ("cdb79a", "a8906f"),
+    ("b8bdbf", "969b9d"),
+    ("efeeea", "dcdad4"),
+    ("b56b4a", "8c4a30"),
+)
+FABRICS = (
+    "d9d4c8",
+    "b8b0a2",
+    "8f8f8c",
+    "6a6f75",
+    "3d4450",
+    "7b6a58",
+    "a7613f",
+    "c9a24f",
+    "5f7261",
+    "3f5a4d",
+    "8a3f3a",
+    "2b2d33",
+    "e6e0d4",
+    "9fb0bd",
+    "c7b8b0",
+    "54473e",
+    "b9c0a8",
+    "6b4a5e",
+    "a8a04a",
+    "4a6a8a",
+)
 
 
 def lin(hexa: str) -> Floats:
     """Linear sRGB (3,) of a six-digit hex colour."""
-    return srgb_decode(np.array([int(hexa[i:i + 2], 16) for i in (0, 2, 4)]) / 255.0)
+    return srgb_decode(np.array([int(hexa[i : i + 2], 16) for i in (0, 2, 4)]) / 255.0)
 
 
 def jitter(rng: Rng, c: Floats, amount: float = 0.12) -> Floats:
@@ -97,10 +167,20 @@ def floor(rng: Rng, kind: str) -> Floats:
     tone, grain = rng.uniform(0.1, 0.9), rng.uniform(0.5, 1.6)
     gap = rng.uniform(0.0006, 0.002)
     if rng.random() < 0.2:
-        return tx.pack(tx.HERRINGBONE, a, b, b * 0.3, (rng.uniform(0.06, 0.12), int(rng.integers(4, 7)), gap, tone, grain),
-                       gloss, rough, seed=s, rot=float(rng.choice([np.pi / 4, 0])))
-    return tx.pack(tx.PLANKS, a, b, b * 0.3, (rng.uniform(0.07, 0.24), rng.uniform(0.7, 2.4), gap, tone, grain),
-                   gloss, rough, seed=s, rot=rot)
+        return tx.pack(
+            tx.HERRINGBONE,
+            a,
+            b,
+            b * 0.3,
+            (rng.uniform(0.06, 0.12), int(rng.integers(4, 7)), gap, tone, grain),
+            gloss,
+            rough,
+            seed=s,
+            rot=float(rng.choice([np.pi / 4, 0])),
+        )
+    return tx.pack(
+        tx.PLANKS, a, b, b * 0.3, (rng.uniform(0.07, 0.24), rng.uniform(0.7, 2.4), gap, tone, grain), gloss, rough, seed=s, rot=rot
+    )
 
 
 def wall(rng: Rng, colour: Floats | None = None, plain: float = 0.72) -> Floats:
@@ -127,8 +207,17 @@ def wall(rng: Rng, colour: Floats | None = None, plain: float = 0.72) -> Floats:
         return tx.pack(tx.BATTENS, c, params=(rng.uniform(0.3, 0.7), rng.uniform(0.03, 0.07)), gloss=0.2, rough=0.25)
     if k == 7:
         a, b = wood_pair(rng)
-        return tx.pack(tx.PLANKS, a, b, b * 0.4, (rng.uniform(0.1, 0.3), 2.4, 0.001, 0.4, 1.2), 0.2, 0.2, seed=s,
-                       rot=float(rng.choice([0.0, np.pi / 2])))
+        return tx.pack(
+            tx.PLANKS,
+            a,
+            b,
+            b * 0.4,
+            (rng.uniform(0.1, 0.3), 2.4, 0.001, 0.4, 1.2),
+            0.2,
+            0.2,
+            seed=s,
+            rot=float(rng.choice([0.0, np.pi / 2])),
+        )
     return tx.pack(tx.CONCRETE, c, c * 0.8, params=(1.0,), seed=s)
 
 
@@ -136,8 +225,9 @@ def backsplash(rng: Rng) -> Floats:
     """Wall tiles of a kitchen."""
     c = paint_colour(rng, 0.65)
     w = rng.uniform(0.1, 0.3)
-    return tx.pack(tx.TILES, c, c * 0.85, c * rng.uniform(0.5, 0.9), (w, w * rng.choice([1.0, 0.5]), 0.0015, 0.5, 0.4, 0.2),
-                   0.5, 0.05, seed=_seed(rng))
+    return tx.pack(
+        tx.TILES, c, c * 0.85, c * rng.uniform(0.5, 0.9), (w, w * rng.choice([1.0, 0.5]), 0.0015, 0.5, 0.4, 0.2), 0.5, 0.05, seed=_seed(rng)
+    )
 
 
 def ceiling(rng: Rng) -> Floats:
@@ -189,14 +279,28 @@ def rug(rng: Rng, hx: float, hy: float) -> Floats:
 
 def art(rng: Rng, w: float, h: float) -> Floats:
     """A picture of w x h metres."""
-    return tx.pack(tx.ART, any_colour(rng), any_colour(rng), any_colour(rng),
-                   (w, h, int(rng.integers(0, 4)), rng.choice([0.0, rng.uniform(0.05, 0.2)])), 0.4, 0.03, seed=_seed(rng))
+    return tx.pack(
+        tx.ART,
+        any_colour(rng),
+        any_colour(rng),
+        any_colour(rng),
+        (w, h, int(rng.integers(0, 4)), rng.choice([0.0, rng.uniform(0.05, 0.2)])),
+        0.4,
+        0.03,
+        seed=_seed(rng),
+    )
 
 
 def curtain(rng: Rng, sheer: bool) -> Floats:
     """Curtain cloth with folds; sheer ones let daylight through."""
     c = jitter(rng, lin(str(rng.choice(WHITES + FABRICS)))) if rng.random() < 0.8 else any_colour(rng)
     stripe = rng.uniform(0.08, 0.4) if rng.random() < 0.12 else 0.0
-    return tx.pack(tx.FOLDS, c, any_colour(rng) if stripe else c * 0.8, None,
-                   (rng.uniform(0.06, 0.2), rng.uniform(0.25, 0.6), stripe, rng.random()), seed=_seed(rng),
-                   trans=rng.uniform(0.25, 0.6) if sheer else rng.uniform(0.0, 0.12))
+    return tx.pack(
+        tx.FOLDS,
+        c,
+        any_colour(rng) if stripe else c * 0.8,
+        None,
+        (rng.uniform(0.06, 0.2), rng.uniform(0.25, 0.6), stripe, rng.random()),
+        seed=_seed(rng),
+        trans=rng.uniform(0.25, 0.6) if sheer else rng.uniform(0.0, 0.12),
+    )

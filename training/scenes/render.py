@@ -72,9 +72,7 @@ def concept_materials(room: RoomSpec, concept: str) -> list[int]:
     return sorted(ids)
 
 
-def _masks(
-    room: RoomSpec, surf: Ints, opening: Ints, part: Ints
-) -> tuple[dict[str, Bools], list[tuple[str, Bools]], dict[str, Bools]]:
+def _masks(room: RoomSpec, surf: Ints, opening: Ints, part: Ints) -> tuple[dict[str, Bools], list[tuple[str, Bools]], dict[str, Bools]]:
     concept_lut = np.concatenate([np.array([2, 2, 2, 2, 1, 3]), room.concept_of])
     concept = concept_lut[surf]
     pane = (part == GLASS) | (part == FRAME)
@@ -96,8 +94,16 @@ def _masks(
     return masks, instances, planes
 
 
-def render(room: RoomSpec, width: int, height: int, overrides: Overrides | None = None, *,
-           aspect: float | None = None, sensor: Sensor | None = None, quality: int = 1) -> Scene:
+def render(
+    room: RoomSpec,
+    width: int,
+    height: int,
+    overrides: Overrides | None = None,
+    *,
+    aspect: float | None = None,
+    sensor: Sensor | None = None,
+    quality: int = 1,
+) -> Scene:
     """Render ``room`` at ``width`` x ``height`` pixels.
 
     overrides: concept -> new albedo, a linear sRGB triple (paint; the surface keeps its relief) or a packed material
@@ -128,19 +134,66 @@ def render(room: RoomSpec, width: int, height: int, overrides: Overrides | None 
     step = (max(3, round(side / 120)), 2, max(2, round(side / 420)))[quality]
     n_win, n_lamp, n_bounce = ((2, 1, 4), (2, 1, 6), (8, 3, 24))[quality]
     reach, samples, edge_samples = ((2, 1, 4), (2, 1, 4), (3, 4, 9))[quality]
-    low = sample_light(c, surf, opening, part, geo, step, room.seed, n_win, n_lamp, n_bounce, *geo_args, room.solid,
-                       room.mat_of, materials, mat_mean, room.plane_mat, plane_albedo, room.lamps, grid)
+    low = sample_light(
+        c,
+        surf,
+        opening,
+        part,
+        geo,
+        step,
+        room.seed,
+        n_win,
+        n_lamp,
+        n_bounce,
+        *geo_args,
+        room.solid,
+        room.mat_of,
+        materials,
+        mat_mean,
+        room.plane_mat,
+        plane_albedo,
+        room.lamps,
+        grid,
+    )
     for spacing in (1, 2):
         low = smooth(low, 12.0, spacing)
-    albedo, original, lit, spec, cover = shade(c, surf, opening, part, geo, low, step, reach, samples, edge_samples,
-                                             room.seed, *geo_args, room.solid, room.mat_of, materials, room.plane_mat, room.sun, alt)
+    albedo, original, lit, spec, cover = shade(
+        c,
+        surf,
+        opening,
+        part,
+        geo,
+        low,
+        step,
+        reach,
+        samples,
+        edge_samples,
+        room.seed,
+        *geo_args,
+        room.solid,
+        room.mat_of,
+        materials,
+        room.plane_mat,
+        room.sun,
+        alt,
+    )
     sensor = room.sensor if sensor is None else sensor
     exposure = exposure_of(original + spec, sensor)
     linear = lit + spec
     masks, instances, plane_masks = _masks(room, surf, opening, part)
     return Scene(
-        photo=develop(linear, sensor, exposure, room.seed), masks=masks, instances=instances, albedo=albedo,
-        shading=lit / np.maximum(albedo, 1e-5), highlights=spec, linear=linear, exposure=exposure, camera=cam,
+        photo=develop(linear, sensor, exposure, room.seed),
+        masks=masks,
+        instances=instances,
+        albedo=albedo,
+        shading=lit / np.maximum(albedo, 1e-5),
+        highlights=spec,
+        linear=linear,
+        exposure=exposure,
+        camera=cam,
         planes={p: plane_equation(p, room.size) for p in PLANE_NAMES},
         homographies={p: plane_homography(cam, p, room.size) for p in PLANE_NAMES},
-        plane_masks=plane_masks, depth=geo[..., 0], overridden=cover)
+        plane_masks=plane_masks,
+        depth=geo[..., 0],
+        overridden=cover,
+    )

@@ -194,6 +194,19 @@ def sample_room(seed: int) -> RoomSpec:
         sun[:] = [np.cos(az) * np.cos(el), np.sin(az) * np.cos(el), np.sin(el), power, power * 0.9, power * 0.72]
     fill = rng.uniform(0.02, 0.12)
     arrays["lamps"] = np.concatenate([arrays["lamps"], [[W / 2, 0.3, H * 0.6, 0.5, fill, fill, fill, 0.0]]])
-    return RoomSpec(seed=seed, kind=kind, size=size, plane_mat=np.array(plane_mat, np.int64), sun=sun,
-                    eye=(float(ex), float(ey), float(ez)), yaw=float(yaw), pitch=float(pitch), roll=float(rng.normal(0, 0.006)),
-                    focal=float(focal), shift=float(shift), aspect=aspect, sensor=sample_sensor(rng), **arrays)
+    return RoomSpec(
+        seed=seed,
+        kind=kind,
+        size=size,
+        plane_mat=np.array(plane_mat, np.int64),
+        sun=sun,
+        eye=(float(ex), float(ey), float(ez)),
+        yaw=float(yaw),
+        pitch=float(pitch),
+        roll=float(rng.normal(0, 0.006)),
+        focal=float(focal),
+        shift=float(shift),
+        aspect=aspect,
+        sensor=sample_sensor(rng),
+        **arrays,
+    )

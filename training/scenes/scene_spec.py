@@ -13,8 +13,25 @@ from training.scenes.intersect import BOX, ELLIPSOID, FRUSTUM
 from training.scenes.openings import O_COLS
 from training.scenes.textures import ROW
 
-CONCEPTS = ("other", "floor", "wall", "ceiling", "window", "door", "curtain", "sofa", "bed", "rug", "table", "chair",
-            "picture", "plant", "lamp", "baseboard", "cabinet")
+CONCEPTS = (
+    "other",
+    "floor",
+    "wall",
+    "ceiling",
+    "window",
+    "door",
+    "curtain",
+    "sofa",
+    "bed",
+    "rug",
+    "table",
+    "chair",
+    "picture",
+    "plant",
+    "lamp",
+    "baseboard",
+    "cabinet",
+)
 
 # Arrays of a RoomSpec with one row for every primitive.
 PER_PRIMITIVE = ("ptype", "inv", "half", "bevel", "solid", "mat_of", "concept_of", "instance_of")
@@ -118,8 +135,7 @@ class Builder:
         self.materials.append(row)
         return len(self.materials) - 1
 
-    def begin(self, concept: str, x: float = 0.0, y: float = 0.0, z: float = 0.0, yaw: float = 0.0,
-              same_instance: bool = False) -> None:
+    def begin(self, concept: str, x: float = 0.0, y: float = 0.0, z: float = 0.0, yaw: float = 0.0, same_instance: bool = False) -> None:
         """Start an object: following primitives are given in a frame at (x, y, z), turned by ``yaw``."""
         self.concept = CONCEPTS.index(concept)
         self.frame = (rotation_z(yaw), np.array([x, y, z], float))
@@ -132,8 +148,17 @@ class Builder:
         point: Floats = self.frame[0] @ np.array([x, y, z]) + self.frame[1]
         return point
 
-    def _add(self, kind: int, c: Sequence[float], half: Sequence[float], mat: int, rot: Floats | None, bevel: float, solid: float,
-             concept: str | None) -> None:
+    def _add(
+        self,
+        kind: int,
+        c: Sequence[float],
+        half: Sequence[float],
+        mat: int,
+        rot: Floats | None,
+        bevel: float,
+        solid: float,
+        concept: str | None,
+    ) -> None:
         r = self.frame[0] @ (np.eye(3) if rot is None else rot)
         centre = self.world(*c)
         h = np.asarray(half, float)
@@ -141,26 +166,50 @@ class Builder:
         m = (r / scale).T
         inv = np.concatenate([m, (-m @ centre)[:, None]], axis=1)
         reach = np.array([max(h[0], h[1]), max(h[0], h[1]), h[2]]) if kind == FRUSTUM else h[:3]
-        ext = np.sqrt((r ** 2) @ (reach ** 2)) if kind == ELLIPSOID else np.abs(r) @ reach
+        ext = np.sqrt((r**2) @ (reach**2)) if kind == ELLIPSOID else np.abs(r) @ reach
         cid = self.concept if concept is None else CONCEPTS.index(concept)
         box = np.stack([centre - ext, centre + ext], axis=1).ravel()
         self.prims.append((kind, inv, np.append(h[:3], 0), bevel, solid, mat, cid, self.n_instances - 1, box))
         self.group_of.append(self.n_groups - 1)
 
-    def box(self, c: Sequence[float], half: Sequence[float], mat: int, bevel: float = 0.0, rot: Floats | None = None,
-            solid: float = 1.0, concept: str | None = None) -> None:
+    def box(
+        self,
+        c: Sequence[float],
+        half: Sequence[float],
+        mat: int,
+        bevel: float = 0.0,
+        rot: Floats | None = None,
+        solid: float = 1.0,
+        concept: str | None = None,
+    ) -> None:
         """Box with centre ``c`` and half sizes ``half`` (metres)."""
         if min(half) > 1e-4:
             b = min(bevel, 0.9 * min(half))
             self._add(BOX, c, half, mat, rot, b, solid, concept)
 
-    def ell(self, c: Sequence[float], radii: Sequence[float], mat: int, rot: Floats | None = None, solid: float = 1.0,
-            concept: str | None = None) -> None:
+    def ell(
+        self,
+        c: Sequence[float],
+        radii: Sequence[float],
+        mat: int,
+        rot: Floats | None = None,
+        solid: float = 1.0,
+        concept: str | None = None,
+    ) -> None:
         """Ellipsoid with centre ``c`` and semi-axes ``radii`` (metres)."""
         self._add(ELLIPSOID, c, radii, mat, rot, 0.0, solid, concept)
 
-    def cone(self, c: Sequence[float], r_bottom: float, r_top: float, half_height: float, mat: int, rot: Floats | None = None,
-             solid: float = 1.0, concept: str | None = None) -> None:
+    def cone(
+        self,
+        c: Sequence[float],
+        r_bottom: float,
+        r_top: float,
+        half_height: float,
+        mat: int,
+        rot: Floats | None = None,
+        solid: float = 1.0,
+        concept: str | None = None,
+    ) -> None:
         """Frustum about its z axis with centre ``c`` (metres)."""
         self._add(FRUSTUM, c, (r_bottom, r_top, half_height), mat, rot, 0.0, solid, concept)
 

@@ -33,7 +33,7 @@ def exposure_of(linear: Floats, sensor: Sensor) -> float:
     """Factor that brings the picture's log-average to middle grey, as a camera's meter does, plus ``ev`` stops."""
     y = linear @ np.array([0.2126, 0.7152, 0.0722], np.float32)
     y = np.clip(y, 1e-3, np.percentile(y, 92))
-    return float(0.30 / np.exp(np.mean(np.log(y + 1e-3))) * 2.0 ** sensor.ev)
+    return float(0.30 / np.exp(np.mean(np.log(y + 1e-3))) * 2.0**sensor.ev)
 
 
 def develop(linear: Floats, sensor: Sensor, exposure: float, seed: int) -> Bytes:

@@ -308,14 +308,25 @@ def texture(m, u, v, fw):
 Colour: TypeAlias = Floats | Sequence[float]
 
 
-def pack(kind: int, c0: Colour, c1: Colour | None = None, c2: Colour | None = None, params: Sequence[float] = (),
-         gloss: float = 0.0, rough: float = 0.3, emit: float = 0.0, seed: int = 0, rot: float = 0.0, trans: float = 0.0) -> Floats:
+def pack(
+    kind: int,
+    c0: Colour,
+    c1: Colour | None = None,
+    c2: Colour | None = None,
+    params: Sequence[float] = (),
+    gloss: float = 0.0,
+    rough: float = 0.3,
+    emit: float = 0.0,
+    seed: int = 0,
+    rot: float = 0.0,
+    trans: float = 0.0,
+) -> Floats:
     """Pack a material into a float64 row of length ROW; colours are linear sRGB triples."""
     row = np.zeros(ROW)
     row[KIND] = kind
-    row[C0:C0 + 3] = c0
-    row[C1:C1 + 3] = c0 if c1 is None else c1
-    row[C2:C2 + 3] = row[C1:C1 + 3] if c2 is None else c2
-    row[P0:P0 + len(params)] = params
+    row[C0 : C0 + 3] = c0
+    row[C1 : C1 + 3] = c0 if c1 is None else c1
+    row[C2 : C2 + 3] = row[C1 : C1 + 3] if c2 is None else c2
+    row[P0 : P0 + len(params)] = params
     row[GLOSS], row[ROUGH], row[EMIT], row[SEED], row[ROT], row[TRANS] = gloss, rough, emit, seed % 100003, rot, trans
     return row
