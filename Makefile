@@ -37,7 +37,7 @@ $(VENV)/.test: pyproject.toml scripts/setup_test_tools.sh tests/studio/node/pack
 demo: $(VENV)/.demo  ## edit the demo photos through the real pipeline and print where to look
 	$(BIN)/respray demo
 
-lint: $(VENV)/.test  ## ruff, the direction of imports, and the studio's page (tsc, eslint)
+lint: $(VENV)/.test  ## ruff (rules and format), the direction of imports, and the studio's page (tsc, eslint)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/lint-imports

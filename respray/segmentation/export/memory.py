@@ -6,12 +6,17 @@ from pathlib import Path
 
 from respray.segmentation.errors import SegmentationError
 
-# Times the checkpoint's size. FP16 holds the model in both precisions, graphs and PyTorch's answers beside each other: SAM3 (3.4 GB) was
-# killed at 17.5 GB, so it is to have 32. FP32 took 4.1 GB beside the weights on a two-core machine.
-FP16_TIMES = 32 / 3.4
+# Times the checkpoint's size. SAM3 (3.4 GB) took 11.3 GiB in FP16, most of it while the image encoder's values are measured beside
+# PyTorch's model (docs/full-size.md). FP32 took 4.1 GB beside the weights on a two-core machine.
+FP16_TIMES = 14 / 3.4
 FP32_TIMES = 2.5
 # Small models fit everywhere.
 ALWAYS = 4e9
+# Limit, use and what the use is made of, in both versions of cgroups.
+CGROUPS = (
+    ("memory.max", "memory.current", "memory.stat"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
+)
 
 
 class ExportMemoryError(SegmentationError):
@@ -49,9 +54,21 @@ def available(proc: Path, cgroups: Path) -> int | None:
         found.append(int(lines["MemAvailable"].split()[0]) * 1024)
     except (OSError, KeyError, ValueError, IndexError):
         pass
-    for limit, used in (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")):
+    for limit, used, parts in CGROUPS:
         try:
-            found.append(int((cgroups / limit).read_text()) - int((cgroups / used).read_text()))
+            found.append(int((cgroups / limit).read_text()) - int((cgroups / used).read_text()) + _droppable(cgroups / parts))
         except (OSError, ValueError):  # no such version of cgroups, or "max"
             continue
     return min(found, default=None)
+
+
+def _droppable(statistics: Path) -> int:
+    """Bytes of files that were read and can be dropped: free, as the kubelet counts `memory.available`.
+
+    https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/
+    """
+    try:
+        parts = dict(line.split() for line in statistics.read_text().splitlines())
+    except (OSError, ValueError):
+        return 0
+    return int(parts.get("total_inactive_file", parts.get("inactive_file", "0")))
