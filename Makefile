@@ -13,7 +13,7 @@ EXTRAS_TEST := embedded,export,intake,api,tracing,top,docs,test
 TRITON_ALONE := $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 13))' && \
   $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps nvidia-pytriton==0.7.0 || true
 
-.PHONY: help demo test lint types quality eval-demo train-demo faults full-size bench images docs clean
+.PHONY: help demo test slow lint types quality eval-demo train-demo faults full-size bench images docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -49,7 +49,10 @@ types: $(VENV)/.test  ## mypy
 	for model in model_repository/*/1/model.py; do $(BIN)/mypy "$$model"; done
 
 test: $(VENV)/.test lint types  ## lint, types and all fast tests, against real servers
-	$(BIN)/python -m pytest -n 2  # two halves side by side, each with a server of its own
+	$(BIN)/python -m pytest -n 3  # three parts side by side, each with a server of its own: a third of the time is waiting
+
+slow: $(VENV)/.test  ## the slow proofs that `make test` leaves out (ten minutes)
+	$(BIN)/python -m pytest -n 2 -m slow
 
 quality: $(VENV)/.test  ## the edit quality suite: table, JSON and pictures in build/quality
 	$(BIN)/python -m benchmarks.quality

@@ -51,6 +51,7 @@ def test_the_same_edit_again_is_the_same_job(api: ApiProcess, client: httpx.Clie
     assert client.get(first.headers["content-location"]).content == first.content
 
 
+@pytest.mark.slow
 def test_two_hundred_edits_at_once(api: ApiProcess) -> None:
     """More than one key may have under way (API_REQUESTS_PER_KEY): those beyond are told when to come again, and nothing is lost."""
     refused: list[int] = []

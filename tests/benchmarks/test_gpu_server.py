@@ -50,6 +50,7 @@ def test_graphs_and_server_are_measured_and_answer_as_pytorch_does(tmp_path: Pat
     assert "photos/s" in run.stdout
 
 
+@pytest.mark.slow
 def test_pytorch_is_measured_beside_it_and_both_attentions_agree_with_transformers(tmp_path: Path) -> None:
     report, run = measured(tmp_path, "--steps", "torch_modules,torch_fp8")
     assert run.returncode == 0, run.stderr

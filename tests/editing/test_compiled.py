@@ -34,6 +34,7 @@ def test_an_error_in_a_share_passes_through(monkeypatch: pytest.MonkeyPatch) -> 
         compiled.shared(pool, 10_000, fail)
 
 
+@pytest.mark.slow
 def test_edits_without_a_folder_for_the_cache(tmp_path: Path) -> None:
     # A read-only container: Numba finds no place for its cache, and says so when a function is compiled.
     code = """

@@ -55,6 +55,7 @@ def test_every_rule_answers_a_picture_of_the_photos_size(kind: str, size: tuple[
             assert picture.shape[:2] == size
 
 
+@pytest.mark.slow
 def test_no_loop_reads_outside_its_arrays(tmp_path: Path) -> None:
     # A cache of its own: whether bounds are checked is no part of the key under which Numba keeps what it compiled.
     environment = {**os.environ, "NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}

@@ -38,7 +38,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     built.close()
 
 
-@pytest.mark.parametrize("row", SHORT)
+@pytest.mark.parametrize("row", [pytest.param(row, marks=pytest.mark.slow) if row == "many jobs" else row for row in SHORT])
 def test_everything_comes_out_right(stage: Stage, row: str) -> None:
     outcome = SHORT[row](stage)
     assert outcome.right, outcome

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from orchestrator.storage import Expect, Stat
 from orchestrator.storage.folder import FolderStorage
@@ -96,6 +97,7 @@ def resident() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+@pytest.mark.slow
 def test_memory_stays_flat_over_a_thousand_images(tmp_path: Path) -> None:
     folder = tmp_path / "inputs/u_abc/job_1"
     folder.mkdir(parents=True)

@@ -25,6 +25,7 @@ from respray.triton.repository.targets import target
 from tests.segmentation.conftest import PROJECT
 from tests.segmentation.test_graphs import lite
 
+pytestmark = pytest.mark.slow
 PROMPTS = ("floor", "white wall", "something else entirely")
 WORDS = ("[PAD]", "[UNK]", "floor", "wall", "white", "window")
 QUERIES = 12
