@@ -1,6 +1,6 @@
 """SAM3 at full size without its weights: build the architecture from a seed, export it, check it, serve it, edit a 12-megapixel photo.
 
-    python -m benchmarks.full_size                 # about 20 minutes on two cores, under 20 GiB
+    python -m benchmarks.full_size                 # about 20 minutes on two cores, under 14 GiB
     python -m benchmarks.full_size --no-fp16 --json build/full-size/report.json
 
 Random weights cost what the trained ones cost; only the answers mean nothing.
@@ -30,7 +30,7 @@ from respray.triton.embedded.processes import cpu_seconds, family, proportional_
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 FOLDER = REPOSITORY / "build" / "full-size"
-MEMORY_LIMIT_GIB = 20.0
+MEMORY_LIMIT_GIB = 14.0
 PROMPTS = ("floor", "wall")
 PHOTO_SIZE = (4000, 3000)
 console = Console()
@@ -178,7 +178,7 @@ def main(
     run_job: Annotated[bool, typer.Option("--serve/--no-serve", help="Serve the FP32 graphs and run a job on 12 megapixels.")] = True,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here [OUT/report.json].")] = None,
 ) -> None:
-    """Do all of it; exit code 1 where a tensor is too far from PyTorch's, the job fails or memory exceeds 20 GiB."""
+    """Do all of it; exit code 1 where a tensor is too far from PyTorch's, the job fails or memory exceeds 14 GiB."""
     watch = MemoryWatch()
     report: dict[str, Any] = {"seed": seed, "cores": os.cpu_count()}
     started = time.monotonic()

@@ -138,14 +138,14 @@ def _compare_answers(decoded: NamedArrays, reference: Reference, kept: int, half
 
 
 def _run(spec: ModelSpec, folder: Path, name: GraphName, inputs: NamedArrays, threads: int | None, clock: Clock) -> NamedArrays:
-    runner = GraphRunner(folder / spec.graphs[name].model.file, threads, CPU)
+    runner = GraphRunner(folder / spec.graphs[name].model.file, threads, CPU, sparing=True)
     with clock(name):
         return runner(inputs)
 
 
 def _decode(spec: ModelSpec, folder: Path, maps: NamedArrays, prompt: NamedArrays, threads: int | None, clock: Clock) -> NamedArrays:
     """All concepts, one at a time: written-out attention of several takes gigabytes."""
-    runner = GraphRunner(folder / spec.graphs["sam3_concept_decoder"].model.file, threads, CPU)
+    runner = GraphRunner(folder / spec.graphs["sam3_concept_decoder"].model.file, threads, CPU, sparing=True)
     with clock("sam3_concept_decoder"):
         count = prompt[tensors.TEXT_MASK].shape[1]
         parts = [runner({**maps, **{name: value[:, row : row + 1] for name, value in prompt.items()}}) for row in range(count)]
