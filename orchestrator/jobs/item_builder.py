@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from orchestrator.jobs import keys
 from orchestrator.jobs.concepts import JobConcepts
+from orchestrator.jobs.fields import Picture
 from orchestrator.jobs.job_types import Item, Target
-from orchestrator.jobs.messages import JobOptions, Picture, Shown
+from orchestrator.jobs.messages import JobOptions, Shown
 from orchestrator.jobs.name_catalog import unknown_name_message
 from orchestrator.jobs.problems import Problems
 from orchestrator.jobs.sources import Source, StoreKey

@@ -6,167 +6,37 @@ Only the parser and the two job builders know that there are two.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, TypeAlias, cast
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
-    AfterValidator,
-    AnyUrl,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     TypeAdapter,
-    UrlConstraints,
     ValidatorFunctionWrapHandler,
     WrapValidator,
     field_validator,
     model_validator,
 )
 
-from orchestrator.jobs import keys, limits
-from orchestrator.jobs.sources import InlineSource, Source, StoreKey, WebLink, decode_base64, link_problem
+from orchestrator.jobs import limits
+from orchestrator.jobs.fields import (
+    CallbackUrl,
+    Index,
+    Inline,
+    Key,
+    Link,
+    Name,
+    Picture,
+    PutLinks,
+    StrictModel,
+    check_id,
+    check_name,
+    check_rule_id,
+    require_one,
+    source_of,
+)
+from orchestrator.jobs.sources import Source
 from respray.contract.photo_file import DEFAULT_MEGAPIXELS
 from respray.contract.request import MAX_BOXES, MAX_POINTS, Box, Edit, Instances, Point, Rule, box_problem
-
-
-class StrictModel(BaseModel):
-    """Strict: unknown fields are errors, `"1"` is not a number and `true` is not one either."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_absent(cls, value: Any) -> Any:
-        """Many languages write a field that was not set as null."""
-        if not isinstance(value, dict) or None not in value.values():
-            return value
-        optional = {field.alias or name for name, field in cls.model_fields.items() if not field.is_required()}
-        return {name: given for name, given in value.items() if given is not None or name not in optional}
-
-
-Name = Annotated[str, Field(min_length=1, max_length=limits.MAX_NAME_CHARACTERS)]
-Key = Annotated[str, Field(max_length=limits.MAX_KEY_BYTES)]
-Index = Annotated[int, Field(ge=0, lt=1_000_000)]
-
-
-def _keep_brackets(value: Any, check: ValidatorFunctionWrapHandler) -> AnyUrl:
-    """PHP and Rails write lists as `name[]` in a query, which is no URL by the letter and is kept to it; nothing else is forgiven."""
-    before, mark, query = value.partition("?") if isinstance(value, str) else ("", "", "")
-    if "[" not in query and "]" not in query:
-        return cast(AnyUrl, check(value))
-    check(before + mark + query.replace("[", "%5B").replace("]", "%5D"))
-    return AnyUrl(value)
-
-
-CallbackUrl = Annotated[
-    AnyUrl,
-    UrlConstraints(max_length=limits.MAX_URL_CHARACTERS, allowed_schemes=["https", "http"], host_required=True),
-    WrapValidator(_keep_brackets),
-]
-
-
-def _check_link(value: str) -> str:
-    if problem := link_problem(value):
-        raise ValueError(problem)
-    return value
-
-
-Link = Annotated[str, AfterValidator(_check_link)]
-"""A URL with its signature. Its problems are told without showing it."""
-
-
-LOOK = "{look}"
-"""Stands for a look's name in the keys and links of its results."""
-
-
-def _check_output_link(value: str) -> str:
-    _check_link(value.replace(LOOK, "look"))
-    return value
-
-
-OutputLink = Annotated[str, AfterValidator(_check_output_link)]
-OutputLinks: TypeAlias = str | dict[str, str]
-"""Where a result is written to: a link, in a job with looks with `{look}` in it; or a link for each look, by its name."""
-_LINK = TypeAdapter(OutputLink)
-_LINK_OF_EACH = TypeAdapter(Annotated[dict[Name, OutputLink], Field(min_length=1, max_length=limits.MAX_LOOKS)])
-
-
-def _one_link_or_each(value: Any, _: ValidatorFunctionWrapHandler) -> OutputLinks:
-    """By what is there: of a union, pydantic tells what is wrong with each of its types."""
-    return _LINK_OF_EACH.validate_python(value, strict=True) if isinstance(value, dict) else _LINK.validate_python(value, strict=True)
-
-
-PutLinks = Annotated[OutputLink | dict[Name, OutputLink], WrapValidator(_one_link_or_each)]
-
-
-def _decode(value: Any) -> Any:
-    return decode_base64(value, limits.MAX_INLINE_BYTES) if isinstance(value, str) else value
-
-
-Inline = Annotated[bytes, BeforeValidator(_decode)]
-"""A file that travels as base64."""
-
-
-class Picture(StrictModel):
-    """A mask, in one of three ways: a key (also as plain text), a link, or the file itself."""
-
-    key: Key | None = None
-    url: Link | None = None
-    base64: Inline | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _plain(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return {"key": value}
-        if not isinstance(value, dict | Picture):
-            raise ValueError('must be a key, {"url": ...} or {"base64": ...}')
-        return value
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        _require_one({name: getattr(self, name) for name in ("key", "url", "base64")})
-        return self
-
-    def source(self, place: str) -> Source:
-        """Where it comes from.
-
-        Args:
-            place: Where it stands in the message.
-        """
-        return _source(self.key, self.url, self.base64, f"{place}.base64")
-
-
-def _source(key: str | None, url: str | None, data: bytes | None, place: str) -> Source:
-    return StoreKey(key) if key is not None else WebLink(url) if url is not None else InlineSource(data or b"", place)
-
-
-def _require_one(given: dict[str, Any]) -> None:
-    """Raise ValueError unless exactly one of these fields is there."""
-    there = [name for name, value in given.items() if value is not None]
-    if len(there) != 1:
-        accepted = f"accepted is one of {', '.join(given)}"
-        raise ValueError(f"has {' and '.join(there)}; {accepted}" if there else f"{' or '.join(given)} is missing")
-
-
-def _check_id(value: str) -> str:
-    if problem := keys.id_problem(value):
-        raise ValueError(problem)
-    return value
-
-
-def _check_rule_id(value: str) -> str:
-    if len(value) > limits.MAX_NAME_CHARACTERS:
-        raise ValueError(f"must have at most {limits.MAX_NAME_CHARACTERS} characters, has {len(value)}")
-    return _check_id(value)
-
-
-def _check_name(value: str) -> str:
-    if not value.strip():
-        raise ValueError("a name must not be blank")
-    if not all(c.isprintable() for c in value):
-        raise ValueError(f"{value[:40]!r} contains control characters")
-    return value
 
 
 class JobOptions(StrictModel):
@@ -257,7 +127,7 @@ class PaletteItem(StrictModel):
 
     @model_validator(mode="after")
     def _one_each(self) -> Self:
-        _require_one({name: getattr(self, name) for name in ("input_key", "input_url", "input_base64")})
+        require_one({name: getattr(self, name) for name in ("input_key", "input_url", "input_base64")})
         if self.output_key is not None and self.output_url is not None:
             raise ValueError("has output_key and output_url; accepted is one of them")
         if self.preview_key is not None and self.preview_url is not None:
@@ -270,7 +140,7 @@ class PaletteItem(StrictModel):
         Args:
             place: Where the item stands in the message.
         """
-        return _source(self.input_key, self.input_url, self.input_base64, f"{place}.input_base64")
+        return source_of(self.input_key, self.input_url, self.input_base64, f"{place}.input_base64")
 
 
 Several = Annotated[list[RuleFields], Field(min_length=1, max_length=limits.MAX_EDITS)]
@@ -312,13 +182,13 @@ class Look(StrictModel):
     concepts: Concepts
     protect: list[Name] = Field(default=[], max_length=limits.MAX_CONCEPTS)
 
-    _id = field_validator("name")(_check_rule_id)
+    _id = field_validator("name")(check_rule_id)
 
     @field_validator("concepts", "protect")
     @classmethod
     def _names(cls, value: Any) -> Any:
         for name in value:
-            _check_name(name)
+            check_name(name)
         return value
 
 
@@ -341,19 +211,19 @@ class PaletteMessage(StrictModel):
     batch_concurrency: int | None = Field(default=None, ge=1, le=limits.MAX_BATCH_CONCURRENCY)
     options: JobOptions = JobOptions()
 
-    _ids = field_validator("job_id", "user_id")(_check_id)
+    _ids = field_validator("job_id", "user_id")(check_id)
 
     @field_validator("concepts")
     @classmethod
     def _names(cls, value: dict[str, ConceptEdits] | None) -> dict[str, ConceptEdits] | None:
         for name in value or ():
-            _check_name(name)
+            check_name(name)
         return value
 
     @field_validator("protect")
     @classmethod
     def _protect_names(cls, value: list[str]) -> list[str]:
-        return [_check_name(name) for name in value]
+        return [check_name(name) for name in value]
 
     @model_validator(mode="after")
     def _one_or_several(self) -> Self:
@@ -369,7 +239,7 @@ class RuleEntry(RuleFields):
     rule_id: str = Field(alias="ruleId")
     concept: Name
 
-    _rule_id = field_validator("rule_id")(_check_rule_id)
+    _rule_id = field_validator("rule_id")(check_rule_id)
 
 
 class RuleItem(StrictModel):
@@ -393,7 +263,7 @@ class RuleItem(StrictModel):
             place: Where the item stands in the message.
             key: The key that follows from the ids.
         """
-        return _source(None if self.input_url or self.input_base64 else key, self.input_url, self.input_base64, f"{place}.input_base64")
+        return source_of(None if self.input_url or self.input_base64 else key, self.input_url, self.input_base64, f"{place}.input_base64")
 
 
 class RuleMessage(StrictModel):
@@ -409,9 +279,9 @@ class RuleMessage(StrictModel):
     items: list[RuleItem] = Field(default=[], max_length=limits.MAX_ITEMS)
     options: JobOptions = JobOptions()
 
-    _ids = field_validator("job_id", "user_id")(_check_id)
+    _ids = field_validator("job_id", "user_id")(check_id)
 
     @field_validator("concepts", "protect")
     @classmethod
     def _names(cls, value: list[str]) -> list[str]:
-        return [_check_name(name) for name in value]
+        return [check_name(name) for name in value]

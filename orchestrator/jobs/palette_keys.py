@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from orchestrator.jobs import keys
+from orchestrator.jobs.fields import LOOK, OutputLinks
 from orchestrator.jobs.job_types import Target
-from orchestrator.jobs.messages import LOOK, OutputLinks, PaletteItem, PaletteMessage
+from orchestrator.jobs.messages import PaletteItem, PaletteMessage
 from orchestrator.jobs.problems import Problems
 from orchestrator.jobs.sources import Destination, StoreKey, WebLink, link_format
 from respray.observe.redaction import without_query

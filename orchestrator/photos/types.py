@@ -8,7 +8,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from orchestrator.jobs import limits
-from orchestrator.jobs.messages import EditMap, Inline, JobOptions, Name
+from orchestrator.jobs.fields import Inline, Name
+from orchestrator.jobs.messages import EditMap, JobOptions
 from respray.catalog.preset import normalise
 from respray.contract.report import ConceptReport, PhotoReport
 from respray.contract.request import MAX_BOXES, Box, Fraction, box_problem

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from orchestrator.callbacks.client import CallbackEvent, attempt_of, event_id
 from orchestrator.jobs import keys, limits
-from orchestrator.jobs.messages import CallbackUrl, Index
+from orchestrator.jobs.fields import CallbackUrl, Index
 from orchestrator.jobs.raw_message import RawMessage
 
 MAX_REASON_CHARACTERS = 2000
