@@ -49,7 +49,13 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
 
 def test_a_port_that_is_none() -> None:
     with pytest.raises(HostError, match=r"Port 70000 .* cannot be used for HTTP"):
-        preflight.claim_port(70000, "HTTP")
+        preflight.claim_ports({"HTTP": 70000})
+
+
+def test_free_ports_are_different_ones() -> None:
+    """Five hundred, so that a port which is given out twice is nearly certain to be among them."""
+    found = preflight.claim_ports({str(number): 0 for number in range(500)})
+    assert len(set(found.values())) == 500
 
 
 def test_a_small_dev_shm(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import os
 import platform
 import socket
 import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from respray.triton.errors import HostError
@@ -70,17 +72,26 @@ def sweep_segments(folder: Path = SHARED_MEMORY) -> int:
     return removed
 
 
-def claim_port(wanted: int, purpose: str) -> int:
-    """`wanted`, or a free port when it is 0. HostError when the port cannot be listened on."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # As the server does: a port whose last connections are still in TIME_WAIT is free.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, wanted))
-            probe.listen()
-        except (OSError, OverflowError) as error:
-            raise HostError(
-                f"Port {wanted} on {LOOPBACK} cannot be used for {purpose} ({error}). "
-                "Stop what listens there, choose another port, or give 0 for any free one."
-            ) from error
-        return int(probe.getsockname()[1])
+def claim_ports(wanted: Mapping[str, int]) -> dict[str, int]:
+    """The wanted port for each purpose, or a free one where it is 0. All are held until each is found: one freed is soon given out again.
+
+    Raises:
+        HostError: a port cannot be listened on.
+    """
+    with ExitStack() as held:
+        return {purpose: _claim(port, purpose, held) for purpose, port in wanted.items()}
+
+
+def _claim(wanted: int, purpose: str, held: ExitStack) -> int:
+    probe = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+    # As the server does: a port whose last connections are still in TIME_WAIT is free.
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        probe.bind((LOOPBACK, wanted))
+        probe.listen()
+    except (OSError, OverflowError) as error:
+        raise HostError(
+            f"Port {wanted} on {LOOPBACK} cannot be used for {purpose} ({error}). "
+            "Stop what listens there, choose another port, or give 0 for any free one."
+        ) from error
+    return int(probe.getsockname()[1])

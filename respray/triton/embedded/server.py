@@ -23,7 +23,7 @@ from types import TracebackType
 
 from respray.contract.report import ProbeReport
 from respray.triton.embedded import guard
-from respray.triton.embedded.preflight import LOOPBACK, SEGMENT_PREFIX, check_platform, check_shared_memory, claim_port, sweep_segments
+from respray.triton.embedded.preflight import LOOPBACK, SEGMENT_PREFIX, check_platform, check_shared_memory, claim_ports, sweep_segments
 from respray.triton.embedded.processes import answers, cpu_seconds, listens
 from respray.triton.embedded.server_files import ServerFiles, cache_folder, make_folder, prepare
 from respray.triton.errors import HostError, ServerStartError
@@ -187,8 +187,7 @@ class EmbeddedServer:
 
     def _launch(self, files: ServerFiles) -> None:
         options = self.options
-        wanted = {"gRPC": options.grpc_port, "HTTP": options.http_port, "metrics": options.metrics_port}
-        self._ports = {purpose: claim_port(port, purpose) for purpose, port in wanted.items()}
+        self._ports = claim_ports({"gRPC": options.grpc_port, "HTTP": options.http_port, "metrics": options.metrics_port})
         environment = {**allocator.environment(), **files.environment(), **options.extra_environment}
         command = [sys.executable, "-I", "-S", guard.__file__, self._prefix, str(options.exit_timeout + 5.0), "--"]
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
