@@ -51,7 +51,7 @@ types: $(VENV)/.test  ## mypy
 test: $(VENV)/.test lint types  ## lint, types and all fast tests, against real servers
 	$(BIN)/python -m pytest -n 3  # three parts side by side, each with a server of its own: a third of the time is waiting
 
-slow: $(VENV)/.test  ## the slow proofs that `make test` leaves out (ten minutes)
+slow: $(VENV)/.test  ## the slow proofs that `make test` leaves out (some minutes)
 	$(BIN)/python -m pytest -n 2 -m slow
 
 quality: $(VENV)/.test  ## the edit quality suite: table, JSON and pictures in build/quality
