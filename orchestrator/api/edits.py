@@ -249,10 +249,11 @@ async def _result(service: ApiService, view: JobView) -> Response:
         reason = (item.error if item else None) or view.error or "the photo was not edited"
         code = (item.error_code if item else None) or view.state
         status = {"photo": 422, "pipeline_unavailable": 503, "out_of_memory": 503, "storage": 503, "stopped": 409}.get(code, 500)
-        place, colon, text = _as_sent(reason).partition(": ")
-        of_a_field = bool(colon) and _as_sent(reason) != reason
+        said = _as_sent(reason)
+        place, colon, text = said.partition(": ")
+        of_a_field = bool(colon) and said != reason
         fields = [FieldProblem(field=place if of_a_field else "photo", message=text if of_a_field else reason)] if status == 422 else []
-        raise ApiProblem(status, _as_sent(reason), code, fields, {"Link": _link(view)})
+        raise ApiProblem(status, said, code, fields, {"Link": _link(view)})
     headers = {"Respray-Job": view.job_id, "Link": _link(view), "Cache-Control": "private, no-cache", **report_headers(item.report)}
     keys = _keys(item)
     if len(keys) == 1:

@@ -67,28 +67,28 @@ def _graph_memory(environment: Mapping[str, str]) -> int | None:
     Raises:
         SettingsError: it is no number above 0.
     """
-    given = environment.get("TRITON_GRAPH_MEMORY_GB", "").strip()
-    if not given:
-        return None
-    try:
-        gigabytes = float(given)
-    except ValueError:
-        gigabytes = 0.0
-    if not 0 < gigabytes < 1000:
-        raise SettingsError(f"TRITON_GRAPH_MEMORY_GB={given!r}: a number of gigabytes above 0 is accepted")
-    return int(gigabytes * 1e9)
+    gigabytes = _above_0(environment, "TRITON_GRAPH_MEMORY_GB", "gigabytes", 1000)
+    return None if gigabytes is None else int(gigabytes * 1e9)
 
 
 def _start_timeout(environment: Mapping[str, str]) -> float:
     """START_TIMEOUT_SEC. SettingsError where it is no number of seconds above 0."""
-    given = environment.get("START_TIMEOUT_SEC", "").strip() or "3600"
+    seconds = _above_0(environment, "START_TIMEOUT_SEC", "seconds", 1e6)
+    return 3600.0 if seconds is None else seconds
+
+
+def _above_0(environment: Mapping[str, str], name: str, unit: str, end: float) -> float | None:
+    """A setting that is a number above 0 and below `end`; None where it is not set. SettingsError where it is something else."""
+    given = environment.get(name, "").strip()
+    if not given:
+        return None
     try:
-        seconds = float(given)
+        number = float(given)
     except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < 1e6:
-        raise SettingsError(f"START_TIMEOUT_SEC={given!r}: a number of seconds above 0 is accepted")
-    return seconds
+        number = 0.0
+    if not 0 < number < end:
+        raise SettingsError(f"{name}={given!r}: a number of {unit} above 0 is accepted")
+    return number
 
 
 def check_own_settings(environment: Mapping[str, str], role: str) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
+from respray.editing.core.shapes import grown
 from respray.imaging.arrays import BoolArray, FloatArray
 
 # Pixels around a hole that count as its rim.
@@ -98,7 +98,7 @@ def far_border(floor: BoolArray, hole: BoolArray, parameters: BorderParameters =
         return None
     size = (hole.shape[0], hole.shape[1])
     found = FarBorder(lines, *size)
-    rim = _grown(hole) & ~hole
+    rim = grown(hole, RIM) & ~hole
     agrees = (found.floor(*size) >= 0.5)[rim] == floor[rim]
     return found if len(agrees) and float(agrees.mean()) >= p.min_agreement else None
 
@@ -107,7 +107,7 @@ def _border(floor: BoolArray, hole: BoolArray) -> tuple[FloatArray, FloatArray]:
     """Columns and rows where the floor's far border is seen: its highest pixel in a column, with something else above and no hole near."""
     top = floor.argmax(axis=0)
     columns = np.flatnonzero(floor.any(axis=0) & (top > RIM))
-    seen = ~_grown(hole)[np.maximum(top[columns] - 1, 0), columns]
+    seen = ~grown(hole, RIM)[np.maximum(top[columns] - 1, 0), columns]
     columns = columns[seen]
     return columns.astype(np.float64), top[columns].astype(np.float64)
 
@@ -133,9 +133,3 @@ def _line(
         return None
     fitted = np.polyfit(x[best], y[best], 1, w=weight[best])
     return float(fitted[0]), float(fitted[1])
-
-
-def _grown(mask: BoolArray) -> BoolArray:
-    """`mask` and RIM pixels all around."""
-    size = 2 * RIM + 1
-    return cv2.dilate(mask.astype(np.uint8), np.ones((size, size), np.uint8)) > 0

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from respray.editing.core.reduce import average
+from respray.editing.core.shapes import grown
 from respray.imaging.arrays import BoolArray, FloatArray, UInt8Array
 
 
@@ -79,7 +80,7 @@ def fill_holes(
         return decided, 0
     small = average(photo, size).astype(np.float32)
     lab = cast(FloatArray, cv2.cvtColor(small * np.float32(1 / 255), cv2.COLOR_RGB2LAB))
-    core = ~_grown(~inside, 1)
+    core = ~grown(~inside, 1)
     across, down = (cv2.Sobel(lab, cv2.CV_32F, dx, 1 - dx, scale=1 / 8) for dx in (1, 0))
     change = np.sqrt((across**2 + down**2).sum(axis=2))
     cell = float(np.sqrt(decided.size / probability.size))
@@ -95,7 +96,7 @@ def fill_holes(
         views = (likely[window], inside[window], core[window], alike[window], change[window])
         if _is_hole(patch, lab[window], small[window], views, p):
             result = result.copy() if result is decided else result
-            result[window][_grown(patch, 1)] = 255
+            result[window][grown(patch, 1)] = 255
             filled += 1
     return result, filled
 
@@ -133,8 +134,8 @@ def _is_hole(
     """Whether a patch, bool [h,w], is the plane's; `views`: probability, plane, its core, pixels of its colour, change."""
     p = parameters
     likely, inside, core, alike, change = views
-    outline = _grown(patch, 1) & ~patch
-    joint, beside = outline & inside, _grown(patch, 4) & core
+    outline = grown(patch, 1) & ~patch
+    joint, beside = outline & inside, grown(patch, 4) & core
     if not beside.any() or not joint.any() or likely[patch].mean() < p.likely or np.mean(photo[patch].min(axis=1) > p.burnt) > 0.3:
         return False
     wide = 2.0 * float(cv2.distanceTransform(np.pad(patch, 1).astype(np.uint8), cv2.DIST_L2, 3).max())
@@ -145,8 +146,3 @@ def _is_hole(
         return False
     lightness, red, blue = np.median(lab[patch], axis=0) - np.median(lab[beside], axis=0)
     return bool(-p.darker < lightness < p.lighter and np.hypot(red, blue) < p.hue and np.median(change[joint]) < p.joint)
-
-
-def _grown(shape: BoolArray, reach: int) -> BoolArray:
-    grown: BoolArray = cv2.dilate(shape.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
-    return grown

@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 
 from respray.editing.core.reduce import average
-from respray.imaging.arrays import AnyArray, BoolArray, FloatArray, IntArray, UInt8Array
+from respray.editing.core.shapes import grown
+from respray.imaging.arrays import AnyArray, FloatArray, IntArray, UInt8Array
 
 # Alpha (0..255) up to which a pixel is another thing's, and from which on it is the plane's.
 OUT, IN = 64, 200
@@ -121,8 +122,8 @@ def _add(
     thing, far, alpha = labels[window] == label, off[window], matte[window]
     if far[thing].max() < p.hue or cv2.distanceTransform(np.pad(thing, 1).astype(np.uint8), cv2.DIST_L2, 3).max() > p.half_width:
         return
-    near, beside, around = (_grown(thing, reach) for reach in (1, 3, 5))
-    rim = _grown(thing, 2) & ~thing
+    near, beside, around = (grown(thing, reach) for reach in (1, 3, 5))
+    rim = grown(thing, 2) & ~thing
     root = rim & (alpha < OUT)
     plane = around & ~beside & (alpha > IN)
     if not root.any() or not plane.any() or root.sum() > p.max_rim * rim.sum():
@@ -136,8 +137,3 @@ def _add(
     base = np.median(far[plane]) + 2.0
     part = np.clip((far - base) / np.maximum(0.7 * own - base, 1.0), 0.0, 1.0)
     np.maximum(share[window], np.where(near, part, 0.0), out=share[window])
-
-
-def _grown(thing: BoolArray, reach: int) -> BoolArray:
-    grown: BoolArray = cv2.dilate(thing.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
-    return grown

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
+from respray.editing.core.shapes import grown
 from respray.editing.texture.camera import RoomCamera, angles_to
 from respray.editing.texture.lines import Segments2D, find_segments
 from respray.editing.texture.plane import PlaneParameters
@@ -115,7 +115,7 @@ class WallLines:
         """From the photo's lines on the matte and the matte's own outline."""
         reach = max(1, round(p.margin_share * max(mask.shape)))
         solid = mask.astype(np.uint8)
-        near = cv2.dilate(solid, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
+        near = grown(mask, reach)
         outline = find_segments(np.repeat((solid * 255)[..., None], 3, axis=2))
         inside = _on(segments, near)
         ends = np.concatenate([segments.ends[inside], outline.ends])
