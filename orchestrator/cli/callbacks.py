@@ -8,9 +8,12 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.callbacks.sweeper import Sweeper
 from orchestrator.cli._setup import Context, command_context
 from orchestrator.errors import SettingsError
-from orchestrator.records.records import ItemRecord, Records, callback_summary
+from orchestrator.records.item_record import ItemRecord
+from orchestrator.records.manifest import callback_summary
+from orchestrator.records.records import Records
 from orchestrator.service.assembly import callback_client, make_deliverer, worker_name
 from orchestrator.settings import require
 from orchestrator.storage import open_storage
@@ -56,7 +59,8 @@ async def _retry(context: Context, store: str | None) -> bool:
             await storage.check()
             records = Records(storage, context.redactor)
             deliverer = make_deliverer(context.settings, client, records, context.metrics, worker_name())
-            await deliverer.owe_refused()
-            return await deliverer.sweep(force=True, on_job=report) > 0 or refused
+            sweeper = Sweeper(deliverer, records, context.metrics)
+            await sweeper.owe_refused()
+            return await sweeper.sweep(force=True, on_job=report) > 0 or refused
         finally:
             await client.close()

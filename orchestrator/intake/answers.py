@@ -7,7 +7,8 @@ import json
 from typing import Any
 
 from orchestrator.errors import ResprayError
-from orchestrator.records.records import ItemRecord, Records
+from orchestrator.records.item_record import ItemRecord
+from orchestrator.records.records import Records
 from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.handle import JobResult
 

@@ -28,7 +28,9 @@ from orchestrator.jobs.job_types import Item, Job
 from orchestrator.jobs.name_catalog import Catalog
 from orchestrator.jobs.parser import parse_job
 from orchestrator.jobs.raw_message import RawMessage, Received, decode_message
-from orchestrator.records.records import ItemRecord, Records, callback_summary, manifest_of
+from orchestrator.records.item_record import ItemRecord
+from orchestrator.records.manifest import callback_summary, manifest_of
+from orchestrator.records.records import Records
 from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.budget import ByteBudget
 from orchestrator.worker.dead_letters import DeadLetters
@@ -148,7 +150,7 @@ class JobRunner:
             log.warning("job %s: %s", job.job_id, warning)
         if job.callback_url is not None:
             # Under way while the first photos are; no record that owes a callback is written before it.
-            state.marked = asyncio.create_task(self._records.mark_owed(job))
+            state.marked = asyncio.create_task(self._records.markers.mark_owed(job))
         deliveries: list[asyncio.Task[Tracked]] = []
         deliver_now = self._delivering < MAX_DELIVERING_JOBS and len(self._leftover) < MAX_LEFTOVER_CALLBACKS
         tracked: dict[int, Tracked] = {}
@@ -252,11 +254,11 @@ class JobRunner:
                 manifest |= {"stopped": True} if troubles else {}
                 result.manifest = await self._records.write_manifest(job.prefix, manifest, state.version)
                 if marked is not None and owed:
-                    await self._records.keep_owed(await marked)
+                    await self._records.markers.keep_owed(await marked)
                 elif marked is not None:
                     if any(r.callback is not None and r.callback.state == "refused" for r in records):
-                        await self._records.keep_refused(await marked)
-                    await self._records.clear_owed(await marked)
+                        await self._records.markers.keep_refused(await marked)
+                    await self._records.markers.clear_owed(await marked)
         except ResprayError as error:
             log.error("the manifest of job %s could not be written: %s", job.job_id, error)
         self._metrics.jobs.labels(result.status).inc()

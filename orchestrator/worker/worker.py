@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 
 from orchestrator.callbacks.deliverer import Deliverer
+from orchestrator.callbacks.sweeper import Sweeper
 from orchestrator.errors import ResprayError
 from orchestrator.jobs.job_types import Job
 from orchestrator.jobs.name_catalog import Catalog
@@ -53,7 +54,7 @@ class Worker:
         budget: int | None = None,
     ) -> None:
         self.catalog, self.storage, self.records, self.backend, self.kept = catalog, storage, records, backend, kept
-        self.deliverer, self.name = deliverer, name
+        self.deliverer, self.sweeper, self.name = deliverer, Sweeper(deliverer, records, metrics), name
         self.concurrency, self.attempts, self.grace = concurrency, attempts, grace
         self._metrics = metrics
         self.budget = ByteBudget(budget or default_budget())
