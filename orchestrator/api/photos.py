@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import secrets
 from collections.abc import Coroutine
 from typing import Annotated, Any, TypeVar
@@ -17,7 +16,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.api.forms import FORM, bytes_of, form_of
-from orchestrator.api.jobs import check_media_type
+from orchestrator.api.media_types import check_media_type, media_type_of
 from orchestrator.api.messages import read_message, text_of
 from orchestrator.api.problems import ApiProblem, FieldProblem, answers
 from orchestrator.api.reports import REPORT_HEADERS, report_headers, report_text
@@ -76,7 +75,7 @@ def _query(name: str) -> dict[str, Any]:
 )
 async def post_photo(request: Request) -> JSONResponse:
     """Take a photo in, as the part `photo` of a form or as the body itself. The same photo again is the same."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = media_type_of(request)
     if kind.startswith("image/") or kind == "application/octet-stream":
         data = await request.body()
     else:
@@ -186,10 +185,9 @@ async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
             return task.result()
         raise ApiProblem(408, "the client went away, and the work was cancelled", "gone")
     finally:
-        for pending in (task, gone):
-            pending.cancel()
-            with contextlib.suppress(BaseException):
-                await asyncio.wait({pending})
+        task.cancel()
+        gone.cancel()
+        await asyncio.wait({task, gone})
 
 
 async def _gone(request: Request) -> None:

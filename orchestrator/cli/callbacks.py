@@ -15,7 +15,7 @@ from orchestrator.records.item_record import ItemRecord
 from orchestrator.records.manifest import callback_summary
 from orchestrator.records.records import Records
 from orchestrator.service.assembly import callback_client, make_deliverer, worker_name
-from orchestrator.settings import require
+from orchestrator.settings import is_bucket, require
 from orchestrator.storage import open_storage
 from orchestrator.storage.threads import AsyncStorage
 
@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Deliver every owed and every refused callback now, with its first webhook-id. Exit code 1 when some are still owed or refused."""
         with command_context(adapter="local") as context:
-            require(context.settings, storage=store is None or store.startswith("s3://"), adapter=False)
+            require(context.settings, storage=is_bucket(store), adapter=False)
             if context.settings.callback_secret is None:
                 raise SettingsError("missing setting: GPU_CALLBACK_SECRET; callbacks are signed with it")
             left = asyncio.run(_retry(context, store))

@@ -20,7 +20,8 @@ from orchestrator.jobs.name_catalog import load_catalog
 from orchestrator.jobs.parser import parse_job
 from orchestrator.net.address_policy import AddressPolicy, PinnedTransport
 from orchestrator.net.links import LinkClient, LinkOptions
-from orchestrator.storage.s3 import S3Options, S3Storage
+from orchestrator.storage.bucket_client import S3Options
+from orchestrator.storage.s3 import S3Storage
 from orchestrator.worker.downloads import USUAL_LINK_BYTES
 from orchestrator.worker.handle import JobFailed, JobResult
 from respray.observe.logs import OURS
@@ -325,7 +326,7 @@ def test_presigned_links_of_a_real_store(tmp_path: Path, s3_server: S3Server, re
     storage = S3Storage(S3Options(BUCKET, s3_server.url, ACCESS, SECRET, region="us-east-1"))
     storage.write("elsewhere/a.jpg", photo(5), "image/jpeg")
     storage.write("inputs/u_abc/job_1/1.jpg", photo(6), "image/jpeg")
-    signed: Any = storage._client.generate_presigned_url
+    signed: Any = storage._bucket._boto.generate_presigned_url
     put = signed("put_object", Params={"Bucket": BUCKET, "Key": "elsewhere/a.png", "ContentType": "image/png"}, ExpiresIn=60)
     message = palette_job(
         items=[

@@ -6,6 +6,7 @@ import { conceptOf, targetName } from "../targets.js";
 import { conceptName, number, t, textureName } from "../texts.js";
 import { Colors } from "./colors.js";
 import { Picture } from "./picture.js";
+import { Slider } from "./slider.js";
 
 /** @typedef {import("../studio.js").Studio} Studio */
 /** @typedef {import("../types.js").Edit} Edit */
@@ -34,14 +35,6 @@ export function Editor({ studio }) {
     ${shown === "tone" && html`<${Tone} studio=${studio} />`} ${shown === "remove" && html`<${Remove} studio=${studio} />`}
     ${edit && !rug && html`<button type="button" onClick=${() => studio.setEdit(null)}>${t("edit.clear", { name })}</button>`}
   </section>`;
-}
-
-/** @param {{ label: string, value: number, min: number, max: number, step: number, shown: string, change: (value: number) => void }} props */
-export function Slider({ label, value, min, max, step, shown, change }) {
-  return html`<label class="slide"
-    ><span>${label}</span><output>${shown}</output>
-    <input type="range" min=${min} max=${max} step=${step} value=${value} onInput=${(/** @type {any} */ event) => change(Number(event.target.value))} />
-  </label>`;
 }
 
 /** @param {{ studio: Studio }} props */
