@@ -14,11 +14,12 @@ from typing import Any
 
 from opentelemetry.trace import SpanKind
 
-from orchestrator.callbacks.client import MAX_BODY_SECONDS, CallbackClient, CallbackEvent, CallbackOutcome, Schedule
+from orchestrator.callbacks.client import CallbackClient, CallbackEvent, CallbackOutcome, Schedule
 from orchestrator.callbacks.leases import Leases
 from orchestrator.callbacks.receivers import Receivers
 from orchestrator.callbacks.slots import CallbackSlots
 from orchestrator.errors import Conflict, ResprayError
+from orchestrator.net.answers import MAX_BODY_SECONDS
 from orchestrator.records.item_record import CallbackRecord, ItemRecord, record_key
 from orchestrator.records.records import Records
 from orchestrator.storage.base import Stat

@@ -256,6 +256,18 @@ def test_azure_is_told_what_kind_of_blob_is_put(tmp_path: Path, server: LinkServ
     assert ("PUT", "/put/azure.png", sas.partition("?")[2]) in server.seen  # as it was signed
 
 
+def test_an_upload_counts_however_long_the_body_of_its_answer_dawdles(server: LinkServer) -> None:
+    async def put() -> None:
+        client = LinkClient(AddressPolicy(frozenset({server.host})), LinkOptions(timeout=4.0))
+        try:
+            await client.put(server.link("/put-dawdling.png"), b"file", "image/png")
+        finally:
+            await client.close()
+
+    asyncio.run(put())
+    assert server.count("/put-dawdling.png") == 1
+
+
 def test_the_client_closes_the_size_limit_by_itself(server: LinkServer) -> None:
     async def get(path: str) -> None:
         client = LinkClient(AddressPolicy(frozenset({server.host})), LinkOptions(timeout=2.0))
