@@ -13,7 +13,6 @@ import typer
 
 from orchestrator.cli._setup import PaletteOption, TritonOption, command_context, start_local_server
 from orchestrator.cli.api import run
-from orchestrator.errors import ResprayError
 from orchestrator.service.open_worker import WorkerOptions
 from orchestrator.settings import is_bucket, require
 from respray.launch.chosen_model import check_model
@@ -51,13 +50,9 @@ def serve(options: WorkerOptions, listen: str, browser: bool) -> None:
     """The command."""
     # Health is asked for at /ping; a port of its own would only be in another worker's way.
     with command_context(adapter="http", api_listen=listen, health_port=0) as c:
-        try:
-            require(c.settings, storage=is_bucket(options.store), adapter=True)
-            check_model(c.settings)
-            run(c, options, lambda url: tell(url, browser))
-        except ResprayError as error:
-            c.events.emit("finish", status="failed", error=str(error))
-            raise
+        require(c.settings, storage=is_bucket(options.store), adapter=True)
+        check_model(c.settings)
+        run(c, options, lambda url: tell(url, browser))
 
 
 def tell(url: str, browser: bool) -> None:
