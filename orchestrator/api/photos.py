@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.api.forms import FORM, bytes_of, form_of
-from orchestrator.api.media_types import check_media_type, media_type_of
+from orchestrator.api.media_types import BINARY, check_media_type, sent_media_type
 from orchestrator.api.messages import read_message, text_of
 from orchestrator.api.problems import ApiProblem, FieldProblem, answers
 from orchestrator.api.reports import REPORT_HEADERS, report_headers, report_text
@@ -30,7 +30,6 @@ router = APIRouter(tags=["photos"])
 T = TypeVar("T")
 Q = TypeVar("Q", SegmentsQuery, PreviewQuery)
 Digest = Annotated[str, Path(description="The photo's digest, as POST /v1/photos answers it.", max_length=128)]
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 
 class MaskView(BaseModel):
@@ -64,10 +63,8 @@ def _query(name: str) -> dict[str, Any]:
         "requestBody": {
             "required": True,
             "content": {
-                FORM: {
-                    "schema": {"type": "object", "required": ["photo"], "properties": {"photo": {"type": "string", "format": "binary"}}}
-                },
-                "image/*": _BINARY,
+                FORM: {"schema": {"type": "object", "required": ["photo"], "properties": {"photo": BINARY["schema"]}}},
+                "image/*": BINARY,
             },
         }
     },
@@ -75,7 +72,7 @@ def _query(name: str) -> dict[str, Any]:
 )
 async def post_photo(request: Request) -> JSONResponse:
     """Take a photo in, as the part `photo` of a form or as the body itself. The same photo again is the same."""
-    kind = media_type_of(request)
+    kind = sent_media_type(request)
     if kind.startswith("image/") or kind == "application/octet-stream":
         data = await request.body()
     else:
@@ -94,7 +91,7 @@ async def post_photo(request: Request) -> JSONResponse:
     summary="The photo as it was sent",
     response_class=Response,
     responses={
-        200: {"description": "The photo's own bytes", "content": {"image/*": _BINARY, "application/octet-stream": _BINARY}},
+        200: {"description": "The photo's own bytes", "content": {"image/*": BINARY, "application/octet-stream": BINARY}},
         **answers(422),
     },
 )
@@ -129,12 +126,12 @@ async def post_segments(request: Request, photo: Digest) -> SegmentsView:
         200: {
             "description": "The picture",
             "headers": REPORT_HEADERS,
-            "content": dict.fromkeys(("image/jpeg", "image/webp", "image/png"), _BINARY)
+            "content": dict.fromkeys(("image/jpeg", "image/webp", "image/png"), BINARY)
             | {
                 FORM: {
                     "schema": {
                         "type": "object",
-                        "properties": {"report": {"type": "string"}, "picture": {"type": "string", "format": "binary"}},
+                        "properties": {"report": {"type": "string"}, "picture": BINARY["schema"]},
                     }
                 }
             },
