@@ -13,6 +13,7 @@ from orchestrator.jobs import keys
 from orchestrator.jobs.name_catalog import Catalog, unknown_name_message
 from orchestrator.jobs.rules import HEX
 from respray.catalog.preset import normalise
+from respray.contract.photo_file import ImageFormat
 
 USER, JOB = "local", "edit"
 REMOVALS = {"remove": "inpaint", "inpaint": "inpaint", "transparent": "transparent"}
@@ -49,7 +50,7 @@ class Wishes:
     instances: Sequence[str]
     preset: str | None
     out: Path
-    format: keys.Format
+    format: ImageFormat
     look: str
 
     @property
