@@ -26,13 +26,14 @@ from orchestrator.storage.checksums import Reading, base64_of, etag_of, is_md5, 
 from orchestrator.storage.deadline import Deadlines
 from respray.authorities import AuthorityFile, with_public_authorities
 from respray.retry import Retry
-from respray.storage_refusals import remedy
+from respray.storage_refusals import CLOCK, remedy
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 DIGEST = "respray-sha256"
-_DENIED = {"AccessDenied", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403", "Unauthorized", "401", "AllAccessDisabled"}
+_DENIED = {401, 403}
+"""Statuses of every refusal that stays one, whatever its code: stores add codes (https://developers.cloudflare.com/r2/api/error-codes/)."""
 _MISSING = {"NoSuchKey", "NotFound", "404"}
 _CONFLICT = {"PreconditionFailed", "412"}
 _UNSUPPORTED = {"NotImplemented", "501"}
@@ -286,7 +287,8 @@ class S3Storage(Storage):
             if code in _MISSING:
                 raise NotFound(f"there is no {what} in bucket {self.options.bucket!r}") from None
             fix = remedy(error.response, "STORAGE_ACCESS_KEY and STORAGE_SECRET_KEY", "STORAGE_REGION")
-            if code in _DENIED:
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+            if status in _DENIED and code not in CLOCK:
                 fix = fix or "check the access key, the secret key and the bucket's policy"
                 raise AccessDenied(f"{what}: the store refuses access ({code}); {fix}") from None
             said = f"{what}: the store answered {error.response.get('Error', {}).get('Message', '')!r:.200} ({code})"

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import StorageError
+from orchestrator.storage.deadline import MAX_SAID_BYTES
 from orchestrator.storage.s3 import S3Options, S3Storage
 from respray.retry import Retry, full_jitter
 from tests.orchestrator.test_tls_redis import authority
@@ -167,3 +168,22 @@ def test_what_was_read_is_held_against_the_etag(etag: str, extra: str, bodies: l
     with storage(server) as store:
         assert store.read(KEY, 100)[0] == WHOLE
         assert len(server.requests) == requests
+
+
+def test_an_error_s_text_is_read_as_far_as_it_says_something() -> None:
+    """botocore would read all of it into memory: here 8 MiB of a text that never ends, and the connection is gone."""
+    sent = 0
+
+    def talk(line: socket.socket, head: bytes) -> None:
+        nonlocal sent
+        line.sendall(b"HTTP/1.1 503 Slow Down\r\nContent-Length: 9999999999\r\n\r\n<Error><Code>SlowDown</Code><Message>")
+        while True:
+            line.sendall(bytes(b"x" * (1 << 20)))
+            sent += 1 << 20
+
+    server = Store(talk)
+    with storage(server, attempts=1, read_timeout=20.0) as store:
+        with pytest.raises(StorageError, match=r"\(503\)"):
+            store.read(KEY, 100)
+        assert server.ended.acquire(timeout=10)
+    assert sent < 4 * MAX_SAID_BYTES, "and what the kernel holds"
