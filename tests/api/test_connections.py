@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
+import socket
 import subprocess
 import sys
+import termios
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 
 import httpx
 import psutil
@@ -15,7 +19,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from orchestrator.api.app import make_app
-from orchestrator.api.connections import SPARE_CONNECTIONS, GuardedProtocol
+from orchestrator.api.connections import READER_BYTES, READER_SECONDS, SPARE_CONNECTIONS, GuardedProtocol
 from orchestrator.api.serve import Address, listening, parse_listen
 from orchestrator.api.service import ApiService
 from orchestrator.errors import SettingsError
@@ -112,6 +116,40 @@ def test_readers_that_are_slow_get_all_of_a_large_answer(size: int, connection: 
     size_read: list[int] = []
     asyncio.run(with_server(app, talk))
     assert sum(size_read) == size
+
+
+@pytest.mark.parametrize("read_at_first", [0, 20 << 20])
+def test_a_reader_of_4_kb_a_second_is_heard_of_in_time(read_at_first: int) -> None:
+    """Told by its reading, not by a clock: how much one on loopback takes before its system says so, also one that was quick before."""
+    filling = bytes(1 << 20)
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as reader:
+        writer, _ = server.accept()
+        with writer:
+            writer.setblocking(False)
+
+            def fill() -> None:
+                with suppress(BlockingIOError):
+                    while True:
+                        writer.send(filling)
+
+            def unread() -> int:
+                fill()
+                return int.from_bytes(fcntl.ioctl(writer.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+
+            fill()
+            taken = 0
+            while taken < read_at_first:
+                taken += len(reader.recv(1 << 18))
+                fill()
+            longest, since, before = 0, 0, unread()
+            for _ in range(1024):
+                since += len(reader.recv(4096))
+                # What the system made room for is filled at once: only then is less unread than before.
+                if (now := int.from_bytes(fcntl.ioctl(writer.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)) < before:
+                    longest, since = max(longest, since), 0
+                    now = unread()
+                before = now
+            assert READER_BYTES < max(longest, since) < READER_SECONDS * 4096
 
 
 def test_a_reader_that_stops_within_the_last_bytes_is_cut_off() -> None:
