@@ -224,6 +224,34 @@ def test_what_is_no_http_gets_a_problem(sent: bytes) -> None:
     asyncio.run(with_server(make_app(ApiService(Settings(adapter="http"))), talk))
 
 
+def test_a_body_with_two_lengths_is_refused_and_what_hides_behind_it_is_not_heard() -> None:
+    """A proxy in front that went by the other length would take somebody else's request for a part of this one."""
+
+    async def talk(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        hidden = f"GET /v1/palettes HTTP/1.1\r\n{HOST}\r\n"
+        head = f"POST /v1/jobs HTTP/1.1\r\n{HOST}Content-Type: application/json\r\nContent-Length: {len(hidden) + 5}\r\n"
+        writer.write(f"{head}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n{hidden}".encode())
+        answer = await reader.read()  # to the end of the connection
+        assert answer.startswith(b"HTTP/1.1 400 ") and answer.count(b"HTTP/1.1 ") == 1 and b"accepted is one of them" in answer
+        writer.close()
+
+    asyncio.run(with_server(make_app(ApiService(Settings(adapter="http"))), talk))
+
+
+def test_a_compressed_body_is_refused_as_one() -> None:
+    async def talk(port: int) -> None:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            answer = await client.post(
+                "/v1/jobs", content=b"\x1f\x8b", headers={"Content-Encoding": "gzip", "Content-Type": "application/json"}
+            )
+            assert (
+                answer.status_code == 415 and "Content-Encoding 'gzip' is not accepted: send the body as it is" in answer.json()["detail"]
+            )
+
+    asyncio.run(with_server(make_app(ApiService(Settings(adapter="http"))), talk))
+
+
 def test_more_requests_of_a_key_than_are_allowed_are_put_off() -> None:
     async def talk(port: int) -> None:
         head = f"POST /v1/jobs HTTP/1.1\r\n{HOST}Content-Type: application/json\r\nContent-Length: 9\r\n\r\n".encode()
