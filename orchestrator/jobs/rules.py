@@ -101,6 +101,8 @@ def resolve_color(color: Any, catalog: Catalog) -> str:
         return color.lower()
     if color.startswith("#"):
         raise RuleProblem(f"colour {shown(color)} is not '#' and six hexadecimal digits")
+    if color not in catalog.palette and HEX.fullmatch(f"#{color.strip().removeprefix('#')}"):
+        raise RuleProblem(f"colour {shown(color)} is no palette id; did you mean '#{color.strip().removeprefix('#')}'?")
     if color not in catalog.palette:
         raise RuleProblem(unknown_name_message("palette id", color, catalog.palette) + "; or a colour as '#rrggbb'")
     return catalog.palette[color].lower()
