@@ -193,6 +193,7 @@ class JobRunner:
     ) -> None:
         """Run all items, as many at a time as the job wants and this worker allows. A fixed number of runners pulls from one iterator."""
         job, done = state.job, 0
+        state.is_stopped = lambda: handle.stopped
         waiting = iter(job.items)
 
         async def runner() -> None:
@@ -204,6 +205,9 @@ class JobRunner:
                 with self._metrics.items_in_flight.track_inprogress():
                     try:
                         result = await self._items.run(state, item)
+                    except Stopped as error:
+                        troubles[item.idx] = error
+                        continue
                     except ResprayError as error:
                         troubles[item.idx] = error
                         done += 1
