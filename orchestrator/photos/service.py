@@ -202,7 +202,7 @@ def _check_masks(masks: Mapping[str, DrawnMask]) -> None:
     problems = Problems()
     for name, mask in masks.items():
         try:
-            inspect(mask.base64, limits.MAX_ATTACHMENT_MEGAPIXELS, limits.MAX_MASK_BYTES)
+            inspect(mask.base64, limits.MAX_ATTACHMENT_MEGAPIXELS, limits.MAX_MASK_BYTES, min_side=1)
         except ImageError as error:
             problems.add(f"mask_keys.{name}", str(error))
     problems.raise_if_any()
