@@ -69,8 +69,8 @@ def inspect(data: bytes, max_megapixels: float = DEFAULT_MEGAPIXELS, max_bytes: 
     A PNG may say its orientation only behind its pixels. `imaging.decode` turns such a photo; here its sides are as they are stored.
 
     Raises:
-        ImageError: Empty or more than `max_bytes`, not one of `FORMATS`, over `max_megapixels`, under `min_side` pixels on a side (masks may
-            have any size), or animated.
+        ImageError: Empty or more than `max_bytes`, not one of `FORMATS`, over `max_megapixels`, under `min_side` pixels on a side (masks
+            may have any size), or animated.
     """
     info, image = open_photo(data, max_megapixels, max_bytes, min_side)
     image.close()
