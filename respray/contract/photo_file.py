@@ -116,6 +116,13 @@ def open_photo(
         raise
 
 
+def may_be_transparent(data: bytes) -> bool:
+    """Whether the header of a photo that `inspect` takes says that it has alpha or a transparent colour; decodes no pixel."""
+    _, image = open_photo(data, MAX_MEGAPIXELS)
+    with image:
+        return image.has_transparency_data
+
+
 def check_sides(format: str, width: int, height: int) -> None:
     """Raise `ImageError` where a picture of `width` x `height` pixels is too long for `format`, naming the formats that can hold it."""
     longest = max(width, height)
