@@ -163,7 +163,7 @@ async def _parts(form: FormData) -> tuple[bytes, dict[str, Any]]:
 
 async def _message(service: ApiService, caller: Caller, photo: bytes, fields: dict[str, Any]) -> tuple[Job, RawMessage]:
     """The job of an edit. Raises ApiProblem and JobError before anything is stored."""
-    own = [name for name in OWN_FIELDS if name in fields]
+    own = [name for name in OWN_FIELDS if name in fields and (name, fields[name]) != ("imageCount", 1)]
     if own:
         raise JobError([f"{name}: is not accepted with a photo; a job that has it is sent to /v1/jobs" for name in own])
     try:

@@ -14,7 +14,7 @@ from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.handle import JobResult
 
 MAX_ANSWER_BYTES = 8_000_000
-"""Runpod takes answers of 10 MB for /run and 20 MB for /runsync (docs.runpod.io/serverless/endpoints/send-requests, "Payload limit"); what
+"""Runpod takes answers of 10 MB for /run and 20 MB for /runsync (docs.runpod.io/serverless/workers/handler-functions#payload-limits); what
 the SDK and the gateway put around an answer is theirs."""
 
 _ORDER = ("output", "preview", "mask")

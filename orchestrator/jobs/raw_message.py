@@ -19,6 +19,8 @@ from orchestrator.jobs.hidden import LONG_BASE64, hide, hide_in_text
 
 _MARK = "\ufeff"
 """The byte-order mark that Windows' editors write."""
+_LARGEST_EXACT = 2**53
+"""Up to here every whole number is a double (RFC 8259, section 6)."""
 _JSON_NAMES = {str: "a string", list: "an array", int: "a number", float: "a number", bool: "true or false", type(None): "null"}
 
 Received: TypeAlias = str | bytes | Mapping[str, Any]
@@ -114,7 +116,15 @@ def _decode(received: Received) -> dict[str, Any]:
 
 
 def _loads(text: str) -> Any:
-    return json.loads(text.removeprefix(_MARK), object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
+    return json.loads(
+        text.removeprefix(_MARK), object_pairs_hook=_no_duplicates, parse_constant=_no_constants, parse_float=_whole_or_fraction
+    )
+
+
+def _whole_or_fraction(text: str) -> int | float:
+    """JSON has one kind of number, and languages without whole numbers of their own write 2.0 for 2."""
+    value = float(text)
+    return int(value) if value.is_integer() and abs(value) <= _LARGEST_EXACT else value
 
 
 def _begins_an_object(text: str) -> bool:

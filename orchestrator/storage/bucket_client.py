@@ -15,9 +15,10 @@ from orchestrator.errors import AccessDenied, Conflict, NotFound, SettingsError,
 from orchestrator.storage.deadline import Deadlines
 from respray.authorities import AuthorityFile, with_public_authorities
 from respray.retry import Retry
-from respray.storage_refusals import remedy
+from respray.storage_refusals import CLOCK, remedy
 
-_DENIED = {"AccessDenied", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403", "Unauthorized", "401", "AllAccessDisabled"}
+_DENIED = {401, 403}
+"""Statuses of every refusal that stays one, whatever its code: stores add codes (https://developers.cloudflare.com/r2/api/error-codes/)."""
 _MISSING = {"NoSuchKey", "NotFound", "404"}
 _CONFLICT = {"PreconditionFailed", "412"}
 
@@ -120,7 +121,8 @@ class BucketClient:
             if code in _MISSING:
                 raise NotFound(f"there is no {what} in bucket {self._options.bucket!r}") from None
             fix = remedy(error.response, "STORAGE_ACCESS_KEY and STORAGE_SECRET_KEY", "STORAGE_REGION")
-            if code in _DENIED:
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+            if status in _DENIED and code not in CLOCK:
                 fix = fix or "check the access key, the secret key and the bucket's policy"
                 raise AccessDenied(f"{what}: the store refuses access ({code}); {fix}") from None
             said = f"{what}: the store answered {error.response.get('Error', {}).get('Message', '')!r:.200} ({code})"

@@ -90,10 +90,13 @@ class S3Storage(Storage):
         token: dict[str, str] = {}
         while True:
             page = self._repeat(f"list of {prefix}", partial(self._bucket.call, "list_objects_v2", prefix, Prefix=prefix, **token))
-            yield from (entry["Key"] for entry in page.get("Contents", ()))
+            yield from (key for entry in page.get("Contents", ()) if (key := entry.get("Key", "")).startswith(prefix) and key)
             if not page.get("IsTruncated"):
                 return
-            token = {"ContinuationToken": page["NextContinuationToken"]}
+            before, token = token, {"ContinuationToken": page.get("NextContinuationToken", "")}
+            if token == before or not token["ContinuationToken"]:
+                where = self.options.endpoint or "AWS"
+                raise StorageError(f"list of {prefix}: {where} says that there is more and not where, so the list has no end")
 
     def link(self, key: str, seconds: int) -> str | None:
         return self._bucket.link(key, seconds)
@@ -142,6 +145,8 @@ class S3Storage(Storage):
             # botocore has no `read1`; its stream is urllib3's, which has.
             while part := body._raw_stream.read1(_BLOCK):
                 data += part
+                if len(data) > size:  # chunked, whatever its Content-Length says; or all of an object in place of a part
+                    raise StorageError(f"the download of {key} gave more than the {size} bytes that were asked for")
                 if time.monotonic() > deadline:
                     raise TooSlow(f"the download of {key} gave {len(data)} of {size} bytes within {allowed:.0f} s, and was ended")
         except (BotoCoreError, Urllib3Error, OSError) as error:
@@ -158,7 +163,11 @@ class S3Storage(Storage):
 
     def _put_parts(self, key: str, data: bytes, extra: dict[str, Any], condition: dict[str, str]) -> tuple[str, str]:
         """Store in parts; the ETag that the store answers, and the one that proves it: the MD5 of the parts' MD5s, and their number."""
-        upload = self._bucket.call("create_multipart_upload", key, Key=key, **extra)["UploadId"]
+        upload = self._bucket.call("create_multipart_upload", key, Key=key, **extra).get("UploadId")
+        if not upload:
+            raise StorageError(
+                f"{key}: {self.options.endpoint or 'AWS'} begins an upload in parts without naming it, so it is not a store's"
+            )
         try:
             parts, digests = [], b""
             for number, start in enumerate(range(0, len(data), self.options.part_size), 1):

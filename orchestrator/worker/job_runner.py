@@ -197,6 +197,7 @@ class JobRunner:
         """Run all items, as many at a time as the job wants and this worker allows. A fixed number of runners pulls from one iterator."""
         job = state.job
         progress = JobProgress(job, handle, self._events, self._metrics)
+        state.is_stopped = lambda: handle.stopped
         waiting = iter(job.items)
 
         async def runner() -> None:
@@ -207,6 +208,9 @@ class JobRunner:
                 with self._metrics.items_in_flight.track_inprogress():
                     try:
                         result = await self._items.run(state, item)
+                    except Stopped as error:
+                        troubles[item.idx] = error
+                        continue
                     except ResprayError as error:
                         troubles[item.idx] = error
                         progress.unrecorded(item, error)

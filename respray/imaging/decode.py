@@ -75,7 +75,7 @@ def decode_mask(data: bytes, max_megapixels: float = 200.0) -> UInt8Array:
     What selects is said in `selection`: white, one colour, alpha, or a label. Raises `ImageError` like `decode`, and for several colours or
     labels.
     """
-    info, image = open_photo(data, max_megapixels)
+    info, image = open_photo(data, max_megapixels, min_side=1)
     with image:
         return _guard(lambda: _mask_pixels(_whole(image, data)), info.format)
 

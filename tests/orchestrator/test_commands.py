@@ -55,7 +55,7 @@ def test_top_looks_where_a_worker_answers() -> None:
 def test_palette_and_presets_list_what_jobs_can_name(tmp_path: Path) -> None:
     assert "oak_a" in respray("palette", folder=tmp_path).stdout
     shown = respray("presets", folder=tmp_path).stdout
-    assert "interior" in shown and "seller" in shown
+    assert "interior" in shown and "seller" in shown and "couch" in shown
 
 
 @pytest.mark.server

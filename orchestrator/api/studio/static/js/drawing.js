@@ -28,6 +28,27 @@ function lay(context, picture, box, rect = [0, 0, 1, 1]) {
   context.drawImage(picture, box.left + x0 * box.width, box.top + y0 * box.height, (x1 - x0) * box.width, (y1 - y0) * box.height);
 }
 
+const SQUARE = 8;
+/** @type {HTMLCanvasElement | null} Four squares of a chessboard. */ let board = null;
+
+/** What is transparent is seen to be: behind it lies a chessboard. @param {CanvasRenderingContext2D} context @param {Box} box */
+function chequered(context, box) {
+  if (!board) {
+    board = Object.assign(document.createElement("canvas"), { width: 2 * SQUARE, height: 2 * SQUARE });
+    const squares = board.getContext("2d");
+    if (!squares) return;
+    squares.fillStyle = "#fff";
+    squares.fillRect(0, 0, 2 * SQUARE, 2 * SQUARE);
+    squares.fillStyle = "#d4d4d4";
+    squares.fillRect(0, 0, SQUARE, SQUARE);
+    squares.fillRect(SQUARE, SQUARE, SQUARE, SQUARE);
+  }
+  const pattern = context.createPattern(board, "repeat");
+  if (!pattern) return;
+  context.fillStyle = pattern;
+  context.fillRect(box.left, box.top, box.width, box.height);
+}
+
 /**
  * @param {CanvasRenderingContext2D} context Scaled to CSS pixels. @param {Box} box
  * @param {{ before: ImageBitmap | null, after: ImageBitmap | null, beforeTile: Tile | null, afterTile: Tile | null, slider: number }} what
@@ -46,6 +67,7 @@ export function drawPhoto(context, box, { before, after, beforeTile, afterTile, 
   };
   if (slider > 0 && shown)
     part(box.left, edge, () => {
+      chequered(context, box);
       lay(context, shown, box);
       if (afterTile) lay(context, afterTile.picture, box, afterTile.rect);
     });

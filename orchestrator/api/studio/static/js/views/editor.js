@@ -5,8 +5,8 @@ import { lieOf, SCALES } from "../plane.js";
 import { conceptOf, targetName } from "../targets.js";
 import { conceptName, number, t, textureName } from "../texts.js";
 import { Colors } from "./colors.js";
+import { Choice, Slider } from "./fields.js";
 import { Picture } from "./picture.js";
-import { Slider } from "./slider.js";
 
 /** @typedef {import("../studio.js").Studio} Studio */
 /** @typedef {import("../types.js").Edit} Edit */
@@ -14,6 +14,7 @@ import { Slider } from "./slider.js";
 const ACTIONS = /** @type {const} */ (["recolor", "texture", "tone", "remove"]);
 /** What a rug is made of where nothing is chosen. */
 const RUG = "carpet";
+const DIRECTIONS = ["", "along", "across"];
 const TONES = /** @type {const} */ (["brightness", "contrast", "saturation", "warmth", "exposure"]);
 
 /** @param {{ studio: Studio }} props */
@@ -57,8 +58,9 @@ function Textures({ studio }) {
     ${value.texture &&
     !value.quad &&
     html`<${Slider} label=${t("texture.scale")} value=${Math.log2(scale)} min=${Math.log2(SCALES[0])} max=${Math.log2(SCALES[1])} step=${0.1} shown=${`${number(scale * 100, 0)} %`} change=${(/** @type {number} */ power) => set({ scale: Math.round(2 ** power * 1000) / 1000 }, "scale")} />
-      <${Slider} label=${t("texture.rotation")} value=${rotation} min=${-180} max=${180} step=${1} shown=${`${rotation}°`} change=${(/** @type {number} */ to) => set({ rotation: to }, "rotation")} />`}
-    ${value.texture && html`<label class="check"><input type="checkbox" checked=${ui.handles} onChange=${(/** @type {any} */ event) => studio.show({ handles: event.target.checked })} />${t("texture.handles")}</label>`}
+      <${Slider} label=${t("texture.rotation")} value=${rotation} min=${-180} max=${180} step=${1} shown=${`${rotation}°`} change=${(/** @type {number} */ to) => set({ rotation: to }, "rotation")} />
+      <${Choice} label=${t("texture.direction")} value=${typeof value.direction === "string" ? value.direction : ""} texts="direction" values=${DIRECTIONS} change=${(/** @type {string} */ to) => set({ direction: to || undefined }, "")} />`}
+    ${value.texture && !value.direction && html`<label class="check"><input type="checkbox" checked=${ui.handles} onChange=${(/** @type {any} */ event) => studio.show({ handles: event.target.checked })} />${t("texture.handles")}</label>`}
     ${value.quad
       ? html`<p class="quiet">${t("texture.rug")}</p>
           <button type="button" onClick=${() => set({ quad: [...value.quad.slice(1), value.quad[0]] }, "")}>${t("texture.turn")}</button>`

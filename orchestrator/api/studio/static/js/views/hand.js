@@ -22,6 +22,7 @@ export function newHand() {
     /** @type {Map<number, { x: number, y: number }>} Fingers. */ fingers: new Map(),
     /** @type {{ apart: number, x: number, y: number } | null} Of two fingers. */ pinch: null,
     space: false,
+    /** What it was over last: that is lit up once. */ over: "",
     /** @type {Point | null} */ stroke: null,
     keyboard: false,
     /** @type {Tile | null} */ before: null,
@@ -129,7 +130,8 @@ export function listenersOf({ studio, hand, canvas, size, place, draw, nearer })
     } else if (ui.tool === "select" && event.pointerType !== "touch") {
       const hover = (point && finder.under(point, ui.selected, doc)) || null;
       const over = hover ? hover.target || hover.concept : "";
-      if (over !== ui.hover) studio.show({ hover: over });
+      if (over !== hand.over) studio.show({ hover: over });
+      hand.over = over;
     }
     draw();
   };
@@ -153,6 +155,7 @@ export function listenersOf({ studio, hand, canvas, size, place, draw, nearer })
   };
   const leave = () => {
     if (!hand.keyboard) hand.at = null;
+    hand.over = "";
     if (ui.hover) studio.show({ hover: "" });
     draw();
   };

@@ -1,7 +1,7 @@
 /** Several looks: one after the other in a strip, or all side by side. */
 
 import { html, useLayoutEffect, useRef } from "../../vendor/preact.js";
-import { addLook, MAX_LOOKS, removeLook, renameLook } from "../looks.js";
+import { addLook, looksBefore, MAX_LOOKS, removeLook, renameLook } from "../looks.js";
 import { t } from "../texts.js";
 import { TextField } from "./text_field.js";
 
@@ -26,6 +26,7 @@ function Small({ studio, look, width }) {
 /** @param {{ studio: Studio }} props */
 export function Looks({ studio }) {
   const { doc, look } = studio;
+  const before = looksBefore(studio);
   return html`<section class="looks" aria-labelledby="looks-title">
     <h2 id="looks-title" class="hidden">${t("looks.title")}</h2>
     <ul class="strip">
@@ -43,6 +44,7 @@ export function Looks({ studio }) {
     <div class="row">
       <label class="inline">${t("looks.rename")}<${TextField} value=${look.name} most=${40} take=${(/** @type {string} */ name) => renameLook(studio, name)} /></label>
       <button type="button" disabled=${doc.looks.length < 2} onClick=${() => removeLook(studio)}>${t("looks.remove")}</button>
+      ${before && html`<button type="button" onClick=${() => studio.commit(before)}>${t("looks.again")}</button>`}
     </div>
   </section>`;
 }
