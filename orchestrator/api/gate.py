@@ -62,9 +62,11 @@ class Gate:
         self._uploading += size
         body = _Body(receive, _limit(str(scope["path"])), self._service.settings.api_idle, self._service.settings.api_timeout)
         try:
-            async with asyncio.timeout(TOTAL_SECONDS):
+            async with asyncio.timeout(TOTAL_SECONDS) as limit:
                 await self._app(scope, body.receive, send)
         except TimeoutError:
+            if not limit.expired():
+                raise
             log.warning("%s %s took more than %g s and was ended", scope["method"], scope["path"], TOTAL_SECONDS)
         finally:
             self._uploading -= size

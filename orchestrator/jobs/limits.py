@@ -11,7 +11,7 @@ MAX_INLINE_BYTES = MAX_MESSAGE_BYTES * 3 // 4
 """Largest picture inside a message: base64 makes four bytes of three."""
 MAX_ITEMS = 1000
 MAX_CONCEPTS = 16
-"""Concepts a message may name, protected ones included: the largest batch that the decoder's buckets know."""
+"""Concepts that a message may edit, and those that it may protect: each the largest batch that the decoder's buckets know."""
 MAX_EDITS = 16
 """Edits of one concept in one output: a floor and its rugs, the walls of a room each in another colour."""
 MAX_OUTPUT_EDITS = 64

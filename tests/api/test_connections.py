@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from orchestrator.api.app import make_app
 from orchestrator.api.connections import READER_BYTES, READER_SECONDS, SPARE_CONNECTIONS, GuardedProtocol
+from orchestrator.api.gate import Gate
 from orchestrator.api.serve import Address, listening, parse_listen
 from orchestrator.api.service import ApiService
 from orchestrator.errors import SettingsError
@@ -186,8 +187,8 @@ def test_one_connection_too_many_gets_a_problem(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("orchestrator.api.serve.MAX_CONNECTIONS", 3)
 
     async def talk(port: int) -> None:
-        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:  # first: making one takes longer than `held` may idle
+            held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
             answer = await client.get("/ping")
             assert answer.status_code == 503 and answer.headers["retry-after"] and answer.headers["connection"] == "close"
             assert answer.headers["content-type"] == "application/problem+json" and answer.json()["code"] == "busy"
@@ -267,6 +268,18 @@ def test_more_requests_of_a_key_than_are_allowed_are_put_off() -> None:
             await writer.wait_closed()
 
     asyncio.run(with_server(make_app(ApiService(Settings(adapter="http", api_requests=1))), talk))
+
+
+def test_a_timeout_inside_a_route_is_an_error_like_any_other(caplog: pytest.LogCaptureFixture) -> None:
+    async def route(scope: Scope, receive: Receive, send: Send) -> None:
+        raise TimeoutError("of something that a route waits for")
+
+    async def talk(port: int) -> None:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            assert (await client.get("/ping")).status_code == 500
+
+    asyncio.run(with_server(Gate(route, ApiService(Settings(adapter="http"))), talk))
+    assert "was ended" not in caplog.text
 
 
 def test_a_load_balancer_sees_it_start() -> None:

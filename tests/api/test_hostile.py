@@ -93,6 +93,7 @@ REQUESTS: list[tuple[str, str, dict[str, str], bytes, set[int]]] = [
     ("POST", f"/v1/photos/{'0' * 64}/segments", JSON, b'{"concepts": ["a"], "long_side": 1e9}', {422}),
     ("POST", f"/v1/photos/{'0' * 64}/segments", JSON, b'{"concepts": ["\\ud800"]}', {400, 422}),
     ("POST", f"/v1/photos/{'0' * 64}/preview", JSON, b'{"concepts": {}, "crop": [0, 0, 9, 9]}', {422}),
+    ("POST", f"/v1/photos/{'0' * 64}/preview", JSON, b'{"concepts": {}, "crop": [0.5, 0, 0.2, 1]}', {422}),
 ]
 
 

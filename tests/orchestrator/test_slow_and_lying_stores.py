@@ -15,8 +15,9 @@ import pytest
 
 from orchestrator.errors import StorageError
 from orchestrator.storage.base import Stat
+from orchestrator.storage.bucket_client import S3Options
 from orchestrator.storage.deadline import MAX_SAID_BYTES
-from orchestrator.storage.s3 import S3Options, S3Storage
+from orchestrator.storage.s3 import S3Storage
 from respray.retry import Retry, full_jitter
 from tests.orchestrator.test_tls_redis import authority
 

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import StorageError
-from orchestrator.storage.s3 import S3Options, S3Storage
+from orchestrator.storage.bucket_client import S3Options
+from orchestrator.storage.s3 import S3Storage
 from respray.doctor import FAIL, Situation, connections
 from respray.retry import Retry
 from respray.weights.errors import WeightsError
