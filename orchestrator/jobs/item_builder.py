@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -175,14 +176,15 @@ def with_boxes(
     Args:
         queries: The concepts of a photo.
         outputs: Its outputs.
-        shown: The examples of each output's edits.
+        shown: The examples of each output's edits; empty where none of them has any.
     """
     different: dict[str, dict[Shown, str]] = {}
-    plain = ((), ())
-    for output, each in zip(outputs, shown, strict=True):
+    plain: Shown = ((), ())
+    examples = [each or [plain] * len(output.edits) for output, each in zip(outputs, shown, strict=True)]
+    for output, each in zip(outputs, examples, strict=True):
         for name in output.protect:
             different.setdefault(name, {}).setdefault(plain, name)
-        for edit, boxes in zip(output.edits, each or [plain] * len(output.edits), strict=True):
+        for edit, boxes in zip(output.edits, each, strict=True):
             different.setdefault(edit.concept, {})[boxes] = edit.concept
     taken, more, changed = {query.name for query in queries}, list[ConceptQuery](), dict[str, ConceptQuery]()
     for query in queries:
@@ -192,20 +194,15 @@ def with_boxes(
             if number == 0:
                 changed[query.name] = copy
                 continue
-            names[boxes] = next(
-                name for count in range(number + 1, 2 * len(queries) + 999) if (name := f"{query.name} ({count})") not in taken
-            )
+            names[boxes] = next(name for count in itertools.count(number + 1) if (name := f"{query.name} ({count})") not in taken)
             taken.add(names[boxes])
             more.append(copy.model_copy(update={"name": names[boxes]}))
     if not more:
         return [changed.get(query.name, query) for query in queries], list(outputs)
     every = [query.name for query in queries]
     renamed = []
-    for output, each in zip(outputs, shown, strict=True):
-        own = {
-            edit.concept: different[edit.concept][boxes]
-            for edit, boxes in zip(output.edits, each or [plain] * len(output.edits), strict=True)
-        }
+    for output, each in zip(outputs, examples, strict=True):
+        own = {edit.concept: different[edit.concept][boxes] for edit, boxes in zip(output.edits, each, strict=True)}
         update = {
             "edits": [edit.model_copy(update={"concept": own[edit.concept]}) for edit in output.edits],
             "concepts": [own.get(name, name) for name in output.concepts or every],

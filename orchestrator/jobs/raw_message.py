@@ -8,7 +8,6 @@ Decoding never fails: a message that is no JSON object says so in `problem`.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -16,10 +15,7 @@ from typing import Any, TypeAlias
 
 from orchestrator.errors import JobError
 from orchestrator.jobs import limits
-from orchestrator.jobs.hidden import hide, hide_in_text
-
-_LONG_BASE64 = re.compile(r"[A-Za-z0-9+/=_\\-]{1024,}", re.ASCII)
-"""What pictures inside a message look like; some writers of JSON escape the slash."""
+from orchestrator.jobs.hidden import LONG_BASE64, hide, hide_in_text
 
 _MARK = "\ufeff"
 """The byte-order mark that Windows' editors write."""
@@ -98,7 +94,7 @@ def _decode(received: Received) -> dict[str, Any]:
         raise JobError(f"the message has {size} bytes; at most {limits.MAX_MESSAGE_BYTES} are accepted")
     if size > limits.MAX_MESSAGE_TEXT_BYTES:
         # Before it is read: a million small objects take a thousand times the memory of one long text.
-        size -= sum(end - start for start, end in (m.span() for m in _LONG_BASE64.finditer(_latin(data))))
+        size -= sum(end - start for start, end in (m.span() for m in LONG_BASE64.finditer(_latin(data))))
         if size > limits.MAX_MESSAGE_TEXT_BYTES:
             raise JobError(f"the message has {size} bytes beside its base64 files; at most {limits.MAX_MESSAGE_TEXT_BYTES} are accepted")
     try:

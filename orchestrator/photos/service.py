@@ -76,7 +76,7 @@ class PhotoService:
             concepts=[found for found in report.concepts if found.name in named],
             masks=masks if query.masks else [],
             reused=[prompt for prompt in dict.fromkeys(prompts_of(request.concepts)) if prompt in before],
-            warnings=[warning for warning in report.warnings if query.boxes or query.not_boxes],
+            warnings=list(report.warnings) if query.boxes or query.not_boxes else [],
         )
 
     async def preview(self, user: str, photo: str, query: PreviewQuery) -> Preview:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.errors import ResprayError
-from orchestrator.records.records import ItemRecord
+from orchestrator.records.item_record import ItemRecord
 
 
 class JobFailed(ResprayError):

@@ -19,7 +19,8 @@ from orchestrator.jobs import limits
 from orchestrator.jobs.job_types import Item
 from orchestrator.jobs.sources import Destination, StoreKey
 from orchestrator.net.links import LinkClient
-from orchestrator.records.records import CallbackRecord, ItemRecord, Records, record_key
+from orchestrator.records.item_record import CallbackRecord, ItemRecord, record_key
+from orchestrator.records.records import Records
 from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.backend import ThrottledBackend
 from orchestrator.worker.budget import ByteBudget, Hold

@@ -12,7 +12,8 @@ from orchestrator.errors import ResprayError
 from orchestrator.jobs import keys
 from orchestrator.jobs.job_types import Item, Job
 from orchestrator.jobs.sources import Source
-from orchestrator.records.records import Marker, record_key
+from orchestrator.records.item_record import record_key
+from orchestrator.records.markers import Marker
 from orchestrator.storage.base import Stat
 from orchestrator.storage.threads import AsyncStorage
 

@@ -1,6 +1,7 @@
 /** Draws the photo with its look, what is lit up on it, and the tools' marks. */
 
-import { tinted } from "./matte.js";
+import { hexOf } from "./color.js";
+import { newCanvas, tinted } from "./matte.js";
 
 /** @typedef {import("./types.js").Matte} Matte */
 /** @typedef {import("./types.js").Point} Point */
@@ -139,4 +140,15 @@ export function drawPolygon(context, box, corners) {
 /** A box that is being drawn. @param {CanvasRenderingContext2D} context @param {Box} box @param {Point} from @param {Point} to */
 export function drawBand(context, box, from, to) {
   outline(context, () => context.rect(box.left + from[0] * box.width, box.top + from[1] * box.height, (to[0] - from[0]) * box.width, (to[1] - from[1]) * box.height));
+}
+
+/** The photo's colour around a point: the mean of five by five pixels of the preview. @param {ImageBitmap | null} picture @param {Point} point */
+export function colorAt(picture, [x, y]) {
+  if (!picture) return null;
+  const [, context] = newCanvas(5, 5);
+  const [left, top] = [Math.round(x * picture.width) - 2, Math.round(y * picture.height) - 2];
+  context.drawImage(picture, Math.min(picture.width - 5, Math.max(0, left)), Math.min(picture.height - 5, Math.max(0, top)), 5, 5, 0, 0, 5, 5);
+  const pixels = context.getImageData(0, 0, 5, 5).data;
+  const mean = [0, 1, 2].map((part) => Math.round(Array.from({ length: 25 }, (_, index) => pixels[4 * index + part]).reduce((sum, value) => sum + value, 0) / 25));
+  return hexOf(mean);
 }

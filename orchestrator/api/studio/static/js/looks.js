@@ -3,7 +3,7 @@
 /** @typedef {import("./studio.js").Studio} Studio */
 /** @typedef {import("./types.js").Doc} Doc */
 
-export const MOST_LOOKS = 12;
+export const MAX_LOOKS = 12;
 
 /** @param {Studio} studio @param {string} name */
 export function renameLook(studio, name) {
@@ -13,7 +13,7 @@ export function renameLook(studio, name) {
 /** Another look: what this one has, to go on from. @param {Studio} studio */
 export function addLook(studio) {
   const { looks } = studio.doc;
-  if (looks.length >= MOST_LOOKS) return;
+  if (looks.length >= MAX_LOOKS) return;
   const number = Math.max(0, ...looks.map(({ name }) => (/^\d+$/.test(name) ? Number(name) : 0)), looks.length) + 1;
   studio.ui.look = looks.length;
   studio.commit({ looks: [...looks, { name: String(number), edits: { ...studio.look.edits } }] });

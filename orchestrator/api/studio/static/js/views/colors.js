@@ -3,7 +3,7 @@
 import { html, useMemo, useState } from "../../vendor/preact.js";
 import { nearest, readHex } from "../color.js";
 import { number, t } from "../texts.js";
-import { Choice, Slider } from "./editor.js";
+import { Choice, Slider } from "./fields.js";
 import { TextField } from "./text_field.js";
 
 /** @typedef {import("../studio.js").Studio} Studio */
@@ -33,6 +33,7 @@ export function Colors({ studio }) {
     else if (given.trim()) studio.say(t("color.wrong", { given }));
   };
   const sought = readHex(query) ?? (query ? null : ui.picked);
+  const alike = sought ? nearest(paints, sought, NEAR) : [];
   const words = query.trim().toLowerCase();
   return html`<div class="row own" role="group" aria-label=${t("color.hex")}>
       <label><span class="hidden">${t("color.hex")}</span><input type="color" value=${(hex || NO_COLOR).toLowerCase()} onInput=${(/** @type {any} */ event) => set(event.target.value.toUpperCase(), "color")} /></label>
@@ -47,7 +48,7 @@ export function Colors({ studio }) {
             <button type="button" onClick=${() => set(sought)}>${t("color.exact")}</button>
             ${ui.picked && !query && html`<button type="button" onClick=${() => studio.show({ picked: null })}>${t("close")}</button>`}
           </div>
-          <${Swatches} paints=${nearest(paints, sought, NEAR).map(({ paint }) => paint)} distances=${nearest(paints, sought, NEAR).map(({ distance }) => distance)} chosen=${color} choose=${(/** @type {string} */ id) => set(id)} />`
+          <${Swatches} paints=${alike.map(({ paint }) => paint)} distances=${alike.map(({ distance }) => distance)} chosen=${color} choose=${(/** @type {string} */ id) => set(id)} />`
       : words
         ? html`<${Swatches} paints=${paints.filter(({ id, name, family }) => `${id} ${name} ${family}`.toLowerCase().includes(words))} chosen=${color} choose=${(/** @type {string} */ id) => set(id)} />`
         : html`<div class="families">

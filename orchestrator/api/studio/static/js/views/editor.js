@@ -5,6 +5,7 @@ import { lieOf, SCALES } from "../plane.js";
 import { conceptOf, targetName } from "../targets.js";
 import { conceptName, number, t, textureName } from "../texts.js";
 import { Colors } from "./colors.js";
+import { Choice, Slider } from "./fields.js";
 import { Picture } from "./picture.js";
 
 /** @typedef {import("../studio.js").Studio} Studio */
@@ -35,24 +36,6 @@ export function Editor({ studio }) {
     ${shown === "tone" && html`<${Tone} studio=${studio} />`} ${shown === "remove" && html`<${Remove} studio=${studio} />`}
     ${edit && !rug && html`<button type="button" onClick=${() => studio.setEdit(null)}>${t("edit.clear", { name })}</button>`}
   </section>`;
-}
-
-/** @param {{ label: string, value: number, min: number, max: number, step: number, shown: string, change: (value: number) => void }} props */
-export function Slider({ label, value, min, max, step, shown, change }) {
-  return html`<label class="slide"
-    ><span>${label}</span><output>${shown}</output>
-    <input type="range" min=${min} max=${max} step=${step} value=${value} onInput=${(/** @type {any} */ event) => change(Number(event.target.value))} />
-  </label>`;
-}
-
-/** One of a few words, of which the empty one is what nothing was said of. @param {{ label: string, value: string, texts: string, values: string[], change: (value: string) => void }} props */
-export function Choice({ label, value, texts, values, change }) {
-  return html`<label class="slide"
-    ><span>${label}</span>
-    <select value=${value} onChange=${(/** @type {any} */ event) => change(event.target.value)}>
-      ${values.map((each) => html`<option key=${each} value=${each} selected=${each === value}>${t(`${texts}.${each}`)}</option>`)}
-    </select></label
-  >`;
 }
 
 /** @param {{ studio: Studio }} props */

@@ -1,7 +1,7 @@
 /** Several looks: one after the other in a strip, or all side by side. */
 
 import { html, useLayoutEffect, useRef } from "../../vendor/preact.js";
-import { addLook, looksBefore, MOST_LOOKS, removeLook, renameLook } from "../looks.js";
+import { addLook, looksBefore, MAX_LOOKS, removeLook, renameLook } from "../looks.js";
 import { t } from "../texts.js";
 import { TextField } from "./text_field.js";
 
@@ -39,7 +39,7 @@ export function Looks({ studio }) {
             </button>
           </li>`,
       )}
-      <li><button type="button" class="look add" disabled=${doc.looks.length >= MOST_LOOKS} onClick=${() => addLook(studio)}>${t("looks.add")}</button></li>
+      <li><button type="button" class="look add" disabled=${doc.looks.length >= MAX_LOOKS} onClick=${() => addLook(studio)}>${t("looks.add")}</button></li>
     </ul>
     <div class="row">
       <label class="inline">${t("looks.rename")}<${TextField} value=${look.name} most=${40} take=${(/** @type {string} */ name) => renameLook(studio, name)} /></label>
