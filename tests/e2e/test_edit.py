@@ -140,7 +140,10 @@ def test_a_photo_that_fails_is_said_by_its_name_and_the_others_are_written(folde
         (["room_1.jpg", "--set", "Wall=oak_a", "--instances", "Wall=0"], "must be 'all', 'largest', or a whole number"),
         (["room_1.jpg", "--set", "Wall=oak_a", "--mask", "Wall=none.png"], "there is no mask none.png"),
         (["room_1.jpg", "room_2.jpg", "--set", "Wall=oak_a", "--mask", "Wall=room_2.jpg"], "--mask belongs to one photo"),
-        (["room_1.jpg", "--set", "Wall=transparent", "--format", "jpeg"], "needs a format with transparency"),
+        (
+            ["room_1.jpg", "--set", "Wall=transparent", "--format", "jpeg"],
+            "--format jpeg: JPEG has no transparency, which --set Wall=transparent needs",
+        ),
         (["room_1.jpg", "--set", "Wall=oak_a", "--look", "../x"], "--look '../x' may hold letters"),
     ],
 )
