@@ -222,7 +222,7 @@ def gated(demo_graphs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     folder = tmp_path_factory.mktemp("gated")
     shutil.copytree(SOURCES, folder / "sources")
     (folder / "sources" / "sam3_image_encoder" / "1" / "model.py").write_text(GATED_MODEL.format(folder=str(folder)))
-    chosen = target("embedded", pipeline_instances=8, max_photos=4)
+    chosen = target("embedded", pipeline_instances=8, applier_instances=1, max_photos=4)
     repository = build(demo_graphs, chosen, folder / "repository", sources=folder / "sources")
     with EmbeddedServer(repository, ServerOptions(log_file=folder / "log")) as server:
         yield Gated(server, folder)
