@@ -34,6 +34,39 @@ def test_an_error_in_a_share_passes_through(monkeypatch: pytest.MonkeyPatch) -> 
         compiled.shared(pool, 10_000, fail)
 
 
+def test_after_the_warm_up_a_photo_needs_nothing_compiled_that_was_not() -> None:
+    # In a process of its own: what other tests have compiled is loaded.
+    code = """
+import sys
+from pathlib import Path
+import numpy as np
+from numba.core.dispatcher import Dispatcher
+from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor
+from respray.editing.apply import edit_photo
+from respray.editing.mask.select import Segments
+from respray.imaging.decode import decode_photo
+from respray.triton.models.applier import warm_up
+
+def asleep():
+    loops = (loop for module in [*sys.modules.values()] for loop in vars(module).values() if isinstance(loop, Dispatcher))
+    return {loop.py_func.__qualname__ for loop in loops if loop.py_func.__module__.startswith("respray") and not loop.signatures}
+
+warm_up()
+before = asleep()
+region = np.zeros((2, 72, 72), np.uint8)
+region[0, 5:40], region[1, 40:66, 10:50] = 255, 255
+ones = np.ones((2, 1), np.float32)
+segments = Segments(masks=region[:, None], scores=ones, boxes=np.zeros((2, 1, 4), np.float32), presence=ones[:, 0], region=region)
+concepts = [ConceptQuery(name="wall", prompts=["wall"]), ConceptQuery(name="sofa", prompts=["sofa"], kind="object")]
+edits = [Edit(concept=concept.name, rule=Recolor(color=color)) for concept, color in zip(concepts, ("#7C9082", "#F0F0F0"))]
+photo = decode_photo(Path("respray/demo/photos/room_1.jpg").read_bytes())
+edit_photo(photo, segments, PhotoRequest(concepts=concepts, outputs=[Output(name="out", edits=edits)]), [])
+assert not before - asleep(), before - asleep()
+"""
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
+    assert result.returncode == 0, result.stderr
+
+
 @pytest.mark.slow
 def test_edits_without_a_folder_for_the_cache(tmp_path: Path) -> None:
     # A read-only container: Numba finds no place for its cache, and says so when a function is compiled.

@@ -108,7 +108,9 @@ class Before:
     around: bool = True
 
 
-def composite(before: Before, target: UInt8Array, surface: Surface, painter: Painter, *, beside: BoolArray | None = None) -> list[Seam]:
+def composite(
+    before: Before, target: UInt8Array, surface: Surface, painter: Painter, *, beside: Callable[[Tile], BoolArray] | None = None
+) -> list[Seam]:
     """Paint a surface. Pixels with alpha 0 are not written; under a feather the difference that the paint makes is added.
 
     Args:
@@ -116,10 +118,10 @@ def composite(before: Before, target: UInt8Array, surface: Surface, painter: Pai
         target: uint8 [H,W,3], sRGB, painted into in place.
         surface: the surface.
         painter: the rule, prepared for the surface.
-        beside: bool [h,w] of the surface's box, near to another surface that is edited too.
+        beside: tells which pixels of a tile of the surface's box are near to another surface that is edited too, bool [h,w].
 
     Returns:
-        The mixed pixels in `beside`, for `blend_seams`.
+        The mixed pixels among those, for `blend_seams`.
     """
     x0, y0, x1, y1 = surface.box
     source, result = before.crop, target[y0:y1, x0:x1]
@@ -138,8 +140,9 @@ def composite(before: Before, target: UInt8Array, surface: Surface, painter: Pai
         if pixelwise is not None:
             wide, codes = tile, source[tile.window]
         rim = rim_of(surface, wide)
-        if beside is not None and beside[wide.window].any():
-            rim |= rim_of(surface, wide, EDGE.rim_beside) & beside[wide.window]
+        near = None if beside is None else beside(wide)
+        if near is not None and near.any():
+            rim |= rim_of(surface, wide, EDGE.rim_beside) & near
         if pixelwise is not None and not rim.any():  # nearly half of a large photo's tiles
             pixelwise.fill(tile, codes, alpha, rim, result[tile.window])
             return
@@ -159,12 +162,13 @@ def composite(before: Before, target: UInt8Array, surface: Surface, painter: Pai
             new = np.take(painted.reshape(-1, 3), at, axis=0)
             kept = tile.window_in(wide)
             edge.write(PaintedTile(codes, painted, at, mixed, share, strength, own, new, kept), wide.window, result[tile.window])
-        if beside is not None:
+        if near is not None:
             rest = np.float32(1) - share
             opaque = np.take(surface.alpha[wide.window], at)
-            rows, columns = rows + wide.y0, columns + wide.x0
             # The tail is no part of the surface.
-            mine = (rest > 0) & (opaque > max(TAIL)) & _within(tile, rows, columns) & beside[rows, columns]
+            mine = (rest > 0) & (opaque > max(TAIL)) & near[rows, columns]
+            rows, columns = rows + wide.y0, columns + wide.x0
+            mine &= _within(tile, rows, columns)
             places = (rows * tile.width + columns)[mine]
             seams.append(Seam(places, rest[mine], estimate_background(mixed, share)[mine], mixed.background[mine]))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from respray.editing.core.compiled import compiled
+from respray.editing.core.field import Tile
 from respray.editing.mask.matte import Matte
 from respray.editing.paint.composite import Before, Painter, Seam, blend_seams, composite
 from respray.editing.paint.edges import EDGE, HALF_ALPHA
@@ -63,7 +64,7 @@ class Neighbours:
         again = concept in self._painted
         feathered = concept not in self._number
         picture = self._common if feathered and not again and self._common is not None else before
-        beside: BoolArray | None = None
+        beside: Callable[[Tile], BoolArray] | None = None
         crop = np.zeros((0, 0, 3), np.uint8)
         seams: list[tuple[Surface, list[Seam]]] = []
         for part, painter in parts:
@@ -94,16 +95,22 @@ class Neighbours:
         _keep_own(part.alpha, self._owners[y0:y1, x0:x1], self._number[concept], alpha)
         return replace(part, alpha=alpha)
 
-    def _beside(self, concept: str, part: Surface) -> BoolArray | None:
-        """The pixels of a part's box that lie so near to another painted surface that they may show some of it; None where none can."""
+    def _beside(self, concept: str, part: Surface) -> Callable[[Tile], BoolArray] | None:
+        """Tells which pixels of a tile of a part's box lie so near to another painted surface that they may show some of it, bool [h,w];
+        None where none can."""
         if self._owners is None or concept not in self._number:
             return None
         x0, y0, x1, y1 = part.box
-        other = np.empty((y1 - y0, x1 - x0), np.uint8)
-        _mark_others(self._owners[y0:y1, x0:x1], self._number[concept], other)
-        reach = 2 * REACH + 1
-        beside = cast(UInt8Array, cv2.dilate(other, np.ones((reach, reach), np.uint8)))
-        return beside.view(np.bool_)
+        owners, number, side = self._owners[y0:y1, x0:x1], self._number[concept], 2 * REACH + 1
+
+        def beside(tile: Tile) -> BoolArray:
+            wide = tile.grown(REACH)
+            other = np.empty(owners[wide.window].shape, np.uint8)
+            _mark_others(owners[wide.window], number, other)
+            near = cast(UInt8Array, cv2.dilate(other, np.ones((side, side), np.uint8)))
+            return near.view(np.bool_)[tile.window_in(wide)]
+
+        return beside
 
 
 def _outside(part: Surface, seam: Seam, painted: Sequence[Surface]) -> Seam:

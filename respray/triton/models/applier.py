@@ -12,7 +12,7 @@ import numpy as np
 
 from respray.contract import tensors
 from respray.contract.errors import EditError, ImageError
-from respray.contract.photo_facts import PhotoFacts
+from respray.contract.photo_facts import JpegTables, PhotoFacts
 from respray.contract.request import ConceptQuery, Edit, ObjectSource, Output, PhotoRequest, Recolor, Remove
 from respray.editing.apply import edit_photo
 from respray.editing.fill.inpaint import Inpainter
@@ -72,16 +72,36 @@ def warm_up() -> None:
 
     Instances start at once; one after the other they go through here, so that the first compiles and the others load.
     """
-    side = 96
-    photo = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
-    coarse = side // 4
-    region = np.zeros((1, coarse, coarse), np.uint8)
-    region[:, coarse // 3 : -coarse // 3, coarse // 3 : -coarse // 3] = 255
-    one = np.ones((1, 1), np.float32)
-    segments = Segments(masks=region[None], scores=one, boxes=np.zeros((1, 1, 4), np.float32), presence=one[0], region=region)
-    # A wall, whose border is made straight.
-    edits = [Edit(concept="wall", rule=Recolor(color="#808080")), Edit(concept="wall", rule=Remove(mode="inpaint"))]
-    request = PhotoRequest(concepts=[ConceptQuery(name="wall", prompts=["wall"])], outputs=[Output(name="wall", edits=edits)])
+    photo, segments = _small_room()
+    concepts = [ConceptQuery(name="wall", prompts=["wall"]), ConceptQuery(name="sofa", prompts=["sofa"], kind="object")]
+    # What is dark and becomes light is smoothed, and so is what is burnt out; the rest of the wall is not.
+    edits = [Edit(concept="wall", rule=Recolor(color="#505050")), Edit(concept="sofa", rule=Recolor(color="#F0F0F0"))]
+    outputs = [Output(name="painted", edits=edits), Output(name="filled", edits=[Edit(concept="wall", rule=Remove(mode="inpaint"))])]
+    request = PhotoRequest(concepts=concepts, outputs=outputs)
     with os.fdopen(open_lock_file("warm-up"), "wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         edit_photo(photo, segments, request, [])
+
+
+def _small_room() -> tuple[DecodedPhoto, Segments]:
+    """A picture with what makes edits go all their ways: JPEG's errors, straight lines, light and dark, and two masks that meet and are a
+    little off."""
+    height, width, cell = 192, 384, 8
+    seen = np.full((height, width, 3), 160, np.uint8)
+    seen[16:64, 8:40] = 250
+    for left in range(56, width, 56):
+        seen[32:80, left : left + 32] = (160, 120, 90)
+    wall = np.zeros((height, width), np.uint8)
+    wall[16:128, : width - 24] = 255
+    sofa = np.zeros_like(wall)
+    sofa[88:160, 80:176] = 255
+    wall[sofa > 0] = 0
+    seen[sofa > 0], seen[160:] = (20, 20, 24), (200, 190, 170)
+    noise = np.random.default_rng(0).integers(-3, 4, seen.shape, np.int16)
+    seen = np.clip(seen + noise, 0, 255).astype(np.uint8)
+    seen.flags.writeable = False  # as tensors are
+    # The network saw both a pixel further to the right.
+    region = np.roll(np.stack([wall, sofa])[:, ::cell, ::cell], 1, axis=2)
+    ones = np.ones((2, 1), np.float32)
+    segments = Segments(masks=region[:, None], scores=ones, boxes=np.zeros((2, 1, 4), np.float32), presence=ones[:, 0], region=region)
+    return DecodedPhoto(seen, None, PhotoFacts(jpeg=JpegTables(luma=(8,) * 64, chroma=(8,) * 64))), segments
