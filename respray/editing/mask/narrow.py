@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from respray.editing.core.reduce import average
-from respray.editing.mask.narrow_ridges import Ridge, find_ridges
+from respray.editing.mask.narrow_ridges import Ridge, RidgeParameters, find_ridges
 from respray.editing.mask.straight import StraightParameters, preference
 from respray.editing.mask.straight_edge import MIN_MOVE, stretches
 from respray.editing.mask.straight_line import Strip, best_line, best_stretches, seen_along, strip_along
@@ -102,7 +102,7 @@ def _narrow(ridge: Ridge, photo: FloatArray, cell: float, parameters: NarrowPara
         return None
     fits = np.flatnonzero(ridge.strong & (np.abs(ridge.sides.mean(axis=0) - edges.mean(axis=0)) <= p.off * cell))
     strong = np.flatnonzero(ridge.strong)
-    cut, faded, end = round(p.cut * cell / ridge.spacing), 4.0 * cell / ridge.spacing, len(apart) - 1
+    cut, faded, end = round(p.cut * cell / ridge.spacing), RidgeParameters().max_fade * cell / ridge.spacing, len(apart) - 1
     if not len(fits):
         return None
     first = 0 if strong[0] > faded else int(fits[0]) + cut
