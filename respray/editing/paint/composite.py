@@ -139,10 +139,10 @@ def composite(
         pixelwise = painter.pixelwise(int(codes.max())) if isinstance(edge, SharpEdge) else None
         if pixelwise is not None:
             wide, codes = tile, source[tile.window]
-        rim = rim_of(surface, wide)
-        near = None if beside is None else beside(wide)
-        if near is not None and near.any():
-            rim |= rim_of(surface, wide, EDGE.rim_beside) & near
+        rim, near = rim_of(surface, wide), None
+        if beside is not None and (wider := rim_of(surface, wide, EDGE.rim_beside)).any():
+            near = beside(wide)
+            rim |= wider & near
         if pixelwise is not None and not rim.any():  # nearly half of a large photo's tiles
             pixelwise.fill(tile, codes, alpha, rim, result[tile.window])
             return
