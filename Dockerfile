@@ -43,7 +43,8 @@ RUN --mount=type=bind,from=package,source=/wheels,target=/wheels \
     sh /install.sh package /wheels --break-system-packages
 COPY --chmod=755 deploy/images/triton/entrypoint.sh /opt/respray/entrypoint.sh
 # Compiled pixel loops, so that no start waits for the compiler (respray/launch/compiled_loops.py). x86-64-v3 is the baseline; its features are
-# written out because Numba would take the build machine's (NUMBA_CPU_FEATURES of https://numba.readthedocs.io/en/stable/reference/envvars.html).
+# written out because with a name alone Numba takes the build machine's (_get_host_cpu_features in its codegen.py; the variables:
+# https://numba.readthedocs.io/en/stable/reference/envvars.html#compilation-options).
 ENV RESPRAY_COMPILED_LOOPS=/opt/respray/compiled-loops \
     NUMBA_CPU_NAME=x86-64-v3 \
     NUMBA_CPU_FEATURES=+64bit,+avx,+avx2,+bmi,+bmi2,+cmov,+crc32,+cx16,+cx8,+f16c,+fma,+fxsr,+lzcnt,+mmx,+movbe,+popcnt,+sahf,+sse,+sse2,+sse3,+sse4.1,+sse4.2,+ssse3,+xsave

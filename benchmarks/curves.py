@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from benchmarks.plot import COLOURS, GRID, HEIGHT, INK, WIDTH, _nice_limit
+from benchmarks.plot import COLOURS, GRID, HEIGHT, INK, WIDTH, nice_limit
 
 TOP, BOTTOM, LEFT, GAP = 130, 110, 80, 30
 TICKS = 5
@@ -46,7 +46,7 @@ def _panel(
     draw: ImageDraw.ImageDraw, fonts: Mapping[int, ImageFont.ImageFont | ImageFont.FreeTypeFont], panel: Panel, x0: int, x1: int
 ) -> None:
     points = [point for values in panel.series.values() for point in values]
-    right, high = (_nice_limit(max((point[axis] for point in points), default=1.0)) for axis in (0, 1))
+    right, high = (nice_limit(max((point[axis] for point in points), default=1.0)) for axis in (0, 1))
     y0, y1 = HEIGHT - BOTTOM, TOP
     draw.text((x0, TOP - 44), panel.title, INK, fonts[18])
     draw.text((x0 - 10, TOP - 16), panel.y_label, INK, fonts[15], anchor="rm")

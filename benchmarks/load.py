@@ -9,13 +9,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from benchmarks.work import BenchmarkError
 from respray.contract.request import PhotoRequest
 from respray.triton.client import PipelineClient
 from respray.triton.errors import ServingError
 from respray.triton.statistics import ModelStatistics, difference
 
-FEWEST = 5
+MIN_PHOTOS = 5
 
 
 @dataclass(frozen=True)
@@ -49,15 +51,6 @@ class Level:
         return asdict(self)
 
 
-def percentile(values: Sequence[float], percent: float) -> float:
-    """Linear interpolation between closest ranks, as NumPy's default."""
-    ordered = sorted(values)
-    place = (len(ordered) - 1) * percent / 100.0
-    low = int(place)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
-
-
 async def run_level(url: str, photos: Sequence[bytes], request: PhotoRequest, concurrency: int, seconds: float) -> Level:
     """Keep `concurrency` photos under way for so many seconds (and at least five photos), after each client's first one as a warm-up.
 
@@ -73,7 +66,7 @@ async def run_level(url: str, photos: Sequence[bytes], request: PhotoRequest, co
 
             async def one_client(number: int) -> None:
                 turn = number
-                while time.perf_counter() - began < seconds or len(latencies) < FEWEST:
+                while time.perf_counter() - began < seconds or len(latencies) < MIN_PHOTOS:
                     start = time.perf_counter()
                     result = await client.edit(photos[turn % len(photos)], request)
                     latencies.append(time.perf_counter() - start)
@@ -87,14 +80,15 @@ async def run_level(url: str, photos: Sequence[bytes], request: PhotoRequest, co
         except ServingError as error:
             raise BenchmarkError(f"the load was broken off: {error}") from error
     count = len(latencies)
+    p50, p95, p99 = (1000 * float(value) for value in np.percentile(latencies, (50, 95, 99)))
     return Level(
         concurrency=concurrency,
         photos=count,
         photos_per_second=count / wall,
         mean_ms=1000 * statistics.fmean(latencies),
-        p50_ms=1000 * percentile(latencies, 50),
-        p95_ms=1000 * percentile(latencies, 95),
-        p99_ms=1000 * percentile(latencies, 99),
+        p50_ms=p50,
+        p95_ms=p95,
+        p99_ms=p99,
         stages_ms={stage: 1000 * statistics.fmean(values) for stage, values in stages.items()},
         models={name: _share(counters, count) for name, counters in added.items()},
     )

@@ -29,7 +29,7 @@ def grouped_bars(
     fonts = {size: ImageFont.load_default(size) for size in (15, 18, 28)}
     draw.text((MARGIN_LEFT, 18), titles[0], INK, fonts[28])
     draw.text((MARGIN_LEFT, 54), titles[1], "#666666", fonts[15])
-    top = _nice_limit(max((value for values in series.values() for value in values if value is not None), default=1.0))
+    top = nice_limit(max((value for values in series.values() for value in values if value is not None), default=1.0))
     bottom, height = HEIGHT - MARGIN_BOTTOM, HEIGHT - MARGIN_BOTTOM - MARGIN_TOP
     for tick in range(6):
         y = bottom - height * tick / 5
@@ -56,7 +56,7 @@ def grouped_bars(
     image.save(path, optimize=True)
 
 
-def _nice_limit(value: float) -> float:
+def nice_limit(value: float) -> float:
     """The next of 1, 2, 2.5, 5 times a power of ten above `value`."""
     power = 10 ** math.floor(math.log10(value)) if value > 0 else 1.0
     return next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= value)

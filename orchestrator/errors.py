@@ -1,7 +1,7 @@
 """Every error of the orchestrator, as one family. A message says what was given and what is accepted.
 
 `code` is stable and goes into events, manifests and metrics; `retryable` tells the worker whether the same work may succeed
-later (a network that fails) or never will (a photo that is no photo). Errors of `serving` are translated in `pipeline.py`.
+later (a network that fails) or never will (a photo that is no photo). `worker/backend.py` makes those of the pipeline's client these.
 """
 
 from __future__ import annotations

@@ -10,18 +10,18 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def until(stop: asyncio.Event, work: Awaitable[T]) -> T | None:
-    """The result of `work`, or None (and the work cancelled) when `stop` is set first."""
+async def until(stop: asyncio.Event, work: Awaitable[T], grace: float = 0.0) -> T | None:
+    """The result of `work`, or None where it was cancelled; it is, when it is not done so many seconds after `stop` is set."""
     task, stopped = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        return task.result() if task.done() else None
+        if grace and not task.done():
+            await asyncio.wait({task}, timeout=grace)
+        return task.result() if task.done() and not task.cancelled() else None
     finally:
-        for pending in (task, stopped):
-            if not pending.done():
-                pending.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await pending
+        task.cancel()
+        stopped.cancel()
+        await asyncio.wait({task, stopped})
 
 
 async def pause(stop: asyncio.Event, seconds: float) -> None:

@@ -9,9 +9,12 @@ from typing import Any
 
 # A signature is good for 15 minutes (https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html, RequestTimeTooSkewed).
 SKEW = timedelta(minutes=5)
-_CLOCK = {"RequestTimeTooSkewed", "RequestExpired"}
+# R2 calls it ExpiredRequest: https://developers.cloudflare.com/r2/api/error-codes/.
+CLOCK = {"RequestTimeTooSkewed", "RequestExpired", "ExpiredRequest"}
 _REGION = {"AuthorizationHeaderMalformed", "InvalidRegionName", "IllegalLocationConstraintException", "PermanentRedirect", "301"}
 _KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "Unauthorized", "401"}
+_PLAN = {"NotEntitled", "NotSignedUp", "AccountProblem"}
+_LOCKED = {"ObjectLockedByBucketPolicy"}
 
 
 def remedy(response: Mapping[str, Any], keys: str, region: str | None) -> str | None:
@@ -25,7 +28,7 @@ def remedy(response: Mapping[str, Any], keys: str, region: str | None) -> str | 
     error = response.get("Error", {})
     code, message = str(error.get("Code", "")), str(error.get("Message", ""))
     off = clock_off(response)
-    if off is not None or code in _CLOCK:
+    if off is not None or code in CLOCK:
         by = f" by {off.total_seconds() / 60:.0f} minutes" if off is not None else ""
         return f"this machine's clock is off{by}: set it (timedatectl set-ntp true; of a container, the host's)"
     if code in _REGION:
@@ -35,6 +38,10 @@ def remedy(response: Mapping[str, Any], keys: str, region: str | None) -> str | 
         return f"set {region}={right}" if right else f"set {region} to the bucket's region (auto for R2): {message[:120]}"
     if code in _KEYS or "access key" in message.lower():  # R2 says InvalidArgument to keys of another length
         return f"correct {keys}{f' ({message[:120]})' if code not in _KEYS else ''}"
+    if code in _PLAN:
+        return f"the account has no plan with this store: {message[:120]}"
+    if code in _LOCKED:
+        return f"a retention rule of the bucket keeps this object as it is; results need a prefix without one: {message[:120]}"
     return None
 
 

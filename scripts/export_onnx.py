@@ -1,4 +1,4 @@
-"""Export a SAM3 checkpoint as three ONNX graphs, check them against PyTorch and describe them in spec.json.
+"""Export a SAM3 checkpoint as ONNX graphs, check them against PyTorch and describe them in spec.json.
 
 python scripts/export_onnx.py --checkpoint demo --out respray/weights/demo/graphs
 python scripts/export_onnx.py --checkpoint facebook/sam3 --precision fp16 --out /models/sam3-fp16

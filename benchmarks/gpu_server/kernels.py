@@ -11,7 +11,7 @@ from benchmarks.gpu_server.plan import Findings, Plan
 from benchmarks.gpu_server.runtime import Loaded
 from respray.segmentation.runner import GraphRunner
 
-MOST = 15
+MAX_ROWS = 15
 RUNS = 5
 
 
@@ -48,7 +48,7 @@ def kernels(work: Callable[[], object]) -> dict[str, Any]:
     total = sum(row.self_device_time_total for row in rows) / RUNS
     top = [
         {"kernel": row.key[:120], "calls": round(row.count / RUNS, 1), "milliseconds": round(row.self_device_time_total / RUNS / 1000, 3)}
-        for row in rows[:MOST]
+        for row in rows[:MAX_ROWS]
     ]
     return {"wall_milliseconds": round(1000 * wall, 3), "kernel_milliseconds": round(total / 1000, 3), "kernels": top}
 
@@ -68,4 +68,4 @@ def operators(plan: Plan, name: str) -> dict[str, Any]:
         if event.get("cat") == "Node" and "op_name" in event.get("args", {}):
             spent[event["args"]["op_name"]] += event["dur"]
     trace.unlink()
-    return {"kernels": [{"kernel": op, "milliseconds": round(microseconds / 1000, 3)} for op, microseconds in spent.most_common(MOST)]}
+    return {"kernels": [{"kernel": op, "milliseconds": round(microseconds / 1000, 3)} for op, microseconds in spent.most_common(MAX_ROWS)]}

@@ -12,6 +12,7 @@ import functools
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,8 @@ class Loaded:
         self.load_seconds = time.monotonic() - began
         # Everything in one run: what that costs is the question.
         self.joined = JoinedGraphs(self.encoder, self.decoder, 1 << 30)
-        self.probe = Probe.load(plan.graphs / PROBE_FILE, self.spec)
+        # Without boxes: only encoder and decoder are loaded here.
+        self.probe = replace(Probe.load(plan.graphs / PROBE_FILE, self.spec), shown=None)
         texts = self._runner(plan.graphs, "sam3_text_encoder", CPU, False)
         tokenizer = PromptTokenizer.from_spec(self.spec, plan.graphs)
         ids, self.mask = tokenizer(WORDS[: max(plan.concepts)])

@@ -24,7 +24,7 @@ from respray.triton.embedded.server import EmbeddedServer, ServerOptions
 from respray.triton.repository.build_repository import build
 from respray.triton.repository.targets import embedded_on, target
 
-LEAST_SHARED_MEMORY = 4 << 30
+MIN_SHARED_MEMORY = 4 << 30
 
 
 def run(plan: Plan, findings: Findings) -> None:
@@ -118,7 +118,7 @@ def _shared_memory(plan: Plan) -> int:
     """Bytes of /dev/shm; made larger where a GPU is to be fed and this user may."""
     free = os.statvfs("/dev/shm")
     there = free.f_bavail * free.f_frsize
-    if plan.cuda and there < LEAST_SHARED_MEMORY and os.geteuid() == 0:
+    if plan.cuda and there < MIN_SHARED_MEMORY and os.geteuid() == 0:
         subprocess.run(["mount", "-o", "remount,size=8g", "/dev/shm"], check=False, capture_output=True)
         free = os.statvfs("/dev/shm")
         there = free.f_bavail * free.f_frsize

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel
 
-from orchestrator.api.files import media_type_of
+from orchestrator.api.media_types import media_type_of
 from orchestrator.api.problems import ApiProblem, answers
 from orchestrator.api.service import service_of
 from respray.catalog.palette import Paint, load_palette

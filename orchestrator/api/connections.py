@@ -21,8 +21,9 @@ from orchestrator.api.problems import MEDIA_TYPE, ApiProblem
 
 HEADER_SECONDS = 15.0
 """For the header of a request, from the connection or its first byte."""
-READER_SECONDS = 30.0
-"""For a reader to take the next READER_BYTES of what waits for it, however much that is."""
+READER_SECONDS = 180.0
+"""For a reader to take the next READER_BYTES of what waits for it, however much that is. A slow one is heard of seldom: its system makes
+room for a sixteenth of its buffer at once, or for a whole segment, which on loopback has 64 KiB. That is half a MB of reading."""
 READER_BYTES = 48 << 10
 SPARE_CONNECTIONS = 64
 """Beyond the most that are accepted, which are told so; further ones are closed unheard, as each takes a file's place in this process."""

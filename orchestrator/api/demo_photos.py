@@ -9,10 +9,10 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel
 
+from orchestrator.api.media_types import BINARY
 from orchestrator.api.problems import ApiProblem, answers
 
 router = APIRouter(tags=["catalogue"])
-_PICTURE = {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}
 
 
 class DemoPhotoView(BaseModel):
@@ -41,7 +41,7 @@ async def get_demo_photos() -> list[DemoPhotoView]:
     "/v1/demo-photos/{photo}/picture",
     summary="A demo photo's file",
     response_class=Response,
-    responses={200: {"description": "The photo", "content": _PICTURE}, **answers(422)},
+    responses={200: {"description": "The photo", "content": {"image/jpeg": BINARY}}, **answers(422)},
 )
 async def get_demo_photo(photo: Annotated[str, Path(description="The demo photo's id.")]) -> Response:
     """The JPEG, to be stored as any photo of one's own."""

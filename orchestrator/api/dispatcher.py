@@ -23,6 +23,7 @@ from orchestrator.errors import ResprayError
 from orchestrator.intake.base import backoff
 from orchestrator.jobs import keys as job_keys
 from orchestrator.records.versions import Versions
+from orchestrator.waiting import until
 from orchestrator.worker.handle import HandedBack, Handle
 from orchestrator.worker.worker import Worker
 
@@ -88,7 +89,6 @@ class Dispatcher:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; returns when what was under way is done, or handed back."""
-        stopped = asyncio.ensure_future(stop.wait())
         scanned = -SCAN_SECONDS
         async with asyncio.TaskGroup() as group:
             while not stop.is_set():
@@ -100,11 +100,9 @@ class Dispatcher:
                         await self._begin(stored, group, stop)
                 except ResprayError as error:
                     log.warning("the queue cannot be looked at: %s", error)
-                woken = asyncio.ensure_future(self._wake.wait())
-                await asyncio.wait({woken, stopped}, timeout=self._pause(), return_when=asyncio.FIRST_COMPLETED)
-                woken.cancel()
+                with contextlib.suppress(TimeoutError):
+                    await until(stop, asyncio.wait_for(self._wake.wait(), self._pause()))
                 self._wake.clear()
-        stopped.cancel()
 
     async def _scan(self) -> None:
         """See what is in the queue. What is known and waits is not read again; what others hold is."""
@@ -153,7 +151,8 @@ class Dispatcher:
         number, latest = await self._versions.number(job_keys.outputs_prefix(entry.user_id, entry.job_id), entry.message_id)
         if number is None and time.time() - entry.accepted_at < UNKNOWN_SECONDS:
             return  # its acceptance is under way; the next scan finds it again
-        if latest if number is None else number < latest:
+        outdated = bool(latest) if number is None else number < latest
+        if outdated:
             await self._queue.remove(entry)
             return
 
@@ -202,17 +201,8 @@ class Dispatcher:
 
     async def _told(self, handle: Handle, stop: asyncio.Event) -> None:
         """Wait for the callbacks and the manifest; at the order to stop, no longer than the grace period. Raises HandedBack."""
-        finished, stopped = asyncio.ensure_future(handle.finished()), asyncio.ensure_future(stop.wait())
-        try:
-            await asyncio.wait({finished, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            if not finished.done():
-                await asyncio.wait({finished}, timeout=self._worker.grace)
-            if not finished.done():
-                raise HandedBack("its callbacks are not delivered yet")
-            finished.result()
-        finally:
-            finished.cancel()
-            stopped.cancel()
+        if await until(stop, handle.finished(), self._worker.grace) is None:
+            raise HandedBack("its callbacks are not delivered yet")
 
     def _free(self, entry: QueueEntry) -> None:
         self._busy[entry.urgent] -= 1

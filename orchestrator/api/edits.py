@@ -17,10 +17,11 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.datastructures import FormData
 
-from orchestrator.api.files import disposition, media_type_of
+from orchestrator.api.files import disposition
 from orchestrator.api.forms import FORM, bytes_of, form_of
 from orchestrator.api.jobs import Accepted, accepted
 from orchestrator.api.keys import Caller
+from orchestrator.api.media_types import BINARY, media_type_of
 from orchestrator.api.messages import as_raw, is_rule_message, read_message, with_ids
 from orchestrator.api.problems import ApiProblem, FieldProblem, answers
 from orchestrator.api.reports import REPORT_HEADERS, report_headers, report_text
@@ -28,7 +29,6 @@ from orchestrator.api.service import ApiService, caller_in, service_of
 from orchestrator.api.view import ItemView, JobView, file_url, status_url
 from orchestrator.errors import JobError
 from orchestrator.jobs import keys as job_keys
-from orchestrator.jobs import limits
 from orchestrator.jobs.job_types import Job
 from orchestrator.jobs.raw_message import RawMessage
 from respray.contract.errors import ImageError
@@ -40,7 +40,9 @@ LOOK_SECONDS = 0.5
 """Between two looks whether the client is still there."""
 ELSEWHERE_SECONDS = 2.0
 """Between two looks at the store, for a job that another process works on."""
-MEDIA_BY_FORMAT = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "TIFF": "tif", "GIF": "gif", "HEIF": "heic", "AVIF": "avif"}
+MAX_RESULT_BYTES = 1 << 30
+"""More than a picture of 200 megapixels takes in any format."""
+EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "TIFF": "tif", "GIF": "gif", "HEIF": "heic", "AVIF": "avif"}
 OWN_FIELDS = ("job_id", "jobId", "items", "imageCount", "callback_url")
 FORM_SCHEMA: dict[str, Any] = {
     "requestBody": {
@@ -64,7 +66,6 @@ FORM_SCHEMA: dict[str, Any] = {
         },
     }
 }
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
 _RESULT_HEADERS = {
     name: {"schema": {"type": "string"}, "description": text}
     for name, text in {
@@ -91,7 +92,7 @@ class Preference:
         200: {
             "description": "The picture, or all files of the job where there are several",
             "headers": _RESULT_HEADERS,
-            "content": dict.fromkeys(("image/png", "image/jpeg", "image/webp", "multipart/mixed"), _BINARY),
+            "content": dict.fromkeys(("image/png", "image/jpeg", "image/webp", "multipart/mixed"), BINARY),
         },
         202: {
             "model": Accepted,
@@ -162,7 +163,7 @@ async def _parts(form: FormData) -> tuple[bytes, dict[str, Any]]:
 
 async def _message(service: ApiService, caller: Caller, photo: bytes, fields: dict[str, Any]) -> tuple[Job, RawMessage]:
     """The job of an edit. Raises ApiProblem and JobError before anything is stored."""
-    own = [name for name in OWN_FIELDS if name in fields]
+    own = [name for name in OWN_FIELDS if name in fields and (name, fields[name]) != ("imageCount", 1)]
     if own:
         raise JobError([f"{name}: is not accepted with a photo; a job that has it is sent to /v1/jobs" for name in own])
     try:
@@ -176,7 +177,7 @@ async def _message(service: ApiService, caller: Caller, photo: bytes, fields: di
     if is_rule_message(whole):
         whole["imageCount"] = 1
     else:
-        whole["items"] = [_item(whole, caller.user_id, job_id, MEDIA_BY_FORMAT.get(info.format, "bin"))]
+        whole["items"] = [_item(whole, caller.user_id, job_id, EXTENSIONS.get(info.format, "bin"))]
     raw = as_raw(whole)
     try:
         return await service.parse(raw), raw
@@ -275,7 +276,7 @@ def _link(view: JobView) -> str:
 
 
 async def _file(service: ApiService, key: str) -> bytes:
-    return (await service.ready.storage.read(key, limits.MAX_RECORD_BYTES * 16))[0]
+    return (await service.ready.storage.read(key, MAX_RESULT_BYTES))[0]
 
 
 async def _multipart(service: ApiService, keys: list[str], boundary: str, report: str) -> AsyncIterator[bytes]:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from orchestrator.api.media_types import BINARY, OCTETS, media_type_of, sniffed
 from orchestrator.api.problems import ApiProblem, answers
 from orchestrator.api.service import caller_in, service_of
 from orchestrator.errors import NotFound
@@ -20,27 +21,6 @@ from orchestrator.storage.threads import OpenedAsync
 router = APIRouter(tags=["files"])
 FOLDERS = ("inputs", "outputs", "previews", "masks", "photos")
 BLOCK = 1 << 20
-MEDIA_TYPES = {
-    "png": "image/png",
-    "jpg": "image/jpeg",
-    "jpeg": "image/jpeg",
-    "webp": "image/webp",
-    "gif": "image/gif",
-    "tif": "image/tiff",
-    "tiff": "image/tiff",
-    "avif": "image/avif",
-    "heic": "image/heic",
-    "json": "application/json",
-}
-OCTETS = "application/octet-stream"
-MAGIC = {
-    b"\xff\xd8\xff": "image/jpeg",
-    b"\x89PNG\r\n": "image/png",
-    b"GIF8": "image/gif",
-    b"II*\0": "image/tiff",
-    b"MM\0*": "image/tiff",
-    b"BM": "image/bmp",
-}
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _HEADERS: dict[str, Any] = {
     name: {"schema": {"type": "string"}, "description": text}
@@ -50,10 +30,7 @@ _HEADERS: dict[str, Any] = {
         "Content-Disposition": "The file's name",
     }.items()
 }
-_CONTENT = {
-    media_type: {"schema": {"type": "string", "format": "binary"}}
-    for media_type in ("image/*", "application/json", "application/octet-stream")
-}
+_CONTENT = dict.fromkeys(("image/*", "application/json", OCTETS), BINARY)
 
 
 @router.api_route(
@@ -97,24 +74,19 @@ async def get_file(
         }
         if if_none_match is not None and matches(if_none_match, etag):
             return Response(status_code=304, headers=headers)
-        start, end = 0, size
-        status = 200
-        asked = parse_range(byte_range, size) if byte_range is not None and (if_range is None or if_range == etag) else None
-        if asked is not None:
-            if asked[0] >= asked[1]:
-                raise ApiProblem(
-                    416,
-                    f"Range {str(byte_range)[:80]!r} is outside of the {size} bytes",
-                    "range",
-                    headers={"Content-Range": f"bytes */{size}"},
-                )
-            (start, end), status = asked, 206
+        part = parse_range(byte_range, size) if byte_range is not None and (if_range is None or if_range == etag) else None
+        start, end = part or (0, size)
+        if part is not None and start >= end:
+            detail = f"Range {str(byte_range)[:80]!r} is outside of the {size} bytes"
+            raise ApiProblem(416, detail, "range", headers={"Content-Range": f"bytes */{size}"})
+        if part is not None:
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
         headers["Content-Length"] = str(end - start)
         media_type = media_type_of(key)
         if media_type == OCTETS and key.endswith("/original"):
             media_type = sniffed(await opened.read(0, 16))  # a photo that was sent is named by its digest alone
             headers["Content-Disposition"] = f'{"attachment" if download or media_type == OCTETS else "inline"}; filename="original"'
+        status = 200 if part is None else 206
         if request.method == "HEAD":
             return Response(status_code=status, headers=headers, media_type=media_type)
         streaming = True
@@ -137,20 +109,6 @@ def checked_key(key: str, user_id: str) -> str:
     if folder not in FOLDERS or job_keys.key_problem(key, f"{folder}/{user_id}/") or "/manifest/" in key:
         raise _missing(key)
     return key
-
-
-def media_type_of(key: str) -> str:
-    """What a key's extension says its content is; nothing that a browser would run."""
-    return MEDIA_TYPES.get(key.rsplit(".", 1)[-1].lower(), OCTETS)
-
-
-def sniffed(start: bytes) -> str:
-    """The media type of a photo by its first bytes; nothing that a browser would run."""
-    if start[4:8] == b"ftyp":
-        return "image/avif" if start[8:12] in (b"avif", b"avis") else "image/heic"
-    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
-        return "image/webp"
-    return next((media_type for magic, media_type in MAGIC.items() if start.startswith(magic)), OCTETS)
 
 
 def disposition(key: str, download: bool) -> str:

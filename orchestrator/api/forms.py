@@ -9,7 +9,7 @@ from fastapi import Request
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
-from orchestrator.api.jobs import check_media_type
+from orchestrator.api.media_types import check_media_type
 from orchestrator.api.problems import ApiProblem
 from orchestrator.jobs import limits
 

@@ -62,9 +62,11 @@ class Gate:
         self._uploading += size
         body = _Body(receive, _limit(str(scope["path"])), self._service.settings.api_idle, self._service.settings.api_timeout)
         try:
-            async with asyncio.timeout(TOTAL_SECONDS):
+            async with asyncio.timeout(TOTAL_SECONDS) as limit:
                 await self._app(scope, body.receive, send)
         except TimeoutError:
+            if not limit.expired():
+                raise
             log.warning("%s %s took more than %g s and was ended", scope["method"], scope["path"], TOTAL_SECONDS)
         finally:
             self._uploading -= size
@@ -165,9 +167,17 @@ def _limit(path: str) -> int:
 
 
 def _body_size(scope: Scope, headers: Headers) -> int:
-    """What the body may take, by its own word or by the limit. Raises ApiProblem for one that is too large."""
+    """What the body may take, by its own word or by the limit. Raises ApiProblem for one that is too large, or that says two things."""
     limit = _limit(str(scope["path"]))
-    said = headers.get("content-length")
+    said, coding = headers.get("content-length"), headers.get("content-encoding", "identity")
+    if said is not None and "transfer-encoding" in headers:
+        # A proxy in front may have read it the other way, and what it takes for the next request is within this one's body (RFC 9112, 6.3).
+        detail = "the request has a Content-Length and a Transfer-Encoding; accepted is one of them"
+        raise ApiProblem(400, detail, headers={"Connection": "close"})
+    if coding.lower() != "identity":
+        raise ApiProblem(
+            415, f"Content-Encoding {coding[:40]!r} is not accepted: send the body as it is", headers={"Accept-Encoding": "identity"}
+        )
     if said is None:
         return limit if "transfer-encoding" in headers else 0
     if not said.isascii() or not said.isdigit() or len(said) > 18:

@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel
 
 from orchestrator.api.event_stream import event_stream, has_seen_the_end
+from orchestrator.api.media_types import check_media_type
 from orchestrator.api.messages import as_raw, read_message, with_ids
 from orchestrator.api.problems import ApiProblem, answers
 from orchestrator.api.service import caller_in, service_of
@@ -137,14 +138,6 @@ async def delete_job(request: Request, job: JobId) -> JSONResponse:
         await service_of(request).stop_job(view.user_id, view.job_id)
         view = await _find(request, job)
     return JSONResponse(view.model_dump(mode="json"), 200 if view.over else 202)
-
-
-def check_media_type(request: Request, accepted_type: str) -> None:
-    """Raise ApiProblem for a body of another media type."""
-    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if given != accepted_type:
-        hint = "; with curl: --json @job.json" if accepted_type == "application/json" else "; with curl: -F photo=@photo.jpg"
-        raise ApiProblem(415, f"Content-Type {given[:80]!r} is not accepted here; accepted is {accepted_type}{hint}", "media_type")
 
 
 async def _find(request: Request, job: str) -> JobView:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import secrets
 from collections.abc import Coroutine
 from typing import Annotated, Any, TypeVar
@@ -17,7 +16,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.api.forms import FORM, bytes_of, form_of
-from orchestrator.api.jobs import check_media_type
+from orchestrator.api.media_types import BINARY, check_media_type, sent_media_type
 from orchestrator.api.messages import read_message, text_of
 from orchestrator.api.problems import ApiProblem, FieldProblem, answers
 from orchestrator.api.reports import REPORT_HEADERS, report_headers, report_text
@@ -31,7 +30,6 @@ router = APIRouter(tags=["photos"])
 T = TypeVar("T")
 Q = TypeVar("Q", SegmentsQuery, PreviewQuery)
 Digest = Annotated[str, Path(description="The photo's digest, as POST /v1/photos answers it.", max_length=128)]
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 
 class MaskView(BaseModel):
@@ -65,10 +63,8 @@ def _query(name: str) -> dict[str, Any]:
         "requestBody": {
             "required": True,
             "content": {
-                FORM: {
-                    "schema": {"type": "object", "required": ["photo"], "properties": {"photo": {"type": "string", "format": "binary"}}}
-                },
-                "image/*": _BINARY,
+                FORM: {"schema": {"type": "object", "required": ["photo"], "properties": {"photo": BINARY["schema"]}}},
+                "image/*": BINARY,
             },
         }
     },
@@ -76,7 +72,7 @@ def _query(name: str) -> dict[str, Any]:
 )
 async def post_photo(request: Request) -> JSONResponse:
     """Take a photo in, as the part `photo` of a form or as the body itself. The same photo again is the same."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = sent_media_type(request)
     if kind.startswith("image/") or kind == "application/octet-stream":
         data = await request.body()
     else:
@@ -95,7 +91,7 @@ async def post_photo(request: Request) -> JSONResponse:
     summary="The photo as it was sent",
     response_class=Response,
     responses={
-        200: {"description": "The photo's own bytes", "content": {"image/*": _BINARY, "application/octet-stream": _BINARY}},
+        200: {"description": "The photo's own bytes", "content": {"image/*": BINARY, "application/octet-stream": BINARY}},
         **answers(422),
     },
 )
@@ -130,12 +126,12 @@ async def post_segments(request: Request, photo: Digest) -> SegmentsView:
         200: {
             "description": "The picture",
             "headers": REPORT_HEADERS,
-            "content": dict.fromkeys(("image/jpeg", "image/webp", "image/png"), _BINARY)
+            "content": dict.fromkeys(("image/jpeg", "image/webp", "image/png"), BINARY)
             | {
                 FORM: {
                     "schema": {
                         "type": "object",
-                        "properties": {"report": {"type": "string"}, "picture": {"type": "string", "format": "binary"}},
+                        "properties": {"report": {"type": "string"}, "picture": BINARY["schema"]},
                     }
                 }
             },
@@ -186,10 +182,9 @@ async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
             return task.result()
         raise ApiProblem(408, "the client went away, and the work was cancelled", "gone")
     finally:
-        for pending in (task, gone):
-            pending.cancel()
-            with contextlib.suppress(BaseException):
-                await asyncio.wait({pending})
+        task.cancel()
+        gone.cancel()
+        await asyncio.wait({task, gone})
 
 
 async def _gone(request: Request) -> None:

@@ -25,7 +25,6 @@ from orchestrator.errors import (
     NotFound,
     OutOfMemory,
     PhotoRefused,
-    PipelineFailed,
     PipelineUnavailable,
     ResprayError,
     StorageError,
@@ -144,8 +143,6 @@ def problem_of(error: ResprayError) -> ApiProblem:
             return ApiProblem(413, str(error), error.code)
         case PipelineUnavailable() | OutOfMemory() | StorageError():
             return ApiProblem(503, str(error), error.code)
-        case PipelineFailed():
-            return ApiProblem(500, str(error), error.code)
         case _:
             return ApiProblem(500, str(error), error.code)
 

@@ -102,7 +102,7 @@ class JobQueue:
     def __init__(self, storage: AsyncStorage, versions: Versions) -> None:
         self._storage, self._versions = storage, versions
 
-    async def accept(self, job: Job, raw: RawMessage, *, replace: bool, urgent: bool = False) -> tuple[Stored | None, QueueEntry]:
+    async def accept(self, job: Job, raw: RawMessage, *, replace: bool, urgent: bool = False) -> Stored | None:
         """Take a message in.
 
         Args:
@@ -112,7 +112,7 @@ class JobQueue:
             urgent: Somebody waits for it.
 
         Returns:
-            The entry as stored, or None where the same job was accepted before; and the entry.
+            The entry; None where the same job was accepted before.
 
         Raises:
             OtherContent: A job of this id with other content was accepted before.
@@ -132,7 +132,7 @@ class JobQueue:
         for _ in range(_MAX_CONFLICTS):
             known = await self._versions.content(job.prefix)
             if known == entry.content and (not replace or await self.waits(job.user_id, job.job_id, known)):
-                return None, entry
+                return None
             if known and known != entry.content and not replace:
                 raise OtherContent(
                     f"job {job.job_id!r} was accepted before with other content; give the new one another id, or send it with ?replace=true"
@@ -141,7 +141,7 @@ class JobQueue:
                 raise QueueFull(f"{MAX_WAITING} jobs of {job.user_id!r} wait or are under way; more are accepted when some are done")
             stat = await self._storage.write(entry.key, _encode(entry), "application/json", Expect.NOTHING)
             if await self._versions.accept(job.prefix, entry.message_id, entry.content, known):
-                return Stored(entry, stat), entry
+                return Stored(entry, stat)
             await self._storage.delete(entry.key)  # another message of this job was faster
         raise OtherContent(f"job {job.job_id!r} keeps being sent by others at the same time")
 

@@ -10,7 +10,6 @@ import resource
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -92,10 +91,9 @@ async def run_api(
         # https://docs.runpod.io/serverless/load-balancing/overview: health may be asked for on a port of its own.
         if settings.port_health not in (None, port):
             await stack.enter_async_context(listening(app, Address(address.host, settings.port_health or 0)))
-        shown = f"[{address.host}]" if ":" in address.host else address.host
-        events.worker("initializing", f"http://{shown}:{port}")
-        log.info("listening on http://%s:%d; its description is at /docs", shown, port)
-        url = f"http://{shown}:{port}"
+        url = f"http://[{address.host}]:{port}" if ":" in address.host else f"http://{address.host}:{port}"
+        events.worker("initializing", url)
+        log.info("listening on %s; its description is at /docs", url)
         service.when_ready = (lambda: ready(url)) if ready else None
         await run_session(settings, options, service.take_jobs, events, metrics, redactor=redactor)
 
@@ -155,11 +153,13 @@ def _most_connections() -> int:
 
 def _bind(address: Address) -> socket.socket:
     try:
-        found: list[Any] = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, where = found[0]
-        bound = socket.socket(family, kind, protocol)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(where)
+        with contextlib.ExitStack() as stack:
+            bound = stack.enter_context(socket.socket(family, kind, protocol))
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(where)
+            stack.pop_all()
     except OSError as error:
         raise SettingsError(
             f"{address.host}:{address.port} cannot be listened on ({error.strerror or error}); port 0 takes any free one"

@@ -120,9 +120,10 @@ class ApiService:
         """Take a job in: it is on the store when this returns. Returns whether it is news. Raises as `JobQueue.accept`."""
         if self.stopping:
             raise ApiProblem(503, "the worker is shutting down; send the job to another one, or again in a while", "stopping")
-        stored, entry = await self.ready.queue.accept(job, raw, replace=replace, urgent=urgent)
+        stored = await self.ready.queue.accept(job, raw, replace=replace, urgent=urgent)
         if stored is None:
             return False
+        entry = stored.entry
         self.streams.open(entry.user_id, entry.job_id, entry.message_id)
         self.ready.dispatcher.offer(stored)
         return True

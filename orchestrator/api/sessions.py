@@ -14,7 +14,7 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from orchestrator.api.jobs import check_media_type
+from orchestrator.api.media_types import check_media_type
 from orchestrator.api.messages import read_message, text_of
 from orchestrator.api.problems import ApiProblem, answers
 from orchestrator.api.service import caller_in, service_of

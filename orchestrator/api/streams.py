@@ -20,9 +20,9 @@ MAX_EVENTS = 4096
 """Events of one job that are kept: two for each photo of the largest job, and its end."""
 MAX_BYTES = 8 << 20
 """Bytes of events of one job that are kept."""
-MAX_FINISHED_BYTES = 64 << 20
-"""The same of all finished jobs together; the oldest are forgotten, and their records tell what they told."""
-MAX_FINISHED = 512
+MAX_QUIET_BYTES = 64 << 20
+"""The same of all jobs together that this process does not work on; the oldest are forgotten, and their records tell what they told."""
+MAX_QUIET = 512
 
 _current: ContextVar[JobStream | None] = ContextVar("respray_job_stream", default=None)
 
@@ -132,10 +132,10 @@ class Streams:
         return self._streams.get((user_id, job_id))
 
     def _forget(self) -> None:
-        finished = [key for key, stream in self._streams.items() if stream.finished and not stream.live]
-        size = sum(self._streams[key].size for key in finished)
-        for position, key in enumerate(finished):
-            if size <= MAX_FINISHED_BYTES and len(finished) - position <= MAX_FINISHED:
+        quiet = [key for key, stream in self._streams.items() if not stream.live]
+        size = sum(self._streams[key].size for key in quiet)
+        for position, key in enumerate(quiet):
+            if size <= MAX_QUIET_BYTES and len(quiet) - position <= MAX_QUIET:
                 return
             size -= self._streams.pop(key).size
 

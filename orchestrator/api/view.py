@@ -15,7 +15,8 @@ from orchestrator.api.queue import JobQueue, QueueEntry
 from orchestrator.errors import NotFound
 from orchestrator.jobs import keys as job_keys
 from orchestrator.jobs import limits
-from orchestrator.records.records import FAILED_PREFIX, ItemRecord, Records, record_key
+from orchestrator.records.item_record import ItemRecord, record_key
+from orchestrator.records.records import FAILED_PREFIX, Records
 from orchestrator.storage.threads import AsyncStorage
 from respray.contract.report import PhotoReport
 

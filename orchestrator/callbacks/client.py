@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import email.utils
 import itertools
 import json
 import logging
@@ -25,14 +24,11 @@ from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 
 from orchestrator.errors import AddressRefused, SettingsError
 from orchestrator.net.address_policy import AddressPolicy, PinnedTransport
+from orchestrator.net.answers import drain, retry_after_seconds
 from respray.retry import Retry
 
 log = logging.getLogger(__name__)
 
-MAX_ANSWER_BYTES = 64 << 10
-"""How much of an answer is read. Nothing in it is used; reading a little lets the receiver finish."""
-MAX_BODY_SECONDS = 2.0
-"""For how long an answer's body is read."""
 MAX_RETRY_AFTER_SECONDS = 60.0
 """The longest Retry-After that is waited for on the spot; a longer one leaves the callback owed until then."""
 
@@ -219,7 +215,7 @@ class CallbackClient:
                 async with asyncio.timeout(self._timeout):
                     request = self._client.stream("POST", event.url, content=body.encode(), headers=headers)
                     answer = await stack.enter_async_context(request)
-                await _read_a_little(answer)
+                await drain(answer)
         except AddressRefused as error:
             return CallbackOutcome("refused", number, error=str(error))
         except TimeoutError:
@@ -241,27 +237,3 @@ class CallbackClient:
             raise _NotDelivered(owed, retry_after_seconds(answer, self._clock()))
         reason = "a redirect, and redirects are not followed" if 300 <= status < 400 else "which is final"
         return CallbackOutcome("refused", number, status, f"the receiver answered {status}, {reason}")
-
-
-async def _read_a_little(answer: httpx.Response) -> None:
-    """Read the body, or some of it. The status has been given: whatever becomes of the body changes nothing about it."""
-    size = 0
-    with contextlib.suppress(TimeoutError, httpx.HTTPError, OSError):
-        async with asyncio.timeout(MAX_BODY_SECONDS):
-            async for block in answer.aiter_raw():
-                size += len(block)
-                if size > MAX_ANSWER_BYTES:
-                    return
-
-
-def retry_after_seconds(answer: httpx.Response, now: float) -> float | None:
-    """Retry-After in seconds from now (it is a number of seconds, or a date), or None."""
-    value = answer.headers.get("Retry-After", "").strip()
-    if not value:
-        return None
-    if value.isascii() and value.isdigit():  # superscripts are digits, too, and no numbers
-        return float(value[:9])
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now)
-    except (TypeError, ValueError, OverflowError, OSError):
-        return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from orchestrator.records.records import CallbackRecord
+from orchestrator.records.item_record import CallbackRecord
 
 EXPIRES_AFTER = 3 * 86400.0
 """Seconds after which an owed callback is given up: receivers that were away for days have other ways to find out."""

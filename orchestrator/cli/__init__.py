@@ -1,1 +1,1 @@
-"""One module per command. Each has `register(app: typer.Typer) -> None`; `cli.py` finds them by looking here."""
+"""One module per command. Each has `register(app: typer.Typer) -> None`; `app.py` finds them by looking here."""

@@ -49,7 +49,7 @@ class Wishes:
     instances: Sequence[str]
     preset: str | None
     out: Path
-    format: str
+    format: keys.Format
     look: str
 
     @property

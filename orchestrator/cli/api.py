@@ -12,7 +12,7 @@ import typer
 from orchestrator.cli._setup import Context, PaletteOption, StoreOption, TritonOption, command_context, start_local_server
 from orchestrator.errors import SettingsError
 from orchestrator.service.open_worker import WorkerOptions
-from orchestrator.settings import require
+from orchestrator.settings import is_bucket, require
 from respray.installation import install_command
 from respray.launch.chosen_model import check_model
 
@@ -53,7 +53,7 @@ def register(app: typer.Typer) -> None:
 def serve(options: WorkerOptions, listen: str | None = None) -> None:
     """The command."""
     with command_context(adapter="http", api_listen=listen) as c:
-        require(c.settings, storage=options.store is None or options.store.startswith("s3://"), adapter=True)
+        require(c.settings, storage=is_bucket(options.store), adapter=True)
         check_model(c.settings)
         run(c, options)
 

@@ -8,11 +8,14 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.callbacks.sweeper import Sweeper
 from orchestrator.cli._setup import Context, command_context
 from orchestrator.errors import SettingsError
-from orchestrator.records.records import ItemRecord, Records, callback_summary
+from orchestrator.records.item_record import ItemRecord
+from orchestrator.records.manifest import callback_summary
+from orchestrator.records.records import Records
 from orchestrator.service.assembly import callback_client, make_deliverer, worker_name
-from orchestrator.settings import require
+from orchestrator.settings import is_bucket, require
 from orchestrator.storage import open_storage
 from orchestrator.storage.threads import AsyncStorage
 
@@ -32,7 +35,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Deliver every owed and every refused callback now, with its first webhook-id. Exit code 1 when some are still owed or refused."""
         with command_context(adapter="local") as context:
-            require(context.settings, storage=store is None or store.startswith("s3://"), adapter=False)
+            require(context.settings, storage=is_bucket(store), adapter=False)
             if context.settings.callback_secret is None:
                 raise SettingsError("missing setting: GPU_CALLBACK_SECRET; callbacks are signed with it")
             left = asyncio.run(_retry(context, store))
@@ -56,7 +59,8 @@ async def _retry(context: Context, store: str | None) -> bool:
             await storage.check()
             records = Records(storage, context.redactor)
             deliverer = make_deliverer(context.settings, client, records, context.metrics, worker_name())
-            await deliverer.owe_refused()
-            return await deliverer.sweep(force=True, on_job=report) > 0 or refused
+            sweeper = Sweeper(deliverer, records, context.metrics)
+            await sweeper.owe_refused()
+            return await sweeper.sweep(force=True, on_job=report) > 0 or refused
         finally:
             await client.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,8 +13,6 @@ from respray.doctor import CHECKS, Situation, examine
 from respray.doctor.report import as_json, as_text, exit_code
 from respray.doctor.situation import checkout, with_dotenv
 
-_GPU = ("auto", "required", "optional")
-
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -22,13 +20,11 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def doctor(
         json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,
-        gpu: Annotated[str, typer.Option(help="Whether a missing GPU fails: auto, required or optional.")] = "auto",
+        gpu: Annotated[Literal["auto", "required", "optional"], typer.Option(help="Whether a missing GPU fails.")] = "auto",
         only: Annotated[list[str] | None, typer.Option(help=f"Run only this check: {', '.join(c.NAME for c in CHECKS)}.")] = None,
         quick: Annotated[bool, typer.Option("--quick", help="Compare sizes of model files instead of reading them.")] = False,
     ) -> None:
         """Check this machine in eight steps and print what fixes each failure; exit code 1 where something fails."""
-        if gpu not in _GPU:
-            raise SettingsError(f"--gpu {gpu!r}: accepted are {', '.join(_GPU)}")
         situation = Situation(with_dotenv(os.environ, checkout() / ".env"), gpu=gpu, full_checksums=not quick)
         try:
             results = examine(situation, tuple(only or ()))

@@ -9,7 +9,6 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import uuid4
@@ -21,6 +20,7 @@ from rich.table import Table
 from orchestrator.cli._edit_job import Wishes, lay_files, message_of, photo_key
 from orchestrator.cli._setup import DeviceOption, PaletteOption, TritonOption, start_local_server
 from orchestrator.errors import SettingsError
+from orchestrator.jobs import keys
 from orchestrator.jobs.name_catalog import load_catalog
 from orchestrator.jobs.parser import parse_job
 from orchestrator.service.open_worker import WorkerOptions, open_worker
@@ -32,14 +32,6 @@ from respray.observe.redaction import Redactor
 from respray.observe.tracing import keep_out_of_spans
 
 Names = list[str] | None
-
-
-class Format(StrEnum):
-    """Formats of results."""
-
-    PNG = "png"
-    JPEG = "jpeg"
-    WEBP = "webp"
 
 
 @dataclass(frozen=True)
@@ -88,7 +80,7 @@ def register(app: typer.Typer) -> None:
         instances: Annotated[
             Names, typer.Option("--instances", metavar="NAME=N", help="'largest', or how many by score; several times.")
         ] = None,
-        fmt: Annotated[Format, typer.Option("--format", help="Format of the results.")] = Format.PNG,
+        fmt: Annotated[keys.Format, typer.Option("--format", help="Format of the results.")] = "png",
         look: Annotated[str, typer.Option(help="What the results' names end in.")] = "respray",
         open_page: Annotated[bool, typer.Option("--open", help="Write and open a page with each photo before and after.")] = False,
         palette: PaletteOption = None,
@@ -108,7 +100,7 @@ def register(app: typer.Typer) -> None:
             instances=instances or (),
             preset=preset,
             out=out,
-            format=fmt.value,
+            format=fmt,
             look=look,
         )
         message = message_of(wishes, load_catalog(palette))
@@ -199,20 +191,13 @@ def _tell(console: Console, entry: Edited) -> None:
 
 
 def _write_page(out: Path, edited: list[Edited]) -> Path:
-    from respray.demo.contact_sheet import EditLine, PhotoEntry, write
+    from respray.demo.contact_sheet import PhotoEntry, edit_lines, write
 
     folder = out / "before_and_after"
     folder.mkdir(parents=True, exist_ok=True)
     entries = []
     for entry in edited:
-        outputs = (entry.item.get("report") or {"outputs": []})["outputs"]
-        lines = [
-            EditLine(
-                "after", edit["concept"], edit["rule"], edit.get("requested"), edit.get("measured"), edit.get("delta_e"), edit["warnings"]
-            )
-            for output in outputs
-            for edit in output["edits"]
-        ]
+        lines = [replace(line, output="after") for line in edit_lines(entry.item.get("report"))]
         after = [("after", entry.result.resolve())] if entry.result is not None else []
         entries.append(PhotoEntry(entry.photo.name, entry.photo.resolve(), after, edits=lines, error=entry.item["error"]))
     return write(folder.resolve(), entries, {})

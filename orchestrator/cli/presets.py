@@ -14,10 +14,12 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def presets() -> None:
-        """List the presets with their concepts, prompts and what they protect."""
+        """List the presets with their concepts, other names of these, prompts and what is protected."""
         for name, preset in sorted(load_catalog().presets.items()):
-            table = Table("concept", "prompts", "kind", "protected", title=f"{name}: {preset.description}", title_justify="left")
+            table = Table(
+                "concept", "also called", "prompts", "kind", "protected", title=f"{name}: {preset.description}", title_justify="left"
+            )
             for concept, entry in preset.concepts.items():
                 words = ", ".join(entry.prompts) or f"everything but {', '.join(entry.complement_of)}"
-                table.add_row(concept, words, entry.kind, "yes" if entry.protect else "")
+                table.add_row(concept, ", ".join(entry.synonyms), words, entry.kind, "yes" if entry.protect else "")
             Console().print(table)

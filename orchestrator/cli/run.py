@@ -19,7 +19,7 @@ from orchestrator.jobs.parser import parse_job
 from orchestrator.jobs.raw_message import decode_message
 from orchestrator.service.open_worker import WorkerOptions, open_worker
 from orchestrator.service.session import MAX_CLOSING_SECONDS, end_within
-from orchestrator.settings import require
+from orchestrator.settings import is_bucket, require
 from orchestrator.worker.handle import JobResult
 
 
@@ -73,7 +73,7 @@ async def _until_stopped(work: Coroutine[Any, Any, JobResult]) -> JobResult:
 
 async def _run(context: Context, message: bytes, options: WorkerOptions) -> JobResult:
     events = context.events
-    require(context.settings, storage=options.store is None or options.store.startswith("s3://"), adapter=False)
+    require(context.settings, storage=is_bucket(options.store), adapter=False)
     # A job that is no job is said at once, not after a server has started.
     raw = decode_message(message)
     job = parse_job(raw, load_catalog(options.palette), context.settings.workers_api_url)

@@ -8,7 +8,7 @@ import sys
 import typer
 
 from orchestrator.cli._setup import Context, StoreOption, command_context
-from orchestrator.settings import require
+from orchestrator.settings import is_bucket, require
 from orchestrator.storage import open_storage
 from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.kept_segments import KeptSegments
@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
     def prune(store: StoreOption = None) -> None:
         """Delete what is older than SEGMENTS_DAYS, and what cannot be used."""
         with command_context(adapter="local") as context:
-            require(context.settings, storage=store is None or store.startswith("s3://"), adapter=False)
+            require(context.settings, storage=is_bucket(store), adapter=False)
             asyncio.run(_prune(context, store))
 
 

@@ -13,9 +13,8 @@ import typer
 
 from orchestrator.cli._setup import PaletteOption, TritonOption, command_context, start_local_server
 from orchestrator.cli.api import run
-from orchestrator.errors import ResprayError
 from orchestrator.service.open_worker import WorkerOptions
-from orchestrator.settings import require
+from orchestrator.settings import is_bucket, require
 from respray.launch.chosen_model import check_model
 
 LISTEN = "127.0.0.1:8088"
@@ -42,7 +41,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Open the studio in the browser and serve it until Ctrl-C. The address goes to stderr, events to stdout."""
         with tempfile.TemporaryDirectory(prefix="respray-studio-") as folder:
-            if store is not None and not store.startswith("s3://"):
+            if store is not None and not is_bucket(store):
                 Path(store).mkdir(parents=True, exist_ok=True)
             serve(WorkerOptions(store or folder, triton_url, palette, start_server=start_local_server), listen, browser)
 
@@ -51,13 +50,9 @@ def serve(options: WorkerOptions, listen: str, browser: bool) -> None:
     """The command."""
     # Health is asked for at /ping; a port of its own would only be in another worker's way.
     with command_context(adapter="http", api_listen=listen, health_port=0) as c:
-        try:
-            require(c.settings, storage=bool(options.store and options.store.startswith("s3://")), adapter=True)
-            check_model(c.settings)
-            run(c, options, lambda url: tell(url, browser))
-        except ResprayError as error:
-            c.events.emit("finish", status="failed", error=str(error))
-            raise
+        require(c.settings, storage=is_bucket(options.store), adapter=True)
+        check_model(c.settings)
+        run(c, options, lambda url: tell(url, browser))
 
 
 def tell(url: str, browser: bool) -> None:

@@ -6,7 +6,6 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,7 +16,7 @@ from respray.authorities import unusable
 from respray.launch.chosen_model import chosen_model
 from respray.launch.model_sync import sync_source
 from respray.weights import ensure as model_weights
-from respray.weights.engine_cache import engine_folder
+from respray.weights.engine_cache import engine_folder, graph_files
 from respray.weights.engine_sync import ENGINES, push_engines
 from respray.weights.errors import OperationsError
 from respray.weights.hub_push import push as push_graphs
@@ -106,7 +105,7 @@ def _push(
     with _plain_errors():
         count = push_folder(source, preset.name, folder)
         print(f"{count} files of {preset.name} are in {source}/{preset.name}/")
-        for name in push_engines(source, settings.model_path / ENGINES, _graph_files(folder)):
+        for name in push_engines(source, settings.model_path / ENGINES, graph_files(folder / model_weights.GRAPHS)):
             print(f"its engines for {name} are in {source}/{ENGINES}/")
 
 
@@ -130,7 +129,7 @@ def _engine_folder(
     """Print the folder that TensorRT engines of this model belong into: one per GPU type, TensorRT version and graph."""
     settings, preset = _chosen(model)
     folder = model_weights.model_folder(preset, settings.model_path)
-    files = _graph_files(folder)
+    files = graph_files(folder / model_weights.GRAPHS)
     if not files:
         raise ResprayError(f"there are no graphs in {folder / model_weights.GRAPHS}; scripts/export_onnx.py writes them")
     root = settings.model_path / ENGINES
@@ -139,10 +138,6 @@ def _engine_folder(
     except ValueError as error:
         raise ResprayError(str(error)) from None
     print(folder)
-
-
-def _graph_files(folder: Path) -> list[Path]:
-    return sorted(path for path in (folder / model_weights.GRAPHS).glob("*") if path.name.endswith((".onnx", ".data")))
 
 
 def _chosen(model: str | None) -> tuple[Settings, ModelPreset]:

@@ -12,7 +12,7 @@ from orchestrator.cli._setup import PaletteOption, StoreOption, TritonOption, co
 from orchestrator.intake import open_intake
 from orchestrator.service.open_worker import WorkerOptions
 from orchestrator.service.session import run_session
-from orchestrator.settings import require
+from orchestrator.settings import is_bucket, require
 from respray.launch.chosen_model import check_model
 
 
@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
         """Take jobs until SIGTERM. Events go to stdout, logs to stderr; /healthz, /readyz and /metrics on HEALTH_PORT."""
         with command_context(adapter=adapter, local_path=path) as c:
             options = WorkerOptions(store, triton_url, palette, start_server=start_local_server)
-            require(c.settings, storage=store is None or store.startswith("s3://"), adapter=True)
+            require(c.settings, storage=is_bucket(store), adapter=True)
             check_model(c.settings)
             if c.settings.adapter == "runpod":
                 from orchestrator.intake.runpod import RunpodIntake

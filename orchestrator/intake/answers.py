@@ -7,12 +7,14 @@ import json
 from typing import Any
 
 from orchestrator.errors import ResprayError
-from orchestrator.records.records import ItemRecord, Records
+from orchestrator.jobs import keys
+from orchestrator.records.item_record import ItemRecord
+from orchestrator.records.records import Records
 from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.handle import JobResult
 
 MAX_ANSWER_BYTES = 8_000_000
-"""Runpod takes answers of 10 MB for /run and 20 MB for /runsync (docs.runpod.io/serverless/endpoints/send-requests, "Payload limit"); what
+"""Runpod takes answers of 10 MB for /run and 20 MB for /runsync (docs.runpod.io/serverless/workers/handler-functions#payload-limits); what
 the SDK and the gateway put around an answer is theirs."""
 
 _ORDER = ("output", "preview", "mask")
@@ -68,8 +70,7 @@ def _item(record: ItemRecord) -> dict[str, Any]:
 
 def _described(record: ItemRecord, key: str) -> dict[str, Any]:
     """What a file is."""
-    extension = key.rsplit(".", 1)[-1]
-    described: dict[str, Any] = {"key": key, "media_type": f"image/{'jpeg' if extension == 'jpg' else extension}"}
+    described: dict[str, Any] = {"key": key, "media_type": f"image/{keys.format_of(key)}"}
     for name, output in record.outputs.items():
         if output == key:
             return {"kind": "output", "name": name} | described

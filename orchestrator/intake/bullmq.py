@@ -16,14 +16,13 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import bullmq
-import redis.asyncio
 from bullmq.custom_errors import DelayedError, UnrecoverableError
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import RedisError
 
-from orchestrator.errors import IntakeError
 from orchestrator.intake.base import Intake, Throttle, backoff
+from orchestrator.intake.redis_server import check_redis
 from orchestrator.settings import Settings
 from orchestrator.waiting import pause
 from orchestrator.worker.handle import HandedBack, JobFailed
@@ -188,19 +187,6 @@ def with_timeouts(url: str) -> str:
     parts = urlsplit(url)
     query = {"socket_timeout": f"{SOCKET_TIMEOUT_SECONDS:g}", "socket_connect_timeout": "5", "health_check_interval": "15"}
     return urlunsplit(parts._replace(query=urlencode(query | dict(parse_qsl(parts.query)))))
-
-
-async def check_redis(url: str) -> None:
-    """Raise IntakeError, without the password, when Redis cannot be used."""
-    client: Any = redis.asyncio.from_url(url)
-    try:
-        await client.ping()
-    except (RedisError, OSError, ValueError) as error:
-        parts = urlsplit(url)
-        where = parts.netloc.rpartition("@")[2] + parts.path  # the whole address is a secret
-        raise IntakeError(f"REDIS_URL: no usable Redis at {where}: {error}") from None
-    finally:
-        await client.aclose()
 
 
 async def _ignore(work: Any) -> None:

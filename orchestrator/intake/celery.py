@@ -26,8 +26,8 @@ from celery.worker import WorkController, state
 
 from orchestrator.errors import IntakeError
 from orchestrator.intake.base import Intake, backoff
-from orchestrator.intake.bullmq import check_redis
 from orchestrator.intake.celery_consumer import UNREADABLE, RefusingConsumer
+from orchestrator.intake.redis_server import check_redis
 from orchestrator.jobs.raw_message import RawMessage
 from orchestrator.settings import Settings
 from orchestrator.waiting import until

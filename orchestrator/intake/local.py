@@ -69,7 +69,7 @@ class LocalIntake(Intake):
 
     async def _finish(self, worker: Worker, message: bytes, source: str, name: str, stop: asyncio.Event) -> None:
         """Do one job of a source that ends, and count it."""
-        ok = await _finish(worker, message, source, name, stop)
+        ok = await _work_off(worker, message, source, name, stop)
         self._ended += 1
         self._failed += ok is False
 
@@ -153,7 +153,7 @@ class Attempts:
             log.warning("%s cannot be written: %s", self._file, error.strerror or error)
 
 
-async def _finish(
+async def _work_off(
     worker: Worker, message: bytes, source: str, name: str, stop: asyncio.Event, attempts: Attempts | None = None
 ) -> bool | None:
     """Do one job with all its attempts, here and now. Returns whether all of it was completed; None when it was handed back.
@@ -245,7 +245,7 @@ class _Folder:
             # Moving a file keeps both, and writing a new one does not.
             name = f"file:{status.st_ino}:{status.st_mtime_ns}"
             attempts = Attempts(name, path.with_name(path.name + ".attempts"))
-            ok = await _finish(worker, file.read(MAX_MESSAGE_BYTES + 1), path.name, name, stop, attempts)
+            ok = await _work_off(worker, file.read(MAX_MESSAGE_BYTES + 1), path.name, name, stop, attempts)
             if ok is None:
                 return  # stays in taken/, unlocked: in the folder, it could replace a newer file of its name
             attempts.forget()

@@ -15,6 +15,7 @@ import json
 import logging
 import random
 import ssl
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ from orchestrator.errors import IntakeError
 from orchestrator.intake.base import Intake, backoff
 from orchestrator.intake.held_leases import HeldLeases
 from orchestrator.net.address_policy import trust
+from orchestrator.net.answers import retry_after_seconds
 from orchestrator.settings import Settings
 from orchestrator.waiting import pause, until
 from orchestrator.worker.handle import HandedBack, JobFailed
@@ -108,8 +110,7 @@ class QueueClient:
             )
         if answer.status_code != 429 and answer.status_code < 500:
             raise _Final(f"Cloudflare Queues refused {operation}: {answer.status_code} {answer.text[:200]}")
-        after = answer.headers.get("Retry-After", "")
-        raise _Busy(f"answered {answer.status_code}", float(after[:4]) if after.isascii() and after.isdigit() else 0.0)
+        raise _Busy(f"answered {answer.status_code}", retry_after_seconds(answer, time.time()) or 0.0)
 
 
 class _Busy(IntakeError):
@@ -247,15 +248,7 @@ class QueuePullIntake(Intake):
 
     async def _pull(self, room: int, stop: asyncio.Event) -> tuple[list[Lease], int | None]:
         """Pull; a pull that is under way at the order to stop gets a moment more, since messages of an unread answer stay leased."""
-        pull, stopped = asyncio.ensure_future(self._client.pull(room, self._visibility)), asyncio.ensure_future(stop.wait())
-        await asyncio.wait({pull, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        if not pull.done():
-            await asyncio.wait({pull}, timeout=LAST_PULL_SECONDS)
-        if not pull.done():
-            pull.cancel()
-            return [], None
-        return pull.result()
+        return await until(stop, self._client.pull(room, self._visibility), LAST_PULL_SECONDS) or ([], None)
 
     async def _settle(self, acks: list[str], retries: list[tuple[str, float]]) -> None:
         try:

@@ -24,7 +24,8 @@ from orchestrator.intake.answers import with_files, with_links
 from orchestrator.intake.base import Throttle
 from orchestrator.jobs import keys
 from orchestrator.jobs.one_photo import in_short_words, is_one_photo, whole_message
-from orchestrator.records.records import FAILED_PREFIX, OWED_PREFIX
+from orchestrator.records.markers import OWED_PREFIX
+from orchestrator.records.records import FAILED_PREFIX
 from orchestrator.service.health import Health, serve_health
 from orchestrator.service.open_worker import WorkerOptions, open_worker, sweeping
 from orchestrator.settings import Settings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.jobs.messages import JobOptions
@@ -45,6 +45,22 @@ class JobConcepts:
         """A concept's name as it is spelt here; the name itself where it is not looked for."""
         return next((query.name for query in self.queries if normalise(query.name) == normalise(name)), name)
 
+    def meaning(self, name: str) -> str:
+        """The same for all names that the preset knows one concept by; without a preset, for all spellings of one name."""
+        return normalise(name) if self.preset is None else self.preset.meaning(name)
+
+    def owners(self, names: Collection[str]) -> dict[str, str]:
+        """Of each name that means a concept of the job that concept's normalised name.
+
+        By the name itself; else by what the preset knows it as, where nothing else among `names` means that concept.
+        """
+        wanted = {normalise(query.name) for query in self.queries}
+        owners = {name: normalise(name) for name in names if normalise(name) in wanted}
+        free = {self.meaning(query.name): normalise(query.name) for query in self.queries if normalise(query.name) not in owners.values()}
+        others = [(name, self.meaning(name)) for name in names if name not in owners]
+        meant = [meaning for _, meaning in others]
+        return owners | {name: free[meaning] for name, meaning in others if meaning in free and meant.count(meaning) == 1}
+
     def with_floor(self, queries: list[ConceptQuery]) -> list[ConceptQuery]:
         """What is behind a removed thing is filled far better where the floor is known, so it is looked for too (in rooms)."""
         if any(is_ground(query.name) for query in queries) or (self.preset is not None and self.preset.lookup(FLOOR) is None):
@@ -83,7 +99,8 @@ def resolve_concepts(
                     f"{within}{place}",
                     f"{name!r} and {other!r} are the same concept; accepted is each concept once, either edited or protected",
                 )
-    implied = [name for name in (preset.protect if preset else ()) if normalise(name) not in seen]
+    meant = {preset.meaning(name) for name in (*edited, *protected)} if preset else set()
+    implied = [name for name in (preset.protect if preset else ()) if normalise(name) not in meant]
     names = [*edited, *protected, *implied]
     try:
         queries = preset.queries_for(names) if preset else [free_text(name) for name in names]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -63,8 +64,9 @@ class ItemBuilder:
             targets: Where the outputs go, one for each entry of `outputs`.
             mask_keys: Masks that the user has drawn, by concept.
         """
-        queries, attachments, warnings = self._with_masks(place, mask_keys)
-        drawn = {normalise(name) for name in mask_keys}
+        owners = self._owners(place, mask_keys)
+        queries, attachments, warnings = self._with_masks(place, mask_keys, owners)
+        drawn = set(owners.values())
         options = self.options
         previews = options.preview_size and any(target.preview for target in targets)
         if not previews:
@@ -81,6 +83,7 @@ class ItemBuilder:
             if fills(edited):
                 queries = self.concepts.with_floor(queries)
         queries, outputs = with_boxes(queries, outputs, [planned.shown for planned in self.outputs])
+        self._refuse_synonyms(queries, outputs)
         request = PhotoRequest(
             concepts=queries,
             protect=protect,
@@ -96,6 +99,22 @@ class ItemBuilder:
         names = keys.safe_names(list(dict.fromkeys(query.name for query in (*self.concepts.queries, *queries))))
         return Item(idx, photo, targets, request, attachments, names, warnings, options.reuse)
 
+    def _refuse_synonyms(self, queries: Sequence[ConceptQuery], outputs: Sequence[Output]) -> None:
+        """Note names of one concept in one output, of which one is edited: both are found in the same place, and one edit would be lost."""
+        for output in outputs:
+            edited, seen = {edit.concept for edit in output.edits}, dict[tuple[object, ...], str]()
+            for query in queries:
+                if query.mask_attachment is not None or query.aid or (output.concepts and query.name not in output.concepts):
+                    continue
+                asked = (tuple(query.prompts), tuple(query.complement_of), tuple(query.boxes), tuple(query.not_boxes))
+                other = seen.setdefault(asked, query.name)
+                if other != query.name and not edited.isdisjoint((other, query.name)) and not self.problems:
+                    self.problems.add(
+                        "concepts",
+                        f"{query.name!r} and {other!r} are the same concept to the preset, looked for with the same words; accepted is one "
+                        "of them, edited or protected, or a mask or boxes for one of them, or no preset, which takes words as they are",
+                    )
+
     def _output(self, target: Target, planned: PlannedOutput, drawn: set[str]) -> Output:
         output = Output(name=target.name, edits=planned.edits, format=target.format, quality=self.options.quality)
         if planned.look is None:
@@ -110,15 +129,25 @@ class ItemBuilder:
         """Who draws all that is edited has decided where: a model's guess at what the preset protects unasked may not bite into it."""
         return concepts.implied - drawn if all(normalise(edit.concept) in drawn for edit in edits) else frozenset()
 
-    def _with_masks(self, place: str, mask_keys: Mapping[str, Picture]) -> tuple[list[ConceptQuery], tuple[Source, ...], tuple[str, ...]]:
+    def _owners(self, place: str, mask_keys: Mapping[str, Picture]) -> dict[str, str]:
+        """Of each mask that serves a concept the concept's normalised name; after noting those of one name in two spellings."""
+        owners = self.concepts.owners(mask_keys)
+        first: dict[str, str] = {}
+        for name, owner in owners.items():
+            if (other := first.setdefault(owner, name)) != name:
+                self.problems.add(f"{place}.mask_keys.{name}", f"{other!r} is the same concept; accepted is one mask of each")
+        return owners
+
+    def _with_masks(
+        self, place: str, mask_keys: Mapping[str, Picture], owners: Mapping[str, str]
+    ) -> tuple[list[ConceptQuery], tuple[Source, ...], tuple[str, ...]]:
         """The concepts with the user's masks, where attachments come from (textures first), and warnings of masks that serve nothing."""
         attachments: list[Source] = [StoreKey(key) for key in self.textures]
         warnings: list[str] = []
         queries = {normalise(query.name): query for query in self.concepts.queries}
         for name, picture in mask_keys.items():
-            where = f"{place}.mask_keys.{name}"
-            query = queries.get(normalise(name))
-            if query is None:
+            where, owner = f"{place}.mask_keys.{name}", owners.get(name)
+            if owner is None:
                 # Callers have masks of all that is in a photo, and send them with every job.
                 reason = unknown_name_message("concept", name, [q.name for q in self.concepts.queries])
                 warnings.append(f"the mask of {name!r} was not used, because this job neither edits nor protects it ({reason})")
@@ -127,7 +156,7 @@ class ItemBuilder:
             else:
                 attachments.append(picture.source(where))
                 drawn = {"mask_attachment": len(attachments) - 1, "implied": False}
-                queries[normalise(name)] = query.model_copy(update=drawn)
+                queries[owner] = queries[owner].model_copy(update=drawn)
         return list(queries.values()), tuple(attachments), tuple(warnings)
 
 
@@ -147,14 +176,15 @@ def with_boxes(
     Args:
         queries: The concepts of a photo.
         outputs: Its outputs.
-        shown: The examples of each output's edits.
+        shown: The examples of each output's edits; empty where none of them has any.
     """
     different: dict[str, dict[Shown, str]] = {}
-    plain = ((), ())
-    for output, each in zip(outputs, shown, strict=True):
+    plain: Shown = ((), ())
+    examples = [each or [plain] * len(output.edits) for output, each in zip(outputs, shown, strict=True)]
+    for output, each in zip(outputs, examples, strict=True):
         for name in output.protect:
             different.setdefault(name, {}).setdefault(plain, name)
-        for edit, boxes in zip(output.edits, each or [plain] * len(output.edits), strict=True):
+        for edit, boxes in zip(output.edits, each, strict=True):
             different.setdefault(edit.concept, {})[boxes] = edit.concept
     taken, more, changed = {query.name for query in queries}, list[ConceptQuery](), dict[str, ConceptQuery]()
     for query in queries:
@@ -164,20 +194,15 @@ def with_boxes(
             if number == 0:
                 changed[query.name] = copy
                 continue
-            names[boxes] = next(
-                name for count in range(number + 1, 2 * len(queries) + 999) if (name := f"{query.name} ({count})") not in taken
-            )
+            names[boxes] = next(name for count in itertools.count(number + 1) if (name := f"{query.name} ({count})") not in taken)
             taken.add(names[boxes])
             more.append(copy.model_copy(update={"name": names[boxes]}))
     if not more:
         return [changed.get(query.name, query) for query in queries], list(outputs)
     every = [query.name for query in queries]
     renamed = []
-    for output, each in zip(outputs, shown, strict=True):
-        own = {
-            edit.concept: different[edit.concept][boxes]
-            for edit, boxes in zip(output.edits, each or [plain] * len(output.edits), strict=True)
-        }
+    for output, each in zip(outputs, examples, strict=True):
+        own = {edit.concept: different[edit.concept][boxes] for edit, boxes in zip(output.edits, each, strict=True)}
         update = {
             "edits": [edit.model_copy(update={"concept": own[edit.concept]}) for edit in output.edits],
             "concepts": [own.get(name, name) for name in output.concepts or every],

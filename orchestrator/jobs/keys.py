@@ -17,7 +17,6 @@ from orchestrator.jobs import limits
 Format = Literal["png", "jpeg", "webp"]
 
 EXTENSIONS: dict[str, Format] = {"png": "png", "jpg": "jpeg", "jpeg": "jpeg", "webp": "webp"}
-MEDIA_TYPES: dict[Format, str] = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 ALPHA_FORMATS: tuple[Format, ...] = ("png", "webp")
 
 # Format characters are a part of names: joiners of Persian, Indic and emoji, direction marks (iOS and Windows copy them along), tags of
@@ -26,7 +25,7 @@ _UNSEEN = frozenset("\u200b\ufeff\u180e" + "".join(map(chr, (*range(0x202A, 0x20
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:+=|~-]*")
 # Encoded forms of what is forbidden: some gateways decode a key once more than they should.
 _ENCODED = re.compile(r"%(?:2e|2f|5c|00)", re.I)
-# `records.py`: the job's manifest, its items' records and its versions.
+# `orchestrator/records`: the job's manifest, its items' records and its versions.
 _RECORD = re.compile(r"manifest\.json(/|$)|manifest/([0-9]+|versions)\.json(/|$)|manifest$")
 _SLUG = re.compile(r"[^A-Za-z0-9_-]+")
 

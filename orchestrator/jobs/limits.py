@@ -4,14 +4,14 @@ from __future__ import annotations
 
 MAX_MESSAGE_BYTES = 20 << 20
 """Largest job message, pictures inside it included. The largest that a queue takes: Runpod's /runsync, 20 MB, of which /run takes 10 MB
-(docs.runpod.io/serverless/endpoints/send-requests, "Payload limit"); Cloudflare Queues take 128 KB, and Redis more than this."""
+(docs.runpod.io/serverless/endpoints/operation-reference); Cloudflare Queues take 128 KB, and Redis more than this."""
 MAX_MESSAGE_TEXT_BYTES = 1 << 20
 """Largest job message without the pictures inside it. A thousand items with long keys take about half of it."""
 MAX_INLINE_BYTES = MAX_MESSAGE_BYTES * 3 // 4
 """Largest picture inside a message: base64 makes four bytes of three."""
 MAX_ITEMS = 1000
 MAX_CONCEPTS = 16
-"""Concepts a message may name, protected ones included: the largest batch that the decoder's buckets know."""
+"""Concepts that a message may edit, and those that it may protect: each the largest batch that the decoder's buckets know."""
 MAX_EDITS = 16
 """Edits of one concept in one output: a floor and its rugs, the walls of a room each in another colour."""
 MAX_OUTPUT_EDITS = 64

@@ -72,7 +72,7 @@ Shown = tuple[tuple[Box, ...], tuple[Box, ...]]
 
 
 class RuleFields(StrictModel):
-    """A rule in either spelling, and which parts of its concept it is for; `rules.py` checks that it is one of the rules.
+    """A [rule](#rules) in either spelling, and which parts of its concept it is for.
 
     Parts are the instances of an object and the connected parts of a surface. `at` and `not_at` are points `[x, y]`, fractions of the
     upright photo: with `at`, parts under one of these points; none under those of `not_at`. `instances` is `all`, `largest`, or how many

@@ -41,7 +41,8 @@ def unknown_name_message(what: str, given: str, accepted: Iterable[str]) -> str:
     "unknown palette id 'oak_z' (did you mean 'oak_a'?); there are: oak_a, white_b"
     """
     names = sorted(accepted)
-    close = difflib.get_close_matches(given, names, n=1)
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    by_likeness = {name.casefold(): name for name in names}
+    close = difflib.get_close_matches(given.strip().casefold(), by_likeness, n=1)
+    hint = f" (did you mean {by_likeness[close[0]]!r}?)" if close else ""
     short = given if len(given) <= 80 else given[:77] + "..."
     return f"unknown {what} {short!r}{hint}; there are: {', '.join(names) or 'none'}"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
-from orchestrator.jobs import limits
+from orchestrator.jobs import keys, limits
 
 USER = "inline"
 """Whose job it is where the message does not say."""
@@ -35,9 +35,9 @@ def whole_message(message: Mapping[str, Any], name: str | None) -> dict[str, Any
     is_link = isinstance(photo, str) and photo[:8].lower().startswith(("http://", "https://"))
     item: dict[str, Any] = {"idx": 0, "input_url" if is_link else "input_base64": photo}
     if "looks" not in fields:
-        item["output_key"] = f"outputs/{user}/{job}/0.{_extension(fields, options)}"
+        item["output_key"] = f"{keys.outputs_prefix(user, job)}0.{_extension(fields, options)}"
     if options.get("preview_size"):
-        item["preview_key"] = f"previews/{user}/{job}/0_thumb.jpg"
+        item["preview_key"] = f"{keys.previews_prefix(user, job)}0_thumb.jpg"
     if masks is not None:
         item["mask_keys"] = masks
     return fields | {"items": [item]}

@@ -8,7 +8,6 @@ Decoding never fails: a message that is no JSON object says so in `problem`.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -16,13 +15,12 @@ from typing import Any, TypeAlias
 
 from orchestrator.errors import JobError
 from orchestrator.jobs import limits
-from orchestrator.jobs.hidden import hide, hide_in_text
-
-_LONG_BASE64 = re.compile(r"[A-Za-z0-9+/=_\\-]{1024,}", re.ASCII)
-"""What pictures inside a message look like; some writers of JSON escape the slash."""
+from orchestrator.jobs.hidden import LONG_BASE64, hide, hide_in_text
 
 _MARK = "\ufeff"
 """The byte-order mark that Windows' editors write."""
+_LARGEST_EXACT = 2**53
+"""Up to here every whole number is a double (RFC 8259, section 6)."""
 _JSON_NAMES = {str: "a string", list: "an array", int: "a number", float: "a number", bool: "true or false", type(None): "null"}
 
 Received: TypeAlias = str | bytes | Mapping[str, Any]
@@ -96,7 +94,7 @@ def _decode(received: Received) -> dict[str, Any]:
         raise JobError(f"the message has {size} bytes; at most {limits.MAX_MESSAGE_BYTES} are accepted")
     if size > limits.MAX_MESSAGE_TEXT_BYTES:
         # Before it is read: a million small objects take a thousand times the memory of one long text.
-        size -= sum(end - start for start, end in (m.span() for m in _LONG_BASE64.finditer(_latin(data))))
+        size -= sum(end - start for start, end in (m.span() for m in LONG_BASE64.finditer(_latin(data))))
         if size > limits.MAX_MESSAGE_TEXT_BYTES:
             raise JobError(f"the message has {size} bytes beside its base64 files; at most {limits.MAX_MESSAGE_TEXT_BYTES} are accepted")
     try:
@@ -118,7 +116,15 @@ def _decode(received: Received) -> dict[str, Any]:
 
 
 def _loads(text: str) -> Any:
-    return json.loads(text.removeprefix(_MARK), object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
+    return json.loads(
+        text.removeprefix(_MARK), object_pairs_hook=_no_duplicates, parse_constant=_no_constants, parse_float=_whole_or_fraction
+    )
+
+
+def _whole_or_fraction(text: str) -> int | float:
+    """JSON has one kind of number, and languages without whole numbers of their own write 2.0 for 2."""
+    value = float(text)
+    return int(value) if value.is_integer() and abs(value) <= _LARGEST_EXACT else value
 
 
 def _begins_an_object(text: str) -> bool:

@@ -13,6 +13,8 @@ from orchestrator.jobs.rules import RuleBuilder, needs_alpha
 from orchestrator.jobs.sources import StoreKey
 from respray.catalog.preset import normalise
 
+NOBODY_TOLD = "nobody will be told of this job: callbacks of rule jobs go to WORKERS_API_URL, which is not set"
+
 
 def build_rule_job(message: RuleMessage, catalog: Catalog, workers_api_url: str | None) -> Job:
     """Build the job.
@@ -59,9 +61,6 @@ def build_rule_job(message: RuleMessage, catalog: Catalog, workers_api_url: str 
     url = f"{workers_api_url.rstrip('/')}/jobs/{job}/callback" if workers_api_url else None
     warnings = () if url else (NOBODY_TOLD,)
     return Job(job, user, tuple(items), url, job, outputs_map=len(message.rules) > 1, warnings=warnings, links=message.options.links)
-
-
-NOBODY_TOLD = "nobody will be told of this job: callbacks of rule jobs go to WORKERS_API_URL, which is not set"
 
 
 def _build_outputs(message: RuleMessage, rules: RuleBuilder, fmt: keys.Format, problems: Problems) -> list[PlannedOutput]:

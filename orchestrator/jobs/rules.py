@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable
 from typing import Any
@@ -101,12 +102,20 @@ def resolve_color(color: Any, catalog: Catalog) -> str:
         return color.lower()
     if color.startswith("#"):
         raise RuleProblem(f"colour {shown(color)} is not '#' and six hexadecimal digits")
+    if color not in catalog.palette and HEX.fullmatch(f"#{color.strip().removeprefix('#')}"):
+        raise RuleProblem(f"colour {shown(color)} is no palette id; did you mean '#{color.strip().removeprefix('#')}'?")
     if color not in catalog.palette:
         raise RuleProblem(unknown_name_message("palette id", color, catalog.palette) + "; or a colour as '#rrggbb'")
     return catalog.palette[color].lower()
 
 
+# The builders' docstrings are the reference's words for senders (`tools.docs.reference`).
 def _recolor(value: Any, catalog: Catalog, textures: TextureKeys) -> Recolor:
+    """Lay a new colour on a surface and keep its own light and shadow. A colour alone stands for `{"color": ...}`.
+
+    `strength` blends with the photo. `sheen` says what becomes of the photo's highlights: `matte` takes them off, `satin` makes them
+    weaker, `gloss` stronger; without it they stay as they are.
+    """
     fields = dict(value) if isinstance(value, dict) else {"color": value}
     if "color" not in fields:
         raise RuleProblem("recolor needs 'color': a palette id or '#rrggbb'")
@@ -116,6 +125,7 @@ def _recolor(value: Any, catalog: Catalog, textures: TextureKeys) -> Recolor:
 
 
 def _tone(value: Any, catalog: Catalog, textures: TextureKeys) -> Tone:
+    """Photographic adjustment inside the matte, at least one of these; 0 changes nothing."""
     accepted = tuple(name for name in Tone.model_fields if name != "rule")
     if not isinstance(value, dict) or not value:
         raise RuleProblem(f"tone needs an object with at least one of {', '.join(accepted)}, each -1 to 1; given was {shown(value)}")
@@ -124,6 +134,13 @@ def _tone(value: Any, catalog: Catalog, textures: TextureKeys) -> Tone:
 
 
 def _texture(value: Any, catalog: Catalog, textures: TextureKeys) -> Texture:
+    """Lay a material on a surface in perspective, keeping light and shadow: `texture` or `texture_key`, exactly one.
+
+    An id of the catalogue alone stands for `{"texture": ...}`. `size_m` is the width in metres that one repeat covers (left out: the
+    catalogue's; 1 for a picture of your own); `scale` multiplies it; `rotation` is in degrees in the plane; `offset` in repeats;
+    `camera_height_m` is the assumed height of the camera above the floor. `direction` and `quad` are told
+    [here](contract.md#materials-in-a-room); with `quad` only `strength` goes.
+    """
     fields = dict(value) if isinstance(value, dict) else {"texture": value}
     accepted = tuple(name for name in Texture.model_fields if name not in ("rule", "texture", "attachment"))
     _only(fields, "texture", accepted, also=("texture", "texture_key"))
@@ -151,6 +168,10 @@ def _texture(value: Any, catalog: Catalog, textures: TextureKeys) -> Texture:
 
 
 def _remove(value: Any, catalog: Catalog, textures: TextureKeys) -> Remove:
+    """Take the concept out: `transparent`, `inpaint` (filled from its surroundings), or a colour of the palette or `#rrggbb` behind it.
+
+    Each of these alone is the value; as an object it is the `mode`, or the `color`.
+    """
     accepted = "'transparent', 'inpaint', or a background colour (palette id or '#rrggbb')"
     if isinstance(value, dict):
         _only(value, "remove", ("mode", "color", "background"))
@@ -186,3 +207,4 @@ _BUILDERS: dict[str, Callable[[Any, Catalog, TextureKeys], AnyRule]] = {
     "remove": _remove,
 }
 RULE_NAMES = tuple(_BUILDERS)
+RULE_TEXTS = {name: inspect.getdoc(builder) for name, builder in _BUILDERS.items()}

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from orchestrator.jobs import limits
 from orchestrator.jobs.hidden import hide_in_text
@@ -38,12 +39,21 @@ def validation_messages(error: ValidationError, model: type[BaseModel] | None = 
             sentences.append(f"{place}: is missing")
         else:
             said = detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-            message = _JSON_WORDS.get(detail["type"], said[0].lower() + said[1:])
+            message = _JSON_WORDS.get(detail["type"]) or _size(detail) or (said if said[:2].isupper() else said[0].lower() + said[1:])
             given = f" (given: {shown(detail.get('input'))})" if detail["type"] != "value_error" else ""
             sentences.append(f"{place}: {message}{given}")
     if len(details) > limits.MAX_PROBLEMS:
         sentences.append(f"and {len(details) - limits.MAX_PROBLEMS} more problems")
     return sentences
+
+
+def _size(detail: ErrorDetails) -> str:
+    """What is wrong with the number of entries of a list or an object; nothing for other problems."""
+    given, bounds = detail["input"], detail.get("ctx", {})
+    if detail["type"] not in ("too_short", "too_long") or not isinstance(given, dict | list | tuple):
+        return ""
+    bound, limit = ("least", bounds["min_length"]) if detail["type"] == "too_short" else ("most", bounds["max_length"])
+    return f"must have at {bound} {limit} {'entry' if limit == 1 else 'entries'}, and has {len(given)}"
 
 
 def _path(location: tuple[int | str, ...]) -> str:

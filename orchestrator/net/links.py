@@ -17,6 +17,7 @@ import httpx
 
 from orchestrator.errors import AddressRefused, LinkRefused, LinkTooLarge, LinkUnavailable
 from orchestrator.net.address_policy import AddressPolicy, PinnedTransport, port_of
+from orchestrator.net.answers import drain
 from respray.observe.redaction import without_query
 from respray.retry import Retry, full_jitter
 
@@ -28,8 +29,6 @@ CONNECT_SECONDS = 10.0
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAY_PASS = frozenset({408, 425, 429})
 _HEADERS = {"User-Agent": "respray"}
-_DRAINED_BYTES = 64 << 10
-"""How much of the answer to an upload is read."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ class LinkClient:
                         f"{without_query(str(url))}: answered a PUT with a redirect ({answer.status_code}), which is not followed"
                     )
                 _check_status(url, answer, "PUT")
-                await _drain(answer)
+                await drain(answer)
 
 
 def _azure(url: httpx.URL) -> dict[str, str]:
@@ -161,18 +160,6 @@ async def _read(url: httpx.URL, answer: httpx.Response, limit: int) -> bytes:
             raise LinkTooLarge(f"{without_query(str(url))}: has more than {limit / 1e6:.0f} MB, which is the most that is accepted")
         blocks.append(block)
     return b"".join(blocks)
-
-
-async def _drain(answer: httpx.Response) -> None:
-    """Let the server finish its answer. Nothing in it is used: the status has been given."""
-    size = 0
-    try:
-        async for block in answer.aiter_raw():
-            size += len(block)
-            if size > _DRAINED_BYTES:
-                return
-    except (httpx.HTTPError, OSError):
-        return
 
 
 def _redirected(url: httpx.URL, answer: httpx.Response) -> httpx.URL:

@@ -24,7 +24,7 @@ from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.backend import ThrottledBackend
 from orchestrator.worker.kept_segments import Kept, KeptSegments, without_segments
 from respray.contract.errors import ImageError
-from respray.contract.photo_file import inspect
+from respray.contract.photo_file import inspect, may_be_transparent
 from respray.contract.report import PhotoReport
 from respray.contract.request import ConceptQuery, Output, PhotoRequest, prompts_of
 
@@ -76,7 +76,7 @@ class PhotoService:
             concepts=[found for found in report.concepts if found.name in named],
             masks=masks if query.masks else [],
             reused=[prompt for prompt in dict.fromkeys(prompts_of(request.concepts)) if prompt in before],
-            warnings=[warning for warning in report.warnings if query.boxes or query.not_boxes],
+            warnings=list(report.warnings) if query.boxes or query.not_boxes else [],
         )
 
     async def preview(self, user: str, photo: str, query: PreviewQuery) -> Preview:
@@ -176,9 +176,12 @@ class PhotoService:
         return await self._backend.infer(picture, request, attachments)
 
     async def _make_copy(self, user: str, photo: str) -> bytes:
-        output = Output(name="copy", edits=[], format="jpeg", quality=COPY_QUALITY, long_side=COPY_SIDE)
+        original = await self._photos.original(user, photo)
+        # A cut-out's alpha has a part in what is edited: on white paper another picture would be shown than a job makes.
+        kind: keys.Format = "webp" if await asyncio.to_thread(may_be_transparent, original) else "jpeg"
+        output = Output(name="copy", edits=[], format=kind, quality=COPY_QUALITY, long_side=COPY_SIDE)
         request = PhotoRequest(concepts=[], outputs=[output], preview_size=0, metadata="none")
-        _, (copy,) = await self._backend.infer(await self._photos.original(user, photo), request, [])
+        _, (copy,) = await self._backend.infer(original, request, [])
         await self._photos.add_copy(user, photo, copy)
         return copy
 
@@ -202,7 +205,7 @@ def _check_masks(masks: Mapping[str, DrawnMask]) -> None:
     problems = Problems()
     for name, mask in masks.items():
         try:
-            inspect(mask.base64, limits.MAX_ATTACHMENT_MEGAPIXELS, limits.MAX_MASK_BYTES)
+            inspect(mask.base64, limits.MAX_ATTACHMENT_MEGAPIXELS, limits.MAX_MASK_BYTES, min_side=1)
         except ImageError as error:
             problems.add(f"mask_keys.{name}", str(error))
     problems.raise_if_any()

@@ -54,7 +54,7 @@ class StoredPhotos:
 
     async def add_copy(self, user: str, photo: str, data: bytes) -> None:
         """Store the small copy."""
-        await self._storage.write(_copy_key(user, photo), data, "image/jpeg")
+        await self._storage.write(_copy_key(user, photo), data, MEDIA_TYPE)
 
 
 def folder(user: str, photo: str) -> str:
@@ -65,4 +65,4 @@ def folder(user: str, photo: str) -> str:
 
 
 def _copy_key(user: str, photo: str) -> str:
-    return f"{folder(user, photo)}{COPY_SIDE}.jpg"
+    return f"{folder(user, photo)}{COPY_SIDE}"

@@ -12,7 +12,7 @@ from orchestrator.jobs.fields import Inline, Name
 from orchestrator.jobs.messages import EditMap, JobOptions
 from respray.catalog.preset import normalise
 from respray.contract.report import ConceptReport, PhotoReport
-from respray.contract.request import MAX_BOXES, Box, Fraction, box_problem
+from respray.contract.request import MAX_BOXES, Box, Crop, box_problem
 
 
 class _Strict(BaseModel):
@@ -104,7 +104,7 @@ class PreviewQuery(_Strict):
     options: JobOptions = JobOptions()
     format: Literal["jpeg", "webp", "png"] = "jpeg"
     long_side: int = Field(default=1200, ge=0, le=16_383)
-    crop: tuple[Fraction, Fraction, Fraction, Fraction] | None = None
+    crop: Crop | None = None
     mask_keys: dict[Name, DrawnMask] = Field(default={}, max_length=limits.MAX_CONCEPTS)
 
 

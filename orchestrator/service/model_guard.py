@@ -1,7 +1,7 @@
 """Which model a running Triton serves, as far as its configuration says: for REQUIRE_REAL_MODEL where TRITON_URL names a server.
 
-`serving` writes into the applier's configuration where the masks of objects come from, and that tells the demo model (`region`) from a
-real one (`instances`). Another repository may not say it; then nothing is known, and nothing is refused.
+`respray build` writes into the applier's configuration where the masks of objects come from, and that tells the demo model (`region`)
+from a real one (`instances`). Another repository may not say it; then nothing is known, and nothing is refused.
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ async def sweeping(worker: Worker, interval: float) -> AsyncIterator[None]:
             # Not all workers at once.
             await asyncio.sleep(interval * random.uniform(0.5, 1.5))
             try:
-                await worker.deliverer.sweep()
+                await worker.sweeper.sweep()
             except ResprayError as error:
                 log.warning("owed callbacks could not be looked for: %s", error)
             except Exception:  # the next look may go well, and nobody else would notice that there is none

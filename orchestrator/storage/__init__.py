@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 from orchestrator.errors import SettingsError
 from orchestrator.settings import Settings
 from orchestrator.storage.base import Expect, Stat, Storage
+from orchestrator.storage.bucket_client import S3Options
 from orchestrator.storage.folder import FolderStorage
-from orchestrator.storage.s3 import S3Options, S3Storage
+from orchestrator.storage.s3 import S3Storage
 
 __all__ = ["Expect", "Stat", "Storage", "open_storage"]
 

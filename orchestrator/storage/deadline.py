@@ -1,7 +1,8 @@
-"""A total time for each request to an S3 store, also for one that goes on byte by byte.
+"""A total time for each request to an S3 store, also for one that goes on byte by byte, and a size for what it says beside objects.
 
 botocore's `read_timeout` is for one read of the socket: a store that sends one header a second, or takes an upload one byte a second, never
-runs into it. Here the socket of a request that is late is shut down, and the thread that waits for it goes on with an error.
+runs into it. Here the socket of a request that is late is shut down, and the thread that waits for it goes on with an error. And botocore
+reads whole what is no object, an error's text for one, however long it is.
 """
 
 from __future__ import annotations
@@ -10,15 +11,18 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from botocore.awsrequest import AWSHTTPConnection, AWSHTTPConnectionPool, AWSHTTPSConnection, AWSHTTPSConnectionPool
+from urllib3 import HTTPResponse
 
 LOOK_EVERY_SECONDS = 0.5
 SENT_AT_ONCE = 256 << 10
 """Bytes that are to be taken within one `read_timeout`."""
+MAX_SAID_BYTES = 8 << 20
+"""Bytes of an answer that is no object. The longest, a page of 1,000 keys of 1,024 bytes that are all written as %XX, has 3.5 MB."""
 _running = threading.local()
 """`deadline`: that of the request which this thread is making."""
 
@@ -136,11 +140,35 @@ class _SecureConnection(_Watched, AWSHTTPSConnection):  # type: ignore[misc]
     pass
 
 
-class _Pool(AWSHTTPConnectionPool):  # type: ignore[misc]
+class _Answer(HTTPResponse):
+    """An answer that ends after MAX_SAID_BYTES where botocore reads it whole, which it does by `stream`; objects are read otherwise."""
+
+    def stream(self, *arguments: Any, **named: Any) -> Generator[bytes, None, None]:
+        """The beginning of the body, block by block."""
+        size = 0
+        for block in super().stream(*arguments, **named):
+            size += len(block)
+            if size > MAX_SAID_BYTES:
+                self.close()  # what is left of it must not be taken for the next answer
+                return
+            yield block
+
+
+class _Bounded:
+    """A pool with answers of our kind."""
+
+    def urlopen(self, *arguments: Any, **named: Any) -> Any:
+        """The answer to a request, with its body unread."""
+        answer = super().urlopen(*arguments, **named)  # type: ignore[misc]
+        answer.__class__ = _Answer  # urllib3 has no public way to choose it
+        return answer
+
+
+class _Pool(_Bounded, AWSHTTPConnectionPool):  # type: ignore[misc]
     ConnectionCls = _Connection
 
 
-class _SecurePool(AWSHTTPSConnectionPool):  # type: ignore[misc]
+class _SecurePool(_Bounded, AWSHTTPSConnectionPool):  # type: ignore[misc]
     ConnectionCls = _SecureConnection
 
 

@@ -17,7 +17,7 @@ from orchestrator.errors import AccessDenied, Conflict, KeyUnusable, NotFound, S
 from orchestrator.storage.base import Expect, Opened, Stat, Storage, digest_of
 
 _TEMPORARY = ".respray-"
-_MOST_TRIES = 100
+_MAX_TRIES = 100
 """To put a file into a folder that others remove as empty: each time, one of them has deleted its last file just then."""
 
 
@@ -158,7 +158,7 @@ class _OpenedFile(Opened):
 
 def _temporary_in(folder: Path) -> tuple[int, str]:
     """A new file in a folder, as `mkstemp`; the folder is made, and again where somebody removes it as empty before the file is in it."""
-    for left in reversed(range(_MOST_TRIES)):
+    for left in reversed(range(_MAX_TRIES)):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             return tempfile.mkstemp(prefix=_TEMPORARY, dir=folder)

@@ -10,93 +10,37 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from contextlib import closing
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
+from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError as Urllib3Error
 
-from orchestrator.errors import AccessDenied, Conflict, NotFound, SettingsError, StorageError, TooLarge
+from orchestrator.errors import Conflict, NotFound, StorageError, TooLarge
 from orchestrator.storage.base import Expect, Opened, Stat, Storage, digest_of
+from orchestrator.storage.bucket_client import BucketClient, S3Options, TooSlow
 from orchestrator.storage.checksums import Reading, base64_of, etag_of, is_md5, md5_of
-from orchestrator.storage.deadline import Deadlines
-from respray.authorities import AuthorityFile, with_public_authorities
-from respray.retry import Retry
-from respray.storage_refusals import remedy
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 DIGEST = "respray-sha256"
-_DENIED = {"AccessDenied", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403", "Unauthorized", "401", "AllAccessDisabled"}
-_MISSING = {"NoSuchKey", "NotFound", "404"}
-_CONFLICT = {"PreconditionFailed", "412"}
 _UNSUPPORTED = {"NotImplemented", "501"}
 _BLOCK = 1 << 20
 
 
-@dataclass(frozen=True)
-class S3Options:
-    """Where the bucket is and how it is spoken to. Sizes in bytes, times in seconds.
-
-    An object is to be read, and to be taken, within `read_timeout` and what it takes at `min_rate` (bytes a second) together: bytes that go
-    on one by one never run into `read_timeout` alone. Authorities in `ca_file` are trusted beside the public ones.
-    """
-
-    bucket: str
-    endpoint: str | None = None
-    access_key: str | None = None
-    secret_key: str | None = None
-    region: str = "auto"
-    connections: int = 32
-    connect_timeout: float = 5.0
-    read_timeout: float = 30.0
-    min_rate: float = 65536.0
-    multipart_above: int = 64 << 20
-    part_size: int = 16 << 20
-    ca_file: Path | None = None
-    retry: Retry = field(default_factory=Retry)
-
-
 class S3Storage(Storage):
-    """One bucket. boto3 clients may be used from several threads."""
+    """One bucket as a store."""
 
     def __init__(self, options: S3Options, on_retry: Callable[[], None] = lambda: None) -> None:
         self.options = options
         self._on_retry = on_retry
-        self._bundle: AuthorityFile | None = None
-        if options.ca_file is not None:
-            try:
-                self._bundle = with_public_authorities(options.ca_file)
-            except OSError as error:
-                raise SettingsError(f"SSL_CERT_FILE: {options.ca_file} cannot be used ({error.strerror})") from None
-        self._client: Any = boto3.session.Session().client(
-            "s3",
-            endpoint_url=options.endpoint,
-            verify=self._bundle.name if self._bundle is not None else None,
-            aws_access_key_id=options.access_key,
-            aws_secret_access_key=options.secret_key,
-            region_name=options.region if options.endpoint or options.region != "auto" else None,
-            config=Config(
-                signature_version="s3v4",
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-                s3={"addressing_style": "path" if options.endpoint else "auto"},
-                connect_timeout=options.connect_timeout,
-                read_timeout=options.read_timeout,
-                max_pool_connections=options.connections,
-                # Repeating is done here: botocore does not repeat a download that breaks off in the middle of its body.
-                retries={"total_max_attempts": 1, "mode": "standard"},
-            ),
-        )
-        self._deadlines = Deadlines(self._client)
+        self._bucket = BucketClient(options)
 
     def read(self, key: str, limit: int) -> tuple[bytes, Stat]:
-        return self._repeat(f"download of {key}", Reading(lambda: self._read_once(key, limit), key), once=_TooSlow)
+        return self._repeat(f"download of {key}", Reading(lambda: self._read_once(key, limit), key), once=TooSlow)
 
     def open(self, key: str) -> Opened:
         stat = self.stat(key)
@@ -107,7 +51,7 @@ class S3Storage(Storage):
     def stat(self, key: str) -> Stat | None:
         def look() -> Stat | None:
             try:
-                return self._stat(key, self._call(self._client.head_object, key, Key=key))
+                return self._stat(key, self._bucket.call("head_object", key, Key=key))
             except NotFound:
                 return None
 
@@ -130,107 +74,100 @@ class S3Storage(Storage):
                 raise Conflict(f"{key} was written by somebody else in the meantime") from error
             if etag == expected:
                 return Stat(len(data), etag, digest)
-            stored = self._stat(key, self._call(self._client.head_object, key, Key=key))
+            stored = self._stat(key, self._bucket.call("head_object", key, Key=key))
             if stored.digest == digest and stored.size == len(data) and etag in ("", stored.etag):
                 return stored
             if condition and stored.digest != digest:
                 raise Conflict(f"{key} was written by somebody else in the meantime")
             raise StorageError(f"{key} reads back as {stored.size} bytes with another checksum; {len(data)} bytes were sent")
 
-        return self._repeat(f"upload of {key}", upload, once=_TooSlow)
+        return self._repeat(f"upload of {key}", upload, once=TooSlow)
 
     def delete(self, key: str) -> None:
-        self._repeat(f"removal of {key}", lambda: self._call(self._client.delete_object, key, Key=key))
+        self._repeat(f"removal of {key}", lambda: self._bucket.call("delete_object", key, Key=key))
 
     def keys(self, prefix: str) -> Iterator[str]:
         token: dict[str, str] = {}
         while True:
-            page = self._repeat(f"list of {prefix}", partial(self._call, self._client.list_objects_v2, prefix, Prefix=prefix, **token))
-            yield from (entry["Key"] for entry in page.get("Contents", ()))
+            page = self._repeat(f"list of {prefix}", partial(self._bucket.call, "list_objects_v2", prefix, Prefix=prefix, **token))
+            yield from (key for entry in page.get("Contents", ()) if (key := entry.get("Key", "")).startswith(prefix) and key)
             if not page.get("IsTruncated"):
                 return
-            token = {"ContinuationToken": page["NextContinuationToken"]}
+            before, token = token, {"ContinuationToken": page.get("NextContinuationToken", "")}
+            if token == before or not token["ContinuationToken"]:
+                where = self.options.endpoint or "AWS"
+                raise StorageError(f"list of {prefix}: {where} says that there is more and not where, so the list has no end")
 
     def link(self, key: str, seconds: int) -> str | None:
-        try:
-            target = {"Bucket": self.options.bucket, "Key": key}
-            return str(self._client.generate_presigned_url("get_object", Params=target, ExpiresIn=seconds))
-        except (BotoCoreError, NoCredentialsError) as error:
-            raise StorageError(f"a link to {key} cannot be signed ({type(error).__name__})") from None
+        return self._bucket.link(key, seconds)
 
     def check(self) -> None:
         try:
-            self._call(self._client.head_bucket, None)
+            self._bucket.call("head_bucket", None)
         except NotFound:
             raise StorageError(f"there is no bucket {self.options.bucket!r} at {self.options.endpoint or 'AWS'}") from None
         except StorageError as error:
             if isinstance(error.__context__, ClientError):  # an answer to HEAD has no body to say why
-                self._call(self._client.list_objects_v2, None, MaxKeys=1)
+                self._bucket.call("list_objects_v2", None, MaxKeys=1)
             raise
 
     def close(self) -> None:
-        self._client.close()
-        if self._bundle is not None:
-            self._bundle.close()
+        self._bucket.close()
 
     def _read_once(self, key: str, limit: int) -> tuple[bytes, Stat, bool]:
         """An object, what it is, and whether a checksum of the store's says that these are its bytes (some stores have none)."""
-        answer = self._call(self._client.get_object, key, Key=key)
-        body = answer["Body"]
-        try:
+        answer = self._bucket.call("get_object", key, Key=key)
+        with closing(answer["Body"]) as body:
             stat = self._stat(key, answer)
             if stat.size > limit:
                 raise TooLarge(f"{key} has {stat.size} bytes; at most {limit} are accepted")
-            data = self._body(key, body, stat.size)
-        except (BotoCoreError, Urllib3Error, OSError) as error:
-            raise StorageError(f"the download of {key} broke off: {type(error).__name__}") from None
-        finally:
-            body.close()
-        if len(data) != stat.size:
-            raise StorageError(f"the download of {key} gave {len(data)} of {stat.size} bytes")
+            data = self._all_of(body, key, stat.size)
         digest = digest_of(data)
         if stat.digest not in (None, digest):
             raise StorageError(f"the download of {key} does not have the checksum that it was stored with")
         proven = stat.digest is not None or not is_md5(answer) or md5_of(data).hex() == stat.etag
         return data, Stat(stat.size, stat.etag, digest), proven
 
-    def _body(self, key: str, body: Any, size: int) -> bytes:
-        """All of an answer's body, each time as much of it as is there: `read` would wait for a whole block, however slowly it comes."""
-        allowed = self.options.read_timeout + size / self.options.min_rate
-        deadline, parts = time.monotonic() + allowed, []
-        # botocore has no `read1`; its stream is urllib3's, which has.
-        while part := body._raw_stream.read1(_BLOCK):
-            parts.append(part)
-            if time.monotonic() > deadline:
-                raise _TooSlow(f"the download of {key} gave {sum(map(len, parts))} of {size} bytes within {allowed:.0f} s, and was ended")
-        return b"".join(parts)
-
     def _read_part(self, key: str, stat: Stat, start: int, size: int) -> bytes:
         """A part of the object that `stat` describes, and of no other. A connection is held for one part only, however slow its reader."""
         end = min(start + size, stat.size)
         if start >= end:
             return b""
-        answer = self._call(self._client.get_object, key, Key=key, Range=f"bytes={start}-{end - 1}", IfMatch=f'"{stat.etag}"')
-        body = answer["Body"]
+        answer = self._bucket.call("get_object", key, Key=key, Range=f"bytes={start}-{end - 1}", IfMatch=f'"{stat.etag}"')
+        with closing(answer["Body"]) as body:
+            return self._all_of(body, key, end - start)
+
+    def _all_of(self, body: Any, key: str, size: int) -> bytes:
+        """All of an answer's body, each time as much of it as is there: `read` would wait for a whole block, however slowly it comes."""
+        allowed = self.options.read_timeout + size / self.options.min_rate
+        deadline, data = time.monotonic() + allowed, bytearray()
         try:
-            data = self._body(key, body, end - start)
+            # botocore has no `read1`; its stream is urllib3's, which has.
+            while part := body._raw_stream.read1(_BLOCK):
+                data += part
+                if len(data) > size:  # chunked, whatever its Content-Length says; or all of an object in place of a part
+                    raise StorageError(f"the download of {key} gave more than the {size} bytes that were asked for")
+                if time.monotonic() > deadline:
+                    raise TooSlow(f"the download of {key} gave {len(data)} of {size} bytes within {allowed:.0f} s, and was ended")
         except (BotoCoreError, Urllib3Error, OSError) as error:
             raise StorageError(f"the download of {key} broke off: {type(error).__name__}") from None
-        finally:
-            body.close()
-        if len(data) != end - start:
-            raise StorageError(f"the download of {key} gave {len(data)} of {end - start} bytes")
-        return data
+        if len(data) != size:
+            raise StorageError(f"the download of {key} gave {len(data)} of {size} bytes")
+        return bytes(data)
 
     def _put_whole(self, key: str, data: bytes, extra: dict[str, Any], condition: dict[str, str]) -> tuple[str, str]:
         """Store in one request; the ETag that the store answers, and the one that proves it."""
         digest = md5_of(data)
-        answer = self._conditional(self._client.put_object, key, condition, Key=key, Body=data, ContentMD5=base64_of(digest), **extra)
+        answer = self._conditional("put_object", key, condition, Key=key, Body=data, ContentMD5=base64_of(digest), **extra)
         return etag_of(answer), digest.hex()
 
     def _put_parts(self, key: str, data: bytes, extra: dict[str, Any], condition: dict[str, str]) -> tuple[str, str]:
         """Store in parts; the ETag that the store answers, and the one that proves it: the MD5 of the parts' MD5s, and their number."""
-        upload = self._call(self._client.create_multipart_upload, key, Key=key, **extra)["UploadId"]
+        upload = self._bucket.call("create_multipart_upload", key, Key=key, **extra).get("UploadId")
+        if not upload:
+            raise StorageError(
+                f"{key}: {self.options.endpoint or 'AWS'} begins an upload in parts without naming it, so it is not a store's"
+            )
         try:
             parts, digests = [], b""
             for number, start in enumerate(range(0, len(data), self.options.part_size), 1):
@@ -238,63 +175,28 @@ class S3Storage(Storage):
                 digest = md5_of(part)
                 digests += digest
                 send = {"Key": key, "UploadId": upload, "PartNumber": number, "Body": part, "ContentMD5": base64_of(digest)}
-                answer = self._repeat(f"part {number} of {key}", partial(self._call, self._client.upload_part, key, **send))
+                answer = self._repeat(f"part {number} of {key}", partial(self._bucket.call, "upload_part", key, **send))
                 parts.append({"PartNumber": number, "ETag": answer.get("ETag", "")})
             done = self._conditional(
-                self._client.complete_multipart_upload, key, condition, Key=key, UploadId=upload, MultipartUpload={"Parts": parts}
+                "complete_multipart_upload", key, condition, Key=key, UploadId=upload, MultipartUpload={"Parts": parts}
             )
             return etag_of(done), f"{md5_of(digests).hex()}-{len(parts)}"
         except Exception:
             try:
-                self._call(self._client.abort_multipart_upload, key, Key=key, UploadId=upload)
+                self._bucket.call("abort_multipart_upload", key, Key=key, UploadId=upload)
             except StorageError as error:
                 log.warning("an unfinished upload of %s stays behind: %s", key, error)
             raise
 
-    def _conditional(self, operation: Callable[..., Any], key: str, condition: dict[str, str], **arguments: Any) -> Any:
-        """Call with the condition; a store that does not know conditional writes gets a plain one, said once in the log."""
+    def _conditional(self, operation: str, key: str, condition: dict[str, str], **arguments: Any) -> Any:
+        """Call with the condition; a store that does not know conditional writes gets a plain one, and the log says so."""
         try:
-            return self._call(operation, key, **arguments, **condition)
+            return self._bucket.call(operation, key, **arguments, **condition)
         except StorageError as error:
             if not condition or not str(error).endswith(tuple(f"({code})" for code in _UNSUPPORTED)):
                 raise
             log.warning("this store does not support conditional writes; a late duplicate of a job may overwrite a newer result")
-            return self._call(operation, key, **arguments)
-
-    def _call(self, operation: Callable[..., Any], key: str | None, **arguments: Any) -> Any:
-        """One request, with every failure as one of our errors."""
-        what = key or f"bucket {self.options.bucket!r}"
-        options, sent = self.options, len(arguments.get("Body", b""))
-        allowed = options.connect_timeout + options.read_timeout + sent / options.min_rate
-        with self._deadlines.within(allowed) as deadline:
-            try:
-                return self._translated(operation, what, arguments)
-            finally:
-                # Also of what looks like an answer: headers that were cut off end as if they had been whole.
-                if deadline.is_over:
-                    raise _TooSlow(f"{what}: the store was not done with a request within {allowed:.0f} s, and it was ended") from None
-
-    def _translated(self, operation: Callable[..., Any], what: str, arguments: dict[str, Any]) -> Any:
-        try:
-            return operation(Bucket=self.options.bucket, **arguments)
-        except ClientError as error:
-            code = str(error.response.get("Error", {}).get("Code", ""))
-            if code in _CONFLICT:
-                raise Conflict(f"{what}: the condition of the write does not hold") from None
-            if code == "NoSuchBucket":
-                raise AccessDenied(f"there is no bucket {self.options.bucket!r} at {self.options.endpoint or 'AWS'}") from None
-            if code in _MISSING:
-                raise NotFound(f"there is no {what} in bucket {self.options.bucket!r}") from None
-            fix = remedy(error.response, "STORAGE_ACCESS_KEY and STORAGE_SECRET_KEY", "STORAGE_REGION")
-            if code in _DENIED:
-                fix = fix or "check the access key, the secret key and the bucket's policy"
-                raise AccessDenied(f"{what}: the store refuses access ({code}); {fix}") from None
-            said = f"{what}: the store answered {error.response.get('Error', {}).get('Message', '')!r:.200} ({code})"
-            raise StorageError(f"{said}; {fix}" if fix else said) from None
-        except (NoCredentialsError, ParamValidationError) as error:
-            raise AccessDenied(f"{what}: {str(error)[:200]}") from None
-        except (BotoCoreError, Urllib3Error, OSError) as error:
-            raise StorageError(f"{what}: no answer from {self.options.endpoint or 'AWS'} ({type(error).__name__})") from None
+            return self._bucket.call(operation, key, **arguments)
 
     def _stat(self, key: str, answer: dict[str, Any]) -> Stat:
         """What an answer says of an object. Raises StorageError for an answer that no store gives, as of a proxy that wants a login."""
@@ -316,10 +218,6 @@ class S3Storage(Storage):
             self._on_retry()
 
         return retry.run(work, note)
-
-
-class _TooSlow(StorageError):
-    """The store gives bytes, but none too many."""
 
 
 class _OpenedObject(Opened):

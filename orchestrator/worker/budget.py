@@ -21,9 +21,9 @@ LARGE = 16
 """An item is large where it takes more than this part of the budget."""
 DEFAULT_SHARE = 4
 """The budget without a setting: this part of the container's memory ..."""
-DEFAULT_MOST = 1 << 30
+MAX_DEFAULT_BYTES = 1 << 30
 """... and at most this, in bytes: more has no use for photos as phones and cameras make them."""
-LEAST = 64 << 20
+MIN_DEFAULT_BYTES = 64 << 20
 # Control group 2, and 1 as older hosts have it: https://docs.kernel.org/admin-guide/cgroup-v2.html#memory-interface-files
 _LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
@@ -34,7 +34,7 @@ def default_budget(limits: tuple[Path, ...] = _LIMITS) -> int:
     for path in limits:
         with contextlib.suppress(OSError, ValueError):  # "max" where there is no limit
             found.append(int(path.read_text()))
-    return max(LEAST, min(DEFAULT_MOST, min(found) // DEFAULT_SHARE))
+    return max(MIN_DEFAULT_BYTES, min(MAX_DEFAULT_BYTES, min(found) // DEFAULT_SHARE))
 
 
 class Hold:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.errors import ResprayError
-from orchestrator.records.records import ItemRecord
+from orchestrator.records.item_record import ItemRecord
 
 
 class JobFailed(ResprayError):
@@ -103,7 +103,7 @@ class Handle:
             self._stored.exception()  # nobody may be waiting for it
 
     def stop(self) -> None:
-        """Begin no further item. Those in hand are finished, what is done stays, and the job ends as stopped."""
+        """Begin no further item. Those in the pipeline are finished, what is done stays, and the job ends as stopped."""
         self.stopped = True
 
     def cancel(self) -> None:

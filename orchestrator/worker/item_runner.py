@@ -14,12 +14,13 @@ from opentelemetry.trace import SpanKind
 
 from orchestrator.callbacks.client import attempt_of, event_id
 from orchestrator.callbacks.deliverer import Deliverer, Tracked
-from orchestrator.errors import Conflict, InternalError, LinkTooLarge, ResprayError, Superseded
+from orchestrator.errors import Conflict, InternalError, LinkTooLarge, ResprayError, Stopped, Superseded
 from orchestrator.jobs import limits
 from orchestrator.jobs.job_types import Item
 from orchestrator.jobs.sources import Destination, StoreKey
 from orchestrator.net.links import LinkClient
-from orchestrator.records.records import CallbackRecord, ItemRecord, Records, record_key
+from orchestrator.records.item_record import CallbackRecord, ItemRecord, record_key
+from orchestrator.records.records import Records
 from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.backend import ThrottledBackend
 from orchestrator.worker.budget import ByteBudget, Hold
@@ -62,7 +63,7 @@ class ItemRunner:
     async def run(self, state: JobState, item: Item) -> Tracked:
         """Do one item, or find it done, and return its record as stored.
 
-        Raises Superseded, and retryable errors unless this is the final attempt; everything else becomes a failed record.
+        Raises Superseded, Stopped, and retryable errors unless this is the final attempt; everything else becomes a failed record.
         """
         job = state.job
         attributes: dict[str, str | int] = {
@@ -95,7 +96,7 @@ class ItemRunner:
             done = await self._edit(run)
         except TwinFinished as twin:
             return twin.tracked
-        except Superseded:
+        except (Superseded, Stopped):
             raise
         except Exception as caught:
             error = caught if isinstance(caught, ResprayError) else InternalError(f"an unexpected error in this worker: {caught!r:.300}")
@@ -166,6 +167,8 @@ class ItemRunner:
         if kept is not None:
             request, sent = kept.added_to(request, sent)
         async with state.slots:
+            if state.is_stopped():
+                raise Stopped("the job was stopped before this item was begun")
             await self._uploads.refuse_if_superseded(run)
             report, files, new = without_segments(*await self._backend.infer(photo.data, request, sent))
         if kept is not None:

@@ -28,13 +28,16 @@ from orchestrator.jobs.job_types import Item, Job
 from orchestrator.jobs.name_catalog import Catalog
 from orchestrator.jobs.parser import parse_job
 from orchestrator.jobs.raw_message import RawMessage, Received, decode_message
-from orchestrator.records.records import ItemRecord, Records, callback_summary, manifest_of
+from orchestrator.records.item_record import ItemRecord
+from orchestrator.records.manifest import callback_summary, manifest_of
+from orchestrator.records.records import Records
 from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.budget import ByteBudget
 from orchestrator.worker.dead_letters import DeadLetters
 from orchestrator.worker.handle import Handle, JobFailed, JobResult
 from orchestrator.worker.item_runner import ItemRunner
 from orchestrator.worker.job_state import JobState, look_at_job
+from orchestrator.worker.progress import JobProgress
 from orchestrator.worker.refusals import refusal
 from respray.observe.events import Events
 from respray.observe.log_context import log_place
@@ -148,7 +151,7 @@ class JobRunner:
             log.warning("job %s: %s", job.job_id, warning)
         if job.callback_url is not None:
             # Under way while the first photos are; no record that owes a callback is written before it.
-            state.marked = asyncio.create_task(self._records.mark_owed(job))
+            state.marked = asyncio.create_task(self._records.markers.mark_owed(job))
         deliveries: list[asyncio.Task[Tracked]] = []
         deliver_now = self._delivering < MAX_DELIVERING_JOBS and len(self._leftover) < MAX_LEFTOVER_CALLBACKS
         tracked: dict[int, Tracked] = {}
@@ -192,11 +195,12 @@ class JobRunner:
         self, state: JobState, handle: Handle, recorded: Callable[[Item, Tracked], None], troubles: dict[int, ResprayError]
     ) -> None:
         """Run all items, as many at a time as the job wants and this worker allows. A fixed number of runners pulls from one iterator."""
-        job, done = state.job, 0
+        job = state.job
+        progress = JobProgress(job, handle, self._events, self._metrics)
+        state.is_stopped = lambda: handle.stopped
         waiting = iter(job.items)
 
         async def runner() -> None:
-            nonlocal done
             for item in waiting:
                 if handle.stopped:
                     troubles[item.idx] = Stopped("the job was stopped before this item was begun")
@@ -204,16 +208,15 @@ class JobRunner:
                 with self._metrics.items_in_flight.track_inprogress():
                     try:
                         result = await self._items.run(state, item)
+                    except Stopped as error:
+                        troubles[item.idx] = error
+                        continue
                     except ResprayError as error:
                         troubles[item.idx] = error
-                        done += 1
-                        self._report(job, item, None, error, done)
+                        progress.unrecorded(item, error)
                         continue
-                done += 1
                 recorded(item, result)
-                self._report(job, item, result.record, None, done)
-                if handle.on_progress is not None:
-                    handle.on_progress(done, len(job.items))
+                progress.recorded(item, result.record)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -224,20 +227,6 @@ class JobRunner:
                 task.cancel()
             state.shared.clear()
             self._budget.give_back(state.kept)
-
-    def _report(self, job: Job, item: Item, record: ItemRecord | None, error: ResprayError | None, done: int) -> None:
-        total = len(job.items)
-        if record is not None:
-            self._metrics.items.labels(record.status).inc()
-            report = record.report.model_dump(exclude_none=True) if record.report else None
-            fields = {"output_key": record.output_key, "error": record.error, "timings": record.timings, "report": report}
-            self._events.progress(job.job_id, item.idx, "stored" if record.status == "completed" else "failed", done, total)
-            outputs = {"outputs": record.outputs} if record.outputs_map else {}
-            self._events.emit("item", job_id=job.job_id, idx=item.idx, status=record.status, **fields, **outputs)
-            return
-        self._metrics.items.labels("superseded" if isinstance(error, Superseded) else "retry").inc()
-        log.warning("item %d of job %s: %s", item.idx, job.job_id, error)
-        self._events.progress(job.job_id, item.idx, "superseded" if isinstance(error, Superseded) else "retry", done, total)
 
     async def _finish(self, state: JobState, records: list[ItemRecord], troubles: Mapping[int, ResprayError], began: float) -> JobResult:
         """Write the manifest, keep or clear the marker of owed callbacks, emit `finish`."""
@@ -252,11 +241,11 @@ class JobRunner:
                 manifest |= {"stopped": True} if troubles else {}
                 result.manifest = await self._records.write_manifest(job.prefix, manifest, state.version)
                 if marked is not None and owed:
-                    await self._records.keep_owed(await marked)
+                    await self._records.markers.keep_owed(await marked)
                 elif marked is not None:
                     if any(r.callback is not None and r.callback.state == "refused" for r in records):
-                        await self._records.keep_refused(await marked)
-                    await self._records.clear_owed(await marked)
+                        await self._records.markers.keep_refused(await marked)
+                    await self._records.markers.clear_owed(await marked)
         except ResprayError as error:
             log.error("the manifest of job %s could not be written: %s", job.job_id, error)
         self._metrics.jobs.labels(result.status).inc()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -11,7 +12,8 @@ from orchestrator.errors import ResprayError
 from orchestrator.jobs import keys
 from orchestrator.jobs.job_types import Item, Job
 from orchestrator.jobs.sources import Source
-from orchestrator.records.records import Marker, record_key
+from orchestrator.records.item_record import record_key
+from orchestrator.records.markers import Marker
 from orchestrator.storage.base import Stat
 from orchestrator.storage.threads import AsyncStorage
 
@@ -44,6 +46,7 @@ class JobState:
         version: The number of the message among those of its job (`records.versions`).
         message: The name of the message.
         look_at_versions: When (monotonic) to ask the store again whether a newer message was accepted.
+        is_stopped: Whether somebody has stopped the job: what waits for the pipeline then is not begun.
         refused: Do nothing more of this job, and say why in the records of what is not done.
         shared: What of `several` has been downloaded, or is being.
         kept: Bytes of it that are kept until the job ends.
@@ -59,6 +62,7 @@ class JobState:
     version: int = 0
     message: str = ""
     look_at_versions: float = 0.0
+    is_stopped: Callable[[], bool] = lambda: False
     refused: ResprayError | None = None
     shared: dict[Source, asyncio.Task[Download]] = field(default_factory=dict)
     kept: int = 0

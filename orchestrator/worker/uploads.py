@@ -12,7 +12,8 @@ from orchestrator.errors import AddressRefused, Conflict, LinkRefused, PipelineF
 from orchestrator.jobs.job_types import Item, Job
 from orchestrator.jobs.sources import Destination, StoreKey, WebLink
 from orchestrator.net.links import LinkClient
-from orchestrator.records.records import Records, StoredFile
+from orchestrator.records.item_record import StoredFile
+from orchestrator.records.records import Records
 from orchestrator.storage.base import Expect, Stat, digest_of
 from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.job_state import ItemRun

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 
 from orchestrator.callbacks.deliverer import Deliverer
+from orchestrator.callbacks.sweeper import Sweeper
 from orchestrator.errors import ResprayError
 from orchestrator.jobs.job_types import Job
 from orchestrator.jobs.name_catalog import Catalog
@@ -18,6 +19,7 @@ from orchestrator.jobs.raw_message import RawMessage, Received
 from orchestrator.net.links import LinkClient
 from orchestrator.records.records import Records
 from orchestrator.storage.threads import AsyncStorage
+from orchestrator.waiting import until
 from orchestrator.worker.backend import ThrottledBackend
 from orchestrator.worker.budget import ByteBudget, default_budget
 from orchestrator.worker.handle import HandedBack, Handle, JobResult
@@ -53,7 +55,7 @@ class Worker:
         budget: int | None = None,
     ) -> None:
         self.catalog, self.storage, self.records, self.backend, self.kept = catalog, storage, records, backend, kept
-        self.deliverer, self.name = deliverer, name
+        self.deliverer, self.sweeper, self.name = deliverer, Sweeper(deliverer, records, metrics), name
         self.concurrency, self.attempts, self.grace = concurrency, attempts, grace
         self._metrics = metrics
         self.budget = ByteBudget(budget or default_budget())
@@ -124,18 +126,12 @@ class Worker:
             JobFailed: The job is to be delivered again later.
             HandedBack: It was stopped, and is to be delivered again at once.
         """
-        stored, stopped = asyncio.ensure_future(handle.stored()), asyncio.ensure_future(stop.wait())
-        try:
-            await asyncio.wait({stored, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            if not stored.done():
-                await asyncio.wait({stored}, timeout=self.grace)
-            if stored.done() and not stored.cancelled():
-                return stored.result()
+        result = await until(stop, handle.stored(), self.grace)
+        if result is None:
             handle.cancel()
-            raise HandedBack(f"the job was not done within {self.grace:g} s of the order to stop")
-        finally:
-            stored.cancel()
-            stopped.cancel()
+            late = f"the job was not done within {self.grace:g} s of the order to stop"
+            raise HandedBack(late if stop.is_set() else "the job was cancelled")
+        return result
 
     def queue_lag(self, waiting: int) -> None:
         """Note how many messages wait in the queue."""

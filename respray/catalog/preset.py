@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from importlib import resources
@@ -77,6 +78,10 @@ class Preset(Data):
                 return key
         return None
 
+    def meaning(self, name: str) -> str:
+        """The same for all names of one concept: normalised, of a synonym that of its concept."""
+        return normalise(self.lookup(name) or name)
+
     def queries(self) -> dict[str, ConceptQuery]:
         """Every concept by normalised name and by every normalised synonym."""
         return {n: self.query(key) for key, item in self.concepts.items() for n in map(normalise, (key, *item.synonyms))}
@@ -106,8 +111,11 @@ class Preset(Data):
 
 
 def normalise(name: str) -> str:
-    """Names compare without case, and with underscores, hyphens and runs of spaces all the same."""
-    return " ".join(name.replace("_", " ").replace("-", " ").split()).casefold()
+    """Names compare without case, with underscores, hyphens and runs of spaces all the same, and composed as Unicode's NFC is.
+
+    macOS writes names decomposed (NFD): what looks alike is one name.
+    """
+    return unicodedata.normalize("NFC", " ".join(name.replace("_", " ").replace("-", " ").split()).casefold())
 
 
 def is_ground(name: str) -> bool:

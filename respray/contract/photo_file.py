@@ -63,20 +63,23 @@ class PhotoInfo:
         return self.width * self.height / 1e6
 
 
-def inspect(data: bytes, max_megapixels: float = DEFAULT_MEGAPIXELS, max_bytes: int = MAX_BYTES) -> PhotoInfo:
+def inspect(data: bytes, max_megapixels: float = DEFAULT_MEGAPIXELS, max_bytes: int = MAX_BYTES, min_side: int = MIN_SIDE) -> PhotoInfo:
     """Check an encoded photo by its header alone; decodes no pixel.
 
     A PNG may say its orientation only behind its pixels. `imaging.decode` turns such a photo; here its sides are as they are stored.
 
     Raises:
-        ImageError: Empty or more than `max_bytes`, not one of `FORMATS`, over `max_megapixels`, under 8 pixels on a side, or animated.
+        ImageError: Empty or more than `max_bytes`, not one of `FORMATS`, over `max_megapixels`, under `min_side` pixels on a side (masks
+            may have any size), or animated.
     """
-    info, image = open_photo(data, max_megapixels, max_bytes)
+    info, image = open_photo(data, max_megapixels, max_bytes, min_side)
     image.close()
     return info
 
 
-def open_photo(data: bytes, max_megapixels: float = DEFAULT_MEGAPIXELS, max_bytes: int = MAX_BYTES) -> tuple[PhotoInfo, Image.Image]:
+def open_photo(
+    data: bytes, max_megapixels: float = DEFAULT_MEGAPIXELS, max_bytes: int = MAX_BYTES, min_side: int = MIN_SIDE
+) -> tuple[PhotoInfo, Image.Image]:
     """Open an encoded photo and check its header, as `inspect` does.
 
     Returns:
@@ -102,7 +105,7 @@ def open_photo(data: bytes, max_megapixels: float = DEFAULT_MEGAPIXELS, max_byte
         raise _unidentified(data) from None
     try:
         width, height = image.size
-        _check_size(width, height, max_megapixels)
+        _check_size(width, height, max_megapixels, min_side)
         if _is_animated(image):
             raise ImageError(f"the {image.format} is animated; a still picture is accepted")
         if _said_in_header(image) and orientation(image) >= 5:
@@ -111,6 +114,13 @@ def open_photo(data: bytes, max_megapixels: float = DEFAULT_MEGAPIXELS, max_byte
     except BaseException:
         image.close()
         raise
+
+
+def may_be_transparent(data: bytes) -> bool:
+    """Whether the header of a photo that `inspect` takes says that it has alpha or a transparent colour; decodes no pixel."""
+    _, image = open_photo(data, MAX_MEGAPIXELS)
+    with image:
+        return image.has_transparency_data
 
 
 def check_sides(format: str, width: int, height: int) -> None:
@@ -137,12 +147,12 @@ def _open_image(data: bytes) -> Image.Image:
         raise ImageError(f"the image's header is corrupt ({error}); accepted are {ACCEPTED} files") from error
 
 
-def _check_size(width: int, height: int, max_megapixels: float) -> None:
+def _check_size(width: int, height: int, max_megapixels: float, min_side: int) -> None:
     if width * height > max_megapixels * 1e6:
         size = f"{width} x {height} pixels ({width * height / 1e6:.1f} megapixels)"
         raise ImageError(f"the image has {size}; at most {max_megapixels:g} megapixels are accepted")
-    if min(width, height) < MIN_SIDE:
-        raise ImageError(f"the image has {width} x {height} pixels; at least {MIN_SIDE} pixels on each side are needed")
+    if min(width, height) < min_side:
+        raise ImageError(f"the image has {width} x {height} pixels; at least {min_side} pixels on each side are needed")
 
 
 def _is_animated(image: Image.Image) -> bool:

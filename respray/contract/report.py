@@ -124,7 +124,7 @@ class ProbeMeasure(StrictModel):
     at least.
     """
 
-    what: Literal["score_error", "mask_iou", "feature_cosine"]
+    what: Literal["score_error", "mask_iou", "feature_cosine", "score_error_with_boxes", "mask_iou_with_boxes"]
     value: float
     limit: float
 
@@ -145,7 +145,7 @@ class ProbeReport(StrictModel):
     fallback_from: str = ""
 
     def __str__(self) -> str:
-        bounds = {"score_error": "most"}
+        bounds = {"score_error": "most", "score_error_with_boxes": "most"}
         what = ", ".join(
             f"{measure.what.replace('_', ' ')} {measure.value:.4f} (at {bounds.get(measure.what, 'least')} {measure.limit})"
             for measure in self.measures

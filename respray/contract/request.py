@@ -22,6 +22,16 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Point = tuple[Fraction, Fraction]
 # Corners (x0, y0, x1, y1).
 Box = tuple[Fraction, Fraction, Fraction, Fraction]
+
+
+def _has_area(crop: Box) -> Box:
+    x0, y0, x1, y1 = crop
+    if not (x0 < x1 and y0 < y1):
+        raise ValueError(f"[{x0:g}, {y0:g}, {x1:g}, {y1:g}] has no area; accepted is [x0, y0, x1, y1] with x0 < x1 and y0 < y1")
+    return crop
+
+
+Crop = Annotated[Box, AfterValidator(_has_area)]
 # Of one concept, examples and counterexamples together: the graphs have room for so many.
 MAX_BOXES = 16
 # More than anybody points at, few enough that a message cannot keep a worker busy.
@@ -225,7 +235,7 @@ class Output(StrictModel):
     protect: list[str] = Field(default_factory=list)
     concepts: list[str] = Field(default_factory=list)
     long_side: int = Field(default=0, ge=0, le=65_500)
-    crop: tuple[Fraction, Fraction, Fraction, Fraction] | None = None
+    crop: Crop | None = None
 
 
 class KnownSegments(StrictModel):

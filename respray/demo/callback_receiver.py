@@ -12,7 +12,7 @@ from typing import Any
 
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-MOST_BYTES = 1 << 20
+MAX_BODY_BYTES = 1 << 20
 
 
 class CallbackReceiver:
@@ -29,7 +29,7 @@ class CallbackReceiver:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 time.sleep(delay)
-                body = self.rfile.read(min(int(self.headers.get("Content-Length") or 0), MOST_BYTES))
+                body = self.rfile.read(min(int(self.headers.get("Content-Length") or 0), MAX_BODY_BYTES))
                 try:
                     Webhook(receiver.secret.encode()).verify(body, {name.lower(): value for name, value in self.headers.items()})
                 except WebhookVerificationError:

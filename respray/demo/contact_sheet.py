@@ -7,9 +7,10 @@ caller would get and nothing that the pipeline kept to itself.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import jinja2
@@ -45,6 +46,23 @@ class PhotoEntry:
     edits: Sequence[EditLine] = ()
     timings: dict[str, float] = field(default_factory=dict)
     error: str | None = None
+
+
+def edit_lines(report: Mapping[str, Any] | None) -> list[EditLine]:
+    """The edits of a photo's report, as JSON has it; none where there is no report."""
+    return [
+        EditLine(
+            output["name"],
+            edit["concept"],
+            edit["rule"],
+            edit.get("requested"),
+            edit.get("measured"),
+            edit.get("delta_e"),
+            edit.get("warnings", ()),
+        )
+        for output in (report or {"outputs": ()})["outputs"]
+        for edit in output["edits"]
+    ]
 
 
 def mask_overlay(photo: Path, masks: Sequence[tuple[str, Path]], out: Path) -> dict[str, str]:

@@ -15,7 +15,7 @@ from orchestrator.intake.local import LocalIntake
 from orchestrator.service.open_worker import WorkerOptions, open_worker
 from orchestrator.settings import Settings
 from respray.demo.callback_receiver import CallbackReceiver
-from respray.demo.contact_sheet import EditLine, PhotoEntry
+from respray.demo.contact_sheet import PhotoEntry, edit_lines
 from respray.demo.contact_sheet import write as write_sheet
 from respray.launch.local_server import local_server
 from respray.observe.events import Events
@@ -121,20 +121,6 @@ def _entries(store: Path, manifest: dict[str, Any]) -> list[PhotoEntry]:
     """The contact sheet's rows of one job, from its manifest alone."""
     rows = []
     for item in manifest["items"]:
-        report = item["report"] or {"outputs": []}
-        edits = [
-            EditLine(
-                output["name"],
-                edit["concept"],
-                edit["rule"],
-                edit.get("requested"),
-                edit.get("measured"),
-                edit.get("delta_e"),
-                edit.get("warnings", ()),
-            )
-            for output in report["outputs"]
-            for edit in output["edits"]
-        ]
         masks = [(concept, store / key) for concept, keys in item["masks"].items() for key in keys]
         rows.append(
             PhotoEntry(
@@ -142,7 +128,7 @@ def _entries(store: Path, manifest: dict[str, Any]) -> list[PhotoEntry]:
                 before=store / f"inputs/{manifest['user_id']}/{manifest['job_id']}/{item['idx']}.jpg",
                 after=[(name, store / key) for name, key in item["outputs"].items()],
                 masks=masks,
-                edits=edits,
+                edits=edit_lines(item["report"]),
                 timings=item["timings"],
                 error=item["error"],
             )

@@ -20,7 +20,6 @@ NAME = "connections"
 TITLE = "Connections (queue, storage, Triton, callbacks)"
 
 _LOGIN = re.compile(r"(^|://|\s)[^/?#\s]+@")
-_TRUE = ("1", "true", "yes", "on")
 
 
 def run(situation: Situation) -> list[Finding]:
@@ -69,7 +68,8 @@ def _queue(situation: Situation) -> list[Finding]:
         missing = [name for name in ("CF_ACCOUNT_ID", "CF_QUEUE_ID", "CF_API_TOKEN") if not environment.get(name)]
         if missing:
             return [Finding(FAIL, f"ADAPTER=queue_pull without {', '.join(missing)}", f"set {', '.join(missing)}")]
-        return [_reach("Cloudflare Queues", "https://api.cloudflare.com", situation, "allow outgoing https")]
+        address = environment.get("CF_API_URL") or "https://api.cloudflare.com"
+        return [_reach("Cloudflare Queues", address, situation, "allow outgoing https", environment.get("SSL_CERT_FILE"))]
     if not environment.get("REDIS_URL"):
         if adapter in ("bullmq", "celery"):
             return [Finding(FAIL, f"ADAPTER={adapter} without REDIS_URL", "REDIS_URL=redis://:PASSWORD@HOST:6379 (rediss:// for TLS)")]
@@ -90,7 +90,7 @@ def _redis(situation: Situation, place: str) -> Finding:
     try:
         client: Any = redis.Redis.from_url(url, socket_timeout=situation.timeout, socket_connect_timeout=situation.timeout)
         version = client.info("server")["redis_version"]
-        policy = client.config_get("maxmemory-policy").get("maxmemory-policy", "") if _may_configure(client) else ""
+        policy = _eviction(client)
     except redis.AuthenticationError as error:
         return Finding(FAIL, f"Redis at {place} refuses the password: {error}", "correct the user and password in REDIS_URL")
     except (redis.RedisError, ValueError, OSError) as error:
@@ -102,13 +102,12 @@ def _redis(situation: Situation, place: str) -> Finding:
     return Finding(PASS, f"Redis {version} at {place}")
 
 
-def _may_configure(client: Any) -> bool:
-    """Managed Redis often forbids CONFIG; then the policy is simply not known."""
+def _eviction(client: Any) -> str:
+    """What Redis does when its memory is full; "" where it is not known: managed Redis often forbids CONFIG."""
     try:
-        client.config_get("maxmemory-policy")
+        return str(client.config_get("maxmemory-policy").get("maxmemory-policy", ""))
     except Exception:
-        return False
-    return True
+        return ""
 
 
 def _storage(situation: Situation) -> list[Finding]:
@@ -265,7 +264,8 @@ def _callback(situation: Situation) -> list[Finding]:
     if not address:
         findings.append(_unset(situation, "no callback host (WORKERS_API_URL): rule jobs cannot report", "WORKERS_API_URL=https://HOST"))
     else:
-        findings.append(_reach("callback host", address, situation, "start the API, or correct WORKERS_API_URL"))
+        company = environment.get("CALLBACK_CA_FILE") or environment.get("SSL_CERT_FILE")
+        findings.append(_reach("callback host", address, situation, "start the API, or correct WORKERS_API_URL", company))
     if not environment.get("GPU_CALLBACK_SECRET"):
         findings.append(
             _unset(situation, "GPU_CALLBACK_SECRET is not set: callbacks cannot be signed", "set it to the receiver's own value")
@@ -273,8 +273,11 @@ def _callback(situation: Situation) -> list[Finding]:
     return findings
 
 
-def _reach(what: str, url: str, situation: Situation, fix: str) -> Finding:
-    """Open a connection (with TLS for https) and close it: a request would need to know the partner's paths."""
+def _reach(what: str, url: str, situation: Situation, fix: str, company: str | None = None) -> Finding:
+    """Open a connection (with TLS for https) and close it: a request would need to know the partner's paths.
+
+    `company` is the file of a company's own authorities, which are trusted beside the public ones.
+    """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return Finding(FAIL, f"{what}: {url!r} is not a URL", "https://HOST or https://HOST:PORT")
@@ -282,7 +285,7 @@ def _reach(what: str, url: str, situation: Situation, fix: str) -> Finding:
     try:
         with socket.create_connection((parts.hostname, port), timeout=situation.timeout) as connection:
             if parts.scheme == "https":
-                with ssl.create_default_context().wrap_socket(connection, server_hostname=parts.hostname):
+                with _context(company).wrap_socket(connection, server_hostname=parts.hostname):
                     pass
     except ssl.SSLError as error:
         return Finding(
@@ -291,6 +294,19 @@ def _reach(what: str, url: str, situation: Situation, fix: str) -> Finding:
     except OSError as error:
         return Finding(FAIL, f"{what} {parts.hostname}:{port} does not answer: {error}", fix)
     return Finding(PASS, f"{what} {parts.hostname}:{port} answers")
+
+
+def _context(company: str | None) -> ssl.SSLContext:
+    """As the worker trusts servers; a file that cannot be used is said by the check of the settings."""
+    context = ssl.create_default_context()
+    with contextlib.suppress(ImportError):
+        import certifi
+
+        context.load_verify_locations(certifi.where())  # SSL_CERT_FILE of this process stands in place of them
+    if company:
+        with contextlib.suppress(OSError):
+            context.load_verify_locations(company)
+    return context
 
 
 def _place(url: str) -> str:

@@ -7,14 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from respray.volumes import RUNPOD_MARKS
+
 
 def checkout() -> Path:
     """The folder whose `.env`, `.venv` and pyproject.toml are looked at: the one that the doctor is run in."""
     return Path.cwd()
-
-
-# Set by Runpod in every pod and serverless worker.
-_RUNPOD_MARKS = ("RUNPOD_POD_ID", "RUNPOD_ENDPOINT_ID")
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Situation:
         """Whether a machine like this one is expected to have a working GPU."""
         if self.gpu != "auto":
             return self.gpu == "required"
-        return self.has_gpu_hardware or any(self.environment.get(mark) for mark in _RUNPOD_MARKS)
+        return self.has_gpu_hardware or any(self.environment.get(mark) for mark in RUNPOD_MARKS)
 
     @property
     def has_gpu_hardware(self) -> bool:

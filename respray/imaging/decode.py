@@ -75,7 +75,7 @@ def decode_mask(data: bytes, max_megapixels: float = 200.0) -> UInt8Array:
     What selects is said in `selection`: white, one colour, alpha, or a label. Raises `ImageError` like `decode`, and for several colours or
     labels.
     """
-    info, image = open_photo(data, max_megapixels)
+    info, image = open_photo(data, max_megapixels, min_side=1)
     with image:
         return _guard(lambda: _mask_pixels(_whole(image, data)), info.format)
 
@@ -114,9 +114,8 @@ def _photo(image: Image.Image, data: bytes) -> DecodedPhoto:
 
 def _mask_pixels(image: Image.Image) -> UInt8Array:
     turned, lossy = orientation(image), image.format in LOSSY
-    if (
-        image.mode.startswith("I;16") and cast(tuple[int, int], image.getextrema())[1] <= 255
-    ):  # labels: as 16-bit codes they would all be black
+    if image.mode.startswith("I;16") and cast(tuple[int, int], image.getextrema())[1] <= 255:
+        # Labels: as 16-bit codes they would all be black.
         image = Image.fromarray(np.asarray(image).astype(np.uint8))
     layers = split(image)
     colour = pixels(_turn(layers.colour if layers.colour.mode in ("L", "RGB") else layers.colour.convert("RGB"), turned))

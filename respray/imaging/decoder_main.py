@@ -66,7 +66,7 @@ def answer(ours: socket.socket, task: str, data: bytes, max_megapixels: float) -
     """Decode one file and send what came of it."""
     try:
         limit_memory(SPARE_BYTES + 4 * len(data))
-        info = inspect(data, max_megapixels)
+        info = inspect(data, max_megapixels, min_side=1)  # what a photo needs beyond that, its task says
         limit_memory(SPARE_BYTES + 4 * len(data) + BYTES_PER_PIXEL * info.width * info.height)
         arrays = TASKS[task](data, max_megapixels)
         memory = shared(arrays)

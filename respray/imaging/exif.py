@@ -13,8 +13,8 @@ from dataclasses import dataclass
 DESCRIPTION, MAKE, MODEL, SOFTWARE, DATE_TIME, ARTIST, COPYRIGHT = 270, 271, 272, 305, 306, 315, 33432
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, EXIF_DIRECTORY = 282, 283, 296, 34665
 EXIF_VERSION, DATE_TIME_ORIGINAL, COLOUR_SPACE = 36864, 36867, 40961
-# XPTitle, XPComment, XPAuthor, XPKeywords, XPSubject: what Windows' property pages write, in UTF-16.
 RESOLUTION = frozenset({X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT})
+# From 40091: XPTitle, XPComment, XPAuthor, XPKeywords, XPSubject, what Windows' property pages write, in UTF-16.
 KEPT = frozenset({DESCRIPTION, MAKE, MODEL, SOFTWARE, DATE_TIME, ARTIST, COPYRIGHT, *range(40091, 40096)})
 KEPT_OF_CAPTURE = frozenset(
     {

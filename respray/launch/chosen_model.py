@@ -6,6 +6,7 @@ from pathlib import Path
 
 from orchestrator.errors import SettingsError
 from orchestrator.settings import Settings
+from respray.segmentation.spec import SPEC_FILE
 from respray.weights.ensure import GRAPHS, model_folder
 from respray.weights.errors import OperationsError
 from respray.weights.model_presets import choose_preset, refuse_demo
@@ -38,7 +39,7 @@ def find_graphs(settings: Settings) -> Path:
     name = chosen_model(settings)
     preset = choose_preset(name)
     folder = model_folder(preset, settings.model_path) / GRAPHS
-    if not (folder / "spec.json").is_file():
+    if not (folder / SPEC_FILE).is_file():
         raise SettingsError(
             f"there are no exported graphs of MODEL_NAME={name} in {folder}; export them with python -m respray.segmentation.export, "
             "or set TRITON_URL to a server that has them"

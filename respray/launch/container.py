@@ -26,7 +26,7 @@ from pathlib import Path
 from types import FrameType
 
 from orchestrator.errors import SettingsError
-from orchestrator.settings import load_settings, require
+from orchestrator.settings import is_bucket, load_settings, require
 from respray.launch import compiled_loops, gpus, preparation
 from respray.launch.chosen_model import check_model
 from respray.launch.start_times import StartTimes
@@ -118,7 +118,7 @@ def check_settings(environment: Mapping[str, str], arguments: list[str]) -> None
     given = dict(itertools.pairwise(arguments)) | dict(a.split("=", 1) for a in arguments if "=" in a)
     settings = load_settings(environment, adapter=given.get("--adapter"))
     store = given.get("--store")
-    require(settings, storage=store is None or store.startswith("s3://"), adapter=True)
+    require(settings, storage=is_bucket(store), adapter=True)
     check_model(settings)
     if settings.adapter == "runpod":
         from orchestrator.intake.runpod import check_source

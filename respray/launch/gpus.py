@@ -11,7 +11,7 @@ from respray.triton.errors import HostError
 
 # The first branch that runs CUDA 13: https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html
 CUDA_13_DRIVER = 580
-LEAST_CAPABILITY = (7, 5)
+MIN_CAPABILITY = (7, 5)
 _COMMAND = ["nvidia-smi", "--query-gpu=index,uuid,name,compute_cap", "--format=csv,noheader"]
 
 
@@ -44,8 +44,8 @@ def check_capability(used: Sequence[Gpu]) -> None:
     """HostError where a GPU is older than what CUDA 13 runs on (https://docs.nvidia.com/cuda/cuda-toolkit-release-notes/)."""
     for gpu in used:
         numbers = gpu.capability.split(".")
-        if all(part.isdecimal() for part in numbers) and tuple(map(int, numbers)) < LEAST_CAPABILITY:
-            least = ".".join(map(str, LEAST_CAPABILITY))
+        if all(part.isdecimal() for part in numbers) and tuple(map(int, numbers)) < MIN_CAPABILITY:
+            least = ".".join(map(str, MIN_CAPABILITY))
             what = f"{gpu.name} has compute capability {gpu.capability}, and the image's CUDA 13 runs on {least} or later"
             raise HostError(f"{what} (Turing: T4, RTX 20); choose a newer GPU, or another one here with GPU_DEVICE")
 

@@ -57,46 +57,56 @@ def start_embedded(settings: Settings, options: ServerOptions | None = None, rep
         SettingsError: there is no such model, or GPU_DEVICE asks for a GPU.
         PipelineUnavailable: it does not start; the message has the server's own words.
     """
-    device: DeviceKind = "cpu"
     try:
         usable_cores()
     except ValueError as error:
         raise SettingsError(str(error)) from None
     compiled_loops.use(os.environ)
+    device: DeviceKind = "cpu"
     try:
         if repository is not None:
-            if not (repository / MODEL / "config.pbtxt").is_file():
-                build_it = f"respray build --target embedded --out {repository}"
-                raise SettingsError(f"{repository} is no model repository with a {MODEL} in it; build one with: {build_it}")
-            built, where = built_for(repository)
-            if built not in ("embedded", "unknown"):
-                what = f"{repository} was built for the target {built}, which the embedded server has no backends for"
-                raise SettingsError(f"{what}; build one with: respray build --target embedded --out DIR")
-            if where != "cpu":
-                options = replace(options or ServerOptions(), gpu=_gpu_names(settings.gpu_device))
-            return EmbeddedServer(repository, options).start()
+            return _start_built(repository, settings, options or ServerOptions())
         device = embedded_device(settings)
-        if settings.gpu_device is not None:
-            options = replace(options or ServerOptions(), extra_environment=_chosen_gpus(settings.gpu_device, device))
-        if device != "cpu":
-            options = replace(options or ServerOptions(), gpu=_gpu_names(settings.gpu_device))
-        times = StartTimes(say=log.info)
-        with times.step("weights and graphs"):
-            _fetch(settings)
-            graphs = find_graphs(settings)
-        chosen = target("embedded", pipeline_instances=settings.batch_concurrency, **embedded_on(device))
-        name = f"{graphs.parent.name}-{os.getuid()}-{settings.batch_concurrency}-{device}"
-        folder = make_folder(cache_folder() / "repositories") / name
-        with times.step("model repository"):
-            repository = build(graphs, chosen, folder)
-        with times.step("Triton and its models"):
-            server = EmbeddedServer(repository, options).start()
-        times.tell()
-        return server
+        return _start_chosen(device, settings, options or ServerOptions())
     except ProbeFailed as error:
         raise PipelineUnavailable(f"{error}; RESPRAY_DEVICE=cpu serves the graphs on the CPU" if device != "cpu" else str(error)) from None
     except ServingError as error:
         raise PipelineUnavailable(str(error)) from None
+
+
+def _start_built(repository: Path, settings: Settings, options: ServerOptions) -> EmbeddedServer:
+    """The server over a repository that was built before. Raises SettingsError for one that it cannot serve."""
+    if not (repository / MODEL / "config.pbtxt").is_file():
+        build_it = f"respray build --target embedded --out {repository}"
+        raise SettingsError(f"{repository} is no model repository with a {MODEL} in it; build one with: {build_it}")
+    built, device = built_for(repository)
+    if built not in ("embedded", "unknown"):
+        what = f"{repository} was built for the target {built}, which the embedded server has no backends for"
+        raise SettingsError(f"{what}; build one with: respray build --target embedded --out DIR")
+    if device != "cpu":
+        options = replace(options, gpu=_gpu_names(settings.gpu_device))
+    return EmbeddedServer(repository, options).start()
+
+
+def _start_chosen(device: DeviceKind, settings: Settings, options: ServerOptions) -> EmbeddedServer:
+    """The server over the settings' model, whose repository is built where that is needed."""
+    if settings.gpu_device is not None:
+        options = replace(options, extra_environment=_chosen_gpus(settings.gpu_device, device))
+    if device != "cpu":
+        options = replace(options, gpu=_gpu_names(settings.gpu_device))
+    times = StartTimes(say=log.info)
+    with times.step("weights and graphs"):
+        _fetch(settings)
+        graphs = find_graphs(settings)
+    chosen = target("embedded", pipeline_instances=settings.batch_concurrency, **embedded_on(device))
+    name = f"{graphs.parent.name}-{os.getuid()}-{settings.batch_concurrency}-{device}"
+    folder = make_folder(cache_folder() / "repositories") / name
+    with times.step("model repository"):
+        repository = build(graphs, chosen, folder)
+    with times.step("Triton and its models"):
+        server = EmbeddedServer(repository, options).start()
+    times.tell()
+    return server
 
 
 def embedded_device(settings: Settings) -> DeviceKind:

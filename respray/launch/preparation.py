@@ -23,7 +23,7 @@ from respray.triton.repository.build_repository import ENGINE_SCRIPT
 from respray.triton.repository.targets import Target
 from respray.volumes import models_root
 from respray.weights import ensure as weights
-from respray.weights.engine_cache import engine_folder
+from respray.weights.engine_cache import engine_folder, graph_files
 from respray.weights.engine_sync import ENGINES, PLANS, fetch_engines
 from respray.weights.model_presets import ModelPreset, choose_preset
 from respray.weights.volume_lock import VolumeLock
@@ -83,11 +83,10 @@ def _may_export(preset: ModelPreset, folder: Path) -> bool:
 def prepare_engines(repository: Path, preset: ModelPreset, graphs: Path, gpu: Gpu, environment: Mapping[str, str]) -> None:
     """Fetch TensorRT engines for this kind of GPU from the private bucket or build them, where the volume has none, and link them in."""
     version = re.match(r"\d+(\.\d+)*", environment.get("TRT_VERSION", ""))
-    files = sorted(path for path in graphs.glob("*") if path.name.endswith((".onnx", ".data")))
     root = models_root(environment) / ENGINES
     folder = engine_folder(
         root,
-        files,
+        graph_files(graphs),
         gpu=gpu.name,
         compute_capability=gpu.capability,
         tensorrt=version.group() if version else "0.0",
@@ -102,6 +101,16 @@ def prepare_engines(repository: Path, preset: ModelPreset, graphs: Path, gpu: Gp
 
 
 def run_step(command: list[str], failure: str, **extra: str) -> None:
+    """Run a command to its end; what ends this process ends it, too.
+
+    Args:
+        command: The command, whose words go to stderr.
+        failure: What is wrong where it fails.
+        extra: Variables of its environment beside ours.
+
+    Raises:
+        HostError: It failed.
+    """
     # A signal within Popen would leave behind a process that nobody knows of. Blocking signals would not do: the heartbeat of a volume's
     # lock is a thread, and takes them.
     held: list[int] = []

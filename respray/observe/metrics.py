@@ -39,7 +39,7 @@ class Metrics:
         )
         self.probe_value = Gauge("respray_probe_value", "What was compared with PyTorch's answers.", ["what"], registry=self.registry)
         self.probe_limit = Gauge(
-            "respray_probe_limit", "Its limit: the most of score_error, the least of the others.", ["what"], registry=self.registry
+            "respray_probe_limit", "Its limit: the most of score errors, the least of the others.", ["what"], registry=self.registry
         )
         self.probe_time = Gauge("respray_probe_timestamp_seconds", "When the server's graphs were asked.", registry=self.registry)
         self._probed: ProbeReport | None = None

@@ -63,7 +63,7 @@ def make_plan(load: Load, times: StageTimes, *, cores: int = 8, concurrency: int
     """Pods, cost and latency of `load`. `cores` are a pod's CPU cores, `concurrency` the photos that it holds at a time."""
     if cores < 1 or concurrency < 1:
         raise PlanError(f"cores {cores} and concurrency {concurrency}: accepted is 1 or more")
-    gpu, cpu, wait = times.on_gpu(load.concepts), times.on_cpu(load.rules), times.waiting(load.rules)
+    gpu, cpu, wait = times.on_gpu(load.concepts), times.on_cpu(load.rules), times.waiting
     # GPU, cores and network work on different photos at the same time: the slowest of them is a pod's speed.
     rates = {
         "the GPU": 1 / gpu,

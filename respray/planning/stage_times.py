@@ -50,7 +50,8 @@ class StageTimes:
         """Seconds of one core per photo."""
         return self.cpu_photo + outputs * self.cpu_output
 
-    def waiting(self, outputs: int) -> float:
+    @property
+    def waiting(self) -> float:
         """Seconds in which a photo waits for storage and receivers; outputs are uploaded at the same time."""
         return self.wait_photo + self.wait_output
 

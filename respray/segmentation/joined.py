@@ -24,7 +24,7 @@ class JoinedGraphs:
             features: answer the feature maps too, copied into CPU memory.
 
         Returns:
-            `tensors.SEGMENTS`, and with `features` `tensors.FEATURES`.
+            `tensors.SEGMENTS`, and with `features` all that the encoder answers.
         """
         _, maps = self.encoder.bound({tensors.IMAGE: images}, set(self.encoder.outputs))
         photos = max(1, self.max_decoded // max(1, text_mask.shape[1]))
@@ -35,4 +35,4 @@ class JoinedGraphs:
             prompts = {tensors.TEXT_FEATURES: text_features[start:end], tensors.TEXT_MASK: text_mask[start:end]}
             parts.append(self.decoder.bound({**here, **prompts}, ())[0])
         found = parts[0] if len(parts) == 1 else {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        return {**found, **({name: maps[name].numpy() for name in tensors.FEATURES} if features else {})}
+        return {**found, **({name: values.numpy() for name, values in maps.items()} if features else {})}

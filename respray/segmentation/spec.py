@@ -16,6 +16,8 @@ FED_AS = 1
 NO_BOX = -10
 """The label of padding among boxes, as transformers has it."""
 Attention = Literal["explicit", "ort"]
+Precision = Literal["fp32", "fp16"]
+ClsToken = Literal["transformers", "meta"]
 GraphName = Literal["sam3_image_encoder", "sam3_text_encoder", "sam3_concept_decoder", "sam3_geometry_encoder"]
 GRAPH_NAMES: tuple[GraphName, ...] = ("sam3_image_encoder", "sam3_text_encoder", "sam3_concept_decoder")
 """What every export has. `sam3_geometry_encoder` is there where the model takes boxes."""
@@ -73,10 +75,10 @@ class ModelSpec(_Frozen):
     vocabulary: int = Field(gt=0)
     pad_id: int = Field(ge=0)
     queries: int = Field(gt=0)
-    precision: Literal["fp32", "fp16"]
+    precision: Precision
     weights: Literal["fp32", "fp16", "fp16-storage"]
     attention: Attention
-    cls_token: Literal["transformers", "meta"]
+    cls_token: ClsToken
     opset: int = Field(ge=17)
     region_source: Literal["semantic_head"] = "semantic_head"
     graphs: dict[GraphName, GraphFiles]

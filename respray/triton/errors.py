@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class ServingError(Exception):
-    """Base of all errors of `serving`. The message says what was given or found, and what would be accepted."""
+    """Base of all errors of `respray.triton`. The message says what was given or found, and what would be accepted."""
 
 
 class BuildError(ServingError):
@@ -12,7 +12,7 @@ class BuildError(ServingError):
 
 
 class HostError(ServingError):
-    """This machine cannot run the embedded server as it is; the message says what to install or to change."""
+    """This machine cannot run or prepare a server as it is; the message says what to install or to change."""
 
 
 class ServerStartError(ServingError):

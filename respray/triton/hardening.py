@@ -6,6 +6,8 @@ import re
 import secrets
 from collections.abc import Mapping
 
+from respray.volumes import models_root
+
 GRPC_KEY = "triton-grpc-protocol-respray-key"
 """The header that carries the key over gRPC."""
 # Everything but inference and health answers only to a key that is made at the start and given to no one else ...
@@ -16,14 +18,18 @@ RESTRICTED_BENCHMARK = "shared-memory,model-repository,trace,logging"
 _ALLOWED = re.compile(
     r"PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|TERM|XDG_CACHE_HOME|VIRTUAL_ENV|GCONV_PATH|LD_LIBRARY_PATH|LD_PRELOAD"
     r"|PYTHON\w*|MALLOC_\w+|MIMALLOC_\w+|GLIBC_TUNABLES|OMP_\w+|OPENBLAS_\w+|MKL_\w+|NUMBA_\w+|OPENCV_\w+|TOKENIZERS_PARALLELISM"
-    r"|CUDA_\w+|CUDNN_\w+|NVIDIA_\w+|NCCL_\w+|TRT_VERSION|TRITON_\w+|RESPRAY_THREADS|TRITONSERVER_\w+|ORT_\w+|MODEL_NAME|MODEL_PATH|MODEL_CACHE_DIR"
+    r"|CUDA_\w+|CUDNN_\w+|NVIDIA_\w+|NCCL_\w+|TRT_VERSION|TRITON_\w+|RESPRAY_THREADS|TRITONSERVER_\w+|ORT_\w+|MODEL_NAME"
 )
 _SECRET = re.compile(r"(SECRET|TOKEN|PASSWORD|CREDENTIAL|(ACCESS|API|PRIVATE)_?KEY)(_|$)")
 
 
 def server_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that tritonserver and its Python models may inherit: an allow-list, so that a secret of any name stays behind."""
-    return {name: value for name, value in environment.items() if _ALLOWED.fullmatch(name) and not _SECRET.search(name)}
+    """The variables of tritonserver and its Python models: an allow-list, so that a secret of any name stays behind, and MODEL_PATH.
+
+    Where the models are follows from more than is handed on (Runpod's marks), so that they are told it.
+    """
+    inherited = {name: value for name, value in environment.items() if _ALLOWED.fullmatch(name) and not _SECRET.search(name)}
+    return inherited | {"MODEL_PATH": str(models_root(environment))}
 
 
 def new_key() -> str:

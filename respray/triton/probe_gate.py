@@ -11,22 +11,22 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from google.protobuf import json_format, text_format
 from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput, model_config_pb2
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
-from respray.contract import parameters, tensors
+from respray.contract import parameters
 from respray.contract.report import ProbeMeasure, ProbeReport
+from respray.segmentation.arrays import NamedArrays
 from respray.segmentation.errors import SpecError
 from respray.segmentation.probe import Probe, compare
+from respray.segmentation.question import answers
 from respray.segmentation.spec import SPEC_FILE, ModelSpec
 from respray.triton.client import CHANNEL_OPTIONS, MODEL
 from respray.triton.errors import ProbeFailed, ServerStartError
@@ -35,7 +35,6 @@ from respray.triton.repository.build_repository import VERSION
 
 ASK_SECONDS = 600.0
 """An engine's first run on a cold GPU; the full-size graphs take a minute on two cores."""
-Arrays = dict[str, npt.NDArray[Any]]
 _log = logging.getLogger(__name__)
 
 
@@ -103,7 +102,7 @@ class ProbeGate:
             except SpecError as error:
                 raise ServerStartError(str(error)) from error
             began = time.monotonic()
-            result = compare(probe, answers(client, probe, self._joined))
+            result = compare(probe, answers(partial(_infer, client), probe, spec, self._joined))
             if result.problems:
                 wrong = "; ".join(result.problems)
                 raise ProbeFailed(f"{spec.name} is not served right by {self._served}: {wrong}, against PyTorch in FP32")
@@ -127,29 +126,7 @@ class ProbeGate:
         return str(json_format.MessageToJson(config, preserving_proto_field_name=True))
 
 
-def answers(client: InferenceServerClient, probe: Probe, joined: bool = False) -> Arrays:
-    """What a server says to the probe's question: the feature maps, and the decoder's outputs, without their batch dimension.
-
-    Args:
-        client: of the server. probe: the question.
-        joined: one model runs encoder and decoder, and answers the maps of the same run.
-    """
-    image = {tensors.IMAGE: probe.image[None]}
-    tokens = {tensors.INPUT_IDS: probe.input_ids, tensors.ATTENTION_MASK: probe.attention_mask}
-    rows = [
-        _infer(client, "sam3_text_encoder", {name: values[row : row + 1] for name, values in tokens.items()}, (tensors.TEXT_FEATURES,))
-        for row in range(len(probe.input_ids))
-    ]
-    texts = np.concatenate([row[tensors.TEXT_FEATURES] for row in rows])
-    concepts = {tensors.TEXT_FEATURES: texts[None], tensors.TEXT_MASK: probe.attention_mask[None]}
-    asked = (*tensors.SEGMENTS, *tensors.FEATURES) if joined else tensors.SEGMENTS
-    found = _infer(client, "sam3", {**image, **concepts}, asked)
-    if not joined:
-        found |= _infer(client, "sam3_image_encoder", image, tensors.FEATURES)
-    return {name: values[0] for name, values in found.items()}
-
-
-def _infer(client: InferenceServerClient, model: str, arrays: Mapping[str, npt.NDArray[Any]], outputs: tuple[str, ...]) -> Arrays:
+def _infer(client: InferenceServerClient, model: str, arrays: NamedArrays, outputs: Sequence[str]) -> NamedArrays:
     inputs = []
     for name, values in arrays.items():
         given = InferInput(name, list(values.shape), np_to_triton_dtype(values.dtype))

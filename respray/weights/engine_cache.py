@@ -9,6 +9,11 @@ from pathlib import Path
 from respray.weights.manifest import sha256_of
 
 
+def graph_files(folder: Path) -> list[Path]:
+    """The files of an export that engines are made from."""
+    return sorted(path for path in folder.glob("*") if path.name.endswith((".onnx", ".data")))
+
+
 def graph_hash(graphs: list[Path]) -> str:
     """One hash of several graph files (ONNX and their external data), independent of where they lie and of their order."""
     lines = sorted(f"{path.name} {sha256_of(path)}" for path in graphs)

@@ -70,11 +70,8 @@ def download(weights: Weights, folder: Path, token: str | None, endpoint: str | 
         if status in (401, 403):
             raise (_gated(repository, token) if weights.gated else _unknown(repository, token)) from error
         raise WeightsError(f"the hub answered {status or 'nothing'} for {repository}: {str(error).splitlines()[0]}") from error
-    except (
-        OSError,
-        http.HTTPError,
-        RuntimeError,
-    ) as error:  # hf_xet makes a full disk a RuntimeError
+    except (OSError, http.HTTPError, RuntimeError) as error:
+        # hf_xet makes a full disk a RuntimeError.
         if isinstance(error, OSError) and error.errno in REFUSALS:
             raise  # the volume's own: explained by who called
         what = str(error) or type(error).__name__

@@ -88,7 +88,7 @@ def check_relative(name: str, where: str) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file in hex, read in chunks."""
+    """SHA-256 of a file in hex, read in chunks. `hashlib.file_digest` needs Python 3.11; the doctor also runs where it is older."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):

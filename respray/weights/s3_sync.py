@@ -12,9 +12,10 @@ import threading
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from hashlib import md5
+from functools import partial
+from hashlib import file_digest, md5
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,13 @@ _RETRY = Retry(
     lambda attempt, error: 0.4 * 2 ** (attempt - 1),
     lambda error: isinstance(error, BotoCoreError | OSError) and getattr(error, "errno", None) not in REFUSALS,
 )
+_RIGHTS = "the keys in MODEL_SYNC_MINIO_ACCESS_KEY and _SECRET_KEY need s3:GetObject and s3:ListBucket there"
+_CHANGED = "the object changed while it was read; start again"
+_HINTS = {
+    **dict.fromkeys(("403", "AccessDenied"), _RIGHTS),
+    **dict.fromkeys(("404", "NoSuchBucket", "NoSuchKey"), "check MODEL_SYNC_MINIO_BUCKET"),
+    **dict.fromkeys(("412", "PreconditionFailed"), _CHANGED),
+}
 
 
 @dataclass(frozen=True)
@@ -181,7 +189,8 @@ class Sync:
             answer = self._client.get_object(
                 Bucket=self._source.bucket, Key=download.remote.key, Range=f"bytes={start}-{end - 1}", IfMatch=download.remote.etag
             )
-            download.write(part, answer["Body"].iter_chunks(_READ))
+            with closing(answer["Body"]) as body:
+                download.write(part, body.iter_chunks(_READ))
 
         _RETRY.run(fetch, lambda attempt, error, wait: log.warning("%s: %s; trying again", what, error))
 
@@ -208,23 +217,15 @@ class Sync:
             return "" if actual == remote.sha256 else f"SHA-256 {actual[:12]}..., {remote.sha256[:12]}... is right"
         tag = remote.etag.strip('"').lower()
         if len(tag) == 32 and "-" not in tag:  # a plain upload's tag is its MD5; a multipart upload's is not
-            actual = md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+            with path.open("rb") as file:
+                actual = file_digest(file, partial(md5, usedforsecurity=False)).hexdigest()
             return "" if actual == tag else f"MD5 {actual}, {tag} is right"
         return ""
 
     def _explain(self, error: ClientError) -> WeightsError:
         code = error.response.get("Error", {}).get("Code", "")
         keys = "MODEL_SYNC_MINIO_ACCESS_KEY and MODEL_SYNC_MINIO_SECRET_KEY"
-        if known := remedy(error.response, keys, region=None):
-            hint = known
-        elif code in ("403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"):
-            hint = "the keys in MODEL_SYNC_MINIO_ACCESS_KEY and _SECRET_KEY need s3:GetObject and s3:ListBucket there"
-        elif code in ("404", "NoSuchBucket", "NoSuchKey"):
-            hint = "check MODEL_SYNC_MINIO_BUCKET"
-        elif code in ("412", "PreconditionFailed"):
-            hint = "the object changed while it was read; start again"
-        else:
-            hint = "see the storage's own log"
+        hint = remedy(error.response, keys, region=None) or _HINTS.get(code, "see the storage's own log")
         return WeightsError(f"{self._source}/{self._prefix}: {code}: {hint}")
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
+import socket
 import subprocess
 import sys
+import termios
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 
 import httpx
 import psutil
@@ -15,7 +19,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from orchestrator.api.app import make_app
-from orchestrator.api.connections import SPARE_CONNECTIONS, GuardedProtocol
+from orchestrator.api.connections import READER_BYTES, READER_SECONDS, SPARE_CONNECTIONS, GuardedProtocol
+from orchestrator.api.gate import Gate
 from orchestrator.api.serve import Address, listening, parse_listen
 from orchestrator.api.service import ApiService
 from orchestrator.errors import SettingsError
@@ -114,6 +119,40 @@ def test_readers_that_are_slow_get_all_of_a_large_answer(size: int, connection: 
     assert sum(size_read) == size
 
 
+@pytest.mark.parametrize("read_at_first", [0, 20 << 20])
+def test_a_reader_of_4_kb_a_second_is_heard_of_in_time(read_at_first: int) -> None:
+    """Told by its reading, not by a clock: how much one on loopback takes before its system says so, also one that was quick before."""
+    filling = bytes(1 << 20)
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as reader:
+        writer, _ = server.accept()
+        with writer:
+            writer.setblocking(False)
+
+            def fill() -> None:
+                with suppress(BlockingIOError):
+                    while True:
+                        writer.send(filling)
+
+            def unread() -> int:
+                fill()
+                return int.from_bytes(fcntl.ioctl(writer.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+
+            fill()
+            taken = 0
+            while taken < read_at_first:
+                taken += len(reader.recv(1 << 18))
+                fill()
+            longest, since, before = 0, 0, unread()
+            for _ in range(1024):
+                since += len(reader.recv(4096))
+                # What the system made room for is filled at once: only then is less unread than before.
+                if (now := int.from_bytes(fcntl.ioctl(writer.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)) < before:
+                    longest, since = max(longest, since), 0
+                    now = unread()
+                before = now
+            assert READER_BYTES < max(longest, since) < READER_SECONDS * 4096
+
+
 def test_a_reader_that_stops_within_the_last_bytes_is_cut_off() -> None:
     """The answer is complete for the server then, and only its buffers hold it."""
 
@@ -148,8 +187,8 @@ def test_one_connection_too_many_gets_a_problem(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("orchestrator.api.serve.MAX_CONNECTIONS", 3)
 
     async def talk(port: int) -> None:
-        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:  # first: making one takes longer than `held` may idle
+            held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
             answer = await client.get("/ping")
             assert answer.status_code == 503 and answer.headers["retry-after"] and answer.headers["connection"] == "close"
             assert answer.headers["content-type"] == "application/problem+json" and answer.json()["code"] == "busy"
@@ -186,6 +225,34 @@ def test_what_is_no_http_gets_a_problem(sent: bytes) -> None:
     asyncio.run(with_server(make_app(ApiService(Settings(adapter="http"))), talk))
 
 
+def test_a_body_with_two_lengths_is_refused_and_what_hides_behind_it_is_not_heard() -> None:
+    """A proxy in front that went by the other length would take somebody else's request for a part of this one."""
+
+    async def talk(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        hidden = f"GET /v1/palettes HTTP/1.1\r\n{HOST}\r\n"
+        head = f"POST /v1/jobs HTTP/1.1\r\n{HOST}Content-Type: application/json\r\nContent-Length: {len(hidden) + 5}\r\n"
+        writer.write(f"{head}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n{hidden}".encode())
+        answer = await reader.read()  # to the end of the connection
+        assert answer.startswith(b"HTTP/1.1 400 ") and answer.count(b"HTTP/1.1 ") == 1 and b"accepted is one of them" in answer
+        writer.close()
+
+    asyncio.run(with_server(make_app(ApiService(Settings(adapter="http"))), talk))
+
+
+def test_a_compressed_body_is_refused_as_one() -> None:
+    async def talk(port: int) -> None:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            answer = await client.post(
+                "/v1/jobs", content=b"\x1f\x8b", headers={"Content-Encoding": "gzip", "Content-Type": "application/json"}
+            )
+            assert (
+                answer.status_code == 415 and "Content-Encoding 'gzip' is not accepted: send the body as it is" in answer.json()["detail"]
+            )
+
+    asyncio.run(with_server(make_app(ApiService(Settings(adapter="http"))), talk))
+
+
 def test_more_requests_of_a_key_than_are_allowed_are_put_off() -> None:
     async def talk(port: int) -> None:
         head = f"POST /v1/jobs HTTP/1.1\r\n{HOST}Content-Type: application/json\r\nContent-Length: 9\r\n\r\n".encode()
@@ -201,6 +268,18 @@ def test_more_requests_of_a_key_than_are_allowed_are_put_off() -> None:
             await writer.wait_closed()
 
     asyncio.run(with_server(make_app(ApiService(Settings(adapter="http", api_requests=1))), talk))
+
+
+def test_a_timeout_inside_a_route_is_an_error_like_any_other(caplog: pytest.LogCaptureFixture) -> None:
+    async def route(scope: Scope, receive: Receive, send: Send) -> None:
+        raise TimeoutError("of something that a route waits for")
+
+    async def talk(port: int) -> None:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            assert (await client.get("/ping")).status_code == 500
+
+    asyncio.run(with_server(Gate(route, ApiService(Settings(adapter="http"))), talk))
+    assert "was ended" not in caplog.text
 
 
 def test_a_load_balancer_sees_it_start() -> None:

@@ -87,7 +87,7 @@ def test_several_files_come_in_one_answer(client: httpx.Client) -> None:
         {"ruleId": "a", "concept": "wall", "type": "recolor", "params": {"color": "#334455"}},
         {"ruleId": "b", "concept": "wall", "type": "tone", "params": {"brightness": 0.5}},
     ]
-    job = {"concepts": ["wall"], "rules": rules, "options": {"masks": True}}
+    job = {"concepts": ["wall"], "rules": rules, "imageCount": 1, "options": {"masks": True}}
     answer = client.post("/v1/edits", files={"photo": ("room.jpg", photo(3)), "job": ("", json.dumps(job))})
     assert answer.status_code == 200, answer.text
     message = email.message_from_bytes(b"Content-Type: " + answer.headers["content-type"].encode() + b"\r\n\r\n" + answer.content)

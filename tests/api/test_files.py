@@ -11,8 +11,9 @@ import pytest
 from orchestrator.api.files import parse_range
 from orchestrator.errors import Conflict, NotFound
 from orchestrator.storage.base import Storage
+from orchestrator.storage.bucket_client import S3Options
 from orchestrator.storage.folder import FolderStorage
-from orchestrator.storage.s3 import S3Options, S3Storage
+from orchestrator.storage.s3 import S3Storage
 from respray.retry import Retry
 from tests.api.support import ApiProcess
 from tests.servers import client_of

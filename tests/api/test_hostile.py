@@ -51,6 +51,7 @@ REQUESTS: list[tuple[str, str, dict[str, str], bytes, set[int]]] = [
     ("POST", "/v1/jobs", {"Content-Type": FORM}, EDIT, {415}),
     ("POST", "/v1/edits", JSON, b"{}", {415}),
     ("POST", "/v1/photos", {"Content-Type": "text/html"}, b"<html>", {415}),
+    ("POST", "/v1/jobs", JSON | {"Content-Encoding": "gzip"}, b"\x1f\x8b\x08", {415}),
     # Forms.
     ("POST", "/v1/edits", {"Content-Type": "multipart/form-data"}, EDIT, {400}),
     ("POST", "/v1/edits", {"Content-Type": FORM}, b"", {400, 422}),
@@ -92,6 +93,7 @@ REQUESTS: list[tuple[str, str, dict[str, str], bytes, set[int]]] = [
     ("POST", f"/v1/photos/{'0' * 64}/segments", JSON, b'{"concepts": ["a"], "long_side": 1e9}', {422}),
     ("POST", f"/v1/photos/{'0' * 64}/segments", JSON, b'{"concepts": ["\\ud800"]}', {400, 422}),
     ("POST", f"/v1/photos/{'0' * 64}/preview", JSON, b'{"concepts": {}, "crop": [0, 0, 9, 9]}', {422}),
+    ("POST", f"/v1/photos/{'0' * 64}/preview", JSON, b'{"concepts": {}, "crop": [0.5, 0, 0.2, 1]}', {422}),
 ]
 
 

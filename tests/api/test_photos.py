@@ -10,6 +10,7 @@ from email.policy import HTTP
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -38,6 +39,24 @@ def test_a_photo_is_sent_once_and_looked_at_often(client: httpx.Client) -> None:
     assert preview.status_code == 200, preview.text
     assert Image.open(io.BytesIO(preview.content)).size == (160, 120) and preview.headers["content-type"] == "image/png"
     assert json.loads(preview.headers["respray-report"])["outputs"][0]["edits"][0]["concept"] == "Wall"
+
+
+def test_a_preview_of_a_cut_out_is_of_what_is_seen_of_it(client: httpx.Client) -> None:
+    """On white paper the copy would have a white wall beside the photo's."""
+    room = Image.open(io.BytesIO(photo(73, (320, 240)))).convert("RGBA")
+    room.paste((255, 0, 255, 0), (0, 0, 160, 240))
+    out = io.BytesIO()
+    room.save(out, "PNG")
+    name = client.post("/v1/photos", files={"photo": ("a.png", out.getvalue())}).json()["photo"]
+    whole = io.BytesIO()
+    Image.new("L", (1, 1), 255).save(whole, "PNG")
+    query = {**WALL, "long_side": 160, "mask_keys": {"Wall": {"base64": base64.b64encode(whole.getvalue()).decode()}}}
+    picture = Image.open(io.BytesIO(client.post(f"/v1/photos/{name}/preview", json={**query, "format": "png"}).content))
+    assert picture.mode == "RGBA" and picture.getchannel("A").crop((0, 0, 78, 120)).getextrema() == (0, 0)
+    shown = client.post(f"/v1/photos/{name}/preview", json={**query, "format": "jpeg"})
+    assert np.asarray(Image.open(io.BytesIO(shown.content)))[:, :70].min() > 240
+    report = json.loads(shown.headers["respray-report"])
+    assert report["outputs"][0]["edits"][0]["coverage"] < 0.55 and not any("transparency" in text for text in report["warnings"])
 
 
 def test_a_preview_of_two_colours_on_two_walls(client: httpx.Client) -> None:

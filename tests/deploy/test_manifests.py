@@ -55,6 +55,17 @@ def test_compose_is_consistent_in_itself() -> None:
         assert float(services[name]["stop_grace_period"].rstrip("s")) > grace, "Docker kills the worker before it has drained"
 
 
+def test_compose_s_temporary_folders_run_the_embedded_server() -> None:
+    """Docker mounts a tmpfs noexec unless told otherwise, and Triton's stub is run from the image's XDG_CACHE_HOME, /tmp/cache."""
+    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+    read_only = {name: service for name, service in services.items() if service.get("read_only")}
+    assert set(read_only) == {"worker", "worker-cpu"}
+    for name, service in read_only.items():
+        mounts = dict(entry.partition(":")[::2] for entry in service["tmpfs"])
+        assert {"exec", "mode=1777"} <= set(mounts["/tmp"].split(",")), name
+    assert "XDG_CACHE_HOME=/tmp/cache" in (DEPLOY / "images" / "worker" / "Dockerfile").read_text()
+
+
 def test_prometheus_finds_the_worker_of_either_profile_and_no_other() -> None:
     """A target that a profile does not start would be reported as gone for ever."""
     services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
@@ -200,6 +211,30 @@ def test_pods_drain_for_longer_than_the_longest_job() -> None:
         assert finishes or int(config["JOB_ATTEMPTS"]) >= 20
 
 
+def test_pods_reach_the_name_server_of_their_node_and_no_other_link_local_address() -> None:
+    """NodeLocal DNSCache answers at 169.254.20.10; clouds keep their metadata services beside it."""
+    policy = next(resource for resource in _files() if resource["kind"] == "NetworkPolicy")
+    open_to: dict[str, set[int]] = {}
+    for rule in policy["spec"]["egress"]:
+        for block in (entry["ipBlock"] for entry in rule["to"] if "ipBlock" in entry):
+            if "169.254.0.0/16" not in block.get("except", []):
+                open_to.setdefault(block["cidr"], set()).update(port["port"] for port in rule["ports"])
+    assert open_to.pop("169.254.20.10/32") == {53} and set(open_to) == {"::/0"}
+
+
+def test_autoscaling_counts_jobs_that_wait_and_those_in_hand() -> None:
+    """By the lists of the queue that the pods read; a pod with a long job and none behind it is not told to stop."""
+    from orchestrator.settings import Settings
+
+    resources = _rendered("overlays/keda")
+    queue = next(resource for resource in resources if resource["kind"] == "ConfigMap")["data"]["QUEUE_NAME"]
+    (scaled,) = (resource for resource in resources if resource["kind"] == "ScaledObject")
+    lists = {t["metadata"]["listName"]: t["metadata"] for t in scaled["spec"]["triggers"] if t["type"] == "redis"}
+    assert set(lists) == {f"bull:{queue}:wait", f"bull:{queue}:active"}
+    assert int(lists[f"bull:{queue}:active"]["listLength"]) == Settings.model_fields["job_concurrency"].default
+    assert {found["activationListLength"] for found in lists.values()} == {"0"}
+
+
 def test_every_setting_that_deployments_use_exists() -> None:
     """A misspelt variable would be ignored in silence."""
     from orchestrator.settings import Settings, spellings
@@ -288,6 +323,22 @@ def test_kubernetes_scrape_configuration_is_valid(tmp_path: Path) -> None:
     (tmp_path / "prometheus.yaml").write_text(yaml.safe_dump(config))
     shutil.copy(DEPLOY / "observe" / "alerts.yaml", tmp_path)
     _promtool("check", "config", str(tmp_path / "prometheus.yaml"))
+
+
+def test_prometheus_takes_running_pods_for_workers_and_neither_others_nor_the_dead() -> None:
+    """One that was taken away with its node stays in the list as Failed, and would be a worker that is gone for days."""
+    config = yaml.safe_load((DEPLOY / "observe" / "prometheus-kubernetes.yaml").read_text())
+    rules = [rule for rule in config["scrape_configs"][0]["relabel_configs"] if rule.get("action") == "keep"]
+
+    def kept(**changed: str) -> bool:
+        # https://prometheus.io/docs/prometheus/latest/configuration/configuration/#relabel_config: joined by ";", matched as a whole.
+        pod = {"label_app_kubernetes_io_name": "respray", "phase": "Running", "container_port_name": "health"} | changed
+        labels = {f"__meta_kubernetes_pod_{name}": value for name, value in pod.items()}
+        return all(re.fullmatch(rule["regex"], ";".join(labels.get(name, "") for name in rule["source_labels"])) for rule in rules)
+
+    assert kept() and kept(container_port_name="triton-metrics")
+    for changed in ({"phase": "Failed"}, {"phase": "Pending"}, {"label_app_kubernetes_io_name": "redis"}, {"container_port_name": "redis"}):
+        assert not kept(**changed), changed
 
 
 def _expressions() -> list[str]:

@@ -13,7 +13,11 @@ import typer
 from typer.core import TyperGroup
 
 from orchestrator.cli.app import build_app
+from orchestrator.errors import JobError
+from orchestrator.jobs.name_catalog import load_catalog
+from orchestrator.jobs.parser import parse_job
 from orchestrator.settings import Settings, load_settings, spellings
+from tests.orchestrator.support import palette_job
 from tools.docs import reference
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,6 +51,22 @@ def test_job_reference_has_every_field_and_rule(site: Path) -> None:
             assert f"| `{field.alias or name}` |" in text
     for rule in RULE_NAMES:
         assert f"\n### {rule}\n" in text
+    for other in (messages.RuleFields, messages.RuleItem):
+        assert f"\n{reference._doc(other)}" in text
+
+
+def test_job_reference_names_what_a_message_takes_and_nothing_else() -> None:
+    """A request has a texture's attachment by number; a message has its key."""
+    text = (ROOT / "docs" / "reference" / "jobs.md").read_text().split("\n## Rules\n")[1]
+    catalog = load_catalog()
+    for section in text.split("\n### ")[1:]:
+        rule = section.split("\n")[0]
+        for name in re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE):
+            message = palette_job(count=1, concepts={"Wall": {"action": rule, "value": {name: None}}})
+            try:
+                parse_job(message, catalog)
+            except JobError as error:
+                assert "does not know" not in str(error), (rule, name)
 
 
 def test_every_setting_is_in_the_reference_and_in_the_example(site: Path) -> None:

@@ -236,7 +236,7 @@ def test_callback_host_up_down_misspelt_and_without_secret(receiver: int) -> Non
     assert not [f for f in connections.run(Situation({"GPU_CALLBACK_SECRET": "s"})) if "GPU_CALLBACK_SECRET" in f.what]
 
 
-def test_callback_host_with_a_certificate_that_nobody_trusts_fails(tmp_path: Path) -> None:
+def test_callback_host_with_a_certificate_of_a_company_s_own_needs_its_file(tmp_path: Path) -> None:
     made = [
         "openssl",
         "req",
@@ -252,6 +252,8 @@ def test_callback_host_with_a_certificate_that_nobody_trusts_fails(tmp_path: Pat
         "1",
         "-subj",
         "/CN=localhost",
+        "-addext",
+        "subjectAltName=DNS:localhost",
     ]
     try:
         subprocess.run(made, cwd=tmp_path, check=True, capture_output=True)
@@ -262,8 +264,12 @@ def test_callback_host_with_a_certificate_that_nobody_trusts_fails(tmp_path: Pat
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    address = f"https://localhost:{server.server_port}"
     try:
-        finding = _look("callback host", WORKERS_API_URL=f"https://localhost:{server.server_port}")
+        finding = _look("callback host", WORKERS_API_URL=address)
+        for setting in ("CALLBACK_CA_FILE", "SSL_CERT_FILE"):
+            trusted = _look("callback host", WORKERS_API_URL=address, **{setting: str(tmp_path / "cert.pem")})
+            assert trusted.status == PASS, trusted.what
     finally:
         server.shutdown()
         server.server_close()

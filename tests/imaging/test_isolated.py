@@ -41,6 +41,14 @@ def process_of(decoder: DecoderProcess) -> psutil.Process:
     return psutil.Process(decoder._process.pid)
 
 
+def test_a_mask_may_have_any_size_and_a_photo_may_not(decoder: DecoderProcess) -> None:
+    stream = io.BytesIO()
+    Image.new("L", (1, 3), 255).save(stream, "PNG")
+    assert decoder.decode_mask(stream.getvalue()).tolist() == [[255], [255], [255]]
+    with pytest.raises(ImageError, match="1 x 3 pixels; at least 8"):
+        decoder.decode(saved("PNG", (1, 3)))
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 def test_the_pixels_are_the_same(decoder: DecoderProcess, kind: str) -> None:
     assert np.array_equal(decoder.decode(saved(kind)), decode(saved(kind)))

@@ -142,7 +142,7 @@ def _bad_keys() -> Iterator[tuple[str, Any]]:
         message = palette_job(count=2)
         message["items"][1] |= change
         yield f"two items with the same {next(iter(change))}", message
-    for idx in (-1, 1.0, "0", True, None, 10**12):
+    for idx in (-1, 1.5, "0", True, None, 10**12):
         message = palette_job(count=1)
         message["items"][0]["idx"] = idx
         yield f"idx {idx!r}", message
@@ -196,7 +196,7 @@ def _bad_parts() -> Iterator[tuple[str, Any]]:
         [{"x": 0, "y": 0}], [[0.5, 0.5]] * 65, [[1e400, 0.5]], [[[0.5], 0.5]],
     )  # fmt: skip
     changes: list[dict[str, Any]] = [{name: value} for name in ("at", "not_at") for value in points]
-    numbers: tuple[Any, ...] = (0, -1, 257, 1.0, True, "some", "1", [], {})
+    numbers: tuple[Any, ...] = (0, -1, 257, 1.5, True, "some", "1", [], {})
     changes += [{"instances": value} for value in numbers]
     for change in changes:
         yield f"parts: {change}"[:90], palette_job(count=1, concepts={"Wall": edit | change})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import threading
 import time
@@ -37,7 +38,10 @@ class LinkServer:
                 status = server.status_of_put(parts.path)
                 if status == 200:
                     server.stored[parts.path] = (dict(self.headers), body)
-                server.send(self, status, b"")
+                if parts.path == "/put-dawdling.png":
+                    server.dawdle(self, b"x")
+                else:
+                    server.send(self, status, b"")
 
             def log_message(self, *arguments: object) -> None:
                 """Quiet."""
@@ -74,6 +78,15 @@ class LinkServer:
         handler.end_headers()
         handler.wfile.write(body)
 
+    def dawdle(self, handler: BaseHTTPRequestHandler, block: bytes, pause: float = 0.05) -> None:
+        """An answer without an end."""
+        handler.send_response(200)
+        handler.end_headers()
+        with contextlib.suppress(OSError):
+            while True:
+                handler.wfile.write(block)
+                time.sleep(pause)
+
     def answer(self, handler: BaseHTTPRequestHandler, path: str) -> None:
         """By path."""
         name = path.strip("/").split(".")[0]
@@ -102,14 +115,6 @@ class LinkServer:
             handler.send_header("Content-Length", str(1 << 40))
             handler.end_headers()
         elif name in ("endless", "trickle"):
-            handler.send_response(200)
-            handler.end_headers()
-            block, pause = (b"\0" * (1 << 20), 0.0) if name == "endless" else (b"\xff", 0.05)
-            try:
-                while True:
-                    handler.wfile.write(block)
-                    time.sleep(pause)
-            except OSError:
-                pass
+            self.dawdle(handler, *((b"\0" * (1 << 20), 0.0) if name == "endless" else (b"\xff", 0.05)))
         else:
             self.send(handler, 200, photo(int(name) if name.isdigit() else 0))

@@ -163,12 +163,12 @@ def test_a_marker_of_a_newer_run_stays(tmp_path: Path) -> None:
     async def work() -> None:
         async with AsyncStorage(FolderStorage(tmp_path, sync=False)) as storage:
             records = Records(storage, Redactor())
-            older, newer = await records.mark_owed(job), await records.mark_owed(job)
-            await records.clear_owed(older)
+            older, newer = await records.markers.mark_owed(job), await records.markers.mark_owed(job)
+            await records.markers.clear_owed(older)
             assert (tmp_path / newer.key).is_file()
-            await records.clear_owed(newer)
+            await records.markers.clear_owed(newer)
             assert not (tmp_path / newer.key).exists()
-            await records.clear_owed(newer)
+            await records.markers.clear_owed(newer)
 
     asyncio.run(work())
 
@@ -185,7 +185,7 @@ def test_an_owed_callback_expires_however_long_its_receiver_asks_for(tmp_path: P
             assert record["callback"]["state"] == "owed"
             record["callback"]["owed_since"] -= 4 * 86400
             path.write_text(json.dumps(record))
-            assert await worker.deliverer.sweep() == 0
+            assert await worker.sweeper.sweep() == 0
             assert json.loads(path.read_text())["callback"]["state"] == "expired"
 
     asyncio.run(work())

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.worker.budget import COPIES, DEFAULT_MOST, LEAST, ByteBudget, default_budget
+from orchestrator.worker.budget import COPIES, MAX_DEFAULT_BYTES, MIN_DEFAULT_BYTES, ByteBudget, default_budget
 from respray.contract.request import PhotoRequest
 from tests.faults import virtual_time
 from tests.orchestrator.support import TinyPipeline, palette_job, photo, put_photos, tiny_worker
@@ -120,13 +120,15 @@ def test_a_job_of_many_large_masks_stays_within_the_budget(tmp_path: Path) -> No
     assert COPIES * 8 * MIB < pipeline.most_bytes <= 2 * COPIES * 8 * MIB + MIB
 
 
-@pytest.mark.parametrize(("said", "budget"), [("max\n", None), (str(512 * MIB), 128 * MIB), (str(1 << 40), None), (str(MIB), LEAST)])
+@pytest.mark.parametrize(
+    ("said", "budget"), [("max\n", None), (str(512 * MIB), 128 * MIB), (str(1 << 40), None), (str(MIB), MIN_DEFAULT_BYTES)]
+)
 def test_the_default_follows_the_containers_memory(tmp_path: Path, said: str, budget: int | None) -> None:
     limit = tmp_path / "memory.max"
     limit.write_text(said)
     unlimited = default_budget((tmp_path / "missing",))
     assert default_budget((limit,)) == (unlimited if budget is None else budget)
-    assert LEAST <= unlimited <= DEFAULT_MOST
+    assert MIN_DEFAULT_BYTES <= unlimited <= MAX_DEFAULT_BYTES
 
 
 def test_masks_that_are_too_large_together_fail_their_photo_before_they_are_read(tmp_path: Path) -> None:

@@ -27,10 +27,10 @@ from orchestrator.callbacks.client import (
     Schedule,
     event_id,
     idempotency_key,
-    retry_after_seconds,
 )
 from orchestrator.errors import AddressRefused, SettingsError
 from orchestrator.net.address_policy import AddressPolicy, PinnedTransport, is_public
+from orchestrator.net.answers import retry_after_seconds
 from tests.faults import virtual_time
 from tests.faults.processes import CALLBACK_SECRET
 from tests.faults.receiver import Receiver

@@ -55,7 +55,7 @@ def test_top_looks_where_a_worker_answers() -> None:
 def test_palette_and_presets_list_what_jobs_can_name(tmp_path: Path) -> None:
     assert "oak_a" in respray("palette", folder=tmp_path).stdout
     shown = respray("presets", folder=tmp_path).stdout
-    assert "interior" in shown and "seller" in shown
+    assert "interior" in shown and "seller" in shown and "couch" in shown
 
 
 @pytest.mark.server
@@ -134,3 +134,9 @@ def test_a_wrong_setting_is_an_event_and_a_sentence(tmp_path: Path) -> None:
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 1 and "BATCH_CONCURRENCY" in done.stderr and "Traceback" not in done.stderr
     assert [event["event"] for event in events] == ["connection", "finish"] and "BATCH_CONCURRENCY" in events[-1]["error"]
+
+
+def test_a_studio_that_cannot_start_ends_once(tmp_path: Path) -> None:
+    done = respray("studio", "--no-browser", "--listen", "nowhere", folder=tmp_path)
+    assert done.returncode != 0
+    assert [event["event"] for event in events(done)].count("finish") == 1

@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+from orchestrator.errors import StorageError
+from orchestrator.storage.base import Expect, Stat
+from orchestrator.storage.folder import FolderStorage
 from tests.faults.processes import CALLBACK_SECRET
 from tests.faults.receiver import Receiver
 from tests.orchestrator.support import TinyPipeline, markers, palette_job, put_photos, tiny_worker
@@ -74,7 +77,7 @@ def test_retry_finds_what_was_refused_and_no_sweep_does(tmp_path: Path, receiver
         async with tiny_worker(tmp_path, TinyPipeline(), allow=receiver.host if kind == "401" else "other.test") as worker:
             await worker.start(palette_job(count=2, callback_url=url)).finished()
             calls = len(receiver.calls)
-            assert await worker.deliverer.sweep(force=True) == 0 and len(receiver.calls) == calls, "asked again unasked"
+            assert await worker.sweeper.sweep(force=True) == 0 and len(receiver.calls) == calls, "asked again unasked"
 
     asyncio.run(work())
     assert states(tmp_path) == [(url, "refused")] * 2 and not markers(tmp_path)
@@ -85,3 +88,32 @@ def test_retry_finds_what_was_refused_and_no_sweep_does(tmp_path: Path, receiver
     assert states(tmp_path) == [(url, "delivered")] * 2
     assert not [*(tmp_path / "callbacks-refused").rglob("*.json")] and not markers(tmp_path)
     assert len({call.headers["webhook-id"] for call in receiver.calls}) == 2, "the same news, for whoever counts"
+
+
+class FullStore(FolderStorage):
+    """Takes no record while it is full."""
+
+    full = False
+
+    def write(self, key: str, data: bytes, media_type: str, expect: Expect | Stat = Expect.ANYTHING) -> Stat:
+        if self.full and "/manifest/" in key:
+            raise StorageError(f"{key}: no space left on device")
+        return super().write(key, data, media_type, expect)
+
+
+def test_a_store_that_takes_no_record_makes_no_refused_callback_forgotten(tmp_path: Path, receiver: Receiver) -> None:
+    put_photos(tmp_path, "job_1", 1)
+    url, store = f"{receiver.url}/jobs/job_1/callback", FullStore(tmp_path, sync=False)
+    receiver.plan = lambda number, body: (401 if number == 0 else 200, {})
+
+    async def work() -> None:
+        async with tiny_worker(store, TinyPipeline(), allow=receiver.host) as worker:
+            await worker.start(palette_job(count=1, callback_url=url)).finished()
+            store.full = True
+            await worker.sweeper.owe_refused()
+            store.full = False
+            await worker.sweeper.owe_refused()
+            assert await worker.sweeper.sweep() == 0
+
+    asyncio.run(work())
+    assert states(tmp_path) == [(url, "delivered")] and not [*(tmp_path / "callbacks-refused").rglob("*.json")]

@@ -20,7 +20,8 @@ from orchestrator.jobs.name_catalog import load_catalog
 from orchestrator.jobs.parser import parse_job
 from orchestrator.net.address_policy import AddressPolicy, PinnedTransport
 from orchestrator.net.links import LinkClient, LinkOptions
-from orchestrator.storage.s3 import S3Options, S3Storage
+from orchestrator.storage.bucket_client import S3Options
+from orchestrator.storage.s3 import S3Storage
 from orchestrator.worker.downloads import USUAL_LINK_BYTES
 from orchestrator.worker.handle import JobFailed, JobResult
 from respray.observe.logs import OURS
@@ -255,6 +256,18 @@ def test_azure_is_told_what_kind_of_blob_is_put(tmp_path: Path, server: LinkServ
     assert ("PUT", "/put/azure.png", sas.partition("?")[2]) in server.seen  # as it was signed
 
 
+def test_an_upload_counts_however_long_the_body_of_its_answer_dawdles(server: LinkServer) -> None:
+    async def put() -> None:
+        client = LinkClient(AddressPolicy(frozenset({server.host})), LinkOptions(timeout=4.0))
+        try:
+            await client.put(server.link("/put-dawdling.png"), b"file", "image/png")
+        finally:
+            await client.close()
+
+    asyncio.run(put())
+    assert server.count("/put-dawdling.png") == 1
+
+
 def test_the_client_closes_the_size_limit_by_itself(server: LinkServer) -> None:
     async def get(path: str) -> None:
         client = LinkClient(AddressPolicy(frozenset({server.host})), LinkOptions(timeout=2.0))
@@ -325,7 +338,7 @@ def test_presigned_links_of_a_real_store(tmp_path: Path, s3_server: S3Server, re
     storage = S3Storage(S3Options(BUCKET, s3_server.url, ACCESS, SECRET, region="us-east-1"))
     storage.write("elsewhere/a.jpg", photo(5), "image/jpeg")
     storage.write("inputs/u_abc/job_1/1.jpg", photo(6), "image/jpeg")
-    signed: Any = storage._client.generate_presigned_url
+    signed: Any = storage._bucket._boto.generate_presigned_url
     put = signed("put_object", Params={"Bucket": BUCKET, "Key": "elsewhere/a.png", "ContentType": "image/png"}, ExpiresIn=60)
     message = palette_job(
         items=[

@@ -72,7 +72,7 @@ def test_a_sweep_asks_a_host_that_gives_no_answer_once_and_tells_all_others(tmp_
                 await worker.start(palette_job(name, count, callback_url=url)).finished()
         async with tiny_worker(tmp_path, transport=receivers, timeout=30.0) as worker:
             began = asyncio.get_running_loop().time()
-            owed = await worker.deliverer.sweep()
+            owed = await worker.sweeper.sweep()
             return owed, asyncio.get_running_loop().time() - began
 
     owed, seconds = virtual_time.run(work())

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from orchestrator.callbacks import deliverer as deliveries
+from orchestrator.callbacks import receivers
 from orchestrator.callbacks.client import CallbackEvent
 from orchestrator.callbacks.deliverer import Deliverer, Tracked
-from orchestrator.records.records import CallbackRecord, ItemRecord, Records, record_key
+from orchestrator.records.item_record import CallbackRecord, ItemRecord, record_key
+from orchestrator.records.records import Records
 from orchestrator.service.assembly import callback_client
 from orchestrator.settings import Settings
 from orchestrator.storage.folder import FolderStorage
@@ -42,7 +43,7 @@ def sweep(folder: Path, receiver: Receiver) -> int:
 
     async def work() -> int:
         async with tiny_worker(folder, allow=receiver.host, name="sweeper") as worker:
-            return await worker.deliverer.sweep(force=True)
+            return await worker.sweeper.sweep(force=True)
 
     return asyncio.run(work())
 
@@ -103,7 +104,7 @@ def test_the_records_of_an_earlier_run_do_not_end_the_one_under_way(tmp_path: Pa
             async with asyncio.timeout(20):
                 while pipeline.running < 2 or not markers(tmp_path):
                     await asyncio.sleep(0.01)
-            assert await worker.deliverer.sweep() == 0
+            assert await worker.sweeper.sweep() == 0
             handle.cancel()
 
     asyncio.run(work())
@@ -174,7 +175,7 @@ def test_a_callback_whose_lease_runs_out_while_it_waits_for_a_slot_is_told_once(
 def test_a_410_is_remembered_for_its_address_and_not_for_ever(
     tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, seconds: float, asked: int
 ) -> None:
-    monkeypatch.setattr(deliveries, "GONE_FOR", seconds)
+    monkeypatch.setattr(receivers, "GONE_FOR", seconds)
     receiver.plan = lambda number, body: (410, {})
     settings = Settings(adapter="local", callback_secret=SecretStr(CALLBACK_SECRET), callback_allow_hosts=receiver.host)
 

@@ -119,3 +119,35 @@ def test_a_byte_order_mark_and_a_message_that_was_serialised_twice(message: dict
     twice: list[str | bytes] = [json.dumps(text), json.dumps("\ufeff" + text), "\ufeff" + json.dumps(text), json.dumps(text).encode()]
     assert all(decode_message(received).fields == message for received in (*once, *twice))
     assert decode_message(json.dumps(json.dumps(text))).problem == "the message must be a JSON object, not a string"
+
+
+@pytest.mark.parametrize("number", ["4.0", "4e0", "0.4e1"])
+def test_a_whole_number_may_be_written_as_a_fraction(number: str) -> None:
+    """JSON has one kind of number: Lua and PHP write 4.0 where they count in doubles."""
+    text = json.dumps(palette_job(batch_concurrency=4)).replace('"batch_concurrency": 4', f'"batch_concurrency": {number}')
+    assert parse_job(text, load_catalog()).concurrency == 4
+
+
+@pytest.mark.parametrize("number", ["4.5", "1e400", "1e300"])
+def test_what_is_no_whole_number_is_none(number: str) -> None:
+    text = json.dumps(palette_job(batch_concurrency=4)).replace('"batch_concurrency": 4', f'"batch_concurrency": {number}')
+    with pytest.raises(JobError, match=r"batch_concurrency: input should be (a valid integer|less than or equal to 64)"):
+        parse_job(text, load_catalog())
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"items": []}, "items: must have at least 1 entry, and has 0"),
+        ({"concepts": {}}, "concepts: must have at least 1 entry, and has 0"),
+        ({"protect": [f"a{i}" for i in range(17)]}, "protect: must have at most 16 entries, and has 17"),
+        ({"callback_url": "ftp://host/a"}, "callback_url: URL scheme should be"),
+        ({"preset": "INTERIOR"}, "did you mean 'interior'?"),
+        ({"concepts": {"Wall": {"action": "recolor", "value": "OAK_A"}}}, "did you mean 'oak_a'?"),
+        ({"concepts": {"Wall": {"action": "recolor", "value": "7C9082"}}}, "did you mean '#7C9082'?"),
+    ],
+)
+def test_a_refusal_speaks_json_and_names_what_was_meant(fields: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(JobError) as refused:
+        parse_job(palette_job(**fields), load_catalog())
+    assert sentence in str(refused.value)

@@ -19,7 +19,7 @@ import pytest
 
 from orchestrator.errors import ResprayError
 from orchestrator.intake.answers import with_files
-from orchestrator.records.records import ItemRecord, StoredFile
+from orchestrator.records.item_record import ItemRecord, StoredFile
 from orchestrator.storage.folder import FolderStorage
 from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.handle import JobResult

@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import StorageError
-from orchestrator.storage.s3 import S3Options, S3Storage
+from orchestrator.storage.base import Stat
+from orchestrator.storage.bucket_client import S3Options
+from orchestrator.storage.deadline import MAX_SAID_BYTES
+from orchestrator.storage.s3 import S3Storage
 from respray.retry import Retry, full_jitter
 from tests.orchestrator.test_tls_redis import authority
 
@@ -167,3 +170,68 @@ def test_what_was_read_is_held_against_the_etag(etag: str, extra: str, bodies: l
     with storage(server) as store:
         assert store.read(KEY, 100)[0] == WHOLE
         assert len(server.requests) == requests
+
+
+def test_an_error_s_text_is_read_as_far_as_it_says_something() -> None:
+    """botocore would read all of it into memory: here 8 MiB of a text that never ends, and the connection is gone."""
+    sent = 0
+
+    def talk(line: socket.socket, head: bytes) -> None:
+        nonlocal sent
+        line.sendall(b"HTTP/1.1 503 Slow Down\r\nContent-Length: 9999999999\r\n\r\n<Error><Code>SlowDown</Code><Message>")
+        while True:
+            line.sendall(bytes(b"x" * (1 << 20)))
+            sent += 1 << 20
+
+    server = Store(talk)
+    with storage(server, attempts=1, read_timeout=20.0) as store:
+        with pytest.raises(StorageError, match=r"\(503\)"):
+            store.read(KEY, 100)
+        assert server.ended.acquire(timeout=10)
+    assert sent < 4 * MAX_SAID_BYTES, "and what the kernel holds"
+
+
+def said(*heads: str, body: bytes = b"", endless: bytes = b"") -> Answer:
+    """Answers every request so; `endless` is repeated behind it as chunks for as long as somebody listens."""
+
+    def answer(line: socket.socket, head: bytes) -> None:
+        length = [] if endless else [f"Content-Length: {len(body)}"]
+        line.sendall("\r\n".join(["HTTP/1.1 200 OK", "Connection: close", *length, *heads, "", ""]).encode() + body)
+        while endless:
+            line.sendall(f"{len(endless):x}\r\n".encode() + endless + b"\r\n")
+
+    return answer
+
+
+LISTED = "<ListBucketResult><IsTruncated>true</IsTruncated>{}<Contents><Key>{}a</Key></Contents></ListBucketResult>"
+
+
+@pytest.mark.parametrize("token", ["", "<NextContinuationToken>same</NextContinuationToken>"])
+def test_a_list_that_never_ends_is_an_error(token: str) -> None:
+    server, said_so = Store(said(body=LISTED.format(token, "x/").encode())), "says that there is more and not where"
+    with storage(server, attempts=1) as store, pytest.raises(StorageError, match=said_so):
+        list(store.keys("x/"))
+
+
+def test_keys_of_another_prefix_are_not_taken_for_ones_that_were_asked_for() -> None:
+    body = LISTED.replace("true", "false").format("", "outputs/somebody/else/")
+    with storage(Store(said(body=body.encode())), attempts=1) as store:
+        assert list(store.keys("outputs/u/")) == []
+
+
+@pytest.mark.parametrize("part", [False, True])
+def test_an_object_that_is_longer_than_it_says_is_ended(part: bool) -> None:
+    """A body in chunks beside a Content-Length goes on past it; without an end it would fill this process' memory."""
+    heads = ('ETag: "e"', "Content-Length: 100", "Transfer-Encoding: chunked")
+
+    server = Store(said(*heads, endless=bytes(1 << 20)))
+    with storage(server, attempts=1, read_timeout=20.0) as store:
+        with pytest.raises(StorageError, match="gave more than the 100 bytes"):
+            store._read_part(KEY, Stat(100, "e", None), 0, 100) if part else store.read(KEY, 1000)
+        assert server.ended.acquire(timeout=10)
+
+
+def test_an_upload_in_parts_without_a_name_is_an_error() -> None:
+    server, said_so = Store(said(body=b"<InitiateMultipartUploadResult/>")), "begins an upload in parts without naming it"
+    with storage(server, attempts=1, multipart_above=10) as store, pytest.raises(StorageError, match=said_so):
+        store.write(KEY, bytes(20), "image/jpeg")

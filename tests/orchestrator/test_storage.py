@@ -16,8 +16,9 @@ import pytest
 from orchestrator.errors import AccessDenied, Conflict, NotFound, StorageError, TooLarge
 from orchestrator.storage import Expect, Storage
 from orchestrator.storage.base import digest_of
+from orchestrator.storage.bucket_client import S3Options
 from orchestrator.storage.folder import FolderStorage
-from orchestrator.storage.s3 import DIGEST, S3Options, S3Storage
+from orchestrator.storage.s3 import DIGEST, S3Storage
 from respray.retry import Retry, full_jitter
 from tests.faults.chaos import ChaosProxy
 from tests.faults.processes import ACCESS, BUCKET, SECRET, S3Server

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import StorageError
-from orchestrator.storage.s3 import S3Options, S3Storage
+from orchestrator.storage.bucket_client import S3Options
+from orchestrator.storage.s3 import S3Storage
 from respray.doctor import FAIL, Situation, connections
 from respray.retry import Retry
 from respray.weights.errors import WeightsError
@@ -84,6 +85,9 @@ def told(server: Refusing, folder: Path) -> list[str]:
         (403, "AccessDenied", "no", -60, "off by 60 minutes: set it (timedatectl set-ntp true; of a container, the host's)"),
         (400, "InvalidArgument", "Credential access key has length 64, should be 32", 0, "length 64, should be 32"),
         (403, "SignatureDoesNotMatch", "it does not match", 0, "ACCESS_KEY and"),
+        (400, "ExpiredRequest", "the signature has expired", 0, "this machine's clock is off"),
+        (403, "NotEntitled", "please enable R2", 0, "no plan with this store: please enable R2"),
+        (403, "ObjectLockedByBucketPolicy", "locked for 30 days", 0, "a retention rule of the bucket keeps this object"),
         (400, "InvalidRegionName", "The region name 'mars' is not valid. Must be one of: wnam, auto", 0, "'mars' is not valid"),
     ],
 )  # fmt: skip
@@ -99,3 +103,16 @@ def test_each_refusal_says_what_to_change(
 def test_a_right_that_is_missing_is_still_told_as_before(store: Refusing, tmp_path: Path) -> None:
     worker, doctor, fetch = told(store, tmp_path)
     assert "check the access key" in worker and "s3:ListBucket on photos" in doctor and "need s3:GetObject and s3:ListBucket" in fetch
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "final"), [(403, "NotEntitled", True), (403, "OfTomorrow", True), (403, "RequestTimeTooSkewed", False)]
+)
+def test_a_refusal_is_final_whatever_a_store_calls_it(store: Refusing, status: int, code: str, final: bool) -> None:
+    """But for a wrong clock, which another worker need not have."""
+    store.status, store.code = status, code
+    storage = S3Storage(S3Options("photos", store.url, "key", "secret", retry=Retry(1)))
+    with pytest.raises(StorageError) as refused:
+        storage.read("inputs/u/j/0.jpg", 100)
+    storage.close()
+    assert refused.value.retryable is not final

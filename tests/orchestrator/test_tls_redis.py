@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from orchestrator.errors import IntakeError
-from orchestrator.intake.bullmq import BullmqIntake, check_redis
+from orchestrator.intake.bullmq import BullmqIntake
+from orchestrator.intake.redis_server import check_redis
 from tests.faults.processes import Redis, produce
 from tests.orchestrator.support import palette_job, put_photos, tiny_worker
 

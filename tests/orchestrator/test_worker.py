@@ -231,7 +231,7 @@ def test_the_sweep_delivers_what_is_owed_without_the_job(tmp_path: Path, receive
 
     async def sweep() -> int:
         async with tiny_worker(tmp_path, allow=receiver.host, name="sweeper") as worker:
-            return await worker.deliverer.sweep(force=True)
+            return await worker.sweeper.sweep(force=True)
 
     assert asyncio.run(sweep()) == 0
     assert len(receiver.delivered()) == 3 and not markers(tmp_path)
@@ -254,7 +254,7 @@ def test_the_sweep_keeps_its_hands_off_callbacks_under_way(tmp_path: Path) -> No
         async with tiny_worker(tmp_path, allow=slow.host) as worker:
             handle = worker.start(palette_job(count=4, callback_url=f"{slow.url}/jobs/job_1/callback"))
             await handle.stored()
-            await worker.deliverer.sweep(force=True)
+            await worker.sweeper.sweep(force=True)
             assert (await handle.finished()).callbacks == {"delivered": 4, "undelivered": []}
 
     asyncio.run(work())

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from orchestrator.callbacks import deliverer as deliveries
+from orchestrator.callbacks import receivers
 from orchestrator.callbacks.deliverer import Deliverer, Tracked
 from orchestrator.callbacks.leases import EXPIRES_AFTER, Leases
-from orchestrator.records.records import CallbackRecord, ItemRecord, Records, record_key
+from orchestrator.records.item_record import CallbackRecord, ItemRecord, record_key
+from orchestrator.records.records import Records
 from orchestrator.service.assembly import callback_client
 from orchestrator.settings import Settings
 from orchestrator.storage.folder import FolderStorage
@@ -104,7 +105,7 @@ def test_what_nobody_could_tell_for_days_is_told_once_more(tmp_path: Path, recei
 def test_a_host_that_was_down_is_asked_again_when_the_clock_is_set_back(
     tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deliveries, "DOWN_FOR", 0.2)
+    monkeypatch.setattr(receivers, "DOWN_FOR", 0.2)
     answers = [503] * 4
     receiver.plan = lambda number, body: (answers.pop() if answers else 200, {"Retry-After": "0"})
     real = time.time

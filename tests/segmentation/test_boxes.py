@@ -14,11 +14,11 @@ from respray.contract.request import MAX_BOXES
 from respray.imaging.arrays import UInt8Array
 from respray.segmentation.errors import CheckpointError
 from respray.segmentation.export.graphs import Graphs, build_graphs
-from respray.segmentation.export.graphs.build_graphs import ClsToken, prompt_length
+from respray.segmentation.export.graphs.build_graphs import prompt_length
 from respray.segmentation.export.graphs.geometry_encoder import RoiWeights
 from respray.segmentation.export.parity import SHOWN
 from respray.segmentation.export.transformers_reference import Boxes, _roi_align, reference_outputs
-from respray.segmentation.spec import NO_BOX
+from respray.segmentation.spec import NO_BOX, ClsToken
 from tests.segmentation.test_graphs import lite, sam3
 
 # float32 in another order of operations.

@@ -11,9 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.gpu_carry.__main__ import THERE, carried, sequence
-from tools.gpu_carry.__main__ import _pack as pack
-from tools.gpu_carry.__main__ import _unmet as unmet
+from tools.gpu_carry.__main__ import THERE, carried, pack, sequence, unmet
 from tools.gpu_carry.fatbin import CUBIN, REGION, keep_architecture
 
 UNPACK = Path(__file__).resolve().parents[2] / "tools" / "gpu_carry" / "unpack.py"

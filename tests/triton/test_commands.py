@@ -15,7 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from benchmarks import report as reports
-from benchmarks.load import Level, ModelShare, percentile
+from benchmarks.load import Level, ModelShare
 from benchmarks.perf_inputs import inputs
 from benchmarks.pipeline import draw, numbers
 from benchmarks.sweep import VALUES, Point, best, command
@@ -74,11 +74,6 @@ def test_the_sweep_prefers_throughput_within_its_patience() -> None:
     assert best([fast, slow, late], 1.25) is slow
     assert best([fast, slow, late], 4.0) is late
     assert set(VALUES) <= set(target("embedded").__dataclass_fields__)
-
-
-@pytest.mark.parametrize(("percent", "value"), [(0, 1.0), (50, 2.5), (95, 3.85), (100, 4.0)])
-def test_percentiles_are_numpys(percent: float, value: float) -> None:
-    assert percentile([4.0, 1.0, 3.0, 2.0], percent) == pytest.approx(value)
 
 
 def test_wrong_benchmark_options_are_named(tmp_path: Path) -> None:

@@ -30,6 +30,12 @@ def test_no_secret_is_inherited_and_what_is_needed_is() -> None:
     assert server_environment({**SECRETS, **needed}) == needed
 
 
+def test_the_models_are_looked_for_where_the_worker_finds_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert server_environment({"MODEL_CACHE_DIR": "/volume"}) == {"MODEL_PATH": "/volume"}
+    monkeypatch.setattr("os.path.ismount", lambda place: str(place) == "/runpod-volume")
+    assert server_environment({"RUNPOD_POD_ID": "pod"}) == {"MODEL_PATH": "/runpod-volume"}
+
+
 def test_the_embedded_server_inherits_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,16 +16,18 @@ from onnx import numpy_helper
 
 from respray.contract import tensors
 from respray.contract.report import ProbeMeasure, ProbeReport
+from respray.contract.request import MAX_BOXES
 from respray.doctor import FAIL, PASS, WARN
 from respray.doctor.probe import of_graphs, of_server
 from respray.imaging.arrays import AnyArray
 from respray.observe.metrics import Metrics
-from respray.segmentation.ask_probe import answers
+from respray.segmentation.ask_probe import FolderModels
 from respray.segmentation.device import CPU
 from respray.segmentation.errors import SpecError
-from respray.segmentation.probe import PROBE_FILE, Probe, ProbeResult, compare
+from respray.segmentation.probe import PROBE_FILE, SHOWN, Probe, ProbeResult, Shown, compare
+from respray.segmentation.question import answers
 from respray.segmentation.runner import Segmenter
-from respray.segmentation.spec import load_spec
+from respray.segmentation.spec import NO_BOX, load_spec
 from respray.triton.embedded.server import EmbeddedServer
 from respray.triton.errors import ProbeFailed, ServerStartError
 from respray.triton.repository.build_repository import build
@@ -134,7 +136,7 @@ def asked(demo_graphs: Path) -> tuple[Probe, dict[str, AnyArray]]:
     """The demo's probe, and what its graphs say in this process."""
     segmenter = Segmenter(demo_graphs, threads=1, device=CPU)
     probe = Probe.load(demo_graphs / PROBE_FILE, segmenter.spec)
-    return probe, dict(answers(segmenter, probe))
+    return probe, answers(FolderModels(segmenter), probe, segmenter.spec)
 
 
 def test_the_committed_graphs_answer_as_pytorch_did(asked: tuple[Probe, dict[str, AnyArray]]) -> None:
@@ -175,3 +177,62 @@ def test_a_probe_of_another_model_is_refused(demo_graphs: Path, tmp_path: Path) 
     replace(probe, image=probe.image[::2, ::2]).save(tmp_path / PROBE_FILE)
     with pytest.raises(SpecError, match=r"image has the shape"):
         Probe.load(tmp_path / PROBE_FILE, spec)
+
+
+@pytest.fixture(scope="module")
+def shown(asked: tuple[Probe, dict[str, AnyArray]]) -> tuple[Probe, dict[str, AnyArray]]:
+    """The demo's probe and answers as if its graphs took boxes, and these changed nothing."""
+    probe, answers = asked
+    boxes, labels = np.zeros((3, MAX_BOXES, 4), np.float32), np.full((3, MAX_BOXES), NO_BOX, np.int32)
+    given = {SHOWN + name: answers[name] for name in tensors.SEGMENTS}
+    return replace(probe, shown=Shown(boxes, labels, probe.segments)), answers | given
+
+
+def test_answers_to_boxes_have_limits_of_their_own(shown: tuple[Probe, dict[str, AnyArray]]) -> None:
+    """Damage there alone is named as what it is; prompts of words alone do not show it. `test_probe_boxes` asks real graphs."""
+    probe, answers = shown
+    assert compare(probe, answers).problems == []
+    for name, said in ((tensors.SCORES, "scores with boxes are off"), (tensors.REGION, "masks with boxes agree")):
+        result = compare(probe, {**answers, SHOWN + name: answers[SHOWN + name] * 0})
+        assert [problem[: len(said)] for problem in result.problems] == [said]
+    measured = {measure.what: measure.value for measure in compare(probe, answers).measures}
+    assert measured["mask_iou_with_boxes"] == measured["mask_iou"]
+    with pytest.raises(KeyError):
+        compare(probe, {name: values for name, values in answers.items() if not name.startswith(SHOWN)})
+
+
+def test_boxes_are_stored_for_graphs_that_take_some_and_left_by_others(
+    shown: tuple[Probe, dict[str, AnyArray]], demo_graphs: Path, tmp_path: Path
+) -> None:
+    probe, spec = shown[0], load_spec(demo_graphs)
+    probe.save(tmp_path / PROBE_FILE)
+    taking = spec.model_copy(update={"graphs": {**spec.graphs, "sam3_geometry_encoder": spec.graphs["sam3_text_encoder"]}})
+    again = Probe.load(tmp_path / PROBE_FILE, taking)
+    assert again.shown is not None and np.array_equal(again.shown.labels, np.full((3, MAX_BOXES), NO_BOX))
+    assert Probe.load(tmp_path / PROBE_FILE, spec).shown is None
+    assert Probe.load(demo_graphs / PROBE_FILE, taking).shown is None, "a probe of an export from before boxes were asked"
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_the_same_question_is_asked_of_either_kind_of_server(
+    shown: tuple[Probe, dict[str, AnyArray]], demo_graphs: Path, joined: bool
+) -> None:
+    """Of one whose `sam3` is both graphs, without loading those that stand beside it."""
+    (probe, expected), spec = shown, load_spec(demo_graphs)
+    taking = spec.model_copy(update={"graphs": {**spec.graphs, "sam3_geometry_encoder": spec.graphs["sam3_text_encoder"]}})
+    models: list[str] = []
+
+    def infer(model: str, given: dict[str, AnyArray], wanted: Sequence[str]) -> dict[str, AnyArray]:
+        models.append(model)
+        with_boxes = tensors.BOX_LABELS in given or given.get(tensors.TEXT_MASK, np.zeros((1, 3, 0))).shape[2] > spec.text_length
+        longer = spec.text_length + MAX_BOXES + 1
+        made: dict[str, AnyArray] = {
+            tensors.PROMPT_FEATURES: np.zeros((1, 3, longer, 8)),
+            tensors.PROMPT_MASK: np.zeros((1, 3, longer), np.int32),
+        }
+        made |= {tensors.TEXT_FEATURES: np.zeros((1, spec.text_length, 8)), tensors.FEATURES_PLAIN: np.zeros((1, 2, 2, 2))}
+        return {name: made[name] if name in made else expected[(SHOWN if with_boxes else "") + name][None] for name in wanted}
+
+    assert compare(probe, answers(infer, probe, taking, joined)).problems == []
+    others = {"sam3", "sam3_geometry_encoder"} if joined else {"sam3", "sam3_image_encoder", "sam3_boxes"}
+    assert set(models) == {"sam3_text_encoder", *others}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from pydantic import BaseModel, SecretStr, TypeAdapter
@@ -12,12 +14,19 @@ from pydantic.fields import FieldInfo
 
 from orchestrator.cli.app import command_names, load_command
 from orchestrator.jobs import messages
-from orchestrator.jobs.rules import RULE_NAMES
+from orchestrator.jobs.rules import RULE_NAMES, RULE_TEXTS
 from orchestrator.settings import Settings, spellings
 from respray.contract import report, request
 from respray.observe.metrics import Metrics
 from respray.weights.model_presets import load_presets
 
+_COLOR = "palette id or `#rrggbb`"
+IN_MESSAGES: dict[str, dict[str, tuple[str, str, str] | None]] = {
+    "recolor": {"color": ("color", _COLOR, "required"), "label": None},
+    "texture": {"texture": ("texture", "id of the catalogue", ""), "attachment": ("texture_key", "key below the job's inputs", "")},
+    "remove": {"mode": ("mode", "`transparent`, `inpaint`", ""), "color": ("color", _COLOR, "")},
+}
+"""Fields of rules that messages write in other words than requests do: the parser resolves ids and keys."""
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "reference"
 
@@ -56,6 +65,8 @@ def jobs() -> str:
         "## Palette job\n",
         *_example("palette.json"),
         *_model(messages.PaletteMessage),
+        "### Edits\n",
+        *_model(messages.RuleFields),
         "### Items\n",
         *_model(messages.PaletteItem),
         "### Looks\n",
@@ -65,6 +76,8 @@ def jobs() -> str:
         *_model(messages.RuleMessage),
         "### Rules of a rule job\n",
         *_model(messages.RuleEntry),
+        "### Items of a rule job\n",
+        *_model(messages.RuleItem),
         "## Options\n",
         "Both formats take `options`.\n",
         *_model(messages.JobOptions),
@@ -73,7 +86,7 @@ def jobs() -> str:
     ]
     for name in RULE_NAMES:
         kind = getattr(request, name.capitalize())
-        parts += [f"### {name}\n", _doc(kind), *_table(kind, skip=("rule",))]
+        parts += [f"### {name}\n", f"{RULE_TEXTS[name] or _doc(kind)}\n", *_table(kind, ("rule",), IN_MESSAGES.get(name, {}))]
     return "\n".join(parts)
 
 
@@ -90,7 +103,9 @@ def photo_request() -> str:
     for kind in asked:
         parts += [f"### {kind.__name__}\n", *_model(kind)]
     rules = ", ".join(f"`{name}`" for name in RULE_NAMES)
-    parts += [f"`rule` is an object with a field `rule` ({rules}) and the fields of that [rule](jobs.md#rules).\n"]
+    parts += [f"`rule` is an object with a field `rule` ({rules}) and the fields of that rule.\n"]
+    for name in RULE_NAMES:
+        parts += [f"### {name.capitalize()}\n", *_model(getattr(request, name.capitalize()))]
     parts += ["## Report\n", *_model(report.PhotoReport)]
     answered: tuple[type[BaseModel], ...] = (report.ConceptReport, report.OutputReport, report.EditReport, report.FileReport)
     for kind in answered:
@@ -169,12 +184,15 @@ def _doc(model: type[BaseModel]) -> str:
     return f"{inspect.cleandoc(model.__doc__ or '')}\n"
 
 
-def _table(model: type[BaseModel], skip: tuple[str, ...] = ()) -> list[str]:
-    lines = ["| field | accepted | default |", "|---|---|---|"]
-    for name, field in model.model_fields.items():
-        if name not in skip:
-            lines.append(f"| `{field.alias or name}` | {_accepted(field)} | {_default(field)} |")
-    return [*lines, ""]
+def _table(
+    model: type[BaseModel], skip: tuple[str, ...] = (), others: Mapping[str, tuple[str, str, str] | None] = MappingProxyType({})
+) -> list[str]:
+    """Fields of a model; of those in `others` the row that is there in their place, if any."""
+    rows: dict[str, tuple[str, str, str] | None] = {
+        name: (field.alias or name, _accepted(field), _default(field)) for name, field in model.model_fields.items() if name not in skip
+    }
+    written = [f"| `{row[0]}` | {row[1]} | {row[2]} |" for row in {**rows, **others}.values() if row is not None]
+    return ["| field | accepted | default |", "|---|---|---|", *written, ""]
 
 
 def _accepted(field: FieldInfo) -> str:

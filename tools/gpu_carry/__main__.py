@@ -32,7 +32,7 @@ THERE = frozenset((
     "certifi", "flatbuffers", "httpx", "jinja2", "numba", "numpy", "opencv-python-headless", "packaging", "pillow", "prometheus-client",
     "psutil", "python-dateutil", "pyyaml", "rich", "six", "tokenizers", "typer", "typing-extensions", "urllib3", "wrapt",
 ))  # fmt: skip
-# ONNX Runtime for CUDA 13, the server, and what the carried wheels need themselves: `_unmet` tells when one is missing here.
+# ONNX Runtime for CUDA 13, the server, and what the carried wheels need themselves: `unmet` tells when one is missing here.
 WHEELS = (
     "onnxruntime-gpu>=1.31,<1.32", "nvidia-pytriton==0.7.0", "python-rapidjson", "botocore", "jmespath", "s3transfer", "pydantic-core",
     "annotated-types", "typing-inspection", "deprecated", "grpcio>=1.81.1", "protobuf>=6.33.5,<7", "ml-dtypes<=0.5.4",
@@ -61,15 +61,15 @@ def main(
     shutil.rmtree(out, ignore_errors=True)
     packages = staging / "site-packages"
     _download(staging / "wheels", packages)
-    if unmet := _unmet(packages):
-        sys.exit(f"error: neither carried nor there: {', '.join(unmet)}; add them to WHEELS, or to THERE where the machines have them")
+    if lacking := unmet(packages):
+        sys.exit(f"error: neither carried nor there: {', '.join(lacking)}; add them to WHEELS, or to THERE where the machines have them")
     if architecture:
         there = keep_architecture(packages / CUDA_PROVIDER, architecture)
         print("code by architecture: " + ", ".join(f"sm_{one} {size / MEBIBYTE:.0f} MiB" for one, size in sorted(there.items())))
     if libpython is not None:
         (staging / "lib").mkdir()
         shutil.copyfile(libpython, staging / "lib" / f"libpython{PYTHON}.so.1.0")
-    pieces = _pack(staging, out, room)
+    pieces = pack(staging, out, room)
     shutil.rmtree(staging)
     calls = sequence(len(pieces), out.name)
     (out / "sequence.txt").write_text(calls, encoding="utf-8")
@@ -92,18 +92,18 @@ def carried() -> list[str]:
     return [line for line in asked if canonicalize_name(Requirement(line).name) not in THERE] + list(WHEELS)
 
 
-def _unmet(packages: Path) -> list[str]:
+def unmet(packages: Path) -> list[str]:
     """What the carried packages need and nobody has, by their own metadata."""
     found = {canonicalize_name(one.name): one for one in metadata.distributions(path=[str(packages)])}
     there = {"extra": "", "python_version": PYTHON, "python_full_version": f"{PYTHON}.3"}
-    unmet = set()
+    lacking = set()
     for name, one in found.items():
         for line in one.requires or () if name != WITHOUT_NEEDS else ():
             need = Requirement(line)
             wanted = need.marker is None or need.marker.evaluate(there)
             if wanted and not {canonicalize_name(need.name)} & (found.keys() | THERE):
-                unmet.add(f"{need.name} (for {name})")
-    return sorted(unmet)
+                lacking.add(f"{need.name} (for {name})")
+    return sorted(lacking)
 
 
 def _download(wheels: Path, packages: Path) -> None:
@@ -125,7 +125,7 @@ def _download(wheels: Path, packages: Path) -> None:
                 path.unlink()
 
 
-def _pack(staging: Path, out: Path, room: int) -> list[Path]:
+def pack(staging: Path, out: Path, room: int) -> list[Path]:
     out.mkdir(parents=True, exist_ok=True)
     whole = out / "whole.tar.xz"
     with tarfile.open(whole, "w:xz", preset=6) as archive:

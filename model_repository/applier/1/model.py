@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 
 import triton_python_backend_utils as pb_utils
 
@@ -13,6 +12,7 @@ from respray.editing.fill.inpaint_onnx import find_inpainter
 from respray.imaging.isolated import DecoderProcess, decoding_in
 from respray.triton.models import bls
 from respray.triton.models.applier import apply, warm_up
+from respray.volumes import models_root
 
 
 class TritonPythonModel:
@@ -21,7 +21,7 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Read where objects' masks come from, load an inpainting network where the volume of models has one, and warm up."""
         self.object_source = json.loads(args["model_config"])["parameters"][parameters.OBJECTS]["string_value"]
-        self.network = find_inpainter(Path(os.environ.get("MODEL_PATH") or os.environ.get("MODEL_CACHE_DIR") or "/models"))
+        self.network = find_inpainter(models_root(os.environ))
         warm_up()
         self.decoder = DecoderProcess()  # started with the first mask or texture
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from respray.editing.core.compiled import compiled
+from respray.editing.core.windows import window_means
 from respray.imaging.arrays import FloatArray, IntArray
 
 # Rows and columns of a rectangle, as an index.
@@ -117,10 +118,9 @@ def smooth(values: FloatArray, radius: int, epsilon: float | FloatArray) -> Floa
     Returns:
         Float32 [h,w].
     """
-    box = (2 * radius + 1, 2 * radius + 1)
-    mean = cast(FloatArray, cv2.boxFilter(values, -1, box))
-    squares: FloatArray = np.multiply(values, values)
-    variance: FloatArray = np.maximum(cv2.boxFilter(squares, -1, box) - mean * mean, 0.0)
+    mean, square = window_means(np.stack([values, values * values]), radius)
+    variance: FloatArray = np.maximum(square - mean * mean, 0.0)
     slope: FloatArray = np.divide(variance, variance + np.asarray(epsilon, np.float32))
-    offset: FloatArray = mean - slope * mean
-    return cv2.boxFilter(slope, -1, box) * values + cv2.boxFilter(offset, -1, box)
+    slope, offset = window_means(np.stack([slope, mean - slope * mean]), radius)
+    smoothed: FloatArray = slope * values + offset
+    return smoothed

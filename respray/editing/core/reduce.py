@@ -86,6 +86,8 @@ def _average(lines: UInt8Array, result: UInt8Array) -> None:
         _add_rows(lines, first, last, before, after, whole, sums)
         if channels == 3:
             _across_three(sums, firsts, lasts, befores, afters, scale, result[y])
+        elif channels == 1:
+            _across_one(sums, firsts, lasts, befores, afters, scale, result[y, :, 0])
         else:
             _across(sums, firsts, lasts, befores, afters, scale, result[y])
 
@@ -106,6 +108,22 @@ def _across(
             if afters[x] > 0:
                 total += afters[x] * sums[lasts[x] * channels + c]
             row[x, c] = np.uint8(np.rint(total * scale))
+
+
+@compiled
+def _across_one(
+    sums: FloatArray, firsts: IntArray, lasts: IntArray, befores: FloatArray, afters: FloatArray, scale: np.float32, row: UInt8Array
+) -> None:
+    """`_across` for one channel, `row` uint8 [w]."""
+    for x in range(len(row)):
+        total = np.float32(0)
+        for i in range(np.uint64(firsts[x]), np.uint64(lasts[x])):
+            total += sums[i]
+        if befores[x] > 0:
+            total += befores[x] * sums[np.uint64(firsts[x] - 1)]
+        if afters[x] > 0:
+            total += afters[x] * sums[np.uint64(lasts[x])]
+        row[x] = np.uint8(np.rint(total * scale))
 
 
 @compiled

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from respray.editing.core.compiled import compiled
+from respray.editing.core.windows import window_means
 from respray.imaging.arrays import FloatArray
 
 
@@ -50,16 +50,15 @@ def coefficients(guide: FloatArray, mask: FloatArray, radius: int, parameters: F
     """
     p = parameters
     half = max(1, radius // 2)
-    window, near = (2 * radius + 1, 2 * radius + 1), (2 * half + 1, 2 * half + 1)
     colours = np.empty((9, *mask.shape), np.float32)
     _multiply_colours(guide, colours)
-    averages = _averages(colours, window)
+    averages = window_means(colours, radius)
     epsilon = np.float32(p.epsilon)
-    model = _averages(_fitted(guide, mask, averages, window, epsilon)[:4], near)
+    model = window_means(_fitted(guide, mask, averages, radius, epsilon)[:4], half)
     edge = np.empty_like(mask)
     _answer(guide, model, np.float32(p.edge_slope), edge)
     # The question is how well colour separates the two sides of the *new* edge: a displaced mask's own edge never fits the colours.
-    explained, variance = _averages(_fitted(guide, edge, averages, window, epsilon)[4:], near)
+    explained, variance = window_means(_fitted(guide, edge, averages, radius, epsilon)[4:], half)
     share = explained / (variance + np.float32(p.flat))
     trust = np.clip((share - p.no_evidence) * np.float32(1.0 / (p.evidence - p.no_evidence)), 0.0, 1.0)
     model *= trust
@@ -67,21 +66,13 @@ def coefficients(guide: FloatArray, mask: FloatArray, radius: int, parameters: F
     return model
 
 
-def _averages(planes: FloatArray, window: tuple[int, int]) -> FloatArray:
-    """Planes float32 [n,h,w], each averaged over windows."""
-    result = np.empty_like(planes)
-    for plane, average in zip(planes, result, strict=True):
-        cv2.blur(plane, window, dst=average)
-    return result
-
-
-def _fitted(guide: FloatArray, mask: FloatArray, averages: FloatArray, window: tuple[int, int], epsilon: np.float32) -> FloatArray:
+def _fitted(guide: FloatArray, mask: FloatArray, averages: FloatArray, radius: int, epsilon: np.float32) -> FloatArray:
     """The model of a mask float32 [h,w] in every window, and how good it is: float32 [6,h,w], three colour weights, offset, the variance
     that they explain and the variance that there is. `averages`: of `_multiply_colours`' planes."""
     products = np.empty((5, *mask.shape), np.float32)
     _multiply_mask(guide, mask, products)
     model = np.empty((6, *mask.shape), np.float32)
-    _fit(averages, _averages(products, window), epsilon, model)
+    _fit(averages, window_means(products, radius), epsilon, model)
     return model
 
 

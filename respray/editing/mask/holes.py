@@ -82,7 +82,8 @@ def fill_holes(
     lab = cast(FloatArray, cv2.cvtColor(small * np.float32(1 / 255), cv2.COLOR_RGB2LAB))
     core = ~grown(~inside, 1)
     across, down = (cv2.Sobel(lab, cv2.CV_32F, dx, 1 - dx, scale=1 / 8) for dx in (1, 0))
-    change = np.sqrt((across**2 + down**2).sum(axis=2))
+    # (NumPy's sum along so short an axis takes ten times as long.)
+    change = np.sqrt(cv2.transform(across * across + down * down, np.ones((1, 3), np.float32)))
     cell = float(np.sqrt(decided.size / probability.size))
     alike = (_off(lab, core, p.nearby * cell, p) < p.within) & (change < p.edge) & ~inside
     likely = cv2.resize(probability, size, interpolation=cv2.INTER_LINEAR).astype(np.float32) / 255.0

@@ -93,13 +93,16 @@ def _number(lab: FloatArray, scales: tuple[np.float32, np.float32], lightness_bi
 @compiled
 def _count(bins: IntArray, inside: BoolArray, outside: BoolArray, step: np.float32, found: FloatArray) -> None:
     """Add every pixel of either side to its tile's histogram, float32 [2,tiles down,tiles across,bins]."""
+    columns = np.empty(bins.shape[1], np.int64)
+    for x in range(len(columns)):
+        columns[x] = int(x / step)
     for y in range(bins.shape[0]):
         row = int(y / step)
-        for x in range(bins.shape[1]):
+        for x in range(len(columns)):
             if inside[y, x]:
-                found[0, row, int(x / step), bins[y, x]] += np.float32(1)
+                found[0, row, columns[x], bins[y, x]] += np.float32(1)
             elif outside[y, x]:
-                found[1, row, int(x / step), bins[y, x]] += np.float32(1)
+                found[1, row, columns[x], bins[y, x]] += np.float32(1)
 
 
 @compiled

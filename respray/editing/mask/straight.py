@@ -18,11 +18,11 @@ from respray.editing.core.reduce import average, shrink
 from respray.editing.mask.slender import leave_out_slender
 from respray.editing.mask.specks import Settled, settle_specks
 from respray.editing.mask.straight_edge import Edge, end_of, lay_edge
-from respray.editing.mask.straight_joined import join_runs
-from respray.editing.mask.straight_line import Strip, best_line, best_stretches, seen_along, strip_of
-from respray.editing.mask.straight_runs import Run, find_runs
+from respray.editing.mask.straight_joined import FittedRun, join_runs
+from respray.editing.mask.straight_line import Strip, best_stretches, seen_along
+from respray.editing.mask.straight_runs import find_runs
 from respray.editing.mask.straight_vanishing import directed_line
-from respray.imaging.arrays import BoolArray, Float64Array, FloatArray, UInt8Array
+from respray.imaging.arrays import Float64Array, FloatArray, UInt8Array
 
 # As a network's masks go from 0 to 255: 128 is the first code inside.
 HALF = np.float32(127.5 / 255.0)
@@ -117,7 +117,7 @@ def _straightened(
     if not runs:
         return alpha
     matte = average(alpha, size)
-    edges = [edge for run in runs if (edge := _edge(photo, likely, matte, inside, run, points, cell, p)) is not None]
+    edges = [edge for run in runs if (edge := _edge(photo, likely, matte, run, points, cell, p)) is not None]
     ends = [tuple(end_of(edge, edges, back, p.corner * cell, size) for back in (True, False)) for edge in edges]
     chosen = [
         best_stretches(edge.gain, np.float32(p.step_loss) * edge.off, (a.free, b.free)) for edge, (a, b) in zip(edges, ends, strict=True)
@@ -136,18 +136,16 @@ def _edge(
     photo: FloatArray,
     likely: FloatArray,
     matte: UInt8Array,
-    inside: BoolArray,
-    run: Run,
+    fitted: FittedRun,
     points: Float64Array | None,
     cell: float,
     parameters: StraightParameters,
 ) -> Edge | None:
     """The straight edge that a run may be; None where it is bowed, or the network does not know."""
     p = parameters
-    strip = strip_of(photo, inside, run, cell)
+    run, strip, (first, last) = fitted.run, fitted.strip, fitted.line
     if float(np.median(_sureness(likely, strip, p.sure_within * cell))) < p.min_sure:
         return None
-    first, last = best_line(strip, cell)
     if points is not None:
         first, last = directed_line(strip, (first, last), cell, points)
     line = np.linspace(first, last, strip.places, dtype=np.float32)
@@ -184,11 +182,13 @@ def _strange(photo: FloatArray, strip: Strip, line: FloatArray, own: FloatArray,
     """How little what the line would add to the plane has of its colour: 0..1 [places]; 0 where it adds next to nothing."""
     p = parameters
     side = np.float32(strip.side)
+    depth = side * (own - line) / np.float32(p.strange_depth * cell) - 1.0
+    if depth.max() <= 0.0:  # mostly
+        return np.zeros_like(depth)
     within = own + side * np.float32(cell) * np.array([[1.0], [1.5], [2.0]], np.float32)
     shares = np.array([[0.1], [0.3], [0.5], [0.7], [0.9]], np.float32)
     inner, between = (_colours(photo, strip, across) for across in (within, line + (own - line) * shares))
     other = np.linalg.norm(between - inner, axis=1) / np.float32(p.strange) - 1.0
-    depth = side * (own - line) / np.float32(p.strange_depth * cell) - 1.0
     result: FloatArray = np.clip(2.0 * other, 0.0, 1.0) * np.clip(2.0 * depth, 0.0, 1.0)
     return result
 

@@ -67,7 +67,12 @@ def end_of(edge: Edge, edges: list[Edge], back: bool, reach: float, size: tuple[
     tip = edge.origin + (0.0 if back else edge.end) * edge.along
     if min(*tip, size[0] - tip[0], size[1] - tip[1]) < reach / 2.0:
         return End(True, -reach if back else edge.end + reach, None, not back)
-    gaps = [(gap, index) for index, other in enumerate(edges) if (gap := _gap(edge.run, other.run, back)) is not None and gap <= reach]
+    contour = edge.run.contour
+    gaps = [
+        (gap, index)
+        for index, other in enumerate(edges)
+        if other.run.contour == contour and (gap := _gap(edge.run, other.run, back)) is not None and gap <= reach
+    ]
     if not gaps:
         return NO_END
     other = edges[min(gaps)[1]]

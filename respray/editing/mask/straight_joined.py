@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from respray.editing.mask.straight_line import best_line, seen_along, strip_of
+from respray.editing.mask.straight_line import Strip, best_line, seen_along, strip_of
 from respray.editing.mask.straight_runs import Run, is_bowed, line_through
 from respray.imaging.arrays import BoolArray, FloatArray
 
@@ -33,9 +33,26 @@ class JoinParameters:
     """... or by so much more where together they are bowed: two sides of an arch, or a border that left its edge and came back."""
 
 
+@dataclass(frozen=True)
+class FittedRun:
+    """A run, laid out straight.
+
+    Attributes:
+        run: the run.
+        strip: of it.
+        line: its best line, how far across the strip it lies at the first and the last place (pixels).
+        seen: how well the photo shows that line, 0..1.
+    """
+
+    run: Run
+    strip: Strip
+    line: tuple[float, float]
+    seen: float
+
+
 def join_runs(
     photo: FloatArray, inside: BoolArray, runs: list[Run], cell: float, parameters: JoinParameters = JoinParameters()
-) -> list[Run]:
+) -> list[FittedRun]:
     """Join runs that follow one another where the photo shows one line for both about as well as one for each.
 
     Args:
@@ -48,31 +65,31 @@ def join_runs(
     Returns:
         The runs, the longest first.
     """
-    waiting = [(run, _seen(photo, inside, run, cell)) for run in sorted(runs, key=lambda run: (run.contour, run.first))]
-    done: list[Run] = []
+    waiting = [_fitted(photo, inside, run, cell) for run in sorted(runs, key=lambda run: (run.contour, run.first))]
+    done: list[FittedRun] = []
     while waiting:
-        run, seen = waiting.pop(0)
-        while (index := next((i for i, (other, _) in enumerate(waiting) if _follows(run, other, cell, parameters)), None)) is not None:
-            after, after_seen = waiting[index]
-            both = _joined(run, after, cell, parameters)
+        one = waiting.pop(0)
+        while (index := next((i for i, other in enumerate(waiting) if _follows(one.run, other.run, cell, parameters)), None)) is not None:
+            after = waiting[index]
+            both = _joined(one.run, after.run, cell, parameters)
             if both is None:
                 break
-            both_seen = _seen(photo, inside, both, cell)
-            parts = len(run.points) * seen + len(after.points) * after_seen
+            fitted = _fitted(photo, inside, both, cell)
+            count, more = len(one.run.points), len(after.run.points)
             needed = parameters.more_seen if both.bowed else -parameters.less_seen
-            if both_seen < parts / (len(run.points) + len(after.points)) + needed:
+            if fitted.seen < (count * one.seen + more * after.seen) / (count + more) + needed:
                 break
             del waiting[index]
-            run, seen = replace(both, bowed=False), both_seen
-        done.append(run)
-    return sorted(done, key=lambda run: -len(run.points))
+            one = replace(fitted, run=replace(both, bowed=False))
+        done.append(one)
+    return sorted(done, key=lambda fitted: -len(fitted.run.points))
 
 
-def _seen(photo: FloatArray, inside: BoolArray, run: Run, cell: float) -> float:
-    """How well the photo shows the best line of a run, 0..1."""
+def _fitted(photo: FloatArray, inside: BoolArray, run: Run, cell: float) -> FittedRun:
     strip = strip_of(photo, inside, run, cell)
     first, last = best_line(strip, cell)
-    return float(seen_along(strip, np.linspace(first, last, strip.places, dtype=np.float32)).mean())
+    seen = float(seen_along(strip, np.linspace(first, last, strip.places, dtype=np.float32)).mean())
+    return FittedRun(run, strip, (first, last), seen)
 
 
 def _follows(run: Run, other: Run, cell: float, parameters: JoinParameters) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from respray.editing.core.compiled import compiled
 from respray.imaging.arrays import AnyArray, BoolArray, Float64Array
 
 
@@ -96,13 +97,30 @@ def find_runs(inside: BoolArray, cell: float, parameters: RunParameters = RunPar
 
 def line_through(points: Float64Array) -> tuple[Float64Array, Float64Array]:
     """Middle [2] and unit direction [2] (from the first point to the last) of the line that fits points [n,2] best."""
-    middle = points.mean(axis=0)
-    off = points - middle
-    (xx, xy), (_, yy) = (off.T @ off).tolist()
+    x, y, across, down = _line(points, 0, len(points))
+    return np.array([x, y]), np.array([across, down])
+
+
+@compiled
+def _line(points: Float64Array, first: int, end: int) -> tuple[float, float, float, float]:
+    """`line_through` points `first` to `end` of a contour, which starts anew at its end: middle and direction, x and y of each."""
+    count, x, y = len(points), 0.0, 0.0
+    for i in range(first, end):
+        x += points[i % count, 0]
+        y += points[i % count, 1]
+    x, y = x / (end - first), y / (end - first)
+    xx, xy, yy = 0.0, 0.0, 0.0
+    for i in range(first, end):
+        over, down = points[i % count, 0] - x, points[i % count, 1] - y
+        xx, xy, yy = xx + over * over, xy + over * down, yy + down * down
     # The larger axis of a symmetric 2 x 2 matrix.
     angle = 0.5 * math.atan2(2.0 * xy, xx - yy)
-    direction: Float64Array = np.array([math.cos(angle), math.sin(angle)])
-    return middle, direction if direction @ (points[-1] - points[0]) >= 0.0 else -direction
+    over, down = math.cos(angle), math.sin(angle)
+    from_x, from_y = points[first % count]
+    to_x, to_y = points[(end - 1) % count]
+    if over * (to_x - from_x) + down * (to_y - from_y) < 0.0:
+        over, down = -over, -down
+    return x, y, over, down
 
 
 def _corners(contour: AnyArray, tolerance: float) -> list[int]:
@@ -117,7 +135,7 @@ def _joined(points: Float64Array, corners: list[int], limit: float) -> list[tupl
     count = len(points)
 
     def on_one_line(first: int, last: int) -> bool:
-        return last - first < count and _spread(points[np.arange(first, last + 1) % count]) <= limit
+        return last - first < count and _spread(points, first, last + 1) <= limit
 
     joined: list[tuple[int, int]] = []
     for first, last in zip(corners, [*corners[1:], *(corner + count for corner in corners[:1])], strict=True):
@@ -131,13 +149,18 @@ def _joined(points: Float64Array, corners: list[int], limit: float) -> list[tupl
     return joined
 
 
-def _spread(points: Float64Array) -> float:
-    """Root mean square distance of points from their line; large where they turn back on themselves."""
-    middle, direction = line_through(points)
-    along = (points - middle) @ direction
-    if abs(along[-1] - along[0]) < 0.95 * np.ptp(along):
-        return float("inf")
-    return float(np.sqrt(np.mean(((points - middle) @ np.array([-direction[1], direction[0]])) ** 2)))
+@compiled
+def _spread(points: Float64Array, first: int, end: int) -> float:
+    """Root mean square distance of points, as of `_line`, from their line; large where they turn back on themselves."""
+    count = len(points)
+    x, y, over, down = _line(points, first, end)
+    square, start, along, least, most = 0.0, 0.0, 0.0, np.inf, -np.inf
+    for i in range(first, end):
+        right, low = points[i % count, 0] - x, points[i % count, 1] - y
+        along, off = right * over + low * down, low * over - right * down
+        start = along if i == first else start
+        square, least, most = square + off * off, min(least, along), max(most, along)
+    return math.sqrt(square / (end - first)) if abs(along - start) >= 0.95 * (most - least) else np.inf
 
 
 def _on_rim(points: Float64Array, shape: tuple[int, ...]) -> bool:
@@ -150,10 +173,13 @@ def is_bowed(points: Float64Array, cell: float, parameters: RunParameters = RunP
     """Whether a run of points [n,2] is evenly curved."""
     middle, direction = line_through(points)
     along, off = (points - middle) @ direction, (points - middle) @ np.array([-direction[1], direction[0]])
-    scaled = 2.0 * along / max(np.ptp(along), 1e-9)
-    terms = np.stack([np.ones_like(scaled), scaled, scaled * scaled], axis=1)
-    curve = np.linalg.lstsq(terms, off, rcond=None)[0]
-    explained = 1.0 - np.var(off - terms @ curve) / max(np.var(off), 1e-9)
-    return bool(
-        abs(curve[2]) > max(parameters.max_bow * cell, parameters.min_bow * float(np.ptp(along))) and explained > parameters.bow_share
-    )
+    length = float(np.ptp(along))
+    scaled = 2.0 * along / max(length, 1e-9)
+    # Least squares of a parabola: what is off the best line has neither a mean nor a slope, so that only the part of the square counts that
+    # has none, either.
+    square = scaled * scaled
+    curve = square - square.mean() - float(square @ scaled) / max(float(square.sum()), 1e-9) * scaled
+    size = max(float(curve @ curve), 1e-9)
+    bow = float(curve @ off) / size
+    explained = bow * bow * size / max(float(off @ off), 1e-9 * len(off))
+    return abs(bow) > max(parameters.max_bow * cell, parameters.min_bow * length) and explained > parameters.bow_share

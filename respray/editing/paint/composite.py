@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import cv2
 import numpy as np
 
 from respray.editing.core.codes import encode_scene
@@ -128,23 +129,26 @@ def composite(before: Before, target: UInt8Array, surface: Surface, painter: Pai
     seams: list[Seam] = []
 
     def work(tile: Tile) -> None:
-        if not surface.alpha[tile.window].any():
+        alpha = surface.alpha[tile.window]
+        if not cv2.countNonZero(alpha):
             return
         wide = tile.grown(painter.margin)
         codes = source[wide.window]
         pixelwise = painter.pixelwise(int(codes.max())) if isinstance(edge, SharpEdge) else None
         if pixelwise is not None:
             wide, codes = tile, source[tile.window]
-        # Everything about mixed pixels is done on lists of them: they are a tenth of the tile.
         rim = rim_of(surface, wide)
         if beside is not None and beside[wide.window].any():
             rim |= rim_of(surface, wide, EDGE.rim_beside) & beside[wide.window]
+        if pixelwise is not None and not rim.any():  # nearly half of a large photo's tiles
+            pixelwise.fill(tile, codes, alpha, rim, result[tile.window])
+            return
+        # Everything about mixed pixels is done on lists of them: they are a tenth of the tile.
         at, rows, columns, seen = _list_mixed(rim, _read_only(codes))
         mixed = MixedPixels(decode_scene(seen), *(sample(field, wide, rows, columns) for field in (inner, outer)))
         share, strength = edge.mixed_shares(mixed, wide.window, at, may_grow=painter.brightens)
         own = estimate_foreground(mixed, share)
         if pixelwise is not None and isinstance(edge, SharpEdge):
-            alpha = surface.alpha[tile.window]
             pixelwise.fill(tile, codes, alpha, rim, result[tile.window])
             new = pixelwise.paint(tile, rows, columns, own)
             _put(edge.mixed_codes(seen, alpha[rows, columns], mixed, share, own, new), rows, columns, result[tile.window])
@@ -157,10 +161,10 @@ def composite(before: Before, target: UInt8Array, surface: Surface, painter: Pai
             edge.write(PaintedTile(codes, painted, at, mixed, share, strength, own, new, kept), wide.window, result[tile.window])
         if beside is not None:
             rest = np.float32(1) - share
-            alpha = np.take(surface.alpha[wide.window], at)
+            opaque = np.take(surface.alpha[wide.window], at)
             rows, columns = rows + wide.y0, columns + wide.x0
             # The tail is no part of the surface.
-            mine = (rest > 0) & (alpha > max(TAIL)) & _within(tile, rows, columns) & beside[rows, columns]
+            mine = (rest > 0) & (opaque > max(TAIL)) & _within(tile, rows, columns) & beside[rows, columns]
             places = (rows * tile.width + columns)[mine]
             seams.append(Seam(places, rest[mine], estimate_background(mixed, share)[mine], mixed.background[mine]))
 

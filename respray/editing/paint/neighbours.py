@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import cast
 
 import cv2
 import numpy as np
@@ -89,18 +90,20 @@ class Neighbours:
         if self._owners is None or concept not in self._number:
             return part
         x0, y0, x1, y1 = part.box
-        mine = self._owners[y0:y1, x0:x1] >> 1 == self._number[concept]
-        return replace(part, alpha=part.alpha * mine)
+        alpha = np.empty_like(part.alpha)
+        _keep_own(part.alpha, self._owners[y0:y1, x0:x1], self._number[concept], alpha)
+        return replace(part, alpha=alpha)
 
     def _beside(self, concept: str, part: Surface) -> BoolArray | None:
         """The pixels of a part's box that lie so near to another painted surface that they may show some of it; None where none can."""
         if self._owners is None or concept not in self._number:
             return None
         x0, y0, x1, y1 = part.box
-        owners = self._owners[y0:y1, x0:x1]
-        other = (owners & 1 > 0) & (owners >> 1 != self._number[concept])
+        other = np.empty((y1 - y0, x1 - x0), np.uint8)
+        _mark_others(self._owners[y0:y1, x0:x1], self._number[concept], other)
         reach = 2 * REACH + 1
-        return cv2.dilate(other.view(np.uint8), np.ones((reach, reach), np.uint8)) > 0
+        beside = cast(UInt8Array, cv2.dilate(other, np.ones((reach, reach), np.uint8)))
+        return beside.view(np.bool_)
 
 
 def _outside(part: Surface, seam: Seam, painted: Sequence[Surface]) -> Seam:
@@ -135,3 +138,19 @@ def _own_higher(alpha: UInt8Array, mine: int, highest: UInt8Array, owner: UInt8A
         higher = alpha[i] > highest[i]
         owner[i] = mine + (alpha[i] >= HALF_ALPHA) if higher else owner[i]
         highest[i] = max(alpha[i], highest[i])
+
+
+@compiled
+def _keep_own(alpha: UInt8Array, owners: UInt8Array | UInt16Array, number: int, own: UInt8Array) -> None:
+    """What of a part of a matte [h,w] is its own, by `_owners`, into `own` uint8 [h,w]."""
+    for y in range(alpha.shape[0]):
+        for x in range(alpha.shape[1]):
+            own[y, x] = alpha[y, x] if owners[y, x] >> 1 == number else 0
+
+
+@compiled
+def _mark_others(owners: UInt8Array | UInt16Array, number: int, other: UInt8Array) -> None:
+    """Where another matte than this has half of a pixel, 1 in `other` uint8 [h,w], else 0."""
+    for y in range(owners.shape[0]):
+        for x in range(owners.shape[1]):
+            other[y, x] = owners[y, x] & 1 != 0 and owners[y, x] >> 1 != number

@@ -174,7 +174,7 @@ def _split(
     if len(models) == 1:
         return [(alpha, models[0], solid.astype(bool))]
     owner = cv2.resize(spread_labels(labels), alpha.shape[::-1], interpolation=cv2.INTER_NEAREST)
-    mattes = ((np.where(owner == index, alpha, np.uint8(0)), model, index) for index, model in enumerate(models, start=1))
+    mattes = ((alpha * (owner == index), model, index) for index, model in enumerate(models, start=1))
     return [(part, model, (solid > 0) & (labels == index)) for part, model, index in mattes if part.any()]
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from respray.editing.core.compiled import compiled
 from respray.editing.texture.lines import Segments2D
 from respray.imaging.arrays import Float64Array, IntArray
 
@@ -165,16 +166,23 @@ def angles_to(segments: Segments2D, camera: RoomCamera) -> Float64Array:
 def _sines(segments: Segments2D, vanishing: Float64Array) -> Float64Array:
     """Sines [...,3,n] of the angles between the way to vanishing points, which are homogeneous in `vanishing` [...,3,3], and segments.
 
-    For a point (x, y, z), a segment's middle m and direction d: (x - z m_x, y - z m_y) x d over that way's length, both as products of
-    what belongs to the points and what belongs to the segments.
+    For a point (x, y, z), a segment's middle m and direction d: (x - z m_x, y - z m_y) x d over that way's length.
     """
-    middle, direction = segments.middles.T, segments.directions.T
-    across = np.stack([direction[1], -direction[0], direction[0] * middle[1] - direction[1] * middle[0]])
-    x, y, z = (vanishing[..., i] for i in range(3))
-    squares = np.stack([x * x + y * y, z * x, z * y, z * z], axis=-1)
-    square = squares @ np.stack([np.ones_like(middle[0]), -2.0 * middle[0], -2.0 * middle[1], (middle * middle).sum(axis=0)])
-    sines: Float64Array = (vanishing @ across) / np.sqrt(np.maximum(square, 1e-18))
-    return sines
+    points = vanishing.reshape(-1, 3)
+    sines = np.empty((len(points), len(segments.lengths)))
+    _fill_sines(points, np.ascontiguousarray(segments.middles.T), np.ascontiguousarray(segments.directions.T), sines)
+    return sines.reshape(*vanishing.shape[:-1], -1)
+
+
+@compiled
+def _fill_sines(points: Float64Array, middles: Float64Array, directions: Float64Array, sines: Float64Array) -> None:
+    """As `_sines`: `points` [m,3], `middles` and `directions` [2,n], into `sines` [m,n]."""
+    for k in range(len(points)):
+        x, y, z = points[k]
+        for i in range(middles.shape[1]):
+            over, down = x - z * middles[0, i], y - z * middles[1, i]
+            across = over * directions[1, i] - down * directions[0, i]
+            sines[k, i] = across / np.sqrt(max(over * over + down * down, 1e-18))
 
 
 def _off(lines: Segments2D, cameras: _Cameras) -> Float64Array:
@@ -242,7 +250,7 @@ def _refine(lines: Segments2D, weights: Float64Array, cameras: _Cameras, paramet
         off = _off(lines, cameras)
         own = np.abs(off).argmin(axis=-2)[..., None, :]
         base = np.take_along_axis(off, own, -2)[..., 0, :]
-        nudged = _Cameras(cameras.axes[:, None], cameras.focal[:, None], cameras.shift[:, None]).moved(np.tile(nudges, (len(base), 1, 1)))
+        nudged = _Cameras(cameras.axes[:, None], cameras.focal[:, None], cameras.shift[:, None]).moved(nudges)
         beside = np.take_along_axis(_off(lines, nudged), own[:, None], -2)[..., 0, :]
         jacobian = np.swapaxes(beside[:, :5] - beside[:, 5:], 1, 2) / (2.0 * DERIVATIVE_STEP)
         trust = weights / (1.0 + (base / angle) ** 2) ** 2
@@ -251,8 +259,9 @@ def _refine(lines: Segments2D, weights: Float64Array, cameras: _Cameras, paramet
         firm[3:] = (angle * p.prior_weight / np.array([p.focal_spread, p.shift_spread])) ** 2
         away = np.zeros((len(base), 5))
         away[:, 3], away[:, 4] = np.log(cameras.focal / p.typical_focal), cameras.shift
-        left = np.einsum("mni,mn,mnj->mij", jacobian, trust, jacobian) + np.diag(firm)
-        right = np.einsum("mni,mn,mn->mi", jacobian, trust, base) + firm * away
+        trusted = np.swapaxes(jacobian * trust[..., None], 1, 2)
+        left = trusted @ jacobian + np.diag(firm)
+        right = (trusted @ base[..., None])[..., 0] + firm * away
         # A line whose middle is its own vanishing point has a derivative without bounds.
         left += (1e-10 + RIDGE * np.trace(left, axis1=1, axis2=2))[:, None, None] * np.eye(5)
         step = np.linalg.solve(left, right[..., None])[..., 0]
@@ -262,9 +271,9 @@ def _refine(lines: Segments2D, weights: Float64Array, cameras: _Cameras, paramet
 
 def _rotations(turns: Float64Array) -> Float64Array:
     """Rotation vectors [...,3] to matrices [...,3,3] (Rodrigues)."""
-    x, y, z = (turns[..., i] for i in range(3))
-    zero = np.zeros_like(x)
-    cross = np.stack([np.stack([zero, -z, y], -1), np.stack([z, zero, -x], -1), np.stack([-y, x, zero], -1)], -2)
+    cross = np.zeros((*turns.shape, 3))
+    for first, second, third in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+        cross[..., second, first], cross[..., first, second] = turns[..., third], -turns[..., third]
     angle = np.linalg.norm(turns, axis=-1)[..., None, None]
     matrices: Float64Array = np.eye(3) + np.sinc(angle / np.pi) * cross + 0.5 * np.sinc(angle / (2.0 * np.pi)) ** 2 * (cross @ cross)
     return matrices

@@ -9,9 +9,8 @@ import sys
 import time
 import warnings
 from contextlib import nullcontext
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -23,30 +22,12 @@ if TYPE_CHECKING:
     from respray.segmentation.export.parity import TensorParity
 
 from respray.segmentation.errors import ParityError, SegmentationError
+from respray.segmentation.spec import Attention, ClsToken, Precision
 
 STEPS = 13  # of an FP16 export with boxes, the longest
 
 
-class Precision(StrEnum):
-    fp32 = "fp32"
-    fp16 = "fp16"
-
-
-class Weights(StrEnum):
-    auto = "auto"
-    plain = "plain"
-    fp16_storage = "fp16-storage"
-
-
-class Attention(StrEnum):
-    explicit = "explicit"
-    ort = "ort"
-
-
-class ClsToken(StrEnum):
-    transformers = "transformers"
-    meta = "meta"
-
+WeightsForm = Literal["auto", "plain", "fp16-storage"]
 
 console = Console(stderr=True)
 # Where `--checkpoint demo` finds it: given by scripts/export_onnx.py, for the package does not hold it.
@@ -57,21 +38,19 @@ def export(
     *,
     checkpoint: Annotated[str, typer.Option(help="'demo', a hub name such as facebook/sam3, or a folder.")],
     out: Annotated[Path, typer.Option(help="Folder to write; an earlier export there is replaced at the end.")],
-    precision: Annotated[Precision, typer.Option(help="Of weights and activations.")] = Precision.fp32,
+    precision: Annotated[Precision, typer.Option(help="Of weights and activations.")] = "fp32",
     queries: Annotated[int, typer.Option(min=1, help="Instances kept per concept, chosen before their masks are made.")] = 32,
-    attention: Annotated[
-        Attention, typer.Option(help="explicit: runs everywhere. ort: fused, for ONNX Runtime only.")
-    ] = Attention.explicit,
+    attention: Annotated[Attention, typer.Option(help="explicit: runs everywhere. ort: fused, for ONNX Runtime only.")] = "explicit",
     text_cls_token: Annotated[
         ClsToken, typer.Option(help="Prompt as transformers makes it, or with the CLS token that Meta's code adds.")
-    ] = ClsToken.transformers,
+    ] = "transformers",
     boxes: Annotated[
         bool | None,
         typer.Option(help="Take boxes as examples. Where it is left out: with every checkpoint but the demo's, which never learnt it."),
     ] = None,
     weights: Annotated[
-        Weights, typer.Option(help="fp16-storage: FP32 computing, weights stored as FP16 where that is exact (auto: for the demo).")
-    ] = Weights.auto,
+        WeightsForm, typer.Option(help="fp16-storage: FP32 computing, weights stored as FP16 where that is exact (auto: for the demo).")
+    ] = "auto",
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
     skip_parity: Annotated[bool, typer.Option(help="Do not compare with PyTorch.")] = False,
     skip_memory_check: Annotated[bool, typer.Option(help="Start also where the memory may not be enough.")] = False,
@@ -111,7 +90,7 @@ def run_export(
     attention: Attention,
     cls_token: ClsToken,
     boxes: bool | None,
-    weights: Weights,
+    weights: WeightsForm,
     revision: str | None,
     skip_parity: bool,
     skip_memory_check: bool = False,
@@ -143,24 +122,24 @@ def run_export(
         found = find_checkpoint(checkpoint, revision, demo_folder)
         check_output(out)
         if not skip_memory_check:
-            check_memory(sum(path.stat().st_size for path in found.folder.glob("*.safetensors")), half=precision is Precision.fp16)
+            check_memory(sum(path.stat().st_size for path in found.folder.glob("*.safetensors")), half=precision == "fp16")
         step("loading torch")
         from respray.segmentation.export.export_graphs import export_model
 
         quieten()
         step("loading the weights")
         model = load_model(found)
-        half_storage = weights is Weights.fp16_storage or (weights is Weights.auto and found.is_demo and precision is Precision.fp32)
-        size = sum(parameter.numel() for parameter in model.parameters()) * (2 if precision is Precision.fp16 else 4)
+        half_storage = weights == "fp16-storage" or (weights == "auto" and found.is_demo and precision == "fp32")
+        size = sum(parameter.numel() for parameter in model.parameters()) * (2 if precision == "fp16" else 4)
         with replaced_folder(out, int(size * 1.2)) as folder:
             report = export_model(
                 model,
                 found,
                 folder,
-                precision=precision.value,
-                attention=attention.value,
+                precision=precision,
+                attention=attention,
                 queries=queries,
-                cls_token=cls_token.value,
+                cls_token=cls_token,
                 half_storage=half_storage,
                 boxes=not found.is_demo if boxes is None else boxes,
                 check=not skip_parity,

@@ -21,6 +21,7 @@ from respray.segmentation.errors import SegmentationError
 from respray.segmentation.spec import load_spec
 
 Target = Literal["tensorrt", "onnxruntime"]
+Severity = Literal["error", "warning"]
 MAX_PROTOBUF_BYTES = 2_147_483_647
 MAX_OPSET = 20  # TensorRT 10.0's parser
 MAX_TOPK = 3840
@@ -45,7 +46,7 @@ class Finding:
     """One hazard. `error` findings would stop an engine from being built or make it wrong; `warning` ones cost speed or are odd."""
 
     graph: str
-    severity: Literal["error", "warning"]
+    severity: Severity
     rule: str
     message: str
 
@@ -94,10 +95,10 @@ class _Graph:
         return node is not None and all(self.constant(source) for source in node.input)
 
 
-Rule = Callable[[_Graph], Iterator[tuple[Literal["error", "warning"], str]]]
+Rule = Callable[[_Graph], Iterator[tuple[Severity, str]]]
 
 
-def _operators(graph: _Graph) -> Iterator[tuple[Literal["error", "warning"], str]]:
+def _operators(graph: _Graph) -> Iterator[tuple[Severity, str]]:
     for domain, op in sorted({(node.domain, node.op_type) for node in graph.graph.node}):
         if domain not in ("", "ai.onnx"):
             yield "error", f"{domain}::{op} exists in ONNX Runtime only; export with --attention explicit"
@@ -108,7 +109,7 @@ def _operators(graph: _Graph) -> Iterator[tuple[Literal["error", "warning"], str
             yield "error", f"opset {opset.version} is newer than TensorRT 10.0's {MAX_OPSET}"
 
 
-def _attention(graph: _Graph) -> Iterator[tuple[Literal["error", "warning"], str]]:
+def _attention(graph: _Graph) -> Iterator[tuple[Severity, str]]:
     for node in graph.graph.node:
         if node.op_type in FUSED_ATTENTION:
             half = graph.dtype(node.input[0]) == TensorProto.FLOAT16
@@ -118,7 +119,7 @@ def _attention(graph: _Graph) -> Iterator[tuple[Literal["error", "warning"], str
             )
 
 
-def _dynamic_shapes(graph: _Graph) -> Iterator[tuple[Literal["error", "warning"], str]]:
+def _dynamic_shapes(graph: _Graph) -> Iterator[tuple[Severity, str]]:
     for op in sorted({node.op_type for node in graph.graph.node} & DATA_DEPENDENT):
         yield "error", f"{op} makes shapes or control flow depend on data"
     for value in [*graph.inputs, *graph.graph.output]:
@@ -135,7 +136,7 @@ def _dynamic_shapes(graph: _Graph) -> Iterator[tuple[Literal["error", "warning"]
                 yield "error", f"{node.name}: K = {k} is above TensorRT's {MAX_TOPK}"
 
 
-def _types(graph: _Graph) -> Iterator[tuple[Literal["error", "warning"], str]]:
+def _types(graph: _Graph) -> Iterator[tuple[Severity, str]]:
     for value in [*graph.inputs, *graph.graph.output]:
         if value.type.tensor_type.elem_type in (TensorProto.INT64, TensorProto.DOUBLE, TensorProto.STRING):
             yield "error", f"{value.name} is {TensorProto.DataType.Name(value.type.tensor_type.elem_type)}; use INT32 or FLOAT at the edge"
@@ -161,7 +162,7 @@ def _types(graph: _Graph) -> Iterator[tuple[Literal["error", "warning"], str]]:
             yield "error", f"UINT8 input {value.name} is used before a Cast"
 
 
-def _weights(graph: _Graph) -> Iterator[tuple[Literal["error", "warning"], str]]:
+def _weights(graph: _Graph) -> Iterator[tuple[Severity, str]]:
     for node in graph.graph.node:
         for index in WEIGHT_INPUTS.get(node.op_type, ()):
             name = node.input[index]
@@ -173,7 +174,7 @@ def _weights(graph: _Graph) -> Iterator[tuple[Literal["error", "warning"], str]]
                 yield "error", f"weights of {node.op_type} {node.name} are not a constant"
 
 
-def _half_sums(graph: _Graph) -> Iterator[tuple[Literal["error", "warning"], str]]:
+def _half_sums(graph: _Graph) -> Iterator[tuple[Severity, str]]:
     for node in graph.graph.node:
         half = bool(node.input) and graph.dtype(node.input[0]) == TensorProto.FLOAT16
         if half and node.op_type in ("InstanceNormalization", "GroupNormalization"):
@@ -197,7 +198,7 @@ def _reduced(graph: _Graph, node: onnx.NodeProto) -> int:
     return sizes[0] // max(sizes[1], 1)
 
 
-def _files(graph: _Graph) -> Iterator[tuple[Literal["error", "warning"], str]]:
+def _files(graph: _Graph) -> Iterator[tuple[Severity, str]]:
     size = graph.path.stat().st_size
     if size > MAX_PROTOBUF_BYTES:
         yield "error", f"{graph.path.name} has {size / 1e9:.1f} GB; a protobuf holds 2 GB, so weights belong into an external file"
@@ -241,13 +242,11 @@ def check_folder(folder: Path, target: Target = "tensorrt") -> list[Finding]:
 
 def main(
     folder: Annotated[Path, typer.Argument(help="Folder written by the exporter.")],
-    target: Annotated[str, typer.Option(help="tensorrt or onnxruntime")] = "tensorrt",
+    target: Annotated[Target, typer.Option(help="What is to run the graphs.")] = "tensorrt",
 ) -> None:
     """Print every finding; exit code 1 if one of them is an error."""
-    if target not in ("tensorrt", "onnxruntime"):
-        sys.exit(f"error: --target {target} is unknown; give tensorrt or onnxruntime")
     try:
-        findings = check_folder(folder, "tensorrt" if target == "tensorrt" else "onnxruntime")
+        findings = check_folder(folder, target)
     except SegmentationError as error:
         sys.exit(f"error: {error}")
     for finding in findings:

@@ -18,13 +18,13 @@ from respray.contract.request import MAX_BOXES
 from respray.segmentation.export.checkpoints import Checkpoint, pad_token_id
 from respray.segmentation.export.graph_file import save_graph
 from respray.segmentation.export.graphs import Graphs, build_graphs
-from respray.segmentation.export.graphs.build_graphs import ClsToken, Precision, prompt_length
+from respray.segmentation.export.graphs.build_graphs import prompt_length
 from respray.segmentation.export.make_probe import make_probe
 from respray.segmentation.export.mixed import mix_precision
 from respray.segmentation.export.onnx_passes import clear_metadata, store_as_half
 from respray.segmentation.export.parity import TensorParity, check_parity
 from respray.segmentation.probe import PROBE_FILE
-from respray.segmentation.spec import Attention, GraphFiles, GraphName, ModelSpec, stored_file, write_spec
+from respray.segmentation.spec import Attention, ClsToken, GraphFiles, GraphName, ModelSpec, Precision, stored_file, write_spec
 
 OPSET = 20
 

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from respray.imaging.decode import decode
-from respray.segmentation.export.transformers_reference import reference_outputs
+from respray.segmentation.export.parity import SHOWN, box_tensors
+from respray.segmentation.export.transformers_reference import Reference, reference_outputs
 from respray.segmentation.prepare import to_square
-from respray.segmentation.probe import PROMPTS, Probe, sampled
+from respray.segmentation.probe import PROMPTS, Probe, Segments, Shown, sampled
 from respray.segmentation.spec import ModelSpec
 from respray.segmentation.tokenizer import PromptTokenizer
 
@@ -28,9 +29,14 @@ def make_probe(model: Any, spec: ModelSpec, folder: Path) -> Probe:
     photo = decode(resources.files("respray.demo").joinpath("photos", PHOTO).read_bytes())
     image = to_square(photo, spec.image_size)
     ids, mask = PromptTokenizer.from_spec(spec, folder)(PROMPTS)
-    answers = reference_outputs(model, torch.from_numpy(image[None]), torch.from_numpy(ids), torch.from_numpy(mask), spec.cls_token)
-    rows, best = torch.arange(len(ids)), answers.scores.argmax(dim=1)
+    asked = (torch.from_numpy(image[None]), torch.from_numpy(ids), torch.from_numpy(mask), spec.cls_token)
+    answers = reference_outputs(model, *asked)
     high, mid, low = (sampled(feature[0].numpy()) for feature in answers.features)
+    segments, shown = _segments(answers), None
+    del answers
+    if spec.boxes:
+        boxes, labels = box_tensors(SHOWN)
+        shown = Shown(boxes[0], labels[0], _segments(reference_outputs(model, *asked, SHOWN)))
     return Probe(
         image=image,
         input_ids=ids,
@@ -38,6 +44,15 @@ def make_probe(model: Any, spec: ModelSpec, folder: Path) -> Probe:
         features_high=high,
         features_mid=mid,
         features_low=low,
+        segments=segments,
+        shown=shown,
+    )
+
+
+def _segments(answers: Reference) -> Segments:
+    """What the probe keeps of PyTorch's answers."""
+    rows, best = torch.arange(len(answers.scores)), answers.scores.argmax(dim=1)
+    return Segments(
         presence=answers.presence.numpy(),
         score=answers.scores[rows, best].numpy(),
         box=answers.boxes[rows, best].numpy(),

@@ -12,7 +12,7 @@ import torch
 
 from respray.contract import tensors
 from respray.contract.request import MAX_BOXES
-from respray.segmentation.arrays import AnyArray, Float32Array, IntArray, NamedArrays, UInt8Array
+from respray.segmentation.arrays import AnyArray, Float32Array, Int32Array, IntArray, NamedArrays, UInt8Array
 from respray.segmentation.device import CPU
 from respray.segmentation.export.transformers_reference import Boxes, Reference, reference_outputs
 from respray.segmentation.runner import GraphRunner
@@ -111,13 +111,19 @@ def check_parity(
 
 def geometry_inputs(spec: ModelSpec, features: NamedArrays, shown: Sequence[Boxes]) -> NamedArrays:
     """The geometry encoder's inputs beside the text: the map that boxes are looked up in, and the boxes of each concept, filled up."""
+    boxes, labels = box_tensors(shown)
+    plain = features[tensors.FEATURES_PLAIN if spec.plain_features else tensors.FEATURES_LOW]
+    return {tensors.FEATURES_PLAIN: plain, tensors.BOX_PROMPTS: boxes, tensors.BOX_LABELS: labels}
+
+
+def box_tensors(shown: Sequence[Boxes]) -> tuple[Float32Array, Int32Array]:
+    """One photo's boxes, filled up: float32 [1, N, MAX_BOXES, 4] and their labels, int32 [1, N, MAX_BOXES]."""
     boxes = np.zeros((1, len(shown), MAX_BOXES, 4), np.float32)
     labels = np.full((1, len(shown), MAX_BOXES), NO_BOX, np.int32)
     for row, given in enumerate(shown):
         for column, (box, meant) in enumerate(given):
             boxes[0, row, column], labels[0, row, column] = box, int(meant)
-    plain = features[tensors.FEATURES_PLAIN if spec.plain_features else tensors.FEATURES_LOW]
-    return {tensors.FEATURES_PLAIN: plain, tensors.BOX_PROMPTS: boxes, tensors.BOX_LABELS: labels}
+    return boxes, labels
 
 
 def _compare_answers(decoded: NamedArrays, reference: Reference, kept: int, half: bool, which: str = "") -> list[TensorParity]:

@@ -13,8 +13,8 @@ import onnxruntime
 import torch
 from torch import Tensor
 
-from respray.segmentation.export.graphs.build_graphs import ClsToken
 from respray.segmentation.export.graphs.image_encoder import PromptFree
+from respray.segmentation.spec import NO_BOX, ClsToken
 
 Boxes = Sequence[tuple[tuple[float, float, float, float], bool]]
 """Corners (x0, y0, x1, y1) in 0..1, and whether what is in them is meant."""
@@ -87,7 +87,7 @@ def _geometry(boxes: Boxes, cls_token: ClsToken, device: torch.device) -> dict[s
     if not boxes:
         if cls_token == "transformers":
             return {}
-        return {"input_boxes": torch.zeros(1, 1, 4, device=device), "input_boxes_labels": torch.full((1, 1), -10, device=device)}
+        return {"input_boxes": torch.zeros(1, 1, 4, device=device), "input_boxes_labels": torch.full((1, 1), NO_BOX, device=device)}
     corners = torch.tensor([[box for box, _ in boxes]], device=device)
     centred = torch.cat((0.5 * (corners[..., :2] + corners[..., 2:]), corners[..., 2:] - corners[..., :2]), dim=-1)
     return {"input_boxes": centred, "input_boxes_labels": torch.tensor([[int(meant) for _, meant in boxes]], device=device)}

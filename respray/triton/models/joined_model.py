@@ -22,5 +22,5 @@ class JoinedModel(BatchModel):
 
     def run(self, batch: dict[str, Any], wanted: set[str]) -> bls.Arrays:
         """What was found; the features too where they are wanted, as by the probe."""
-        features = not wanted.isdisjoint(tensors.FEATURES)
+        features = not wanted.isdisjoint((*tensors.FEATURES, tensors.FEATURES_PLAIN))
         return self.graphs(batch[tensors.IMAGE], batch[tensors.TEXT_FEATURES], batch[tensors.TEXT_MASK], features)

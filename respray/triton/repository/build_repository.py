@@ -74,7 +74,13 @@ def build(graphs: Path, target: Target, out: Path, sources: Path = SOURCES, *, s
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent, ignore_cleanup_errors=True) as folder:
-            _publish(Path(folder) / out.name, out, spec, graphs, target, files, symlinks, record)
+            staging = Path(folder) / out.name
+            _write(staging, spec, graphs, target, files, symlinks)
+            (staging / STAMP).write_text(json.dumps(record))
+            staging.chmod(0o755)
+            if out.exists():
+                shutil.rmtree(out)
+            staging.rename(out)
     except OSError as error:
         why = error.strerror or error
         raise BuildError(f"The model repository could not be written to {out}: {why}; give a folder that can be written") from error
@@ -109,7 +115,8 @@ def gpu_pool(spec: ModelSpec, target: Target) -> int:
 
 def _features(spec: ModelSpec) -> int:
     """Bytes of one photo's feature maps."""
-    return spec.channels * (22 if spec.plain_features else 21) * spec.grid**2 * (2 if spec.precision == "fp16" else 4)
+    maps = 16 + 4 + 1 + spec.plain_features  # grids of 4g, 2g and g, and the lowest once more for the boxes
+    return spec.channels * maps * spec.grid**2 * (2 if spec.precision == "fp16" else 4)
 
 
 def _masks(spec: ModelSpec, target: Target) -> int:
@@ -200,19 +207,6 @@ def _write(folder: Path, spec: ModelSpec, graphs: Path, target: Target, texts: d
             _link(graphs / stored.file, folder / "pipeline_bls" / VERSION / stored.file, symlinks)
     if target.name == "tensorrt":
         (folder / ENGINE_SCRIPT).chmod(0o755)
-
-
-def _publish(
-    staging: Path, out: Path, spec: ModelSpec, graphs: Path, target: Target, files: dict[str, str], symlinks: bool, record: dict[str, Any]
-) -> None:
-    """Write everything to `staging`, and put it into the place of `out` at the end."""
-    staging.mkdir()
-    _write(staging, spec, graphs, target, files, symlinks)
-    (staging / STAMP).write_text(json.dumps(record))
-    staging.chmod(0o755)
-    if out.exists():
-        shutil.rmtree(out)
-    staging.rename(out)
 
 
 def _link(source: Path, destination: Path, symlink: bool) -> None:

@@ -260,8 +260,12 @@ def _ensemble(target: Target, signed: dict[str, Signature]) -> pb.ModelConfig:
 
 
 def _joined(spec: ModelSpec, target: Target, signed: dict[str, Signature]) -> pb.ModelConfig:
-    """Encoder and decoder in one Python model. It can answer the features too: the probe asks the graphs that photos go through."""
-    signature = Signature(signed["sam3"].inputs, (*signed["sam3"].outputs, *signed["sam3_concept_decoder"].inputs[: len(tensors.FEATURES)]))
+    """Encoder and decoder in one Python model. It can answer the features too: the probe asks the graphs that photos go through, with
+    prompts that have boxes, too, where the decoder takes them.
+    """
+    encoder, decoder = (signed[name] for name in JOINED)
+    prompts = decoder.inputs[len(tensors.FEATURES) :]
+    signature = Signature((*encoder.inputs, *prompts), (*signed["sam3"].outputs, *encoder.outputs))
     config = _base("sam3", signature, target.max_photos)
     files = ",".join(spec.graphs[name].model.file for name in JOINED)
     _embed(config, target, files, target.device)

@@ -17,7 +17,7 @@ from respray.segmentation.spec import Attention
 from respray.triton.errors import BuildError
 
 TargetName = Literal["embedded", "onnxruntime", "tensorrt"]
-MOST = {"conv_search": 2, "arena_growth": 1}
+MAX_VALUES = {"conv_search": 2, "arena_growth": 1}
 TARGETS: tuple[TargetName, ...] = get_args(TargetName)
 
 
@@ -70,8 +70,8 @@ class Target:
             name, value = str(first["loc"][0]), first["input"]
             if name == "name":
                 raise BuildError(f"Unknown target {value!r}; there is: {', '.join(TARGETS)}.") from None
-            if name in MOST:
-                raise BuildError(f"{name} is {value!r}; a whole number from 0 to {MOST[name]} is accepted.") from None
+            if name in MAX_VALUES:
+                raise BuildError(f"{name} is {value!r}; a whole number from 0 to {MAX_VALUES[name]} is accepted.") from None
             if name == "device":
                 raise BuildError(f"device is {value!r}; {', '.join(get_args(DeviceKind))} are accepted.") from None
             minimum = 0 if name.endswith(("_delay", "_threads", "_memory")) else 1

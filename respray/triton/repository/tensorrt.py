@@ -90,6 +90,7 @@ def engine_script(spec: ModelSpec, target: Target) -> str:
     """A shell script that builds the encoder's and the decoder's engines for the GPU on which it runs, into $ENGINE_CACHE, once.
 
     The graphs carry their precision themselves, hence `--stronglyTyped`: TensorRT must not lower what was kept in FP32 for accuracy.
+    From TensorRT 11 on that is how it always works, and the flag does nothing (sampleOptions.cpp of github.com/NVIDIA/TensorRT).
     Flags: https://docs.nvidia.com/deeplearning/tensorrt/latest/reference/command-line-programs.html.
 
     A plan's name holds a hash of what it was built from and with, so one of other weights, another profile or other flags is never taken.

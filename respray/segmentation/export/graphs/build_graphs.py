@@ -2,7 +2,7 @@
 
 import copy
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from torch import nn
 
@@ -13,9 +13,8 @@ from respray.segmentation.export.graphs.exact import keep_exact
 from respray.segmentation.export.graphs.geometry_encoder import GeometryEncoder
 from respray.segmentation.export.graphs.image_encoder import ImageEncoder, Rotation
 from respray.segmentation.export.graphs.text_encoder import TextEncoder
+from respray.segmentation.spec import ClsToken, Precision
 
-Precision = Literal["fp32", "fp16"]
-ClsToken = Literal["transformers", "meta"]
 PROMPT_TOKENS = 32
 # Of the query decoder and the geometry encoder: FP32 in FP16 graphs too.
 EXACT_BUFFERS = ("dim_t", "first_boxes")

@@ -1,6 +1,7 @@
 /** Draws the photo with its look, what is lit up on it, and the tools' marks. */
 
-import { tinted } from "./matte.js";
+import { hexOf } from "./color.js";
+import { newCanvas, tinted } from "./matte.js";
 
 /** @typedef {import("./types.js").Matte} Matte */
 /** @typedef {import("./types.js").Point} Point */
@@ -27,6 +28,27 @@ function lay(context, picture, box, rect = [0, 0, 1, 1]) {
   context.drawImage(picture, box.left + x0 * box.width, box.top + y0 * box.height, (x1 - x0) * box.width, (y1 - y0) * box.height);
 }
 
+const SQUARE = 8;
+/** @type {HTMLCanvasElement | null} Four squares of a chessboard. */ let board = null;
+
+/** What is transparent is seen to be: behind it lies a chessboard. @param {CanvasRenderingContext2D} context @param {Box} box */
+function chequered(context, box) {
+  if (!board) {
+    board = Object.assign(document.createElement("canvas"), { width: 2 * SQUARE, height: 2 * SQUARE });
+    const squares = board.getContext("2d");
+    if (!squares) return;
+    squares.fillStyle = "#fff";
+    squares.fillRect(0, 0, 2 * SQUARE, 2 * SQUARE);
+    squares.fillStyle = "#d4d4d4";
+    squares.fillRect(0, 0, SQUARE, SQUARE);
+    squares.fillRect(SQUARE, SQUARE, SQUARE, SQUARE);
+  }
+  const pattern = context.createPattern(board, "repeat");
+  if (!pattern) return;
+  context.fillStyle = pattern;
+  context.fillRect(box.left, box.top, box.width, box.height);
+}
+
 /**
  * @param {CanvasRenderingContext2D} context Scaled to CSS pixels. @param {Box} box
  * @param {{ before: ImageBitmap | null, after: ImageBitmap | null, beforeTile: Tile | null, afterTile: Tile | null, slider: number }} what
@@ -45,6 +67,7 @@ export function drawPhoto(context, box, { before, after, beforeTile, afterTile, 
   };
   if (slider > 0 && shown)
     part(box.left, edge, () => {
+      chequered(context, box);
       lay(context, shown, box);
       if (afterTile) lay(context, afterTile.picture, box, afterTile.rect);
     });
@@ -117,4 +140,15 @@ export function drawPolygon(context, box, corners) {
 /** A box that is being drawn. @param {CanvasRenderingContext2D} context @param {Box} box @param {Point} from @param {Point} to */
 export function drawBand(context, box, from, to) {
   outline(context, () => context.rect(box.left + from[0] * box.width, box.top + from[1] * box.height, (to[0] - from[0]) * box.width, (to[1] - from[1]) * box.height));
+}
+
+/** The photo's colour around a point: the mean of five by five pixels of the preview. @param {ImageBitmap | null} picture @param {Point} point */
+export function colorAt(picture, [x, y]) {
+  if (!picture) return null;
+  const [, context] = newCanvas(5, 5);
+  const [left, top] = [Math.round(x * picture.width) - 2, Math.round(y * picture.height) - 2];
+  context.drawImage(picture, Math.min(picture.width - 5, Math.max(0, left)), Math.min(picture.height - 5, Math.max(0, top)), 5, 5, 0, 0, 5, 5);
+  const pixels = context.getImageData(0, 0, 5, 5).data;
+  const mean = [0, 1, 2].map((part) => Math.round(Array.from({ length: 25 }, (_, index) => pixels[4 * index + part]).reduce((sum, value) => sum + value, 0) / 25));
+  return hexOf(mean);
 }

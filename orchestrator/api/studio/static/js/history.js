@@ -1,6 +1,6 @@
 /** Undo and redo: documents are never changed, only followed by others. */
 
-const MOST = 200;
+const MAX_STEPS = 200;
 const ONE_MOVE_MS = 1000;
 /** What tags of one hold of a handle begin with: however long it takes, it is one move. */
 export const HOLD = "hold ";
@@ -26,7 +26,7 @@ export class History {
     if (next === this.present) return;
     const now = performance.now();
     const same = tag !== "" && tag === this.#tag && (tag.startsWith(HOLD) || now - this.#when < ONE_MOVE_MS);
-    if (!same) this.past = [...this.past, this.present].slice(-MOST);
+    if (!same) this.past = [...this.past, this.present].slice(-MAX_STEPS);
     this.#tag = tag;
     this.#when = now;
     this.present = next;

@@ -12,10 +12,10 @@ import { conceptOf, isRug, newTarget, reportOf, targetsOf } from "./targets.js";
 /** @typedef {import("./types.js").Where} Where */
 
 /** As many as an edit may have, and as the graphs have room for. */
-const MOST_POINTS = 64;
-export const MOST_BOXES = 16;
+const MAX_POINTS = 64;
+export const MAX_BOXES = 16;
 /** Edits of one concept in one look. */
-const MOST_TARGETS = 16;
+const MAX_TARGETS = 16;
 /** Pixels of a preview that is made for its report only. */
 const PROBE_SIDE = 600;
 const NOWHERE = /** @type {Where} */ ({ at: [], not_at: [] });
@@ -61,7 +61,7 @@ export class Pointing {
   /** @param {string} concept @param {Where} where @param {Partial<Doc>} [change] What else changes, as a function of the new target's id. */
   #add(concept, where, change = {}) {
     const { doc } = this.studio;
-    if (targetsOf(doc, concept).length >= MOST_TARGETS) return;
+    if (targetsOf(doc, concept).length >= MAX_TARGETS) return;
     const target = newTarget(doc, concept);
     this.studio.commit({ ...change, more: { ...doc.more, [target]: concept }, where: { ...(change.where ?? doc.where), [target]: where } });
     this.#select(target);
@@ -72,7 +72,7 @@ export class Pointing {
     const { doc } = this.studio;
     const concept = conceptOf(doc, target);
     const where = this.#where(target);
-    if (where.not_at.length >= MOST_POINTS) return;
+    if (where.not_at.length >= MAX_POINTS) return;
     const next = newTarget(doc, concept);
     const looks = doc.looks.map((look) => (look.edits[target] ? { ...look, edits: { ...look.edits, [next]: look.edits[target] } } : look));
     this.#add(concept, { at: [point], not_at: [] }, { looks, where: { ...doc.where, [target]: { ...where, not_at: [...where.not_at, point] } } });
@@ -82,7 +82,7 @@ export class Pointing {
   leaveOut(point) {
     const { doc, ui } = this.studio;
     const where = this.#where(ui.selected);
-    if (!ui.selected || where.not_at.length >= MOST_POINTS) return;
+    if (!ui.selected || where.not_at.length >= MAX_POINTS) return;
     this.studio.commit({ where: { ...doc.where, [ui.selected]: { ...where, not_at: [...where.not_at, point] } } });
   }
 
@@ -93,7 +93,7 @@ export class Pointing {
     const hit = finder.under(point, ui.selected, doc);
     if (!hit || hit.concept !== concept || hit.target === ui.selected) return;
     const where = this.#where(ui.selected);
-    if (where.at.length >= MOST_POINTS) return;
+    if (where.at.length >= MAX_POINTS) return;
     const at = where.at.length ? [...where.at, point] : where.at;
     const not_at = where.not_at.filter((other) => !finder.together(concept, other, point, doc));
     const own = { ...doc.where, [ui.selected]: { at, not_at } };
@@ -138,7 +138,7 @@ export class Pointing {
     const [x0, x1] = [box[0], box[2]].sort((one, two) => one - two);
     const [y0, y1] = [box[1], box[3]].sort((one, two) => one - two);
     const given = doc.boxes[concept] ?? { boxes: [], not_boxes: [] };
-    if (!concept || x1 - x0 < 0.004 || y1 - y0 < 0.004 || given.boxes.length + given.not_boxes.length >= MOST_BOXES) return;
+    if (!concept || x1 - x0 < 0.004 || y1 - y0 < 0.004 || given.boxes.length + given.not_boxes.length >= MAX_BOXES) return;
     const exact = /** @type {Box} */ ([x0, y0, x1, y1].map((value) => Math.round(value * 1e4) / 1e4));
     const use = not ? "not_boxes" : "boxes";
     this.#setBoxes(concept, { ...given, [use]: [...given[use], exact] });

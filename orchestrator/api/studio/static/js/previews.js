@@ -7,7 +7,7 @@ import { previewFormat, previewQuery } from "./message.js";
 /** @typedef {{ picture: ImageBitmap, report: import("./types.js").Report | null }} Preview */
 
 const LONG_SIDE = 1200;
-const MOST_KEPT = 40;
+const MAX_KEPT = 40;
 /** What `respray bench studio` reads: from a changed edit to the picture that shows it. */
 export const MEASURE = "respray:preview";
 
@@ -116,7 +116,7 @@ export class Previews {
   /** @param {string} key @param {Preview} preview */
   #keep(key, preview) {
     this.#kept.set(key, preview);
-    for (const old of [...this.#kept.keys()].slice(0, Math.max(0, this.#kept.size - MOST_KEPT))) this.#kept.delete(old);
+    for (const old of [...this.#kept.keys()].slice(0, Math.max(0, this.#kept.size - MAX_KEPT))) this.#kept.delete(old);
   }
 
   /**

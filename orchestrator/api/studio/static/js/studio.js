@@ -7,6 +7,7 @@ import { Previews } from "./previews.js";
 import { Mending } from "./mending.js";
 import { Pointing } from "./pointing.js";
 import { conceptOf } from "./targets.js";
+import { t } from "./texts.js";
 
 /** @typedef {import("./types.js").Doc} Doc */
 /** @typedef {import("./types.js").Look} Look */
@@ -171,11 +172,15 @@ export class Studio {
   }
 
   undo() {
+    if (this.history.past.length) this.ui.said = t("undone");
+    this.ui.hover = "";
     this.history.undo();
     this.#changed();
   }
 
   redo() {
+    if (this.history.future.length) this.ui.said = t("redone");
+    this.ui.hover = "";
     this.history.redo();
     this.#changed();
   }
@@ -329,6 +334,7 @@ export class Studio {
 
   /** The look that is shown is another. @param {Look} look @param {string} [tag] */
   setLook(look, tag) {
+    this.ui.hover = ""; // what is changed is looked at: its new colour, and not the light on it
     this.commit({ looks: this.doc.looks.map((other) => (other === this.look ? look : other)) }, tag);
   }
 

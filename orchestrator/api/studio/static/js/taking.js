@@ -11,7 +11,7 @@ import { t } from "./texts.js";
 
 const EXTENSIONS = { png: "png", jpeg: "jpg", webp: "webp" };
 /** What a message may carry as base64; a larger photo stays under its key. */
-const MOST_INLINE = 13 << 20;
+const MAX_INLINE_BYTES = 13 << 20;
 
 /** Have the browser save a file. @param {Blob} blob @param {string} name */
 export function save(blob, name) {
@@ -106,7 +106,7 @@ function base64Of(blob) {
 /** The job that makes the same pictures elsewhere. @param {Studio} studio @param {Format} format @returns {Promise<string>} */
 export async function jobText(studio, format) {
   const photo = await original(studio);
-  const inline = photo.size <= MOST_INLINE ? await base64Of(photo) : "";
+  const inline = photo.size <= MAX_INLINE_BYTES ? await base64Of(photo) : "";
   const id = `studio-${studio.doc.photo?.photo.slice(0, 12)}`;
   return `${JSON.stringify(jobMessage(studio.doc, format, inline, id), null, 1)}\n`;
 }

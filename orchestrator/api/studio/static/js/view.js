@@ -39,7 +39,7 @@ export function seen(box, canvas) {
 /** The middle of what is seen, in fractions. @param {Box} box @param {Size} canvas @returns {Point} */
 export const middle = (box, canvas) => [(canvas.width / 2 - box.left) / box.width, (canvas.height / 2 - box.top) / box.height];
 
-const MOST_ZOOM = 4;
+const MAX_ZOOM = 4;
 
 /**
  * Nearer or further, with what is under a place of the canvas staying there.
@@ -49,7 +49,7 @@ const MOST_ZOOM = 4;
  */
 export function zoomed(photo, canvas, density, box, by, at) {
   const [now, least] = [(box.width / photo.width) * density, fitted(photo, canvas) * density];
-  const zoom = Math.min(Math.max(MOST_ZOOM, least), now * by);
+  const zoom = Math.min(Math.max(MAX_ZOOM, least), now * by);
   if (zoom <= least * 1.001) return { zoom: "fit", center: [0.5, 0.5] };
   const size = { width: (photo.width * zoom) / density, height: (photo.height * zoom) / density };
   const [x, y] = [(at.x - box.left) / box.width, (at.y - box.top) / box.height];

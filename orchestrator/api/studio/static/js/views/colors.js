@@ -3,13 +3,14 @@
 import { html, useMemo, useState } from "../../vendor/preact.js";
 import { nearest, readHex } from "../color.js";
 import { number, t } from "../texts.js";
-import { Slider } from "./editor.js";
+import { Choice, Slider } from "./fields.js";
 import { TextField } from "./text_field.js";
 
 /** @typedef {import("../studio.js").Studio} Studio */
 /** @typedef {import("../types.js").Paint} Paint */
 
 const NEAR = 12;
+const SHEENS = ["", "matte", "satin", "gloss"];
 /** What the browser's own colour field begins with: it knows no empty one. */
 const NO_COLOR = "#808080";
 
@@ -20,36 +21,40 @@ export function Colors({ studio }) {
   const paints = useMemo(() => names.palette?.families.flatMap((family) => family.colors) ?? [], [names.palette]);
   const value = edit?.action === "recolor" ? edit.value : null;
   const color = value && typeof value === "object" ? value.color : value;
-  const strength = value && typeof value === "object" ? value.strength : 1;
+  const { strength = 1, sheen = "" } = value && typeof value === "object" ? value : {};
   const hex = edit?.action === "recolor" ? studio.hexOf(edit) : "";
-  const set = (/** @type {string} */ to, /** @type {string} */ tag = "", power = strength) =>
-    studio.setEdit({ action: "recolor", value: power === 1 ? to : { color: to, strength: power } }, tag);
+  const set = (/** @type {string} */ to, /** @type {string} */ tag = "", { power = strength, gleam = sheen } = {}) => {
+    const more = { ...(power === 1 ? {} : { strength: power }), ...(gleam ? { sheen: gleam } : {}) };
+    studio.setEdit({ action: "recolor", value: Object.keys(more).length ? { color: to, ...more } : to }, tag);
+  };
   const code = (/** @type {string} */ given) => {
     const found = readHex(given);
     if (found) set(found);
     else if (given.trim()) studio.say(t("color.wrong", { given }));
   };
   const sought = readHex(query) ?? (query ? null : ui.picked);
+  const alike = sought ? nearest(paints, sought, NEAR) : [];
   const words = query.trim().toLowerCase();
   return html`<div class="row own" role="group" aria-label=${t("color.hex")}>
       <label><span class="hidden">${t("color.hex")}</span><input type="color" value=${(hex || NO_COLOR).toLowerCase()} onInput=${(/** @type {any} */ event) => set(event.target.value.toUpperCase(), "color")} /></label>
       <label class="code"><span class="hidden">${t("color.code")}</span><${TextField} value=${hex} most=${7} placeholder="#RRGGBB" take=${code} /></label>
       <button type="button" aria-pressed=${String(ui.tool === "pick")} onClick=${() => studio.show({ tool: ui.tool === "pick" ? "select" : "pick" })}>${t("color.pick")}</button>
     </div>
-    ${color && html`<${Slider} label=${t("color.strength")} value=${strength} min=${0} max=${1} step=${0.05} shown=${`${number(strength * 100, 0)} %`} change=${(/** @type {number} */ to) => set(color, "strength", to)} />`}
+    ${color && html`<${Slider} label=${t("color.strength")} value=${strength} min=${0} max=${1} step=${0.05} shown=${`${number(strength * 100, 0)} %`} change=${(/** @type {number} */ to) => set(color, "strength", { power: to })} />
+      <${Choice} label=${t("color.sheen")} value=${sheen} texts="sheen" values=${SHEENS} change=${(/** @type {string} */ to) => set(color, "", { gleam: to })} />`}
     <label class="field"><span>${t("color.search")}</span><input type="search" value=${query} placeholder=${t("color.example")} onInput=${(/** @type {any} */ event) => setQuery(event.target.value)} /></label>
     ${sought
       ? html`<div class="row near"><span class="dot" style=${{ background: sought }}></span><span>${t("color.nearest", { hex: sought })}</span>
             <button type="button" onClick=${() => set(sought)}>${t("color.exact")}</button>
             ${ui.picked && !query && html`<button type="button" onClick=${() => studio.show({ picked: null })}>${t("close")}</button>`}
           </div>
-          <${Swatches} paints=${nearest(paints, sought, NEAR).map(({ paint }) => paint)} distances=${nearest(paints, sought, NEAR).map(({ distance }) => distance)} chosen=${color} choose=${set} />`
+          <${Swatches} paints=${alike.map(({ paint }) => paint)} distances=${alike.map(({ distance }) => distance)} chosen=${color} choose=${(/** @type {string} */ id) => set(id)} />`
       : words
-        ? html`<${Swatches} paints=${paints.filter(({ id, name, family }) => `${id} ${name} ${family}`.toLowerCase().includes(words))} chosen=${color} choose=${set} />`
+        ? html`<${Swatches} paints=${paints.filter(({ id, name, family }) => `${id} ${name} ${family}`.toLowerCase().includes(words))} chosen=${color} choose=${(/** @type {string} */ id) => set(id)} />`
         : html`<div class="families">
             ${names.palette?.families.map(
               (family) => html`<h3 key=${family.family}>${t(`family.${family.family}`)}</h3>
-                <${Swatches} paints=${family.colors} chosen=${color} choose=${set} />`,
+                <${Swatches} paints=${family.colors} chosen=${color} choose=${(/** @type {string} */ id) => set(id)} />`,
             )}
           </div>`}`;
 }

@@ -5,6 +5,7 @@ import { lieOf, SCALES } from "../plane.js";
 import { conceptOf, targetName } from "../targets.js";
 import { conceptName, number, t, textureName } from "../texts.js";
 import { Colors } from "./colors.js";
+import { Choice, Slider } from "./fields.js";
 import { Picture } from "./picture.js";
 
 /** @typedef {import("../studio.js").Studio} Studio */
@@ -13,6 +14,7 @@ import { Picture } from "./picture.js";
 const ACTIONS = /** @type {const} */ (["recolor", "texture", "tone", "remove"]);
 /** What a rug is made of where nothing is chosen. */
 const RUG = "carpet";
+const DIRECTIONS = ["", "along", "across"];
 const TONES = /** @type {const} */ (["brightness", "contrast", "saturation", "warmth", "exposure"]);
 
 /** @param {{ studio: Studio }} props */
@@ -36,14 +38,6 @@ export function Editor({ studio }) {
   </section>`;
 }
 
-/** @param {{ label: string, value: number, min: number, max: number, step: number, shown: string, change: (value: number) => void }} props */
-export function Slider({ label, value, min, max, step, shown, change }) {
-  return html`<label class="slide"
-    ><span>${label}</span><output>${shown}</output>
-    <input type="range" min=${min} max=${max} step=${step} value=${value} onInput=${(/** @type {any} */ event) => change(Number(event.target.value))} />
-  </label>`;
-}
-
 /** @param {{ studio: Studio }} props */
 function Textures({ studio }) {
   const { edit, names, api, ui, doc } = studio;
@@ -64,8 +58,9 @@ function Textures({ studio }) {
     ${value.texture &&
     !value.quad &&
     html`<${Slider} label=${t("texture.scale")} value=${Math.log2(scale)} min=${Math.log2(SCALES[0])} max=${Math.log2(SCALES[1])} step=${0.1} shown=${`${number(scale * 100, 0)} %`} change=${(/** @type {number} */ power) => set({ scale: Math.round(2 ** power * 1000) / 1000 }, "scale")} />
-      <${Slider} label=${t("texture.rotation")} value=${rotation} min=${-180} max=${180} step=${1} shown=${`${rotation}°`} change=${(/** @type {number} */ to) => set({ rotation: to }, "rotation")} />`}
-    ${value.texture && html`<label class="check"><input type="checkbox" checked=${ui.handles} onChange=${(/** @type {any} */ event) => studio.show({ handles: event.target.checked })} />${t("texture.handles")}</label>`}
+      <${Slider} label=${t("texture.rotation")} value=${rotation} min=${-180} max=${180} step=${1} shown=${`${rotation}°`} change=${(/** @type {number} */ to) => set({ rotation: to }, "rotation")} />
+      <${Choice} label=${t("texture.direction")} value=${typeof value.direction === "string" ? value.direction : ""} texts="direction" values=${DIRECTIONS} change=${(/** @type {string} */ to) => set({ direction: to || undefined }, "")} />`}
+    ${value.texture && !value.direction && html`<label class="check"><input type="checkbox" checked=${ui.handles} onChange=${(/** @type {any} */ event) => studio.show({ handles: event.target.checked })} />${t("texture.handles")}</label>`}
     ${value.quad
       ? html`<p class="quiet">${t("texture.rug")}</p>
           <button type="button" onClick=${() => set({ quad: [...value.quad.slice(1), value.quad[0]] }, "")}>${t("texture.turn")}</button>`

@@ -1,7 +1,7 @@
 /** Several looks: one after the other in a strip, or all side by side. */
 
 import { html, useLayoutEffect, useRef } from "../../vendor/preact.js";
-import { addLook, MOST_LOOKS, removeLook, renameLook } from "../looks.js";
+import { addLook, looksBefore, MAX_LOOKS, removeLook, renameLook } from "../looks.js";
 import { t } from "../texts.js";
 import { TextField } from "./text_field.js";
 
@@ -26,6 +26,7 @@ function Small({ studio, look, width }) {
 /** @param {{ studio: Studio }} props */
 export function Looks({ studio }) {
   const { doc, look } = studio;
+  const before = looksBefore(studio);
   return html`<section class="looks" aria-labelledby="looks-title">
     <h2 id="looks-title" class="hidden">${t("looks.title")}</h2>
     <ul class="strip">
@@ -38,11 +39,12 @@ export function Looks({ studio }) {
             </button>
           </li>`,
       )}
-      <li><button type="button" class="look add" disabled=${doc.looks.length >= MOST_LOOKS} onClick=${() => addLook(studio)}>${t("looks.add")}</button></li>
+      <li><button type="button" class="look add" disabled=${doc.looks.length >= MAX_LOOKS} onClick=${() => addLook(studio)}>${t("looks.add")}</button></li>
     </ul>
     <div class="row">
       <label class="inline">${t("looks.rename")}<${TextField} value=${look.name} most=${40} take=${(/** @type {string} */ name) => renameLook(studio, name)} /></label>
       <button type="button" disabled=${doc.looks.length < 2} onClick=${() => removeLook(studio)}>${t("looks.remove")}</button>
+      ${before && html`<button type="button" onClick=${() => studio.commit(before)}>${t("looks.again")}</button>`}
     </div>
   </section>`;
 }

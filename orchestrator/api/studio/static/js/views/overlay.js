@@ -21,8 +21,9 @@ const ARROWS = /** @type {Record<string, Point>} */ ({ ArrowLeft: [-1, 0], Arrow
 export function Overlay({ studio, box }) {
   const { ui, edit } = studio;
   const handles = ui.handles && ui.tool === "select" && edit?.action === "texture" && (ui.action || "texture") === "texture" && ui.slider === 1;
+  // What a direction of the room adds to a turn is the worker's to say: such a material is turned and moved by its sliders.
   return html`<${Boxes} studio=${studio} box=${box} />
-    ${handles && (edit.value.quad ? html`<${Rug} studio=${studio} box=${box} />` : html`<${Material} studio=${studio} box=${box} />`)}`;
+    ${handles && !edit.value.direction && (edit.value.quad ? html`<${Rug} studio=${studio} box=${box} />` : html`<${Material} studio=${studio} box=${box} />`)}`;
 }
 
 /** @param {Place} box @returns {(point: Point) => Point} Fractions to pixels of the stage. */

@@ -1,7 +1,7 @@
 /** Tools for the photo: selecting, mending, looking. */
 
 import { html } from "../../vendor/preact.js";
-import { targetName } from "../targets.js";
+import { conceptOf, targetName } from "../targets.js";
 import { number, t } from "../texts.js";
 
 /** @typedef {import("../studio.js").Studio} Studio */
@@ -56,6 +56,6 @@ function hint({ ui, doc }) {
   const name = targetName(doc, ui.selected);
   if (ui.tool === "select") return t(matchMedia("(pointer: coarse)").matches ? "tool.select.touch" : "tool.select.hint");
   if (ui.tool === "pick") return t("pick.how");
-  if (ui.tool === "box") return t("tool.boxes", { name });
+  if (ui.tool === "box") return t(doc.masks[conceptOf(doc, ui.selected)] ? "tool.boxes.mended" : "tool.boxes", { name });
   return ui.tool === "polygon" ? t("tool.corners", { name }) : t("tool.on", { name });
 }

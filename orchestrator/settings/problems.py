@@ -1,0 +1,101 @@
+"""What is wrong with addresses, names and keys, as far as their looks tell: consoles show them in more forms than one.
+
+Cloudflare's dashboard, for one, shows R2's "S3 API" address with the bucket behind it (https://developers.cloudflare.com/r2/api/s3/api/).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from orchestrator.settings.fields import Settings, spellings
+
+MAX_PULLED_JOB = 12 * 3600 - 60.0
+"""Seconds: a lease of Cloudflare's queues ends after 12 hours (https://developers.cloudflare.com/queues/platform/limits/), and cannot be
+extended; the last minute is for settling it."""
+# Hosts whose addresses have no path; of other stores (Supabase, for one) a path belongs to the endpoint.
+_WITHOUT_PATH = (".r2.cloudflarestorage.com", ".amazonaws.com")
+# R2's keys: 32 and 64 hexadecimal digits. AWS's identifiers begin so: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html.
+_R2_ID, _R2_SECRET, _AWS_ID = r"[0-9a-f]{32}", r"[0-9a-f]{64}", r"(AKIA|ASIA)[A-Z0-9]{16}"
+
+
+def bucket_problems(settings: Settings) -> list[str]:
+    """What is wrong with the addresses, names and keys of both buckets, by their looks."""
+    found = [_address_problem(name, address, settings.bucket) for name, address in settings.endpoints().items()]
+    found.append(_bucket_name_problem(settings.bucket))
+    if (sync := settings.model_sync_endpoint) is not None:
+        address = sync if "://" in sync else f"https://{sync}"
+        found.append(_address_problem("MODEL_SYNC_MINIO_ENDPOINT", address, settings.model_sync_bucket or ""))
+    pairs = (("access_key", "secret_key"), ("model_sync_access_key", "model_sync_secret_key"))
+    for access, secret in pairs:
+        first, second = (value.get_secret_value() if (value := getattr(settings, name)) else "" for name in (access, secret))
+        names = (spellings(Settings.model_fields[access])[0], spellings(Settings.model_fields[secret])[0])
+        found.append(_keys_problem(first, second, names))
+    return [problem for problem in found if problem is not None]
+
+
+def queue_problems(settings: Settings) -> list[str]:
+    """What the libraries of the queues would stumble over. The address is never shown: it may hold a password anywhere."""
+    problems = []
+    if settings.redis_url is not None and (wrong := _redis_problem(settings.redis_url.get_secret_value())):
+        problems.append(f"REDIS_URL {wrong}; accepted is redis://USER:PASSWORD@HOST:PORT/DATABASE, rediss:// for TLS, or unix://PATH")
+    if settings.adapter == "queue_pull" and settings.longest_job > MAX_PULLED_JOB:
+        problems.append(f"LONGEST_JOB_SEC={settings.longest_job:g}: at most {MAX_PULLED_JOB:g} with ADAPTER=queue_pull, whose leases end")
+    if settings.adapter == "bullmq" and settings.queue_name and ":" in settings.queue_name:
+        problems.append(f"QUEUE_NAME={settings.queue_name!r}: BullMQ's queue names hold no ':'; what stands before it is BULLMQ_PREFIX")
+    return problems
+
+
+def _address_problem(name: str, address: str, bucket: str) -> str | None:
+    """A sentence on what is wrong with an endpoint, or None. It does not show the address, which may hold a password.
+
+    Args:
+        name: the setting.
+        address: its value, or the address that it means.
+        bucket: the bucket's name.
+    """
+    if name == "R2_ACCOUNT_ID" and not re.fullmatch(r"https://[\w.-]+", address):
+        return f"{name} is the account's id alone, 32 hexadecimal digits; a whole address is STORAGE_S3_ENDPOINT"
+    try:
+        parts = urlsplit(address)
+        host, path = parts.hostname or "", parts.path.strip("/")
+        usable = parts.scheme in ("http", "https") and bool(host) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        return f"{name} is no address of a store; accepted is https://HOST or http://HOST:PORT"
+    if path and (path.split("/")[-1] == bucket or host.endswith(_WITHOUT_PATH)):
+        return f"{name} has a bucket behind the host, which belongs into the setting of the bucket; accepted is https://{host}"
+    if bucket and host.startswith(f"{bucket}.") and host.endswith(_WITHOUT_PATH):
+        return f"{name} has the bucket in front of the host; accepted is https://{host.removeprefix(f'{bucket}.')}"
+    return None
+
+
+def _bucket_name_problem(bucket: str) -> str | None:
+    """A sentence where the name of a bucket is more than that, or None."""
+    if "/" in bucket and not bucket.startswith("arn:"):
+        return f"STORAGE_BUCKET={bucket!r}: accepted is the bucket's name alone, without s3:// and folders"
+    return None
+
+
+def _keys_problem(access: str, secret: str, names: tuple[str, str]) -> str | None:
+    """A sentence where the two keys of R2 or AWS are in each other's place, or None. Neither is shown."""
+    swapped = (re.fullmatch(_R2_SECRET, access) and re.fullmatch(_R2_ID, secret)) or re.fullmatch(_AWS_ID, secret)
+    return f"{' and '.join(names)} are in each other's place: the shorter one is the access key" if swapped else None
+
+
+def _redis_problem(url: str) -> str | None:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return "has a host or a port that is none"
+    if parts.scheme not in ("redis", "rediss", "unix"):
+        return "does not begin with redis://, rediss:// or unix://"
+    if not (parts.path if parts.scheme == "unix" else host):
+        return "names no host" if parts.scheme != "unix" else "names no path"
+    for certificates in parse_qs(parts.query).get("ssl_ca_certs", []):
+        if not Path(certificates).is_file():
+            return f"names ssl_ca_certs={certificates}, which is no file"
+    return None
