@@ -53,8 +53,8 @@ class IlluminantParameters:
     """Exponent of that percentile. Fitted by tools.fit.illuminant."""
     level_spread: float = 0.48
     """Standard deviation of the log of a surface's level around the photo's. Fitted by tools.fit.illuminant."""
-    min_level: float = 0.4
-    """Level of a photo, at least. A night photo is dark because it is night. Not fitted: next to no room is so dark."""
+    min_level: float = 0.5
+    """Level of a photo, at least. A night photo is dark because it is night. Not fitted: as it was with the rule before."""
     max_level: float = 1.6
     """Level of a photo, at most. Not fitted: next to no room is so bright."""
     max_albedo: float = 0.85
@@ -203,7 +203,7 @@ def estimate_illuminant(photo: UInt8Array, parameters: IlluminantParameters = Il
     Example:
         >>> light = estimate_illuminant(np.full((40, 60, 3), 200, np.uint8))
         >>> round(light.level, 2), bool(np.allclose(light.room_tint, 0.0, atol=1e-6))
-        (0.49, True)
+        (0.5, True)
     """
     p = parameters
     bright, room_tint = photo_statistics(photo, p)
