@@ -43,7 +43,6 @@ Array: TypeAlias = npt.NDArray[Any]
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CONCEPTS = ("floor", "wall", "ceiling", "window", "door", "sofa", "bed", "rug")
-COUNTS = (1, 2, 4, 8)
 LABELS = {
     "reencode": "transformers, re-encoding",
     "reuse": "transformers, features reused",

@@ -35,7 +35,9 @@ FIRST_SEED = 9500
 WIDTH, HEIGHT = 900, 600
 PLANES = ("wall", "floor", "ceiling")
 # What else is straightened or decided again and is large enough to measure.
-OTHERS = ("door", "sofa", "bed", "rug", "table", "chair", "cabinet", "plant")
+OTHERS = ("door", "sofa", "bed", "rug", "table", "chair", "cabinet", "plant", "baseboard")
+# Mouldings are in no room as large as what else is measured.
+MIN_NARROW = 0.003
 GRAPHS = Path(__file__).parents[2] / "respray/weights/demo/graphs"
 # A border is off where it is further than this from the true one (pixels) ...
 OFF = 3.0
@@ -121,7 +123,7 @@ def measure(room: SeenRoom) -> list[NetworkRow]:
     rows = []
     for number, (name, concept) in enumerate(found.items()):
         truth = room.masks[name]
-        if concept.matte is not None and truth.mean() >= MIN_COVERAGE:
+        if concept.matte is not None and truth.mean() >= (MIN_NARROW if name == "baseboard" else MIN_COVERAGE):
             before = refine(room.segments.region[number], room.photo).alpha
             rows.append(NetworkRow(room.seed, name, score(before, truth), score(concept.matte.alpha, truth)))
     return rows

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel
 
-from orchestrator.api.media_types import media_type_of
+from orchestrator.api.media_types import BINARY, media_type_of
 from orchestrator.api.problems import ApiProblem, answers
 from orchestrator.api.service import service_of
 from respray.catalog.palette import Paint, load_palette
@@ -111,7 +111,7 @@ async def get_textures() -> list[TextureView]:
     summary="A material's picture",
     response_class=Response,
     responses={
-        200: {"description": "The picture", "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}},
+        200: {"description": "The picture", "content": {"image/*": BINARY}},
         **answers(422),
     },
 )

@@ -12,7 +12,8 @@ from orchestrator.errors import SettingsError
 from orchestrator.jobs import keys
 from orchestrator.jobs.name_catalog import Catalog, unknown_name_message
 from orchestrator.jobs.rules import HEX
-from respray.catalog.preset import normalise
+from respray.catalog.preset import Preset, normalise
+from respray.contract.photo_file import ImageFormat
 
 USER, JOB = "local", "edit"
 REMOVALS = {"remove": "inpaint", "inpaint": "inpaint", "transparent": "transparent"}
@@ -49,7 +50,7 @@ class Wishes:
     instances: Sequence[str]
     preset: str | None
     out: Path
-    format: keys.Format
+    format: ImageFormat
     look: str
 
     @property
@@ -74,7 +75,11 @@ def message_of(wishes: Wishes, catalog: Catalog) -> dict[str, Any]:
     """
     _check_photos(wishes)
     edits = _edits(wishes.edits, catalog)
-    edited = {normalise(name): name for name in edits}
+    clear = next((name for name, rules in edits.items() if any(rule["value"] == "transparent" for rule in rules)), None)
+    if clear is not None and wishes.format == "jpeg":
+        raise SettingsError(f"--format jpeg: JPEG has no transparency, which --set {clear}=transparent needs; accepted are png and webp")
+    preset = catalog.presets.get(wishes.preset or "")
+    edited = _by_every_name(edits, preset)
     for option, given in (("at", wishes.at), ("not_at", wishes.not_at)):
         for text in given:
             name, point = _pair(f"--{option.replace('_', '-')}", text)
@@ -90,7 +95,7 @@ def message_of(wishes: Wishes, catalog: Catalog) -> dict[str, Any]:
         _only_edit("--instances", name, edited, edits)["instances"] = int(number) if number.isdecimal() else number
     concepts = {name: given if len(given) > 1 else given[0] for name, given in edits.items()}
     masks = _pairs("--mask", wishes.masks)
-    named = edited | {normalise(name): name for name in wishes.protect}
+    named = _by_every_name([*edits, *wishes.protect], preset)
     mask_keys = {_known("--mask", name, named): mask_key(number) for number, name in enumerate(masks)}
     for file in masks.values():
         _check_file("mask", Path(file))
@@ -199,10 +204,22 @@ def _only_edit(option: str, name: str, edited: Mapping[str, str], edits: Mapping
     return edits[concept][0]
 
 
+def _by_every_name(names: Iterable[str], preset: Preset | None) -> dict[str, str]:
+    """Concepts as they are spelt, by all normalised names that the preset has for them; a name that is spelt so is its own."""
+    names = list(names)
+    found: dict[str, str] = {}
+    for name in names:
+        key = None if preset is None else preset.lookup(name)
+        others = () if preset is None or key is None else (key, *preset.concepts[key].synonyms)
+        for other in others:
+            found.setdefault(normalise(other), name)
+    return found | {normalise(name): name for name in names}
+
+
 def _known(option: str, name: str, names: Mapping[str, str]) -> str:
     """The concept as `--set` or `--protect` spells it."""
     if normalise(name) not in names:
-        raise SettingsError(f"{option}: {unknown_name_message('concept', name, names.values())}")
+        raise SettingsError(f"{option}: {unknown_name_message('concept', name, set(names.values()))}")
     return names[normalise(name)]
 
 

@@ -20,11 +20,11 @@ from rich.table import Table
 from orchestrator.cli._edit_job import Wishes, lay_files, message_of, photo_key
 from orchestrator.cli._setup import DeviceOption, PaletteOption, TritonOption, start_local_server
 from orchestrator.errors import SettingsError
-from orchestrator.jobs import keys
 from orchestrator.jobs.name_catalog import load_catalog
 from orchestrator.jobs.parser import parse_job
 from orchestrator.service.open_worker import WorkerOptions, open_worker
 from orchestrator.settings import Settings, load_settings
+from respray.contract.photo_file import ImageFormat
 from respray.observe.events import Events
 from respray.observe.logs import set_up_logging
 from respray.observe.metrics import Metrics
@@ -80,7 +80,7 @@ def register(app: typer.Typer) -> None:
         instances: Annotated[
             Names, typer.Option("--instances", metavar="NAME=N", help="'largest', or how many by score; several times.")
         ] = None,
-        fmt: Annotated[keys.Format, typer.Option("--format", help="Format of the results.")] = "png",
+        fmt: Annotated[ImageFormat, typer.Option("--format", help="Format of the results.")] = "png",
         look: Annotated[str, typer.Option(help="What the results' names end in.")] = "respray",
         open_page: Annotated[bool, typer.Option("--open", help="Write and open a page with each photo before and after.")] = False,
         palette: PaletteOption = None,

@@ -9,6 +9,7 @@ from hashlib import sha256
 
 from orchestrator.jobs import keys
 from orchestrator.jobs.sources import Destination, Source, StoreKey
+from respray.contract.photo_file import ImageFormat
 from respray.contract.request import PhotoRequest
 
 
@@ -25,7 +26,7 @@ class Target:
 
     name: str
     to: Destination
-    format: keys.Format
+    format: ImageFormat
     preview: Destination | None = None
 
 

@@ -10,14 +10,12 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Sequence
-from typing import Literal
 
 from orchestrator.jobs import limits
+from respray.contract.photo_file import ImageFormat
 
-Format = Literal["png", "jpeg", "webp"]
-
-EXTENSIONS: dict[str, Format] = {"png": "png", "jpg": "jpeg", "jpeg": "jpeg", "webp": "webp"}
-ALPHA_FORMATS: tuple[Format, ...] = ("png", "webp")
+EXTENSIONS: dict[str, ImageFormat] = {"png": "png", "jpg": "jpeg", "jpeg": "jpeg", "webp": "webp"}
+ALPHA_FORMATS: tuple[ImageFormat, ...] = ("png", "webp")
 
 # Format characters are a part of names: joiners of Persian, Indic and emoji, direction marks (iOS and Windows copy them along), tags of
 # flags, soft hyphens. Not these: what turns the text around it (a name would look like another), and what nobody sees anywhere.
@@ -69,7 +67,7 @@ def key_problem(key: str, prefix: str) -> str | None:
     return None
 
 
-def format_of(key: str) -> Format | None:
+def format_of(key: str) -> ImageFormat | None:
     """The image format that a key's extension promises, or None for an extension that is not known."""
     name = key.rsplit("/", 1)[-1]
     return EXTENSIONS.get(name.rsplit(".", 1)[-1].lower()) if "." in name else None

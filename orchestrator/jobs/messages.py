@@ -35,7 +35,7 @@ from orchestrator.jobs.fields import (
     source_of,
 )
 from orchestrator.jobs.sources import Source
-from respray.contract.photo_file import DEFAULT_MEGAPIXELS
+from respray.contract.photo_file import DEFAULT_MEGAPIXELS, ImageFormat
 from respray.contract.request import MAX_BOXES, MAX_POINTS, Box, Edit, Instances, Point, Rule, box_problem
 
 
@@ -48,7 +48,7 @@ class JobOptions(StrictModel):
     threshold: float | None = Field(default=None, ge=0.0, le=1.0)
     feather: float = Field(default=0.0, ge=0.0, le=100.0)
     masks: bool | None = None
-    format: Literal["png", "jpeg", "webp"] | None = None
+    format: ImageFormat | None = None
     quality: int = Field(default=92, ge=1, le=100)
     max_megapixels: float = Field(default=DEFAULT_MEGAPIXELS, gt=0.0, le=200.0)
     preview_size: int = Field(default=256, ge=0, le=4096)

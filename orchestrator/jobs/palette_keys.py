@@ -11,6 +11,7 @@ from orchestrator.jobs.job_types import Target
 from orchestrator.jobs.messages import PaletteItem, PaletteMessage
 from orchestrator.jobs.problems import Problems
 from orchestrator.jobs.sources import Destination, StoreKey, WebLink, link_format
+from respray.contract.photo_file import ImageFormat
 from respray.observe.redaction import without_query
 
 ONLY_OUTPUT = "result"
@@ -67,7 +68,7 @@ class PaletteKeys:
         return tuple(targets)
 
     def _destinations(
-        self, place: str, entry: PaletteItem, look: str | None, fmt: keys.Format
+        self, place: str, entry: PaletteItem, look: str | None, fmt: ImageFormat
     ) -> tuple[Destination | None, Destination | None]:
         """Where one output and its preview go, checked; None where the item does not say."""
         output_key, preview_key = self._keys(entry, look, fmt)
@@ -120,11 +121,11 @@ class PaletteKeys:
         self._problems.add(place, problem)
         return None
 
-    def _check_preview(self, place: str, shown: str, fmt: keys.Format | None) -> None:
+    def _check_preview(self, place: str, shown: str, fmt: ImageFormat | None) -> None:
         if fmt != "jpeg":
             self._problems.add(place, f"{shown!r} must end in .jpg or .jpeg: previews are JPEG")
 
-    def _keys(self, entry: PaletteItem, look: str | None, fmt: keys.Format) -> tuple[str | None, str | None]:
+    def _keys(self, entry: PaletteItem, look: str | None, fmt: ImageFormat) -> tuple[str | None, str | None]:
         """The keys of one output and of its preview."""
         if look is None:
             return entry.output_key, entry.preview_key
@@ -142,7 +143,7 @@ class PaletteKeys:
             None if entry.preview_url is not None or unasked else preview_key.replace(LOOK, look),
         )
 
-    def _format_of(self, place: str, entry: PaletteItem, link: str | None) -> keys.Format | None:
+    def _format_of(self, place: str, entry: PaletteItem, link: str | None) -> ImageFormat | None:
         """What an output's bytes are: by its key or link, else by the options, else (looks) PNG. None after noting a problem."""
         wanted = self._format
         if link is not None:

@@ -12,6 +12,7 @@ from orchestrator.jobs.problems import Problems
 from orchestrator.jobs.rules import RuleBuilder, needs_alpha
 from orchestrator.jobs.sources import StoreKey
 from respray.catalog.preset import normalise
+from respray.contract.photo_file import ImageFormat
 
 NOBODY_TOLD = "nobody will be told of this job: callbacks of rule jobs go to WORKERS_API_URL, which is not set"
 
@@ -30,7 +31,7 @@ def build_rule_job(message: RuleMessage, catalog: Catalog, workers_api_url: str 
     user, job, problems = message.user_id, message.job_id, Problems()
     preset = find_preset(message.preset, catalog, problems)
     concepts = resolve_concepts(message.concepts, message.protect, preset, message.options, problems)
-    fmt: keys.Format = message.options.format or "jpeg"
+    fmt: ImageFormat = message.options.format or "jpeg"
     rules = RuleBuilder(catalog, keys.inputs_prefix(user, job), problems)
     outputs = _build_outputs(message, rules, fmt, problems)
     own = _own_by_photo(message, problems)
@@ -63,7 +64,7 @@ def build_rule_job(message: RuleMessage, catalog: Catalog, workers_api_url: str 
     return Job(job, user, tuple(items), url, job, outputs_map=len(message.rules) > 1, warnings=warnings, links=message.options.links)
 
 
-def _build_outputs(message: RuleMessage, rules: RuleBuilder, fmt: keys.Format, problems: Problems) -> list[PlannedOutput]:
+def _build_outputs(message: RuleMessage, rules: RuleBuilder, fmt: ImageFormat, problems: Problems) -> list[PlannedOutput]:
     """One output of one edit per rule; fewer after noting problems."""
     outputs, ids = list[PlannedOutput](), set[str]()
     concepts = {normalise(name): name for name in reversed(message.concepts)}

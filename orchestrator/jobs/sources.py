@@ -15,6 +15,7 @@ from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from orchestrator.jobs import keys, limits
+from respray.contract.photo_file import ImageFormat
 from respray.observe.redaction import without_query
 
 _DATA_URL = re.compile(r"data:[A-Za-z0-9!#$&^_.+/-]{0,127}(?:;[A-Za-z0-9_.+=-]{1,64}){0,4},", re.ASCII)
@@ -126,6 +127,6 @@ def decode_base64(text: str, limit: int) -> bytes:
     return data
 
 
-def link_format(url: str) -> keys.Format | None:
+def link_format(url: str) -> ImageFormat | None:
     """The image format that the extension of a link's path promises, or None."""
     return keys.format_of(urlsplit(url).path)

@@ -24,7 +24,7 @@ from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.backend import ThrottledBackend
 from orchestrator.worker.kept_segments import Kept, KeptSegments, without_segments
 from respray.contract.errors import ImageError
-from respray.contract.photo_file import inspect, may_be_transparent
+from respray.contract.photo_file import ImageFormat, inspect, may_be_transparent
 from respray.contract.report import PhotoReport
 from respray.contract.request import ConceptQuery, Output, PhotoRequest, prompts_of
 
@@ -178,7 +178,7 @@ class PhotoService:
     async def _make_copy(self, user: str, photo: str) -> bytes:
         original = await self._photos.original(user, photo)
         # A cut-out's alpha has a part in what is edited: on white paper another picture would be shown than a job makes.
-        kind: keys.Format = "webp" if await asyncio.to_thread(may_be_transparent, original) else "jpeg"
+        kind: ImageFormat = "webp" if await asyncio.to_thread(may_be_transparent, original) else "jpeg"
         output = Output(name="copy", edits=[], format=kind, quality=COPY_QUALITY, long_side=COPY_SIDE)
         request = PhotoRequest(concepts=[], outputs=[output], preview_size=0, metadata="none")
         _, (copy,) = await self._backend.infer(original, request, [])

@@ -25,7 +25,7 @@ class PresetConcept(Data):
 
     `plane` is how it lies, for textures (None: it may lie in any way); `height_m` how far above the floor its top usually is.
     `straight`: its borders are straight lines, in doubt. `by_colour`: the photo's colours and edges decide its coarse mask again, as
-    they do for what is straight.
+    they do for what is straight. `narrow`: it is straight, and no wider than a few pixels of that mask, as mouldings are.
     """
 
     prompts: tuple[str, ...] = ()
@@ -38,6 +38,7 @@ class PresetConcept(Data):
     height_m: float = Field(default=0.0, ge=0.0, le=2.0)
     straight: bool = False
     by_colour: bool = False
+    narrow: bool = False
 
     @model_validator(mode="after")
     def _has_source(self) -> PresetConcept:
@@ -45,6 +46,8 @@ class PresetConcept(Data):
             raise ValueError("a concept needs prompts or complement_of")
         if self.height_m and self.plane != "floor":
             raise ValueError("height_m is a top's, which needs plane: floor")
+        if self.narrow and not self.straight:
+            raise ValueError("narrow: true needs straight: true")
         return self
 
 
@@ -142,6 +145,12 @@ def is_decided_by_colour(name: str) -> bool:
     """Whether colours tell what a user calls `name` from what is around it: a sofa's do, a sheer curtain's do not. Looked up likewise."""
     concept = _meant(name, lambda concept: True)
     return concept is not None and concept.by_colour
+
+
+def is_narrow(name: str) -> bool:
+    """Whether what a user calls `name` is a straight strip, hardly wider than a pixel of a coarse mask. Looked up likewise."""
+    concept = _meant(name, lambda concept: True)
+    return concept is not None and concept.narrow
 
 
 def _meant(name: str, tells: Callable[[PresetConcept], bool]) -> PresetConcept | None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from respray.contract.base import StrictModel
-from respray.contract.photo_file import DEFAULT_MEGAPIXELS
+from respray.contract.photo_file import DEFAULT_MEGAPIXELS, ImageFormat
 from respray.contract.segments_file import Sha256
 
 # Which of the network's answers an object's matte is made from.
@@ -230,7 +230,7 @@ class Output(StrictModel):
 
     name: str
     edits: list[Edit]
-    format: Literal["png", "jpeg", "webp"] = "png"
+    format: ImageFormat = "png"
     quality: int = Field(default=92, ge=1, le=100)
     protect: list[str] = Field(default_factory=list)
     concepts: list[str] = Field(default_factory=list)

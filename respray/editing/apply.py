@@ -99,9 +99,8 @@ def edit_photo(
             image = canvas.image
             if canvas.alpha is not None and output.format == "jpeg":
                 image = on_white(canvas.rgb, canvas.alpha)
-            # What is only looked at, small or in part, is on white as it is shown.
-            if image is not canvas.image and not output.long_side and output.crop is None:
-                warnings.append(f"the photo's transparency is laid on white in '{output.name}': JPEG has none, PNG and WebP keep it")
+                if not output.long_side and output.crop is None:  # what is small or a part is only looked at
+                    warnings.append(f"the photo's transparency is laid on white in '{output.name}': JPEG has none, PNG and WebP keep it")
         reports.append(OutputReport(name=output.name, edits=edits))
         with clock.stage("encode"):
             package.add_output(output, part_of(image, output))

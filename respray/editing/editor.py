@@ -21,6 +21,7 @@ from respray.editing.paint.recolor import Recolorer
 from respray.editing.paint.tone import Toner
 from respray.editing.remove import Canvas, remove
 from respray.editing.report import measure, sample
+from respray.editing.surface.exposure import keep_brightness
 from respray.editing.surface.illuminant import estimate_illuminant
 from respray.editing.surface.reflection import DichromaticModel
 from respray.editing.surface.surface import SOLID_ALPHA, Surface, as_painted, find_surfaces
@@ -128,6 +129,8 @@ class PhotoEditor:
         rule = edit.rule
         if task.repaints and isinstance(rule, Recolor):
             parts = as_painted(parts, canvas.rgb)
+        if isinstance(rule, Recolor):
+            parts = [keep_brightness(part, rule.color) for part in parts]
         mirrors: list[DichromaticModel | None] = [None] * len(parts)
         if task.repaints and isinstance(rule, Texture):
             # A new material lies in the light of the photo, which an old one's pattern is not.

@@ -114,7 +114,7 @@ def test_a_query_that_cannot_be_answered_says_why(client: httpx.Client) -> None:
         ("segments", {"concepts": ["a"], "boxes": {"a": [[0.5, 0, 0.5, 1]]}}, "message", "has no area"),
         ("preview", {"concepts": {"Wall": {"action": "recolor", "value": "oak_aa"}}}, "concepts.Wall", "did you mean 'oak_a'?"),
         ("preview", {"concepts": {"Wall": [{"action": "tone"}, {"at": [[0, 2]]}]}}, "concepts.Wall[1].at[0][1]", "less than or equal to 1"),
-        ("preview", {"concepts": {"Wall": []}}, "concepts.Wall", "at least 1 item"),
+        ("preview", {"concepts": {"Wall": []}}, "concepts.Wall", "at least 1 entry"),
         ("preview", {"concepts": {}, "long_side": -1}, "long_side", "greater than or equal to 0"),
         ("preview", {"mask_keys": {"Wall": {"base64": "?"}}}, "mask_keys.Wall.base64", "is not base64"),
         ("preview", paint | {"mask_keys": {"Wall": {"base64": "aGVsbG8="}}}, "mask_keys.Wall", "not an image"),

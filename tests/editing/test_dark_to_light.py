@@ -11,8 +11,6 @@ from benchmarks.quality.dark_jpeg import Finding, black_sofa, dark_wall, measure
 from respray.contract.photo_facts import PhotoFacts
 from respray.contract.request import Recolor
 from respray.editing.apply import edit_photo
-from respray.editing.core.color import hex_to_linear
-from respray.editing.surface.illuminant import Illuminant
 from respray.editing.surface.jpeg_error import estimate_jpeg_error
 from respray.imaging.arrays import UInt8Array
 from respray.imaging.decode import DecodedPhoto, decode, decode_photo
@@ -95,14 +93,3 @@ def test_blocks_are_found_where_the_file_has_them() -> None:
     flat, solid = np.full((40, 48, 3), 40, np.uint8), np.full((40, 48), 255, np.uint8)
     assert estimate_jpeg_error(flat, solid, (16, 8), moved).corner == (-5, -3)
     assert estimate_jpeg_error(flat, solid, (3, 5), moved).corner == (0, 0)
-
-
-def test_a_pale_neutral_wall_is_white_in_less_light() -> None:
-    light = Illuminant(0.9, np.zeros(3, np.float32))
-    white, blue = (np.asarray(hex_to_linear(color), np.float32) * 0.65 for color in ("#EDEFEE", "#A9C4E8"))
-    dark = np.asarray(hex_to_linear("#3A3A3A"), np.float32)
-    assert 0.65 < light.level_on(white, 0.3) < 0.85
-    assert light.level_on(dark, 0.3) == pytest.approx(0.9)
-    # A floor is as likely grey, and what has a colour is not white.
-    assert light.level_on(white, 0.9) == pytest.approx(0.9)
-    assert light.level_on(blue, 0.3) > light.level_on(white, 0.3)

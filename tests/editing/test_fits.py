@@ -40,8 +40,21 @@ def test_no_room_is_fitted_to_that_is_measured_on() -> None:
         rooms.seeds(rooms.LAST_SEED + 2 - rooms.FIRST_SEED)
 
 
-def test_a_fit_of_the_tint_gains_on_its_own_rooms_and_the_shipped_one_beats_none_and_all() -> None:
-    seen = illuminant.observe(6)
+@pytest.fixture(scope="module")
+def seen() -> list[illuminant.Observation]:
+    return illuminant.observe(30)
+
+
+def test_the_shipped_level_is_nearer_than_one_that_knows_no_white_and_one_that_knows_nothing(seen: list[illuminant.Observation]) -> None:
+    shipped = illuminant.level_error(seen, IlluminantParameters())
+    blank = replace(IlluminantParameters(), white_odds=-50.0, other_peak=1e3)
+    fixed = replace(blank, level_power=0.0, level_factor=0.7)
+    assert shipped < illuminant.level_error(seen, blank) < illuminant.level_error(seen, fixed)
+    # A search from elsewhere gains on its own rooms.
+    assert illuminant.level_error(seen, illuminant.fit_level(seen, evaluations=300)) < illuminant.level_error(seen, blank)
+
+
+def test_a_fit_of_the_tint_gains_on_its_own_rooms_and_the_shipped_one_beats_none_and_all(seen: list[illuminant.Observation]) -> None:
     shipped = illuminant.tint_error(seen, IlluminantParameters())
     fitted = illuminant.tint_error(seen, illuminant.fit_tint(seen, evaluations=100))
     assert fitted <= shipped < illuminant.untinted_error(seen)

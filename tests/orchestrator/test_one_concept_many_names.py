@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orchestrator.cli._edit_job import Wishes, message_of
 from orchestrator.errors import JobError
 from orchestrator.jobs.job_types import Item
 from orchestrator.jobs.name_catalog import load_catalog
@@ -96,3 +98,23 @@ def test_a_name_is_one_name_composed_and_decomposed() -> None:
     assert masked(item) == ["cafe\u0301 wall"] and item.request.concepts[0].prompts == ["caf\u00e9 wall"] and not item.warnings
     with pytest.raises(JobError, match="are the same concept"):
         first_item(preset=None, concepts={"cafe\u0301": RED}, protect=["caf\u00e9"])
+
+
+def test_respray_edit_takes_every_name_of_a_concept(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"")
+    photo = tmp_path / "a.jpg"
+    nothing: dict[str, Any] = dict.fromkeys(("protect", "not_at", "boxes", "not_boxes", "instances"), ())
+    wishes = Wishes(
+        photos=[photo],
+        edits=["Wall=oak_a"],
+        at=["walls=0.5,0.5"],
+        masks=[f"feature wall={photo}"],
+        preset="interior",
+        out=tmp_path,
+        format="png",
+        look="respray",
+        **nothing,
+    )
+    message = message_of(wishes, CATALOG)
+    assert message["concepts"] == {"Wall": {"action": "recolor", "value": "oak_a", "at": [[0.5, 0.5]]}}
+    assert list(message["items"][0]["mask_keys"]) == ["Wall"]

@@ -63,6 +63,8 @@ def test_a_look_with_sheen_and_direction_goes_to_another_photo(browser: Browser)
     assert edits(browser) == {}
     browser.press("The looks of the photo before")
     browser.settle()
+    browser.driver.refresh()
+    browser.until("what is worked on", lambda: browser.text("#edit-title") == "Wall")
     assert edits(browser) == wanted
     assert not [b for b in browser.all("button") if b.text == "The looks of the photo before"]
 

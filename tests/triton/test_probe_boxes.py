@@ -27,7 +27,7 @@ from respray.triton.errors import ProbeFailed
 from respray.triton.repository.build_repository import build
 from respray.triton.repository.targets import target
 from tests.segmentation.test_graphs import parts, sam3
-from tests.triton.test_probe_gate import lost, rewritten
+from tests.triton.test_probe_gate import rewritten
 
 pytestmark = pytest.mark.slow  # the export takes half a minute of a core
 GEOMETRY = "sam3_geometry_encoder"
@@ -45,6 +45,11 @@ def graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         queries=12, cls_token="transformers", half_storage=False, boxes=True, check=False, step=lambda _text: None,
     )  # fmt: skip
     return folder
+
+
+def gone(values: AnyArray) -> AnyArray:
+    """No weight is left. Less than that, a small random model's masks hardly show: it heeds boxes little."""
+    return values * 0
 
 
 def with_probe(graphs: Path, folder: Path, change: Callable[[Probe], Probe]) -> Path:
@@ -67,7 +72,7 @@ def test_right_graphs_answer_boxes_as_pytorch_does(graphs: Path) -> None:
     assert changed[0] <= 1 and (changed[1:] > 8).all(), "the boxes must matter, or this question shows nothing"
 
 
-@pytest.mark.parametrize("change", [lost, lambda values: values * np.nan], ids=["half is gone", "NaN"])
+@pytest.mark.parametrize("change", [gone, lambda values: values * np.nan], ids=["gone", "NaN"])
 def test_damage_on_the_way_of_boxes_is_caught_and_named(graphs: Path, tmp_path: Path, change: Callable[[AnyArray], AnyArray]) -> None:
     result, _ = ask(rewritten(graphs, tmp_path / "graphs", GEOMETRY, change), CPU)
     assert result.score_error < 1e-4 and result.mask_iou > 0.999, "words alone do not show it"
@@ -97,6 +102,6 @@ def test_a_server_answers_boxes_before_it_is_ready_or_does_not_become_so(graphs:
         assert server.probed is not None
         values = {measure.what: measure.value for measure in server.probed.measures}
         assert values["score_error_with_boxes"] < 1e-4 and values["mask_iou_with_boxes"] > 0.999
-    damaged = build(rewritten(graphs, tmp_path / "graphs", GEOMETRY, lost), chosen, tmp_path / "wrong")
+    damaged = build(rewritten(graphs, tmp_path / "graphs", GEOMETRY, gone), chosen, tmp_path / "wrong")
     with pytest.raises(ProbeFailed, match=r"tiny is not served right by .* with boxes "):
         EmbeddedServer(damaged).start()

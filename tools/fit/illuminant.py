@@ -1,26 +1,37 @@
 """Fit the level and the tint of the light to rendered rooms.
 
-Level: least squares over the log of what white would have been on each surface. Tint: CIEDE2000 between eight paints under the estimated
+Level: mean error of the log of what white would have been on each surface. Tint: CIEDE2000 between eight paints under the estimated
 and under the true colour of the light, mean over surfaces. Half of the rooms fit, the other half only measure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from benchmarks.quality.cases import COLORS, usable_surfaces
 from respray.editing.core.color import LUMINANCE, delta_e_2000, hex_to_linear, linear_to_lab
-from respray.editing.surface.illuminant import Illuminant, IlluminantParameters, light_tint, log_tint, photo_statistics
+from respray.editing.surface.illuminant import Illuminant, IlluminantParameters, light_tint, log_tint, photo_level, photo_statistics
 from respray.editing.surface.surface import find_surfaces
 from respray.imaging.arrays import AnyArray, FloatArray
 from tools.fit.rooms import matte_of, render_rooms, rooms_option
 from tools.fit.search import minimize, print_fit
 
 TINT_FIELDS = ("height_scale", "own_share", "own_share_top", "own_chroma", "room_share", "room_share_top")
-LEVEL_FIELDS = ("factor", "bright_power", "neutral_power")
+LEVEL_FIELDS = (
+    "level_factor",
+    "level_power",
+    "level_spread",
+    "white_peak",
+    "white_spread",
+    "white_odds",
+    "white_fall",
+    "white_chroma",
+    "other_peak",
+    "other_spread",
+)
 PAINTS = np.stack([hex_to_linear(color) for color in COLORS])
 
 
@@ -29,14 +40,15 @@ class Observation:
     """One surface.
 
     Attributes:
-        bright: as in `surface.illuminant.photo_statistics`, like `neutral` and `room_tint`.
+        bright: as in `surface.illuminant.photo_statistics`, like `room_tint`.
+        reference: as in `surface.illuminant.Illuminant.level_on`.
         own_tint: as in `surface.illuminant.light_tint`, like `height`.
         light: float [3], linear RGB of a white surface in its place as the sensor sees it, before the camera's tone curve: the truth.
     """
 
     bright: float
-    neutral: float
     room_tint: FloatArray
+    reference: FloatArray
     own_tint: FloatArray
     height: float
     light: FloatArray
@@ -47,7 +59,7 @@ def observe(rooms: int) -> list[Observation]:
     shipped, found = IlluminantParameters(), []
     for room in render_rooms(rooms):
         scene = room.scene
-        bright, neutral, room_tint = photo_statistics(scene.photo, shipped)
+        bright, room_tint = photo_statistics(scene.photo, shipped)
         for _, mask in usable_surfaces(scene):
             surface = find_surfaces(scene.photo, matte_of(mask), Illuminant(1.0, room_tint))[0]
             x0, y0, x1, y1 = surface.box
@@ -59,23 +71,26 @@ def observe(rooms: int) -> list[Observation]:
             if albedo.min() > 0.02 and reference.min() > 0.01:
                 height = (float(np.nonzero(own)[0].mean()) + 0.5) / len(mask)
                 light = np.median(scene.shading[own], axis=0) * scene.exposure * np.asarray(room.sensor.white)
-                found.append(Observation(bright, neutral, room_tint, log_tint(reference), height, light))
+                found.append(Observation(bright, room_tint, reference, log_tint(reference), height, light))
     return found
 
 
-def fit_level(observations: Sequence[Observation]) -> IlluminantParameters:
-    """Log least squares for the three parameters of the level."""
-    columns = np.array([[1.0, np.log(o.bright), np.log(o.neutral)] for o in observations])
-    white = np.log([float(o.light @ LUMINANCE) for o in observations])
-    (factor, bright, neutral), *_ = np.linalg.lstsq(columns, white, rcond=None)
-    return replace(IlluminantParameters(), factor=float(np.exp(factor)), bright_power=float(bright), neutral_power=float(neutral))
+def fit_level(observations: Sequence[Observation], start: float = 0.5, evaluations: int = 1500) -> IlluminantParameters:
+    """The parameters of the level, from `start` for all of them."""
+    return minimize(lambda p: level_error(observations, p), IlluminantParameters(), dict.fromkeys(LEVEL_FIELDS, start), evaluations)
 
 
 def level_error(observations: Sequence[Observation], parameters: IlluminantParameters) -> float:
-    """Root mean square error of the log of the level."""
+    """Mean absolute error of the log of the level."""
+    return float(np.mean(np.abs(level_errors(observations, parameters))))
+
+
+def level_errors(observations: Sequence[Observation], parameters: IlluminantParameters) -> AnyArray:
+    """Error of the log of the level on each surface, float [n]."""
     p = parameters
-    found = [p.factor * o.bright**p.bright_power * o.neutral**p.neutral_power for o in observations]
-    return float(np.sqrt(np.mean((np.log(found) - np.log([float(o.light @ LUMINANCE) for o in observations])) ** 2)))
+    found = [Illuminant(photo_level(o.bright, p), o.room_tint, p).level_on(o.reference, o.height) for o in observations]
+    errors: AnyArray = np.log(found) - np.log([float(o.light @ LUMINANCE) for o in observations])
+    return errors
 
 
 def tint_error(observations: Sequence[Observation], parameters: IlluminantParameters) -> float:
@@ -109,7 +124,7 @@ def main() -> None:
     print(f"{len(observations)} surfaces of {rooms} rooms\n")
     level = fit_level(fitting)
     print_fit(shipped, level, LEVEL_FIELDS)
-    print("RMS error of the log on the other half: " + _both(level_error(other, shipped), level_error(other, level)), end="\n\n")
+    print("Mean error of the log on the other half: " + _both(level_error(other, shipped), level_error(other, level)), end="\n\n")
     tint = fit_tint(fitting)
     print_fit(shipped, tint, TINT_FIELDS)
     print("CIEDE2000 on the half fitted to:  " + _both(tint_error(fitting, shipped), tint_error(fitting, tint)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from respray.catalog.preset import has_straight_borders, is_decided_by_colour
+from respray.catalog.preset import has_straight_borders, is_decided_by_colour, is_narrow
 from respray.contract.errors import EditError, ImageError
 from respray.contract.report import BoxReport, ConceptReport
 from respray.contract.request import Box, ConceptQuery, ObjectSource, Output, PhotoRequest, needs_segmentation, prompts_of
@@ -186,7 +186,7 @@ def _refined(
     if not has_straight_borders(concept.name):
         thing = is_decided_by_colour(concept.name)
         return refine_thing(probability, photo, work, reduced) if thing else refine(probability, photo, reduced=reduced)
-    plane = refine_plane(probability, photo, work, points, reduced=reduced)
+    plane = refine_plane(probability, photo, work, points, is_narrow(concept.name), reduced=reduced)
     done = [f"{count} {word}" for count, word in ((plane.filled, "filled in"), (plane.dropped, "left out")) if count]
     if done and not concept.aid:
         warnings.append(f"small patches of '{concept.name}' that the photo shows nothing of: {' and '.join(done)}")

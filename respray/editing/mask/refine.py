@@ -14,6 +14,7 @@ from respray.editing.mask.fringe import with_tail
 from respray.editing.mask.guided_upsample import UpsampleParameters, guided_upsample
 from respray.editing.mask.holes import fill_holes
 from respray.editing.mask.matte import Matte
+from respray.editing.mask.narrow import settle_narrow
 from respray.editing.mask.straight import settle_plane, work_picture
 from respray.imaging.arrays import Float64Array, UInt8Array
 
@@ -98,6 +99,7 @@ def refine_plane(
     photo: UInt8Array,
     work: UInt8Array | None = None,
     points: Float64Array | None = None,
+    narrow: bool = False,
     parameters: MatteParameters = MatteParameters(),
     upsampling: UpsampleParameters = UpsampleParameters(),
     reduced: Reduced | None = None,
@@ -112,6 +114,7 @@ def refine_plane(
         photo: uint8 [H,W,3], sRGB.
         work: the photo's `work_picture`; None: made here.
         points: the room's `vanishing_points` in that picture; None: unknown.
+        narrow: it is hardly wider than a pixel of the network's mask, and has two edges along all of it (`narrow`).
         parameters: of mattes.
         upsampling: of the guided upsampling.
         reduced: of the photo, where it has several concepts.
@@ -123,7 +126,8 @@ def refine_plane(
     decided, holes = fill_holes(decide(probability, picture), probability, picture)
     found = guided_upsample(decided, photo, parameters.band, upsampling, reduced)
     settled = settle_plane(found.alpha, probability, decided, picture, points)
-    return PlaneMatte(Matte.sharp(with_tail(settled.alpha), found.detail), holes + settled.filled, settled.dropped)
+    alpha = settle_narrow(settled.alpha, probability, picture) if narrow else settled.alpha
+    return PlaneMatte(Matte.sharp(with_tail(alpha), found.detail), holes + settled.filled, settled.dropped)
 
 
 def refine_user_mask(

@@ -154,9 +154,7 @@ def _edge(
     if run.bowed and float(seen_line.mean()) < p.bowed_seen:
         return None
     off = np.abs(line - own)
-    # The matte's own edge, which is finer, is favoured where both are next to each other, and the line where they are not.
-    gain = seen_line - seen_own + np.float32(p.margin) * np.clip((off - p.near) / np.float32(p.near), -1.0, 1.0)
-    gain = gain + np.float32(p.unseen) * (1.0 - np.maximum(seen_line, seen_own)) * np.minimum(off / np.float32(p.near), 1.0)
+    gain = preference(seen_line, seen_own, off, p)
     gain = gain - np.float32(p.strange_loss) * _strange(photo, strip, line, own, cell, p)
     gain = np.where(off > p.max_move * cell, np.float32(-1.0), gain) * np.float32(strip.spacing)
     begin = strip.origin + first * strip.across
@@ -164,6 +162,18 @@ def _edge(
     end = float(np.hypot(*way))
     along = way / end
     return Edge(run, begin, along, end, strip.side * np.array([-along[1], along[0]]), gain.astype(np.float32), off)
+
+
+def preference(
+    seen_line: FloatArray, seen_own: FloatArray, off: FloatArray, parameters: StraightParameters = StraightParameters()
+) -> FloatArray:
+    """What a line gains over the matte's own edge at each place, float32 [n], by how well the photo shows each (0..1) and how far apart
+    both are (pixels). The own edge, which is finer, is favoured where both are next to each other, and the line where they are not."""
+    p = parameters
+    near = np.float32(p.near)
+    gain = seen_line - seen_own + np.float32(p.margin) * np.clip((off - near) / near, -1.0, 1.0)
+    gain = gain + np.float32(p.unseen) * (1.0 - np.maximum(seen_line, seen_own)) * np.minimum(off / near, 1.0)
+    return cast(FloatArray, gain.astype(np.float32))
 
 
 def _own_edge(matte: UInt8Array, strip: Strip, window: float) -> FloatArray:

@@ -106,7 +106,7 @@ def lay_edge(alpha: UInt8Array, edge: Edge, on: BoolArray, ends: Sequence[End], 
     # Work size and photo differ by less than a pixel in their aspect: lengths along an edge grow by the same factor.
     along = edge.along * zoom
     factor = float(np.hypot(*along))
-    for first, last in _stretches(on):
+    for first, last in stretches(on):
         band = float(edge.off[first : last + 1].max()) + 2.0
         if band < MIN_MOVE + 2.0:
             continue
@@ -121,7 +121,7 @@ def lay_edge(alpha: UInt8Array, edge: Edge, on: BoolArray, ends: Sequence[End], 
         _paint(alpha, line, edge.origin * zoom, along / factor, limits, np.stack(corners), turns, band * factor, wide)
 
 
-def _stretches(flags: BoolArray) -> list[tuple[int, int]]:
+def stretches(flags: BoolArray) -> list[tuple[int, int]]:
     """First and last index of every stretch of True."""
     steps = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]])))
     return [(int(a), int(b) - 1) for a, b in zip(steps[::2], steps[1::2], strict=True)]

@@ -87,17 +87,40 @@ def strip_of(photo: FloatArray, inside: BoolArray, run: Run, cell: float, parame
     begin, end = float(distance.min()), float(distance.max())
     spacing = max(1.0, (end - begin) / p.max_columns)
     places = max(2, int((end - begin) / spacing) + 1)
-    origin, reach = middle + begin * along, int(np.ceil(p.reach * cell)) + 1
+    origin, reach = middle + begin * along, _reach(cell, p)
     x, y = _layout(origin, along, across, spacing, places, reach + 1)
-    pixels = cv2.remap(photo, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     order = np.argsort(distance, kind="stable")
     known = cv2.remap(inside.astype(np.uint8), x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
     side = 1.0 if cv2.mean(known[reach + 1 :])[0] >= cv2.mean(known[: reach + 2])[0] else -1.0
     # A contour goes through the middles of the mask's outermost pixels.
     rim = np.float32(-0.5 * side)
     border = rim + np.interp(np.arange(places) * spacing + begin, distance[order], ((run.points - middle) @ across)[order])
+    return strip_along(photo, origin, along, spacing, border.astype(np.float32), side, cell, p)
+
+
+def strip_along(
+    photo: FloatArray,
+    origin: Float64Array,
+    along: Float64Array,
+    spacing: float,
+    border: FloatArray,
+    side: float,
+    cell: float,
+    parameters: LineParameters = LineParameters(),
+) -> Strip:
+    """Lay out the photo (float32 [h,w,3], codes) around a border that is known at every place; see `Strip`."""
+    p = parameters
+    across, reach = np.array([-along[1], along[0]]), _reach(cell, p)
+    pixels = cv2.remap(
+        photo, *_layout(origin, along, across, spacing, len(border), reach + 1), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     piece = max(1, round(max(p.piece * cell, p.min_piece) / spacing))
-    return Strip(origin, along, across, spacing, reach, pixels[2:] - pixels[:-2], border.astype(np.float32), side, piece)
+    return Strip(origin, along, across, spacing, reach, pixels[2:] - pixels[:-2], border, side, piece)
+
+
+def _reach(cell: float, parameters: LineParameters) -> int:
+    """Pixels to both sides that a strip has."""
+    return int(np.ceil(parameters.reach * cell)) + 1
 
 
 def best_line(strip: Strip, cell: float, parameters: LineParameters = LineParameters()) -> tuple[float, float]:

@@ -14,63 +14,68 @@ from respray.imaging.arrays import BoolArray, FloatArray, UInt8Array
 
 # No luminance is divided by, or raised to a power, that is smaller than this.
 MIN_LUMINANCE = 1e-3
+# Nor by a weight that is smaller: something is always the less unlikely.
+MIN_WEIGHT = 1e-30
 
 
 @dataclass(frozen=True)
 class IlluminantParameters:
     """Parameters of the light's level and tint. `python -m tools.fit.illuminant` fits those again that say so.
 
-    Level: white = `factor` x (percentile of what is not burnt out) ^ `bright_power` x (percentile of what is nearly neutral) ^
-    `neutral_power`. Tint: what hangs high in a photo looks down, and the light on it has bounced off floor and furniture, so that a tint at
-    the top of a photo is mostly light, one at the bottom mostly paint. Shares are given for far down, and what is added to them at the top
-    edge.
+    Level: the photo's bright pixels tell how bright white is in it, give or take `level_spread`. On one surface that is weighed against
+    what paints reflect in their brightest channel: they are white, the more likely the paler they are and the higher they hang, or may be
+    anything (`expected_level`).
+
+    Tint: what hangs high in a photo looks down, and the light on it has bounced off floor and furniture, so that a tint at the top of a
+    photo is mostly light, one at the bottom mostly paint. Shares are given for far down, and what is added to them at the top edge.
     """
 
     max_samples: int = 40_000
     """Pixels that statistics of the photo are taken from, at most. Bounds the time."""
     burnt_code: int = 250
-    """8-bit codes from here on are burnt out: they say "at least this", and windows and lamps are among them. Chosen with
-    `max_neutral_chroma`."""
+    """8-bit codes from here on are burnt out: they say "at least this", and windows and lamps are among them. Not fitted."""
     max_neutral_chroma: float = 0.25
-    """Chroma (distance from grey over luminance) below which a pixel may be plaster, ceiling or cloth, whose brightness is mostly light.
-    Chosen with the level's fit on 240 rooms, of which only its result is kept."""
+    """Chroma (distance from grey over luminance) below which a pixel may be plaster, ceiling or cloth, whose colour is mostly that of the
+    light (`surface.temperature`). Not fitted."""
     min_neutral_luminance: float = 0.02
-    """Scene-linear luminance below which a pixel is black rather than neutral. Chosen like `max_neutral_chroma`."""
+    """Scene-linear luminance below which a pixel is black rather than neutral, and its chroma noise. Not fitted."""
     min_share: float = 0.02
     """Share of the photo's pixels that a percentile must stand on, or it says nothing. Not fitted."""
-    bright_percentile: float = 95.0
-    """Of the luminance of what is not burnt out. Chosen like `max_neutral_chroma`."""
-    bright_power: float = 0.73
-    """Exponent of that percentile. Fitted by tools.fit.illuminant (log least squares)."""
-    neutral_percentile: float = 75.0
-    """Of the luminance of what is nearly neutral. Chosen like `max_neutral_chroma`."""
-    neutral_power: float = 0.35
-    """Exponent of that percentile. Fitted by tools.fit.illuminant (log least squares)."""
-    factor: float = 1.0
-    """Scale of the level. The fit said 1.09. Within its error (0.43 in the log) the darker estimate is taken: on the real bedroom photo too
-    strong a light burnt a pale floor out."""
-    min_level: float = 0.5
-    """Scene-linear luminance of white, at least. Not fitted; how it was chosen is not recorded."""
-    max_level: float = 1.2
-    """Scene-linear luminance of white, at most. Not fitted; how it was chosen is not recorded."""
+    bright_percentile: float = 90.0
+    """Of the brightest channel of what is not burnt out: what white would reflect there, or nearly. Chosen among 75, 90 and 95 on the rooms
+    that the level is fitted to."""
+    bright_saturation: float = 0.5
+    """A pixel counts as exp(this x saturation) times as bright: strong colours reflect less than white does, in their brightest channel
+    too. Chosen among 0, 0.5, 0.8 and 1.2 likewise."""
+    level_factor: float = 0.88
+    """Level of the photo where that percentile is 1. Fitted by tools.fit.illuminant."""
+    level_power: float = 1.07
+    """Exponent of that percentile. Fitted by tools.fit.illuminant."""
+    level_spread: float = 0.48
+    """Standard deviation of the log of a surface's level around the photo's. Fitted by tools.fit.illuminant."""
+    min_level: float = 0.4
+    """Level of a photo, at least. A night photo is dark because it is night. Not fitted: next to no room is so dark."""
+    max_level: float = 1.6
+    """Level of a photo, at most. Not fitted: next to no room is so bright."""
     max_albedo: float = 0.85
     """No paint reflects more of the light than this in any channel: a surface that is brighter proves more light. White wall paints
     have light reflectance values of 0.8 to 0.9."""
-    white_albedo: float = 0.82
-    """What white paints reflect."""
-    white_share: float = 0.6
-    """A near-neutral, pale surface is as likely white in less light as grey in the photo's: so much of the way to white is taken (of the
-    log). Rendered rooms have paints of any kind; in homes most ceilings, trim and walls are white. Chosen by hand."""
-    white_chroma: float = 0.25
-    """Chroma at which that fades (bell curve)."""
-    white_from: float = 0.3
-    """What a surface reflects in the photo's light, up to which it is no white ..."""
-    white_to: float = 0.55
-    """... and from which on it may be."""
-    white_down_to: float = 0.75
-    """Height in the photo (share, from the top) of a surface's middle from which on it is a floor or a table, which few paint white ..."""
-    white_fade: float = 0.2
-    """... and how far above that it is a wall or a ceiling for sure."""
+    white_peak: float = 0.86
+    """What white paints reflect in their brightest channel. Fitted by tools.fit.illuminant."""
+    white_spread: float = 0.113
+    """Standard deviation of its log. Fitted by tools.fit.illuminant."""
+    white_odds: float = 3.15
+    """Log of the odds that something grey at the photo's top edge is white, before its brightness is looked at: ceilings are. Fitted by
+    tools.fit.illuminant."""
+    white_fall: float = 6.5
+    """How much those fall down to the bottom edge: few paint a floor white. Fitted by tools.fit.illuminant."""
+    white_chroma: float = 0.6
+    """Chroma at which those have fallen by 1, with the square of it. Fitted by tools.fit.illuminant."""
+    other_peak: float = 0.28
+    """What other materials reflect in their brightest channel: up to here any value is as likely as any other, and says nothing of the
+    light; higher ones are rarer, and a hint of more light. Fitted by tools.fit.illuminant."""
+    other_spread: float = 0.69
+    """Standard deviation of its log above that. Fitted by tools.fit.illuminant."""
     height_scale: float = 0.28
     """Width of the bell curve (exp(-x^2)) with which what is added at the top fades downwards, in heights of the photo. Fitted by
     tools.fit.illuminant."""
@@ -105,19 +110,14 @@ class Illuminant:
     parameters: IlluminantParameters = field(default=IlluminantParameters(), repr=False)
 
     def level_on(self, reference: FloatArray, height: float) -> float:
-        """The level on one surface: lower on what may be white in a darker corner, never so low that a surface reflects more than there is.
+        """The expected level on one surface: the mean of its log over what the photo and the surface itself say (Bayes).
 
         Args:
             reference: float32 [3], scene-linear RGB of the surface.
             height: where the surface's middle lies in the photo, from 0 (top) to 1 (bottom).
         """
         p = self.parameters
-        seen = max(float(reference @ LUMINANCE), MIN_LUMINANCE) / self.level
-        chroma = float(np.linalg.norm(np.exp(log_tint(reference)) - 1.0))
-        pale = float(np.clip((seen - p.white_from) / (p.white_to - p.white_from), 0.0, 1.0))
-        high = float(np.clip((p.white_down_to - height) / p.white_fade, 0.0, 1.0))
-        share = p.white_share * pale * high * _bell(chroma / p.white_chroma)
-        level = self.level * float(min(seen / p.white_albedo, 1.0) ** share)
+        level = expected_level(self.level, reference, height, p)
         return max(level, min(float(reference.max()) / p.max_albedo, p.max_level))
 
     def tint_on(self, reference: FloatArray, height: float) -> FloatArray:
@@ -131,6 +131,40 @@ class Illuminant:
             Float32 [3], linear RGB of luminance 1.
         """
         return light_tint(log_tint(reference), self.room_tint, height, self.parameters)
+
+
+def expected_level(photo_level: float, reference: FloatArray, height: float, parameters: IlluminantParameters) -> float:
+    """The mean of the log of a surface's level over what is known of it (Bayes' rule, with a mixture of two normal distributions).
+
+    Known are the photo's level and what the surface sends out in its brightest channel: level times reflectance. Each kind of reflectance
+    (white, any other) is a guess at the level of its own, which counts by how often it comes up and by how well it goes with the photo's.
+
+    Args:
+        photo_level: `Illuminant.level`.
+        reference: as in `Illuminant.level_on`, like `height`.
+        parameters: of the model.
+
+    Returns:
+        Scene-linear luminance of a white surface in its place.
+
+    Example:
+        >>> grey = np.full(3, 0.4, np.float32)
+        >>> [round(expected_level(0.7, grey, height, IlluminantParameters()), 2) for height in (0.2, 0.9)]
+        [0.5, 0.83]
+    """
+    p = parameters
+    peak = max(float(reference.max()), MIN_LUMINANCE)
+    chroma = float(np.linalg.norm(np.exp(log_tint(reference)) - 1.0))
+    white = 1.0 / (1.0 + float(np.exp(p.white_fall * height + (chroma / p.white_chroma) ** 2 - p.white_odds)))
+    often, albedo = np.array([white, 1.0 - white]), np.array([p.white_peak, p.other_peak])
+    of_paint, of_light = np.array([p.white_spread, p.other_spread]) ** 2, p.level_spread**2
+    photo, spread = np.log(photo_level), of_paint + of_light
+    # A dark thing among the others is dark paint as likely as in the dark.
+    guess = np.maximum(np.log(peak / albedo), (-np.inf, photo))
+    weight = often * np.exp(-((guess - photo) ** 2) / (2.0 * spread)) / np.sqrt(spread)
+    # Of each kind: the mean of its own guess and the photo's, the surer one counting more.
+    means = (guess * of_light + photo * of_paint) / spread
+    return float(np.exp((weight @ means) / max(float(weight.sum()), MIN_WEIGHT)))
 
 
 def light_tint(own_tint: FloatArray, room_tint: FloatArray, height: float, parameters: IlluminantParameters) -> FloatArray:
@@ -169,15 +203,20 @@ def estimate_illuminant(photo: UInt8Array, parameters: IlluminantParameters = Il
     Example:
         >>> light = estimate_illuminant(np.full((40, 60, 3), 200, np.uint8))
         >>> round(light.level, 2), bool(np.allclose(light.room_tint, 0.0, atol=1e-6))
-        (0.55, True)
+        (0.49, True)
     """
     p = parameters
-    bright, neutral, room_tint = photo_statistics(photo, p)
-    level = p.factor * bright**p.bright_power * neutral**p.neutral_power
-    return Illuminant(float(np.clip(level, p.min_level, p.max_level)), room_tint, p)
+    bright, room_tint = photo_statistics(photo, p)
+    return Illuminant(photo_level(bright, p), room_tint, p)
 
 
-def photo_statistics(photo: UInt8Array, parameters: IlluminantParameters) -> tuple[float, float, FloatArray]:
+def photo_level(bright: float, parameters: IlluminantParameters) -> float:
+    """`Illuminant.level` from what `photo_statistics` calls bright."""
+    p = parameters
+    return float(np.clip(p.level_factor * bright**p.level_power, p.min_level, p.max_level))
+
+
+def photo_statistics(photo: UInt8Array, parameters: IlluminantParameters) -> tuple[float, FloatArray]:
     """What the level and the tint are estimated from.
 
     Args:
@@ -185,17 +224,16 @@ def photo_statistics(photo: UInt8Array, parameters: IlluminantParameters) -> tup
         parameters: of the model.
 
     Returns:
-        Scene-linear luminance of what is bright but not burnt out, that of what is nearly neutral, and `Illuminant.room_tint`.
+        Scene-linear light of what is bright but not burnt out, strong colours counting as brighter, and `Illuminant.room_tint`.
     """
     p = parameters
     codes = samples_of(photo, p).reshape(-1, 3)
     scene = decode_scene(codes)
-    light = scene @ LUMINANCE
     whole = codes.max(axis=1) < p.burnt_code
-    grey = nearly_neutral(scene, light, p)
-    bright = float(np.percentile(light[whole] if whole.mean() > p.min_share else light, p.bright_percentile))
-    neutral = float(np.percentile(light[grey], p.neutral_percentile)) if grey.mean() > p.min_share else bright
-    return max(bright, MIN_LUMINANCE), max(neutral, MIN_LUMINANCE), log_tint(scene.mean(axis=0))
+    seen = scene[whole] if whole.mean() > p.min_share else scene
+    peak = seen.max(axis=1)
+    peak = peak * np.exp(p.bright_saturation * (1.0 - seen.min(axis=1) / np.maximum(peak, MIN_LUMINANCE)))
+    return max(float(np.percentile(peak, p.bright_percentile)), MIN_LUMINANCE), log_tint(scene.mean(axis=0))
 
 
 def samples_of(photo: UInt8Array, parameters: IlluminantParameters) -> UInt8Array:

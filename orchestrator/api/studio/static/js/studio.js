@@ -258,7 +258,8 @@ export class Studio {
     } catch (error) {
       this.fail(error);
     }
-    if (!this.ui.selected) this.show({ selected: this.finder.found().find(({ found }) => found)?.name ?? "" });
+    // After a reload, what was worked on.
+    if (!this.ui.selected) this.show({ selected: Object.keys(this.look.edits)[0] ?? this.finder.found().find(({ found }) => found)?.name ?? "" });
   }
 
   /** A photo whose header is one and whose data is not: back to where it came in. @param {unknown} error */
