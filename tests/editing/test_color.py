@@ -50,9 +50,8 @@ def test_every_code_survives_both_linear_spaces() -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.floats(0.0, 1.0), min_size=3, max_size=3))
-def test_lab_and_oklab_round_trips(values: list[float]) -> None:
+def test_oklab_round_trip(values: list[float]) -> None:
     linear = np.array(values)
-    assert color.lab_to_linear(color.linear_to_lab(linear)) == pytest.approx(linear, abs=1e-5)
     assert color.oklab_to_linear(color.linear_to_oklab(linear)) == pytest.approx(linear, abs=1e-5)
 
 

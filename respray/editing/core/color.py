@@ -26,7 +26,7 @@ OKLAB_M1 = np.array(
 OKLAB_M2 = np.array(
     [[0.2104542553, 0.7936177850, -0.0040720468], [1.9779984951, -2.4285922050, 0.4505937099], [0.0259040371, 0.7827717662, -0.8086757660]]
 )
-LMS_TO_RGB, OKLAB_TO_LMS, XYZ_TO_RGB = (np.linalg.inv(matrix) for matrix in (OKLAB_M1, OKLAB_M2, RGB_TO_XYZ))
+LMS_TO_RGB, OKLAB_TO_LMS = (np.linalg.inv(matrix) for matrix in (OKLAB_M1, OKLAB_M2))
 # Bins of the linear -> 8-bit table: 20 per code even in the darkest, linear part of the sRGB curve.
 ENCODE_BINS = 65535
 # Cameras keep light linear up to about here and press the rest into a shoulder; the last value keeps code 255 finite (half a code away).
@@ -177,17 +177,6 @@ def linear_to_lab(linear: FloatArray) -> FloatArray:
     delta = 6.0 / 29.0
     f = np.where(xyz > delta**3, np.cbrt(xyz), xyz / (3 * delta**2) + 4.0 / 29.0)
     return np.stack([116.0 * f[..., 1] - 16.0, 500.0 * (f[..., 0] - f[..., 1]), 200.0 * (f[..., 1] - f[..., 2])], axis=-1)
-
-
-def lab_to_linear(lab: FloatArray) -> FloatArray:
-    """CIE L*a*b* (D65) -> linear, unclipped."""
-    lab = np.asarray(lab, np.float64)
-    fy = (lab[..., 0] + 16.0) / 116.0
-    f = np.stack([fy + lab[..., 1] / 500.0, fy, fy - lab[..., 2] / 200.0], axis=-1)
-    delta = 6.0 / 29.0
-    xyz = np.where(f > delta, f**3, 3 * delta**2 * (f - 4.0 / 29.0)) * WHITE_D65
-    linear: FloatArray = xyz @ XYZ_TO_RGB.T
-    return linear
 
 
 def srgb8_to_lab(image: UInt8Array) -> FloatArray:

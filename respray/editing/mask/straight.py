@@ -24,9 +24,6 @@ from respray.editing.mask.straight_runs import find_runs
 from respray.editing.mask.straight_vanishing import directed_line
 from respray.imaging.arrays import Float64Array, FloatArray, UInt8Array
 
-# As a network's masks go from 0 to 255: 128 is the first code inside.
-HALF = np.float32(127.5 / 255.0)
-
 
 @dataclass(frozen=True)
 class StraightParameters:

@@ -22,10 +22,6 @@ CALM_PERCENTILE = 25.0
 MAX_GRAIN = 1.0
 # At most about so many blocks say how calm a surface is and how far it usually is off, evenly spread. Bounds the time.
 MAX_BLOCKS = 8192
-# A block with more stored frequencies than this has texture.
-MAX_CALM = 8
-# Luma of JPEG (ITU-R BT.601).
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # What one code of Cb and of Cr is worth in red, green and blue (JPEG File Interchange Format 1.02).
 FROM_CB, FROM_CR = np.array([0.0, -0.344136, 1.772]), np.array([1.402, -0.714136, 0.0])
 
