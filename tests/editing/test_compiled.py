@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from respray.editing.core import compiled
+from respray.editing.core.compiled_cache import OneAtATime
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -47,9 +50,14 @@ from respray.editing.mask.select import Segments
 from respray.imaging.decode import decode_photo
 from respray.triton.models.applier import warm_up
 
+def loops():
+    found = (loop for module in [*sys.modules.values()] for loop in vars(module).values() if isinstance(loop, Dispatcher))
+    return [loop for loop in found if loop.py_func.__module__.startswith("respray")]
+
 def asleep():
-    loops = (loop for module in [*sys.modules.values()] for loop in vars(module).values() if isinstance(loop, Dispatcher))
-    return {loop.py_func.__qualname__ for loop in loops if loop.py_func.__module__.startswith("respray") and not loop.signatures}
+    # Those that others call are part of them, and wake where one of them is compiled for arrays that lie otherwise in memory.
+    parts = {name for loop in loops() for name in loop.py_func.__code__.co_names}
+    return {loop.py_func.__qualname__ for loop in loops() if not loop.signatures} - parts
 
 warm_up()
 before = asleep()
@@ -80,3 +88,46 @@ warm_up()
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=200, check=False)
     assert result.returncode == 0, result.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_processes_that_compile_one_loop_for_different_arguments_keep_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two write at once; the second begins while the first is in the middle of it."""
+    first, second, reader = (OneAtATime(str(tmp_path), "loop", "as it is") for _ in range(3))
+    writing, go_on = threading.Event(), threading.Event()
+    save = first._save_data
+
+    def slowly(name: str, data: object) -> None:
+        writing.set()
+        assert go_on.wait(60)
+        save(name, data)
+
+    monkeypatch.setattr(first, "_save_data", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        one = pool.submit(first.save, "rows side by side", "code of the first")
+        assert writing.wait(60)
+        other = pool.submit(second.save, "rows apart", "code of the second")
+        # Without a lock it is done now, with the number that the first has chosen.
+        with suppress(TimeoutError):
+            other.result(0.5)
+        go_on.set()
+        for saved in (one, other):
+            saved.result(60)
+    assert reader.load("rows side by side") == "code of the first" and reader.load("rows apart") == "code of the second"
+
+
+def test_a_loop_is_never_that_of_an_earlier_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process is ended before it has written what it has compiled anew."""
+    OneAtATime(str(tmp_path), "loop", "as it was").save("rows", "old code")
+    changed = OneAtATime(str(tmp_path), "loop", "as it is")
+
+    def ended(name: str, data: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(changed, "_save_data", ended)
+    with pytest.raises(KeyboardInterrupt):
+        changed.save("rows", "new code")
+    assert OneAtATime(str(tmp_path), "loop", "as it is").load("rows") is None
+
+
+def test_every_compiled_loop_has_such_a_cache() -> None:
+    assert type(compiled.compiled(lambda value: value + 1)._cache._cache_file) is OneAtATime  # type: ignore[attr-defined]

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 
 import numba
 
+from respray.editing.core.compiled_cache import one_at_a_time
 from respray.processors import usable_cores
 
 Loop = TypeVar("Loop", bound=Callable[..., Any])
@@ -28,7 +29,7 @@ def compiled(loop: Loop) -> Loop:
     `respray.editing.surface.reflection.split_pixel`.
     """
     try:
-        return cast(Loop, numba.njit(loop, nogil=True, cache=True, error_model="numpy"))
+        return cast(Loop, one_at_a_time(numba.njit(loop, nogil=True, cache=True, error_model="numpy")))
     except RuntimeError:  # no folder for the cache can be written
         return cast(Loop, numba.njit(loop, nogil=True, error_model="numpy"))
 
