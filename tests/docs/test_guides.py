@@ -27,9 +27,9 @@ _BLOCK = re.compile(r'^```(\w+) title="([^"]+)"\n(.*?)^```$', re.MULTILINE | re.
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A copy of what a guide may change, with what Python and Numba have compiled of it, apart from what others are just writing."""
+    """A copy of what a guide may change."""
     for name in ("orchestrator", "respray"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.pyc.*", "*.tmp.*"))
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path
 
 
