@@ -49,7 +49,7 @@ types: $(VENV)/.test  ## mypy
 	for model in model_repository/*/1/model.py; do $(BIN)/mypy "$$model"; done
 
 test: $(VENV)/.test lint types  ## lint, types and all fast tests, against real servers
-	$(BIN)/python -m pytest -n 3  # three parts side by side, each with a server of its own: a third of the time is waiting
+	$(BIN)/python -m pytest -n 2  # two parts side by side, each with a server of its own
 
 slow: $(VENV)/.test  ## the slow proofs that `make test` leaves out (some minutes)
 	$(BIN)/python -m pytest -n 2 -m slow
