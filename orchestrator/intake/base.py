@@ -14,7 +14,11 @@ class Intake(ABC):
     """One source of jobs."""
 
     async def reach(self, stop: asyncio.Event) -> None:  # noqa: B027 (a source may have nothing to ask)
-        """Ask the source whether it is there, before the worker says that it is ready; `run` follows. Raises IntakeError."""
+        """Ask the source whether it is there, before the worker says that it is ready; `run` follows and asks no more.
+
+        Raises:
+            IntakeError: It is not there, or cannot be used.
+        """
 
     @abstractmethod
     async def run(self, worker: Worker, stop: asyncio.Event) -> None:
@@ -27,7 +31,7 @@ class Intake(ABC):
             stop: The order to stop.
 
         Raises:
-            IntakeError: For a source that cannot be used.
+            IntakeError: For a source that cannot be used any more.
         """
 
 

@@ -76,7 +76,6 @@ class BullmqIntake(Intake):
         await check_redis(self._url)
 
     async def run(self, worker: Worker, stop: asyncio.Event) -> None:
-        await self.reach(stop)
         options: Any = {
             "connection": self._url,
             "prefix": self._prefix,

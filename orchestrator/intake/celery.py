@@ -27,7 +27,7 @@ from celery.worker import WorkController, state
 from orchestrator.errors import IntakeError
 from orchestrator.intake.base import Intake, backoff
 from orchestrator.intake.celery_consumer import UNREADABLE, RefusingConsumer
-from orchestrator.intake.redis_server import check_redis
+from orchestrator.intake.redis_server import ANSWER_SECONDS, check_redis
 from orchestrator.jobs.raw_message import RawMessage
 from orchestrator.settings import Settings
 from orchestrator.waiting import until
@@ -97,7 +97,7 @@ class CeleryIntake(Intake):
         self._url, self._jobs = url, jobs
         self._queue, self._visibility = queue, visibility
         self.app = make_app(url, queue, visibility)
-        self._counter: Any = redis.from_url(url)
+        self._counter: Any = redis.from_url(url, socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> CeleryIntake:
@@ -109,7 +109,6 @@ class CeleryIntake(Intake):
         await check_redis(self._url)
 
     async def run(self, worker: Worker, stop: asyncio.Event) -> None:
-        await self.reach(stop)
         loop = asyncio.get_running_loop()
 
         def process(task: Any, /, *arguments: Any, **named: Any) -> dict[str, Any]:

@@ -55,7 +55,6 @@ class LocalIntake(Intake):
             )
 
     async def run(self, worker: Worker, stop: asyncio.Event) -> None:
-        await self.reach(stop)
         slots = asyncio.Semaphore(self._jobs)
         if self._path == "-":
             await self._lines(worker, stop, slots)

@@ -10,10 +10,13 @@ from redis.exceptions import RedisError
 
 from orchestrator.errors import IntakeError
 
+ANSWER_SECONDS = 10.0
+"""How long a Redis may take to answer before it counts as one that hangs."""
+
 
 async def check_redis(url: str) -> None:
     """Raise IntakeError, without the password, when Redis cannot be used."""
-    client: Any = redis.asyncio.from_url(url)
+    client: Any = redis.asyncio.from_url(url, socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS)
     try:
         await client.ping()
     except (RedisError, OSError, ValueError) as error:

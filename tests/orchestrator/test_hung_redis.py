@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import sys
 from pathlib import Path
 
 import pytest
 
+from orchestrator.errors import IntakeError
+from orchestrator.intake import redis_server
 from tests.faults.processes import Process, Redis, wait_for, worker_environment
 
 
@@ -28,3 +31,15 @@ def test_the_order_to_stop_ends_a_worker_whose_redis_hangs(tmp_path: Path, adapt
         server.send(signal.SIGCONT)
         server.stop()
         worker.stop()
+
+
+def test_a_redis_that_hangs_is_no_usable_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_server, "ANSWER_SECONDS", 0.2)
+    server = Redis(tmp_path / "redis")
+    server.send(signal.SIGSTOP)
+    try:
+        with pytest.raises(IntakeError, match=r"no usable Redis at 127\.0\.0\.1:\d+: Timeout"):
+            asyncio.run(redis_server.check_redis(server.url))
+    finally:
+        server.send(signal.SIGCONT)
+        server.stop()

@@ -244,13 +244,9 @@ def test_bullmq_hands_back_what_is_not_done_in_time(tmp_path: Path, redis_server
     bull_take(tmp_path, redis_server, "back", lambda s: s["completed"] == 1)
 
 
-def test_redis_that_is_not_there_is_one_sentence_without_the_password(tmp_path: Path) -> None:
-    async def work() -> None:
-        async with tiny_worker(tmp_path) as worker:
-            await BullmqIntake("redis://:hunter22@127.0.0.1:1/0", "q", 1).run(worker, asyncio.Event())
-
+def test_redis_that_is_not_there_is_one_sentence_without_the_password() -> None:
     with pytest.raises(IntakeError, match=r"no usable Redis at 127.0.0.1:1/0") as caught:
-        asyncio.run(work())
+        asyncio.run(BullmqIntake("redis://:hunter22@127.0.0.1:1/0", "q", 1).reach(asyncio.Event()))
     assert "hunter22" not in str(caught.value)
 
 
@@ -407,9 +403,5 @@ def test_a_single_file_ends_the_session(tmp_path: Path) -> None:
 
 
 def test_a_path_that_is_nothing(tmp_path: Path) -> None:
-    async def work() -> None:
-        async with tiny_worker(tmp_path) as worker:
-            await LocalIntake(str(tmp_path / "none"), 1).run(worker, asyncio.Event())
-
     with pytest.raises(IntakeError, match="neither a file nor a folder"):
-        asyncio.run(work())
+        asyncio.run(LocalIntake(str(tmp_path / "none"), 1).reach(asyncio.Event()))

@@ -47,7 +47,9 @@ def main() -> None:
             sys.argv = sys.argv[:1] + sys.argv[3:]
             RunpodIntake(c.settings, options, c.events, c.metrics, redactor=c.redactor).run()
             return
-        asyncio.run(session.run_session(c.settings, options, open_intake(c.settings).run, c.events, c.metrics, redactor=c.redactor))
+        intake = open_intake(c.settings)
+        work = session.run_session(c.settings, options, intake.run, c.events, c.metrics, redactor=c.redactor, reach=intake.reach)
+        asyncio.run(work)
 
 
 if __name__ == "__main__":
