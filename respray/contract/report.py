@@ -172,4 +172,4 @@ class PhotoReport(StrictModel):
     reused: list[str] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)
     probe: ProbeReport | None = None
-    call: str = ""
+    call: str | None = None

@@ -268,7 +268,7 @@ class PhotoRequest(StrictModel):
     known: list[KnownSegments] = Field(default_factory=list, max_length=64)
     keep_segments: bool = False
     tell_probe: bool = False
-    call: str = Field(default="", max_length=64)
+    call: str | None = Field(default=None, max_length=64)
 
     @model_validator(mode="after")
     def _asks_for_something(self) -> Self:

@@ -135,7 +135,7 @@ class PipelineClient:
         if result.report.call != request.call:
             raise ServerUnavailable(f"The Triton server at {self.url} is not available: " + OTHER_CALL.format(MODEL))
         self._model = result.report.model or None
-        return result
+        return PhotoResult(result.files, result.report.model_copy(update={"call": None}))
 
     async def model_digest(self) -> str | None:
         """The digest under which this server's segments are kept; None where its configuration does not say or it does not answer.

@@ -65,7 +65,7 @@ class Models:
         report = PhotoReport(width=1, height=1, concepts=[], outputs=[], files=[], timings={"matte": 0.5}, call=self.call)
         return {tensors.FILES: files, tensors.FILE_SIZES: sizes, tensors.REPORT: from_bytes(report.model_dump_json().encode())}
 
-    call = ""
+    call: str | None = None
 
     def asked(self, model: str) -> list[dict[str, tuple[int, ...]]]:
         return [shapes for name, shapes in self.calls if name == model]
