@@ -112,7 +112,8 @@ def main(prefix: str) -> None:
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
     signs = Signs(prefix)
     while not select.select([0], [], [], TICK_SECONDS)[0]:
-        signs.give()
+        with contextlib.suppress(OSError):  # /proc and /dev/shm change while they are read
+            signs.give()
 
 
 if __name__ == "__main__":
