@@ -107,28 +107,6 @@ def surroundings(tmp_path: Path) -> dict[str, str]:
     }
 
 
-def test_triton_then_the_worker_and_on_sigterm_the_worker_first(surroundings: dict[str, str], demo_graphs: Path) -> None:
-    command = [sys.executable, "-m", "respray.launch.container", "work", "--adapter", "local"]
-    with subprocess.Popen(command, env=surroundings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
-        assert running.stdout is not None
-        first = json.loads(running.stdout.readline() or "{}")
-        health = [sys.executable, "-m", "respray.launch.container", "health"]
-        healthy = subprocess.run(health, env=surroundings, check=False).returncode
-        repository = Path(surroundings["TMPDIR"]) / f"respray-{os.getuid()}" / "repository"
-        assert stat.S_IMODE(repository.stat().st_mode) == 0o555
-        running.send_signal(signal.SIGTERM)
-        output, log = running.communicate(timeout=60)
-    assert first["arguments"] == ["work", "--adapter", "local"], log[-2000:]
-    assert first["files"] == 2
-    assert "respray-key" in first["statistics"] or "restricted" in first["statistics"], first
-    assert healthy == 0
-    assert json.loads(output) == {"drained": True}  # and nothing else on stdout: Triton's log is on stderr
-    assert running.returncode == 0
-    assert "fetched" in log
-    assert log.index("Waiting for in-flight requests") > log.index("Started GRPCInferenceService")
-    assert subprocess.run(health, env=surroundings, check=False).returncode == 1
-
-
 def _triton(supervisor: int) -> int:
     """Process id of the tritonserver that a supervisor runs, 0 where it runs none."""
     children = psutil.Process(supervisor).children()
@@ -142,25 +120,38 @@ def _wait_until(condition: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.1)
 
 
-def test_a_triton_that_dies_is_started_again_under_the_worker(surroundings: dict[str, str], demo_graphs: Path, tmp_path: Path) -> None:
+def test_triton_then_the_worker_a_triton_that_dies_and_on_sigterm_the_worker_first(
+    surroundings: dict[str, str], demo_graphs: Path, tmp_path: Path
+) -> None:
     command = [sys.executable, "-m", "respray.launch.container", "work", "--adapter", "local"]
+    health = [sys.executable, "-m", "respray.launch.container", "health"]
     with (
         (tmp_path / "log").open("w+") as log,
         subprocess.Popen(command, env=surroundings, stdout=subprocess.PIPE, stderr=log, text=True) as running,
     ):
         assert running.stdout is not None
-        running.stdout.readline()
-        first = _triton(running.pid)
-        os.kill(first, signal.SIGKILL)
-        _wait_until(lambda: _triton(running.pid) not in (0, first), 30)
+        first = json.loads(running.stdout.readline() or "{}")
+        healthy = subprocess.run(health, env=surroundings, check=False).returncode
+        repository = Path(surroundings["TMPDIR"]) / f"respray-{os.getuid()}" / "repository"
+        assert stat.S_IMODE(repository.stat().st_mode) == 0o555
+        triton = _triton(running.pid)
+        os.kill(triton, signal.SIGKILL)
+        _wait_until(lambda: _triton(running.pid) not in (0, triton), 30)
         _wait_until(lambda: triton_process.ready(int(surroundings["TRITON_HTTP_PORT"])), 60)
         running.send_signal(signal.SIGTERM)
         output, _ = running.communicate(timeout=60)
         log.seek(0)
         told = log.read()
-    assert json.loads(output) == {"drained": True}  # the worker lived on and edits again
+    assert first["arguments"] == ["work", "--adapter", "local"], told[-2000:]
+    assert first["files"] == 2
+    assert "respray-key" in first["statistics"] or "restricted" in first["statistics"], first
+    assert healthy == 0
+    assert json.loads(output) == {"drained": True}  # the worker lived on and edits again; nothing else on stdout: Triton's log is on stderr
     assert running.returncode == 0
-    assert "Triton ended by itself (status -9); starting it again" in told
+    assert "fetched" in told
+    assert told.index("Started GRPCInferenceService") < told.index("Triton ended by itself (status -9); starting it again")
+    assert told.rindex("Waiting for in-flight requests") > told.rindex("Started GRPCInferenceService")
+    assert subprocess.run(health, env=surroundings, check=False).returncode == 1
     assert not list(Path("/dev/shm").glob(f"{triton_process.TRITON_SEGMENTS}*"))
 
 

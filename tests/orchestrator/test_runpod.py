@@ -23,6 +23,7 @@ from orchestrator.records.item_record import ItemRecord, StoredFile
 from orchestrator.storage.folder import FolderStorage
 from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.handle import JobResult
+from tests.commands import respray
 from tests.faults.processes import Process, free_port, wait_for, worker_environment
 from tests.faults.standins import RunpodApi
 from tests.orchestrator.support import palette_job, photo, put_photos
@@ -110,9 +111,8 @@ def test_a_worker_that_is_not_fit_does_not_start(tmp_path: Path, api: RunpodApi)
 def test_a_start_that_fails_is_a_sentence_and_events(tmp_path: Path, argument: str, settings: dict[str, str], sentence: str) -> None:
     environment = worker_environment(ADAPTER="runpod", **settings)
     store = "-" if "STORAGE_S3_ENDPOINT" in settings else str(tmp_path)
-    command = [sys.executable, "-m", "orchestrator.cli.app", "work", "--test_input", argument]
-    command += [] if store == "-" else ["--store", store]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    command = ["work", "--test_input", argument, *(() if store == "-" else ("--store", store))]
+    done = respray(*command, cwd=tmp_path, environment=environment)
     said = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
     assert [(event["event"], event.get("status")) for event in said][-2:] == [("connection", "failed"), ("finish", "failed")]
