@@ -59,7 +59,7 @@ def test_ids_may_be_left_out(api: ApiProcess, client: httpx.Client) -> None:
 
 
 def test_forty_photos_are_told_one_by_one_and_a_stream_is_taken_up_where_it_broke_off(api: ApiProcess, client: httpx.Client) -> None:
-    api.put("local", "forty", 40)
+    api.put("local", "forty", 40, different=4)
     assert client.post("/v1/jobs", json=palette_job("forty", 40)).status_code == 202
     seen, last = [], ""
     with client.stream("GET", "/v1/jobs/forty/events") as answer:
