@@ -63,7 +63,7 @@ class ApiProcess(Process):
     def wait_ready(self) -> str:
         """Wait until it takes work; returns its address."""
         url = self.url
-        wait_for("readiness", lambda: httpx.get(f"{url}/ping").status_code == 200, 60)
+        wait_for("readiness", lambda: httpx.get(f"{url}/ping").status_code == 200)
         return url
 
     def restart(self) -> str:

@@ -131,7 +131,7 @@ def test_every_mistake_is_one_sentence(tmp_path: Path, arguments: tuple[str, ...
 def test_a_wrong_setting_is_an_event_and_a_sentence(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "orchestrator.cli.app", "work"]
     environment = {**os.environ, "BATCH_CONCURRENCY": "many", "ADAPTER": "local"}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=120)
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 1 and "BATCH_CONCURRENCY" in done.stderr and "Traceback" not in done.stderr
     assert [event["event"] for event in events] == ["connection", "finish"] and "BATCH_CONCURRENCY" in events[-1]["error"]
