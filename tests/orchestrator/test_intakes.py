@@ -299,7 +299,7 @@ def test_celery_keeps_a_job_whose_next_attempt_cannot_be_sent(tmp_path: Path, re
     redis.from_url(redis_server.url).set("celery-lost", "no list")  # so that Redis refuses at once what is sent
     message = jobs_in(tmp_path, "lost")[0]
 
-    @intake.app.task(name=TASK, bind=True)  # type: ignore[untyped-decorator]
+    @intake.app.task(name=TASK, bind=True, shared=False)  # type: ignore[untyped-decorator]
     def task(self: Any, message: Any) -> None:
         """Never called."""
 
