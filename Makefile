@@ -13,7 +13,7 @@ EXTRAS_TEST := embedded,export,intake,api,tracing,top,docs,test
 TRITON_ALONE := $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 13))' && \
   $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps nvidia-pytriton==0.7.0 || true
 
-.PHONY: help demo test slow lint types quality eval-demo train-demo faults full-size bench images docs clean
+.PHONY: help demo test slow lint types loops quality eval-demo train-demo faults full-size bench images docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,7 +48,12 @@ types: $(VENV)/.test  ## mypy
 	$(BIN)/mypy
 	for model in model_repository/*/1/model.py; do $(BIN)/mypy "$$model"; done
 
-test: $(VENV)/.test lint types  ## lint, types and all fast tests, against real servers
+# Edits' loops over pixels, compiled into __pycache__ once; each part of the tests and its server would begin to compile them otherwise.
+loops: $(VENV)/.test
+	@$(BIN)/python -c "from respray.triton.models.applier import warm_up; warm_up()"
+
+test: $(VENV)/.test lint  ## lint, types and all fast tests, against real servers
+	@$(MAKE) --no-print-directory -j 2 types loops  # one core each
 	$(BIN)/python -m pytest -n 2  # two parts side by side, each with a server of its own
 
 slow: $(VENV)/.test  ## the slow proofs that `make test` leaves out (some minutes)

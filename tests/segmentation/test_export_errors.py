@@ -60,7 +60,7 @@ def export(folder: Path, *arguments: str, **environment: str) -> subprocess.Comp
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
     command = [sys.executable, str(PROJECT / "scripts" / "export_onnx.py"), "--out", str(folder / "out"), *arguments]
     settings = {**clean, "HF_HOME": str(folder / "hub"), **environment}
-    return subprocess.run(command, capture_output=True, text=True, env=settings, cwd=folder, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, env=settings, cwd=folder, timeout=280, check=False)
 
 
 @pytest.fixture(scope="module")
