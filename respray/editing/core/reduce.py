@@ -6,8 +6,9 @@ from typing import cast
 
 import cv2
 import numpy as np
+from numba import uint8, void
 
-from respray.editing.core.compiled import compiled
+from respray.editing.core.compiled import compiled, compiled_for, read_only
 from respray.imaging.arrays import FloatArray, IntArray, UInt8Array, UInt16Array
 
 # Sums of so many whole rows of codes fit into 16 bits.
@@ -36,7 +37,7 @@ def average(image: UInt8Array, size: tuple[int, int]) -> UInt8Array:
     if (2 * size[0], 2 * size[1]) == (width, height):  # which OpenCV has in vector instructions
         return cast(UInt8Array, cv2.resize(image, size, interpolation=cv2.INTER_AREA))
     channels = 1 if image.ndim == 2 else image.shape[2]
-    # One type for the compiled loop, whatever the picture is a part of: rows without a given distance, and read-only.
+    # Rows of codes, whatever the picture is a part of.
     rows = image if image.strides[1:] == ((1,) if image.ndim == 2 else (channels, 1)) else np.ascontiguousarray(image)
     lines = np.lib.stride_tricks.as_strided(rows, (height, width * channels), (rows.strides[0], 1), writeable=False)
     result = np.empty((size[1], size[0], channels), np.uint8)
@@ -67,7 +68,7 @@ class Reduced:
         return self._last[1]
 
 
-@compiled
+@compiled_for(void(read_only(uint8[:, :]), uint8[:, :, ::1]))
 def _average(lines: UInt8Array, result: UInt8Array) -> None:
     """Rows uint8 [H, W x C] into `result` uint8 [h,w,C]."""
     height, length = lines.shape
