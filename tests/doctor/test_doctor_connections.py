@@ -7,7 +7,6 @@ import json
 import os
 import socket
 import ssl
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from respray.doctor import FAIL, PASS, WARN, Finding, Situation, connections
+from tests.certificates import certify
 
 
 def _find(findings: list[Finding], word: str) -> Finding:
@@ -237,30 +237,9 @@ def test_callback_host_up_down_misspelt_and_without_secret(receiver: int) -> Non
 
 
 def test_callback_host_with_a_certificate_of_a_company_s_own_needs_its_file(tmp_path: Path) -> None:
-    made = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-keyout",
-        "key.pem",
-        "-out",
-        "cert.pem",
-        "-days",
-        "1",
-        "-subj",
-        "/CN=localhost",
-        "-addext",
-        "subjectAltName=DNS:localhost",
-    ]
-    try:
-        subprocess.run(made, cwd=tmp_path, check=True, capture_output=True)
-    except FileNotFoundError:
-        pytest.skip("openssl is not installed")
+    made = certify(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    context.load_cert_chain(made.certificate, made.key)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
@@ -268,7 +247,7 @@ def test_callback_host_with_a_certificate_of_a_company_s_own_needs_its_file(tmp_
     try:
         finding = _look("callback host", WORKERS_API_URL=address)
         for setting in ("CALLBACK_CA_FILE", "SSL_CERT_FILE"):
-            trusted = _look("callback host", WORKERS_API_URL=address, **{setting: str(tmp_path / "cert.pem")})
+            trusted = _look("callback host", WORKERS_API_URL=address, **{setting: str(made.authority)})
             assert trusted.status == PASS, trusted.what
     finally:
         server.shutdown()

@@ -19,7 +19,7 @@ from orchestrator.storage.bucket_client import S3Options
 from orchestrator.storage.deadline import MAX_SAID_BYTES
 from orchestrator.storage.s3 import S3Storage
 from respray.retry import Retry, full_jitter
-from tests.orchestrator.test_tls_redis import authority
+from tests.certificates import certify
 
 KEY = "inputs/u/j/0.jpg"
 Answer = Callable[[socket.socket, bytes], None]
@@ -92,7 +92,7 @@ def take_slowly(line: socket.socket, head: bytes) -> None:
 def test_headers_that_trickle_are_cut_off(secure: bool, tmp_path: Path) -> None:
     context, trusted = None, None
     if secure:
-        certificate, key, trusted = authority(tmp_path)
+        certificate, key, trusted = certify(tmp_path)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
     server = Store(trickle_headers, context)

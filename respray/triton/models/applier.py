@@ -56,7 +56,8 @@ def apply(
     except (EditError, ImageError) as error:
         raise PhotoError(str(error)) from error
     files, file_sizes = pack(result.files)
-    return {tensors.FILES: files, tensors.FILE_SIZES: file_sizes, tensors.REPORT: from_bytes(result.report.model_dump_json().encode())}
+    report = result.report.model_copy(update={"call": request.call})
+    return {tensors.FILES: files, tensors.FILE_SIZES: file_sizes, tensors.REPORT: from_bytes(report.model_dump_json().encode())}
 
 
 def _photo(inputs: Arrays) -> DecodedPhoto:
