@@ -48,7 +48,7 @@ class HoleParameters:
     """... Larger ones (share of the picture) are other things."""
     max_length: float = 8.0
     """A patch has an area of at most so many squares as wide as it is: frames and reveals are longer."""
-    around: tuple[int, float] = (3, 0.55)
+    around: tuple[int, float] = (3, 0.65)
     """So far from it, at most so much is the plane: what that has on most sides is a lamp or a switch."""
     open: float = 0.06
     """At most so much of its outline goes on into more of that hue which is not the plane's."""
