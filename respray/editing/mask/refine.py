@@ -87,11 +87,13 @@ def refine_thing(probability: UInt8Array, photo: UInt8Array, work: UInt8Array | 
 
 @dataclass(frozen=True)
 class PlaneMatte:
-    """A plane's matte; how many holes were `filled` in it and islands of it `dropped`, of which the photo shows nothing."""
+    """A plane's matte; how many holes were `filled` in it and islands of it `dropped`, of which the photo shows nothing. So many of the
+    former are bare `patches` beside it (`holes`)."""
 
     matte: Matte
     filled: int
     dropped: int
+    patches: int
 
 
 def refine_plane(
@@ -100,6 +102,7 @@ def refine_plane(
     work: UInt8Array | None = None,
     points: Float64Array | None = None,
     narrow: bool = False,
+    fill: bool = True,
     parameters: MatteParameters = MatteParameters(),
     upsampling: UpsampleParameters = UpsampleParameters(),
     reduced: Reduced | None = None,
@@ -115,6 +118,7 @@ def refine_plane(
         work: the photo's `work_picture`; None: made here.
         points: the room's `vanishing_points` in that picture; None: unknown.
         narrow: it is hardly wider than a pixel of the network's mask, and has two edges along all of it (`narrow`).
+        fill: bare patches beside it are filled.
         parameters: of mattes.
         upsampling: of the guided upsampling.
         reduced: of the photo, where it has several concepts.
@@ -123,11 +127,13 @@ def refine_plane(
         A sharp matte of the photo's size.
     """
     picture = work_picture(photo) if work is None else work
-    decided, holes = fill_holes(decide(probability, picture), probability, picture)
+    decided, patches = decide(probability, picture), 0
+    if fill:
+        decided, patches = fill_holes(decided, probability, picture)
     found = guided_upsample(decided, photo, parameters.band, upsampling, reduced)
     settled = settle_plane(found.alpha, probability, decided, picture, points)
     alpha = settle_narrow(settled.alpha, probability, picture) if narrow else settled.alpha
-    return PlaneMatte(Matte.sharp(with_tail(alpha), found.detail), holes + settled.filled, settled.dropped)
+    return PlaneMatte(Matte.sharp(with_tail(alpha), found.detail), patches + settled.filled, settled.dropped, patches)
 
 
 def refine_user_mask(
