@@ -52,9 +52,10 @@ types: $(VENV)/.test  ## mypy
 loops: $(VENV)/.test
 	@$(BIN)/python -c "from respray.triton.models.applier import warm_up; warm_up()"
 
-test: $(VENV)/.test lint  ## lint, types and all fast tests, against real servers
-	@$(MAKE) --no-print-directory -j 2 types loops  # one core each
-	$(BIN)/python -m pytest -n 2  # two parts side by side, each with a server of its own
+# What is no test goes two at a time. A file's tests stay together, so that what it starts for them is started once; the longest are not last.
+test: $(VENV)/.test  ## lint, types and all fast tests, against real servers
+	@$(MAKE) --no-print-directory -j 2 types lint loops
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder  # two parts side by side, each with a server of its own
 
 slow: $(VENV)/.test  ## the slow proofs that `make test` leaves out (some minutes)
 	$(BIN)/python -m pytest -n 2 -m slow
