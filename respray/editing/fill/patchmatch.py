@@ -16,6 +16,7 @@ import numpy as np
 from numba import boolean, float32, float64, int64, void
 
 from respray.editing.core.compiled import CORES, compiled_for, shared
+from respray.editing.fill.diffusion import diffused
 from respray.imaging.arrays import BoolArray, FloatArray, IntArray, UInt8Array
 
 # A patch is 2 x RADIUS + 1 pixels wide. No parameter: it is compiled into the loops.
@@ -98,8 +99,7 @@ def complete(
         if not source.any():
             source = _sources(~gap)
         if not source.any():
-            whole = cast(UInt8Array, cv2.inpaint(image, hole.astype(np.uint8), 5, cv2.INPAINT_TELEA))
-            return Completed(whole, np.zeros((*hole.shape, 2), int))
+            return Completed(diffused(image, hole, 5), np.zeros((*hole.shape, 2), int))
         if filled is None:
             start = _start(known, gap, usable, guess)
         else:
@@ -117,7 +117,7 @@ def _start(picture: FloatArray, gap: BoolArray, usable: BoolArray, guess: Guess)
     """A first guess for the hole of float32 [h,w,3]; `usable`: the pixels to guess from."""
     codes = np.clip(np.round(picture), 0, 255).astype(np.uint8)
     unknown = ~usable if usable.any() else gap
-    filled = np.where(gap[..., None], cv2.inpaint(codes, unknown.astype(np.uint8), 3, cv2.INPAINT_TELEA), picture)
+    filled = np.where(gap[..., None], diffused(codes, unknown, 3), picture)
     if guess == "down":
         above = np.maximum.accumulate(np.where(unknown, -1, np.arange(len(gap))[:, None]), axis=0)
         reached = gap & (above >= 0)
