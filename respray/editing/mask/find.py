@@ -171,7 +171,7 @@ def find_mattes(
         elif needs_segmentation(concept):
             selection = select(segments, range(row, row + len(concept.prompts)), concept, object_source)
             row += len(concept.prompts)
-            fill = concept.name not in always
+            fill = concept.kind == "surface" and concept.name not in always and not is_narrow(concept.name)
             refined, patches = _refined(concept, selection.probability, reduced, work, points, fill, warnings)
             for found in wanted:
                 matte = refined
