@@ -132,7 +132,8 @@ class PipelineClient:
         except (PhotoError, ValueError) as error:  # the server's fault, whatever the photo: pydantic's are ValueErrors
             said = str(error).replace("\n", " ")[:200]
             raise ServingError(f"The Triton server at {self.url} answered with no result of this version's pipeline: {said}") from error
-        if result.report.call != request.call:
+        # A pipeline that does not say whose answer it is, is taken at its word: it may be none of this version's.
+        if result.report.call not in (None, request.call):
             raise ServerUnavailable(f"The Triton server at {self.url} is not available: " + OTHER_CALL.format(MODEL))
         self._model = result.report.model or None
         return PhotoResult(result.files, result.report.model_copy(update={"call": None}))

@@ -87,5 +87,5 @@ def test_what_is_no_result_of_ours_is_the_servers_fault(tensors: Callable[[], Te
 
 
 def test_the_answer_to_another_call_is_asked_for_again() -> None:
-    error = edit(answer())
+    error = edit(answer(report=json.dumps(REPORT | {"call": "another"}).encode()))
     assert isinstance(error, ServerUnavailable) and "pipeline_bls gave the answer of another call" in str(error)
