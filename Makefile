@@ -48,9 +48,10 @@ types: $(VENV)/.test  ## mypy
 	$(BIN)/mypy
 	for model in model_repository/*/1/model.py; do $(BIN)/mypy "$$model"; done
 
-# Edits' loops over pixels, compiled into __pycache__ once; each part of the tests and its server would begin to compile them otherwise.
+# Loops over pixels, of edits and of the renderer of rooms, compiled into __pycache__ once: each part of the tests would compile them otherwise.
 loops: $(VENV)/.test
 	@$(BIN)/python -c "from respray.triton.models.applier import warm_up; warm_up()"
+	@$(BIN)/python -c "from training import scenes; scenes.render(scenes.sample_room(1), 64, 48)"
 
 # What is no test goes two at a time. A file's tests stay together, so that what it starts for them is started once; the longest are not last.
 test: $(VENV)/.test  ## lint, types and all fast tests, against real servers

@@ -65,7 +65,7 @@ def export(folder: Path, *arguments: str, **environment: str) -> subprocess.Comp
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[subprocess.CompletedProcess[str]]]]:
-    """All runs at once: each spends its time on importing torch."""
+    """Runs in the background, two at a time: each spends its time on importing torch."""
 
     def folder() -> Path:
         return tmp_path_factory.mktemp("export")
@@ -90,7 +90,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[
         hub(503, {}) as down,
     ):
         name = ("--checkpoint", "facebook/sam3")
-        with ThreadPoolExecutor(3) as pool:
+        with ThreadPoolExecutor(2) as pool:
             yield {
                 "no-token": pool.submit(export, folder(), *name, HF_ENDPOINT=gated),
                 "no-access": pool.submit(export, folder(), *name, HF_ENDPOINT=forbidden, HF_TOKEN="hf_x"),
