@@ -7,6 +7,7 @@ one white, it opens to the rest of the ceiling.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -16,21 +17,21 @@ import numpy as np
 from respray.editing.core.color import decode_table
 from respray.editing.core.reduce import average
 from respray.editing.core.shapes import grown
-from respray.imaging.arrays import BoolArray, FloatArray, UInt8Array
+from respray.imaging.arrays import AnyArray, BoolArray, FloatArray, UInt8Array
 
 
 @dataclass(frozen=True)
 class HoleParameters:
     """When a patch is the plane's. Light and hue: see `_light_and_hue`. Lengths are in pixels of the decided mask, unless said otherwise.
 
-    Chosen on rooms 7000-7069 and 9000-9007 (docs/log/edges-and-borders.md).
+    Chosen on rooms 7000-7069, 7100-7122 and 9000-9007 (docs/log/edges-and-borders.md).
     """
 
     black: float = 0.007
     """Added to linear red, green and blue before their logarithm is taken: what is nearly black has no hue."""
     nearby: float = 4.0
     """The plane's own hue is that of what is so near (standard deviation, cells: pixels of the network's mask)."""
-    spread: float = 0.06
+    spread: float = 0.05
     """Both parts of a hue vary by at least this on any plane, as standard deviations. ..."""
     within: float = 2.0
     """... A pixel of the plane's hue is off it by less than so many of them."""
@@ -52,12 +53,16 @@ class HoleParameters:
     """So far from it, at most so much is the plane: what that has on most sides is a lamp or a switch."""
     open: float = 0.06
     """At most so much of its outline goes on into more of that hue which is not the plane's."""
-    hue: float = 0.04
+    hue: float = 0.03
     """Its hue is off the plane's nearby by no more than this, and off that of the plane's nearest pixels by no more than twice this; ..."""
     joined_hue: float = 0.08
     """... or off the latter by no more than this, where ..."""
     joined: tuple[float, float] = (0.02, 0.4)
-    """... so much of its outline is the plane."""
+    """... so much of its outline is the plane, and ..."""
+    joined_length: float = 3.0
+    """... it is no longer than this (as `max_length`): skirting boards and casings are nearly of a white wall's hue."""
+    deeper: float = 1.0
+    """A hue may be deeper by this share of it for a light that is darker by 1, as in the light that a surface throws back."""
     lighter: float = 0.1
     """Its light is above that of the plane's nearest pixels by no more than this, and ..."""
     darker: float = 0.8
@@ -106,7 +111,7 @@ def fill_holes(
     small = average(photo, size)
     core = ~grown(~inside, 1)
     light, hue = _light_and_hue(small, p.black)
-    off, apart = _off(hue, core, p.nearby * float(np.sqrt(decided.size / probability.size)), p)
+    off, apart = _off(light, hue, core, p.nearby * float(np.sqrt(decided.size / probability.size)), p)
     alike = (apart < p.within) & (_change(small) < p.edge) & ~inside
     likely = cv2.resize(probability, size, interpolation=cv2.INTER_LINEAR).astype(np.float32) * np.float32(1 / 255)
     views = _Views(light, hue, off, likely, inside, core, alike)
@@ -143,7 +148,7 @@ def _change(photo: UInt8Array) -> FloatArray:
     return cast(FloatArray, np.sqrt(cv2.transform(across * across + down * down, np.ones((1, 3), np.float32))))
 
 
-def _off(hue: FloatArray, core: BoolArray, nearby: float, parameters: HoleParameters) -> tuple[FloatArray, FloatArray]:
+def _off(light: FloatArray, hue: FloatArray, core: BoolArray, nearby: float, parameters: HoleParameters) -> tuple[FloatArray, FloatArray]:
     """How far every pixel's hue is off the mean of the plane nearby, float32 [h,w], and the same in standard deviations (infinite where the
     plane is far away)."""
     size = (core.shape[1], core.shape[0])
@@ -155,18 +160,33 @@ def _off(hue: FloatArray, core: BoolArray, nearby: float, parameters: HoleParame
         small = cv2.resize(values, half, interpolation=cv2.INTER_AREA)
         return cast(FloatArray, cv2.GaussianBlur(small, (0, 0), max(0.5, nearby / 2.0)))
 
+    def enlarged(values: FloatArray) -> FloatArray:
+        return cast(FloatArray, cv2.resize(values, size, interpolation=cv2.INTER_LINEAR))
+
     weight = np.maximum(near(own), 1e-6)
-    square, scaled = np.zeros(core.shape, np.float32), np.zeros(core.shape, np.float32)
-    for channel in cv2.split(hue):
-        values = cast(FloatArray, channel * own)
-        mean = near(values) / weight
-        spread = np.sqrt(np.maximum(near(values * channel) / weight - mean * mean, 0.0)) + np.float32(parameters.spread)
-        mean, spread = (cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR) for plane in (mean, spread))
-        apart = (channel - mean) ** 2
-        square += apart
-        scaled += apart / (spread * spread)
-    seen = cv2.resize(weight, size, interpolation=cv2.INTER_LINEAR) > 1e-4
-    return np.sqrt(square), np.where(seen, np.sqrt(scaled), np.float32(np.inf)).astype(np.float32)
+    red, blue = cv2.split(hue)
+    masked = [cast(FloatArray, channel * own) for channel in (light, red, blue)]
+    usual, *means = (near(values) / weight for values in masked)
+    squares = (near(values * channel) / weight for values, channel in zip(masked[1:], (red, blue), strict=True))
+    spreads = [
+        enlarged(np.sqrt(np.maximum(square - mean * mean, 0.0)) + np.float32(parameters.spread))
+        for square, mean in zip(squares, means, strict=True)
+    ]
+    red, blue = _hue_apart((red, blue), [enlarged(mean) for mean in means], enlarged(usual) - light, parameters.deeper)
+    seen = enlarged(weight) > 1e-4
+    scaled = cv2.magnitude(red / spreads[0], blue / spreads[1])
+    return cast(FloatArray, cv2.magnitude(red, blue)), np.where(seen, scaled, np.float32(np.inf)).astype(np.float32)
+
+
+def _hue_apart(hue: Sequence[AnyArray], plane: Sequence[AnyArray], darker: AnyArray, deeper: float) -> tuple[AnyArray, AnyArray]:
+    """By how much a hue (both parts) is another than the plane's, where its light is `darker` than the plane's; arrays of one shape.
+
+    In its own shadow a surface is lit by what surfaces like it throw back: its hue is the same there, and deeper.
+    """
+    red, blue = hue[0] - plane[0], hue[1] - plane[1]
+    along = (red * plane[0] + blue * plane[1]) / np.maximum(plane[0] * plane[0] + plane[1] * plane[1], np.float32(1e-4))
+    own = np.clip(along, 0.0, np.float32(deeper) * np.maximum(darker, 0.0))
+    return red - own * plane[0], blue - own * plane[1]
 
 
 def _is_hole(patch: BoolArray, views: _Views, parameters: HoleParameters) -> bool:
@@ -182,13 +202,16 @@ def _is_hole(patch: BoolArray, views: _Views, parameters: HoleParameters) -> boo
     if int((around & v.inside).sum()) > p.around[1] * int(around.sum()):
         return False
     width = 2.0 * float(cv2.distanceTransform(np.pad(patch, 1).astype(np.uint8), cv2.DIST_L2, 3).max())
-    if width < p.width or int(patch.sum()) > p.max_length * width**2:
+    long = int(patch.sum()) / width**2
+    if width < p.width or long > p.max_length:
         return False
     away = cv2.distanceTransform((~patch).astype(np.uint8), cv2.DIST_L2, 3)
     beside = v.core & (away < float(away[v.core].min()) + p.beside)
-    if not -p.darker <= float(np.median(v.light[patch]) - np.median(v.light[beside])) <= p.lighter:
+    darker = np.asarray(np.median(v.light[beside]) - np.median(v.light[patch]))
+    if not -p.lighter <= darker <= p.darker:
         return False
-    off_beside = float(np.hypot(*(np.median(v.hue[patch], axis=0) - np.median(v.hue[beside], axis=0))))
+    off_beside = float(np.hypot(*_hue_apart(np.median(v.hue[patch], axis=0), np.median(v.hue[beside], axis=0), darker, p.deeper)))
     if float(np.median(v.off[patch])) <= p.hue and off_beside <= 2.0 * p.hue:
         return True
-    return p.joined[0] * length <= int((outline & v.inside).sum()) <= p.joined[1] * length and off_beside <= p.joined_hue
+    joined = p.joined[0] * length <= int((outline & v.inside).sum()) <= p.joined[1] * length and long <= p.joined_length
+    return joined and off_beside <= p.joined_hue
