@@ -64,9 +64,9 @@ class IlluminantParameters:
     max_albedo: float = 0.9
     """No paint reflects more of the light than this in its brightest channel: what is brighter proves more light. Not fitted: white wall
     paints have light reflectance values of 0.8 to 0.9."""
-    albedo_range: float = 45.0
-    """Other paints than white reflect anything from `max_albedo` down to a so manieth of it, each as likely in its log. Not fitted: black
-    ones reflect 0.02."""
+    albedo_power: float = 1.0 / 3.0
+    """Other paints than white are as likely to reflect less than r as (r / `max_albedo`) ** this. Not fitted: with a third, any lightness
+    (CIE L*) is as likely as any other."""
     white_peak: float = 0.861
     """What white paints reflect in their brightest channel. Fitted by tools.fit.illuminant."""
     white_spread: float = 0.1
@@ -167,8 +167,8 @@ def expected_level(photo_level: float, reference: FloatArray, height: float, par
     """The mean of the log of a surface's level over what is known of it (Bayes' rule).
 
     Known are the photo's level, and what the surface sends out in its brightest channel: level times reflectance. If it is white, that
-    alone is a guess at the level; of any other paint each reflectance is as likely as any, in its log, and only bounds the level. Each of
-    both counts by how often it has such a colour so high in a photo, and by how well it goes with the photo's level.
+    alone is a guess at the level; of any other paint each lightness is as likely as any, and hardly more than a bound. Each of both counts
+    by how often it has such a colour so high in a photo, and by how well it goes with the photo's level.
 
     Args:
         photo_level: as of `Illuminant.level_beside`.
@@ -182,7 +182,7 @@ def expected_level(photo_level: float, reference: FloatArray, height: float, par
     Example:
         >>> grey, sage = (np.array(color, np.float32) for color in ([0.4, 0.4, 0.4], [0.34, 0.4, 0.27]))
         >>> [round(expected_level(0.7, color, 0.4, IlluminantParameters()), 2) for color in (grey, sage)]
-        [0.51, 0.79]
+        [0.5, 0.76]
     """
     p = parameters
     peak, photo = log(max(float(reference.max()), MIN_LUMINANCE)), log(photo_level)
@@ -191,11 +191,12 @@ def expected_level(photo_level: float, reference: FloatArray, height: float, par
     guess = peak - log(p.white_peak)
     mean_white = (guess * of_light + photo * of_paint) / (of_light + of_paint)
     white = _white_odds(reference, height, p) + _log_normal(guess, photo, sqrt(of_light + of_paint))
-    # Any other paint: the photo's guess, but in no less light than it sends out. A dark thing is so by paint as likely as in the dark.
-    least = (peak - log(p.max_albedo) - photo) / p.level_spread
-    share = max(erfc(least * sqrt(0.5)) / 2.0, MIN_WEIGHT)
-    mean_other = max(photo + p.level_spread * exp(-(least**2) / 2.0) / sqrt(2.0 * pi) / share, peak - log(p.max_albedo))
-    other = log(share / log(p.albedo_range))
+    # Any other paint: the photo's guess, a little lower since pale is likelier than dark, but in no less light than it sends out.
+    lower, least = photo - p.albedo_power * of_light, peak - log(p.max_albedo)
+    cut = (least - lower) / p.level_spread
+    share = max(erfc(cut * sqrt(0.5)) / 2.0, MIN_WEIGHT)
+    mean_other = max(lower + p.level_spread * exp(-(cut**2) / 2.0) / sqrt(2.0 * pi) / share, least)
+    other = log(p.albedo_power * share) + p.albedo_power * (least - (photo + lower) / 2.0)
     weight = 1.0 / (1.0 + exp(min(other - white, MAX_LOG)))
     return exp(weight * mean_white + (1.0 - weight) * mean_other)
 
