@@ -117,8 +117,9 @@ def _run(code: str) -> None:
     [
         "edit((257, 257), 'jpg', RULES); edit((31, 17), 'jpg', RULES); edit((160, 120), 'transparent.png', RULES, ['floor'], 4.0)",
         # Of one pixel; of one row; narrower and as wide as a tile, whose rows then follow each other in memory; upright; long; large.
-        "for size in ((1, 1), (50, 1), (1, 50), (256, 300), (333, 777), (700, 60), (4000, 3000)): edit(size, 'jpg', RULES[:4])",
-        "edit((800, 600), 'png', RULES[:4], drawn=True); edit((2000, 100), 'jpg', RULES[:4], drawn=True)",
+        "edit((4000, 3000), 'jpg', RULES[:1])\n"
+        "for size in ((1, 1), (50, 1), (1, 50), (256, 300), (333, 777), (700, 60)): edit(size, 'jpg', RULES[:4])",
+        "edit((800, 600), 'png', RULES[:2], drawn=True); edit((2000, 100), 'jpg', RULES[2:4], drawn=True)",
     ],
     ids=["rules", "sizes", "drawn masks"],
 )
@@ -129,12 +130,12 @@ def test_after_the_warm_up_no_photo_and_no_rule_needs_anything_compiled_or_loade
 def test_more_surfaces_than_eight_bits_can_number_need_nothing_compiled_either() -> None:
     _run(
         f"""{WARMED_UP}\n{EDITS}
-many = [str(number) for number in range(140)]
-region = np.zeros((len(many), 1, 280), np.uint8)
+many = [str(number) for number in range(130)]
+region = np.zeros((len(many), 1, 260), np.uint8)
 for number in range(len(many)):
     region[number, 0, 2 * number : 2 * number + 2] = 255
 edits = [Edit(concept=name, rule=Recolor(color="#7C9082")) for name in many]
-seen = cv2.resize(photo, (280, 20))
+seen = cv2.resize(photo, (260, 20))
 edit_photo(seen, answer(region), PhotoRequest(concepts=concepts(many), outputs=[Output(name="out", edits=edits)]), [])
 assert compiled() == warm, compiled() - warm
 """
