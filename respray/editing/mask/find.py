@@ -126,7 +126,8 @@ def find_mattes(
     """Find and refine the mattes of a photo.
 
     User masks of protected concepts are kept to the pixel. What is protected is never feathered: a thin thing's matte would nowhere be
-    whole any more, and what is not whole is not protected. So a concept that one output edits and another protects has two mattes.
+    whole any more, and what is not whole is not protected. Nor are bare patches added to it: they would be bare for good. So a concept that
+    one output edits and another protects has two mattes.
 
     Args:
         photo: uint8 [H,W,3], sRGB.
@@ -170,27 +171,40 @@ def find_mattes(
         elif needs_segmentation(concept):
             selection = select(segments, range(row, row + len(concept.prompts)), concept, object_source)
             row += len(concept.prompts)
-            refined = None if selection.probability is None else _refined(concept, selection.probability, reduced, work, points, warnings)
+            fill = concept.kind == "surface" and concept.name not in always and not is_narrow(concept.name)
+            refined, patches = _refined(concept, selection.probability, reduced, work, points, fill, warnings)
             for found in wanted:
-                matte = refined if refined is None or found is kept else feather(refined, request.feather)
+                matte = refined
+                if found is kept and patches:
+                    matte, _ = _refined(concept, selection.probability, reduced, work, points, False, [])
+                elif found is edited and refined is not None:
+                    matte = feather(refined, request.feather)
                 found[concept.name] = _found(concept, matte, selection, "sam3", at_any_size=found is kept)
     return FoundMattes(request, edited, kept, warnings)
 
 
 def _refined(
-    concept: ConceptQuery, probability: UInt8Array, reduced: Reduced, work: UInt8Array, points: Float64Array | None, warnings: list[str]
-) -> Matte:
-    """The matte of what the network saw; what was decided against it is added to the warnings. `reduced`, `work`: the photo, and its
-    `work_picture`; `points`: its `vanishing_points`."""
+    concept: ConceptQuery,
+    probability: UInt8Array | None,
+    reduced: Reduced,
+    work: UInt8Array,
+    points: Float64Array | None,
+    fill: bool,
+    warnings: list[str],
+) -> tuple[Matte | None, int]:
+    """The matte of what the network saw, and how many bare patches were filled beside it, if `fill` says so; what was decided against the
+    network is added to the warnings. `reduced`, `work`: the photo, and its `work_picture`; `points`: its `vanishing_points`."""
+    if probability is None:
+        return None, 0
     photo = reduced.picture
     if not has_straight_borders(concept.name):
         thing = is_decided_by_colour(concept.name)
-        return refine_thing(probability, photo, work, reduced) if thing else refine(probability, photo, reduced=reduced)
-    plane = refine_plane(probability, photo, work, points, is_narrow(concept.name), reduced=reduced)
+        return (refine_thing(probability, photo, work, reduced) if thing else refine(probability, photo, reduced=reduced)), 0
+    plane = refine_plane(probability, photo, work, points, is_narrow(concept.name), fill, reduced=reduced)
     done = [f"{count} {word}" for count, word in ((plane.filled, "filled in"), (plane.dropped, "left out")) if count]
     if done and not concept.aid:
         warnings.append(f"small patches of '{concept.name}' that the photo shows nothing of: {' and '.join(done)}")
-    return plane.matte
+    return plane.matte, plane.patches
 
 
 def _protected_by_all(request: PhotoRequest) -> set[str]:

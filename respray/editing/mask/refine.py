@@ -98,11 +98,13 @@ def _trusted(alpha: UInt8Array, probability: UInt8Array, decided: UInt8Array, ph
 
 @dataclass(frozen=True)
 class PlaneMatte:
-    """A plane's matte; how many holes were `filled` in it and islands of it `dropped`, of which the photo shows nothing."""
+    """A plane's matte; how many holes were `filled` in it and islands of it `dropped`, of which the photo shows nothing. So many of the
+    former are bare `patches` beside it (`holes`)."""
 
     matte: Matte
     filled: int
     dropped: int
+    patches: int
 
 
 def refine_plane(
@@ -111,6 +113,7 @@ def refine_plane(
     work: UInt8Array | None = None,
     points: Float64Array | None = None,
     narrow: bool = False,
+    fill: bool = True,
     parameters: MatteParameters = MatteParameters(),
     upsampling: UpsampleParameters = UpsampleParameters(),
     reduced: Reduced | None = None,
@@ -126,6 +129,7 @@ def refine_plane(
         work: the photo's `work_picture`; None: made here.
         points: the room's `vanishing_points` in that picture; None: unknown.
         narrow: it is hardly wider than a pixel of the network's mask, and has two edges along all of it (`narrow`).
+        fill: bare patches beside it are filled.
         parameters: of mattes.
         upsampling: of the guided upsampling.
         reduced: of the photo, where it has several concepts.
@@ -135,12 +139,12 @@ def refine_plane(
     """
     picture = work_picture(photo) if work is None else work
     decided = decide(probability, picture)
-    filled, holes = fill_holes(decided, probability, picture)
+    filled, patches = fill_holes(decided, probability, picture) if fill else (decided, 0)
     found = guided_upsample(filled, photo, parameters.band, upsampling, reduced)
     settled = settle_plane(found.alpha, probability, filled, picture, points)
     alpha = settle_narrow(settled.alpha, probability, picture) if narrow else settled.alpha
     alpha = _trusted(with_tail(alpha), probability, decided, photo, reduced)
-    return PlaneMatte(Matte.sharp(alpha, found.detail), holes + settled.filled, settled.dropped)
+    return PlaneMatte(Matte.sharp(alpha, found.detail), patches + settled.filled, settled.dropped, patches)
 
 
 def refine_user_mask(
