@@ -68,3 +68,23 @@ def test_a_plane_of_an_exact_mask_ends_where_the_mask_does() -> None:
     alpha = refine_plane(mask, picture).matte.alpha
     assert (alpha[:190, :246] > 200).mean() > 0.99
     assert not alpha[:, 256:].any()
+
+
+def test_a_hole_that_was_filled_as_a_whole_stays_filled() -> None:
+    mask = wall()
+    mask[180:210, 100:130] = 0
+    probability = low(mask)
+    decided = decide(probability, work_picture(photo()))
+    filled = refine(low(wall()), photo()).alpha.copy()
+    assert (filled[180:210, 100:130] == 255).all()
+    assert moved_too_far(filled, probability, np.maximum(decided, decide(low(wall()), work_picture(photo())))) is None
+    # A border that closes most of it has moved.
+    filled[180:210, 100:106] = 0
+    far = moved_too_far(filled, probability, probability_of(mask))
+    assert far is not None
+    assert far[190:200, 110:125].all()
+
+
+def probability_of(mask: UInt8Array) -> UInt8Array:
+    """What a mask is decided to be where nothing moves it."""
+    return np.asarray(cv2.resize(low(mask), (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR), np.uint8)

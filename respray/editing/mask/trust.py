@@ -80,11 +80,27 @@ def moved_too_far(
     depth = depth - np.where(inside > 0, np.float32(0.5), np.float32(-0.5))
     deep: FloatArray = cv2.resize(depth, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR)
     wrong = ((deep > reach) & (alpha < 128)) | ((deep < -reach) & (alpha >= 128))
+    if wrong.any():
+        wrong &= _keeps_a_part(inside, alpha)
     if not wrong.any():
         return None
     side = 2 * (p.soft + int(np.ceil(reach * alpha.shape[1] / size[1]))) + 1
     found: BoolArray = cv2.dilate(wrong.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
     return found
+
+
+def _keeps_a_part(inside: UInt8Array, alpha: UInt8Array) -> BoolArray:
+    """Which pixels, bool [H,W], lie in an island or hole of a mask uint8 [h,w] (0 or 1) of which its matte uint8 [H,W] has kept something.
+
+    What is gone as a whole was filled or dropped for what the photo shows of it (`holes`, `specks`), and no border has moved.
+    """
+    matte = cv2.resize(alpha, inside.shape[::-1], interpolation=cv2.INTER_AREA) >= 128
+    keeps = np.zeros(inside.shape, np.uint8)
+    for side, kept in ((inside, matte), (1 - inside, ~matte)):
+        count, labels = cv2.connectedComponents(side, connectivity=4)
+        kept_of = np.bincount(labels[kept & (side > 0)], minlength=count) > 0
+        keeps |= (kept_of[labels] & (side > 0)).astype(np.uint8)
+    return cv2.resize(keeps, alpha.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
 
 
 def _enlarged(probability: UInt8Array, size: tuple[int, ...]) -> UInt8Array:
