@@ -13,7 +13,7 @@ EXTRAS_TEST := embedded,export,intake,api,tracing,top,docs,test
 TRITON_ALONE := $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 13))' && \
   $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps nvidia-pytriton==0.7.0 || true
 
-.PHONY: help demo test slow lint types quality eval-demo train-demo faults full-size bench images docs clean
+.PHONY: help demo test slow lint types loops quality eval-demo train-demo faults full-size bench images docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,8 +48,15 @@ types: $(VENV)/.test  ## mypy
 	$(BIN)/mypy
 	for model in model_repository/*/1/model.py; do $(BIN)/mypy "$$model"; done
 
-test: $(VENV)/.test lint types  ## lint, types and all fast tests, against real servers
-	$(BIN)/python -m pytest -n 2  # two parts side by side, each with a server of its own
+# Loops over pixels, of edits and of the renderer of rooms, compiled into __pycache__ once: each part of the tests would compile them otherwise.
+loops: $(VENV)/.test
+	@$(BIN)/python -c "from respray.triton.models.applier import warm_up; warm_up()"
+	@$(BIN)/python -c "from training import scenes; scenes.render(scenes.sample_room(1), 64, 48)"
+
+# What is no test goes two at a time. A file's tests stay together, so that what it starts for them is started once; the longest are not last.
+test: $(VENV)/.test  ## lint, types and all fast tests, against real servers
+	@$(MAKE) --no-print-directory -j 2 types lint loops
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder  # two parts side by side, each with a server of its own
 
 slow: $(VENV)/.test  ## the slow proofs that `make test` leaves out (some minutes)
 	$(BIN)/python -m pytest -n 2 -m slow

@@ -11,6 +11,7 @@ import pytest
 from respray.triton.embedded.server import EmbeddedServer, ServerOptions
 from respray.triton.repository.build_repository import build
 from respray.triton.repository.targets import target
+from respray.triton.watchdog import ServerWatchdog
 
 pytest_plugins = ["tests.servers"]
 PROJECT = Path(__file__).resolve().parents[1]
@@ -34,11 +35,16 @@ def demo_graphs() -> Path:
 
 @pytest.fixture(scope="session")
 def triton_server(demo_graphs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    """A real embedded server over a freshly built repository. Eight pipeline instances, so that eight photos can be under way."""
+    """A real embedded server over a freshly built repository. Eight pipeline instances, so that eight photos can be under way.
+
+    Looked after as `respray serve` does, for one that dies would take all tests after it along.
+    """
     folder = tmp_path_factory.mktemp("triton")
     repository = build(demo_graphs, target("embedded", pipeline_instances=8), folder / "repository")
-    with EmbeddedServer(repository, ServerOptions(log_file=folder / "triton.log")) as server:
-        yield server
+    server = EmbeddedServer(repository, ServerOptions(log_file=folder / "triton.log")).start()
+    watchdog = ServerWatchdog(server)
+    yield server
+    watchdog.stop()
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = 30) -> None:
+def wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = 120) -> None:
     """Return when something accepts connections on `port`; fail when `process` ends or takes too long."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -10,18 +10,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import time
 from collections import Counter
-from pathlib import Path
-
-import psutil
 
 from orchestrator.api.queue import JobQueue, QueueEntry, Stored
 from orchestrator.api.streams import Streams, telling
 from orchestrator.errors import ResprayError
 from orchestrator.intake.base import backoff
 from orchestrator.jobs import keys as job_keys
+from orchestrator.processes import is_dead, process_name
 from orchestrator.records.versions import Versions
 from orchestrator.waiting import until
 from orchestrator.worker.handle import HandedBack, Handle
@@ -35,33 +32,6 @@ URGENT_SLOTS = 16
 """Photos at once that somebody waits for, beside the jobs."""
 UNKNOWN_SECONDS = 60.0
 """How long a message may be on the store before the version log knows it: its acceptance is under way, or its process died in it."""
-
-
-def process_name(name: str) -> str:
-    """A worker's name with which process of which machine it is, for `is_dead`."""
-    return f"{_machine()}/{os.getpid()}/{psutil.Process().create_time():.2f}/{name}"
-
-
-def is_dead(holder: str) -> bool:
-    """Whether a holder was a process of this machine that does not run any more; False where that cannot be known."""
-    parts = holder.split("/")
-    if len(parts) != 4 or parts[0] != _machine() or not parts[1].isdigit():
-        return False
-    try:
-        return f"{psutil.Process(int(parts[1])).create_time():.2f}" != parts[2]
-    except psutil.NoSuchProcess:
-        return True
-    except psutil.Error:
-        return False
-
-
-def _machine() -> str:
-    """One boot of one machine, and the names of its processes as this one sees them."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot}.{os.readlink('/proc/self/ns/pid').strip('pid:[]')}"
-    except OSError:
-        return "unknown"
 
 
 class Dispatcher:

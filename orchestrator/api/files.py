@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from orchestrator.api.media_types import BINARY, OCTETS, media_type_of, sniffed
 from orchestrator.api.problems import ApiProblem, answers
@@ -90,7 +91,7 @@ async def get_file(
         if request.method == "HEAD":
             return Response(status_code=status, headers=headers, media_type=media_type)
         streaming = True
-        return StreamingResponse(_parts(stack, opened, start, end), status, headers, media_type)
+        return FileResponse(stack, _parts(opened, start, end), status, headers, media_type)
     finally:
         if not streaming:
             await stack.aclose()
@@ -145,7 +146,19 @@ def _missing(key: str) -> ApiProblem:
     return ApiProblem(404, f"there is no file {key[:200]!r} of this user", "not_found")
 
 
-async def _parts(stack: AsyncExitStack, opened: OpenedAsync, start: int, end: int) -> AsyncIterator[bytes]:
-    async with stack:
-        for position in range(start, end, BLOCK):
-            yield await opened.read(position, min(BLOCK, end - position))
+class FileResponse(StreamingResponse):
+    """Lets go of the file also where the caller has gone before its first byte: parts that nobody asks for close nothing."""
+
+    def __init__(self, held: AsyncExitStack, parts: AsyncIterator[bytes], status: int, headers: dict[str, str], media_type: str) -> None:
+        super().__init__(parts, status, headers, media_type)
+        self._held = held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it, or find that the caller has gone."""
+        async with self._held:
+            await super().__call__(scope, receive, send)
+
+
+async def _parts(opened: OpenedAsync, start: int, end: int) -> AsyncIterator[bytes]:
+    for position in range(start, end, BLOCK):
+        yield await opened.read(position, min(BLOCK, end - position))

@@ -20,6 +20,7 @@ from orchestrator.callbacks.receivers import Receivers
 from orchestrator.callbacks.slots import CallbackSlots
 from orchestrator.errors import Conflict, ResprayError
 from orchestrator.net.answers import MAX_BODY_SECONDS
+from orchestrator.processes import process_name
 from orchestrator.records.item_record import CallbackRecord, ItemRecord, record_key
 from orchestrator.records.records import Records
 from orchestrator.storage.base import Stat
@@ -62,7 +63,7 @@ class Deliverer:
         per_host: int = 24,
         per_url: int = 8,
     ) -> None:
-        self._client, self._records, self._worker, self._metrics = client, records, worker, metrics
+        self._client, self._records, self._holder, self._metrics = client, records, process_name(worker), metrics
         self._slots = CallbackSlots(concurrency, per_host, per_url)
         schedule = Schedule()
         self.lease = (len(schedule.waits) + 1) * (timeout + MAX_BODY_SECONDS) + sum(schedule.waits) * (1 + schedule.jitter) + _MARGIN
@@ -75,7 +76,7 @@ class Deliverer:
         if self._client is None:
             return callback.model_copy(update={"error": "GPU_CALLBACK_SECRET is not set", "owed_since": now})
         return callback.model_copy(
-            update={"holder": self._worker, "leased_until": now + self.lease, "owed_since": callback.owed_since or now}
+            update={"holder": self._holder, "leased_until": now + self.lease, "owed_since": callback.owed_since or now}
         )
 
     async def deliver(self, prefix: str, tracked: Tracked, *, force: bool = False, wait_for_lease: bool = False) -> Tracked:

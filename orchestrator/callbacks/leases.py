@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from orchestrator.processes import is_dead
 from orchestrator.records.item_record import CallbackRecord
 
 EXPIRES_AFTER = 3 * 86400.0
@@ -33,12 +34,12 @@ class Leases:
         self._seen: dict[Lease, float] = {}
 
     def left(self, callback: CallbackRecord) -> float:
-        """Seconds that the lease on a callback holds; 0 or less: anybody may tell it."""
+        """Seconds that the lease on a callback holds; 0 or less: anybody may tell it, also for a dead process of this machine."""
         lease = (callback.event_id, callback.holder, callback.leased_until)
         left = callback.leased_until - self._now()
-        if left <= 0:
+        if left <= 0 or is_dead(callback.holder):
             self._seen.pop(lease, None)
-            return left
+            return min(left, 0.0)
         while len(self._seen) >= _MAX_SEEN:
             del self._seen[next(iter(self._seen))]
         first = self._seen.setdefault(lease, self._clock())

@@ -119,8 +119,8 @@ class CeleryIntake(Intake):
             return self.deliver(task, RawMessage(str(text), None, str(reason)), worker, stop, loop)
 
         self.app.set_default()  # Celery's threads look for "the" application to store a result
-        self.app.task(name=TASK, bind=True, max_retries=None)(process)
-        self.app.task(name=UNREADABLE, bind=True, max_retries=None)(refuse)
+        self.app.task(name=TASK, bind=True, max_retries=None, shared=False)(process)  # of this application, and of no later one
+        self.app.task(name=UNREADABLE, bind=True, max_retries=None, shared=False)(refuse)
         controller = WorkController(
             app=self.app,
             pool="threads",

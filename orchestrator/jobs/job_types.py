@@ -76,7 +76,7 @@ class Item:
         previews = [t.preview.identity if t.preview else None for t in self.targets]
         parts = (self.photo.identity, targets, previews, attachments)
         # Where segments come from is no part of it.
-        request = self.request.model_dump_json(exclude={"known", "keep_segments"})
+        request = self.request.model_dump_json(exclude={"known", "keep_segments", "call"})
         return sha256(json.dumps(parts).encode() + request.encode()).hexdigest()[:32]
 
 

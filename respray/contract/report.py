@@ -158,7 +158,7 @@ class PhotoReport(StrictModel):
 
     `model` is the digest of what segmented it, empty where the server's repository says none; `reused` the prompts that were answered by
     kept segments. `light` is None where the photo was not looked at, as when only segments are asked for. `probe` answers a
-    request's `tell_probe`.
+    request's `tell_probe`; `call` is the request's.
     """
 
     width: int
@@ -172,3 +172,4 @@ class PhotoReport(StrictModel):
     reused: list[str] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)
     probe: ProbeReport | None = None
+    call: str | None = None

@@ -253,6 +253,7 @@ class PhotoRequest(StrictModel):
     `known` are segments that were found before: what is wrong with one means that its prompt is segmented. `keep_segments` answers what was
     segmented now as files of kind `segments`, one a prompt. `outputs` may be empty where masks or segments are asked for, and `concepts`
     where nothing is edited. `tell_probe` asks how the server's graphs answered the probe at its start.
+    `call` comes back in the report, and tells this call's answer from another's.
     """
 
     concepts: list[ConceptQuery]
@@ -267,6 +268,7 @@ class PhotoRequest(StrictModel):
     known: list[KnownSegments] = Field(default_factory=list, max_length=64)
     keep_segments: bool = False
     tell_probe: bool = False
+    call: str | None = Field(default=None, max_length=64)
 
     @model_validator(mode="after")
     def _asks_for_something(self) -> Self:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from respray.doctor.finding import FAIL, WARN, Finding, Status
 from respray.volumes import RUNPOD_MARKS
 
 
@@ -71,3 +72,9 @@ def with_dotenv(environment: Mapping[str, str], path: Path) -> dict[str, str]:
                 merged[name.removeprefix("export ").strip() if hasattr(str, "removeprefix") else name.strip()] = value.strip().strip("'\"")
     merged.update(environment)
     return merged
+
+
+def unset(situation: Situation, what: str, fix: str) -> Finding:
+    """Not set: fine for a development machine, not for a worker that an intake was set up for."""
+    severity: Status = WARN if situation.adapter in ("", "local") else FAIL
+    return Finding(severity, what, fix)

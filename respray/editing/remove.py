@@ -13,6 +13,7 @@ from respray.editing.core.codes import encode_scene
 from respray.editing.core.color import LUMINANCE, decode_scene, from_display, hex_to_linear
 from respray.editing.core.field import Tile, upsample
 from respray.editing.core.unmix import MixedPixels, estimate_background
+from respray.editing.fill.diffusion import diffused
 from respray.editing.fill.inpaint import Inpainter, fill, hole_of
 from respray.editing.paint.composite import for_tiles
 from respray.editing.paint.edges import background_field, edge_of, foreground_field, rim_of
@@ -128,7 +129,7 @@ def _filled_alpha(alpha: UInt8Array, hole: BoolArray) -> UInt8Array:
     size = (max(1, round(known.shape[1] * scale)), max(1, round(known.shape[0] * scale)))
     gap = cv2.resize(inside.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
     gap = cv2.dilate(gap, np.ones((3, 3), np.uint8))
-    small = cv2.inpaint(cv2.resize(known, size, interpolation=cv2.INTER_AREA), gap, ALPHA_BORDER, cv2.INPAINT_TELEA)
+    small = diffused(np.asarray(cv2.resize(known, size, interpolation=cv2.INTER_AREA), np.uint8), gap > 0, ALPHA_BORDER)
     result[box][inside] = cv2.resize(small, known.shape[::-1], interpolation=cv2.INTER_LINEAR)[inside]
     return result
 

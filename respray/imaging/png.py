@@ -33,12 +33,12 @@ def encode_png(image: UInt8Array, metadata: KeptMetadata = KeptMetadata()) -> by
     band = max(1, BAND_BYTES // (width * channels))
     starts = list(range(0, height, band))
 
-    def work(top: int) -> tuple[bytes, int, int]:
-        filtered = _filter(rows[top : top + band], channels).tobytes()
+    def work(top: int) -> tuple[list[bytes], int, int]:
+        filtered = _filter(rows[top : top + band], channels)
         packer = isal_zlib.compressobj(LEVEL, isal_zlib.DEFLATED, -isal_zlib.MAX_WBITS)
         last = top + band >= height
-        data = packer.compress(filtered) + packer.flush(isal_zlib.Z_FINISH if last else isal_zlib.Z_SYNC_FLUSH)
-        return data, isal_zlib.adler32(filtered), len(filtered)
+        pieces = [packer.compress(filtered), packer.flush(isal_zlib.Z_FINISH if last else isal_zlib.Z_SYNC_FLUSH)]
+        return pieces, isal_zlib.adler32(filtered), filtered.nbytes
 
     with ThreadPoolExecutor(usable_cores()) as pool:
         bands = list(pool.map(work, starts))
@@ -46,7 +46,7 @@ def encode_png(image: UInt8Array, metadata: KeptMetadata = KeptMetadata()) -> by
     for _, adler, length in bands:
         checksum = _combine(checksum, adler, length)
     # 0x7801: deflate, 32 kB window, fastest.
-    stream = [b"\x78\x01", *(data for data, _, _ in bands), struct.pack(">I", checksum)]
+    stream = [b"\x78\x01", *(piece for pieces, _, _ in bands for piece in pieces), struct.pack(">I", checksum)]
     header = struct.pack(">IIBBBBB", width, height, 8, COLOUR_TYPES[channels], 0, 0, 0)
     # sRGB chunk: the pixels are sRGB, rendering intent perceptual.
     chunks = [(b"IHDR", [header]), (b"sRGB", [b"\0"]), *_metadata_chunks(metadata), (b"IDAT", stream), (b"IEND", [])]

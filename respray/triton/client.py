@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -24,7 +25,7 @@ from respray.contract import parameters, tensors
 from respray.contract.report import PhotoReport
 from respray.contract.request import PhotoRequest
 from respray.observe.tracing import request_headers
-from respray.triton.errors import PhotoError, ServerUnavailable, ServingError
+from respray.triton.errors import OTHER_CALL, PhotoError, ServerUnavailable, ServingError
 from respray.triton.packing import from_bytes, pack, unpack
 from respray.triton.statistics import ModelStatistics, parse
 
@@ -98,6 +99,7 @@ class PipelineClient:
             ServerUnavailable: the server is away, overloaded or too slow.
             ServingError: it failed otherwise.
         """
+        request = request.model_copy(update={"call": uuid.uuid4().hex})
         data, sizes = pack(attachments)
         arrays: dict[str, npt.NDArray[np.uint8] | npt.NDArray[np.int64]] = {
             # An empty tensor is refused by Triton with words about byte sizes; one zero byte is refused by the decoder in words for users.
@@ -130,8 +132,11 @@ class PipelineClient:
         except (PhotoError, ValueError) as error:  # the server's fault, whatever the photo: pydantic's are ValueErrors
             said = str(error).replace("\n", " ")[:200]
             raise ServingError(f"The Triton server at {self.url} answered with no result of this version's pipeline: {said}") from error
+        # A pipeline that does not say whose answer it is, is taken at its word: it may be none of this version's.
+        if result.report.call not in (None, request.call):
+            raise ServerUnavailable(f"The Triton server at {self.url} is not available: " + OTHER_CALL.format(MODEL))
         self._model = result.report.model or None
-        return result
+        return PhotoResult(result.files, result.report.model_copy(update={"call": None}))
 
     async def model_digest(self) -> str | None:
         """The digest under which this server's segments are kept; None where its configuration does not say or it does not answer.

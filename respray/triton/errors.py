@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+OTHER_CALL = "{} gave the answer of another call: its process is not healthy"
+"""A model's process that stalled for a second is given up with its call, and what it says of it later answers the next one
+(docs/troubleshooting.md): nobody is to get another one's photo.
+"""
+
 
 class ServingError(Exception):
     """Base of all errors of `respray.triton`. The message says what was given or found, and what would be accepted."""

@@ -1,4 +1,4 @@
-"""Starts a Triton again that ended by itself: its Python backend is known to abort now and then on a starved machine (issue 8882).
+"""Starts a Triton again that ended by itself: its Python backend aborts after a stall that `heartbeat` could not bridge (issue 8882).
 
 It also restarts one whose Python models' processes were killed: Triton does not start them again, and goes on saying that it is ready while
 photos fail.

@@ -63,7 +63,7 @@ class ApiProcess(Process):
     def wait_ready(self) -> str:
         """Wait until it takes work; returns its address."""
         url = self.url
-        wait_for("readiness", lambda: httpx.get(f"{url}/ping").status_code == 200, 60)
+        wait_for("readiness", lambda: httpx.get(f"{url}/ping").status_code == 200)
         return url
 
     def restart(self) -> str:
@@ -72,12 +72,12 @@ class ApiProcess(Process):
         self.start()
         return self.wait_ready()
 
-    def put(self, user: str, job: str, count: int) -> None:
-        """Photos 0..count-1 of a job in the store."""
+    def put(self, user: str, job: str, count: int, different: int = 1000) -> None:
+        """Photos 0..count-1 of a job in the store. The model sees each of the `different` ones once; what it saw serves their copies."""
         folder = self.store / "inputs" / user / job
         folder.mkdir(parents=True, exist_ok=True)
         for index in range(count):
-            (folder / f"{index}.jpg").write_bytes(photo(index))
+            (folder / f"{index}.jpg").write_bytes(photo(index % different))
 
     def finished(self, job: str) -> list[dict[str, Any]]:
         """The `finish` events of a job on stdout."""

@@ -125,7 +125,7 @@ def test_a_client_that_goes_away_stops_its_edit(api: ApiProcess, client: httpx.C
         wait_for("the edit in the queue", lambda: list((api.store / "queue").rglob("local/edit-*/*.json")))
         entry = next((api.store / "queue").rglob("local/edit-*/*.json"))
     job = entry.parent.name
-    wait_for("its end", lambda: not entry.exists(), 60)
+    wait_for("its end", lambda: not entry.exists())
     assert client.get(f"/v1/jobs/{job}").json()["state"] in ("stopped", "completed")
     wait_over(client, "holder")
     # Sent again, it is done.

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections.abc import AsyncIterator, MutableMapping
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from starlette.requests import ClientDisconnect
 
-from orchestrator.api.files import parse_range
+from orchestrator.api.files import FileResponse, parse_range
 from orchestrator.errors import Conflict, NotFound
 from orchestrator.storage.base import Storage
 from orchestrator.storage.bucket_client import S3Options
@@ -118,3 +123,27 @@ def test_an_open_object_stays_what_it_was(kind: str, tmp_path: Path, s3_endpoint
             storage.open("a/none")
     finally:
         storage.close()
+
+
+def test_a_file_is_let_go_of_where_the_caller_has_gone_before_its_first_byte() -> None:
+    happened: list[str] = []
+
+    async def receive() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        happened.append(message["type"])
+        raise OSError("the connection is closed")
+
+    async def parts() -> AsyncIterator[bytes]:
+        happened.append("read")
+        yield b"photo"
+
+    async def answer() -> None:
+        held = AsyncExitStack()
+        held.callback(happened.append, "closed")
+        with pytest.raises(ClientDisconnect):
+            await FileResponse(held, parts(), 200, {}, "image/png")({"type": "http", "asgi": {"spec_version": "2.4"}}, receive, send)
+
+    asyncio.run(answer())
+    assert happened == ["http.response.start", "closed"]

@@ -59,7 +59,7 @@ def test_ids_may_be_left_out(api: ApiProcess, client: httpx.Client) -> None:
 
 
 def test_forty_photos_are_told_one_by_one_and_a_stream_is_taken_up_where_it_broke_off(api: ApiProcess, client: httpx.Client) -> None:
-    api.put("local", "forty", 40)
+    api.put("local", "forty", 40, different=4)
     assert client.post("/v1/jobs", json=palette_job("forty", 40)).status_code == 202
     seen, last = [], ""
     with client.stream("GET", "/v1/jobs/forty/events") as answer:
@@ -79,7 +79,7 @@ def test_forty_photos_are_told_one_by_one_and_a_stream_is_taken_up_where_it_brok
         return [event for event in events if event.get("job_id") == "forty"]
 
     # An event is kept first and told on stdout then.
-    wait_for("the end on stdout", lambda: told()[-1]["event"] == "finish", 60)
+    wait_for("the end on stdout", lambda: told()[-1]["event"] == "finish")
     assert [{k: v for k, v in event.items() if k != "id"} for event in rest] == told()[10:]
     assert events_of(client, "forty", rest[-1]["id"]) == []
     view = client.get("/v1/jobs/forty").json()
@@ -92,7 +92,7 @@ def test_a_stopped_job_keeps_what_is_done(api: ApiProcess, client: httpx.Client)
     api.put("local", "stopped", 60)
     job = palette_job("stopped", 60)
     assert client.post("/v1/jobs", json=job).status_code == 202
-    wait_for("a first item", lambda: client.get("/v1/jobs/stopped").json()["completed"] > 0, 60)
+    wait_for("a first item", lambda: client.get("/v1/jobs/stopped").json()["completed"] > 0)
     answer = client.delete("/v1/jobs/stopped")
     assert answer.status_code == 202 and answer.json()["state"] == "stopping"
     view = wait_over(client, "stopped")
@@ -129,7 +129,7 @@ def test_a_killed_intake_loses_nothing_and_does_nothing_twice(tmp_path: Path, tr
                 api.put("local", job, 12)
                 body = palette_job(job, 12, callback_url=f"{receiver.url}/{job}")
                 assert client.post("/v1/jobs", json=body).status_code == 202
-            wait_for("a first item", lambda: client.get("/v1/jobs/one").json()["completed"] > 0, 60)
+            wait_for("a first item", lambda: client.get("/v1/jobs/one").json()["completed"] > 0)
         api.kill()
         before = {path: path.stat().st_mtime_ns for path in api.store.glob("outputs/local/*/*.png")}
         assert 0 < len(before) < 24 and len(list((api.store / "queue").rglob("*.json"))) == 2
@@ -155,9 +155,9 @@ def test_sigterm_hands_back_what_is_not_done_in_time(tmp_path: Path, triton_url:
         with httpx.Client(base_url=api.wait_ready(), timeout=60) as client:
             api.put("local", "long", 60)
             assert client.post("/v1/jobs", json=palette_job("long", 60)).status_code == 202
-            wait_for("a first item", lambda: client.get("/v1/jobs/long").json()["completed"] > 0, 60)
+            wait_for("a first item", lambda: client.get("/v1/jobs/long").json()["completed"] > 0)
             api.send(signal.SIGTERM)
-            wait_for("the end", lambda: not api.alive, 20)
+            wait_for("the end", lambda: not api.alive)
         assert api.stop() == 0, api.log.read_text()
         (entry,) = (json.loads(path.read_text()) for path in (api.store / "queue").rglob("*.json"))
         assert (entry["holder"], entry["attempts"]) == ("", 0)

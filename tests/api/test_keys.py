@@ -35,12 +35,12 @@ def keyed(triton_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 @pytest.mark.server
 def test_a_key_opens_its_own_users_jobs_and_files_only(keyed: ApiProcess) -> None:
     keyed.put("u_a", "mine", 1)
-    with httpx.Client(base_url=keyed.url, timeout=60) as client:
+    with httpx.Client(base_url=keyed.url, timeout=120) as client:
         for headers in ({}, bearer("nonsense"), bearer(KEY_A[:-1]), {"Authorization": f"Basic {KEY_A}"}, bearer(LINE_A.digest)):
             answer = client.get("/v1/palettes", headers=headers)
             assert answer.status_code == 401 and answer.headers["www-authenticate"].startswith("Bearer"), headers
         assert client.get("/ping").status_code == client.get("/openapi.json").status_code == client.get("/docs").status_code == 200
-        a, b = (httpx.Client(base_url=keyed.url, headers=bearer(key), timeout=60) for key in (KEY_A, KEY_B))
+        a, b = (httpx.Client(base_url=keyed.url, headers=bearer(key), timeout=120) for key in (KEY_A, KEY_B))
         with a, b:
             refused = b.post("/v1/jobs", json=palette_job("mine", 1, user="u_a"))
             assert refused.status_code == 403 and refused.json()["errors"][0]["field"] == "user_id"
@@ -89,13 +89,13 @@ def test_pages_from_elsewhere_cannot_use_an_intake_without_keys(client: httpx.Cl
 
 def test_it_refuses_to_listen_to_others_without_keys(tmp_path: Path) -> None:
     command = [RESPRAY, "api", "--listen", "0.0.0.0:0", "--store", str(tmp_path)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False, env={"PATH": "/usr/bin:/bin"})
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False, env={"PATH": "/usr/bin:/bin"})
     assert done.returncode == 1 and "needs keys" in done.stderr and "respray api key" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_key_is_made_by_the_command(tmp_path: Path) -> None:
     command = [RESPRAY, "api", "key", "--name", "studio", "--user", "u@x"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True)
     secret, line = done.stdout.strip(), done.stderr.strip().splitlines()[-1]
     caller = caller_of(f"Bearer {secret}", parse_keys(line))
     assert caller is not None and (caller.user_id, caller.name) == ("u@x", "studio") and secret not in line

@@ -28,6 +28,7 @@ def measured(folder: Path, *options: str) -> tuple[dict[str, Any], subprocess.Co
     return json.loads((folder / "report.json").read_text()), run
 
 
+@pytest.mark.slow
 def test_graphs_and_server_are_measured_and_answer_as_pytorch_does(tmp_path: Path) -> None:
     report, run = measured(tmp_path, "--steps", "machine,runtime,served,kernels,recorded")
     steps = report["steps"]

@@ -18,7 +18,7 @@ GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@example.com", "-c",
 
 
 def _run(*command: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True, check=False, timeout=120)
 
 
 def _schema(builtin: str, *files: Path) -> subprocess.CompletedProcess[str]:

@@ -27,9 +27,9 @@ _BLOCK = re.compile(r'^```(\w+) title="([^"]+)"\n(.*?)^```$', re.MULTILINE | re.
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A copy of what a guide may change."""
+    """A copy of what a guide may change, with what Python and Numba have compiled of it, apart from what others are just writing."""
     for name in ("orchestrator", "respray"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.pyc.*", "*.tmp.*"))
     return tmp_path
 
 

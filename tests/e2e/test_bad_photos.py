@@ -185,7 +185,7 @@ def test_a_job_that_is_no_job_ends_at_once_and_lists_what_exists(tmp_path: Path)
         )
     )
     # Nothing listens there: had the command asked for the server first, the error would be about the server.
-    run = respray("run", "job.json", "--store", tmp_path, "--triton-url", "127.0.0.1:1", cwd=tmp_path, timeout=60)
+    run = respray("run", "job.json", "--store", tmp_path, "--triton-url", "127.0.0.1:1", cwd=tmp_path, timeout=120)
     assert run.code == 1
     (finish,) = run.of("finish")
     assert finish["status"] == "failed"

@@ -12,15 +12,19 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from tests.commands import respray
 from tests.e2e.cli import OURS
 
 PHOTOS = Path(__file__).resolve().parents[2] / "respray/demo/photos"
 
 
+def clean() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+
+
 def edit(cwd: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     command = [sys.executable, "-m", "orchestrator.cli.app", "edit", *arguments]
-    return subprocess.run(command, cwd=cwd, env=clean | settings, capture_output=True, text=True, timeout=240, check=False)
+    return subprocess.run(command, cwd=cwd, env=clean() | settings, capture_output=True, text=True, timeout=240, check=False)
 
 
 def read(file: Path, mode: str = "RGB") -> npt.NDArray[np.uint8]:
@@ -150,6 +154,6 @@ def test_a_photo_that_fails_is_said_by_its_name_and_the_others_are_written(folde
 def test_what_cannot_be_done_is_said_before_anything_starts(folder: Path, arguments: list[str], said: str) -> None:
     (folder / "other").mkdir()
     (folder / "other/room_1.jpg").write_bytes((folder / "room_1.jpg").read_bytes())
-    done = edit(folder, *arguments, "--out", "results", TRITON_URL="127.0.0.1:1")
+    done = respray("edit", *arguments, "--out", "results", cwd=folder, environment=clean() | {"TRITON_URL": "127.0.0.1:1"})
     assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr and not done.stdout
     assert not (folder / "results").exists()

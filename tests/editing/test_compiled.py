@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
 
+import numpy as np
 import pytest
+from numba import float64
+from numba.core.dispatcher import Dispatcher
 
+from respray import editing
 from respray.editing.core import compiled
 from respray.editing.core.compiled_cache import OneAtATime
 
@@ -37,42 +45,141 @@ def test_an_error_in_a_share_passes_through(monkeypatch: pytest.MonkeyPatch) -> 
         compiled.shared(pool, 10_000, fail)
 
 
-def test_after_the_warm_up_a_photo_needs_nothing_compiled_that_was_not() -> None:
-    # In a process of its own: what other tests have compiled is loaded.
-    code = """
-import sys
-from pathlib import Path
-import numpy as np
+# What there is in a process that has only warmed up. Numba may have loaded it or compiled it: both take time from a photo.
+WARMED_UP = """
+import sys, warnings
 from numba.core.dispatcher import Dispatcher
-from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor
+from respray.editing.core.compiled import DeclaredLoop
+from respray.triton.models.applier import warm_up
+
+def functions():
+    found = (value for name, module in [*sys.modules.items()] if name.startswith("respray") for value in vars(module).values())
+    return {getattr(value, "dispatcher", value) for value in found if isinstance(value, (DeclaredLoop, Dispatcher))}
+
+def compiled():
+    return {(loop.py_func.__module__, loop.py_func.__qualname__, str(types)) for loop in functions() for types in loop.signatures}
+
+warnings.simplefilter("error")  # a loop that is called with something else says so
+warm_up()
+warm = compiled()
+assert warm
+"""
+EDITS = """
+import cv2
+import numpy as np
+from pathlib import Path
+from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor, Remove, Texture, Tone
 from respray.editing.apply import edit_photo
 from respray.editing.mask.select import Segments
 from respray.imaging.decode import decode_photo
-from respray.triton.models.applier import warm_up
 
-def loops():
-    found = (loop for module in [*sys.modules.values()] for loop in vars(module).values() if isinstance(loop, Dispatcher))
-    return [loop for loop in found if loop.py_func.__module__.startswith("respray")]
+FLOOR = ((0.2, 0.6), (0.8, 0.6), (0.9, 0.95), (0.1, 0.95))
+RULES = [
+    ("wall", Recolor(color="#7C9082")), ("wall", Recolor(color="#F0F0F0", sheen="matte")),
+    ("sofa", Recolor(color="#202020", sheen="gloss", strength=0.8)),
+    ("sofa", Tone(exposure=-0.3, warmth=0.6, contrast=0.2)), ("floor", Texture(texture="tile_square")),
+    ("floor", Texture(texture="tile_square", direction="along")), ("floor", Texture(texture="tile_square", quad=FLOOR)),
+    ("sofa", Remove(mode="inpaint")), ("sofa", Remove(mode="transparent")), ("sofa", Remove(mode="background", color="#E9E4DA")),
+]
+photo = cv2.imread("respray/demo/photos/room_1.jpg")
+region = np.zeros((3, 72, 72), np.uint8)
+region[0, :40], region[1, 36:60, 10:50], region[2, 40:] = 255, 255, 255
 
-def asleep():
-    # Those that others call are part of them, and wake where one of them is compiled for arrays that lie otherwise in memory.
-    parts = {name for loop in loops() for name in loop.py_func.__code__.co_names}
-    return {loop.py_func.__qualname__ for loop in loops() if not loop.signatures} - parts
+def answer(region):
+    ones = np.ones((len(region), 1), np.float32)
+    return Segments(masks=region[:, None], scores=ones, boxes=np.zeros((len(region), 1, 4), np.float32), presence=ones[:, 0], region=region)
 
-warm_up()
-before = asleep()
-region = np.zeros((2, 72, 72), np.uint8)
-region[0, 5:40], region[1, 40:66, 10:50] = 255, 255
-ones = np.ones((2, 1), np.float32)
-segments = Segments(masks=region[:, None], scores=ones, boxes=np.zeros((2, 1, 4), np.float32), presence=ones[:, 0], region=region)
-concepts = [ConceptQuery(name="wall", prompts=["wall"]), ConceptQuery(name="sofa", prompts=["sofa"], kind="object")]
-edits = [Edit(concept=concept.name, rule=Recolor(color=color)) for concept, color in zip(concepts, ("#7C9082", "#F0F0F0"))]
-photo = decode_photo(Path("respray/demo/photos/room_1.jpg").read_bytes())
-edit_photo(photo, segments, PhotoRequest(concepts=concepts, outputs=[Output(name="out", edits=edits)]), [])
-assert not before - asleep(), before - asleep()
+def concepts(names, **given):
+    return [ConceptQuery(name=name, prompts=[name], kind="object" if name == "sofa" else "surface", **given) for name in names]
+
+def edit(size, kind, rules, protect=(), feather=0.0, drawn=False):
+    seen = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+    if kind == "transparent.png":
+        seen = np.dstack([seen, np.full(size[::-1], 128, np.uint8)])
+    as_file = min(size) >= 8  # a smaller one is refused
+    decoded = decode_photo(cv2.imencode("." + kind.split(".")[-1], seen)[1].tobytes()) if as_file else seen[..., :3]
+    masks = [cv2.imencode(".png", cv2.resize(mask, size))[1].tobytes() for mask in region] if drawn else []
+    names = ("wall", "sofa", "floor")
+    asked = [query.model_copy(update={"mask_attachment": number if drawn else None}) for number, query in enumerate(concepts(names))]
+    outputs = [Output(name=str(number), edits=[Edit(concept=name, rule=rule)]) for number, (name, rule) in enumerate(rules)]
+    request = PhotoRequest(concepts=asked, outputs=outputs, protect=list(protect), feather=feather)
+    edit_photo(decoded, answer(region), request, masks)
 """
-    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
+
+
+def _run(code: str) -> None:
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    "edits",
+    [
+        "edit((257, 257), 'jpg', RULES); edit((31, 17), 'jpg', RULES); edit((160, 120), 'transparent.png', RULES, ['floor'], 4.0)",
+        # Of one pixel; of one row; narrower and as wide as a tile, whose rows then follow each other in memory; upright; long; large.
+        "for size in ((1, 1), (50, 1), (1, 50), (256, 300), (333, 777), (700, 60), (4000, 3000)): edit(size, 'jpg', RULES[:4])",
+        "edit((800, 600), 'png', RULES[:4], drawn=True); edit((2000, 100), 'jpg', RULES[:4], drawn=True)",
+    ],
+    ids=["rules", "sizes", "drawn masks"],
+)
+def test_after_the_warm_up_no_photo_and_no_rule_needs_anything_compiled_or_loaded(edits: str) -> None:
+    _run(f"{WARMED_UP}\n{EDITS}\n{edits}\nassert compiled() == warm, compiled() - warm")
+
+
+def test_more_surfaces_than_eight_bits_can_number_need_nothing_compiled_either() -> None:
+    _run(
+        f"""{WARMED_UP}\n{EDITS}
+many = [str(number) for number in range(140)]
+region = np.zeros((len(many), 1, 280), np.uint8)
+for number in range(len(many)):
+    region[number, 0, 2 * number : 2 * number + 2] = 255
+edits = [Edit(concept=name, rule=Recolor(color="#7C9082")) for name in many]
+seen = cv2.resize(photo, (280, 20))
+edit_photo(seen, answer(region), PhotoRequest(concepts=concepts(many), outputs=[Output(name="out", edits=edits)]), [])
+assert compiled() == warm, compiled() - warm
+"""
+    )
+
+
+def test_every_loop_is_declared_that_python_calls() -> None:
+    """What `compiled` alone is given is part of other loops: no Python function has its name."""
+    applier = importlib.import_module("respray.triton.models.applier")
+    loaded = set(sys.modules)
+    assert applier
+    for info in pkgutil.walk_packages(editing.__path__, f"{editing.__name__}."):
+        module = importlib.import_module(info.name)
+        parts = {name for name, value in vars(module).items() if isinstance(value, Dispatcher)}
+        if parts or any(isinstance(value, compiled.DeclaredLoop) for value in vars(module).values()):
+            assert info.name in loaded, f"the applier does not load {info.name}, and so does not compile its loops"
+        called = {name for function in _functions(module) for name in _names(function.__code__)}
+        assert not parts & called, f"{info.name}: declare with compiled_for what {parts & called} is called with"
+
+
+def _functions(module: ModuleType) -> Iterator[FunctionType]:
+    for value in [*vars(module).values()]:
+        if getattr(value, "__module__", None) != module.__name__:
+            continue
+        members = vars(value).values() if isinstance(value, type) else (value,)
+        for member in members:
+            function = getattr(member, "fget", None) or getattr(member, "func", None) or getattr(member, "__func__", None) or member
+            if isinstance(function, FunctionType):
+                yield function
+
+
+def _names(code: CodeType) -> set[str]:
+    inner = (constant for constant in code.co_consts if isinstance(constant, CodeType))
+    return set(code.co_names).union(*map(_names, inner))
+
+
+def test_a_call_that_was_not_declared_is_answered_and_said() -> None:
+    @compiled.compiled_for(float64(float64))
+    def doubled(value: float) -> float:
+        return 2 * value
+
+    assert doubled(1.5) == 3.0
+    with pytest.warns(compiled.LateCompilation, match=r"doubled is not declared for \(array\(float64, 1d, C\)\)"):
+        answer = doubled(np.array([1.0, 2.0]))  # type: ignore[arg-type]
+    assert list(answer) == [2.0, 4.0]  # type: ignore[call-overload]
 
 
 @pytest.mark.slow

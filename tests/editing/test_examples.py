@@ -7,7 +7,7 @@ import importlib
 
 import pytest
 
-MODULES = ["core.codes", "core.color", "core.unmix", "fill.ground", "mask.fringe", "mask.matte", "mask.select"]
+MODULES = ["core.codes", "core.color", "core.compiled", "core.unmix", "fill.ground", "mask.fringe", "mask.matte", "mask.select"]
 
 
 @pytest.mark.parametrize("module", MODULES)

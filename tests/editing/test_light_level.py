@@ -9,28 +9,60 @@ import pytest
 
 from respray.editing.core.color import from_display, hex_to_linear
 from respray.editing.surface.exposure import keep_brightness
-from respray.editing.surface.illuminant import Illuminant
+from respray.editing.surface.illuminant import IlluminantParameters, estimate_illuminant, expected_level
 from respray.editing.surface.surface import find_surfaces
+
+PARAMETERS = IlluminantParameters()
+
+
+def level(reference: str, light: float, photo: float, height: float) -> float:
+    """The level of a surface that shows a paint in so much light, in a photo of this level."""
+    return expected_level(photo, np.asarray(hex_to_linear(reference), np.float32) * light, height, PARAMETERS)
 
 
 def test_a_pale_neutral_wall_is_white_in_less_light() -> None:
-    light = Illuminant(0.9, np.zeros(3, np.float32))
-    white, blue = (np.asarray(hex_to_linear(color), np.float32) * 0.65 for color in ("#EDEFEE", "#6E9BE0"))
-    dark = np.asarray(hex_to_linear("#3A3A3A"), np.float32)
-    assert 0.6 < light.level_on(white, 0.3) < 0.8
-    # What is dark may be so by paint or for want of light: it says nothing.
-    assert light.level_on(dark, 0.9) == pytest.approx(0.9, rel=0.01)
-    # A floor is as likely grey, and what has a strong colour is not white.
-    assert light.level_on(white, 0.9) > light.level_on(white, 0.3) * 1.2
-    assert light.level_on(blue, 0.3) > light.level_on(white, 0.3) * 1.1
+    assert 0.55 < level("#EDEFEE", 0.65, 0.9, 0.3) < 0.8
+    # A floor is as likely grey.
+    assert level("#EDEFEE", 0.65, 0.9, 0.9) > level("#EDEFEE", 0.65, 0.9, 0.3) * 1.1
+
+
+@pytest.mark.parametrize("paint", ["#A3AF94", "#A9BBC4", "#C9A9B4"])
+def test_a_pale_wall_of_a_hue_that_no_light_has_is_no_white_in_less_light(paint: str) -> None:
+    grey = f"#{int(paint[3:5], 16):02X}" + paint[3:5] * 2
+    assert level(paint, 0.9, 0.9, 0.4) > level(grey, 0.9, 0.9, 0.4) * 1.1
+    assert level(paint, 0.9, 0.9, 0.4) > 0.75
+
+
+def test_a_warm_white_may_be_white_in_lamp_light() -> None:
+    assert level("#F2E6D2", 0.6, 0.9, 0.3) < 0.8
 
 
 def test_what_is_brighter_than_paints_are_is_in_more_light() -> None:
-    light = Illuminant(0.5, np.zeros(3, np.float32))
-    levels = [light.level_on(np.array([peak, 0.5 * peak, 0.3 * peak], np.float32), 0.9) for peak in (0.05, 0.1, 0.4, 0.8)]
-    assert levels[:2] == pytest.approx([0.5, 0.5], rel=0.01)
+    levels = [expected_level(0.5, np.array([peak, 0.5 * peak, 0.3 * peak], np.float32), 0.9, PARAMETERS) for peak in (0.02, 0.1, 0.4, 0.8)]
+    # What is dark may be so by paint or for want of light: it says next to nothing.
+    assert levels[:2] == pytest.approx([0.47, 0.47], rel=0.02)
     assert levels[1] < levels[2] < levels[3]
-    assert levels[-1] >= 0.8 / light.parameters.max_albedo
+    assert levels[-1] >= 0.8 / PARAMETERS.max_albedo
+    # However bright, it is a number that explains it.
+    assert 40.0 < expected_level(0.4, np.full(3, 50.0, np.float32), 0.9, PARAMETERS) < 70.0
+
+
+def test_a_surface_has_no_say_in_how_bright_the_photo_is() -> None:
+    alpha = np.zeros((60, 90), np.uint8)
+    alpha[:30] = 255
+    levels = []
+    for own in ((20, 22, 30), (240, 238, 230)):
+        photo = np.full((60, 90, 3), (190, 188, 184), np.uint8)
+        photo[:30] = own
+        levels.append(estimate_illuminant(photo).level_beside(alpha))
+    assert levels[0] == pytest.approx(levels[1])
+    photo[30:] = (235, 233, 228)
+    assert estimate_illuminant(photo).level_beside(alpha) > levels[0] * 1.2
+
+
+def test_a_photo_of_one_surface_has_the_usual_light() -> None:
+    photo = np.full((60, 90, 3), (90, 88, 84), np.uint8)
+    assert estimate_illuminant(photo).level_beside(np.full((60, 90), 255, np.uint8)) == PARAMETERS.typical_level
 
 
 def test_white_stays_as_bright_in_another_white_and_a_colour_in_another_does_not() -> None:
@@ -40,7 +72,7 @@ def test_white_stays_as_bright_in_another_white_and_a_colour_in_another_does_not
     for rows, color, drawn in ((slice(30, 60), "#F1EEE5", True), (slice(0, 30), "#F1EEE5", False), (slice(0, 30), "#A4573D", False)):
         alpha = np.zeros((60, 90), np.uint8)
         alpha[rows] = 255
-        (found,) = find_surfaces(photo, alpha, Illuminant(0.7, np.zeros(3, np.float32)))
+        (found,) = find_surfaces(photo, alpha, estimate_illuminant(photo))
         found = replace(found, light=0.9 * float(found.reflection.reference.max()) / float(from_display(hex_to_linear(color)).max()))
         kept = keep_brightness(found, color).light / found.light
         assert (1.03 < kept <= 1.0 / 0.9) if drawn else kept == pytest.approx(1.0, abs=0.02)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.quality.metrics import psnr
+from respray.editing.fill.diffusion import diffused
 from respray.editing.fill.patchmatch import complete
 
 
@@ -36,3 +37,18 @@ def test_a_hole_that_is_gone_in_smaller_pictures(rows: int) -> None:
     assert rows == 0 or found.image[hole].max() < 115
     assert found.offset[hole].any(axis=-1).all()
     assert not found.offset[~hole].any()
+
+
+@pytest.mark.parametrize("shape", [(1, 60), (60, 1), (2, 60)])
+def test_what_lies_beside_a_thin_picture_in_memory_is_never_seen_in_it(shape: tuple[int, int]) -> None:
+    """A photo of 8 x 8192 pixels is searched at a size with one row."""
+    rng = np.random.default_rng(0)
+    picture, hole = np.full((*shape, 3), 200, np.uint8), np.zeros(shape, bool)
+    hole[tuple(slice(side // 3, 2 * side // 3) if side > 2 else slice(None) for side in shape)] = True
+    answers = set()
+    for _ in range(20):
+        # What a process has freed is where the next picture comes to lie.
+        for size in range(20, 3000, 60):
+            rng.integers(0, 255, size, np.uint8)
+        answers.add(diffused(picture, hole, 5).tobytes())
+    assert len(answers) == 1

@@ -48,6 +48,7 @@ def main() -> int:
         "redis_restarted": rows.redis_restarted,
         "many_jobs": partial(rows.many_jobs, jobs_count=arguments.jobs),
         "models_killed": rows.models_killed,
+        "models_stalled": rows.models_stalled,
         **hostile_inputs.ROWS,
     }
     names = arguments.rows.split(",")

@@ -23,6 +23,8 @@ NODE = PROJECT / "tests" / "orchestrator" / "node"
 ACCESS, SECRET = "AKIAFAULTSTEST", "s3-secret-only-for-tests"
 CALLBACK_SECRET = "callback-secret-only-for-tests"
 BUCKET = "s3-images"
+LIMIT = 120.0
+"""Seconds after which whatever is waited for will not come: several times what it takes on a slow machine that does much else."""
 
 
 def free_port() -> int:
@@ -32,7 +34,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(what: str, check: Any, seconds: float = 30.0) -> None:
+def wait_for(what: str, check: Any, seconds: float = LIMIT) -> None:
     """Return when `check()` is true; AssertionError after so many seconds."""
     deadline = time.monotonic() + seconds
     while not check():
@@ -75,7 +77,7 @@ class Process:
         assert self.process is not None
         self.process.wait()
 
-    def stop(self, seconds: float = 20.0) -> int:
+    def stop(self, seconds: float = LIMIT) -> int:
         """SIGTERM, then SIGKILL. Returns the exit code."""
         assert self.process is not None
         if self.alive:
@@ -215,7 +217,7 @@ class WorkerProcess(Process):
         said = next(e["message"] for e in self.events() if e["event"] == "worker" and e["status"] == "ready")
         return f"http://127.0.0.1:{said.rpartition(' ')[2]}"
 
-    def wait_ready(self, seconds: float = 60.0) -> None:
+    def wait_ready(self, seconds: float = LIMIT) -> None:
         """Until it takes jobs."""
 
         def ready() -> bool:

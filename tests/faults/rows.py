@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -74,7 +75,7 @@ def models_killed(stage: Stage, images: int = 8) -> Outcome:
     worker.wait_ready()
     began, url = time.monotonic(), worker.probes()
     _wait(lambda: httpx.get(f"{url}/readyz", timeout=30).status_code == 200, 60)
-    killed = stage.kill_models("applier")
+    killed = stage.signal_models("applier", signal.SIGKILL)
     stage.push("models", jobs)
     _wait(lambda: httpx.get(f"{url}/readyz", timeout=30).status_code == 503, 60)
     noticed, reason = time.monotonic() - began, httpx.get(f"{url}/readyz", timeout=30).json().get("reason", "")
@@ -84,6 +85,25 @@ def models_killed(stage: Stage, images: int = 8) -> Outcome:
     _wait(lambda: httpx.get(f"{url}/readyz", timeout=30).status_code == 200, 60)
     outcome = _end(stage, f"{killed} processes of a Python model killed under a job of {images} images, server restarted", jobs, began)
     outcome.notes += f" not ready after {noticed:.0f} s ({reason[:60]})"
+    return outcome
+
+
+def models_stalled(stage: Stage, images: int = 30, stalls: int = 4) -> Outcome:
+    """The processes behind the models stand still for three seconds with photos in them."""
+    jobs = [stage.job("stalled", images)]
+    began = time.monotonic()
+    stage.push("stalled", jobs)
+    stage.worker("stalled")
+    for stall in range(1, stalls + 1):
+        _wait_for(stage.records, jobs, stall * images // (stalls + 2))
+        for number in (signal.SIGSTOP, signal.SIGCONT):
+            for model in ("applier", "pipeline_bls"):
+                stage.signal_models(model, number)
+            time.sleep(3 if number == signal.SIGSTOP else 0)
+    stage.wait_done(jobs, LONG)
+    alive = stage.triton is not None and stage.triton.running
+    outcome = _end(stage, f"the models' processes stopped for 3 s, {stalls} times in a job of {images} images", jobs, began)
+    outcome.notes += f" Triton {'lived' if alive else 'ENDED'}"
     return outcome
 
 
@@ -185,6 +205,7 @@ ROWS: dict[str, Callable[[Stage], Outcome]] = {
         worker_killed,
         triton_killed,
         models_killed,
+        models_stalled,
         redis_restarted,
         s3_broken,
         receiver_down,

@@ -107,12 +107,12 @@ class Stage:
         self.triton._process.wait()
         self.triton.stop()
 
-    def kill_models(self, model: str) -> int:
-        """SIGKILL for the processes behind one Python model; how many there were."""
+    def signal_models(self, model: str, number: signal.Signals) -> int:
+        """A signal for the processes behind one Python model; how many there are."""
         assert self.triton is not None
         found = [one for one in family(self.triton.pid) if f"/{model}/1/model.py" in " ".join(psutil.Process(one).cmdline())]
         for process in found:
-            os.kill(process, signal.SIGKILL)
+            os.kill(process, number)
         return len(found)
 
     def close(self) -> None:

@@ -9,7 +9,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from respray.triton.repository.build_repository import build, needed_pool
 from respray.triton.repository.targets import Target
 from respray.triton.repository.targets import target as target_of
 from respray.triton.watchdog import MAX_RESTARTS
+from tests.faults.processes import LIMIT, wait_for
 
 pytestmark = pytest.mark.server
 WORKER = """
@@ -107,60 +107,44 @@ def surroundings(tmp_path: Path) -> dict[str, str]:
     }
 
 
-def test_triton_then_the_worker_and_on_sigterm_the_worker_first(surroundings: dict[str, str], demo_graphs: Path) -> None:
-    command = [sys.executable, "-m", "respray.launch.container", "work", "--adapter", "local"]
-    with subprocess.Popen(command, env=surroundings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
-        assert running.stdout is not None
-        first = json.loads(running.stdout.readline() or "{}")
-        health = [sys.executable, "-m", "respray.launch.container", "health"]
-        healthy = subprocess.run(health, env=surroundings, check=False).returncode
-        repository = Path(surroundings["TMPDIR"]) / f"respray-{os.getuid()}" / "repository"
-        assert stat.S_IMODE(repository.stat().st_mode) == 0o555
-        running.send_signal(signal.SIGTERM)
-        output, log = running.communicate(timeout=60)
-    assert first["arguments"] == ["work", "--adapter", "local"], log[-2000:]
-    assert first["files"] == 2
-    assert "respray-key" in first["statistics"] or "restricted" in first["statistics"], first
-    assert healthy == 0
-    assert json.loads(output) == {"drained": True}  # and nothing else on stdout: Triton's log is on stderr
-    assert running.returncode == 0
-    assert "fetched" in log
-    assert log.index("Waiting for in-flight requests") > log.index("Started GRPCInferenceService")
-    assert subprocess.run(health, env=surroundings, check=False).returncode == 1
-
-
 def _triton(supervisor: int) -> int:
     """Process id of the tritonserver that a supervisor runs, 0 where it runs none."""
     children = psutil.Process(supervisor).children()
     return next((child.pid for child in children if child.name() == "tritonserver"), 0)
 
 
-def _wait_until(condition: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.1)
-
-
-def test_a_triton_that_dies_is_started_again_under_the_worker(surroundings: dict[str, str], demo_graphs: Path, tmp_path: Path) -> None:
+def test_triton_then_the_worker_a_triton_that_dies_and_on_sigterm_the_worker_first(
+    surroundings: dict[str, str], demo_graphs: Path, tmp_path: Path
+) -> None:
     command = [sys.executable, "-m", "respray.launch.container", "work", "--adapter", "local"]
+    health = [sys.executable, "-m", "respray.launch.container", "health"]
     with (
         (tmp_path / "log").open("w+") as log,
         subprocess.Popen(command, env=surroundings, stdout=subprocess.PIPE, stderr=log, text=True) as running,
     ):
         assert running.stdout is not None
-        running.stdout.readline()
-        first = _triton(running.pid)
-        os.kill(first, signal.SIGKILL)
-        _wait_until(lambda: _triton(running.pid) not in (0, first), 30)
-        _wait_until(lambda: triton_process.ready(int(surroundings["TRITON_HTTP_PORT"])), 60)
+        first = json.loads(running.stdout.readline() or "{}")
+        healthy = subprocess.run(health, env=surroundings, check=False).returncode
+        repository = Path(surroundings["TMPDIR"]) / f"respray-{os.getuid()}" / "repository"
+        assert stat.S_IMODE(repository.stat().st_mode) == 0o555
+        triton = _triton(running.pid)
+        os.kill(triton, signal.SIGKILL)
+        wait_for("another Triton", lambda: _triton(running.pid) not in (0, triton))
+        wait_for("its readiness", lambda: triton_process.ready(int(surroundings["TRITON_HTTP_PORT"])))
         running.send_signal(signal.SIGTERM)
-        output, _ = running.communicate(timeout=60)
+        output, _ = running.communicate(timeout=LIMIT)
         log.seek(0)
         told = log.read()
-    assert json.loads(output) == {"drained": True}  # the worker lived on and edits again
+    assert first["arguments"] == ["work", "--adapter", "local"], told[-2000:]
+    assert first["files"] == 2
+    assert "respray-key" in first["statistics"] or "restricted" in first["statistics"], first
+    assert healthy == 0
+    assert json.loads(output) == {"drained": True}  # the worker lived on and edits again; nothing else on stdout: Triton's log is on stderr
     assert running.returncode == 0
-    assert "Triton ended by itself (status -9); starting it again" in told
+    assert "fetched" in told
+    assert told.index("Started GRPCInferenceService") < told.index("Triton ended by itself (status -9); starting it again")
+    assert told.rindex("Waiting for in-flight requests") > told.rindex("Started GRPCInferenceService")
+    assert subprocess.run(health, env=surroundings, check=False).returncode == 1
     assert not list(Path("/dev/shm").glob(f"{triton_process.TRITON_SEGMENTS}*"))
 
 
@@ -204,10 +188,10 @@ def test_a_signal_before_triton_ends_the_step_and_all_that_it_started(surroundin
         assert running.stderr is not None
         left = int(running.stderr.readline())
         running.send_signal(signal.SIGTERM)
-        _, log = running.communicate(timeout=60)
+        _, log = running.communicate(timeout=LIMIT)
     assert running.returncode == 0, log
     assert not started.exists()
-    _wait_until(lambda: not _lives(left), 30)
+    wait_for("the end of what it started", lambda: not _lives(left))
 
 
 # A signal comes while a step is being started, beside the thread of a volume's lock, which the kernel may hand it to.
@@ -234,9 +218,9 @@ with VolumeLock(Path(sys.argv[1])):
 def test_a_signal_within_the_start_of_a_step_ends_it(tmp_path: Path) -> None:
     command = [sys.executable, "-c", INTERRUPTED, str(tmp_path / "lock")]
     # A step that is left behind would hold the pipe, and this would run into its time limit.
-    run = subprocess.run(command, cwd=Path(__file__).resolve().parents[2], capture_output=True, text=True, timeout=60, check=False)
+    run = subprocess.run(command, cwd=Path(__file__).resolve().parents[2], capture_output=True, text=True, timeout=LIMIT, check=False)
     assert run.returncode == 0, run.stderr
-    _wait_until(lambda: not _lives(int(run.stdout)), 30)
+    wait_for("the end of the step", lambda: not _lives(int(run.stdout)))
     assert not (tmp_path / "lock").exists()
 
 

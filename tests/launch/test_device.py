@@ -64,7 +64,7 @@ def test_the_command_refuses_what_it_cannot_do(tmp_path: Path, words: list[str],
     (tmp_path / "job.json").write_text(json.dumps(JOB))
     environment = {**os.environ, "RESPRAY_DEVICE": setting}
     command = [str(Path(sys.executable).with_name("respray")), *words, *(["--store", "."] if words[0] == "run" else [])]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, cwd=tmp_path, check=False)
     assert done.returncode == 1 and "RESPRAY_DEVICE=cuda:" in done.stderr and "Traceback" not in done.stderr
 
 

@@ -52,7 +52,7 @@ def surroundings(tmp_path: Path) -> dict[str, str]:
 
 def start(environment: dict[str, str], *role: str, cwd: Path) -> tuple[int, str]:
     command = [*AS_USER, sys.executable, "-m", "respray.launch.container", *role]
-    done = subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True, check=False, timeout=120)
     assert "Traceback" not in done.stderr
     return done.returncode, done.stderr
 
@@ -116,7 +116,7 @@ def test_a_temporary_folder_of_somebody_else_is_said(surroundings: dict[str, str
 
 def respray(*arguments: str, environment: dict[str, str] | None = None) -> tuple[int, str]:
     command = [*AS_USER, sys.executable, "-m", "orchestrator.cli.app", *arguments]
-    done = subprocess.run(command, env={**os.environ, **(environment or {})}, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, env={**os.environ, **(environment or {})}, capture_output=True, text=True, check=False, timeout=120)
     assert "Traceback" not in done.stderr
     return done.returncode, done.stderr
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-import ipaddress
 import socket
 import ssl
 import threading
@@ -15,9 +14,6 @@ from typing import Any
 
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from standardwebhooks.webhooks import Webhook
 
 from orchestrator.callbacks.client import (
@@ -31,6 +27,7 @@ from orchestrator.callbacks.client import (
 from orchestrator.errors import AddressRefused, SettingsError
 from orchestrator.net.address_policy import AddressPolicy, PinnedTransport, is_public
 from orchestrator.net.answers import retry_after_seconds
+from tests.certificates import certify
 from tests.faults import virtual_time
 from tests.faults.processes import CALLBACK_SECRET
 from tests.faults.receiver import Receiver
@@ -200,16 +197,9 @@ def test_a_listed_host_with_a_port_is_allowed_on_that_port_only(receiver: Receiv
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A self-signed certificate for hooks.example.com."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "hooks.example.com")])
-    now = datetime.datetime.now(datetime.UTC)
-    names = x509.SubjectAlternativeName([x509.DNSName("hooks.example.com"), x509.IPAddress(ipaddress.ip_address("192.0.2.1"))])
-    built = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
-    built = built.not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1)).add_extension(names, critical=False)
-    signed = built.sign(key, hashes.SHA256())
-    file = tmp_path_factory.mktemp("tls") / "cert.pem"
-    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    file.write_bytes(private + signed.public_bytes(serialization.Encoding.PEM))
+    made = certify(tmp_path_factory.mktemp("tls"), "hooks.example.com", ("hooks.example.com", "192.0.2.1"))
+    file = made.certificate.with_name("both.pem")
+    file.write_bytes(made.key.read_bytes() + made.certificate.read_bytes())
     return file
 
 

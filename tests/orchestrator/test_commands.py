@@ -13,19 +13,20 @@ import pytest
 
 from orchestrator.cli.app import load_command
 from orchestrator.settings import load_settings
+from tests import commands
 from tests.orchestrator.support import palette_job, put_photos
 
 RESPRAY = str(Path(sys.executable).parent / "respray")
+CLEAN = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/tmp")}
 
 
 def respray(
     *arguments: str, folder: Path, environment: dict[str, str] | None = None, stdin: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    clean = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/tmp")}
     return subprocess.run(
         [RESPRAY, *arguments],
         cwd=folder,
-        env=clean | (environment or {}),
+        env=CLEAN | (environment or {}),
         input=stdin,
         capture_output=True,
         text=True,
@@ -42,7 +43,7 @@ def events(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
     "command", [(), ("run",), ("work",), ("serve",), ("palette",), ("presets",), ("callbacks",), ("callbacks", "retry")]
 )
 def test_help_everywhere(tmp_path: Path, command: tuple[str, ...]) -> None:
-    done = respray(*command, "--help", folder=tmp_path)
+    done = commands.respray(*command, "--help", cwd=tmp_path, environment=CLEAN)
     assert done.returncode == 0 and "Usage: respray" in done.stdout
 
 
@@ -53,8 +54,8 @@ def test_top_looks_where_a_worker_answers() -> None:
 
 
 def test_palette_and_presets_list_what_jobs_can_name(tmp_path: Path) -> None:
-    assert "oak_a" in respray("palette", folder=tmp_path).stdout
-    shown = respray("presets", folder=tmp_path).stdout
+    assert "oak_a" in commands.respray("palette", cwd=tmp_path, environment=CLEAN).stdout
+    shown = commands.respray("presets", cwd=tmp_path, environment=CLEAN).stdout
     assert "interior" in shown and "seller" in shown and "couch" in shown
 
 
@@ -119,7 +120,7 @@ def test_one_job_with_a_good_and_a_bad_photo(tmp_path: Path, triton_url: str) ->
     ],
 )
 def test_every_mistake_is_one_sentence(tmp_path: Path, arguments: tuple[str, ...], environment: dict[str, str], sentence: str) -> None:
-    done = respray(*arguments, folder=tmp_path, environment=environment, stdin=json.dumps(palette_job(count=1)))
+    done = commands.respray(*arguments, cwd=tmp_path, environment=CLEAN | environment, stdin=json.dumps(palette_job(count=1)))
     assert done.returncode == 1 and sentence in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
     if arguments[0] in ("run", "work", "callbacks", "serve"):
@@ -130,7 +131,7 @@ def test_every_mistake_is_one_sentence(tmp_path: Path, arguments: tuple[str, ...
 def test_a_wrong_setting_is_an_event_and_a_sentence(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "orchestrator.cli.app", "work"]
     environment = {**os.environ, "BATCH_CONCURRENCY": "many", "ADAPTER": "local"}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=120)
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 1 and "BATCH_CONCURRENCY" in done.stderr and "Traceback" not in done.stderr
     assert [event["event"] for event in events] == ["connection", "finish"] and "BATCH_CONCURRENCY" in events[-1]["error"]

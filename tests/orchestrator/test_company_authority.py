@@ -17,8 +17,8 @@ from respray.doctor import PASS, Situation, connections
 from respray.launch.model_sync import sync_source
 from respray.retry import Retry
 from respray.weights.s3_sync import open_client
+from tests.certificates import certify
 from tests.faults.processes import ACCESS, BUCKET, SECRET, S3Server
-from tests.orchestrator.test_tls_redis import authority
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, S3Se
     started = {}
     for name in ("company", "public"):
         folder = tmp_path_factory.mktemp(name)
-        certificate, key, _ = authority(folder, name)
+        certificate, key, _ = certify(folder, name)
         started[name] = S3Server(folder, (certificate, key))
     yield started
     for server in started.values():

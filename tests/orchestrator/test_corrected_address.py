@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import pytest
 from orchestrator.errors import StorageError
 from orchestrator.storage.base import Expect, Stat
 from orchestrator.storage.folder import FolderStorage
+from tests.commands import respray
 from tests.faults.processes import CALLBACK_SECRET
 from tests.faults.receiver import Receiver
 from tests.orchestrator.support import TinyPipeline, markers, palette_job, put_photos, tiny_worker
@@ -63,8 +62,7 @@ def test_a_job_sent_again_with_the_address_that_it_lacked_is_told(tmp_path: Path
 def retry(folder: Path, allow: str) -> int:
     """`respray callbacks retry` as its user runs it: the exit code."""
     environment = {**os.environ, "GPU_CALLBACK_SECRET": CALLBACK_SECRET, "CALLBACK_ALLOW_HOSTS": allow}
-    command = [sys.executable, "-m", "orchestrator.cli.app", "callbacks", "retry", "--store", str(folder)]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=60, check=False).returncode
+    return respray("callbacks", "retry", "--store", str(folder), cwd=folder, environment=environment).returncode
 
 
 @pytest.mark.parametrize("kind", ["401", "host not allowed"])

@@ -165,10 +165,10 @@ def test_celery_brings_back_what_a_killed_worker_held(tmp_path: Path, redis_serv
     put_photos(tmp_path, "kill", 2)
     result = make_app(redis_server.url, "celery-kill", 2).send_task(TASK, [palette_job("kill", 2)])
     with celery_worker(tmp_path, redis_server, "celery-kill", "first", 600) as process:
-        wait_for("a job under way", lambda: started(redis_server, result.id) == 1, 90)
+        wait_for("a job under way", lambda: started(redis_server, result.id) == 1)
         process.kill()
     with celery_worker(tmp_path, redis_server, "celery-kill", "second", 0):
-        wait_for("its result", result.ready, 90)
+        wait_for("its result", result.ready)
     assert result.get()["status"] == "completed"
 
 
@@ -187,12 +187,12 @@ def test_celery_keeps_a_job_that_takes_longer_than_the_timeout(tmp_path: Path, r
         celery_worker(tmp_path, redis_server, "celery-long", "first", gate, lock="2"),
         celery_worker(tmp_path, redis_server, "celery-long", "second", gate, lock="2"),
     ):
-        wait_for("a job under way", lambda: started(redis_server, result.id) == 1 and held_since(), 90)
+        wait_for("a job under way", lambda: started(redis_server, result.id) == 1 and held_since())
         (began,) = held_since()
-        wait_for("its lease kept beyond the timeout", lambda: any(since > began + 4 + 1 for since in held_since()), 90)
+        wait_for("its lease kept beyond the timeout", lambda: any(since > began + 4 + 1 for since in held_since()))
         assert started(redis_server, result.id) == 1
         gate.touch()
-        wait_for("its result", result.ready, 90)
+        wait_for("its result", result.ready)
     assert result.get()["status"] == "completed" and started(redis_server, result.id) == 0, "delivered once, and its count is cleared"
 
 
@@ -200,7 +200,7 @@ def test_celery_refuses_a_task_without_its_one_argument(tmp_path: Path, redis_se
     app = make_app(redis_server.url, "celery-odd", 60)
     results = [app.send_task(TASK, []), app.send_task(TASK, [1, 2]), app.send_task(TASK, kwargs={"job": 1}), app.send_task(TASK, [None])]
     with celery_worker(tmp_path, redis_server, "celery-odd", "first", 0, lock="30"):
-        wait_for("the results", lambda: all(result.ready() for result in results), 90)
+        wait_for("the results", lambda: all(result.ready() for result in results))
     assert all(result.get()["status"] == "failed" for result in results)
     letters = [json.loads(path.read_text()) for path in (tmp_path / "failed/unreadable").iterdir()]
     assert len(letters) == 4 and all(letter["reason"] for letter in letters)

@@ -147,9 +147,16 @@ def test_queue_pull_survives_trouble_and_says_what_is_wrong_with_a_token(tmp_pat
     queue.push(jobs_in(tmp_path, "a")[0])
     queue.trouble = [(429, {}), (500, {}), (503, {})]
     take(tmp_path, pull_intake(queue), done(tmp_path, "a"))
+
+    async def pull_with_a_wrong_token() -> None:
+        client = QueueClient(f"{queue.url}/accounts/{queue.ACCOUNT}/queues/{queue.QUEUE}/messages", "wrong")
+        try:
+            await client.pull(1, 30)
+        finally:
+            await client.close()
+
     with pytest.raises(IntakeError, match="CF_API_TOKEN"):
-        url = f"{queue.url}/accounts/{queue.ACCOUNT}/queues/{queue.QUEUE}/messages"
-        asyncio.run(QueueClient(url, "wrong").pull(1, 30))
+        asyncio.run(pull_with_a_wrong_token())
 
 
 class EmptyQueue(QueueClient):
@@ -292,7 +299,7 @@ def test_celery_keeps_a_job_whose_next_attempt_cannot_be_sent(tmp_path: Path, re
     redis.from_url(redis_server.url).set("celery-lost", "no list")  # so that Redis refuses at once what is sent
     message = jobs_in(tmp_path, "lost")[0]
 
-    @intake.app.task(name=TASK, bind=True)  # type: ignore[untyped-decorator]
+    @intake.app.task(name=TASK, bind=True, shared=False)  # type: ignore[untyped-decorator]
     def task(self: Any, message: Any) -> None:
         """Never called."""
 

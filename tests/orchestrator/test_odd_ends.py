@@ -17,7 +17,7 @@ RUN = f"exec {sys.executable} -m orchestrator.cli.app run none.json --store ."
 @pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&-", "0<&- 1>&- 2>&-"])
 def test_a_command_whose_streams_are_closed_runs_as_it_would(tmp_path: Path, closed: str) -> None:
     ended = subprocess.run(
-        f"{RUN} {closed}", shell=True, capture_output=True, text=True, cwd=tmp_path, env=worker_environment(), timeout=60, check=False
+        f"{RUN} {closed}", shell=True, capture_output=True, text=True, cwd=tmp_path, env=worker_environment(), timeout=120, check=False
     )
     assert ended.returncode == 1 and "Traceback" not in ended.stderr
     if "2>&-" not in closed:
@@ -33,7 +33,7 @@ def test_a_file_never_gets_the_number_of_a_stream_that_is_closed(tmp_path: Path)
         "sys.exit(0 if file.fileno() > 2 and sys.stdin.read() == '' else 1)"
     )
     command = f'exec {sys.executable} -c "$CODE" 0<&- 1>&- 2>&-'
-    ended = subprocess.run(command, shell=True, cwd=tmp_path, env=worker_environment(CODE=code), timeout=60, check=False)
+    ended = subprocess.run(command, shell=True, cwd=tmp_path, env=worker_environment(CODE=code), timeout=120, check=False)
     assert ended.returncode == 0 and (tmp_path / "kept").read_text() == ""
 
 
@@ -49,7 +49,7 @@ def test_an_unforeseen_error_is_an_event_and_a_traceback_without_secrets(tmp_pat
     )
     environment = worker_environment(GPU_CALLBACK_SECRET="callback-secret-1")
     ended = subprocess.run(
-        [sys.executable, "-c", code, "run"], capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=60, check=False
+        [sys.executable, "-c", code, "run"], capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=120, check=False
     )
     finish = json.loads(ended.stdout.splitlines()[-1])
     assert ended.returncode == 1 and finish["event"] == "finish" and finish["status"] == "failed"

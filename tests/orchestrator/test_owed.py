@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -15,6 +17,7 @@ from pydantic import SecretStr
 from orchestrator.callbacks import receivers
 from orchestrator.callbacks.client import CallbackEvent
 from orchestrator.callbacks.deliverer import Deliverer, Tracked
+from orchestrator.callbacks.leases import Leases
 from orchestrator.records.item_record import CallbackRecord, ItemRecord, record_key
 from orchestrator.records.records import Records
 from orchestrator.service.assembly import callback_client
@@ -169,6 +172,20 @@ def test_a_callback_whose_lease_runs_out_while_it_waits_for_a_slot_is_told_once(
         hanging.down()
     assert result.record.callback is not None and result.record.callback.state == "delivered"
     assert [call.headers["webhook-id"] for call in receiver.calls] == ["msg_0"]
+
+
+def test_what_a_dead_process_of_this_machine_was_telling_is_free_at_once() -> None:
+    """Else a job whose worker was killed and started again would not be over for minutes."""
+    program = "import sys; from orchestrator.processes import process_name as name; print(name('one'), flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout is not None
+        holder, until = worker.stdout.readline().strip(), time.time() + 3600
+        callback = CallbackRecord(url="http://r/", event_id="msg_0", idempotency_prefix="job_1", holder=holder, leased_until=until)
+        leases = Leases(longest=7200.0)
+        assert leases.left(callback) > 0
+        worker.kill()
+    assert leases.left(callback) <= 0
+    assert leases.left(callback.model_copy(update={"holder": holder.replace("/", "-of-another/", 1)})) > 0
 
 
 @pytest.mark.parametrize(("seconds", "asked"), [(3600.0, 1), (0.0, 3)])

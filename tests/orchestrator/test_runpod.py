@@ -23,6 +23,7 @@ from orchestrator.records.item_record import ItemRecord, StoredFile
 from orchestrator.storage.folder import FolderStorage
 from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.handle import JobResult
+from tests.commands import respray
 from tests.faults.processes import Process, free_port, wait_for, worker_environment
 from tests.faults.standins import RunpodApi
 from tests.orchestrator.support import palette_job, photo, put_photos
@@ -61,13 +62,13 @@ def test_jobs_progress_results_and_the_way_down(tmp_path: Path, api: RunpodApi) 
         api.push(f"rp-{name}", palette_job(name, 3))
     api.push("rp-bad", {"preset": "castle"})
     with runpod_worker(tmp_path, api.environment(), seconds=0.2) as process:
-        wait_for("three results", lambda: len(api.results) == 3, 60)
+        wait_for("three results", lambda: len(api.results) == 3)
         assert api.results["rp-r1"]["output"]["status"] == "completed" and "error" not in api.results["rp-r1"]
         assert "the message is no job" in api.results["rp-bad"]["error"]
-        wait_for("progress", lambda: ("rp-r1", {"done": 3, "total": 3}) in api.progress, 10)
+        wait_for("progress", lambda: ("rp-r1", {"done": 3, "total": 3}) in api.progress)
         assert len(api.progress) <= 8, "throttled"
         process.send(signal.SIGTERM)
-        wait_for("the end", lambda: not process.alive, 20)
+        wait_for("the end", lambda: not process.alive)
     assert events(tmp_path)[-1]["event"] == "finish"
     assert any(e.get("status") == "cleaning_up" for e in events(tmp_path))
 
@@ -77,10 +78,10 @@ def test_a_cancelled_job_stops_and_its_neighbour_goes_on(tmp_path: Path, api: Ru
     put_photos(tmp_path, "short", 1)
     api.push("rp-long", palette_job("long", 40))
     with runpod_worker(tmp_path, {"BATCH_CONCURRENCY": "1", **api.environment()}, seconds=0.5):
-        wait_for("the long job", lambda: (tmp_path / "worker.events").exists() and "stored" in (tmp_path / "worker.events").read_text(), 60)
+        wait_for("the long job", lambda: (tmp_path / "worker.events").exists() and "stored" in (tmp_path / "worker.events").read_text())
         api.stop.append("rp-long")
         api.push("rp-short", palette_job("short", 1))
-        wait_for("the short one", lambda: "rp-short" in api.results, 30)
+        wait_for("the short one", lambda: "rp-short" in api.results)
     assert "rp-long" not in api.results
     assert len(list((tmp_path / "outputs/u_abc/long/manifest").iterdir())) < 30
 
@@ -89,7 +90,7 @@ def test_a_worker_that_is_not_fit_does_not_start(tmp_path: Path, api: RunpodApi)
     environment = worker_environment(ADAPTER="runpod", **api.environment())
     command = [sys.executable, "-m", "tests.orchestrator.tiny_process", str(tmp_path / "missing"), "0"]
     process = Process(command, tmp_path / "unfit.log", environment, tmp_path / "unfit.events")
-    wait_for("the end", lambda: not process.alive, 30)
+    wait_for("the end", lambda: not process.alive)
     assert process.stop() == 1 and "does not exist" in (tmp_path / "unfit.log").read_text()
 
     said = [(event["event"], event.get("status")) for event in events_of(tmp_path / "unfit.events")]
@@ -110,9 +111,8 @@ def test_a_worker_that_is_not_fit_does_not_start(tmp_path: Path, api: RunpodApi)
 def test_a_start_that_fails_is_a_sentence_and_events(tmp_path: Path, argument: str, settings: dict[str, str], sentence: str) -> None:
     environment = worker_environment(ADAPTER="runpod", **settings)
     store = "-" if "STORAGE_S3_ENDPOINT" in settings else str(tmp_path)
-    command = [sys.executable, "-m", "orchestrator.cli.app", "work", "--test_input", argument]
-    command += [] if store == "-" else ["--store", store]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    command = ["work", "--test_input", argument, *(() if store == "-" else ("--store", store))]
+    done = respray(*command, cwd=tmp_path, environment=environment)
     said = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
     assert [(event["event"], event.get("status")) for event in said][-2:] == [("connection", "failed"), ("finish", "failed")]
@@ -123,7 +123,7 @@ def test_the_sdks_end_after_a_test_input_closes_everything_in_order(tmp_path: Pa
     put_photos(tmp_path, "job_1", 1)
     arguments = ("--test_input", json.dumps({"input": palette_job("job_1", 1)}))
     with runpod_worker(tmp_path, {}, *arguments) as process:
-        wait_for("the end", lambda: not process.alive, 60)
+        wait_for("the end", lambda: not process.alive)
         assert process.stop() == 0
     log = (tmp_path / "worker.log").read_text()
     assert "Traceback" not in log and "asynchronous generator" not in log, log
@@ -153,7 +153,7 @@ def test_the_sdks_own_local_api(tmp_path: Path) -> None:
                 return httpx.get(f"http://localhost:{port}/").status_code == 200
             return False
 
-        wait_for("the local API", answers, 60)
+        wait_for("the local API", answers)
         answer = httpx.post(f"http://localhost:{port}/runsync", json={"input": palette_job("local", 2)}, timeout=60).json()
     assert answer["status"] == "COMPLETED" and answer["output"]["completed"] == 2, answer
 
@@ -177,10 +177,10 @@ def test_a_photo_in_the_message_and_its_result_in_the_answer_without_any_bucket(
     command = [sys.executable, "-m", "tests.orchestrator.tiny_process", "-"]
     process = Process(command, tmp_path / "worker.log", environment, tmp_path / "worker.events")
     try:
-        wait_for("five results", lambda: len(api.results) == 5, 60)
+        wait_for("five results", lambda: len(api.results) == 5)
         left = [path for path in temporary.rglob("*") if path.is_file()]
         process.send(signal.SIGTERM)
-        wait_for("the end", lambda: not process.alive, 20)
+        wait_for("the end", lambda: not process.alive)
     finally:
         process.stop(5)
     first, second = (api.results[name]["output"]["items"][0]["files"] for name in ("sync-1-u1", "sync-2-u1"))

@@ -20,6 +20,7 @@ from orchestrator.intake.local import LocalIntake
 from orchestrator.intake.queue_pull import QueueClient, QueuePullIntake
 from orchestrator.jobs.name_catalog import load_catalog
 from orchestrator.jobs.parser import parse_job
+from tests.commands import respray
 from tests.faults.standins import CloudflareQueue
 from tests.orchestrator.support import TinyPipeline, palette_job, put_photos, rule_job, tiny_worker
 
@@ -122,10 +123,7 @@ def test_a_worker_is_not_ready_before_its_queue_was_reached(tmp_path: Path, adap
         environment = {"REDIS_URL": f"redis://127.0.0.1:{taken.getsockname()[1]}", "QUEUE_NAME": "photos", "LOCAL_PATH": "nowhere"}
         environment |= {"CF_API_URL": cloudflare.url, "CF_ACCOUNT_ID": "a", "CF_QUEUE_ID": "q", "CF_API_TOKEN": "revoked"}
         environment |= {"ADAPTER": adapter, "GPU_CALLBACK_SECRET": "s" * 32, "REQUIRE_REAL_MODEL": "false", "HEALTH_PORT": "0"}
-        command = [sys.executable, "-m", "orchestrator.cli.app", "work", "--store", ".", "--triton-url", triton_url]
-        done = subprocess.run(
-            command, cwd=tmp_path, env={**os.environ, **environment}, capture_output=True, text=True, timeout=100, check=False
-        )
+        done = respray("work", "--store", ".", "--triton-url", triton_url, cwd=tmp_path, environment={**os.environ, **environment})
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert not [event for event in events if event.get("status") == "ready"], events

@@ -19,10 +19,33 @@ from orchestrator.storage.bucket_client import S3Options
 from orchestrator.storage.deadline import MAX_SAID_BYTES
 from orchestrator.storage.s3 import S3Storage
 from respray.retry import Retry, full_jitter
-from tests.orchestrator.test_tls_redis import authority
+from tests.certificates import certify
 
 KEY = "inputs/u/j/0.jpg"
 Answer = Callable[[socket.socket, bytes], None]
+
+
+class Clock:
+    """What the client takes for the time: minutes of a slow store pass at once, and a machine that stalls does not end a request."""
+
+    def __init__(self) -> None:
+        self.passed = 0.0
+
+    def monotonic(self) -> float:
+        """Seconds."""
+        return time.monotonic() + self.passed
+
+    def sleep(self, seconds: float) -> None:
+        """Less than that: whoever looks at the clock every half second does not let a test wait."""
+        time.sleep(seconds / 50)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """That of all deadlines of requests. Sockets go by the machine's."""
+    made = Clock()
+    monkeypatch.setattr("orchestrator.storage.deadline.time", made)
+    return made
 
 
 class Store:
@@ -60,10 +83,10 @@ class Store:
 
 @contextmanager
 def storage(server: Store, attempts: int = 3, **options: object) -> Iterator[S3Storage]:
-    """A client of the server that has a second and a half for an answer."""
+    """A client of the server that has 21 seconds for an answer."""
     scheme = "https" if options.get("ca_file") else "http"
     base: dict[str, object] = {"bucket": "b", "endpoint": f"{scheme}://127.0.0.1:{server.port}", "access_key": "a", "secret_key": "s"}
-    base |= {"connect_timeout": 1.0, "read_timeout": 0.5, "min_rate": 1e6, "retry": Retry(attempts, full_jitter(base=0.001, cap=0.01))}
+    base |= {"connect_timeout": 1.0, "read_timeout": 20.0, "min_rate": 1e6, "retry": Retry(attempts, full_jitter(base=0.001, cap=0.01))}
     store = S3Storage(S3Options(**{**base, **options}))  # type: ignore[arg-type]
     try:
         yield store
@@ -72,47 +95,49 @@ def storage(server: Store, attempts: int = 3, **options: object) -> Iterator[S3S
         server.close()
 
 
-def trickle_headers(line: socket.socket, head: bytes) -> None:
-    """One header after the other, as long as somebody listens."""
-    line.sendall(b"HTTP/1.1 200 OK\r\n")
-    while True:
-        line.sendall(b"x-a: b\r\n")
-        time.sleep(0.05)
-
-
-def take_slowly(line: socket.socket, head: bytes) -> None:
-    """Some of the upload now and then: 1.3 MB a second."""
-    line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
-    line.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-    while line.recv(1 << 16):
-        time.sleep(0.05)
-
-
 @pytest.mark.parametrize("secure", [False, True])
-def test_headers_that_trickle_are_cut_off(secure: bool, tmp_path: Path) -> None:
+def test_headers_that_trickle_are_cut_off(secure: bool, tmp_path: Path, clock: Clock) -> None:
+    def trickle(line: socket.socket, head: bytes) -> None:
+        """One header a second, as long as somebody listens."""
+        line.sendall(b"HTTP/1.1 200 OK\r\n")
+        while True:
+            line.sendall(b"x-a: b\r\n")
+            clock.passed += 1
+            time.sleep(0.01)
+
     context, trusted = None, None
     if secure:
-        certificate, key, trusted = authority(tmp_path)
+        certificate, key, trusted = certify(tmp_path)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
-    server = Store(trickle_headers, context)
+    server = Store(trickle, context)
     with storage(server, ca_file=trusted) as store:
-        with pytest.raises(StorageError, match=r"the store was not done with a request within \d+ s, and it was ended"):
+        with pytest.raises(StorageError, match=r"the store was not done with a request within 21 s, and it was ended"):
             store.read(KEY, 100)
         assert server.ended.acquire(timeout=10), "the connection is closed"
         assert server.requests == ["GET"], "once is enough of it"
 
 
-def test_an_upload_that_is_taken_byte_by_byte_is_cut_off() -> None:
-    server = Store(take_slowly)
-    with storage(server, min_rate=2e7) as store:
+def test_an_upload_that_is_taken_byte_by_byte_is_cut_off(clock: Clock) -> None:
+    def take(line: socket.socket, head: bytes) -> None:
+        """64 KiB a second."""
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        line.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        while line.recv(1 << 16):
+            clock.passed += 1
+            time.sleep(0.01)
+
+    server = Store(take)
+    with storage(server) as store:
         with pytest.raises(StorageError, match="was not done with a request"):
             store.write(KEY, bytes(16 << 20), "image/jpeg")  # more than the kernel takes on its own
         assert server.ended.acquire(timeout=10)
         assert server.requests == ["PUT"]
 
 
-def test_an_upload_may_take_longer_than_one_answer() -> None:
+def test_an_upload_may_take_longer_than_one_answer(clock: Clock) -> None:
+    """Twice as long here, of which the client's looks at the clock see some."""
+
     def take(line: socket.socket, head: bytes) -> None:
         line.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         left = length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
@@ -121,11 +146,12 @@ def test_an_upload_may_take_longer_than_one_answer() -> None:
             block = line.recv(min(left, 1 << 20))
             left -= len(block)
             digest.update(block)
-            time.sleep(1.5 * len(block) / length)
+            clock.passed += 42 * len(block) / length
+            time.sleep(0.01)
         line.sendall(f'HTTP/1.1 200 OK\r\nETag: "{digest.hexdigest()}"\r\nContent-Length: 0\r\n\r\n'.encode())
 
     server = Store(take)
-    with storage(server, attempts=1, min_rate=1e6) as store:
+    with storage(server, attempts=1, min_rate=1e5) as store:
         assert store.write(KEY, bytes(24 << 20), "image/jpeg").size == 24 << 20
 
 
@@ -184,7 +210,7 @@ def test_an_error_s_text_is_read_as_far_as_it_says_something() -> None:
             sent += 1 << 20
 
     server = Store(talk)
-    with storage(server, attempts=1, read_timeout=20.0) as store:
+    with storage(server, attempts=1) as store:
         with pytest.raises(StorageError, match=r"\(503\)"):
             store.read(KEY, 100)
         assert server.ended.acquire(timeout=10)
@@ -225,7 +251,7 @@ def test_an_object_that_is_longer_than_it_says_is_ended(part: bool) -> None:
     heads = ('ETag: "e"', "Content-Length: 100", "Transfer-Encoding: chunked")
 
     server = Store(said(*heads, endless=bytes(1 << 20)))
-    with storage(server, attempts=1, read_timeout=20.0) as store:
+    with storage(server, attempts=1) as store:
         with pytest.raises(StorageError, match="gave more than the 100 bytes"):
             store._read_part(KEY, Stat(100, "e", None), 0, 100) if part else store.read(KEY, 1000)
         assert server.ended.acquire(timeout=10)

@@ -15,7 +15,8 @@ import pytest
 from orchestrator.errors import StorageError
 from orchestrator.storage.bucket_client import S3Options
 from orchestrator.storage.s3 import S3Storage
-from respray.doctor import FAIL, Situation, connections
+from respray.doctor import FAIL, Situation
+from respray.doctor import storage as storage_check
 from respray.retry import Retry
 from respray.weights.errors import WeightsError
 from respray.weights.s3_sync import Sync, SyncSource
@@ -72,7 +73,7 @@ def told(server: Refusing, folder: Path) -> list[str]:
         storage.check()
     storage.close()
     settings = {"STORAGE_S3_ENDPOINT": server.url, "STORAGE_ACCESS_KEY": "key", "STORAGE_SECRET_KEY": "secret", "STORAGE_BUCKET": "photos"}
-    (finding,) = (found for found in connections._storage(Situation(settings, timeout=5)) if found.status == FAIL)
+    (finding,) = (found for found in storage_check.examine(Situation(settings, timeout=5)) if found.status == FAIL)
     with pytest.raises(WeightsError) as fetch:
         Sync(SyncSource(server.url, "models", "key", "secret"), "sam3", folder).run("sam3")
     return [str(worker.value), f"{finding.what}: {finding.fix}", str(fetch.value)]

@@ -46,6 +46,7 @@ def respray(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Respray:
     # A path in a .pth file brings packages along, but no .pth files of its own: the editable install there stays out.
     (site / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "RESPRAY"))}
+    _take_over_compiled_loops(site)
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [str(home / "venv" / "bin" / "respray"), *arguments]
@@ -55,6 +56,17 @@ def respray(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Respray:
     return run
 
 
+def _take_over_compiled_loops(site: Path) -> None:
+    """Bring what Numba has compiled of the same sources here, which takes half a minute. Its cache knows a file by time and size."""
+    for compiled in (PROJECT / "respray").rglob("__pycache__/*.nb[ci]"):
+        target = site / compiled.relative_to(PROJECT)
+        target.parent.mkdir(exist_ok=True)
+        shutil.copy(compiled, target)
+    for source in (PROJECT / "respray" / "editing").rglob("*.py"):
+        changed = source.stat().st_mtime_ns
+        os.utime(site / source.relative_to(PROJECT), ns=(changed, changed))
+
+
 def test_wheel_holds_the_two_packages_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"orchestrator", "respray"}
@@ -62,20 +74,10 @@ def test_wheel_holds_the_two_packages_and_nothing_else(wheel: Path) -> None:
         assert f"respray/{needed}" in names
 
 
-def test_installed_package_runs_a_job_with_the_embedded_server(respray: Respray) -> None:
+def test_installed_package_runs_jobs_with_the_embedded_server(respray: Respray) -> None:
     demo = respray("demo", "--out", "demo")
     assert demo.returncode == 0, demo.stderr
     assert "6 of 6 photos edited, 6 signed callbacks received" in demo.stderr
-    home: Path = respray.home  # type: ignore[attr-defined]
-    photo = home / "files" / "inputs" / "me" / "first" / "0.jpg"
-    photo.parent.mkdir(parents=True)
-    shutil.copy(next((home / "demo" / "store" / "inputs").rglob("*.jpg")), photo)
-    item = {"idx": 0, "input_key": "inputs/me/first/0.jpg", "output_key": "outputs/me/first/0.png"}
-    job = {"job_id": "first", "user_id": "me", "concepts": {"wall": {"action": "recolor", "value": "#7C9082"}}, "items": [item]}
-    (home / "job.json").write_text(json.dumps(job))
-    run = respray("run", "job.json", "--store", "files")
-    assert run.returncode == 0, run.stderr
-    assert (home / "files" / "outputs" / "me" / "first" / "0.png").is_file()
 
 
 def test_installed_package_builds_a_repository(respray: Respray) -> None:

@@ -34,7 +34,8 @@ def check(browser: Browser, artefacts: Path, state: str) -> None:
         browser.rest()
         for scheme in ("dark", "light"):
             browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
-            browser.driver.execute_script(f"if (!window.axe) {{ {AXE.read_text()} }}")
+            if not browser.driver.execute_script("return 'axe' in window"):
+                browser.driver.execute_script(AXE.read_text())
             found = browser.driver.execute_async_script(CHECK, RULES[scheme])
             assert not found, (state, name, scheme, found)
             wide = browser.driver.execute_script("return document.documentElement.scrollWidth - innerWidth")

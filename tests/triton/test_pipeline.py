@@ -19,7 +19,7 @@ from respray.contract.report import PhotoReport
 from respray.contract.request import MAX_BOXES, PhotoRequest
 from respray.segmentation.spec import load_spec
 from respray.segmentation.tokenizer import PromptTokenizer
-from respray.triton.errors import PhotoError
+from respray.triton.errors import PhotoError, ServingError
 from respray.triton.models.parse_request import Arrays
 from respray.triton.models.pipeline import KeptFormat, Pipeline
 from respray.triton.packing import from_bytes, pack, unpack
@@ -62,8 +62,10 @@ class Models:
             }
         self.applied = dict(inputs)
         files, sizes = pack([b"file"])
-        report = PhotoReport(width=1, height=1, concepts=[], outputs=[], files=[], timings={"matte": 0.5})
+        report = PhotoReport(width=1, height=1, concepts=[], outputs=[], files=[], timings={"matte": 0.5}, call=self.call)
         return {tensors.FILES: files, tensors.FILE_SIZES: sizes, tensors.REPORT: from_bytes(report.model_dump_json().encode())}
+
+    call: str | None = None
 
     def asked(self, model: str) -> list[dict[str, tuple[int, ...]]]:
         return [shapes for name, shapes in self.calls if name == model]
@@ -86,6 +88,11 @@ def run(tokenizer: PromptTokenizer, wanted: PhotoRequest, photo: bytes | None = 
         tensors.ATTACHMENT_SIZES: sizes,
     }
     return models, pipeline.run(inputs)
+
+
+def test_the_answer_to_another_call_is_nobodys(tokenizer: PromptTokenizer) -> None:
+    with pytest.raises(ServingError, match="applier gave the answer of another call: its process is not healthy"):
+        run(tokenizer, request("word").model_copy(update={"call": "mine"}))
 
 
 @pytest.mark.parametrize(("prompts", "bucket"), [(1, 1), (2, 2), (3, 4), (4, 4)])

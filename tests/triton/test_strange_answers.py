@@ -84,3 +84,8 @@ def test_what_is_no_result_of_ours_is_the_servers_fault(tensors: Callable[[], Te
     error = edit(tensors())
     assert isinstance(error, ServingError) and not isinstance(error, PhotoError | ServerUnavailable)
     assert "answered with no result of this version's pipeline" in str(error) and said in str(error) and "\n" not in str(error)
+
+
+def test_the_answer_to_another_call_is_asked_for_again() -> None:
+    error = edit(answer(report=json.dumps(REPORT | {"call": "another"}).encode()))
+    assert isinstance(error, ServerUnavailable) and "pipeline_bls gave the answer of another call" in str(error)

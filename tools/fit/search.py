@@ -52,7 +52,7 @@ def minimize(error: Callable[[P], float], start: P, first: Mapping[str, float], 
     names = list(first)
 
     def with_logs(logs: Sequence[float]) -> P:
-        return _changed(start, dict(zip(names, np.exp(logs), strict=True)))
+        return changed(start, dict(zip(names, np.exp(logs), strict=True)))
 
     logs = np.log([first[name] for name in names])
     simplex = np.concatenate([logs[None], logs + 0.7 * np.eye(len(names))])
@@ -68,12 +68,13 @@ def scan(error: Callable[[P], float], shipped: P, fields: Sequence[str], factors
     for name in fields:
         value = float(getattr(shipped, name))
         values = tuple(value if factor == 1.0 else value * factor for factor in factors)
-        errors = tuple(at_shipped if v == value else error(_changed(shipped, {name: v})) for v in values)
+        errors = tuple(at_shipped if v == value else error(changed(shipped, {name: v})) for v in values)
         scans.append(Scan(name, value, values, errors))
     return scans
 
 
-def _changed(parameters: P, values: Mapping[str, float]) -> P:
+def changed(parameters: P, values: Mapping[str, float]) -> P:
+    """Parameters with other values of some fields."""
     return replace(parameters, **{name: float(value) for name, value in values.items()})
 
 

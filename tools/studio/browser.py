@@ -30,6 +30,13 @@ const [name, base64] = arguments, bytes = Uint8Array.from(atob(base64), (c) => c
 data.items.add(new File([bytes], name));
 document.querySelector("main").dispatchEvent(new DragEvent("drop", {bubbles: true, cancelable: true, dataTransfer: data}));
 """
+# In one call: a question for the text of each of dozens of buttons is a call of its own, in both processes of the browser.
+FIND = """
+const [css, text, lines] = arguments;
+const says = (element) => element.innerText.trim().split("\\n").slice(0, lines).map((line) => line.trim()).join("\\n");
+const is = (element) => (element.checkVisibility() && says(element) === text) || element.getAttribute("aria-label") === text;
+return [...document.querySelectorAll(css)].find(is) ?? null;
+"""
 
 
 @cache
@@ -112,7 +119,7 @@ class Browser:
             except (NoSuchElementException, StaleElementReferenceException):
                 pass
             assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s; {self._seen()}"
-            time.sleep(0.05)
+            time.sleep(0.1)
 
     def all(self, css: str) -> list[WebElement]:
         """Elements, at least one."""
@@ -128,12 +135,15 @@ class Browser:
 
     def button(self, text: str, within: str = "body") -> WebElement:
         """A button by what it says."""
+        return self._by_text(f"{within} button, {within} summary", text)
+
+    def _by_text(self, css: str, text: str, lines: int = 99) -> WebElement:
+        """The first element that says so in its first lines."""
 
         def find() -> WebElement | None:
-            found = self.driver.find_elements(By.CSS_SELECTOR, f"{within} button, {within} summary")
-            return next((button for button in found if text in (button.text, button.get_attribute("aria-label"))), None)
+            return self.driver.execute_script(FIND, css, text, lines)  # type: ignore[no-any-return]
 
-        return self.until(f"the button {text}", find)
+        return self.until(f"{css} that says {text}", find)
 
     def press(self, text: str, within: str = "body") -> None:
         """Press a button by what it says."""
@@ -153,8 +163,7 @@ class Browser:
 
     def choose(self, concept: str) -> None:
         """Choose a concept in the list."""
-        chip = self.until(concept, lambda: next(c for c in self.all(".chip") if c.text.split("\n")[0] == concept))
-        chip.click()
+        self._by_text(".chip", concept, lines=1).click()
 
     def color(self, code: str) -> None:
         """Give the chosen concept a colour by its code, and wait for the picture."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+from numba import float32, uint8, void
 
 from respray.editing.core.color import ENCODE_BINS, SCENE_TOP, decode_scene, scene_encode_table
-from respray.editing.core.compiled import compiled
+from respray.editing.core.compiled import compiled_for
 from respray.imaging.arrays import FloatArray, UInt8Array
 
 # Rows of the table of what a code is worth, over scene-linear light from 0 to 1.
@@ -32,7 +33,7 @@ def encode_scene(scene: FloatArray) -> UInt8Array:
     return codes
 
 
-@compiled
+@compiled_for(void(float32[::1], uint8[::1], float32, uint8[::1]))
 def _look_up(values: FloatArray, table: UInt8Array, scale: np.float32, codes: UInt8Array) -> None:
     """`table` at `values` x `scale`, rounded and clipped to its ends, into `codes`; what is no number counts as 0."""
     last = len(table) - 1

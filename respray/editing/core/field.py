@@ -7,8 +7,9 @@ from typing import cast
 
 import cv2
 import numpy as np
+from numba import float32, int64, void
 
-from respray.editing.core.compiled import compiled
+from respray.editing.core.compiled import compiled, compiled_for
 from respray.editing.core.windows import window_means
 from respray.imaging.arrays import FloatArray, IntArray
 
@@ -83,7 +84,7 @@ def sample(field: FloatArray, tile: Tile, rows: IntArray, columns: IntArray) -> 
     return values
 
 
-@compiled
+@compiled_for(void(float32[:, :, ::1], int64[::1], int64[::1], int64, int64, float32[:, ::1]))
 def _sample(field: FloatArray, rows: IntArray, columns: IntArray, height: int, width: int, values: FloatArray) -> None:
     """`rows` and `columns` of a box of `height` x `width`, over all of which the field is stretched."""
     for i in range(len(rows)):

@@ -10,8 +10,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numba import boolean, float32, float64, uint8, void
+from numba.core.types import UniTuple
 
-from respray.editing.core.compiled import compiled
+from respray.editing.core.compiled import compiled, compiled_for
 from respray.imaging.arrays import FloatArray, UInt8Array
 
 
@@ -83,7 +85,9 @@ def estimate_coverage(
     return share
 
 
-@compiled
+@compiled_for(
+    void(float32[:, ::1], uint8[::1], float32[:, ::1], float32[:, ::1], float32[::1], boolean, UniTuple(float64, 6), float32[::1])
+)
 def _estimate_coverage(
     linear: FloatArray,
     alpha: UInt8Array,
@@ -157,7 +161,7 @@ def estimate_foreground(mixed: MixedPixels, share: FloatArray) -> FloatArray:
     return own
 
 
-@compiled
+@compiled_for(void(float32[:, ::1], float32[::1], float32[:, ::1], float32[:, ::1], float32[:, ::1]))
 def _estimate_foreground(linear: FloatArray, share: FloatArray, fore: FloatArray, back: FloatArray, own: FloatArray) -> None:
     for i in range(len(share)):
         for c in range(3):
@@ -172,7 +176,7 @@ def estimate_background(mixed: MixedPixels, share: FloatArray) -> FloatArray:
     return behind
 
 
-@compiled
+@compiled_for(void(float32[:, ::1], float32[::1], float32[:, ::1], float32[:, ::1], float32[:, ::1]))
 def _estimate_background(linear: FloatArray, share: FloatArray, fore: FloatArray, back: FloatArray, behind: FloatArray) -> None:
     for i in range(len(share)):
         for c in range(3):
@@ -199,7 +203,7 @@ def recomposite(mixed: MixedPixels, share: FloatArray, own: FloatArray, painted:
     return result
 
 
-@compiled
+@compiled_for(void(float32[:, ::1], float32[::1], float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1]))
 def _recomposite(
     linear: FloatArray,
     share: FloatArray,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import float32, int64, void
 
-from respray.editing.core.compiled import compiled
+from respray.editing.core.compiled import compiled, compiled_for
 from respray.imaging.arrays import FloatArray
 
 
@@ -30,7 +31,7 @@ def window_means(planes: FloatArray, radius: int) -> FloatArray:
     return result
 
 
-@compiled
+@compiled_for(void(float32[:, :, ::1], int64, float32[:, :, ::1]))
 def _window_means(planes: FloatArray, radius: int, result: FloatArray) -> None:
     """See `window_means`."""
     count, height, width = planes.shape

@@ -8,6 +8,7 @@ from typing import Protocol, cast
 import cv2
 import numpy as np
 
+from respray.editing.fill.diffusion import diffused
 from respray.editing.fill.layers import membrane, patched, reduced, searched_size
 from respray.editing.fill.patchmatch import Guess
 from respray.imaging.arrays import BoolArray, UInt8Array
@@ -93,7 +94,7 @@ def fill(
     height, width = hole.shape
     thickness = 2.0 * float(cv2.distanceTransform(hole.astype(np.uint8), cv2.DIST_L2, 5).max())
     if thickness < p.max_thin_share * max(height, width):
-        return cast(UInt8Array, cv2.inpaint(image, hole.astype(np.uint8), p.telea_radius, cv2.INPAINT_TELEA))
+        return diffused(image, hole, p.telea_radius)
     x, y, w, h = cv2.boundingRect(hole.astype(np.uint8))
     margin = round(p.surroundings * max(w, h)) + 16
     x0, y0, x1, y1 = max(0, x - margin), max(0, y - margin), min(width, x + w + margin), min(height, y + h + margin)

@@ -13,8 +13,10 @@ from typing import Literal, cast
 
 import cv2
 import numpy as np
+from numba import boolean, float32, float64, int64, void
 
-from respray.editing.core.compiled import CORES, compiled, shared
+from respray.editing.core.compiled import CORES, compiled_for, shared
+from respray.editing.fill.diffusion import diffused
 from respray.imaging.arrays import BoolArray, FloatArray, IntArray, UInt8Array
 
 # A patch is 2 x RADIUS + 1 pixels wide. No parameter: it is compiled into the loops.
@@ -97,8 +99,7 @@ def complete(
         if not source.any():
             source = _sources(~gap)
         if not source.any():
-            whole = cast(UInt8Array, cv2.inpaint(image, hole.astype(np.uint8), 5, cv2.INPAINT_TELEA))
-            return Completed(whole, np.zeros((*hole.shape, 2), int))
+            return Completed(diffused(image, hole, 5), np.zeros((*hole.shape, 2), int))
         if filled is None:
             start = _start(known, gap, usable, guess)
         else:
@@ -116,7 +117,7 @@ def _start(picture: FloatArray, gap: BoolArray, usable: BoolArray, guess: Guess)
     """A first guess for the hole of float32 [h,w,3]; `usable`: the pixels to guess from."""
     codes = np.clip(np.round(picture), 0, 255).astype(np.uint8)
     unknown = ~usable if usable.any() else gap
-    filled = np.where(gap[..., None], cv2.inpaint(codes, unknown.astype(np.uint8), 3, cv2.INPAINT_TELEA), picture)
+    filled = np.where(gap[..., None], diffused(codes, unknown, 3), picture)
     if guess == "down":
         above = np.maximum.accumulate(np.where(unknown, -1, np.arange(len(gap))[:, None]), axis=0)
         reached = gap & (above >= 0)
@@ -172,7 +173,7 @@ def _level(
     # Every pixel whose patch reaches into the hole needs a source.
     size = 2 * RADIUS + 1
     need = cv2.dilate(gap.astype(np.uint8), np.ones((size, size), np.uint8)) > 0
-    # (NumPy answers columns one after the other: another type to Numba, and compiled once more.)
+    # (NumPy answers columns one after the other.)
     places = np.ascontiguousarray(np.argwhere(need))
     index = np.full((height, width), -1)
     index[need] = np.arange(len(places))
@@ -248,7 +249,21 @@ class _Search:
         self.match, self.cost = match, cost
 
 
-@compiled
+@compiled_for(
+    void(
+        float32[:, :, ::1],
+        boolean[:, ::1],
+        int64[:, ::1],
+        float64[::1],
+        int64[:, ::1],
+        int64[::1],
+        int64[:, ::1],
+        int64[:, ::1],
+        float64[::1],
+        int64,
+        int64,
+    )
+)
 def _improve(
     picture: FloatArray,
     source: BoolArray,
@@ -286,7 +301,7 @@ def _improve(
             better[i, 0], better[i, 1], cost[i] = v, u, total
 
 
-@compiled
+@compiled_for(void(float32[:, :, ::1], int64[:, ::1], int64[:, ::1], int64[:, ::1], float64[::1], float32[:, :, ::1], int64, int64))
 def _vote(
     picture: FloatArray, hidden: IntArray, index: IntArray, match: IntArray, weight: FloatArray, voted: FloatArray, first: int, last: int
 ) -> None:

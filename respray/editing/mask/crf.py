@@ -13,8 +13,9 @@ from typing import cast
 
 import cv2
 import numpy as np
+from numba import float32, int64, void
 
-from respray.editing.core.compiled import compiled
+from respray.editing.core.compiled import compiled_for
 from respray.editing.core.reduce import average
 from respray.editing.mask.local_colours import ColourParameters, colour_bins, log_ratio
 from respray.imaging.arrays import FloatArray, IntArray, UInt8Array
@@ -126,7 +127,7 @@ def _links(photo: FloatArray, where: IntArray, cell: float, parameters: FieldPar
     return links
 
 
-@compiled
+@compiled_for(void(float32[:, :, ::1], float32[:, ::1]))
 def _change(photo: FloatArray, changes: FloatArray) -> None:
     """Mean square of what every pixel's channels change by to the pixels on its right and below: float32 [h,w]."""
     height, width = changes.shape
@@ -141,7 +142,7 @@ def _change(photo: FloatArray, changes: FloatArray) -> None:
             changes[y, x] = total / np.float32(6)
 
 
-@compiled
+@compiled_for(void(float32[:, :, ::1], int64[::1], float32, float32[::1], float32[:, ::1]))
 def _link(photo: FloatArray, where: IntArray, alike: np.float32, wide: FloatArray, links: FloatArray) -> None:
     """See `_links`, which is written here; `wide` float32 [n]: six times the square of the usual change. Neighbours as in `_sweep`."""
     height, width = photo.shape[:2]
@@ -162,7 +163,7 @@ def _link(photo: FloatArray, where: IntArray, alike: np.float32, wide: FloatArra
                 k += 1
 
 
-@compiled
+@compiled_for(void(float32[::1], float32[:, ::1], int64[::1], int64, int64, float32[::1]))
 def _sweep(unary: FloatArray, links: FloatArray, where: IntArray, width: int, sweeps: int, state: FloatArray) -> None:
     """Mean-field updates of `state` float32 [h*w] (expectations -1..1) at `where`, forth and back; a pixel without news is passed over."""
     count = len(where)

@@ -13,9 +13,11 @@ from typing import cast
 
 import cv2
 import numpy as np
+from numba import float32, float64, uint8, void
+from numba.core.types import UniTuple
 
 from respray.editing.core.codes import encode_scene
-from respray.editing.core.compiled import compiled
+from respray.editing.core.compiled import compiled, compiled_for
 from respray.imaging.arrays import FloatArray, UInt8Array
 
 # Alpha one, two and three pixels outside the edge: the reach of a 2 x 2 chroma sample that is enlarged linearly.
@@ -108,7 +110,7 @@ def repaint(
     return result
 
 
-@compiled
+@compiled_for(void(uint8[:, ::1], float32[::1], uint8[::1], uint8[:, ::1], uint8[:, :, ::1], UniTuple(float64, 4), uint8[:, ::1]))
 def _repaint(
     codes: UInt8Array,
     painted: FloatArray,

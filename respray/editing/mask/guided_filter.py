@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numba import float32, void
 
-from respray.editing.core.compiled import compiled
+from respray.editing.core.compiled import compiled_for
 from respray.editing.core.windows import window_means
 from respray.imaging.arrays import FloatArray
 
@@ -76,7 +77,7 @@ def _fitted(guide: FloatArray, mask: FloatArray, averages: FloatArray, radius: i
     return model
 
 
-@compiled
+@compiled_for(void(float32[:, :, ::1], float32[:, :, ::1]))
 def _multiply_colours(guide: FloatArray, planes: FloatArray) -> None:
     """Red, green, blue and their products rr, rg, rb, gg, gb, bb of a photo float32 [h,w,3] into planes [9,h,w]."""
     for y in range(guide.shape[0]):
@@ -87,7 +88,7 @@ def _multiply_colours(guide: FloatArray, planes: FloatArray) -> None:
             planes[6, y, x], planes[7, y, x], planes[8, y, x] = green * green, green * blue, blue * blue
 
 
-@compiled
+@compiled_for(void(float32[:, :, ::1], float32[:, ::1], float32[:, :, ::1]))
 def _multiply_mask(guide: FloatArray, mask: FloatArray, planes: FloatArray) -> None:
     """A mask float32 [h,w], its products with red, green and blue, and its square into planes [5,h,w]."""
     for y in range(mask.shape[0]):
@@ -98,7 +99,7 @@ def _multiply_mask(guide: FloatArray, mask: FloatArray, planes: FloatArray) -> N
                 planes[1 + c, y, x] = value * guide[y, x, c]
 
 
-@compiled
+@compiled_for(void(float32[:, :, ::1], float32[:, :, ::1], float32, float32[:, :, ::1]))
 def _fit(colours: FloatArray, masks: FloatArray, epsilon: np.float32, model: FloatArray) -> None:
     """Least squares in every window, from averages of both functions above, into `model` as `_fitted` says."""
     none = np.float32(0)
@@ -126,7 +127,7 @@ def _fit(colours: FloatArray, masks: FloatArray, epsilon: np.float32, model: Flo
             model[5, y, x] = max(masks[4, y, x] - mean * mean, none)
 
 
-@compiled
+@compiled_for(void(float32[:, :, ::1], float32[:, :, ::1], float32, float32[:, ::1]))
 def _answer(guide: FloatArray, model: FloatArray, slope: np.float32, edge: FloatArray) -> None:
     """What a model float32 [4,h,w] says of a photo, made steeper by `slope`: into `edge` float32 [h,w], 0..1."""
     half = np.float32(0.5)

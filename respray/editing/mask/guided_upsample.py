@@ -14,8 +14,10 @@ from typing import cast
 
 import cv2
 import numpy as np
+from numba import float32, float64, int64, uint8, void
+from numba.core.types import UniTuple
 
-from respray.editing.core.compiled import CORES, compiled
+from respray.editing.core.compiled import CORES, compiled_for, read_only
 from respray.editing.core.field import between_cells
 from respray.editing.core.reduce import Reduced, average
 from respray.editing.mask.guided_filter import FilterParameters, coefficients
@@ -141,9 +143,6 @@ def _plan(low: UInt8Array, sides: tuple[UInt8Array, UInt8Array], reduced: Reduce
     factor = reach / p.work_radius if reach > 1.5 * p.work_radius else 1.0
     size = (max(1, round(width / factor)), max(1, round(height / factor)))
     small = reduced.at(size)
-    # As a photo comes from Triton under NumPy 2: what may be written is another type to Numba, and compiled once more.
-    photo = photo.view()
-    photo.flags.writeable = False
     coarse = cast(UInt8Array, cv2.resize(low, size, interpolation=cv2.INTER_LINEAR))
     limits = cast(UInt8Array, cv2.resize(cv2.merge(sides) * np.uint8(255), size, interpolation=cv2.INTER_LINEAR))
     return _Plan(photo, small, coarse, limits, max(1, round(p.window_ratio * reach / factor)), _tiles(limits, p), p)
@@ -210,7 +209,18 @@ def _tile(plan: _Plan, tile: tuple[int, int, int, int], alpha: UInt8Array) -> No
     _enlarge(fields, (top, left), scales, plan.photo, plan.full(tile), steepness, plan.parameters.dust, alpha)
 
 
-@compiled
+@compiled_for(
+    void(
+        float32[:, :, ::1],
+        UniTuple(int64, 2),
+        UniTuple(float64, 2),
+        read_only(uint8[:, :, :]),
+        UniTuple(int64, 4),
+        float32,
+        int64,
+        uint8[:, ::1],
+    )
+)
 def _enlarge(
     fields: FloatArray,
     corner: tuple[int, int],

@@ -10,8 +10,10 @@ from typing import cast
 
 import cv2
 import numpy as np
+from numba import boolean, float32, int32, int64, void
+from numba.core.types import UniTuple
 
-from respray.editing.core.compiled import compiled
+from respray.editing.core.compiled import compiled, compiled_for
 from respray.imaging.arrays import BoolArray, FloatArray, IntArray
 
 
@@ -77,7 +79,7 @@ def log_ratio(
     return answer
 
 
-@compiled
+@compiled_for(void(float32[:, :, ::1], UniTuple(float32, 2), int64, int64, int32[:, ::1]))
 def _number(lab: FloatArray, scales: tuple[np.float32, np.float32], lightness_bins: int, chroma_bins: int, bins: IntArray) -> None:
     """See `colour_bins`, of float32 [h,w,3] in CIE L*a*b*; `scales`: bins for one unit of lightness and of chroma."""
     none, most, widest = np.float32(0), np.float32(lightness_bins - 1), np.float32(chroma_bins - 1)
@@ -90,7 +92,7 @@ def _number(lab: FloatArray, scales: tuple[np.float32, np.float32], lightness_bi
             bins[y, x] = (int(lightness) * chroma_bins + int(a)) * chroma_bins + int(b)
 
 
-@compiled
+@compiled_for(void(int32[:, ::1], boolean[:, ::1], boolean[:, ::1], float32, float32[:, :, :, ::1]))
 def _count(bins: IntArray, inside: BoolArray, outside: BoolArray, step: np.float32, found: FloatArray) -> None:
     """Add every pixel of either side to its tile's histogram, float32 [2,tiles down,tiles across,bins]."""
     columns = np.empty(bins.shape[1], np.int64)
@@ -113,7 +115,7 @@ def _tiles_around(pixel: int, step: np.float32, tiles: int) -> tuple[int, int, n
     return before, min(before + 1, tiles - 1), place - np.float32(before)
 
 
-@compiled
+@compiled_for(void(int64[::1], int64, float32, boolean[:, ::1]))
 def _ask(where: IntArray, width: int, step: np.float32, asked: BoolArray) -> None:
     """Mark the tiles, bool [tiles down, tiles across], that `_look_up` looks at."""
     for i in range(len(where)):
@@ -122,7 +124,7 @@ def _ask(where: IntArray, width: int, step: np.float32, asked: BoolArray) -> Non
         asked[top, left] = asked[top, right] = asked[bottom, left] = asked[bottom, right] = True
 
 
-@compiled
+@compiled_for(void(float32[:, :, :, ::1], boolean[:, ::1], int64, float32, float32[::1], float32, float32[:, :, ::1]))
 def _compare(
     found: FloatArray, asked: BoolArray, chroma_bins: int, beside: np.float32, floors: FloatArray, min_pixels: np.float32, table: FloatArray
 ) -> None:
@@ -181,7 +183,7 @@ def _spread(values: FloatArray, run: int, step: int, result: FloatArray) -> None
             target[i] += quarter * source[i]
 
 
-@compiled
+@compiled_for(void(int32[:, ::1], float32[:, :, ::1], float32, int64[::1], float32[::1]))
 def _look_up(bins: IntArray, table: FloatArray, step: np.float32, where: IntArray, answer: FloatArray) -> None:
     """What the tiles around say of the colours at `where`, bilinearly."""
     width = bins.shape[1]

@@ -16,6 +16,7 @@ from respray.editing.mask.holes import fill_holes
 from respray.editing.mask.matte import Matte
 from respray.editing.mask.narrow import settle_narrow
 from respray.editing.mask.straight import settle_plane, work_picture
+from respray.editing.mask.trust import moved_too_far
 from respray.imaging.arrays import Float64Array, UInt8Array
 
 
@@ -82,7 +83,17 @@ def refine_thing(probability: UInt8Array, photo: UInt8Array, work: UInt8Array | 
     Returns:
         A sharp matte of the photo's size; nothing is straightened.
     """
-    return refine(decide(probability, work_picture(photo) if work is None else work, THINGS), photo, reduced=reduced)
+    decided = decide(probability, work_picture(photo) if work is None else work, THINGS)
+    found = refine(decided, photo, reduced=reduced)
+    alpha = _trusted(found.alpha, probability, decided, photo, reduced)
+    return found if alpha is found.alpha else Matte.sharp(alpha, found.detail)
+
+
+def _trusted(alpha: UInt8Array, probability: UInt8Array, decided: UInt8Array, photo: UInt8Array, reduced: Reduced | None) -> UInt8Array:
+    """A matte uint8 [H,W] that follows an exact mask wherever it has left it for another edge (`trust`). Arguments as of `refine`;
+    `decided`: what was made of the mask."""
+    far = moved_too_far(alpha, probability, decided)
+    return alpha if far is None else np.where(far, refine(probability, photo, reduced=reduced).alpha, alpha)
 
 
 @dataclass(frozen=True)
@@ -110,7 +121,7 @@ def refine_plane(
     """Make a network's answer the matte of what ends in straight lines (a wall, a door).
 
     It is decided again by the photo's colours and edges (`crf`), bare patches of it are filled (`holes`), then it is refined, and ends in
-    straight lines where the photo does not show how it ends.
+    straight lines where the photo does not show how it ends. A mask that proves to be exact is followed (`trust`).
 
     Args:
         probability: uint8 [h,w], 255 = certainly the concept.
@@ -127,13 +138,13 @@ def refine_plane(
         A sharp matte of the photo's size.
     """
     picture = work_picture(photo) if work is None else work
-    decided, patches = decide(probability, picture), 0
-    if fill:
-        decided, patches = fill_holes(decided, probability, picture)
-    found = guided_upsample(decided, photo, parameters.band, upsampling, reduced)
-    settled = settle_plane(found.alpha, probability, decided, picture, points)
+    decided = decide(probability, picture)
+    filled, patches = fill_holes(decided, probability, picture) if fill else (decided, 0)
+    found = guided_upsample(filled, photo, parameters.band, upsampling, reduced)
+    settled = settle_plane(found.alpha, probability, filled, picture, points)
     alpha = settle_narrow(settled.alpha, probability, picture) if narrow else settled.alpha
-    return PlaneMatte(Matte.sharp(with_tail(alpha), found.detail), patches + settled.filled, settled.dropped, patches)
+    alpha = _trusted(with_tail(alpha), probability, decided, photo, reduced)
+    return PlaneMatte(Matte.sharp(alpha, found.detail), patches + settled.filled, settled.dropped, patches)
 
 
 def refine_user_mask(

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numba import float64, uint8, void
 
-from respray.editing.core.compiled import compiled
+from respray.editing.core.compiled import compiled_for
 from respray.editing.mask.straight_runs import Run
 from respray.imaging.arrays import BoolArray, Float64Array, FloatArray, UInt8Array
 
@@ -136,7 +137,7 @@ def _half_plane(edge: Edge | None, zoom: Float64Array) -> Float64Array:
     return np.array([*(normal / length), -float(edge.normal @ edge.origin) / length])
 
 
-@compiled
+@compiled_for(void(uint8[:, ::1], float64[::1], float64[::1], float64[::1], float64[::1], float64[:, ::1], float64[::1], float64, float64))
 def _paint(
     alpha: UInt8Array,
     plane: Float64Array,

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numba import boolean, float32, int64, void
+from numba.core.types import UniTuple
 
-from respray.editing.core.compiled import compiled
+from respray.editing.core.compiled import compiled, compiled_for
 from respray.editing.mask.straight_runs import Run, line_through
 from respray.imaging.arrays import BoolArray, Float64Array, FloatArray
 
@@ -179,7 +181,7 @@ def _layout(
     return (x - 0.5).astype(np.float32), (y - 0.5).astype(np.float32)
 
 
-@compiled
+@compiled_for(UniTuple(float32, 2)(float32[:, :, ::1], float32[::1], float32[::1], float32[::1], int64, int64, float32, float32, float32))
 def _search(
     change: FloatArray,
     border: FloatArray,
@@ -201,7 +203,7 @@ def _search(
     return best_first, best_last
 
 
-@compiled
+@compiled_for(void(float32[:, :, ::1], float32[::1], float32[:, ::1], int64, int64, float32, float32, float32, float32[::1]))
 def _worths(
     change: FloatArray,
     border: FloatArray,
@@ -251,7 +253,7 @@ def _worth(
     return total
 
 
-@compiled
+@compiled_for(float32[::1](float32[:, :, :], float32[::1], int64, int64))
 def _strengths(change: FloatArray, place: FloatArray, reach: int, piece: int) -> FloatArray:
     """The change (codes) across a strip at `place` float32 [places], averaged over the piece around each."""
     places = len(place)
@@ -269,7 +271,7 @@ def _strengths(change: FloatArray, place: FloatArray, reach: int, piece: int) ->
     return strength
 
 
-@compiled
+@compiled_for(boolean[::1](float32[::1], float32[::1], boolean, boolean))
 def _best_stretches(gain: FloatArray, step: FloatArray, free_begin: bool, free_end: bool) -> BoolArray:
     """See `best_stretches`."""
     count = len(gain)

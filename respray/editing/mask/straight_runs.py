@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numba import float64, int64
+from numba.core.types import UniTuple
 
-from respray.editing.core.compiled import compiled
+from respray.editing.core.compiled import compiled_for
 from respray.imaging.arrays import AnyArray, BoolArray, Float64Array
 
 
@@ -101,7 +103,7 @@ def line_through(points: Float64Array) -> tuple[Float64Array, Float64Array]:
     return np.array([x, y]), np.array([across, down])
 
 
-@compiled
+@compiled_for(UniTuple(float64, 4)(float64[:, ::1], int64, int64))
 def _line(points: Float64Array, first: int, end: int) -> tuple[float, float, float, float]:
     """`line_through` points `first` to `end` of a contour, which starts anew at its end: middle and direction, x and y of each."""
     count, x, y = len(points), 0.0, 0.0
@@ -149,7 +151,7 @@ def _joined(points: Float64Array, corners: list[int], limit: float) -> list[tupl
     return joined
 
 
-@compiled
+@compiled_for(float64(float64[:, ::1], int64, int64))
 def _spread(points: Float64Array, first: int, end: int) -> float:
     """Root mean square distance of points, as of `_line`, from their line; large where they turn back on themselves."""
     count = len(points)

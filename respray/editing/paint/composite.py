@@ -9,10 +9,12 @@ from typing import Protocol
 
 import cv2
 import numpy as np
+from numba import boolean, int64, uint8, void
+from numba.core.types import Tuple
 
 from respray.editing.core.codes import encode_scene
 from respray.editing.core.color import decode_scene
-from respray.editing.core.compiled import CORES, compiled
+from respray.editing.core.compiled import CORES, compiled_for, read_only
 from respray.editing.core.field import Tile, sample
 from respray.editing.core.unmix import MixedPixels, estimate_background, estimate_foreground
 from respray.editing.mask.fringe import TAIL
@@ -147,7 +149,7 @@ def composite(
             pixelwise.fill(tile, codes, alpha, rim, result[tile.window])
             return
         # Everything about mixed pixels is done on lists of them: they are a tenth of the tile.
-        at, rows, columns, seen = _list_mixed(rim, _read_only(codes))
+        at, rows, columns, seen = _list_mixed(rim, codes)
         mixed = MixedPixels(decode_scene(seen), *(sample(field, wide, rows, columns) for field in (inner, outer)))
         share, strength = edge.mixed_shares(mixed, wide.window, at, may_grow=painter.brightens)
         own = estimate_foreground(mixed, share)
@@ -176,14 +178,7 @@ def composite(
     return [_joined(seams)] if seams else []
 
 
-def _read_only(codes: UInt8Array) -> UInt8Array:
-    """A view: what may be written is another type to Numba, and compiled once more."""
-    view = codes.view()
-    view.flags.writeable = False
-    return view
-
-
-@compiled
+@compiled_for(Tuple((int64[::1], int64[::1], int64[::1], uint8[:, ::1]))(boolean[:, ::1], read_only(uint8[:, :, :])))
 def _list_mixed(rim: BoolArray, codes: UInt8Array) -> tuple[IntArray, IntArray, IntArray, UInt8Array]:
     """Of the pixels in `rim` (bool [h,w]): index, row and column, int64 [n] each, and their `codes`, uint8 [n,3] of [h,w,3]."""
     count = 0
@@ -203,7 +198,7 @@ def _list_mixed(rim: BoolArray, codes: UInt8Array) -> tuple[IntArray, IntArray, 
     return places[0], places[1], places[2], seen
 
 
-@compiled
+@compiled_for(void(uint8[:, ::1], int64[::1], int64[::1], uint8[:, :, :]))
 def _put(codes: UInt8Array, rows: IntArray, columns: IntArray, target: UInt8Array) -> None:
     """Write pixels, uint8 [n,3], to their places in `target` uint8 [h,w,3]. (NumPy's index of two lists takes five times as long.)"""
     for i in range(len(codes)):

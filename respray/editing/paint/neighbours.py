@@ -8,8 +8,9 @@ from typing import cast
 
 import cv2
 import numpy as np
+from numba import int64, uint8, uint16, void
 
-from respray.editing.core.compiled import compiled
+from respray.editing.core.compiled import compiled_for
 from respray.editing.core.field import Tile
 from respray.editing.mask.matte import Matte
 from respray.editing.paint.composite import Before, Painter, Seam, blend_seams, composite
@@ -138,7 +139,7 @@ def _owners(alphas: Sequence[UInt8Array]) -> UInt8Array | UInt16Array:
     return owner
 
 
-@compiled
+@compiled_for(void(uint8[::1], int64, uint8[::1], uint8[::1]), void(uint8[::1], int64, uint8[::1], uint16[::1]))
 def _own_higher(alpha: UInt8Array, mine: int, highest: UInt8Array, owner: UInt8Array | UInt16Array) -> None:
     """Where a matte [n] is above the `highest` so far, it owns the pixel: `mine`, and one more where it has half of it."""
     for i in range(len(alpha)):
@@ -147,7 +148,7 @@ def _own_higher(alpha: UInt8Array, mine: int, highest: UInt8Array, owner: UInt8A
         highest[i] = max(alpha[i], highest[i])
 
 
-@compiled
+@compiled_for(void(uint8[:, :], uint8[:, :], int64, uint8[:, ::1]), void(uint8[:, :], uint16[:, :], int64, uint8[:, ::1]))
 def _keep_own(alpha: UInt8Array, owners: UInt8Array | UInt16Array, number: int, own: UInt8Array) -> None:
     """What of a part of a matte [h,w] is its own, by `_owners`, into `own` uint8 [h,w]."""
     for y in range(alpha.shape[0]):
@@ -155,7 +156,7 @@ def _keep_own(alpha: UInt8Array, owners: UInt8Array | UInt16Array, number: int, 
             own[y, x] = alpha[y, x] if owners[y, x] >> 1 == number else 0
 
 
-@compiled
+@compiled_for(void(uint8[:, :], int64, uint8[:, ::1]), void(uint16[:, :], int64, uint8[:, ::1]))
 def _mark_others(owners: UInt8Array | UInt16Array, number: int, other: UInt8Array) -> None:
     """Where another matte than this has half of a pixel, 1 in `other` uint8 [h,w], else 0."""
     for y in range(owners.shape[0]):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import boolean, float32, int64, uint8, void
+from numba.core.types import UniTuple
 
 from respray.editing.core.color import ENCODE_BINS, SCENE_TOP, decode_scene, scene_encode_table
-from respray.editing.core.compiled import compiled
+from respray.editing.core.compiled import compiled, compiled_for, read_only
 from respray.editing.core.field import Tile, between_cells
-from respray.editing.surface.reflection import DichromaticModel, Limits, split_pixel
+from respray.editing.surface.reflection import NUMBERS, DichromaticModel, Limits, split_pixel
 from respray.imaging.arrays import BoolArray, FloatArray, IntArray, UInt8Array
 
 # A paint is tabulated over shading 0..MAX_SHADING (1 = the surface's reference) in so many rows.
@@ -59,7 +61,22 @@ class PixelRecolorer:
         return out
 
 
-@compiled
+@compiled_for(
+    void(
+        read_only(uint8[:, :, :]),
+        uint8[:, :],
+        boolean[:, ::1],
+        float32[::1],
+        NUMBERS,
+        float32,
+        float32[:, ::1],
+        float32[:, :, ::1],
+        UniTuple(int64, 4),
+        uint8[::1],
+        float32,
+        uint8[:, :, :],
+    )
+)
 def _fill(
     codes: UInt8Array,
     alpha: UInt8Array,
@@ -116,7 +133,11 @@ def _fill(
                     painted[x, c] = encoded[np.uint32(lit[c, x])]
 
 
-@compiled
+@compiled_for(
+    void(
+        float32[:, ::1], int64[::1], int64[::1], NUMBERS, float32, float32[:, ::1], float32[:, :, ::1], UniTuple(int64, 2), float32[:, ::1]
+    )
+)
 def _paint(
     linear: FloatArray,
     rows: IntArray,
@@ -145,7 +166,7 @@ def _paint(
             out[i, c] = table[row, c] * (one + (tint - one) * table[row, 3]) + specular * luminance
 
 
-@compiled
+@compiled_for(void(float32[:, :], float32[:, ::1], float32, float32[:, ::1], float32[:, :, ::1], UniTuple(int64, 4), float32[:, :, ::1]))
 def apply_light(
     shading: FloatArray,
     specular: FloatArray,

@@ -33,14 +33,14 @@ class ExposureParameters:
 class LikeParameters:
     """When old and new paint are taken for nearly the same, so that the photo's own brightness is kept.
 
-    Not fitted: fitted rooms are painted by chance, people paint white walls white again. Chosen on the tuning rooms (9000-9009) with pairs
-    of whites, of colours and white, and of colours.
+    Not fitted: fitted rooms are painted by chance, people paint white walls white again. Chosen on the tuning rooms (9000-9009; `color` on
+    walls of 7000-7479) with pairs of whites, of colours and white, and of colours.
     """
 
     share: float = 0.7
     """Share of jobs whose paints are alike, of those whose colours are."""
-    color: float = 0.15
-    """Distance of their colours at luminance 1 at which that falls (standard deviation): lamp light moves a white by as much."""
+    color: float = 0.05
+    """Distance of their colours at luminance 1 at which that falls (standard deviation): whites are nearer to each other than to beige."""
     spread: float = 0.05
     """Standard deviation of the log of the ratio of alike paints in their brightest channel."""
     error: float = 0.2

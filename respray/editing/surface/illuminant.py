@@ -6,25 +6,26 @@ One photo holds only the product of paint and light. What is here are the most l
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import erfc, exp, log, pi, sqrt
 
 import numpy as np
 
-from respray.editing.core.color import LUMINANCE, decode_scene
+from respray.editing.core.color import LUMINANCE, decode_scene, max_channel, min_channel
 from respray.imaging.arrays import BoolArray, FloatArray, UInt8Array
 
 # No luminance is divided by, or raised to a power, that is smaller than this.
 MIN_LUMINANCE = 1e-3
-# Nor by a weight that is smaller: something is always the less unlikely.
-MIN_WEIGHT = 1e-30
+# Nor by a probability that is smaller, and no number is raised to one whose log is larger.
+MIN_WEIGHT, MAX_LOG = 1e-30, 700.0
 
 
 @dataclass(frozen=True)
 class IlluminantParameters:
-    """Parameters of the light's level and tint. `python -m tools.fit.illuminant` fits those again that say so.
+    """Parameters of the light's level and tint. `python -m tools.fit.illuminant` fits those again that say so, and prints what is here.
 
-    Level: the photo's bright pixels tell how bright white is in it, give or take `level_spread`. On one surface that is weighed against
-    what paints reflect in their brightest channel: they are white, the more likely the paler they are and the higher they hang, or may be
-    anything (`expected_level`).
+    Level: what is bright beside a surface tells how bright white is in the photo, give or take `level_spread`. On the surface that is
+    weighed against what paints reflect in their brightest channel (`expected_level`): it is white, as things high in a photo are that have
+    no colour but what light may give them, or any other paint.
 
     Tint: what hangs high in a photo looks down, and the light on it has bounced off floor and furniture, so that a tint at the top of a
     photo is mostly light, one at the bottom mostly paint. Shares are given for far down, and what is added to them at the top edge.
@@ -41,55 +42,73 @@ class IlluminantParameters:
     """Scene-linear luminance below which a pixel is black rather than neutral, and its chroma noise. Not fitted."""
     min_share: float = 0.02
     """Share of the photo's pixels that a percentile must stand on, or it says nothing. Not fitted."""
-    bright_percentile: float = 90.0
-    """Of the brightest channel of what is not burnt out: what white would reflect there, or nearly. Chosen among 75, 90 and 95 on the rooms
-    that the level is fitted to."""
+    bright_percentile: float = 95.0
+    """Of the brightest channel of what is beside a surface and not burnt out: what white would reflect there, or nearly. Chosen among 75,
+    90, 95 and 98 on the rooms that the level is fitted to."""
     bright_saturation: float = 0.5
     """A pixel counts as exp(this x saturation) times as bright: strong colours reflect less than white does, in their brightest channel
     too. Chosen among 0, 0.5, 0.8 and 1.2 likewise."""
-    level_factor: float = 0.88
+    level_factor: float = 0.837
     """Level of the photo where that percentile is 1. Fitted by tools.fit.illuminant."""
-    level_power: float = 1.07
+    level_power: float = 0.928
     """Exponent of that percentile. Fitted by tools.fit.illuminant."""
-    level_spread: float = 0.48
+    level_spread: float = 0.451
     """Standard deviation of the log of a surface's level around the photo's. Fitted by tools.fit.illuminant."""
-    min_level: float = 0.5
-    """Level of a photo, at least. A night photo is dark because it is night. Not fitted: as it was with the rule before."""
+    typical_level: float = 0.665
+    """Level of a photo that shows nothing beside the surface. Fitted by tools.fit.illuminant."""
+    min_level: float = 0.4
+    """Level of a photo, at least. A night photo is dark because it is night. Not fitted: of the surfaces that the level is fitted to, a
+    twentieth are in less light."""
     max_level: float = 1.6
-    """Level of a photo, at most. Not fitted: next to no room is so bright."""
-    max_albedo: float = 0.85
-    """No paint reflects more of the light than this in any channel: a surface that is brighter proves more light. White wall paints
-    have light reflectance values of 0.8 to 0.9."""
-    white_peak: float = 0.86
+    """Level of a photo, at most. Not fitted: a twentieth of them are in more."""
+    max_albedo: float = 0.9
+    """No paint reflects more of the light than this in its brightest channel: what is brighter proves more light. Not fitted: white wall
+    paints have light reflectance values of 0.8 to 0.9."""
+    albedo_power: float = 1.0 / 3.0
+    """Other paints than white are as likely to reflect less than r as (r / `max_albedo`) ** this. Not fitted: with a third, any lightness
+    (CIE L*) is as likely as any other."""
+    white_peak: float = 0.861
     """What white paints reflect in their brightest channel. Fitted by tools.fit.illuminant."""
-    white_spread: float = 0.113
+    white_spread: float = 0.1
     """Standard deviation of its log. Fitted by tools.fit.illuminant."""
-    white_odds: float = 3.15
-    """Log of the odds that something grey at the photo's top edge is white, before its brightness is looked at: ceilings are. Fitted by
+    white_odds: float = 1.51
+    """Log of the odds that something at the photo's top edge is white, before it is looked at: ceilings are. Fitted by
     tools.fit.illuminant."""
-    white_fall: float = 6.5
+    white_fall: float = 3.97
     """How much those fall down to the bottom edge: few paint a floor white. Fitted by tools.fit.illuminant."""
-    white_chroma: float = 0.6
-    """Chroma at which those have fallen by 1, with the square of it. Fitted by tools.fit.illuminant."""
-    other_peak: float = 0.28
-    """What other materials reflect in their brightest channel: up to here any value is as likely as any other, and says nothing of the
-    light; higher ones are rarer, and a hint of more light. Fitted by tools.fit.illuminant."""
-    other_spread: float = 0.69
-    """Standard deviation of its log above that. Fitted by tools.fit.illuminant."""
-    height_scale: float = 0.28
+    white_warm: float = 0.0954
+    """How warm a white looks in a photo (`warm_and_green`). Fitted by tools.fit.illuminant, like the next eight: means and standard
+    deviations over surfaces."""
+    white_warm_spread: float = 0.0752
+    """Its spread: that of the light."""
+    white_green: float = 0.0349
+    """How green a white looks."""
+    white_green_spread: float = 0.0532
+    """Its spread. Light is hardly ever greener or more purple than daylight: what is so, is of that paint."""
+    grey_share: float = 0.325
+    """Share of anything else that is grey or black, and looks as white does but for its brightness."""
+    colour_warm: float = 0.573
+    """How warm the rest of it looks."""
+    colour_warm_spread: float = 0.507
+    """Its spread."""
+    colour_green: float = 0.0359
+    """How green it looks."""
+    colour_green_spread: float = 0.4
+    """Its spread."""
+    height_scale: float = 0.333
     """Width of the bell curve (exp(-x^2)) with which what is added at the top fades downwards, in heights of the photo. Fitted by
     tools.fit.illuminant."""
-    own_share: float = 0.1
+    own_share: float = 0.0359
     """Share of a grey surface's own tint (log of colour over luminance) that is light, far down. Fitted by tools.fit.illuminant."""
-    own_share_top: float = 0.46
+    own_share_top: float = 0.374
     """What is added to `own_share` at the top edge. Fitted by tools.fit.illuminant."""
-    own_chroma: float = 0.5
+    own_chroma: float = 0.529
     """Chroma at which these shares fade (bell curve): an off-white wall is as likely white under warm light as a warm white; a blue one is
     blue. Fitted by tools.fit.illuminant."""
-    room_share: float = 0.05
+    room_share: float = 0.0447
     """Share of the photo's mean tint that is light, far down: what bounces off everything, and the cast that the camera has left in.
     Fitted by tools.fit.illuminant."""
-    room_share_top: float = 0.14
+    room_share_top: float = 0.199
     """What is added to `room_share` at the top edge. Fitted by tools.fit.illuminant."""
     max_tint: float = 0.3
     """Largest tint in any channel, log of colour over luminance. Chosen on the tuning rooms (9000-9019)."""
@@ -100,25 +119,36 @@ class Illuminant:
     """The light of one photo.
 
     Attributes:
-        level: scene-linear luminance of a white surface.
+        peaks: float32 [h,w], light of the brightest channel of every `sample_step`-th pixel, strong colours counting as brighter; NaN where
+            it is burnt out.
         room_tint: float32 [3], log of the photo's mean scene-linear RGB over its luminance.
         parameters: what it was estimated with.
     """
 
-    level: float
+    peaks: FloatArray = field(repr=False)
     room_tint: FloatArray
     parameters: IlluminantParameters = field(default=IlluminantParameters(), repr=False)
 
-    def level_on(self, reference: FloatArray, height: float) -> float:
-        """The expected level on one surface: the mean of its log over what the photo and the surface itself say (Bayes).
+    def brightness_beside(self, alpha: UInt8Array) -> float:
+        """How bright the bright things beside a surface are.
+
+        The surface has no say in that: a dark wall makes no dark room, and what the surface itself shows is weighed on its own.
 
         Args:
-            reference: float32 [3], scene-linear RGB of the surface.
-            height: where the surface's middle lies in the photo, from 0 (top) to 1 (bottom).
+            alpha: uint8 [H,W], the surface's matte.
+
+        Returns:
+            Scene-linear light; 0 where next to nothing is seen beside it.
         """
-        p = self.parameters
-        level = expected_level(self.level, reference, height, p)
-        return max(level, min(float(reference.max()) / p.max_albedo, p.max_level))
+        p, step = self.parameters, sample_step(alpha.shape, self.parameters)
+        beside = self.peaks[(alpha[::step, ::step] == 0) & ~np.isnan(self.peaks)]
+        if len(beside) <= p.min_share * self.peaks.size:
+            return 0.0
+        return max(float(np.percentile(beside, p.bright_percentile)), MIN_LUMINANCE)
+
+    def level_beside(self, alpha: UInt8Array) -> float:
+        """Scene-linear luminance of a white surface in the photo, as far as what is beside a surface tells. Argument as above."""
+        return photo_level(self.brightness_beside(alpha), self.parameters)
 
     def tint_on(self, reference: FloatArray, height: float) -> FloatArray:
         """The light's likely colour on one surface.
@@ -134,37 +164,69 @@ class Illuminant:
 
 
 def expected_level(photo_level: float, reference: FloatArray, height: float, parameters: IlluminantParameters) -> float:
-    """The mean of the log of a surface's level over what is known of it (Bayes' rule, with a mixture of two normal distributions).
+    """The mean of the log of a surface's level over what is known of it (Bayes' rule).
 
-    Known are the photo's level and what the surface sends out in its brightest channel: level times reflectance. Each kind of reflectance
-    (white, any other) is a guess at the level of its own, which counts by how often it comes up and by how well it goes with the photo's.
+    Known are the photo's level, and what the surface sends out in its brightest channel: level times reflectance. If it is white, that
+    alone is a guess at the level; of any other paint each lightness is as likely as any, and hardly more than a bound. Each of both counts
+    by how often it has such a colour so high in a photo, and by how well it goes with the photo's level.
 
     Args:
-        photo_level: `Illuminant.level`.
-        reference: as in `Illuminant.level_on`, like `height`.
+        photo_level: as of `Illuminant.level_beside`.
+        reference: float32 [3], scene-linear RGB of the surface.
+        height: where the surface's middle lies in the photo, from 0 (top) to 1 (bottom).
         parameters: of the model.
 
     Returns:
         Scene-linear luminance of a white surface in its place.
 
     Example:
-        >>> grey = np.full(3, 0.4, np.float32)
-        >>> [round(expected_level(0.7, grey, height, IlluminantParameters()), 2) for height in (0.2, 0.9)]
-        [0.5, 0.83]
+        >>> grey, sage = (np.array(color, np.float32) for color in ([0.4, 0.4, 0.4], [0.34, 0.4, 0.27]))
+        >>> [round(expected_level(0.7, color, 0.4, IlluminantParameters()), 2) for color in (grey, sage)]
+        [0.5, 0.76]
     """
     p = parameters
-    peak = max(float(reference.max()), MIN_LUMINANCE)
-    chroma = float(np.linalg.norm(np.exp(log_tint(reference)) - 1.0))
-    white = 1.0 / (1.0 + float(np.exp(p.white_fall * height + (chroma / p.white_chroma) ** 2 - p.white_odds)))
-    often, albedo = np.array([white, 1.0 - white]), np.array([p.white_peak, p.other_peak])
-    of_paint, of_light = np.array([p.white_spread, p.other_spread]) ** 2, p.level_spread**2
-    photo, spread = np.log(photo_level), of_paint + of_light
-    # A dark thing among the others is dark paint as likely as in the dark.
-    guess = np.maximum(np.log(peak / albedo), (-np.inf, photo))
-    weight = often * np.exp(-((guess - photo) ** 2) / (2.0 * spread)) / np.sqrt(spread)
-    # Of each kind: the mean of its own guess and the photo's, the surer one counting more.
-    means = (guess * of_light + photo * of_paint) / spread
-    return float(np.exp((weight @ means) / max(float(weight.sum()), MIN_WEIGHT)))
+    peak, photo = log(max(float(reference.max()), MIN_LUMINANCE)), log(photo_level)
+    # White: two guesses with normal errors, the surer one counting more.
+    of_light, of_paint = p.level_spread**2, p.white_spread**2
+    guess = peak - log(p.white_peak)
+    mean_white = (guess * of_light + photo * of_paint) / (of_light + of_paint)
+    white = _white_odds(reference, height, p) + _log_normal(guess, photo, sqrt(of_light + of_paint))
+    # Any other paint: the photo's guess, a little lower since pale is likelier than dark, but in no less light than it sends out.
+    lower, least = photo - p.albedo_power * of_light, peak - log(p.max_albedo)
+    cut = (least - lower) / p.level_spread
+    share = max(erfc(cut * sqrt(0.5)) / 2.0, MIN_WEIGHT)
+    mean_other = max(lower + p.level_spread * exp(-(cut**2) / 2.0) / sqrt(2.0 * pi) / share, least)
+    other = log(p.albedo_power * share) + p.albedo_power * (least - (photo + lower) / 2.0)
+    weight = 1.0 / (1.0 + exp(min(other - white, MAX_LOG)))
+    return exp(weight * mean_white + (1.0 - weight) * mean_other)
+
+
+def _white_odds(reference: FloatArray, height: float, parameters: IlluminantParameters) -> float:
+    """Log of the odds that a surface is white, by its colour and its place alone. Arguments as of `expected_level`."""
+    p, (warm, green) = parameters, warm_and_green(log_tint(reference))
+    as_white = _log_normal(warm, p.white_warm, p.white_warm_spread) + _log_normal(green, p.white_green, p.white_green_spread)
+    coloured = _log_normal(warm, p.colour_warm, p.colour_warm_spread) + _log_normal(green, p.colour_green, p.colour_green_spread)
+    # As grey as white is, or of any colour.
+    otherwise = float(np.logaddexp(log(p.grey_share) + as_white, log(1.0 - p.grey_share) + coloured))
+    return p.white_odds - p.white_fall * height + as_white - otherwise
+
+
+def _log_normal(value: float, mean: float, spread: float) -> float:
+    """Log of the normal distribution's density, but for the constant that all share."""
+    return -(((value - mean) / spread) ** 2) / 2.0 - log(spread) - log(2.0 * pi) / 2.0
+
+
+def warm_and_green(tint: FloatArray) -> tuple[float, float]:
+    """A tint, log of colour over luminance [3], on two axes.
+
+    Light is warm or cool, by its temperature, and hardly ever green or purple; paints are all of it.
+
+    Example:
+        >>> warm_and_green(np.log(np.array([1.2, 1.0, 0.8], np.float32)))[0] > 0.1
+        True
+    """
+    red, green, blue = (float(value) for value in tint)
+    return (red - blue) / 2.0, green - (red + blue) / 2.0
 
 
 def light_tint(own_tint: FloatArray, room_tint: FloatArray, height: float, parameters: IlluminantParameters) -> FloatArray:
@@ -202,43 +264,32 @@ def estimate_illuminant(photo: UInt8Array, parameters: IlluminantParameters = Il
 
     Example:
         >>> light = estimate_illuminant(np.full((40, 60, 3), 200, np.uint8))
-        >>> round(light.level, 2), bool(np.allclose(light.room_tint, 0.0, atol=1e-6))
+        >>> round(light.level_beside(np.zeros((40, 60), np.uint8)), 2), bool(np.allclose(light.room_tint, 0.0, atol=1e-6))
         (0.5, True)
     """
-    p = parameters
-    bright, room_tint = photo_statistics(photo, p)
-    return Illuminant(photo_level(bright, p), room_tint, p)
+    codes = samples_of(photo, parameters)
+    scene = decode_scene(codes)
+    peaks = max_channel(scene)
+    saturation = np.float32(1) - min_channel(scene) / np.maximum(peaks, np.float32(MIN_LUMINANCE))
+    bright = peaks * np.exp(np.float32(parameters.bright_saturation) * saturation)
+    bright[codes.max(axis=-1) >= parameters.burnt_code] = np.nan
+    return Illuminant(bright, log_tint(scene.reshape(-1, 3).mean(axis=0)), parameters)
 
 
 def photo_level(bright: float, parameters: IlluminantParameters) -> float:
-    """`Illuminant.level` from what `photo_statistics` calls bright."""
+    """`Illuminant.level_beside` from `Illuminant.brightness_beside`."""
     p = parameters
-    return float(np.clip(p.level_factor * bright**p.level_power, p.min_level, p.max_level))
+    return float(np.clip(p.level_factor * bright**p.level_power, p.min_level, p.max_level)) if bright > 0.0 else p.typical_level
 
 
-def photo_statistics(photo: UInt8Array, parameters: IlluminantParameters) -> tuple[float, FloatArray]:
-    """What the level and the tint are estimated from.
-
-    Args:
-        photo: uint8 [H,W,3], sRGB.
-        parameters: of the model.
-
-    Returns:
-        Scene-linear light of what is bright but not burnt out, strong colours counting as brighter, and `Illuminant.room_tint`.
-    """
-    p = parameters
-    codes = samples_of(photo, p).reshape(-1, 3)
-    scene = decode_scene(codes)
-    whole = codes.max(axis=1) < p.burnt_code
-    seen = scene[whole] if whole.mean() > p.min_share else scene
-    peak = seen.max(axis=1)
-    peak = peak * np.exp(p.bright_saturation * (1.0 - seen.min(axis=1) / np.maximum(peak, MIN_LUMINANCE)))
-    return max(float(np.percentile(peak, p.bright_percentile)), MIN_LUMINANCE), log_tint(scene.mean(axis=0))
+def sample_step(size: tuple[int, ...], parameters: IlluminantParameters) -> int:
+    """Of a photo of `size` (H, W, ...), each so manieth row and column are looked at."""
+    return max(1, int((size[0] * size[1] / parameters.max_samples) ** 0.5))
 
 
 def samples_of(photo: UInt8Array, parameters: IlluminantParameters) -> UInt8Array:
     """An even grid of pixels of a photo uint8 [H,W,3], at most about `max_samples`: uint8 [h,w,3]."""
-    step = max(1, int((photo.shape[0] * photo.shape[1] / parameters.max_samples) ** 0.5))
+    step = sample_step(photo.shape, parameters)
     return np.ascontiguousarray(photo[::step, ::step])
 
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numba import boolean, float32, int64, uint8, void
 
 from respray.contract.photo_facts import JpegTables
-from respray.editing.core.compiled import compiled
+from respray.editing.core.compiled import compiled, compiled_for, read_only
 from respray.imaging.arrays import BoolArray, FloatArray, UInt8Array
 
 BLOCK = 8
@@ -97,7 +98,7 @@ def _block_errors(crop: UInt8Array, corner: tuple[int, int], steps: FloatArray, 
     return luma, grain
 
 
-@compiled
+@compiled_for(void(uint8[:, :], int64, int64, int64, boolean[:, ::1]))
 def _whole_blocks(alpha: UInt8Array, left: int, top: int, spread: int, whole: BoolArray) -> None:
     """Which blocks (as in `_luma_errors`) a matte uint8 [h,w] has wholly, bool [bh,bw]."""
     height, width = alpha.shape
@@ -121,7 +122,7 @@ def _cosines() -> FloatArray:
     return cosines
 
 
-@compiled
+@compiled_for(void(read_only(uint8[:, :, :]), int64, int64, int64, float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1]))
 def _luma_errors(
     crop: UInt8Array, left: int, top: int, spread: int, steps: FloatArray, basis: FloatArray, errors: FloatArray, grain: FloatArray
 ) -> None:

@@ -10,13 +10,17 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+from numba import float32, int64, void
+from numba.core.types import Tuple, UniTuple
 
 from respray.editing.core.color import LUMINANCE
-from respray.editing.core.compiled import compiled
+from respray.editing.core.compiled import compiled, compiled_for
 from respray.imaging.arrays import FloatArray
 
 # Numbers for a compiled loop.
 Limits = tuple[np.float32, ...]
+# `DichromaticModel.numbers`, as compiled loops declare them.
+NUMBERS = Tuple((UniTuple(float32, 6), int64, float32, UniTuple(float32, 7)))
 # No luminance is divided by that is smaller than this.
 MIN_LUMINANCE = 1e-4
 
@@ -102,7 +106,7 @@ class DichromaticModel:
         return tuple(self.split.astype(np.float32).ravel()), weakest, reference, tuple(np.float32(limit) for limit in limits)
 
 
-@compiled
+@compiled_for(void(float32[:, :, ::1], *NUMBERS, float32[:, ::1], float32[:, ::1]))
 def _decompose(
     linear: FloatArray,
     split: Limits,

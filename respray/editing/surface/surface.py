@@ -13,7 +13,7 @@ from respray.contract.photo_facts import JpegTables
 from respray.editing.core.color import decode_scene
 from respray.editing.core.labels import spread_labels
 from respray.editing.core.reduce import average
-from respray.editing.surface.illuminant import Illuminant
+from respray.editing.surface.illuminant import Illuminant, expected_level
 from respray.editing.surface.jpeg_error import JpegError, estimate_jpeg_error
 from respray.editing.surface.noise import estimate_noise
 from respray.editing.surface.reflection import DichromaticModel, ReflectionParameters, chroma_of, fit_reflection
@@ -132,13 +132,15 @@ def find_surfaces(
         solid = (small_alpha >= max(1, int(small_alpha.max() * 0.6))).astype(np.uint8)
     labels, models = _materials(small, solid, p, reflection)
     error = None if jpeg is None else estimate_jpeg_error(crop, crop_alpha, (x0, y0), jpeg)
+    level = illuminant.level_beside(alpha)
 
     def part_of(part: UInt8Array, model: DichromaticModel, where: BoolArray) -> Surface:
         color = model.reference
         # The middle of its pixels, as a share of the photo's height.
         place = (y0 + (float(np.nonzero(where)[0].mean()) + 0.5) / len(where) * height) / len(alpha)
         tint, noise = illuminant.tint_on(color, place), estimate_noise(crop, part, SOLID_ALPHA)
-        return Surface(box, part, crop_alpha, model, small, where, illuminant.level_on(color, place), tint, noise, crop_coverage, error)
+        light = expected_level(level, color, place, illuminant.parameters)
+        return Surface(box, part, crop_alpha, model, small, where, light, tint, noise, crop_coverage, error)
 
     return [part_of(part, model, where) for part, model, where in _split(crop_alpha, solid, labels, models)]
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numba import float64, void
 
-from respray.editing.core.compiled import compiled
+from respray.editing.core.compiled import compiled_for
 from respray.editing.texture.lines import Segments2D
 from respray.imaging.arrays import Float64Array, IntArray
 
@@ -174,7 +175,7 @@ def _sines(segments: Segments2D, vanishing: Float64Array) -> Float64Array:
     return sines.reshape(*vanishing.shape[:-1], -1)
 
 
-@compiled
+@compiled_for(void(float64[:, ::1], float64[:, ::1], float64[:, ::1], float64[:, ::1]))
 def _fill_sines(points: Float64Array, middles: Float64Array, directions: Float64Array, sines: Float64Array) -> None:
     """As `_sines`: `points` [m,3], `middles` and `directions` [2,n], into `sines` [m,n]."""
     for k in range(len(points)):

@@ -28,6 +28,7 @@ from respray.triton.embedded.processes import answers, cpu_seconds, listens
 from respray.triton.embedded.server_files import ServerFiles, cache_folder, make_folder, prepare
 from respray.triton.errors import HostError, ServerStartError
 from respray.triton.hardening import RESTRICTED_BENCHMARK, new_key, restriction_flags
+from respray.triton.heartbeat import Heartbeat
 from respray.triton.models import allocator
 from respray.triton.probe_gate import ProbeGate, Served, loaded_first
 from respray.triton.repository.build_repository import built_for, needed_shared_memory
@@ -39,7 +40,8 @@ MAX_LINE_CHARS = 300
 START_ATTEMPTS = 3
 # A free port found a moment ago may have been taken by another process; and on a busy machine Triton may take a Python model for dead and
 # free what both share (docs/troubleshooting.md, https://github.com/triton-inference-server/server/issues/8882).
-PASSING = ("already in use", "boost::interprocess::lock_exception")
+PASSING = ("already in use", "boost::interprocess::lock_exception", "is not healthy")
+CRASHES = (128 + signal.SIGABRT, 128 + signal.SIGSEGV)
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class EmbeddedServer:
         self.start_seconds = 0.0
         self._ports: dict[str, int] = {}
         self._process: subprocess.Popen[bytes] | None = None
+        self._heartbeat: Heartbeat | None = None
         self._key = new_key()
         self.probed: ProbeReport | None = None
         self._prefix = f"{SEGMENT_PREFIX}{os.getpid()}_{uuid.uuid4().hex[:8]}_"
@@ -144,8 +147,9 @@ class EmbeddedServer:
                 self.probed = ProbeGate(self.repository, self._key, self._served()).open(self.grpc_url, self.options.start_timeout)
                 break
             except BaseException as error:
+                crashed = self.exit_status in CRASHES
                 self.stop()
-                passing = isinstance(error, ServerStartError) and any(words in str(error) for words in PASSING)
+                passing = isinstance(error, ServerStartError) and (crashed or any(words in str(error) for words in PASSING))
                 if not passing or attempt == START_ATTEMPTS:
                     raise
         self.start_seconds = time.monotonic() - began
@@ -162,6 +166,9 @@ class EmbeddedServer:
 
     def stop(self) -> None:
         """Let requests in flight finish (up to `exit_timeout`), then end the server. Leaves no process and no shared memory."""
+        heartbeat, self._heartbeat = self._heartbeat, None
+        if heartbeat is not None:
+            heartbeat.stop()
         process, self._process = self._process, None
         if process is None:
             return
@@ -191,6 +198,7 @@ class EmbeddedServer:
         environment = {**allocator.environment(), **files.environment(), **options.extra_environment}
         command = [sys.executable, "-I", "-S", guard.__file__, self._prefix, str(options.exit_timeout + 5.0), "--"]
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
+        self._heartbeat = Heartbeat(self._prefix)
         with self.log_file.open("wb") as log:
             self._process = subprocess.Popen(
                 [*command, *self._server_command(files)],

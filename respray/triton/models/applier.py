@@ -15,6 +15,7 @@ from respray.contract.errors import EditError, ImageError
 from respray.contract.photo_facts import JpegTables, PhotoFacts
 from respray.contract.request import ConceptQuery, Edit, ObjectSource, Output, PhotoRequest, Recolor, Remove
 from respray.editing.apply import edit_photo
+from respray.editing.core.compiled import compile_all
 from respray.editing.fill.inpaint import Inpainter
 from respray.editing.mask.select import Segments
 from respray.imaging.arrays import AnyArray, UInt8Array
@@ -55,7 +56,8 @@ def apply(
     except (EditError, ImageError) as error:
         raise PhotoError(str(error)) from error
     files, file_sizes = pack(result.files)
-    return {tensors.FILES: files, tensors.FILE_SIZES: file_sizes, tensors.REPORT: from_bytes(result.report.model_dump_json().encode())}
+    report = result.report.model_copy(update={"call": request.call})
+    return {tensors.FILES: files, tensors.FILE_SIZES: file_sizes, tensors.REPORT: from_bytes(report.model_dump_json().encode())}
 
 
 def _photo(inputs: Arrays) -> DecodedPhoto:
@@ -68,7 +70,8 @@ def _photo(inputs: Arrays) -> DecodedPhoto:
 
 
 def warm_up() -> None:
-    """Edit a small picture: loads what edits need compiled, and compiles it where that was never done, before a photo waits for it.
+    """Load what edits need compiled, and compile it where that was never done, before a photo waits for it; then edit a small picture, for
+    whatever else is made at first use.
 
     Instances start at once; one after the other they go through here, so that the first compiles and the others load.
     """
@@ -80,6 +83,7 @@ def warm_up() -> None:
     request = PhotoRequest(concepts=concepts, outputs=outputs)
     with os.fdopen(open_lock_file("warm-up"), "wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        compile_all()
         edit_photo(photo, segments, request, [])
 
 

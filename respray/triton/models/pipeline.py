@@ -26,7 +26,7 @@ from respray.segmentation.kept import FoundPrompt, keep, merge, recall, rows_of
 from respray.segmentation.prepare import to_square
 from respray.segmentation.spec import NO_BOX
 from respray.segmentation.tokenizer import PromptTokenizer
-from respray.triton.errors import PhotoError
+from respray.triton.errors import OTHER_CALL, PhotoError, ServingError
 from respray.triton.models.parse_request import Arrays, parse_request
 from respray.triton.models.text_feature_cache import Array, TextFeatureCache
 from respray.triton.packing import UInt8Vector, from_bytes, pack
@@ -92,6 +92,7 @@ class Pipeline:
 
         Raises:
             PhotoError: photo or request are at fault.
+            ServingError: a model gave another call's answer, or none.
             InterruptedError: the client went away, between two stages or while the photo was decoded.
         """
         clock = _Clock(cancelled)
@@ -111,6 +112,8 @@ class Pipeline:
                 work = {name: inputs[name] for name in tensors.PASSED_ON}
                 results = self.infer("applier", {**handed_on(photo), **found.segments, **work}, tensors.RESULTS)
             report = PhotoReport.model_validate_json(results[tensors.REPORT].tobytes())
+            if report.call != request.call:
+                raise ServingError(OTHER_CALL.format("applier"))
         else:
             # Only segments are asked for.
             results = dict(zip((tensors.FILES, tensors.FILE_SIZES), pack([]), strict=True))
@@ -121,6 +124,7 @@ class Pipeline:
             "model": self.kept.model if self.kept else "",
             "reused": list(found.reused),
             "probe": self.probe if request.tell_probe else None,
+            "call": request.call,
             "warnings": [*warnings, *report.warnings],
             "files": [*report.files, *(FileReport(kind="segments", name=name, media_type=MEDIA_TYPE) for name in found.new)],
         }
