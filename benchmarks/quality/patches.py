@@ -27,10 +27,14 @@ from respray.imaging.arrays import BoolArray, UInt8Array
 MIN_WIDTH = 7
 # ... and no smaller than this (pixels, 0.01 % of the photo).
 MIN_PIXELS = 54
+# Larger ones (0.4 % of the photo) are what the network takes for something else, and no border or filling mends.
+MAX_PIXELS = 2160
 # What is so near to a patch (pixels) is beside it.
 BESIDE = 5
 # What no concept of the rooms is called: radiators, frames, cushions, the garden.
 NAMELESS = "something else"
+# The table's last rows.
+ALL, SMALL = "all", "all of up to 0.4 % of the photo"
 
 
 @dataclass(frozen=True)
@@ -99,14 +103,14 @@ def _most(counts: Mapping[str, int], total: int) -> str:
 
 
 def table(patches: Sequence[Patch]) -> list[list[str]]:
-    """Header and a row for each neighbour, the largest first: patches and pixels left bare, and taken."""
+    """Header and a row for each neighbour, the largest first, for small ones and for all: patches and pixels left bare, and taken."""
     sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     for patch in patches:
-        for name in (patch.beside, "all"):
+        for name in (patch.beside, ALL, *([SMALL] if patch.pixels <= MAX_PIXELS else [])):
             first = 0 if patch.bare else 2
             sums[name][first] += 1
             sums[name][first + 1] += patch.pixels
-    order = sorted(sums, key=lambda name: (name == "all", -sums[name][1] - sums[name][3]))
+    order = sorted(sums, key=lambda name: (name == ALL, name == SMALL, -sums[name][1] - sums[name][3]))
     return [["beside, or which", "bare patches", "pixels", "taken patches", "pixels"], *([name, *map(str, sums[name])] for name in order)]
 
 

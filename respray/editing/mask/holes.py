@@ -47,6 +47,8 @@ class HoleParameters:
     """... and narrower ones bars and joints. ..."""
     max_share: float = 0.004
     """... Larger ones (share of the picture) are other things."""
+    max_count: int = 64
+    """The largest are looked at. Bounds the time."""
     max_length: float = 8.0
     """A patch has an area of at most so many squares as wide as it is: frames and reveals are longer."""
     around: tuple[int, float] = (3, 0.65)
@@ -55,11 +57,11 @@ class HoleParameters:
     """At most so much of its outline goes on into more of that hue which is not the plane's."""
     hue: float = 0.03
     """Its hue is off the plane's nearby by no more than this, and off that of the plane's nearest pixels by no more than twice this; ..."""
-    joined_hue: float = 0.08
+    joined_hue: float = 0.07
     """... or off the latter by no more than this, where ..."""
     joined: tuple[float, float] = (0.02, 0.4)
     """... so much of its outline is the plane, and ..."""
-    joined_length: float = 3.0
+    joined_length: float = 3.5
     """... it is no longer than this (as `max_length`): skirting boards and casings are nearly of a white wall's hue."""
     deeper: float = 1.0
     """A hue may be deeper by this share of it for a light that is darker by 1, as in the light that a surface throws back."""
@@ -116,10 +118,11 @@ def fill_holes(
     likely = cv2.resize(probability, size, interpolation=cv2.INTER_LINEAR).astype(np.float32) * np.float32(1 / 255)
     views = _Views(light, hue, off, likely, inside, core, alike)
     _, labels, stats, _ = cv2.connectedComponentsWithStats((alike & (likely > p.possible)).astype(np.uint8), connectivity=4)
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    fitting = np.flatnonzero((areas >= p.pixels) & (areas <= p.max_share * decided.size))
     filled, result = 0, decided
-    for label, (x, y, w, h, area) in enumerate(stats.tolist()):
-        if label == 0 or not p.pixels <= area <= p.max_share * decided.size:
-            continue
+    for label in (fitting[np.argsort(-areas[fitting], kind="stable")][: p.max_count] + 1).tolist():
+        x, y, w, h = stats[label, :4].tolist()
         window = slice(max(0, y - p.reach), y + h + p.reach), slice(max(0, x - p.reach), x + w + p.reach)
         patch = labels[window] == label
         if _is_hole(patch, views.at(window), p):
