@@ -16,10 +16,11 @@ from respray.triton.watchdog import ServerWatchdog
 pytest_plugins = ["tests.servers"]
 PROJECT = Path(__file__).resolve().parents[1]
 
-# A shell script starts what it leaves in the background (`make test &`) with Ctrl-C ignored, and programs that tests start and end with it
-# would inherit that.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell script starts what it leaves in the background (`make test &`) with Ctrl-C ignored, and `nohup` with the end of the terminal.
+# Programs that tests start and end with these signals would inherit that.
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, usual)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import threading
 from collections.abc import Awaitable, Callable, Iterator
@@ -23,6 +22,7 @@ from orchestrator.worker.backend import LEASE_SHARE, OUTAGE_PATIENCE
 from orchestrator.worker.worker import Worker
 from respray.observe.events import Events
 from respray.observe.metrics import Metrics
+from respray.observe.output import exit_at_once
 from respray.observe.redaction import Redactor
 
 TakeJobs = Callable[[Worker, asyncio.Event], Awaitable[None]]
@@ -94,7 +94,7 @@ def end_within(seconds: float, code: int) -> None:
     def end() -> None:
         if code:
             log.warning("something hangs: ending at once")
-        os._exit(code)
+        exit_at_once(code)
 
     timer = threading.Timer(seconds, end)
     timer.daemon = True
@@ -112,7 +112,7 @@ def stopping_on_signals(stop: asyncio.Event, events: Events, health: Health, sec
     def react() -> None:
         if stop.is_set():
             log.warning("second signal: ending at once")
-            os._exit(1)
+            exit_at_once(1)
         log.info("stopping: no more jobs are taken")
         end_within(seconds, 1)
         health.stop()

@@ -173,6 +173,7 @@ def test_a_second_sigterm_ends_at_once_and_the_job_goes_on_elsewhere(
     wait_for("the end", lambda: not first.alive)
     # In order, after the grace period, it would have said so and ended with 0.
     assert first.stop() == 1 and not [event for event in first.events() if event["event"] == "finish" and "job_id" not in event]
+    assert "second signal: ending at once" in first.log.read_text()
     for message in queue.messages:
         message.visible_at = 0.0  # its lease ends
     second = WorkerProcess(tmp_path, "second", environment)
