@@ -7,21 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.orchestrator.support import TinyPipeline, palette_job, put_photos, tiny_worker
+from tests.orchestrator.support import GatedPipeline, palette_job, put_photos, tiny_worker
 
 
 @pytest.mark.parametrize("concurrency", [1, 2])
 def test_what_was_fetched_ahead_is_not_begun(tmp_path: Path, concurrency: int) -> None:
     """Fewer items than are fetched ahead."""
     put_photos(tmp_path, "job_1", 6)
-    pipeline = TinyPipeline(seconds=0.05)
+    pipeline = GatedPipeline()
 
     async def work() -> None:
         async with tiny_worker(tmp_path, pipeline) as worker:
             handle = worker.start(palette_job(count=6, batch_concurrency=concurrency))
-            while not pipeline.calls:
+            while pipeline.waiting < concurrency:
                 await asyncio.sleep(0.005)
             handle.stop()
+            pipeline.open = True
             result = await handle.finished()
         assert (result.status, result.completed, result.failed, result.total) == ("failed", concurrency, 0, 6)
         assert result.error == f"the job was stopped; {concurrency} of 6 items were done by then"
