@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -26,6 +27,7 @@ def is_dead(holder: str) -> bool:
         return False
 
 
+@cache
 def _machine() -> str:
     """One boot of one machine, and the names of its processes as this one sees them."""
     try:

@@ -154,7 +154,7 @@ class TritonProcess:
         self.ports = ports
         self._command, self._start_timeout, self._gate = command, start_timeout, gate
         self._process: subprocess.Popen[bytes] | None = None
-        self._heartbeat: Heartbeat | None = None
+        self._heartbeat = Heartbeat(TRITON_SEGMENTS)
         self._ending = threading.Event()
 
     @property
@@ -187,7 +187,7 @@ class TritonProcess:
             return
         # Triton's log belongs to stderr: stdout is the orchestrator's, one event a line.
         environment = {**allocator.environment(), **server_environment(os.environ)}
-        self._heartbeat = Heartbeat(TRITON_SEGMENTS)
+        self._heartbeat.start()
         self._process = subprocess.Popen(self._command, stdout=sys.stderr, env=environment)
         deadline = time.monotonic() + self._start_timeout
         while not self._ending.is_set() and not (listens(self.pid, self.ports.http) and _says_yes(self.ports.http, "health/ready")):
@@ -210,9 +210,7 @@ class TritonProcess:
 
     def stop(self) -> None:
         """Let requests in flight finish, then end the server and remove its shared memory."""
-        heartbeat, self._heartbeat = self._heartbeat, None
-        if heartbeat is not None:
-            heartbeat.stop()
+        self._heartbeat.stop()
         end_process(self._process, DRAIN_SECONDS + 5)
         guard.remove_segments(TRITON_SEGMENTS)
 

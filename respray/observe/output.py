@@ -17,6 +17,7 @@ LAST_WORDS = 2.0
 """Seconds that the end of the process waits for a reader. ..."""
 HASTE = 0.5
 """... An end at once waits so long."""
+_WRITERS: weakref.WeakSet[LineWriter] = weakref.WeakSet()
 
 
 def open_standard_streams() -> None:
@@ -94,6 +95,3 @@ class LineWriter:
             if not self._failing:
                 self._on_trouble(f"they cannot be written: {error}")
             self._failing = True
-
-
-_WRITERS: weakref.WeakSet[LineWriter] = weakref.WeakSet()

@@ -39,19 +39,24 @@ MAX_LOOKS = 100
 
 
 class Heartbeat:
-    """The running process. Used by whoever starts a Triton."""
+    """The process that vouches. Whoever starts a Triton starts it before, and stops both."""
 
     def __init__(self, prefix: str) -> None:
-        """Vouch from now on for the models whose shared-memory segments have this prefix."""
-        command = [sys.executable, "-I", "-S", __file__, prefix]
+        """For the models whose shared-memory segments have this prefix."""
+        self._prefix = prefix
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Vouch from now on."""
+        command = [sys.executable, "-I", "-S", __file__, self._prefix]
         # A session of its own: a Ctrl-C in the terminal is for who started it.
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
 
     def stop(self) -> None:
-        """Vouch no more."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+        """Vouch no more. One that does not is no error."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.communicate()  # closes its stdin, and waits
 
 
 class Signs:

@@ -80,10 +80,10 @@ class EmbeddedServer:
         self.start_seconds = 0.0
         self._ports: dict[str, int] = {}
         self._process: subprocess.Popen[bytes] | None = None
-        self._heartbeat: Heartbeat | None = None
         self._key = new_key()
         self.probed: ProbeReport | None = None
         self._prefix = f"{SEGMENT_PREFIX}{os.getpid()}_{uuid.uuid4().hex[:8]}_"
+        self._heartbeat = Heartbeat(self._prefix)
 
     @property
     def grpc_url(self) -> str:
@@ -166,9 +166,7 @@ class EmbeddedServer:
 
     def stop(self) -> None:
         """Let requests in flight finish (up to `exit_timeout`), then end the server. Leaves no process and no shared memory."""
-        heartbeat, self._heartbeat = self._heartbeat, None
-        if heartbeat is not None:
-            heartbeat.stop()
+        self._heartbeat.stop()
         process, self._process = self._process, None
         if process is None:
             return
@@ -198,7 +196,7 @@ class EmbeddedServer:
         environment = {**allocator.environment(), **files.environment(), **options.extra_environment}
         command = [sys.executable, "-I", "-S", guard.__file__, self._prefix, str(options.exit_timeout + 5.0), "--"]
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
-        self._heartbeat = Heartbeat(self._prefix)
+        self._heartbeat.start()
         with self.log_file.open("wb") as log:
             self._process = subprocess.Popen(
                 [*command, *self._server_command(files)],
