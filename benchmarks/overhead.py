@@ -36,7 +36,7 @@ from respray.contract import tensors
 from respray.segmentation.runner import Segmenter
 from respray.triton.client import PipelineClient
 from respray.triton.embedded.server import EmbeddedServer
-from respray.triton.models import allocator
+from respray.triton.models import surroundings
 from respray.triton.models.applier import apply
 from respray.triton.models.parse_request import Arrays
 from respray.triton.models.pipeline import Pipeline
@@ -100,7 +100,7 @@ def main(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
 ) -> None:
     """Measure what Triton and BLS add to one photo."""
-    allocator.adopt()
+    surroundings.keep_memory()
     photo, request = load_photos(photos)[0], make_request(concepts)
     segmenter = Segmenter(graphs)
     chosen = target("embedded", pipeline_instances=1, applier_instances=1)

@@ -20,6 +20,7 @@ import ctypes
 import gc
 import json
 import multiprocessing
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -41,7 +42,7 @@ from respray.contract import tensors
 from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor
 from respray.imaging.arrays import UInt8Array
 from respray.imaging.isolated import DecoderProcess, decoding_in
-from respray.triton.models import allocator
+from respray.triton.models import surroundings
 from respray.triton.models.applier import apply, warm_up
 from respray.triton.models.parse_request import Arrays
 from respray.triton.models.pipeline import handed_on
@@ -139,7 +140,6 @@ def applier_inputs(case: Case) -> Arrays:
 
 def measure(case: Case) -> Measured:
     """Measure a case, in this process: the first that it measures."""
-    allocator.adopt()
     warm_up()
     photo_file, given = (case.folder / "photo.jpg").read_bytes(), applier_inputs(case)
     decoder = DecoderProcess()
@@ -242,7 +242,8 @@ def _read_small(path: Path) -> UInt8Array:
 
 
 def run_cases(cases: list[Case]) -> Iterator[Measured]:
-    """Measure each case in a new process."""
+    """Measure each case in a new process, which surrounds itself as the servers' do."""
+    os.environ.update(surroundings.environment())
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context, max_tasks_per_child=1) as pool:
         yield from pool.map(measure, cases)

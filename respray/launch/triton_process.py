@@ -20,7 +20,7 @@ from respray.triton.embedded.processes import answers, listens
 from respray.triton.errors import HostError, ServerStartError
 from respray.triton.hardening import RESTRICTED, RESTRICTED_BENCHMARK, restriction_flags, server_environment
 from respray.triton.heartbeat import Heartbeat
-from respray.triton.models import allocator
+from respray.triton.models import surroundings
 from respray.triton.probe_gate import ProbeGate, loaded_first
 from respray.triton.repository.build_repository import needed_pool
 from respray.triton.repository.configs import PLAN_CONFIG
@@ -186,7 +186,7 @@ class TritonProcess:
         if self._ending.is_set():
             return
         # Triton's log belongs to stderr: stdout is the orchestrator's, one event a line.
-        environment = {**allocator.environment(), **server_environment(os.environ)}
+        environment = {**surroundings.environment(), **server_environment(os.environ)}
         self._heartbeat.start()
         self._process = subprocess.Popen(self._command, stdout=sys.stderr, env=environment)
         deadline = time.monotonic() + self._start_timeout

@@ -29,7 +29,7 @@ from respray.triton.embedded.server_files import ServerFiles, cache_folder, make
 from respray.triton.errors import HostError, ServerStartError
 from respray.triton.hardening import RESTRICTED_BENCHMARK, new_key, restriction_flags
 from respray.triton.heartbeat import Heartbeat
-from respray.triton.models import allocator
+from respray.triton.models import surroundings
 from respray.triton.probe_gate import ProbeGate, Served, loaded_first
 from respray.triton.repository.build_repository import built_for, needed_shared_memory
 
@@ -193,7 +193,7 @@ class EmbeddedServer:
     def _launch(self, files: ServerFiles) -> None:
         options = self.options
         self._ports = claim_ports({"gRPC": options.grpc_port, "HTTP": options.http_port, "metrics": options.metrics_port})
-        environment = {**allocator.environment(), **files.environment(), **options.extra_environment}
+        environment = {**surroundings.environment(), **files.environment(), **options.extra_environment}
         command = [sys.executable, "-I", "-S", guard.__file__, self._prefix, str(options.exit_timeout + 5.0), "--"]
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         self._heartbeat.start()
