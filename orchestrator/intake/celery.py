@@ -26,6 +26,7 @@ from celery.worker import WorkController, state
 
 from orchestrator.errors import IntakeError
 from orchestrator.intake.base import Intake, backoff
+from orchestrator.intake.celery_compression import bound_decoders
 from orchestrator.intake.celery_consumer import UNREADABLE, RefusingConsumer
 from orchestrator.intake.redis_server import ANSWER_SECONDS, check_redis
 from orchestrator.jobs.raw_message import RawMessage
@@ -110,6 +111,7 @@ class CeleryIntake(Intake):
 
     async def run(self, worker: Worker, stop: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
+        bound_decoders()
 
         def process(task: Any, /, *arguments: Any, **named: Any) -> dict[str, Any]:
             return self.deliver(task, job_of(arguments, named), worker, stop, loop)

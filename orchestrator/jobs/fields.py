@@ -93,6 +93,8 @@ PutLinks = Annotated[OutputLink | dict[Name, OutputLink], WrapValidator(_one_lin
 
 
 def _decode(value: Any) -> Any:
+    if not isinstance(value, str | bytes):  # bytes: decoded already
+        raise ValueError("must be a string of base64 (in Node, buffer.toString('base64'))")
     return decode_base64(value, limits.MAX_INLINE_BYTES) if isinstance(value, str) else value
 
 
