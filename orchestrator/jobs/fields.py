@@ -163,6 +163,6 @@ def check_name(value: str) -> str:
     """A concept's name, if people can read it."""
     if not value.strip():
         raise ValueError("a name must not be blank")
-    if not all(c.isprintable() for c in value):
+    if keys.has_control_characters(value):
         raise ValueError(f"{value[:40]!r} contains control characters")
     return value
