@@ -40,6 +40,8 @@ def queue_problems(settings: Settings) -> list[str]:
     problems = []
     if settings.redis_url is not None and (wrong := _redis_problem(settings.redis_url.get_secret_value())):
         problems.append(f"REDIS_URL {wrong}; accepted is redis://USER:PASSWORD@HOST:PORT/DATABASE, rediss:// for TLS, or unix://PATH")
+    elif settings.redis_url is not None and settings.adapter == "celery" and settings.redis_url.get_secret_value().startswith("unix:"):
+        problems.append("REDIS_URL begins with unix://, which Celery does not take; accepted is redis:// or rediss://, also of 127.0.0.1")
     if settings.adapter == "queue_pull" and settings.longest_job > MAX_PULLED_JOB:
         problems.append(f"LONGEST_JOB_SEC={settings.longest_job:g}: at most {MAX_PULLED_JOB:g} with ADAPTER=queue_pull, whose leases end")
     if settings.adapter == "bullmq" and settings.queue_name and ":" in settings.queue_name:
