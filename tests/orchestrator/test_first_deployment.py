@@ -61,6 +61,12 @@ def test_a_password_that_looks_like_a_host_is_told_and_never_looked_up(address: 
     assert "secret-of" not in str(caught.value)
 
 
+def test_celery_takes_no_socket_file() -> None:
+    values = {"REDIS_URL": "unix://:secret-of-mine@/run/redis.sock", "QUEUE_NAME": "q"}
+    with pytest.raises(SettingsError, match="which Celery does not take"):
+        load_settings(values | {"ADAPTER": "celery"}, None)
+
+
 @pytest.mark.parametrize(
     "address", ["redis://:p%40%2F@h", "rediss://h:1/", "redis://u:p@h/15?ssl_cert_reqs=none", "unix://:p@/a/b@c.sock?db=1"]
 )
