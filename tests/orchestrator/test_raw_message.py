@@ -89,6 +89,12 @@ def test_what_is_no_object_is_named_in_jsons_words(received: bytes, what: str) -
     assert decode_message(received).problem == f"the message must be a JSON object, not {what}"
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_utf_16_of_windows_is_told_by_its_name(encoding: str) -> None:
+    message = "\ufeff" * (encoding != "utf-16") + '{"job_id": "a"}'
+    assert decode_message(message.encode(encoding)).problem.startswith("the message is UTF-16; accepted is UTF-8")
+
+
 def test_null_is_an_optional_field_that_was_not_set() -> None:
     """As Java, C# and Go write objects; what is required stays so."""
     item = {"idx": 0, "input_key": "inputs/u_abc/job_1/0.jpg", "output_key": "outputs/u_abc/job_1/0.png"}
