@@ -145,7 +145,9 @@ def _half_plane(edge: Edge | None, zoom: Float64Array) -> Float64Array:
     return np.array([*(normal / length), -float(edge.normal @ edge.origin) / length])
 
 
-@compiled_for(void(uint8[:, ::1], float64[::1], float64[::1], float64[::1], float64[::1], float64[:, ::1], float64[::1], float64[::1], float64))
+@compiled_for(
+    void(uint8[:, ::1], float64[::1], float64[::1], float64[::1], float64[::1], float64[:, ::1], float64[::1], float64[::1], float64)
+)
 def _paint(
     alpha: UInt8Array,
     plane: Float64Array,
