@@ -17,13 +17,13 @@ from respray.editing.core.reduce import Reduced
 from respray.editing.mask.matte import Matte, complement, feather, unite
 from respray.editing.mask.overlap import resolve
 from respray.editing.mask.parts import Parts, connected_parts
+from respray.editing.mask.png_rows import read_mask
 from respray.editing.mask.refine import refine, refine_plane, refine_thing, refine_user_mask
 from respray.editing.mask.select import Segments, Selection, select
 from respray.editing.mask.straight import work_picture
 from respray.editing.mask.straight_vanishing import vanishing_points
 from respray.editing.mask.turned import alike, fits_stored_only, turn_upright
 from respray.imaging.arrays import Float64Array, UInt8Array
-from respray.imaging.isolated import decode_mask
 
 # A concept whose matte covers less than this share of the photo was not found: a limit on a network's guesses, not on what people draw.
 MIN_AREA_SHARE = 2e-4
@@ -222,7 +222,7 @@ def _user_mask(
         raise EditError(f"concept '{concept.name}' refers to attachment {index}, but {len(attachments)} were sent")
     name = f"the mask of '{concept.name}'"
     try:
-        mask = decode_mask(attachments[index])
+        mask = read_mask(attachments[index])
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from None
     if fits_stored_only(mask.shape, photo, stored_orientation):
