@@ -110,7 +110,7 @@ def _decode(received: Received) -> dict[str, Any]:
         raise JobError("the message is nested too deeply") from None
     except UnicodeDecodeError as error:
         if isinstance(data, bytes) and data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            raise JobError("the message is UTF-16; accepted is UTF-8 (in PowerShell, Set-Content -Encoding utf8)") from None
+            raise JobError("the message is not UTF-8 but UTF-16 (in PowerShell, Set-Content -Encoding utf8)") from None
         raise JobError(f"the message is not UTF-8: {error.reason} at byte {error.start}") from None
     except ValueError as error:
         raise JobError(f"the message is not JSON: {error}") from None

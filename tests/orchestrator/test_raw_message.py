@@ -92,7 +92,7 @@ def test_what_is_no_object_is_named_in_jsons_words(received: bytes, what: str) -
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
 def test_utf_16_of_windows_is_told_by_its_name(encoding: str) -> None:
     message = "\ufeff" * (encoding != "utf-16") + '{"job_id": "a"}'
-    assert decode_message(message.encode(encoding)).problem.startswith("the message is UTF-16; accepted is UTF-8")
+    assert decode_message(message.encode(encoding)).problem.startswith("the message is not UTF-8 but UTF-16")
 
 
 def test_null_is_an_optional_field_that_was_not_set() -> None:
