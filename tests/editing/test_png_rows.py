@@ -18,7 +18,7 @@ from respray.imaging.decode import decode_mask
 from respray.imaging.grey_png import SIGNATURE, stored_rows
 from respray.imaging.isolated import DecoderProcess, decoding_in
 
-WIDTH, HEIGHT = 83, 31
+WIDTH, HEIGHT = 283, 31
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def any_rows(seed: int = 0, filters: tuple[int, ...] = (0, 1, 2, 3, 4)) -> UInt8
     """Every stored byte is some picture's; long runs of zeros as masks have them."""
     random = np.random.default_rng(seed)
     rows = random.integers(0, 256, (HEIGHT, 1 + WIDTH)).astype(np.uint8)
-    rows[:, 20:60] *= random.integers(0, 2, (HEIGHT, 1), np.uint8)
+    rows[:, 20:240] *= random.integers(0, 2, (HEIGHT, 1), np.uint8)
     rows[:, 0] = random.choice(filters, HEIGHT)
     return rows
 

@@ -14,6 +14,7 @@ from respray.contract.errors import EditError, ImageError
 from respray.contract.report import BoxReport, ConceptReport
 from respray.contract.request import Box, ConceptQuery, ObjectSource, Output, PhotoRequest, needs_segmentation, prompts_of
 from respray.editing.core.reduce import Reduced
+from respray.editing.mask.crf import FieldPicture
 from respray.editing.mask.matte import Matte, complement, feather, unite
 from respray.editing.mask.overlap import resolve
 from respray.editing.mask.parts import Parts, connected_parts
@@ -156,7 +157,7 @@ def find_mattes(
     straight = any(has_straight_borders(name) for name in seen)
     work = work_picture(photo) if straight or any(is_decided_by_colour(name) for name in seen) else photo
     points = vanishing_points(work) if straight else None
-    reduced = Reduced(photo)
+    reduced, seen_by_fields = Reduced(photo), FieldPicture(work)
     row = 0
     for concept in concepts:
         wanted = [found for found, wanted in ((edited, concept.name not in always), (kept, concept.name in ever)) if wanted]
@@ -172,11 +173,11 @@ def find_mattes(
             selection = select(segments, range(row, row + len(concept.prompts)), concept, object_source)
             row += len(concept.prompts)
             fill = concept.kind == "surface" and concept.name not in always and not is_narrow(concept.name)
-            refined, patches = _refined(concept, selection.probability, reduced, work, points, fill, warnings)
+            refined, patches = _refined(concept, selection.probability, reduced, seen_by_fields, points, fill, warnings)
             for found in wanted:
                 matte = refined
                 if found is kept and patches:
-                    matte, _ = _refined(concept, selection.probability, reduced, work, points, False, [])
+                    matte, _ = _refined(concept, selection.probability, reduced, seen_by_fields, points, False, [])
                 elif found is edited and refined is not None:
                     matte = feather(refined, request.feather)
                 found[concept.name] = _found(concept, matte, selection, "sam3", at_any_size=found is kept)
@@ -187,7 +188,7 @@ def _refined(
     concept: ConceptQuery,
     probability: UInt8Array | None,
     reduced: Reduced,
-    work: UInt8Array,
+    work: FieldPicture,
     points: Float64Array | None,
     fill: bool,
     warnings: list[str],

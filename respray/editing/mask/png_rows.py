@@ -11,7 +11,7 @@ from respray.imaging.isolated import decode_mask
 from respray.imaging.selection import selection
 
 # So many stored bytes that are all zero change nothing, and are passed over at once.
-SPAN = 32
+SPAN = 128
 
 
 def read_mask(data: bytes) -> UInt8Array:
@@ -73,17 +73,22 @@ def _unfilter(rows: UInt8Array, pixels: UInt8Array) -> None:
 def _add_left(stored: UInt8Array, row: UInt8Array) -> None:
     """Running sums of stored bytes [w], modulo 256."""
     width, left = len(row), np.uint8(0)
-    for start in range(0, width, SPAN):
-        end = min(start + SPAN, width)
+    whole = width - width % SPAN
+    for start in range(0, whole, SPAN):
+        span, shown = stored[start : start + SPAN], row[start : start + SPAN]
         some = np.uint8(0)
-        for x in range(start, end):
-            some |= stored[x]
+        for i in range(SPAN):
+            some |= span[i]
         if some == 0:
-            row[start:end] = left
+            for i in range(SPAN):
+                shown[i] = left
             continue
-        for x in range(start, end):
-            left = np.uint8(left + stored[x])
-            row[x] = left
+        for i in range(SPAN):
+            left = np.uint8(left + span[i])
+            shown[i] = left
+    for x in range(whole, width):
+        left = np.uint8(left + stored[x])
+        row[x] = left
 
 
 @compiled
