@@ -8,6 +8,8 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13; do \
   $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
+# What Python has compiled is kept, also where the shell says otherwise: hundreds of processes of the tests read the same modules.
+unexport PYTHONDONTWRITEBYTECODE
 EXTRAS_TEST := embedded,export,intake,api,tracing,top,docs,test
 # On Python 3.13 the wheel that holds tritonserver comes without its dependencies (see pyproject.toml): only its files are used.
 TRITON_ALONE := $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 13))' && \

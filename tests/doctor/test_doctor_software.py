@@ -138,7 +138,8 @@ def test_one_flipped_byte_a_short_file_and_a_missing_file_are_told_apart(tmp_pat
     assert finding.status == FAIL and "model.safetensors is missing" in finding.what and "respray weights fetch" in finding.fix
 
 
-def test_interrupted_download_other_model_and_no_volume(tmp_path: Path) -> None:
+def test_interrupted_download_other_model_and_no_volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_files, "_ROOM_GB", 0)  # however full this machine's disk is
     (tmp_path / "sam3").mkdir()
     assert "never completed" in _model(tmp_path)[0].what
     shutil.rmtree(tmp_path / "sam3")
@@ -148,6 +149,8 @@ def test_interrupted_download_other_model_and_no_volume(tmp_path: Path) -> None:
     unmounted = _model(tmp_path / "nowhere")
     assert unmounted[0].status == FAIL and any("no volume is mounted" in finding.what for finding in unmounted)
     assert "it has demo, sam3, sam3-litetext" in model_files.run(Situation({"MODEL_NAME": "sam4"}))[0].what
+    monkeypatch.setattr(model_files, "_ROOM_GB", 10**9)
+    assert any("needs 1000000000 GB" in finding.what and finding.status == FAIL for finding in _model(tmp_path / "nowhere"))
 
 
 def test_demo_is_refused_where_the_real_model_is_required() -> None:
