@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+from orchestrator.errors import SettingsError
 from orchestrator.settings.fields import Settings, spellings
 
 MAX_PULLED_JOB = 12 * 3600 - 60.0
@@ -16,6 +17,7 @@ MAX_PULLED_JOB = 12 * 3600 - 60.0
 extended; the last minute is for settling it."""
 # Hosts whose addresses have no path; of other stores (Supabase, for one) a path belongs to the endpoint.
 _WITHOUT_PATH = (".r2.cloudflarestorage.com", ".amazonaws.com")
+_OF_GRPC = ("dns:", "unix:", "ipv4:", "ipv6:")  # https://github.com/grpc/grpc/blob/master/doc/naming.md
 # R2's keys: 32 and 64 hexadecimal digits. AWS's identifiers begin so: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html.
 _R2_ID, _R2_SECRET, _AWS_ID = r"[0-9a-f]{32}", r"[0-9a-f]{64}", r"(AKIA|ASIA)[A-Z0-9]{16}"
 
@@ -47,6 +49,23 @@ def queue_problems(settings: Settings) -> list[str]:
     if settings.adapter == "bullmq" and settings.queue_name and ":" in settings.queue_name:
         problems.append(f"QUEUE_NAME={settings.queue_name!r}: BullMQ's queue names hold no ':'; what stands before it is BULLMQ_PREFIX")
     return problems
+
+
+def triton_address(given: str) -> str:
+    """The address of a Triton as gRPC takes it: without grpc://, which people write before it.
+
+    Raises:
+        SettingsError: gRPC would take a scheme for a name, and a missing port for 443, and wait for them.
+    """
+    address = given.removeprefix("grpc://")
+    accepted = "accepted is HOST:PORT of Triton's gRPC port, as in triton:8001"
+    if address.startswith(_OF_GRPC):
+        return address
+    if "://" in address:
+        raise SettingsError(f"TRITON_URL begins with {address.partition('://')[0][:20]}://; {accepted}")
+    if "@" in address or not re.search(r":[0-9]+$", address):
+        raise SettingsError(f"TRITON_URL has {'a user name or password' if '@' in address else 'no port'}; {accepted}")
+    return address
 
 
 def _address_problem(name: str, address: str, bucket: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import re
 import socket
 import urllib.request
 from pathlib import Path
@@ -73,6 +74,28 @@ def test_celery_takes_no_socket_file() -> None:
 def test_addresses_of_redis_pass(address: str) -> None:
     settings = load_settings({"REDIS_URL": address, "ADAPTER": "bullmq", "QUEUE_NAME": "q", "GPU_CALLBACK_SECRET": "secret"}, None)
     require(settings, storage=False, adapter=True)
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("http://triton:8000", "begins with http://; accepted is HOST:PORT of Triton's gRPC port"),
+        ("grpc://u:secret-of-mine@triton:8001", "has a user name or password"),
+        ("triton", "has no port"),
+        ("triton:8001", None),
+        ("grpc://triton:8001", None),
+        ("[::1]:8001", None),
+        ("dns:///triton:8001", None),
+        ("unix:/run/triton.sock", None),
+    ],
+)
+def test_an_address_of_triton_that_grpc_would_wait_for_in_vain_is_told(address: str, said: str | None) -> None:
+    if said is None:
+        assert load_settings({"TRITON_URL": address}, None).triton_url == address.removeprefix("grpc://")
+        return
+    with pytest.raises(SettingsError, match=re.escape(said)) as caught:
+        load_settings({"TRITON_URL": address}, None)
+    assert "secret-of-mine" not in str(caught.value)
 
 
 def test_addresses_of_other_stores_and_right_keys_pass() -> None:
