@@ -40,6 +40,8 @@ def queue_problems(settings: Settings) -> list[str]:
     problems = []
     if settings.redis_url is not None and (wrong := _redis_problem(settings.redis_url.get_secret_value())):
         problems.append(f"REDIS_URL {wrong}; accepted is redis://USER:PASSWORD@HOST:PORT/DATABASE, rediss:// for TLS, or unix://PATH")
+    elif settings.redis_url is not None and settings.adapter == "celery" and settings.redis_url.get_secret_value().startswith("unix:"):
+        problems.append("REDIS_URL begins with unix://, which Celery does not take; accepted is redis:// or rediss://, also of 127.0.0.1")
     if settings.adapter == "queue_pull" and settings.longest_job > MAX_PULLED_JOB:
         problems.append(f"LONGEST_JOB_SEC={settings.longest_job:g}: at most {MAX_PULLED_JOB:g} with ADAPTER=queue_pull, whose leases end")
     if settings.adapter == "bullmq" and settings.queue_name and ":" in settings.queue_name:
@@ -88,6 +90,9 @@ def _keys_problem(access: str, secret: str, names: tuple[str, str]) -> str | Non
 def _redis_problem(url: str) -> str | None:
     try:
         parts = urlsplit(url)
+        if "@" in parts.path + parts.query + parts.fragment and parts.scheme != "unix":
+            # What looks like the host is a part of the password, and errors would show it.
+            return "has an '@' behind its host: a password that holds '/', '?' or '#' is percent-encoded (%2F, %3F, %23)"
         host, _ = parts.hostname, parts.port
     except ValueError:
         return "has a host or a port that is none"
@@ -95,6 +100,8 @@ def _redis_problem(url: str) -> str | None:
         return "does not begin with redis://, rediss:// or unix://"
     if not (parts.path if parts.scheme == "unix" else host):
         return "names no host" if parts.scheme != "unix" else "names no path"
+    if parts.scheme != "unix" and not re.fullmatch(r"(/[0-9]*)?", parts.path):
+        return "has a database that is no number"  # redis-py would take 0, and the worker wait there for ever
     for certificates in parse_qs(parts.query).get("ssl_ca_certs", []):
         if not Path(certificates).is_file():
             return f"names ssl_ca_certs={certificates}, which is no file"

@@ -13,7 +13,7 @@ import pytest
 from orchestrator.cli import weights
 from orchestrator.errors import SettingsError
 from orchestrator.service.health import Health, serve_health
-from orchestrator.settings import load_settings
+from orchestrator.settings import load_settings, require
 from respray.observe.metrics import Metrics
 
 R2 = "https://0123456789abcdef0123456789abcdef.r2.cloudflarestorage.com"
@@ -43,6 +43,36 @@ def test_what_consoles_and_env_files_make_of_a_setting_is_said(environment: dict
     with pytest.raises(SettingsError, match=said) as caught:
         load_settings(environment, None)
     assert not any(secret in str(caught.value) for secret in (ID + '"', SECRET, "secret-of-mine", "AKIA"))
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("redis://:secret-of/mi@ne@h:6379/0", "password that holds '/'"),
+        ("redis://:mi@ne#secret-of@h:6379/0", "percent-encoded"),
+        ("redis://:mi?secret-of@h", "percent-encoded"),
+        ("redis://h:6379/abc", "a database that is no number"),
+        ("redis+sentinel://h:26379/0", "does not begin with redis://"),
+    ],
+)
+def test_a_password_that_looks_like_a_host_is_told_and_never_looked_up(address: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said) as caught:
+        require(load_settings({"REDIS_URL": address, "ADAPTER": "bullmq", "QUEUE_NAME": "q"}, None), storage=False, adapter=True)
+    assert "secret-of" not in str(caught.value)
+
+
+def test_celery_takes_no_socket_file() -> None:
+    values = {"REDIS_URL": "unix://:secret-of-mine@/run/redis.sock", "QUEUE_NAME": "q"}
+    with pytest.raises(SettingsError, match="which Celery does not take"):
+        load_settings(values | {"ADAPTER": "celery"}, None)
+
+
+@pytest.mark.parametrize(
+    "address", ["redis://:p%40%2F@h", "rediss://h:1/", "redis://u:p@h/15?ssl_cert_reqs=none", "unix://:p@/a/b@c.sock?db=1"]
+)
+def test_addresses_of_redis_pass(address: str) -> None:
+    settings = load_settings({"REDIS_URL": address, "ADAPTER": "bullmq", "QUEUE_NAME": "q", "GPU_CALLBACK_SECRET": "secret"}, None)
+    require(settings, storage=False, adapter=True)
 
 
 def test_addresses_of_other_stores_and_right_keys_pass() -> None:
