@@ -116,7 +116,7 @@ def measure(
     crushed = float(np.mean(_touches(new, 0) & ~_touches(old, 0)))
     measured = delta = None
     if requested is not None:
-        lit = shade.min(axis=1) > MIN_SHADE
+        lit = np.minimum(np.minimum(*shade.T[:2]), shade.T[2]) > MIN_SHADE
         albedo = np.median(decode_scene(new[lit]) / shade[lit], axis=0) if lit.any() else np.median(decode_scene(new), axis=0)
         albedo = to_display(albedo)
         measured = linear_to_hex(albedo)

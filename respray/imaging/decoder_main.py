@@ -20,7 +20,8 @@ import numpy as np
 from respray.contract.errors import ImageError
 from respray.contract.photo_file import inspect
 from respray.imaging.arrays import UInt8Array
-from respray.imaging.decode import decode, decode_mask, decode_photo
+from respray.imaging.decode import decode, decode_photo
+from respray.imaging.isolated import mask_arrays
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 SPARE_BYTES = 512 << 20
@@ -39,7 +40,7 @@ def photo_arrays(data: bytes, max_megapixels: float) -> Arrays:
 
 TASKS: dict[str, Callable[[bytes, float], Arrays]] = {
     "decode": lambda data, limit: {"pixels": decode(data, limit)},
-    "decode_mask": lambda data, limit: {"pixels": decode_mask(data, limit)},
+    "decode_mask": mask_arrays,
     "decode_photo": photo_arrays,
 }
 

@@ -24,16 +24,18 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from dataclasses import dataclass
 from math import prod
 
 import numpy as np
 
 from respray.contract.errors import ImageError
 from respray.contract.photo_facts import PhotoFacts
-from respray.contract.photo_file import DEFAULT_MEGAPIXELS
+from respray.contract.photo_file import DEFAULT_MEGAPIXELS, inspect
 from respray.imaging import decode as in_process
 from respray.imaging.arrays import UInt8Array
 from respray.imaging.decode import DecodedPhoto
+from respray.imaging.grey_png import stored_rows
 
 DECODE_SECONDS = 60.0
 """How long one file may be decoded. 200 megapixels of AVIF take some 20 s of one core."""
@@ -44,6 +46,19 @@ MAX_ANSWER = 1 << 16
 _INHERITED = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL")
 # Memory goes back to the kernel after each large file, and not after each of its blocks (mallopt(3)).
 _ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}
+
+
+@dataclass(frozen=True)
+class DecodedMask:
+    """A user's mask.
+
+    Attributes:
+        values: uint8 [h,w], the pixels as `decode.decode_mask` gives them; where `stored`, rows uint8 [h,1+w] of `grey_png.stored_rows`.
+        stored: the pixels are yet to be made of the rows, for which there is no quick loop here.
+    """
+
+    values: UInt8Array
+    stored: bool
 
 
 class DecoderProcess:
@@ -99,9 +114,9 @@ class DecoderProcess:
         arrays = self._ask("decode_photo", data, max_megapixels, cancelled)
         return DecodedPhoto(arrays["rgb"], arrays.get("alpha"), PhotoFacts.model_validate_json(arrays["facts"].tobytes()))
 
-    def decode_mask(self, data: bytes, max_megapixels: float = 200.0, cancelled: Callable[[], bool] = lambda: False) -> UInt8Array:
-        """As `respray.imaging.decode.decode_mask`; errors as `decode`."""
-        return self._ask("decode_mask", data, max_megapixels, cancelled)["pixels"]
+    def decode_mask(self, data: bytes, max_megapixels: float = 200.0, cancelled: Callable[[], bool] = lambda: False) -> DecodedMask:
+        """A user's mask; errors as `decode`."""
+        return _mask_of(self._ask("decode_mask", data, max_megapixels, cancelled))
 
     def _ask(self, task: str, data: bytes, max_megapixels: float, cancelled: Callable[[], bool]) -> dict[str, UInt8Array]:
         with self._lock:
@@ -167,10 +182,22 @@ def decode(data: bytes, max_megapixels: float = DEFAULT_MEGAPIXELS) -> UInt8Arra
     return in_process.decode(data, max_megapixels) if decoder is None else decoder.decode(data, max_megapixels)
 
 
-def decode_mask(data: bytes, max_megapixels: float = 200.0) -> UInt8Array:
-    """As `respray.imaging.decode.decode_mask`, where `decoding_in` says."""
+def decode_mask(data: bytes, max_megapixels: float = 200.0) -> DecodedMask:
+    """A user's mask, decoded where `decoding_in` says; errors as `respray.imaging.decode.decode_mask`."""
     decoder = _decoder.get()
-    return in_process.decode_mask(data, max_megapixels) if decoder is None else decoder.decode_mask(data, max_megapixels)
+    return _mask_of(mask_arrays(data, max_megapixels)) if decoder is None else decoder.decode_mask(data, max_megapixels)
+
+
+def mask_arrays(data: bytes, max_megapixels: float) -> dict[str, UInt8Array]:
+    """What `DecodedMask` is put together from: `rows` or `pixels`."""
+    inspect(data, max_megapixels, min_side=1)
+    rows = stored_rows(data)
+    return {"pixels": in_process.decode_mask(data, max_megapixels)} if rows is None else {"rows": rows}
+
+
+def _mask_of(arrays: dict[str, UInt8Array]) -> DecodedMask:
+    stored = "rows" in arrays
+    return DecodedMask(arrays["rows" if stored else "pixels"], stored)
 
 
 def _arrays(answer: dict[str, object], descriptors: list[int]) -> dict[str, UInt8Array]:

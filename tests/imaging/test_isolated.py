@@ -18,8 +18,9 @@ import pytest
 from PIL import Image
 
 from respray.contract.errors import ImageError
+from respray.editing.mask.png_rows import read_mask, unfilter
 from respray.imaging.decode import decode, decode_mask
-from respray.imaging.isolated import DecoderProcess
+from respray.imaging.isolated import DecoderProcess, decoding_in
 from tests.imaging.test_bounded_work import with_scans
 
 
@@ -44,7 +45,7 @@ def process_of(decoder: DecoderProcess) -> psutil.Process:
 def test_a_mask_may_have_any_size_and_a_photo_may_not(decoder: DecoderProcess) -> None:
     stream = io.BytesIO()
     Image.new("L", (1, 3), 255).save(stream, "PNG")
-    assert decoder.decode_mask(stream.getvalue()).tolist() == [[255], [255], [255]]
+    assert unfilter(decoder.decode_mask(stream.getvalue()).values).tolist() == [[255], [255], [255]]
     with pytest.raises(ImageError, match="1 x 3 pixels; at least 8"):
         decoder.decode(saved("PNG", (1, 3)))
 
@@ -54,7 +55,8 @@ def test_the_pixels_are_the_same(decoder: DecoderProcess, kind: str) -> None:
     assert np.array_equal(decoder.decode(saved(kind)), decode(saved(kind)))
     stream = io.BytesIO()
     Image.open(io.BytesIO(saved(kind))).convert("L").save(stream, kind)
-    assert np.array_equal(decoder.decode_mask(stream.getvalue()), decode_mask(stream.getvalue()))
+    with decoding_in(decoder):
+        assert np.array_equal(read_mask(stream.getvalue()), decode_mask(stream.getvalue()))
 
 
 def test_a_refused_file_is_refused_in_the_same_words_and_the_process_goes_on(decoder: DecoderProcess) -> None:

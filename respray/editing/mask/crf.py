@@ -73,13 +73,33 @@ THINGS = FieldParameters(colours=ColourParameters(floors=(0.3, 0.3)))
 """For things: a colour that is nowhere near is as likely theirs (a lid, a leg) as not."""
 
 
-def decide(probability: UInt8Array, photo: UInt8Array, parameters: FieldParameters = FieldParameters()) -> UInt8Array:
+class FieldPicture:
+    """A photo whose concepts are decided one after the other: what their fields see of it is made once for all of the same size."""
+
+    def __init__(self, photo: UInt8Array) -> None:
+        """`photo` is uint8 [H,W,3], sRGB."""
+        self.photo = photo
+        self._last: tuple[tuple[object, ...], FloatArray, IntArray] | None = None
+
+    def at(self, size: tuple[int, int], colours: ColourParameters) -> tuple[FloatArray, IntArray]:
+        """The photo at a size (width, height), float32 [h,w,3] in codes, and its `colour_bins`; neither is to be changed."""
+        key = (size, colours.lightness_bins, colours.chroma_bins, colours.chroma_step)
+        if self._last is None or self._last[0] != key:
+            small = average(self.photo, size).astype(np.float32)
+            self._last = key, small, colour_bins(small, colours)
+        return self._last[1:]
+
+
+def decide(
+    probability: UInt8Array, photo: UInt8Array, parameters: FieldParameters = FieldParameters(), seen: FieldPicture | None = None
+) -> UInt8Array:
     """Decide a coarse mask again.
 
     Args:
         probability: uint8 [h,w], the network's answer.
         photo: uint8 [H,W,3], sRGB.
         parameters: of the field.
+        seen: of the photo, where it has several concepts.
 
     Returns:
         Probability uint8 [h2,w2] in the photo's shape and at most `max_side` long; `probability` itself where the photo is no finer.
@@ -91,7 +111,6 @@ def decide(probability: UInt8Array, photo: UInt8Array, parameters: FieldParamete
     cell = float(np.sqrt(size[0] * size[1] / probability.size))
     if cell < 1.0:
         return probability
-    small = average(photo, size).astype(np.float32)
     likely = cv2.resize(probability, size, interpolation=cv2.INTER_LINEAR).astype(np.float32) * np.float32(1 / 255)
     inside = (likely >= 0.5).astype(np.uint8)
     depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3) - cv2.distanceTransform(1 - inside, cv2.DIST_L2, 3)
@@ -101,14 +120,14 @@ def decide(probability: UInt8Array, photo: UInt8Array, parameters: FieldParamete
         return probability
     odds = np.clip(np.log(np.maximum(likely, 1e-3) / np.maximum(1.0 - likely, 1e-3)), -p.max_network, p.max_network)
     state = np.tanh(odds / 2).astype(np.float32)
-    bins = colour_bins(small, p.colours)
+    small, bins = (seen or FieldPicture(photo)).at(size, p.colours)
     sides = (likely > p.surely) & (depth > cell), (likely < 1.0 - p.surely) & (depth < -cell)
     # A border that moves by a cell passes over fewer pixels where there are fewer for each.
     own = np.float32(p.network * max(1.0, p.fineness / cell)) * odds.ravel()[where]
     links = _links(small, where, cell, p)
     for _ in range(p.rounds):
-        seen = np.clip(log_ratio(bins, sides, where, cell, p.colours), -p.max_colour, p.max_colour)
-        unary = (own + np.float32(p.colour) * seen).astype(np.float32)
+        told = np.clip(log_ratio(bins, sides, where, cell, p.colours), -p.max_colour, p.max_colour)
+        unary = (own + np.float32(p.colour) * told).astype(np.float32)
         _sweep(unary, links, where, size[0], p.sweeps, state.ravel())
         sides = state > p.decided, state < -p.decided
     soft = cv2.GaussianBlur(state, (0, 0), p.blur)

@@ -14,16 +14,17 @@ from respray.contract.errors import EditError, ImageError
 from respray.contract.report import BoxReport, ConceptReport
 from respray.contract.request import Box, ConceptQuery, ObjectSource, Output, PhotoRequest, needs_segmentation, prompts_of
 from respray.editing.core.reduce import Reduced
+from respray.editing.mask.crf import FieldPicture
 from respray.editing.mask.matte import Matte, complement, feather, unite
 from respray.editing.mask.overlap import resolve
 from respray.editing.mask.parts import Parts, connected_parts
+from respray.editing.mask.png_rows import read_mask
 from respray.editing.mask.refine import refine, refine_plane, refine_thing, refine_user_mask
 from respray.editing.mask.select import Segments, Selection, select
 from respray.editing.mask.straight import work_picture
 from respray.editing.mask.straight_vanishing import vanishing_points
 from respray.editing.mask.turned import alike, fits_stored_only, turn_upright
 from respray.imaging.arrays import Float64Array, UInt8Array
-from respray.imaging.isolated import decode_mask
 
 # A concept whose matte covers less than this share of the photo was not found: a limit on a network's guesses, not on what people draw.
 MIN_AREA_SHARE = 2e-4
@@ -156,7 +157,7 @@ def find_mattes(
     straight = any(has_straight_borders(name) for name in seen)
     work = work_picture(photo) if straight or any(is_decided_by_colour(name) for name in seen) else photo
     points = vanishing_points(work) if straight else None
-    reduced = Reduced(photo)
+    reduced, seen_by_fields = Reduced(photo), FieldPicture(work)
     row = 0
     for concept in concepts:
         wanted = [found for found, wanted in ((edited, concept.name not in always), (kept, concept.name in ever)) if wanted]
@@ -172,11 +173,11 @@ def find_mattes(
             selection = select(segments, range(row, row + len(concept.prompts)), concept, object_source)
             row += len(concept.prompts)
             fill = concept.kind == "surface" and concept.name not in always and not is_narrow(concept.name)
-            refined, patches = _refined(concept, selection.probability, reduced, work, points, fill, warnings)
+            refined, patches = _refined(concept, selection.probability, reduced, seen_by_fields, points, fill, warnings)
             for found in wanted:
                 matte = refined
                 if found is kept and patches:
-                    matte, _ = _refined(concept, selection.probability, reduced, work, points, False, [])
+                    matte, _ = _refined(concept, selection.probability, reduced, seen_by_fields, points, False, [])
                 elif found is edited and refined is not None:
                     matte = feather(refined, request.feather)
                 found[concept.name] = _found(concept, matte, selection, "sam3", at_any_size=found is kept)
@@ -187,7 +188,7 @@ def _refined(
     concept: ConceptQuery,
     probability: UInt8Array | None,
     reduced: Reduced,
-    work: UInt8Array,
+    work: FieldPicture,
     points: Float64Array | None,
     fill: bool,
     warnings: list[str],
@@ -222,7 +223,7 @@ def _user_mask(
         raise EditError(f"concept '{concept.name}' refers to attachment {index}, but {len(attachments)} were sent")
     name = f"the mask of '{concept.name}'"
     try:
-        mask = decode_mask(attachments[index])
+        mask = read_mask(attachments[index])
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from None
     if fits_stored_only(mask.shape, photo, stored_orientation):

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from respray.editing.core.reduce import Reduced, average
-from respray.editing.mask.crf import THINGS, decide
+from respray.editing.mask.crf import THINGS, FieldPicture, decide
 from respray.editing.mask.fringe import with_tail
 from respray.editing.mask.guided_upsample import UpsampleParameters, guided_upsample
 from respray.editing.mask.holes import fill_holes
@@ -71,7 +71,7 @@ def refine(
     return Matte.sharp(with_tail(found.alpha), found.detail)
 
 
-def refine_thing(probability: UInt8Array, photo: UInt8Array, work: UInt8Array | None = None, reduced: Reduced | None = None) -> Matte:
+def refine_thing(probability: UInt8Array, photo: UInt8Array, work: FieldPicture | None = None, reduced: Reduced | None = None) -> Matte:
     """Make a network's answer the matte of a thing that colours tell from what is around it: decided again (`crf`), then refined.
 
     Args:
@@ -83,7 +83,8 @@ def refine_thing(probability: UInt8Array, photo: UInt8Array, work: UInt8Array | 
     Returns:
         A sharp matte of the photo's size; nothing is straightened.
     """
-    decided = decide(probability, work_picture(photo) if work is None else work, THINGS)
+    seen = work or FieldPicture(work_picture(photo))
+    decided = decide(probability, seen.photo, THINGS, seen)
     found = refine(decided, photo, reduced=reduced)
     alpha = _trusted(found.alpha, probability, decided, photo, reduced)
     return found if alpha is found.alpha else Matte.sharp(alpha, found.detail)
@@ -110,7 +111,7 @@ class PlaneMatte:
 def refine_plane(
     probability: UInt8Array,
     photo: UInt8Array,
-    work: UInt8Array | None = None,
+    work: FieldPicture | None = None,
     points: Float64Array | None = None,
     narrow: bool = False,
     fill: bool = True,
@@ -137,8 +138,9 @@ def refine_plane(
     Returns:
         A sharp matte of the photo's size.
     """
-    picture = work_picture(photo) if work is None else work
-    decided = decide(probability, picture)
+    seen = work or FieldPicture(work_picture(photo))
+    picture = seen.photo
+    decided = decide(probability, picture, seen=seen)
     filled, patches = fill_holes(decided, probability, picture) if fill else (decided, 0)
     found = guided_upsample(filled, photo, parameters.band, upsampling, reduced)
     settled = settle_plane(found.alpha, probability, filled, picture, points)
