@@ -152,3 +152,16 @@ def test_any_size_and_any_mask() -> None:
             assert first.shape == (height, width) and np.array_equal(first, second)
             if seen.min() == seen.max():
                 assert (first == seen.min()).all()
+
+
+def test_a_wall_goes_on_behind_a_leg_that_the_network_saw_too_wide() -> None:
+    middle = 400.0 + 0.08 * Y
+    leg, floor = (np.abs(X - middle) < 4.5) & (Y > 150.0), Y > 520.0
+    shadow = 25.0 * np.clip(1.0 - (middle - X) / 30.0, 0.0, 1.0) * (middle > X)
+    photo = as_photo(np.select([floor, leg], [np.float32(240), np.float32(90)], np.float32(170) - shadow))
+    wall = ~leg & ~floor
+    lost = (middle - X > 0.0) & (middle - X < 16.5) & (Y > 150.0)
+    found = refine_plane(as_seen(wall & ~lost, 0.2), photo).matte.alpha >= 128
+    around = np.s_[170:500, 330:500]
+    assert (wall & ~found)[around].sum() < 200
+    assert (leg & found)[around].sum() < 30

@@ -20,6 +20,7 @@ from respray.editing.mask.specks import Settled, settle_specks
 from respray.editing.mask.straight_edge import Edge, end_of, lay_edge
 from respray.editing.mask.straight_joined import FittedRun, join_runs
 from respray.editing.mask.straight_line import Strip, best_stretches, seen_along
+from respray.editing.mask.straight_own import own_edge
 from respray.editing.mask.straight_runs import find_runs
 from respray.editing.mask.straight_vanishing import directed_line
 from respray.imaging.arrays import Float64Array, FloatArray, UInt8Array
@@ -56,6 +57,10 @@ class StraightParameters:
     """A bowed border is straight only where the photo shows the line along so much of it."""
     window: float = 1.75
     """The matte's own edge is looked for so far off the network's border, in cells: it may move by 1.5."""
+    leg: float = 1.5
+    """What stands on the plane and is narrower than this (cells) has a far side, which is another edge, ..."""
+    solid: float = 1.3
+    """... where the plane goes on behind it for so many cells."""
     max_move: float = 2.25
     """An edge that is further off the line than this (cells) is another thing's."""
     corner: float = 4.0
@@ -146,7 +151,7 @@ def _edge(
     if points is not None:
         first, last = directed_line(strip, (first, last), cell, points)
     line = np.linspace(first, last, strip.places, dtype=np.float32)
-    own = _own_edge(matte, strip, p.window * cell)
+    own = own_edge(matte, strip, p.window * cell, p.leg * cell, p.solid * cell)
     seen_line, seen_own = seen_along(strip, line), seen_along(strip, own)
     if run.bowed and float(seen_line.mean()) < p.bowed_seen:
         return None
@@ -172,18 +177,6 @@ def preference(
     gain = seen_line - seen_own + np.float32(p.margin) * np.clip((off - near) / near, -1.0, 1.0)
     gain = gain + np.float32(p.unseen) * (1.0 - np.maximum(seen_line, seen_own)) * np.minimum(off / near, 1.0)
     return cast(FloatArray, gain.astype(np.float32))
-
-
-def _own_edge(matte: UInt8Array, strip: Strip, window: float) -> FloatArray:
-    """Where the matte's own edge crosses a strip, float32 [places]: counted within `window` pixels of the network's border, for what is
-    further off are other edges."""
-    x, y = strip.layout()
-    offset = np.arange(-strip.reach, strip.reach + 1, dtype=np.float32)[:, None] - strip.border
-    selected = cv2.remap(matte, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32) / np.float32(255.0)
-    weight = np.clip(np.float32(window + 0.5) - np.abs(offset), 0.0, 1.0)
-    share = (selected * weight).sum(axis=0) / weight.sum(axis=0)
-    own: FloatArray = strip.border + np.float32(strip.side * window) * (1.0 - 2.0 * share)
-    return own.astype(np.float32)
 
 
 def _strange(photo: FloatArray, strip: Strip, line: FloatArray, own: FloatArray, cell: float, parameters: StraightParameters) -> FloatArray:
