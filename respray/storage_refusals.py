@@ -15,6 +15,11 @@ _REGION = {"AuthorizationHeaderMalformed", "InvalidRegionName", "IllegalLocation
 _KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "Unauthorized", "401"}
 _PLAN = {"NotEntitled", "NotSignedUp", "AccountProblem"}
 _LOCKED = {"ObjectLockedByBucketPolicy"}
+_ARCHIVED = {"InvalidObjectState"}
+# Of an object or its name, and so the same tomorrow (MinIO's have an X). Other answers of status 400 may pass: RequestTimeout, ExpiredToken
+# (https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html).
+_OBJECT = {"InvalidRequest", "InvalidStorageClass", "EntityTooLarge", "MethodNotAllowed", "KeyTooLongError", "InvalidURI"}
+_OBJECT |= {"XMinioInvalidObjectName", "XMinioParentIsObject"}
 
 
 def remedy(response: Mapping[str, Any], keys: str, region: str | None) -> str | None:
@@ -42,7 +47,23 @@ def remedy(response: Mapping[str, Any], keys: str, region: str | None) -> str | 
         return f"the account has no plan with this store: {message[:120]}"
     if code in _LOCKED:
         return f"a retention rule of the bucket keeps this object as it is; results need a prefix without one: {message[:120]}"
+    if code in _ARCHIVED:
+        return "the object is archived (Glacier or the like): restore it, or keep it in a class that is read at once"
+    if "Quota" in code or "StorageFull" in code:
+        return f"the store is full, or a quota is used up: {message[:120]}"
     return None
+
+
+def is_final(status: int | None, code: str) -> bool:
+    """Whether a store refuses for good: keys, rights, and what is wrong with one object. A wrong clock is one machine's alone.
+
+    Args:
+        status: of the answer.
+        code: of the error; stores add codes (https://developers.cloudflare.com/r2/api/error-codes/).
+    """
+    if code in CLOCK:
+        return False
+    return status in (401, 403) or (status in (400, 405, 413) and (code in _OBJECT or code.startswith("KMS.")))
 
 
 def clock_off(response: Mapping[str, Any]) -> timedelta | None:

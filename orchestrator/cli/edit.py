@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from orchestrator.cli._edit_job import Wishes, lay_files, message_of, photo_key
@@ -25,6 +26,7 @@ from orchestrator.jobs.parser import parse_job
 from orchestrator.service.open_worker import WorkerOptions, open_worker
 from orchestrator.settings import Settings, load_settings
 from respray.contract.photo_file import ImageFormat
+from respray.observe.escaping import one_line
 from respray.observe.events import Events
 from respray.observe.logs import set_up_logging
 from respray.observe.metrics import Metrics
@@ -119,7 +121,7 @@ def register(app: typer.Typer) -> None:
             _tell(console, entry)
         if open_page:
             page = _write_page(out, edited)
-            console.print(f"before and after: {page}")
+            _say(console, f"before and after: {page}")
             typer.launch(str(page))
         raise typer.Exit(0 if all(entry.result is not None for entry in edited) else 1)
 
@@ -173,9 +175,9 @@ def _keep(source: Path, result: Path) -> None:
 def _tell(console: Console, entry: Edited) -> None:
     """What was asked of one photo and what was measured, for a person."""
     if entry.result is None:
-        console.print(f"{entry.photo}: failed: {entry.item['error']}", markup=False)
+        _say(console, f"{entry.photo}: failed: {entry.item['error']}")
         return
-    console.print(f"{entry.photo} -> {entry.result}", markup=False)
+    _say(console, f"{entry.photo} -> {entry.result}")
     report = entry.item["report"]
     table = Table("concept", "rule", "asked", "measured", "CIEDE2000", "of the photo", box=None, pad_edge=True)
     warnings = list(report["warnings"])
@@ -183,11 +185,16 @@ def _tell(console: Console, entry: Edited) -> None:
         number = f" [{edit['edit']}]" if "edit" in edit else ""
         parts = f"{number} ({edit['parts']} of {edit['parts_found']} parts)" if "parts" in edit else number
         numbers = (edit.get("requested") or "", edit.get("measured") or "", f"{edit['delta_e']:.1f}" if "delta_e" in edit else "")
-        table.add_row(edit["concept"] + parts, edit["rule"], *numbers, f"{edit['coverage']:.0%}")
+        table.add_row(escape(one_line(edit["concept"] + parts)), edit["rule"], *numbers, f"{edit['coverage']:.0%}")
         warnings += edit["warnings"]
     console.print(table)
     for warning in warnings:
-        console.print(f"  ! {warning}", markup=False)
+        _say(console, f"  ! {warning}")
+
+
+def _say(console: Console, text: str) -> None:
+    """A line as it is: names of files and concepts are no markup, and may hold what no terminal can show."""
+    console.print(one_line(text), markup=False)
 
 
 def _write_page(out: Path, edited: list[Edited]) -> Path:
@@ -199,5 +206,5 @@ def _write_page(out: Path, edited: list[Edited]) -> Path:
     for entry in edited:
         lines = [replace(line, output="after") for line in edit_lines(entry.item.get("report"))]
         after = [("after", entry.result.resolve())] if entry.result is not None else []
-        entries.append(PhotoEntry(entry.photo.name, entry.photo.resolve(), after, edits=lines, error=entry.item["error"]))
+        entries.append(PhotoEntry(one_line(entry.photo.name), entry.photo.resolve(), after, edits=lines, error=entry.item["error"]))
     return write(folder.resolve(), entries, {})

@@ -23,12 +23,15 @@ from redis.exceptions import RedisError
 
 from orchestrator.intake.base import Intake, Throttle, backoff
 from orchestrator.intake.redis_server import check_redis
+from orchestrator.intake.repeated_lines import OncePerWhile
 from orchestrator.settings import Settings
 from orchestrator.waiting import pause
 from orchestrator.worker.handle import HandedBack, JobFailed
 from orchestrator.worker.worker import Worker
 
 log = logging.getLogger(__name__)
+repeated = log.getChild("library")
+repeated.addFilter(OncePerWhile())
 
 LAG_EVERY = 10.0
 IDLE_BLOCK_SECONDS = 2.0
@@ -73,7 +76,7 @@ class BullmqIntake(Intake):
         )
 
     async def reach(self, stop: asyncio.Event) -> None:
-        await check_redis(self._url)
+        await check_redis(self._url, [f"{self._prefix}:{self._queue}:{name}" for name in ("respray-check", "meta", "wait", "active")])
 
     async def run(self, worker: Worker, stop: asyncio.Event) -> None:
         options: Any = {
@@ -98,7 +101,7 @@ class BullmqIntake(Intake):
         taker = _Taker(self._queue, process, options)
         for client in (taker.client, taker.bclient):
             client.set_retry(Retry(WAITS, MAX_RETRIES))
-        taker.on("error", lambda error, *_: log.warning("BullMQ: %s", error))
+        taker.on("error", lambda error, *_: repeated.warning("BullMQ: %s", error))
         taker.on(
             "lockRenewalFailed", lambda jobs, *_: log.warning("BullMQ could not renew the lock of %s; another worker may take it", jobs)
         )

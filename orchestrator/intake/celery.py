@@ -23,11 +23,14 @@ import celery
 import redis
 from celery.exceptions import Reject, WorkerShutdown
 from celery.worker import WorkController, state
+from celery.worker.consumer.consumer import Consumer
 
 from orchestrator.errors import IntakeError
 from orchestrator.intake.base import Intake, backoff
+from orchestrator.intake.celery_compression import bound_decoders
 from orchestrator.intake.celery_consumer import UNREADABLE, RefusingConsumer
 from orchestrator.intake.redis_server import ANSWER_SECONDS, check_redis
+from orchestrator.intake.repeated_lines import OncePerWhile
 from orchestrator.jobs.raw_message import RawMessage
 from orchestrator.settings import Settings
 from orchestrator.waiting import until
@@ -106,10 +109,13 @@ class CeleryIntake(Intake):
         return cls(settings.redis_url.get_secret_value(), settings.queue_name, settings.job_concurrency, 2 * settings.lock_seconds)
 
     async def reach(self, stop: asyncio.Event) -> None:
-        await check_redis(self._url)
+        keys = [f"respray:{self._queue}:check", self._queue, f"_kombu.binding.{self._queue}", unacked_index(self._queue)]
+        await check_redis(self._url, keys)
 
     async def run(self, worker: Worker, stop: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
+        bound_decoders()
+        logging.getLogger(Consumer.__module__).addFilter(OncePerWhile())
 
         def process(task: Any, /, *arguments: Any, **named: Any) -> dict[str, Any]:
             return self.deliver(task, job_of(arguments, named), worker, stop, loop)

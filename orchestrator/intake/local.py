@@ -17,6 +17,7 @@ import shutil
 import stat
 import sys
 import threading
+from hashlib import sha256
 from pathlib import Path
 from typing import IO
 from uuid import uuid4
@@ -133,7 +134,8 @@ class Attempts:
     def forget(self) -> None:
         """The job is done with."""
         if self._file is not None:
-            self._file.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._file.unlink(missing_ok=True)
 
     def _read(self) -> int:
         try:
@@ -178,6 +180,16 @@ async def _work_off(
                 return None
 
 
+_JOBS = "*.[jJ][sS][oO][nN]"
+_MAX_NAME_BYTES = 255
+
+
+def _attempts_name(name: str) -> str:
+    """What the file of a job's attempts is called; beside a job with the longest of names, by its hash."""
+    beside = f"{name}.attempts"
+    return beside if len(os.fsencode(beside)) <= _MAX_NAME_BYTES else f"{sha256(os.fsencode(name)).hexdigest()}.attempts"
+
+
 class _Folder:
     """A watched folder."""
 
@@ -202,8 +214,9 @@ class _Folder:
 
     def _claim(self) -> tuple[Path, int] | None:
         """The next job's file, moved and locked: (path, file descriptor that holds the lock)."""
-        for path in [*sorted(self._taken.glob("*.json")), *sorted(self._folder.glob("*.json"))]:
-            if path in self._stuck:
+        for path in [*sorted(self._taken.glob(_JOBS)), *sorted(self._folder.glob(_JOBS))]:
+            # A name that begins with a dot is a file that is still being written (and then renamed), or one of macOS' own.
+            if path in self._stuck or path.name.startswith("."):
                 continue
             target = self._taken / path.name
             try:
@@ -243,8 +256,14 @@ class _Folder:
             status = os.fstat(handle)
             # Moving a file keeps both, and writing a new one does not.
             name = f"file:{status.st_ino}:{status.st_mtime_ns}"
-            attempts = Attempts(name, path.with_name(path.name + ".attempts"))
-            ok = await _work_off(worker, file.read(MAX_MESSAGE_BYTES + 1), path.name, name, stop, attempts)
+            attempts = Attempts(name, path.with_name(_attempts_name(path.name)))
+            try:
+                message = file.read(MAX_MESSAGE_BYTES + 1)
+            except OSError as error:  # a disk or a network that fails: what stays in taken/ is taken again, by whoever can read it
+                self._stuck.add(path)
+                self._leave(path, error.strerror or str(error))
+                return
+            ok = await _work_off(worker, message, path.name, name, stop, attempts)
             if ok is None:
                 return  # stays in taken/, unlocked: in the folder, it could replace a newer file of its name
             attempts.forget()

@@ -1,27 +1,48 @@
-"""A look at the Redis of a queue before its library connects: what is wrong is said in one line."""
+"""A look at the Redis of a queue before its library connects: what is wrong is said in one line.
+
+Asked is what a queue's library will ask: a script that writes, with the queue's own keys beside it. A replica, a cluster and a user with
+too few rights answer a PING, and refuse that.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 import redis.asyncio
-from redis.exceptions import RedisError
+from redis.exceptions import ClusterCrossSlotError, MovedError, NoPermissionError, ReadOnlyError, RedisError
 
 from orchestrator.errors import IntakeError
 
 ANSWER_SECONDS = 10.0
 """How long a Redis may take to answer before it counts as one that hangs."""
+_WRITE = "return redis.call('del', KEYS[1])"
+"""Of a key that nobody has. No memory is taken, so that a Redis that is full may still be emptied."""
+_REMEDIES: tuple[tuple[type[RedisError], str], ...] = (
+    (MovedError, "it is a cluster, which spreads a queue's keys over its nodes; use a Redis that is none"),
+    (ClusterCrossSlotError, "it is a cluster, which spreads a queue's keys over its nodes; use a Redis that is none"),
+    (ReadOnlyError, "it is a replica; REDIS_URL is to name the primary"),
+    (NoPermissionError, "give its user all commands on the queue's keys (ACL SETUSER NAME ~PATTERN &* +@all)"),
+)
 
 
-async def check_redis(url: str) -> None:
-    """Raise IntakeError, without the password, when Redis cannot be used."""
+async def check_redis(url: str, keys: Sequence[str]) -> None:
+    """Raise IntakeError, without the password, when Redis cannot be used.
+
+    Args:
+        url: Its address.
+        keys: Keys that the queue's library will use; the first one is of our own and never written.
+    """
     client: Any = redis.asyncio.from_url(url, socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS)
     try:
         await client.ping()
+        await client.register_script(_WRITE)(keys=list(keys))
     except (RedisError, OSError, ValueError) as error:
         parts = urlsplit(url)
         where = parts.netloc.rpartition("@")[2] + parts.path  # the whole address is a secret
-        raise IntakeError(f"REDIS_URL: no usable Redis at {where}: {error}") from None
+        remedy = next((f"; {said}" for kind, said in _REMEDIES if isinstance(error, kind)), "")
+        said = str(error).partition(" script: ")[0]  # Redis tells which of its scripts it was
+        raise IntakeError(f"REDIS_URL: no usable Redis at {where}: {said}{remedy}") from None
     finally:
         await client.aclose()

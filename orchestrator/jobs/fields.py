@@ -93,6 +93,8 @@ PutLinks = Annotated[OutputLink | dict[Name, OutputLink], WrapValidator(_one_lin
 
 
 def _decode(value: Any) -> Any:
+    if not isinstance(value, str | bytes):  # bytes: decoded already
+        raise ValueError("must be a string of base64 (in Node, buffer.toString('base64'))")
     return decode_base64(value, limits.MAX_INLINE_BYTES) if isinstance(value, str) else value
 
 
@@ -161,6 +163,6 @@ def check_name(value: str) -> str:
     """A concept's name, if people can read it."""
     if not value.strip():
         raise ValueError("a name must not be blank")
-    if not all(c.isprintable() for c in value):
+    if keys.has_control_characters(value):
         raise ValueError(f"{value[:40]!r} contains control characters")
     return value

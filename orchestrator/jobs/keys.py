@@ -37,6 +37,11 @@ def id_problem(value: str) -> str | None:
     return None
 
 
+def has_control_characters(text: str) -> bool:
+    """Whether there is something in a name or key that a reader would not see, or would see as something else."""
+    return any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") or c in _UNSEEN for c in text)
+
+
 def key_problem(key: str, prefix: str) -> str | None:
     """What is wrong with a storage key, or None.
 
@@ -49,7 +54,7 @@ def key_problem(key: str, prefix: str) -> str | None:
         return f"is empty; accepted is a key below {prefix!r}"
     if len(key.encode("utf-8", "surrogatepass")) > limits.MAX_KEY_BYTES:
         return f"is longer than {limits.MAX_KEY_BYTES} bytes"
-    if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") or c in _UNSEEN for c in key):
+    if has_control_characters(key):
         return f"{shown!r} contains control characters"
     if "\\" in key:
         return f"{shown!r} contains a backslash; parts of a key are separated by '/'"

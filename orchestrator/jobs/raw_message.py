@@ -10,8 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, time
+from decimal import Decimal
 from hashlib import sha256
 from typing import Any, TypeAlias
+from uuid import UUID
 
 from orchestrator.errors import JobError
 from orchestrator.jobs import limits
@@ -86,7 +89,8 @@ def _decode(received: Received) -> dict[str, Any]:
         data = received
     else:
         try:
-            data = json.dumps(received, allow_nan=False)  # so that size, depth and number rules are the same for every intake
+            # So that size, depth and number rules are the same for every intake.
+            data = json.dumps(received, allow_nan=False, default=_meant)
         except (TypeError, ValueError, RecursionError) as error:
             raise JobError(f"the message is not JSON: {error}") from None
     size = len(data) if isinstance(data, bytes) else len(data.encode("utf-8", "surrogatepass"))
@@ -105,6 +109,8 @@ def _decode(received: Received) -> dict[str, Any]:
     except RecursionError:
         raise JobError("the message is nested too deeply") from None
     except UnicodeDecodeError as error:
+        if isinstance(data, bytes) and data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            raise JobError("the message is not UTF-8 but UTF-16 (in PowerShell, Set-Content -Encoding utf8)") from None
         raise JobError(f"the message is not UTF-8: {error.reason} at byte {error.start}") from None
     except ValueError as error:
         raise JobError(f"the message is not JSON: {error}") from None
@@ -113,6 +119,17 @@ def _decode(received: Received) -> dict[str, Any]:
     if _depth(fields) > limits.MAX_NESTING:
         raise JobError(f"the message is nested more than {limits.MAX_NESTING} levels deep")
     return fields
+
+
+def _meant(value: object) -> str | float:
+    """What Celery's JSON has beside JSON's own types, and gives back as Python's: ids, prices and times of its senders' databases."""
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, bytes) and value.isascii():  # as `base64.b64encode` returns it
+        return value.decode()
+    if isinstance(value, UUID | date | time):
+        return str(value) if isinstance(value, UUID) else value.isoformat()
+    raise TypeError(f"{type(value).__name__} is none of its types; files travel as base64 text, and all else as numbers and text")
 
 
 def _loads(text: str) -> Any:

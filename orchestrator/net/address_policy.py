@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from orchestrator.net.name_lookup import NameLookup
 
 Resolver = Callable[[str, int], Awaitable[list[str]]]
 _PORTS = {"https": 443, "http": 80}
+MAX_CONNECT_SECONDS = 3.0
+"""Until a host's next address is tried. A lost packet is sent again after one second (https://www.rfc-editor.org/rfc/rfc6298)."""
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _IPV6_UNICAST = ipaddress.ip_network("2000::/3")
 """All of IPv6 that IANA has given out: what is private, local to a link or site, or reserved lies outside."""
@@ -87,7 +89,7 @@ class AddressPolicy:
         """
         hosts = [part.strip().lower() for part in text.split(",") if part.strip()]
         for host in hosts:
-            if "/" in host or "@" in host or "*" in host:
+            if any(character in "/@*;" or character.isspace() for character in host):
                 raise SettingsError(f"{setting}: {host!r} is no host; accepted is a comma-separated list of host or host:port")
         return cls(frozenset(hosts), setting, subject)
 
@@ -135,6 +137,12 @@ def trust(ca_file: Path | None) -> ssl.SSLContext | bool:
     return context
 
 
+def _leaving_time(timeouts: Mapping[str, float | None], addresses: int) -> dict[str, float | None]:
+    """Times of a request whose host has further addresses: one that is silent (IPv6 that leads nowhere) leaves time for the others."""
+    connect = timeouts.get("connect")
+    return {**timeouts, "connect": MAX_CONNECT_SECONDS if connect is None else min(MAX_CONNECT_SECONDS, connect / addresses)}
+
+
 class PinnedTransport(httpx.AsyncBaseTransport):
     """Resolves, checks, and connects to a checked address. Raises AddressRefused, httpx.ConnectError and what httpx raises."""
 
@@ -155,13 +163,16 @@ class PinnedTransport(httpx.AsyncBaseTransport):
             raise httpx.ConnectError(f"{host} has no address ({error})", request=request) from error
         self._policy.check_addresses(host, port, addresses)
         failure: httpx.ConnectError | httpx.ConnectTimeout | None = None
-        for address in addresses:
+        for number, address in enumerate(addresses, 1):
+            extensions = {**request.extensions, "sni_hostname": host}
+            if number < len(addresses):
+                extensions["timeout"] = _leaving_time(extensions.get("timeout", {}), len(addresses))
             pinned = httpx.Request(
                 request.method,
                 url.copy_with(host=address),
                 headers=request.headers,  # carries Host with the name
                 stream=request.stream,
-                extensions={**request.extensions, "sni_hostname": host},
+                extensions=extensions,
             )
             try:
                 return await self._inner.handle_async_request(pinned)

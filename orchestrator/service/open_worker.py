@@ -15,6 +15,7 @@ from orchestrator.jobs.name_catalog import load_catalog
 from orchestrator.service.assembly import Parts, callback_client, link_client, make_worker
 from orchestrator.service.model_guard import refuse_served_demo
 from orchestrator.settings import Settings
+from orchestrator.settings.problems import triton_address
 from orchestrator.storage import open_storage
 from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.backend import PATIENCE, TritonBackend
@@ -58,7 +59,7 @@ async def open_worker(
     Raises SettingsError (also where a real model is required and the server has the demo), StorageError, PipelineUnavailable.
     """
     catalog = load_catalog(options.palette)
-    url = options.triton_url or settings.triton_url
+    url = triton_address(options.triton_url) if options.triton_url else settings.triton_url
     async with contextlib.AsyncExitStack() as stack:
         callbacks = callback_client(settings, metrics)
         if callbacks is not None:

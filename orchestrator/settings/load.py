@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from orchestrator.errors import SettingsError
 from orchestrator.settings.env_file import QUOTED, is_quoted, read_env_file
 from orchestrator.settings.fields import Settings, spellings
-from orchestrator.settings.problems import bucket_problems, queue_problems
+from orchestrator.settings.problems import bucket_problems, queue_problems, triton_address
 from respray.volumes import models_root
 
 
@@ -27,6 +27,11 @@ def load_settings(environment: Mapping[str, str] | None = None, env_file: Path |
     values.update(os.environ if environment is None else environment)
     chosen, problems = _choose(values)
     chosen["model_path"] = str(models_root(values | ({"MODEL_PATH": chosen["model_path"]} if "model_path" in chosen else {})))
+    if "triton_url" in chosen:
+        try:
+            chosen["triton_url"] = triton_address(chosen["triton_url"])
+        except SettingsError as error:
+            problems.append(str(error))
     try:
         settings = Settings(**{**chosen, **{k: v for k, v in overrides.items() if v is not None}})
     except ValidationError as error:

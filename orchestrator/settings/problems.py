@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+from orchestrator.errors import SettingsError
 from orchestrator.settings.fields import Settings, spellings
 
 MAX_PULLED_JOB = 12 * 3600 - 60.0
@@ -16,6 +17,7 @@ MAX_PULLED_JOB = 12 * 3600 - 60.0
 extended; the last minute is for settling it."""
 # Hosts whose addresses have no path; of other stores (Supabase, for one) a path belongs to the endpoint.
 _WITHOUT_PATH = (".r2.cloudflarestorage.com", ".amazonaws.com")
+_OF_GRPC = ("dns:", "unix:", "ipv4:", "ipv6:")  # https://github.com/grpc/grpc/blob/master/doc/naming.md
 # R2's keys: 32 and 64 hexadecimal digits. AWS's identifiers begin so: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html.
 _R2_ID, _R2_SECRET, _AWS_ID = r"[0-9a-f]{32}", r"[0-9a-f]{64}", r"(AKIA|ASIA)[A-Z0-9]{16}"
 
@@ -40,11 +42,30 @@ def queue_problems(settings: Settings) -> list[str]:
     problems = []
     if settings.redis_url is not None and (wrong := _redis_problem(settings.redis_url.get_secret_value())):
         problems.append(f"REDIS_URL {wrong}; accepted is redis://USER:PASSWORD@HOST:PORT/DATABASE, rediss:// for TLS, or unix://PATH")
+    elif settings.redis_url is not None and settings.adapter == "celery" and settings.redis_url.get_secret_value().startswith("unix:"):
+        problems.append("REDIS_URL begins with unix://, which Celery does not take; accepted is redis:// or rediss://, also of 127.0.0.1")
     if settings.adapter == "queue_pull" and settings.longest_job > MAX_PULLED_JOB:
         problems.append(f"LONGEST_JOB_SEC={settings.longest_job:g}: at most {MAX_PULLED_JOB:g} with ADAPTER=queue_pull, whose leases end")
     if settings.adapter == "bullmq" and settings.queue_name and ":" in settings.queue_name:
         problems.append(f"QUEUE_NAME={settings.queue_name!r}: BullMQ's queue names hold no ':'; what stands before it is BULLMQ_PREFIX")
     return problems
+
+
+def triton_address(given: str) -> str:
+    """The address of a Triton as gRPC takes it: without grpc://, which people write before it.
+
+    Raises:
+        SettingsError: gRPC would take a scheme for a name, and a missing port for 443, and wait for them.
+    """
+    address = given.removeprefix("grpc://")
+    accepted = "accepted is HOST:PORT of Triton's gRPC port, as in triton:8001"
+    if address.startswith(_OF_GRPC):
+        return address
+    if "://" in address:
+        raise SettingsError(f"TRITON_URL begins with {address.partition('://')[0][:20]}://; {accepted}")
+    if "@" in address or not re.search(r":[0-9]+$", address):
+        raise SettingsError(f"TRITON_URL has {'a user name or password' if '@' in address else 'no port'}; {accepted}")
+    return address
 
 
 def _address_problem(name: str, address: str, bucket: str) -> str | None:
@@ -88,6 +109,9 @@ def _keys_problem(access: str, secret: str, names: tuple[str, str]) -> str | Non
 def _redis_problem(url: str) -> str | None:
     try:
         parts = urlsplit(url)
+        if "@" in parts.path + parts.query + parts.fragment and parts.scheme != "unix":
+            # What looks like the host is a part of the password, and errors would show it.
+            return "has an '@' behind its host: a password that holds '/', '?' or '#' is percent-encoded (%2F, %3F, %23)"
         host, _ = parts.hostname, parts.port
     except ValueError:
         return "has a host or a port that is none"
@@ -95,6 +119,8 @@ def _redis_problem(url: str) -> str | None:
         return "does not begin with redis://, rediss:// or unix://"
     if not (parts.path if parts.scheme == "unix" else host):
         return "names no host" if parts.scheme != "unix" else "names no path"
+    if parts.scheme != "unix" and not re.fullmatch(r"(/[0-9]*)?", parts.path):
+        return "has a database that is no number"  # redis-py would take 0, and the worker wait there for ever
     for certificates in parse_qs(parts.query).get("ssl_ca_certs", []):
         if not Path(certificates).is_file():
             return f"names ssl_ca_certs={certificates}, which is no file"

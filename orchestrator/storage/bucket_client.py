@@ -15,10 +15,8 @@ from orchestrator.errors import AccessDenied, Conflict, NotFound, SettingsError,
 from orchestrator.storage.deadline import Deadlines
 from respray.authorities import AuthorityFile, with_public_authorities
 from respray.retry import Retry
-from respray.storage_refusals import CLOCK, remedy
+from respray.storage_refusals import is_final, remedy
 
-_DENIED = {401, 403}
-"""Statuses of every refusal that stays one, whatever its code: stores add codes (https://developers.cloudflare.com/r2/api/error-codes/)."""
 _MISSING = {"NoSuchKey", "NotFound", "404"}
 _CONFLICT = {"PreconditionFailed", "412"}
 
@@ -122,11 +120,16 @@ class BucketClient:
                 raise NotFound(f"there is no {what} in bucket {self._options.bucket!r}") from None
             fix = remedy(error.response, "STORAGE_ACCESS_KEY and STORAGE_SECRET_KEY", "STORAGE_REGION")
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-            if status in _DENIED and code not in CLOCK:
+            final = is_final(status, code)
+            if final and status in (401, 403):
                 fix = fix or "check the access key, the secret key and the bucket's policy"
                 raise AccessDenied(f"{what}: the store refuses access ({code}); {fix}") from None
             said = f"{what}: the store answered {error.response.get('Error', {}).get('Message', '')!r:.200} ({code})"
-            raise StorageError(f"{said}; {fix}" if fix else said) from None
+            raise (AccessDenied if final else StorageError)(f"{said}; {fix}" if fix else said) from None
+        except RecursionError:  # botocore asks for the bucket's region where it is redirected, and asks there again
+            raise StorageError(
+                f"{what}: {self._options.endpoint or 'AWS'} redirects in circles; check the endpoint and its region"
+            ) from None
         except (NoCredentialsError, ParamValidationError) as error:
             raise AccessDenied(f"{what}: {str(error)[:200]}") from None
         except (BotoCoreError, Urllib3Error, OSError) as error:

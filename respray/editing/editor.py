@@ -208,7 +208,7 @@ def painter_of(
         ImageError: an attachment is no picture.
     """
     if isinstance(edit.rule, Recolor):
-        return Recolorer(part, edit.rule)
+        return Recolorer(part, edit.rule, ground=is_ground(edit.concept))
     if isinstance(edit.rule, Texture):
         return TexturePainter(edit.concept, part, edit.rule, material_of(edit.rule, attachments), geometry, mirrors)
     if isinstance(edit.rule, Tone):

@@ -58,6 +58,9 @@ def _of_colours(colour: UInt8Array, alpha: UInt8Array | None) -> UInt8Array:
     colourful = (cv2.subtract(most, least) > COLOURFUL).astype(np.uint8) * seen
     count, total = cv2.countNonZero(colourful), colour.shape[0] * colour.shape[1]
     if count <= DIRT * total:
+        used = [channel for channel in (red, green, blue) if cv2.countNonZero(channel)]
+        if len(used) == 1:
+            return cast(UInt8Array, used[0])  # as simulators write a class: the luminance of a small number in one channel is nothing
         return cast(UInt8Array, cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY))
     hues = np.bincount(cv2.cvtColor(colour, cv2.COLOR_RGB2HSV)[..., 0][colourful > 0], minlength=180)
     around = np.convolve(np.tile(hues, 3), np.ones(2 * HUE_REACH + 1, np.int64), "same")[180:360]

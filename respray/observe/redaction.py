@@ -17,6 +17,9 @@ from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 MASK = "***"
 MIN_SECRET = 6
 """Characters; shorter values are no secrets, and masking them would blank out ordinary words and parts of keys."""
+_WORD = re.compile("[a-z]{1,15}")
+"""A secret that is a word (MinIO's own `minioadmin`, a user `respray`) is hidden in sentences and addresses only: a key, an id or a name in
+data may hold it, comes from a message, and is to name the file that exists."""
 SENTENCES = frozenset({"error", "message", "reason", "warnings"})
 """Fields of events and records that hold sentences."""
 _QUERY = r"X-Amz-(?:Signature|Credential|Security-Token)|X-Goog-(?:Signature|Credential)|AWSAccessKeyId|Signature|token|sig"
@@ -35,6 +38,7 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets: list[str] = []
+        self._in_data: list[str] = []
         self.learn(secrets)
 
     def learn(self, secrets: Iterable[str]) -> None:
@@ -42,10 +46,11 @@ class Redactor:
         forms = {form for secret in secrets for form in _forms(secret) if len(form) >= MIN_SECRET}
         # Longest first, so that a secret that contains another is not left half visible.
         self._secrets = sorted(forms | set(self._secrets), key=len, reverse=True)
+        self._in_data = [secret for secret in self._secrets if not _WORD.fullmatch(secret)]
 
     def text(self, value: str) -> str:
         """A sentence with every known secret, and what stands in a secret's place, replaced by `***`."""
-        value = self._known(value)
+        value = _hidden(value, self._secrets)
         for pattern, replacement in (*_IN_URLS, _IN_HEADERS):
             value = pattern.sub(replacement, value)
         return value
@@ -63,15 +68,19 @@ class Redactor:
         return value
 
     def _known(self, value: str) -> str:
-        for secret in self._secrets:
-            value = value.replace(secret, MASK)
-        return value
+        return _hidden(value, self._in_data)
 
     def _url(self, value: str) -> str:
-        value = self._known(value)
+        value = _hidden(value, self._secrets)
         for pattern, replacement in _IN_URLS:
             value = pattern.sub(replacement, value)
         return value
+
+
+def _hidden(value: str, secrets: Iterable[str]) -> str:
+    for secret in secrets:
+        value = value.replace(secret, MASK)
+    return value
 
 
 def _forms(secret: str) -> set[str]:

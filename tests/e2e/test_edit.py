@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
+from rich.console import Console
 
+from orchestrator.cli.edit import Edited, _tell
 from tests.commands import respray
 from tests.e2e.cli import OURS
 
@@ -157,3 +159,18 @@ def test_what_cannot_be_done_is_said_before_anything_starts(folder: Path, argume
     done = respray("edit", *arguments, "--out", "results", cwd=folder, environment=clean() | {"TRITON_URL": "127.0.0.1:1"})
     assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr and not done.stdout
     assert not (folder / "results").exists()
+
+
+def test_names_are_no_markup_and_need_not_be_text(tmp_path: Path) -> None:
+    """A file's name may be any bytes, and a concept is free text: either used to end the command after the photo was edited."""
+    file = tmp_path / "said"
+    photo = Path(os.fsdecode(b"n\xff\x1b[31m.jpg"))
+    done = {"concept": "[/wall] [bold]", "rule": "recolor", "coverage": 0.5, "warnings": ["nothing found for '[/wall]'"]}
+    report = {"warnings": [], "outputs": [{"edits": [done]}]}
+    with file.open("w", encoding="utf-8") as stream:
+        console = Console(file=stream, width=200)
+        _tell(console, Edited(photo, Path("[/out]") / photo, {"report": report}))
+        _tell(console, Edited(photo, None, {"error": "[/no]"}))
+    said = file.read_text(encoding="utf-8")
+    for part in ("n\\udcff\\x1b[31m.jpg -> [/out]/n", " [/wall] [bold] ", "nothing found for '[/wall]'", "failed: [/no]"):
+        assert part in said, said

@@ -60,19 +60,58 @@ def test_a_surface_has_no_say_in_how_bright_the_photo_is() -> None:
     assert estimate_illuminant(photo).level_beside(alpha) > levels[0] * 1.2
 
 
+def test_what_is_near_a_wall_tells_of_its_light_and_what_is_far_less() -> None:
+    """A shaded wall with shaded trim beside it, in a room that is bright elsewhere."""
+    alpha = np.zeros((120, 180), np.uint8)
+    alpha[:, :60] = 255
+    levels = []
+    for near, far in ((110, 235), (235, 110)):
+        photo = np.full((120, 180, 3), far, np.uint8)
+        photo[:, :105] = near
+        levels.append(estimate_illuminant(photo).level_beside(alpha))
+    assert levels[0] < 0.7 * levels[1]
+
+
+def test_the_rim_of_a_mask_that_misses_some_of_the_wall_is_not_beside_it() -> None:
+    photo = np.full((120, 180, 3), (190, 188, 184), np.uint8)
+    alpha = np.zeros((120, 180), np.uint8)
+    alpha[:, :90] = 255
+    level = estimate_illuminant(photo).level_beside(alpha)
+    photo[:, 90:92] = (235, 233, 228)
+    assert estimate_illuminant(photo).level_beside(alpha) == pytest.approx(level)
+
+
 def test_a_photo_of_one_surface_has_the_usual_light() -> None:
     photo = np.full((60, 90, 3), (90, 88, 84), np.uint8)
     assert estimate_illuminant(photo).level_beside(np.full((60, 90), 255, np.uint8)) == PARAMETERS.typical_level
 
 
-def test_white_stays_as_bright_in_another_white_and_a_colour_in_another_does_not() -> None:
-    """A wall that seems grey in the photo's light: of two whites neither may seem the darker one because of that."""
+def kept(rows: slice, color: str, ratio: float) -> float:
+    """What becomes of the light on a white or a blue surface whose new paint seems to reflect `ratio` times what the old one does."""
     photo = np.full((60, 90, 3), (190, 188, 184), np.uint8)
     photo[:30] = (90, 150, 190)
-    for rows, color, drawn in ((slice(30, 60), "#F1EEE5", True), (slice(0, 30), "#F1EEE5", False), (slice(0, 30), "#A4573D", False)):
-        alpha = np.zeros((60, 90), np.uint8)
-        alpha[rows] = 255
-        (found,) = find_surfaces(photo, alpha, estimate_illuminant(photo))
-        found = replace(found, light=0.9 * float(found.reflection.reference.max()) / float(from_display(hex_to_linear(color)).max()))
-        kept = keep_brightness(found, color).light / found.light
-        assert (1.03 < kept <= 1.0 / 0.9) if drawn else kept == pytest.approx(1.0, abs=0.02)
+    alpha = np.zeros((60, 90), np.uint8)
+    alpha[rows] = 255
+    (found,) = find_surfaces(photo, alpha, estimate_illuminant(photo))
+    light = ratio * float(found.reflection.reference.max()) / float(from_display(hex_to_linear(color)).max())
+    return keep_brightness(replace(found, light=light), color).light / light
+
+
+BLUE, WHITE = slice(0, 30), slice(30, 60)
+
+
+def test_white_stays_as_bright_in_another_white() -> None:
+    """A wall that seems grey in the photo's light: of two whites neither may seem the darker one because of that."""
+    assert 1.03 < kept(WHITE, "#F1EEE5", 0.9) <= 1.0 / 0.9
+
+
+@pytest.mark.parametrize("color", ["#F1EEE5", "#A4573D"])
+def test_a_paint_that_seems_about_as_bright_is_drawn_to_the_old_ones_brightness(color: str) -> None:
+    assert 1.0 < kept(BLUE, color, 0.75) < 1.0 / 0.75
+    assert 1.0 / 1.25 < kept(BLUE, color, 1.25) < 1.0
+
+
+@pytest.mark.parametrize("ratio", [0.1, 10.0])
+def test_a_paint_that_is_far_from_the_old_ones_brightness_is_not(ratio: float) -> None:
+    for rows in (BLUE, WHITE):
+        assert kept(rows, "#F1EEE5", ratio) == pytest.approx(1.0, abs=0.01)

@@ -123,3 +123,15 @@ def test_grain_of_a_bright_saturated_wall_does_not_grow_in_a_dark_colour(code: t
     edited = decode(edit_photo(noisy, segments(mask), request({"wall": Recolor(color="#22304A")}), []).files[0])
     before, after = (np.std(light := decode_srgb(picture) @ LUMINANCE) / np.mean(light) for picture in (noisy, edited))
     assert after < 1.25 * before, (before, after)
+
+
+def test_a_pale_floor_in_the_sun_is_exposed_down_and_a_wall_in_it_keeps_its_white() -> None:
+    photo, mask = wall_photo("#9E8B70")
+    height, width = photo.shape[:2]
+    photo = encode_srgb(decode_srgb(photo) * np.where(np.arange(width) > width // 2, 4.0, 1.0).astype(np.float32)[None, :, None])
+    shade = (slice(height // 3, 2 * height // 3), slice(width // 4, width // 2 - 10))
+    wall, floor = (
+        decode(edit_photo(photo, segments(mask), request({concept: Recolor(color="#F1EEE5")}), []).files[0])
+        for concept in ("wall", "floor")
+    )
+    assert float(floor[shade].mean()) < 0.97 * float(wall[shade].mean())

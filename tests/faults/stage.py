@@ -94,7 +94,7 @@ class Stage:
 
     def start_triton(self, port: int) -> str:
         """A server of our own, on the port that workers know."""
-        repository = build(find_graphs(), target("embedded", pipeline_instances=4), self.folder / "repository")
+        repository = build(find_graphs(), target("embedded", pipeline_instances=4, applier_instances=1), self.folder / "repository")
         self.triton = EmbeddedServer(
             repository, ServerOptions(grpc_port=port, log_file=self.folder / f"triton-{time.time():.0f}.log")
         ).start()

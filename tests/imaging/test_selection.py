@@ -46,6 +46,8 @@ ONE_MEANING = {
     "green all over, in its alpha": saved(np.dstack([np.full((128, 192, 3), (0, 200, 0), np.uint8), SELECTED.astype(np.uint8) * 255])),
     "a class of PASCAL VOC's palette": saved(palette(128, 0, 0)),
     "label 1": saved(SELECTED.astype(np.uint8)),
+    "label 1 in the red channel": saved(painted(1, 0, 0)),
+    "label 7 in the blue channel": saved(painted(0, 0, 7)),
     "label 3": saved(SELECTED.astype(np.uint8) * 3),
     "label 3 of 16 bits": saved(Image.fromarray(SELECTED.astype(np.uint16) * 3)),
     **{f"label {label}, JPEG": saved(SELECTED.astype(np.uint8) * label, "JPEG", quality=75) for label in (1, 2, 3, 8)},

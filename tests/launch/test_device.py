@@ -19,6 +19,7 @@ from respray.triton.errors import BuildError, ServerStartError
 from respray.triton.repository.build_repository import build, shared_memory
 from respray.triton.repository.configs import configs
 from respray.triton.repository.targets import embedded_on, target
+from tests.triton.repositories import cold_sources
 
 JOB = {
     "job_id": "j",
@@ -70,7 +71,8 @@ def test_the_command_refuses_what_it_cannot_do(tmp_path: Path, words: list[str],
 
 @pytest.mark.server
 def test_a_server_that_was_built_for_cuda_does_not_start_on_the_cpu(demo_graphs: Path, tmp_path: Path) -> None:
-    repository = build(demo_graphs, target("embedded", pipeline_instances=1, **embedded_on("cuda")), tmp_path / "repository")
+    chosen = target("embedded", pipeline_instances=1, applier_instances=1, **embedded_on("cuda"))
+    repository = build(demo_graphs, chosen, tmp_path / "repository", cold_sources(tmp_path / "sources"))
     with pytest.raises(ServerStartError, match="cuda:0 was asked for and ONNX Runtime took the CPU"):
         EmbeddedServer(repository).start()
 

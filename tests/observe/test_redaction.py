@@ -57,3 +57,12 @@ def test_names_that_are_in_addresses_stay() -> None:
     redactor = Redactor(load_settings(SETTINGS, env_file=None).secrets())
     kept = "proxy, us@er and api.example are no secrets, nor is models.example/inputs/proxy/0.jpg"
     assert redactor.text(kept) == kept
+
+
+def test_a_word_that_is_a_secret_changes_no_name_of_a_file() -> None:
+    """MinIO's own password, and a user called as the first part of keys; what looks like a secret is hidden everywhere."""
+    hide = Redactor(["minioadmin", "respray", "hunter22"])
+    key = "outputs/respray/minioadmin-1/0.png"
+    event = {"output_key": key, "files": {key: "a/hunter22"}, "error": "minioadmin is wrong", "url": "http://h/?a=minioadmin"}
+    assert hide.value(event) == {"output_key": key, "files": {key: f"a/{MASK}"}, "error": f"{MASK} is wrong", "url": f"http://h/?a={MASK}"}
+    assert hide.text(f"there is no {key}") == f"there is no outputs/{MASK}/{MASK}-1/0.png"

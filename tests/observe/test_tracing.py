@@ -28,10 +28,9 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from respray.observe.tracing import export_spans, job_prefix, span, trace_id
 from respray.triton.embedded.server import EmbeddedServer, ServerOptions
-from respray.triton.repository.build_repository import build
-from respray.triton.repository.targets import target
 from tests.faults.receiver import Receiver
 from tests.orchestrator.support import PhotoRefused, TinyPipeline, palette_job, put_photos, tiny_worker
+from tests.triton.repositories import cold_repository
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -166,7 +165,7 @@ def test_one_photo_is_one_trace_from_download_through_triton_to_callback(collect
             time.sleep(0.1)
         return collector.of(trace)
 
-    repository = build(demo_graphs, target("embedded", pipeline_instances=1, applier_instances=1, warm_up=False), tmp_path / "repository")
+    repository = cold_repository(demo_graphs, tmp_path)
     TracingServer.collector = address
     with TracingServer(repository, ServerOptions(log_file=tmp_path / "triton.log")) as server:
         # An exporter gives a batch up that it cannot hand over in time, on a machine that stands still, say: then another job.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ import redis.asyncio
 from bullmq.custom_errors import DelayedError
 from bullmq.worker import default_maximum_block_timeout
 
-from orchestrator.errors import SettingsError
+from orchestrator.errors import IntakeError, SettingsError
 from orchestrator.intake.bullmq import MAX_RETRIES, WAITS, BullmqIntake, with_timeouts
+from orchestrator.intake.celery import CeleryIntake
+from orchestrator.intake.repeated_lines import OncePerWhile
 from orchestrator.settings import load_settings, require
 from tests.faults.processes import Redis
 from tests.orchestrator.support import GatedPipeline, tiny_worker
@@ -100,6 +103,28 @@ def test_a_prefix_in_the_queues_name_is_refused() -> None:
     values = {"ADAPTER": "bullmq", "REDIS_URL": "redis://h", "QUEUE_NAME": "staging:respray", "GPU_CALLBACK_SECRET": "s"}
     with pytest.raises(SettingsError, match="BULLMQ_PREFIX"):
         require(load_settings(values, env_file=None), storage=False, adapter=True)
+
+
+@pytest.mark.parametrize("rights", [["~*", "+ping", "+select", "+client", "+info", "+hello"], ["~other:*", "+@all"]])
+def test_a_redis_that_answers_a_ping_and_refuses_a_queue_is_not_waited_for(redis_server: Redis, rights: list[str]) -> None:
+    """Else the worker says that it takes jobs, and its library's error ten times a second."""
+    client: Any = redis.from_url(redis_server.url)
+    client.execute_command("ACL", "SETUSER", "few", "reset", "on", ">secretpw1", "&*", *rights)
+    url = redis_server.url.replace("//", "//few:secretpw1@")
+    for intake in (BullmqIntake(url, "q", 1), CeleryIntake(url, "q", 1, 60)):
+        with pytest.raises(IntakeError, match=r"no permissions to .*; give its user all commands on the queue's keys") as caught:
+            asyncio.run(intake.reach(asyncio.Event()))
+        assert "secretpw1" not in str(caught.value)
+
+
+def test_a_queue_s_library_says_the_same_once_in_half_a_minute() -> None:
+    now = [0.0]
+    lets = OncePerWhile(lambda: now[0]).filter
+    line = logging.makeLogRecord
+    assert [lets(line({"msg": text})) for text in ("a", "a", "b", "a")] == [True, False, True, False]
+    now[0] = 31.0
+    assert lets(line({"msg": "a"})) and not lets(line({"msg": "a"}))
+    assert [lets(line({"msg": str(number)})) for number in range(40)] == [True] * 40 and lets(line({"msg": "a"}))
 
 
 def test_a_job_that_cannot_be_delayed_is_not_failed_for_it(tmp_path: Path) -> None:

@@ -172,6 +172,33 @@ def test_addresses_that_are_public(address: str) -> None:
     assert is_public(address)
 
 
+def test_a_host_s_address_that_leads_nowhere_leaves_time_for_its_next_one() -> None:
+    """As IPv6 does in networks that have names for it and no way to it: the first address would take all of the timeout, each time."""
+
+    class Network(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if request.url.host == "127.0.0.1":
+                return httpx.Response(204, stream=httpx.ByteStream(b""))
+            await asyncio.sleep(request.extensions["timeout"]["connect"])
+            raise httpx.ConnectTimeout("silent", request=request)
+
+    async def resolver(host: str, port: int) -> list[str]:
+        return ["fd00::1", "fd00::2", "127.0.0.1"]
+
+    async def work(timeout: float) -> tuple[CallbackOutcome, float]:
+        transport = PinnedTransport(AddressPolicy.parse("two.example"), resolver)
+        transport._inner = Network()  # type: ignore[assignment]
+        begun = asyncio.get_running_loop().time()
+        client = CallbackClient(CALLBACK_SECRET, timeout, AddressPolicy(), transport=transport)
+        result = await client.deliver(event("http://two.example/"))
+        await client.close()
+        return result, asyncio.get_running_loop().time() - begun
+
+    for timeout, seconds in ((30.0, 6.0), (3.0, 2.0)):
+        result, took = virtual_time.run(work(timeout))
+        assert (result.state, result.attempts) == ("delivered", 1) and took == pytest.approx(seconds)
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -190,8 +217,9 @@ def test_a_listed_host_with_a_port_is_allowed_on_that_port_only(receiver: Receiv
     policy.check_addresses("api.internal", 1234, ["10.0.0.1"])
     with pytest.raises(AddressRefused, match="https only"):
         policy.check_url(httpx.URL("http://127.0.0.1:1/"))
-    with pytest.raises(SettingsError, match="is no host"):
-        AddressPolicy.parse("https://api.internal")
+    for wrong in ("https://api.internal", "api.internal api.other", "api.internal;api.other"):
+        with pytest.raises(SettingsError, match="is no host"):
+            AddressPolicy.parse(wrong)
 
 
 @pytest.fixture(scope="module")

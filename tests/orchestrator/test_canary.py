@@ -13,6 +13,7 @@ from orchestrator.worker.canary import AGAIN, FRESH, PATIENCE, WAIT
 from respray.triton.client import PipelineClient
 from tests.faults import virtual_time
 from tests.orchestrator.support import GatedPipeline, TinyPipeline, palette_job, put_photos, tiny_worker
+from tests.triton.counters import settled
 
 
 def test_a_server_that_says_ready_and_fails_photos_is_not_ready(tmp_path: Path) -> None:
@@ -75,13 +76,13 @@ def test_the_canary_goes_through_every_model(triton_url: str, tmp_path: Path) ->
 
     async def work() -> dict[str, int]:
         async with PipelineClient(triton_url) as client:
-            before = await client.statistics()
+            before = await settled(client)
             pipeline = TritonBackend(triton_url, 60.0)
             async with tiny_worker(tmp_path, pipeline) as worker:
                 while (problem := await worker.backend.problem()) is not None:
                     assert problem == "no photo has passed yet"
             await pipeline.close()
-            after = await client.statistics()
+            after = await settled(client)
         return {name: after[name].inferences - before[name].inferences for name in after}
 
     ran = asyncio.run(work())

@@ -8,16 +8,23 @@ import pickle
 import subprocess
 import sys
 import uuid
+import zlib
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+from kombu import serialization
 
+from orchestrator.errors import JobError
 from orchestrator.intake.celery import TASK, job_of, make_app
+from orchestrator.intake.celery_compression import MAX_BODY_BYTES
+from orchestrator.jobs.name_catalog import load_catalog
+from orchestrator.jobs.parser import parse_job
 from tests.faults.processes import PROJECT, Redis, wait_for, worker_environment
-from tests.orchestrator.support import palette_job
+from tests.orchestrator.support import palette_job, photo
 from tests.orchestrator.test_intakes import celery_worker, done, jobs_in
 
 
@@ -61,16 +68,19 @@ def test_what_celery_would_throw_away_is_refused_with_a_dead_letter(tmp_path: Pa
     push(redis_server, queue, good[1], task="absent")
     push(redis_server, queue, good[2], eta="tomorrow")
     push(redis_server, queue, good[3], compression="application/x-unknown")
+    push(redis_server, queue, zlib.compress(b'["' + b" " * (MAX_BODY_BYTES + 1)), compression="application/x-gzip")  # 40 kB
+    push(redis_server, queue, zlib.compress(good[3])[:-9], compression="application/x-gzip")
     push(redis_server, queue, b"[1, 2]")
     push(redis_server, queue, b'"text"')
     result = make_app(redis_server.url, queue, 60).send_task(TASK, kwargs={"job": jobs_in(tmp_path, "last")[0]})
     letters = tmp_path / "failed/unreadable"
     with celery_worker(tmp_path, redis_server, queue):
-        wait_for("nine dead letters", lambda: letters.is_dir() and len(list(letters.glob("*.json"))) == 9)
+        wait_for("eleven dead letters", lambda: letters.is_dir() and len(list(letters.glob("*.json"))) == 11)
         wait_for("the job behind them", result.ready)
     reasons = sorted(json.loads(path.read_text())["reason"] for path in letters.glob("*.json"))
     assert not ran.exists() and done(tmp_path, "last")()
-    for part in ("'other.process'; accepted is 'respray.process'", "pickle", "names no task", "recursion", "tomorrow"):
+    said = ["'other.process'; accepted is 'respray.process'", "pickle", "names no task", "recursion", "tomorrow"]
+    for part in (*said, "unpacks to more", "cut off"):
         assert any(part in reason for reason in reasons), (part, reasons)
     assert not redis.from_url(redis_server.url).exists(queue, f"respray:{queue}:unacked")
 
@@ -86,6 +96,20 @@ def test_what_celery_would_throw_away_is_refused_with_a_dead_letter(tmp_path: Pa
 )
 def test_the_ways_to_give_a_job(arguments: list[Any], named: Mapping[str, Any], job: Any) -> None:
     assert job_of(arguments, named) == job
+
+
+def test_what_celerys_json_makes_of_python_s_values_is_what_they_mean() -> None:
+    """An id that is a UUID, a number of a database, base64 as Python's own module returns it."""
+    name = uuid.uuid4()
+    half = {"Wall": {"action": "recolor", "value": {"color": "#AABBCC", "strength": Decimal("0.5")}}}
+    item = {"idx": Decimal(0), "input_base64": base64.b64encode(photo()), "output_key": f"outputs/u/{name}/0.png"}
+    registry: Any = serialization  # the package is half typed
+    sent = registry.dumps({"job_id": name, "user_id": b"u", "concepts": half, "items": [item]}, "json")[2]
+    job = parse_job(registry.loads(sent, "application/json", "utf-8"), load_catalog())
+    assert job.job_id == str(name) and job.user_id == "u"
+    for given in (b"\xff\xd8", {1}):
+        with pytest.raises(JobError, match="none of its types; files travel as base64 text"):
+            parse_job({"job_id": given}, load_catalog())
 
 
 @pytest.mark.parametrize(

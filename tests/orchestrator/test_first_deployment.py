@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import re
 import socket
 import urllib.request
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from orchestrator.cli import weights
 from orchestrator.errors import SettingsError
 from orchestrator.service.health import Health, serve_health
-from orchestrator.settings import load_settings
+from orchestrator.settings import load_settings, require
 from respray.observe.metrics import Metrics
 
 R2 = "https://0123456789abcdef0123456789abcdef.r2.cloudflarestorage.com"
@@ -43,6 +44,58 @@ def test_what_consoles_and_env_files_make_of_a_setting_is_said(environment: dict
     with pytest.raises(SettingsError, match=said) as caught:
         load_settings(environment, None)
     assert not any(secret in str(caught.value) for secret in (ID + '"', SECRET, "secret-of-mine", "AKIA"))
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("redis://:secret-of/mi@ne@h:6379/0", "password that holds '/'"),
+        ("redis://:mi@ne#secret-of@h:6379/0", "percent-encoded"),
+        ("redis://:mi?secret-of@h", "percent-encoded"),
+        ("redis://h:6379/abc", "a database that is no number"),
+        ("redis+sentinel://h:26379/0", "does not begin with redis://"),
+    ],
+)
+def test_a_password_that_looks_like_a_host_is_told_and_never_looked_up(address: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said) as caught:
+        require(load_settings({"REDIS_URL": address, "ADAPTER": "bullmq", "QUEUE_NAME": "q"}, None), storage=False, adapter=True)
+    assert "secret-of" not in str(caught.value)
+
+
+def test_celery_takes_no_socket_file() -> None:
+    values = {"REDIS_URL": "unix://:secret-of-mine@/run/redis.sock", "QUEUE_NAME": "q"}
+    with pytest.raises(SettingsError, match="which Celery does not take"):
+        load_settings(values | {"ADAPTER": "celery"}, None)
+
+
+@pytest.mark.parametrize(
+    "address", ["redis://:p%40%2F@h", "rediss://h:1/", "redis://u:p@h/15?ssl_cert_reqs=none", "unix://:p@/a/b@c.sock?db=1"]
+)
+def test_addresses_of_redis_pass(address: str) -> None:
+    settings = load_settings({"REDIS_URL": address, "ADAPTER": "bullmq", "QUEUE_NAME": "q", "GPU_CALLBACK_SECRET": "secret"}, None)
+    require(settings, storage=False, adapter=True)
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("http://triton:8000", "begins with http://; accepted is HOST:PORT of Triton's gRPC port"),
+        ("grpc://u:secret-of-mine@triton:8001", "has a user name or password"),
+        ("triton", "has no port"),
+        ("triton:8001", None),
+        ("grpc://triton:8001", None),
+        ("[::1]:8001", None),
+        ("dns:///triton:8001", None),
+        ("unix:/run/triton.sock", None),
+    ],
+)
+def test_an_address_of_triton_that_grpc_would_wait_for_in_vain_is_told(address: str, said: str | None) -> None:
+    if said is None:
+        assert load_settings({"TRITON_URL": address}, None).triton_url == address.removeprefix("grpc://")
+        return
+    with pytest.raises(SettingsError, match=re.escape(said)) as caught:
+        load_settings({"TRITON_URL": address}, None)
+    assert "secret-of-mine" not in str(caught.value)
 
 
 def test_addresses_of_other_stores_and_right_keys_pass() -> None:

@@ -39,7 +39,7 @@ def test_a_redis_that_hangs_is_no_usable_one(tmp_path: Path, monkeypatch: pytest
     server.send(signal.SIGSTOP)
     try:
         with pytest.raises(IntakeError, match=r"no usable Redis at 127\.0\.0\.1:\d+/0: Timeout"):
-            asyncio.run(redis_server.check_redis(server.url))
+            asyncio.run(redis_server.check_redis(server.url, ["hung"]))
     finally:
         server.send(signal.SIGCONT)
         server.stop()

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -339,6 +340,19 @@ def test_a_file_that_a_dead_worker_had_taken_is_taken_again(tmp_path: Path) -> N
     (inbox / "taken").mkdir(parents=True)
     (inbox / "taken" / "f1.json").write_text(json.dumps(jobs_in(store, "f1")[0]))
     take(store, LocalIntake(str(inbox), 1, poll=0.05), (inbox / "done" / "f1.json").is_file)
+
+
+def test_names_of_files_as_people_and_programs_give_them(tmp_path: Path) -> None:
+    """The longest of names used to end the worker, and each one after it; a hidden file is one that is still being written."""
+    store, inbox = tmp_path / "store", tmp_path / "inbox"
+    (inbox / "taken").mkdir(parents=True)
+    long, odd = "n" * 250 + ".json", os.fsdecode(b"\xff.json")
+    for message, name in zip(jobs_in(store, "f1", "f2", "f3"), (long, odd, "JOB.JSON"), strict=True):
+        (inbox / name).write_text(json.dumps(message))
+    (inbox / ".job.json").write_text("{")
+    take(store, LocalIntake(str(inbox), 2, poll=0.05), lambda: len(list(inbox.glob("done/*"))) == 3)
+    assert sorted(f.name for f in (inbox / "done").iterdir()) == sorted([long, odd, "JOB.JSON"])
+    assert not any((inbox / "failed").iterdir()) and not any((inbox / "taken").iterdir()) and (inbox / ".job.json").exists()
 
 
 def drop(inbox: Path, name: str, message: dict[str, Any]) -> None:

@@ -51,7 +51,7 @@ def test_a_refused_message_is_decoded_once_on_its_way(tmp_path: Path, receiver: 
         (b'{"job_id": "a"}', '{"job_id": "a"}'),
         ({"job_id": "a", "pair": (1, 2)}, {"job_id": "a", "pair": [1, 2]}),
         ({"job_id": float("nan")}, '{"job_id": NaN}'),
-        ({"job_id": b"bytes"}, '{"job_id": "b\'bytes\'"}'),
+        ({"job_id": b"\xff"}, '{"job_id": "b\'\\\\xff\'"}'),
         (7, "7"),
         ("x! " * limits.MAX_MESSAGE_TEXT_BYTES, ("x! " * limits.MAX_MESSAGE_TEXT_BYTES)[: limits.MAX_MESSAGE_TEXT_BYTES]),
     ],
@@ -68,6 +68,10 @@ def test_a_dead_letter_shows_what_came(received: Any, shown: Any) -> None:
         (palette_job(concepts=[]), "concepts: input should be an object (given: [])"),
         (rule_job(rules=["x"]), "rules[0]: input should be an object (given: 'x')"),
         (palette_job(job_id=None), "job_id: input should be a valid string (given: null)"),
+        (
+            palette_job(items=[{"idx": 0, "input_base64": {"type": "Buffer", "data": [255]}, "output_key": "outputs/u_abc/job_1/0.png"}]),
+            "items[0].input_base64: must be a string of base64 (in Node, buffer.toString('base64'))",
+        ),
         (palette_job(protect=[True]), "protect[0]: input should be a valid string (given: true)"),
         (palette_job() | {"preset": "\ud800"}, "message: invalid JSON: a string holds half a surrogate pair"),
     ],
@@ -83,6 +87,12 @@ def test_problems_speak_of_json_and_not_of_python(message: dict[str, Any], probl
 )
 def test_what_is_no_object_is_named_in_jsons_words(received: bytes, what: str) -> None:
     assert decode_message(received).problem == f"the message must be a JSON object, not {what}"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_utf_16_of_windows_is_told_by_its_name(encoding: str) -> None:
+    message = "\ufeff" * (encoding != "utf-16") + '{"job_id": "a"}'
+    assert decode_message(message.encode(encoding)).problem.startswith("the message is not UTF-8 but UTF-16")
 
 
 def test_null_is_an_optional_field_that_was_not_set() -> None:

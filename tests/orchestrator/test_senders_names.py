@@ -16,7 +16,7 @@ from orchestrator.jobs.parser import parse_job
 from orchestrator.net.address_policy import trust
 from orchestrator.settings import load_settings
 from tests.faults.receiver import Receiver
-from tests.orchestrator.support import TinyPipeline, palette_job, put_photos, tiny_worker
+from tests.orchestrator.support import TinyPipeline, palette_job, put_photos, rule_job, tiny_worker
 
 
 def test_brackets_in_a_callback_s_query_are_kept_as_they_were_sent(tmp_path: Path, receiver: Receiver) -> None:
@@ -54,6 +54,28 @@ def test_brackets_forgive_nothing_else(url: str) -> None:
 )
 def test_format_characters_of_orthography_and_emoji_are_no_control_characters(name: str) -> None:
     assert key_problem(f"inputs/u/j/{name}", "inputs/u/j/") is None
+
+
+@pytest.mark.parametrize("name", ["نیم\u200cکت", "👩\u200d🎨", "\u200fحائط", "Teppich\u00adboden", "Frame\u00a0Molding"])
+def test_concepts_may_have_them_too(name: str) -> None:
+    edit = {"action": "recolor", "value": "#AABBCC"}
+    rule = {"ruleId": "r1", "concept": name, "type": "recolor", "params": {"color": "#FF5733"}}
+    mask = {
+        "idx": 0,
+        "input_key": "inputs/u_abc/job_1/0.jpg",
+        "output_key": "outputs/u_abc/job_1/0.png",
+        "mask_keys": {name: "inputs/u_abc/job_1/m.png"},
+    }
+    for message in (
+        palette_job(concepts={name: edit}, items=[mask]),
+        palette_job(protect=[name]),
+        palette_job(concepts=None, looks=[{"name": "calm", "concepts": {name: edit}}]),
+        rule_job(concepts=[name], rules=[rule]),
+    ):
+        parse_job(message, load_catalog())
+    for character in ("\n", "\u202e", "\u200b"):
+        with pytest.raises(JobError, match="contains control characters"):
+            parse_job(palette_job(protect=[name + character]), load_catalog())
 
 
 @pytest.mark.parametrize("character", ["\n", "\x1b", "\u202e", "\u2066", "\u200b", "\ufeff", "\u2028"])

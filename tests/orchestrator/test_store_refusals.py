@@ -18,6 +18,7 @@ from orchestrator.storage.s3 import S3Storage
 from respray.doctor import FAIL, Situation
 from respray.doctor import storage as storage_check
 from respray.retry import Retry
+from respray.storage_refusals import remedy
 from respray.weights.errors import WeightsError
 from respray.weights.s3_sync import Sync, SyncSource
 
@@ -101,13 +102,32 @@ def test_each_refusal_says_what_to_change(
         assert "\n" not in sentence
 
 
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [("InvalidObjectState", "the object is archived"), ("XMinioStorageFull", "is full"), ("XMinioAdminBucketQuotaExceeded", "full")],
+)
+def test_what_no_key_would_help_against_is_not_put_down_to_the_keys(code: str, said: str) -> None:
+    assert said in (remedy({"Error": {"Code": code, "Message": "no"}}, "KEYS", "REGION") or "")
+
+
 def test_a_right_that_is_missing_is_still_told_as_before(store: Refusing, tmp_path: Path) -> None:
     worker, doctor, fetch = told(store, tmp_path)
     assert "check the access key" in worker and "s3:ListBucket on photos" in doctor and "need s3:GetObject and s3:ListBucket" in fetch
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "final"), [(403, "NotEntitled", True), (403, "OfTomorrow", True), (403, "RequestTimeTooSkewed", False)]
+    ("status", "code", "final"),
+    [
+        (403, "NotEntitled", True),
+        (403, "OfTomorrow", True),
+        (403, "RequestTimeTooSkewed", False),
+        (400, "InvalidRequest", True),
+        (400, "KMS.DisabledException", True),
+        (400, "XMinioInvalidObjectName", True),
+        (400, "RequestTimeout", False),
+        (301, "PermanentRedirect", False),  # for ever the same one
+        (503, "SlowDown", False),
+    ],
 )
 def test_a_refusal_is_final_whatever_a_store_calls_it(store: Refusing, status: int, code: str, final: bool) -> None:
     """But for a wrong clock, which another worker need not have."""

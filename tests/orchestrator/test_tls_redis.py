@@ -42,4 +42,4 @@ def test_bullmq_over_tls_and_no_trust_without_the_authority(tmp_path: Path, tls_
     asyncio.run(work())
     assert (store / "outputs/u_abc/tls/manifest.json").is_file()
     with pytest.raises(IntakeError, match="certificate"):
-        asyncio.run(check_redis(tls_redis.url.split("?")[0]))
+        asyncio.run(check_redis(tls_redis.url.split("?")[0], ["tls"]))

@@ -20,9 +20,8 @@ from respray.triton.embedded.processes import family
 from respray.triton.embedded.server import EmbeddedServer, ServerOptions
 from respray.triton.errors import ServerUnavailable
 from respray.triton.heartbeat import SHARED_MEMORY, Signs
-from respray.triton.repository.build_repository import build
-from respray.triton.repository.targets import target
 from tests.triton.photos import jpeg, request
+from tests.triton.repositories import cold_repository
 
 STALLED_SECONDS = 2.5
 """Triton gives up a process after one."""
@@ -32,8 +31,7 @@ STALLED_SECONDS = 2.5
 def server(demo_graphs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
     """A server of its own: without the heartbeat it ends here."""
     folder = tmp_path_factory.mktemp("heartbeat")
-    repository = build(demo_graphs, target("embedded", pipeline_instances=1, applier_instances=1), folder / "repository")
-    with EmbeddedServer(repository, ServerOptions(log_file=folder / "log")) as server:
+    with EmbeddedServer(cold_repository(demo_graphs, folder), ServerOptions(log_file=folder / "log")) as server:
         yield server
 
 

@@ -22,11 +22,12 @@ from respray.triton.client import PipelineClient
 from respray.triton.embedded.processes import family
 from respray.triton.embedded.server import START_ATTEMPTS, EmbeddedServer, ServerOptions
 from respray.triton.errors import ServerStartError
-from respray.triton.repository.build_repository import SOURCES, build
+from respray.triton.repository.build_repository import build
 from respray.triton.repository.targets import target
 from respray.triton.statistics import ModelStatistics, difference
 from respray.triton.watchdog import ServerWatchdog
 from tests.triton.photos import jpeg, request
+from tests.triton.repositories import cold_repository, cold_sources
 
 pytestmark = pytest.mark.server
 GATED_MODEL = """
@@ -69,9 +70,8 @@ def eventually(holds: Callable[[], bool], seconds: float = 60.0) -> bool:
 
 @pytest.fixture(scope="module")
 def small(demo_graphs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository that starts quickly."""
-    chosen = target("embedded", pipeline_instances=1, applier_instances=1)
-    return build(demo_graphs, chosen, tmp_path_factory.mktemp("small") / "repository")
+    """A repository that starts quickly: no photo is edited."""
+    return cold_repository(demo_graphs, tmp_path_factory.mktemp("small"))
 
 
 def test_a_stop_and_a_killed_guard_leave_nothing_and_it_starts_again(small: Path, tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_a_start_that_takes_too_long_is_given_up(small: Path, tmp_path: Path) ->
 def test_serve_ends_in_order_when_it_is_told_to(small: Path, tmp_path: Path, number: signal.Signals, built: bool) -> None:
     ports = [f"--{name}-port=0" for name in ("grpc", "http", "metrics")]
     command = [sys.executable, "-m", "orchestrator.cli.app", "serve", *ports, *(("--repository", str(small)) if built else ())]
-    environment = {**os.environ, "MODEL_NAME": "demo", "REQUIRE_REAL_MODEL": "false"}
+    environment = {**os.environ, "MODEL_NAME": "demo", "REQUIRE_REAL_MODEL": "false", "BATCH_CONCURRENCY": "1"}
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as serving:
         assert serving.stdout is not None
         assert [json.loads(serving.stdout.readline())["status"] for _ in range(2)] == ["loading", "ready"]
@@ -220,10 +220,10 @@ class Gated(NamedTuple):
 @pytest.fixture(scope="module")
 def gated(demo_graphs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gated]:
     folder = tmp_path_factory.mktemp("gated")
-    shutil.copytree(SOURCES, folder / "sources")
-    (folder / "sources" / "sam3_image_encoder" / "1" / "model.py").write_text(GATED_MODEL.format(folder=str(folder)))
-    chosen = target("embedded", pipeline_instances=8, applier_instances=1, max_photos=4)
-    repository = build(demo_graphs, chosen, folder / "repository", sources=folder / "sources")
+    sources = cold_sources(folder / "sources")
+    (sources / "sam3_image_encoder" / "1" / "model.py").write_text(GATED_MODEL.format(folder=str(folder)))
+    chosen = target("embedded", pipeline_instances=8, applier_instances=1, max_photos=4, warm_up=False)
+    repository = build(demo_graphs, chosen, folder / "repository", sources)
     with EmbeddedServer(repository, ServerOptions(log_file=folder / "log")) as server:
         yield Gated(server, folder)
 

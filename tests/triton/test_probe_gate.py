@@ -30,8 +30,7 @@ from respray.segmentation.runner import Segmenter
 from respray.segmentation.spec import NO_BOX, load_spec
 from respray.triton.embedded.server import EmbeddedServer
 from respray.triton.errors import ProbeFailed, ServerStartError
-from respray.triton.repository.build_repository import build
-from respray.triton.repository.targets import target
+from tests.triton.repositories import cold_repository
 
 
 def rewritten(graphs: Path, folder: Path, graph: str, change: Callable[[AnyArray], AnyArray]) -> Path:
@@ -69,7 +68,7 @@ def test_a_server_with_wrong_graphs_does_not_become_ready(
     demo_graphs: Path, tmp_path: Path, graph: str, change: Callable[[AnyArray], AnyArray]
 ) -> None:
     graphs = rewritten(demo_graphs, tmp_path / "graphs", graph, change)
-    server = EmbeddedServer(build(graphs, target("embedded", pipeline_instances=1, applier_instances=1), tmp_path / "repository"))
+    server = EmbeddedServer(cold_repository(graphs, tmp_path))
     who = r"demo is not served right by ONNX Runtime [\d.]+ on CPU \(target embedded\): .*\(at (least|most) 0\.\d+\)"
     with pytest.raises(ProbeFailed, match=who):
         server.start()
@@ -83,8 +82,7 @@ def test_graphs_without_a_probe_are_served_and_a_damaged_probe_is_not(
     shutil.copytree(demo_graphs, tmp_path / "old")
     spec = json.loads((tmp_path / "old" / "spec.json").read_text())
     (tmp_path / "old" / "spec.json").write_text(json.dumps({**spec, "probe": None}))
-    small = target("embedded", pipeline_instances=1, applier_instances=1)
-    with EmbeddedServer(build(tmp_path / "old", small, tmp_path / "one")) as server:
+    with EmbeddedServer(cold_repository(tmp_path / "old", tmp_path / "one")) as server:
         assert server.probed is not None and server.probed.measures == [] and "have no probe" in caplog.text
         finding = of_server(server.grpc_url)
         assert finding.status == WARN and "asked no probe" in finding.what
@@ -92,7 +90,7 @@ def test_graphs_without_a_probe_are_served_and_a_damaged_probe_is_not(
     probe = tmp_path / "damaged" / PROBE_FILE
     probe.write_bytes(b"\0" * probe.stat().st_size)
     with pytest.raises(ServerStartError, match=r"is no probe .*export the checkpoint again"):
-        EmbeddedServer(build(tmp_path / "damaged", small, tmp_path / "two")).start()
+        EmbeddedServer(cold_repository(tmp_path / "damaged", tmp_path / "two")).start()
 
 
 @pytest.mark.server

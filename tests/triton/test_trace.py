@@ -13,9 +13,8 @@ import pytest
 
 from respray.triton.client import PipelineClient
 from respray.triton.embedded.server import EmbeddedServer, ServerOptions
-from respray.triton.repository.build_repository import build
-from respray.triton.repository.targets import target
 from tests.triton.photos import jpeg, mask, request
+from tests.triton.repositories import cold_repository
 from tests.triton.test_lifecycle import eventually
 
 pytestmark = pytest.mark.server
@@ -25,7 +24,7 @@ pytestmark = pytest.mark.server
 def spans(demo_graphs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[str, Any]]]:
     """The traces of one segmented photo, of one with its own mask and of one more segmented photo, by request id of their roots."""
     folder = tmp_path_factory.mktemp("traced")
-    repository = build(demo_graphs, target("embedded", pipeline_instances=1, applier_instances=1), folder / "repository")
+    repository = cold_repository(demo_graphs, folder)
     # The time stamps of every request, each in a numbered file of its own as soon as the request is over.
     tracing = ("mode=triton", f"triton,file={folder / 'trace.json'}", "triton,log-frequency=1", "level=TIMESTAMPS", "rate=1")
     server = EmbeddedServer(repository, ServerOptions(log_file=folder / "log", trace_config=tracing))

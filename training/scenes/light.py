@@ -180,7 +180,11 @@ def light_grid(size, openings, lamps, plane_albedo):
     for c in range(3):
         rho = min(0.8 * refl[c] / total, 0.75)
         amb = 0.8 * flux[c] / total / (1 - rho)
-        grid[:, :, :, c] += amb
+        # One by one: an assignment to a slice takes Numba three seconds more to compile, for the sentence of its error.
+        for p in range(6):
+            for i in range(GRID):
+                for j in range(GRID):
+                    grid[p, i, j, c] += amb
     return grid
 
 

@@ -41,7 +41,9 @@ class NarrowParameters:
     nearby: float = 12.0
     """Its colour is the mean of what the network is sure of, so far to both sides along it."""
     strange: float = 30.0
-    """What differs from that by more (codes, distance in RGB) stands in front of it."""
+    """What differs from that by more (codes, distance in RGB) stands in front of it, ..."""
+    mostly: float = 0.75
+    """... but not where more than so much of its width does not: light falls on a part of it."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,8 @@ def _add_same(same: UInt8Array, narrow: Narrow, photo: FloatArray, likely: Float
     way = np.stack([columns + 0.5, rows + 0.5], axis=1) - strip.origin
     place = np.clip(np.rint(way @ strip.along / strip.spacing).astype(np.int64), 0, strip.places - 1)
     alike = np.linalg.norm(photo[rows, columns] - mean[place], axis=1) < parameters.strange
+    share = np.bincount(place, alike, strip.places) / np.maximum(np.bincount(place, minlength=strip.places), 1)
+    alike |= share[place] > parameters.mostly
     same[rows[alike], columns[alike]] = 255
 
 

@@ -150,7 +150,8 @@ def _edge(
     seen_line, seen_own = seen_along(strip, line), seen_along(strip, own)
     if run.bowed and float(seen_line.mean()) < p.bowed_seen:
         return None
-    off = np.abs(line - own)
+    inside = np.float32(strip.side) * (own - line)
+    off = np.abs(inside)
     gain = preference(seen_line, seen_own, off, p)
     gain = gain - np.float32(p.strange_loss) * _strange(photo, strip, line, own, cell, p)
     gain = np.where(off > p.max_move * cell, np.float32(-1.0), gain) * np.float32(strip.spacing)
@@ -158,7 +159,7 @@ def _edge(
     way = strip.origin + (strip.places - 1) * strip.spacing * strip.along + last * strip.across - begin
     end = float(np.hypot(*way))
     along = way / end
-    return Edge(run, begin, along, end, strip.side * np.array([-along[1], along[0]]), gain.astype(np.float32), off)
+    return Edge(run, begin, along, end, strip.side * np.array([-along[1], along[0]]), gain.astype(np.float32), inside)
 
 
 def preference(

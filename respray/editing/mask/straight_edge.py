@@ -27,7 +27,7 @@ class Edge:
         origin: its first point; along: its direction; end: how far its last point is from there.
         normal: unit vector to the inside.
         gain: float32 [n], what each place along it gains by being on it.
-        off: float32 [n], how far the matte's own edge is from it.
+        own: float32 [n], how far inside it the matte's own edge is.
     """
 
     run: Run
@@ -36,7 +36,12 @@ class Edge:
     end: float
     normal: Float64Array
     gain: FloatArray
-    off: FloatArray
+    own: FloatArray
+
+    @property
+    def off(self) -> FloatArray:
+        """How far the matte's own edge is from it, float32 [n]."""
+        return np.abs(self.own)
 
 
 @dataclass(frozen=True)
@@ -108,18 +113,21 @@ def lay_edge(alpha: UInt8Array, edge: Edge, on: BoolArray, ends: Sequence[End], 
     along = edge.along * zoom
     factor = float(np.hypot(*along))
     for first, last in stretches(on):
-        band = float(edge.off[first : last + 1].max()) + 2.0
-        if band < MIN_MOVE + 2.0:
+        own = edge.own[first : last + 1]
+        # What is further off is another border's: the far side of a leg that is hardly wider.
+        bands = np.array([max(0.0, -float(own.min())), max(0.0, float(own.max()))])
+        if bands.max() < MIN_MOVE:
             continue
+        bands += 2.0
         places = np.array([first, last]) * (edge.end / (len(on) - 1))
         met = [end if end.free and at_end else NO_END for end, at_end in zip(ends, (first == 0, last == len(on) - 1), strict=True)]
         limits = np.array([end.at if end.free else place for end, place in zip(met, places, strict=True)]) * factor
-        wide = max(band, around) * factor
+        wide = max(float(bands.max()), around) * factor
         corners = [_half_plane(end.other, zoom) for end in met]
         # Beyond its corner with another edge both decide: nothing is inside where the one turns away, all is where it turns back.
         turns = np.array([0.0 if end.other is None else float(np.sign(end.other.normal @ edge.along)) for end in met]) * (-1.0, 1.0)
         line = _half_plane(edge, zoom)
-        _paint(alpha, line, edge.origin * zoom, along / factor, limits, np.stack(corners), turns, band * factor, wide)
+        _paint(alpha, line, edge.origin * zoom, along / factor, limits, np.stack(corners), turns, bands * factor, wide)
 
 
 def stretches(flags: BoolArray) -> list[tuple[int, int]]:
@@ -137,7 +145,9 @@ def _half_plane(edge: Edge | None, zoom: Float64Array) -> Float64Array:
     return np.array([*(normal / length), -float(edge.normal @ edge.origin) / length])
 
 
-@compiled_for(void(uint8[:, ::1], float64[::1], float64[::1], float64[::1], float64[::1], float64[:, ::1], float64[::1], float64, float64))
+@compiled_for(
+    void(uint8[:, ::1], float64[::1], float64[::1], float64[::1], float64[::1], float64[:, ::1], float64[::1], float64[::1], float64)
+)
 def _paint(
     alpha: UInt8Array,
     plane: Float64Array,
@@ -146,19 +156,19 @@ def _paint(
     limits: Float64Array,
     corners: Float64Array,
     turns: Float64Array,
-    band: float,
+    bands: Float64Array,
     wide: float,
 ) -> None:
     """Write the share of each pixel that is inside an edge into `alpha` uint8 [H,W], near it and from `limits[0]` to `limits[1]` along it.
 
     Half planes (`plane`, and `corners` [2,3] at both limits) as `_half_plane` answers them; `origin`, `along` as in `Edge`, in pixels of
     the photo. Beyond a limit with a corner the other edge decides, too: of both the least (`turns` [2] below 0) or the most (above 0); at
-    0 there is no corner. Near is within `band` pixels, and beyond a corner within `wide`.
+    0 there is no corner. Near is within `bands[0]` pixels outside and `bands[1]` inside, and beyond a corner within `wide`.
     """
     height, width = alpha.shape
     low = limits[0] - (wide if turns[0] != 0.0 else 0.0)
     high = limits[1] + (wide if turns[1] != 0.0 else 0.0)
-    reach = max(band, wide) + 1.0
+    reach = wide + 1.0
     ys = (origin[1] + along[1] * low, origin[1] + along[1] * high)
     for y in range(max(0, int(min(ys) - reach)), min(height, int(max(ys) + reach) + 2)):
         # The part of the row that lies within reach of the line.
@@ -171,7 +181,8 @@ def _paint(
             u = (x + 0.5 - origin[0]) * along[0] + (y + 0.5 - origin[1]) * along[1]
             if u < low or u > high:
                 continue
-            if abs(inside) > (band if limits[0] <= u <= limits[1] else wide):
+            within = limits[0] <= u <= limits[1]
+            if inside < -(bands[0] if within else wide) or inside > (bands[1] if within else wide):
                 continue
             for k in range(2):
                 if turns[k] != 0.0 and (u < limits[0] + wide if k == 0 else u > limits[1] - wide):

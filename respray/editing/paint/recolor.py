@@ -70,7 +70,7 @@ class Recolorer:
     """`Recolor` prepared for one `Surface`; may be used from several threads. A `respray.editing.paint.composite.Painter`.
 
     Attributes:
-        exposure: factor on the shading, see `surface.exposure`.
+        exposure: factor on the shading: the surface's light, or a little less on a floor in the sun (`surface.exposure`).
         margin: pixels that `paint` needs around what is used of its result.
         warnings: sentences for the report.
     """
@@ -81,14 +81,24 @@ class Recolorer:
         rule: Recolor,
         parameters: RecolorParameters = RecolorParameters(),
         burnt: BurntAreaParameters = BurntAreaParameters(),
+        ground: bool = False,
     ) -> None:
+        """Prepare a paint.
+
+        Args:
+            surface: what is painted.
+            rule: the paint.
+            parameters: of the paint.
+            burnt: of areas that are burnt out in the photo.
+            ground: whether it is what furniture stands on, which the sun falls on.
+        """
         p = self._parameters = parameters
         self._burnt_parameters = burnt
         target = from_display(hex_to_linear(rule.color)).astype(np.float32)
         self._strength = np.float32(rule.strength)
         self._reflection = reflection = surface.reflection
         shading, specular = reflection.decompose(surface.small)
-        self.exposure = choose_exposure(surface, shading, float(target.max()))
+        self.exposure = choose_exposure(surface, shading, float(target.max())) if ground else surface.light
         gain = float(target @ LUMINANCE) * self.exposure / reflection.luminance
         # A dark surface made light brings its noise and JPEG blocks up with it; variation below twice the noise is smoothed away.
         self._epsilon = (p.noise_strength * surface.noise / reflection.luminance) ** 2 if gain > p.min_noisy_gain else 0.0

@@ -79,7 +79,7 @@ def warm_up() -> None:
     concepts = [ConceptQuery(name="wall", prompts=["wall"]), ConceptQuery(name="sofa", prompts=["sofa"], kind="object")]
     # What is dark and becomes light is smoothed, and so is what is burnt out; the rest of the wall is not.
     edits = [Edit(concept="wall", rule=Recolor(color="#505050")), Edit(concept="sofa", rule=Recolor(color="#F0F0F0"))]
-    outputs = [Output(name="painted", edits=edits), Output(name="filled", edits=[Edit(concept="wall", rule=Remove(mode="inpaint"))])]
+    outputs = [Output(name="painted", edits=edits), Output(name="filled", edits=[Edit(concept="sofa", rule=Remove(mode="inpaint"))])]
     request = PhotoRequest(concepts=concepts, outputs=outputs)
     with os.fdopen(open_lock_file("warm-up"), "wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
