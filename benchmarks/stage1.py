@@ -215,7 +215,9 @@ def _server(url: str | None, graphs: Path | None, concepts: int, threads: int | 
     if url or graphs is None:
         yield url
         return
-    with served(None, graphs, target("embedded", max_concepts=max(concepts, 16), graph_threads=threads)) as started:
+    # One photo at a time goes through it.
+    few = {"pipeline_instances": 1, "applier_instances": 1}
+    with served(None, graphs, target("embedded", max_concepts=max(concepts, 16), graph_threads=threads, **few)) as started:
         yield started
 
 

@@ -160,14 +160,22 @@ def test_what_is_wrong_with_an_entry_means_that_it_is_made_again(tmp_path: Path,
         # Its own files remade as they were are used: what is refused below is refused for what is wrong with it.
         head, packed = read_segments(good[good.find(b"\n") + 1 :])
         assert good.endswith(write_segments(head, bytes(packed)))
+        unread = 0
         for number, (what, bad) in enumerate(hostile(good, USER, digest, model).items()):
             path.write_bytes(bad)
+            async with worker_on(tmp_path, triton_url) as worker:
+                read = await worker.kept.read_digest(USER, digest, model)
+            # What a worker does not read is as what is not there, whatever is wrong with it: two such objects are shown to whole jobs.
+            unread += not read.files
+            if not read.files and what not in ("empty", "too large"):
+                continue
             name = f"bad{number}"
             again, encoded = await do(tmp_path, triton_url, job(tmp_path, name, WALL, photo))
             assert (again == first, encoded) == (True, 1), what
             if what == "another size":
                 _, encoded = await do(tmp_path, triton_url, job(tmp_path, f"{name}again", WALL, photo))
                 assert encoded == 0, what
+        assert unread > 10
 
     asyncio.run(run())
 

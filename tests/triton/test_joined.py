@@ -13,6 +13,7 @@ from respray.triton.embedded.server import EmbeddedServer
 from respray.triton.repository.build_repository import build
 from respray.triton.repository.targets import target
 from tests.triton.photos import jpeg, request
+from tests.triton.repositories import cold_sources
 from tests.triton.test_server import measured
 
 pytestmark = pytest.mark.server
@@ -22,7 +23,8 @@ pytestmark = pytest.mark.server
 def joined(demo_graphs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
     """A server with such a model. Three concepts fill a bucket, so that few prompts are more than one holds."""
     chosen = target("embedded", joined=True, max_concepts=3, max_decoded=3, pipeline_instances=4, applier_instances=1)
-    with EmbeddedServer(build(demo_graphs, chosen, tmp_path_factory.mktemp("joined") / "repository")) as server:
+    folder = tmp_path_factory.mktemp("joined")
+    with EmbeddedServer(build(demo_graphs, chosen, folder / "repository", cold_sources(folder / "sources"))) as server:
         yield server
 
 

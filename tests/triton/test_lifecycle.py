@@ -183,7 +183,7 @@ def test_a_start_that_takes_too_long_is_given_up(small: Path, tmp_path: Path) ->
 def test_serve_ends_in_order_when_it_is_told_to(small: Path, tmp_path: Path, number: signal.Signals, built: bool) -> None:
     ports = [f"--{name}-port=0" for name in ("grpc", "http", "metrics")]
     command = [sys.executable, "-m", "orchestrator.cli.app", "serve", *ports, *(("--repository", str(small)) if built else ())]
-    environment = {**os.environ, "MODEL_NAME": "demo", "REQUIRE_REAL_MODEL": "false"}
+    environment = {**os.environ, "MODEL_NAME": "demo", "REQUIRE_REAL_MODEL": "false", "BATCH_CONCURRENCY": "1"}
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as serving:
         assert serving.stdout is not None
         assert [json.loads(serving.stdout.readline())["status"] for _ in range(2)] == ["loading", "ready"]

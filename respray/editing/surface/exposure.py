@@ -41,7 +41,7 @@ class LikeParameters:
 
     share: float = 0.35
     """Share of jobs whose paints are about as bright as each other, whatever their colours. With half of it, colours for colours are off by
-    a sixth more; half as much again costs paints by chance 5 % more."""
+    a sixth more; half as much again costs paints by chance 5 to 9 % more."""
     spread: float = 0.15
     """Standard deviation of the log of the ratio of such paints in their brightest channel."""
     error: float = 0.35
