@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -24,6 +24,8 @@ from respray.imaging.arrays import AnyArray, BoolArray, FloatArray, IntArray, UI
 
 # Large enough that the margins around tiles cost little, small enough that all cores have some (pixels).
 TILE_SIDE = 256
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,12 @@ class Painter(Protocol):
         """The surface's own colours in `tile`, scene-linear float32 [h,w,3] -> their new colours."""
 
 
-def for_tiles(width: int, height: int, work: Callable[[Tile], None]) -> None:
-    """Call `work` for tiles that cover a box of `width` x `height` pixels, on all cores. Exceptions pass through."""
+def for_tiles(width: int, height: int, work: Callable[[Tile], T]) -> list[T]:
+    """What `work` returns of tiles that cover a box of `width` x `height` pixels, in their order, on all cores. Exceptions pass through."""
     starts = [(x, y) for y in range(0, height, TILE_SIDE) for x in range(0, width, TILE_SIDE)]
     tiles = [Tile(x, y, min(width, x + TILE_SIDE), min(height, y + TILE_SIDE), width, height) for x, y in starts]
     with ThreadPoolExecutor(CORES) as pool:
-        list(pool.map(work, tiles))
+        return list(pool.map(work, tiles))
 
 
 @dataclass(frozen=True)
@@ -130,12 +132,11 @@ def composite(
     inner = foreground_field(surface, None if before.own else source)
     outer = background_field(surface, None if before.around else source)
     edge = edge_of(surface)
-    seams: list[Seam] = []
 
-    def work(tile: Tile) -> None:
+    def work(tile: Tile) -> Seam | None:
         alpha = surface.alpha[tile.window]
         if not cv2.countNonZero(alpha):
-            return
+            return None
         wide = tile.grown(painter.margin)
         codes = source[wide.window]
         pixelwise = painter.pixelwise(int(codes.max())) if isinstance(edge, SharpEdge) else None
@@ -148,7 +149,7 @@ def composite(
             rim |= rim_of(surface, wide)
         if pixelwise is not None and not rim.any():  # nearly half of a large photo's tiles
             pixelwise.fill(tile, codes, alpha, rim, result[tile.window])
-            return
+            return None
         # Everything about mixed pixels is done on lists of them: they are a tenth of the tile.
         at, rows, columns, seen = _list_mixed(rim, codes)
         mixed = MixedPixels(decode_scene(seen), *(sample(field, wide, rows, columns) for field in (inner, outer)))
@@ -165,17 +166,18 @@ def composite(
             new = np.take(painted.reshape(-1, 3), at, axis=0)
             kept = tile.window_in(wide)
             edge.write(PaintedTile(codes, painted, at, mixed, share, strength, own, new, kept), wide.window, result[tile.window])
-        if near is not None:
-            rest = np.float32(1) - share
-            opaque = np.take(surface.alpha[wide.window], at)
-            # The tail is no part of the surface.
-            mine = (rest > 0) & (opaque > max(TAIL)) & near[rows, columns]
-            rows, columns = rows + wide.y0, columns + wide.x0
-            mine &= _within(tile, rows, columns)
-            places = (rows * tile.width + columns)[mine]
-            seams.append(Seam(places, rest[mine], estimate_background(mixed, share)[mine], mixed.background[mine]))
+        if near is None:
+            return None
+        rest = np.float32(1) - share
+        opaque = np.take(surface.alpha[wide.window], at)
+        # The tail is no part of the surface.
+        mine = (rest > 0) & (opaque > max(TAIL)) & near[rows, columns]
+        rows, columns = rows + wide.y0, columns + wide.x0
+        mine &= _within(tile, rows, columns)
+        places = (rows * tile.width + columns)[mine]
+        return Seam(places, rest[mine], estimate_background(mixed, share)[mine], mixed.background[mine])
 
-    for_tiles(x1 - x0, y1 - y0, work)
+    seams = [seam for seam in for_tiles(x1 - x0, y1 - y0, work) if seam is not None]
     return [_joined(seams)] if seams else []
 
 
