@@ -28,7 +28,7 @@ _NOT_SAID = ("StatusCode.UNIMPLEMENTED", "StatusCode.NOT_FOUND", "StatusCode.INV
 async def serves_demo(url: str) -> bool | None:
     """Whether the server at `host:port` serves the demo model; None where its configuration does not say. Raises PipelineUnavailable."""
     try:
-        connection = InferenceServerClient(url.removeprefix("grpc://"), channel_args=list(CHANNEL_OPTIONS.items()))
+        connection = InferenceServerClient(url, channel_args=list(CHANNEL_OPTIONS.items()))
         async with asyncio.timeout(SECONDS), connection as client:
             answer = await client.get_model_config(MODEL, client_timeout=SECONDS)
     except (InferenceServerException, grpc.RpcError, TimeoutError) as error:

@@ -10,9 +10,9 @@ import struct
 import numpy as np
 from isal import isal_zlib
 
+from respray.contract.png_file import SIGNATURE
 from respray.imaging.arrays import UInt8Array
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # 8 bits of grey, deflate, the five filters, rows in order.
 PLAIN = bytes((8, 0, 0, 0, 0))
 # They change no pixel of a grey mask. A palette, a transparent grey, EXIF (its orientation), texts (which may hold EXIF) and animations do.
@@ -29,9 +29,9 @@ def stored_rows(data: bytes) -> UInt8Array | None:
     Returns:
         None for any other file, and for one that is damaged in the least.
     """
-    if data[:8] != SIGNATURE:
+    if not data.startswith(SIGNATURE):
         return None
-    at, pieces, ended, header = 8, list[bytes](), False, b""
+    at, pieces, ended, header = len(SIGNATURE), list[bytes](), False, b""
     while True:
         if at + 12 > len(data):
             return None

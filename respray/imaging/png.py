@@ -13,6 +13,7 @@ import numpy as np
 from isal import isal_zlib
 
 from respray.contract.photo_facts import KeptMetadata
+from respray.contract.png_file import SIGNATURE
 from respray.imaging.arrays import UInt8Array
 from respray.processors import usable_cores
 
@@ -50,7 +51,7 @@ def encode_png(image: UInt8Array, metadata: KeptMetadata = KeptMetadata()) -> by
     header = struct.pack(">IIBBBBB", width, height, 8, COLOUR_TYPES[channels], 0, 0, 0)
     # sRGB chunk: the pixels are sRGB, rendering intent perceptual.
     chunks = [(b"IHDR", [header]), (b"sRGB", [b"\0"]), *_metadata_chunks(metadata), (b"IDAT", stream), (b"IEND", [])]
-    return b"".join([b"\x89PNG\r\n\x1a\n", *(piece for kind, data in chunks for piece in _chunk(kind, data))])
+    return b"".join([SIGNATURE, *(piece for kind, data in chunks for piece in _chunk(kind, data))])
 
 
 def _metadata_chunks(metadata: KeptMetadata) -> list[tuple[bytes, list[bytes]]]:

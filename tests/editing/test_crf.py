@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from respray.editing.mask.crf import decide
+from respray.editing.mask.crf import FieldPicture, decide
 from respray.editing.mask.refine import refine, refine_plane, refine_thing
 from respray.imaging.arrays import BoolArray, UInt8Array
 from tests.editing.test_straight import HEIGHT, SIDE, WIDTH, X, Y, as_photo, as_seen
@@ -49,7 +49,7 @@ def test_a_table_keeps_its_legs_and_not_what_is_seen_between_them() -> None:
 def test_without_anything_to_see_the_networks_border_stays(code: float) -> None:
     seen = as_seen(FLOOR, 0.5)
     photo = np.full((HEIGHT, WIDTH, 3), code, np.uint8)
-    answer = decide(seen, photo)
+    answer = decide(seen, FieldPicture(photo))
     rows = [np.argmax(mask >= 128, axis=0) / mask.shape[0] for mask in (answer, seen)]
     across = np.interp((np.arange(SIDE) + 0.5) / SIDE, (np.arange(answer.shape[1]) + 0.5) / answer.shape[1], rows[0])
     assert np.abs(across - rows[1]).max() < 1.5 / SIDE
@@ -58,12 +58,12 @@ def test_without_anything_to_see_the_networks_border_stays(code: float) -> None:
 def test_a_photo_as_coarse_as_the_mask_changes_nothing() -> None:
     seen = as_seen(FLOOR)
     photo = np.random.default_rng(0).integers(0, 255, (SIDE // 2, SIDE // 2, 3), np.uint8)
-    assert decide(seen, photo) is seen
+    assert decide(seen, FieldPicture(photo)) is seen
 
 
 def test_the_same_answer_every_time_and_nothing_of_nothing() -> None:
     photo = np.random.default_rng(1).integers(0, 255, (300, 400, 3), np.uint8)
     noise = np.random.default_rng(2).integers(0, 255, (72, 72), np.uint8)
-    assert np.array_equal(decide(noise, photo), decide(noise, photo))
+    assert np.array_equal(decide(noise, FieldPicture(photo)), decide(noise, FieldPicture(photo)))
     for value in (0, 255):
-        assert (decide(np.full((72, 72), value, np.uint8), photo) == value).all()
+        assert (decide(np.full((72, 72), value, np.uint8), FieldPicture(photo)) == value).all()

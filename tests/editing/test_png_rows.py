@@ -12,10 +12,11 @@ import pytest
 from PIL import Image
 
 from respray.contract.errors import ImageError
+from respray.contract.png_file import SIGNATURE
 from respray.editing.mask.png_rows import read_mask, unfilter
 from respray.imaging.arrays import UInt8Array
 from respray.imaging.decode import decode_mask
-from respray.imaging.grey_png import SIGNATURE, stored_rows
+from respray.imaging.grey_png import stored_rows
 from respray.imaging.isolated import DecoderProcess, decoding_in
 
 WIDTH, HEIGHT = 283, 31

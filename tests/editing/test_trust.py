@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from respray.editing.mask.crf import decide
+from respray.editing.mask.crf import FieldPicture, decide
 from respray.editing.mask.refine import refine, refine_plane
 from respray.editing.mask.straight import work_picture
 from respray.editing.mask.trust import border_error, moved_too_far
@@ -39,17 +39,17 @@ def low(mask: UInt8Array, shift: float = 0.0) -> UInt8Array:
 
 def test_the_error_of_a_mask_is_found_from_where_the_photo_shows_its_border() -> None:
     work, exact, moved = work_picture(photo()), low(wall()), low(wall(), 0.8)
-    assert border_error(exact, decide(exact, work)) < 0.3
+    assert border_error(exact, decide(exact, FieldPicture(work))) < 0.3
     # 0.8 of three pixels, from side to side.
-    assert 1.2 < border_error(moved, decide(moved, work)) < 3.0
-    assert border_error(np.zeros((SIDE, SIDE), np.uint8), decide(exact, work)) == float("inf")
+    assert 1.2 < border_error(moved, decide(moved, FieldPicture(work))) < 3.0
+    assert border_error(np.zeros((SIDE, SIDE), np.uint8), decide(exact, FieldPicture(work))) == float("inf")
 
 
 def test_an_exact_mask_takes_back_what_left_it_and_one_that_is_off_does_not() -> None:
     work = work_picture(photo())
     for shift, held in ((0.0, True), (0.8, False)):
         probability = low(wall(), shift)
-        decided = decide(probability, work)
+        decided = decide(probability, FieldPicture(work))
         left = refine(probability, photo()).alpha.copy()
         left[100:120, 200:] = 0
         far = moved_too_far(left, probability, decided)
@@ -74,10 +74,10 @@ def test_a_hole_that_was_filled_as_a_whole_stays_filled() -> None:
     mask = wall()
     mask[180:210, 100:130] = 0
     probability = low(mask)
-    decided = decide(probability, work_picture(photo()))
+    decided = decide(probability, FieldPicture(work_picture(photo())))
     filled = refine(low(wall()), photo()).alpha.copy()
     assert (filled[180:210, 100:130] == 255).all()
-    assert moved_too_far(filled, probability, np.maximum(decided, decide(low(wall()), work_picture(photo())))) is None
+    assert moved_too_far(filled, probability, np.maximum(decided, decide(low(wall()), FieldPicture(work_picture(photo()))))) is None
     # A border that closes most of it has moved.
     filled[180:210, 100:106] = 0
     far = moved_too_far(filled, probability, probability_of(mask))

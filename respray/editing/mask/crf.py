@@ -90,22 +90,19 @@ class FieldPicture:
         return self._last[1:]
 
 
-def decide(
-    probability: UInt8Array, photo: UInt8Array, parameters: FieldParameters = FieldParameters(), seen: FieldPicture | None = None
-) -> UInt8Array:
+def decide(probability: UInt8Array, picture: FieldPicture, parameters: FieldParameters = FieldParameters()) -> UInt8Array:
     """Decide a coarse mask again.
 
     Args:
         probability: uint8 [h,w], the network's answer.
-        photo: uint8 [H,W,3], sRGB.
+        picture: of the photo.
         parameters: of the field.
-        seen: of the photo, where it has several concepts.
 
     Returns:
         Probability uint8 [h2,w2] in the photo's shape and at most `max_side` long; `probability` itself where the photo is no finer.
     """
     p = parameters
-    height, width = photo.shape[:2]
+    height, width = picture.photo.shape[:2]
     scale = min(1.0, p.max_side / max(height, width), p.fineness * float(np.sqrt(probability.size / (height * width))))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     cell = float(np.sqrt(size[0] * size[1] / probability.size))
@@ -120,7 +117,7 @@ def decide(
         return probability
     odds = np.clip(np.log(np.maximum(likely, 1e-3) / np.maximum(1.0 - likely, 1e-3)), -p.max_network, p.max_network)
     state = np.tanh(odds / 2).astype(np.float32)
-    small, bins = (seen or FieldPicture(photo)).at(size, p.colours)
+    small, bins = picture.at(size, p.colours)
     sides = (likely > p.surely) & (depth > cell), (likely < 1.0 - p.surely) & (depth < -cell)
     # A border that moves by a cell passes over fewer pixels where there are fewer for each.
     own = np.float32(p.network * max(1.0, p.fineness / cell)) * odds.ravel()[where]

@@ -155,9 +155,9 @@ def find_mattes(
     warnings: list[str] = []
     seen = [concept.name for concept in concepts if needs_segmentation(concept)]
     straight = any(has_straight_borders(name) for name in seen)
-    work = work_picture(photo) if straight or any(is_decided_by_colour(name) for name in seen) else photo
-    points = vanishing_points(work) if straight else None
-    reduced, seen_by_fields = Reduced(photo), FieldPicture(work)
+    work = FieldPicture(work_picture(photo) if straight or any(is_decided_by_colour(name) for name in seen) else photo)
+    points = vanishing_points(work.photo) if straight else None
+    reduced = Reduced(photo)
     row = 0
     for concept in concepts:
         wanted = [found for found, wanted in ((edited, concept.name not in always), (kept, concept.name in ever)) if wanted]
@@ -173,11 +173,11 @@ def find_mattes(
             selection = select(segments, range(row, row + len(concept.prompts)), concept, object_source)
             row += len(concept.prompts)
             fill = concept.kind == "surface" and concept.name not in always and not is_narrow(concept.name)
-            refined, patches = _refined(concept, selection.probability, reduced, seen_by_fields, points, fill, warnings)
+            refined, patches = _refined(concept, selection.probability, reduced, work, points, fill, warnings)
             for found in wanted:
                 matte = refined
                 if found is kept and patches:
-                    matte, _ = _refined(concept, selection.probability, reduced, seen_by_fields, points, False, [])
+                    matte, _ = _refined(concept, selection.probability, reduced, work, points, False, [])
                 elif found is edited and refined is not None:
                     matte = feather(refined, request.feather)
                 found[concept.name] = _found(concept, matte, selection, "sam3", at_any_size=found is kept)

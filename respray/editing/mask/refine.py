@@ -83,8 +83,7 @@ def refine_thing(probability: UInt8Array, photo: UInt8Array, work: FieldPicture 
     Returns:
         A sharp matte of the photo's size; nothing is straightened.
     """
-    seen = work or FieldPicture(work_picture(photo))
-    decided = decide(probability, seen.photo, THINGS, seen)
+    decided = decide(probability, work or FieldPicture(work_picture(photo)), THINGS)
     found = refine(decided, photo, reduced=reduced)
     alpha = _trusted(found.alpha, probability, decided, photo, reduced)
     return found if alpha is found.alpha else Matte.sharp(alpha, found.detail)
@@ -138,9 +137,9 @@ def refine_plane(
     Returns:
         A sharp matte of the photo's size.
     """
-    seen = work or FieldPicture(work_picture(photo))
-    picture = seen.photo
-    decided = decide(probability, picture, seen=seen)
+    work = work or FieldPicture(work_picture(photo))
+    picture = work.photo
+    decided = decide(probability, work)
     filled, patches = fill_holes(decided, probability, picture) if fill else (decided, 0)
     found = guided_upsample(filled, photo, parameters.band, upsampling, reduced)
     settled = settle_plane(found.alpha, probability, filled, picture, points)
