@@ -47,7 +47,9 @@ def install(home: Path) -> Path:
     if digest.hexdigest() != manifest["whole"]:
         raise SystemExit("error: the pieces do not make the whole; they are of different preparations")
     with tarfile.open(whole) as archive:
-        archive.extractall(home, filter="data")
+        # Debian 12's Python, 3.11.2, has no filters (https://docs.python.org/3/library/tarfile.html#supporting-older-python-versions).
+        archive.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)
+        archive.extractall(home)
     whole.unlink()
     packages = home / "site-packages"
     own = [Path(entry) for entry in sys.path if entry.endswith(("site-packages", "dist-packages"))]
