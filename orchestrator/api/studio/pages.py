@@ -6,6 +6,7 @@ from functools import cache
 from importlib import resources
 
 from fastapi import FastAPI, Request, Response
+from fastapi.responses import RedirectResponse
 
 from orchestrator.api.problems import ApiProblem
 
@@ -42,6 +43,15 @@ def add_studio(app: FastAPI) -> None:
     @app.get("/favicon.ico", include_in_schema=False)
     async def favicon() -> Response:
         return _file("icon.svg")
+
+    # As people type addresses; relative, for what a proxy may have put in front.
+    @app.get("/", include_in_schema=False)
+    async def start() -> Response:
+        return RedirectResponse("studio")
+
+    @app.get("/studio/", include_in_schema=False)
+    async def below() -> Response:
+        return RedirectResponse("../studio")
 
     @app.get("/studio/{path:path}", include_in_schema=False)
     async def asset(request: Request, path: str) -> Response:
