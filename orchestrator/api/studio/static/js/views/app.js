@@ -16,8 +16,8 @@ import { Toolbar } from "./toolbar.js";
 /** Take what is dropped or pasted anywhere: a page that does not would be left for the file. @param {Studio} studio */
 function receiveFiles(studio) {
   const take = (/** @type {DataTransfer | null} */ data) => {
-    const file = data?.files[0];
-    if (file && studio.ui.stage !== "key") void studio.take(file, file.name);
+    const [file, ...others] = data?.files ?? [];
+    if (file && studio.ui.stage !== "key") void studio.take(file, file.name, others.length);
   };
   const over = (/** @type {boolean} */ now) => studio.ui.over !== now && studio.show({ over: now });
   const paste = (/** @type {ClipboardEvent} */ event) => take(event.clipboardData);

@@ -18,6 +18,7 @@ export function Out({ studio }) {
     try {
       studio.show({ busy: "", said: await work() });
     } catch (error) {
+      studio.show({ busy: "", said: t("out.failed") });
       studio.fail(error);
     }
   };
