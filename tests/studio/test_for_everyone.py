@@ -82,6 +82,13 @@ def test_the_keyboard_is_enough_to_choose_colour_and_mend(browser: Browser) -> N
     canvas.send_keys("e")
     canvas.send_keys(Keys.ENTER)
     browser.until("the mended mask", lambda: "mended" in browser.text(".chip[aria-pressed=true]"))
+    download = browser.one("#download")
+    download.send_keys(Keys.ENTER)
+    browser.until("the picture", lambda: "Saved" in browser.heard())
+    assert browser.driver.switch_to.active_element == download
+    # A button that is gone once it is pressed: the keyboard stays where it was, and not at the beginning of the page.
+    browser.button("Leave Wall as it was").send_keys(Keys.ENTER)
+    browser.until("the focus", lambda: browser.driver.switch_to.active_element.get_attribute("aria-labelledby") == "edit-title", 10)
 
 
 def test_korean_has_every_text_and_the_page_speaks_it(browser: Browser) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,8 +42,12 @@ def test_every_file_of_the_page_is_served_with_a_policy_without_inline_code(clie
     policy = page.headers["content-security-policy"]
     assert "default-src 'none'" in policy and "script-src 'self';" in policy and "unsafe" not in policy
     assert "<script>" not in page.text and "style=" not in page.text
+    modules = re.findall(r'rel="modulepreload" href="/(studio/js/views/\w+.js)"', page.text)
+    assert len(modules) > 10 and all(client.get(f"/{module}").status_code == 200 for module in modules)
     for path in ("studio.css", "js/boot.js", "js/main.js", "vendor/preact.js", "texts/ko.json", "icon.svg"):
-        assert client.get(f"/studio/{path}").status_code == 200, path
+        whole = client.get(f"/studio/{path}")
+        assert whole.status_code == 200, path
+        assert client.get(f"/studio/{path}", headers={"If-None-Match": whole.headers["etag"]}).status_code == 304, path
     for path in ("../pages.py", "%2e%2e/pages.py", "js", "js/", "nothing.js"):
         assert client.get(f"/studio/{path}").status_code == 404, path
 

@@ -1,6 +1,7 @@
 /** The page: what stands where. */
 
 import { html, useLayoutEffect, useReducer } from "../../vendor/preact.js";
+import { keepFocus } from "../focus.js";
 import { LANGUAGES, language, loadTexts, said, t } from "../texts.js";
 import { Concepts } from "./concepts.js";
 import { Editor } from "./editor.js";
@@ -42,6 +43,7 @@ export function App({ studio }) {
   // At once: effects that wait for a frame come, on a busy machine, after what the server has answered.
   useLayoutEffect(() => studio.subscribe(() => again(undefined)), [studio]);
   useLayoutEffect(() => receiveFiles(studio), [studio]);
+  useLayoutEffect(keepFocus);
   const { ui, doc } = studio;
   const working = ui.stage === "work" && doc.photo;
   return html`
