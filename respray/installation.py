@@ -9,6 +9,14 @@ from importlib import metadata
 from urllib.parse import unquote, urlsplit
 
 
+def installed_version() -> str:
+    """The version that is installed; "0" in a checkout that is not."""
+    try:
+        return metadata.version("respray")
+    except metadata.PackageNotFoundError:
+        return "0"
+
+
 def install_command(extra: str) -> str:
     """The command that adds an extra to this installation.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import metadata
-
 from fastapi import FastAPI, Request, Response
 from starlette.routing import Route
 
@@ -14,6 +12,7 @@ from orchestrator.api.methods import add_heads
 from orchestrator.api.problems import ApiProblem, answers, install_handlers
 from orchestrator.api.service import ApiService, service_of
 from orchestrator.api.studio.pages import add_studio
+from respray.installation import installed_version
 
 ROUTERS = (jobs.router, edits.router, photos.router, files.router, catalogs.router, demo_photos.router, sessions.router)
 DESCRIPTION = "Edits photos by concept: jobs and single photos in, progress and results out."
@@ -21,7 +20,9 @@ DESCRIPTION = "Edits photos by concept: jobs and single photos in, progress and 
 
 def make_app(service: ApiService) -> FastAPI:
     """The application of a service. Further pages are mounted on it; what lies below `/v1/` needs a key."""
-    app = FastAPI(title="Respray", version=_version(), description=DESCRIPTION, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app = FastAPI(
+        title="Respray", description=DESCRIPTION, version=installed_version(), docs_url=None, redoc_url=None, redirect_slashes=False
+    )
     app.state.service = service
     app.add_middleware(Gate, service=service)
     install_handlers(app)
@@ -56,10 +57,3 @@ async def ping(request: Request) -> Response:
     if not await running.worker.backend.ready():
         raise ApiProblem(503, "Triton does not answer, or photos do not get through it", "pipeline_unavailable")
     return Response(status_code=200)
-
-
-def _version() -> str:
-    try:
-        return metadata.version("respray")
-    except metadata.PackageNotFoundError:
-        return "0"

@@ -98,9 +98,9 @@ async def get_file(
 
 
 @router.head("/v1/files/{key:path}", include_in_schema=False)
-async def head_file(request: Request, key: str) -> Response:
+async def head_file(request: Request, key: str, download: bool = False, if_none_match: Annotated[str | None, Header()] = None) -> Response:
     """What GET would answer for the whole file (RFC 9110, 14.2: Range is for GET only), without the content."""
-    return await get_file(request, key, False, None, None, request.headers.get("if-none-match"))
+    return await get_file(request, key, download, None, None, if_none_match)
 
 
 def checked_key(key: str, user_id: str) -> str:

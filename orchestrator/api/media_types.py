@@ -38,12 +38,13 @@ def sent_media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def check_media_type(request: Request, accepted_type: str) -> None:
-    """Raise ApiProblem for a body of another media type."""
+def check_media_type(request: Request, accepted_type: str, *others: str) -> None:
+    """Raise ApiProblem for a body of another media type; `others` are accepted, too, and were looked for by the caller."""
     given = sent_media_type(request)
     if given != accepted_type:
         hint = "; with curl: --json @job.json" if accepted_type == "application/json" else "; with curl: -F photo=@photo.jpg"
-        raise ApiProblem(415, f"Content-Type {given[:80]!r} is not accepted here; accepted is {accepted_type}{hint}", "media_type")
+        what = f"Content-Type {given[:80]!r} is not accepted here" if given else "Content-Type is missing"
+        raise ApiProblem(415, f"{what}; accepted is {' or '.join((accepted_type, *others))}{hint}", "media_type")
 
 
 def media_type_of(key: str) -> str:

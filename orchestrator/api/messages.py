@@ -49,8 +49,11 @@ def with_ids(fields: dict[str, Any], caller: Caller, job_id: str | None = None) 
 
 
 def text_of(fields: dict[str, Any]) -> str:
-    """The message as text. The order of its fields is the sender's: concepts are edited in it."""
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+    """The message as text. The order of its fields is the sender's: concepts are edited in it. Raises JobError where there is none."""
+    try:
+        return json.dumps(fields, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        raise JobError("the message holds a number beyond 1.8e308, the largest that is read everywhere") from None
 
 
 def as_raw(fields: dict[str, Any]) -> RawMessage:

@@ -76,6 +76,7 @@ async def post_photo(request: Request) -> JSONResponse:
     if kind.startswith("image/") or kind == "application/octet-stream":
         data = await request.body()
     else:
+        check_media_type(request, FORM, "image/*")
         async with form_of(request, 1, "one file in the part photo: curl -F photo=@room.jpg") as form:
             photo = await bytes_of(form, "photo")
             if photo is None or len(form.multi_items()) > 1:

@@ -30,6 +30,7 @@ from orchestrator.errors import (
     StorageError,
     TooLarge,
 )
+from orchestrator.jobs.validation_messages import sentences_of
 
 log = logging.getLogger(__name__)
 
@@ -182,12 +183,9 @@ def install_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def validation(request: Request, error: RequestValidationError) -> JSONResponse:
-        found = [
-            FieldProblem(field=".".join(str(part) for part in detail["loc"][1:]) or str(detail["loc"][0]), message=str(detail["msg"]))
-            for detail in error.errors()
-        ]
-        detail = "; ".join(f"{problem.field}: {problem.message}" for problem in found)
-        return ApiProblem(422, detail, errors=found).response()
+        # Where it stood, as `query`, says nothing that its name does not.
+        sentences = sentences_of([{**detail, "loc": detail["loc"][1:] or detail["loc"]} for detail in error.errors()])
+        return ApiProblem(422, "; ".join(sentences), errors=field_problems(sentences)).response()
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> JSONResponse:

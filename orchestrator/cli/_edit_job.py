@@ -11,7 +11,7 @@ from typing import Any
 from orchestrator.errors import SettingsError
 from orchestrator.jobs import keys
 from orchestrator.jobs.name_catalog import Catalog, unknown_name_message
-from orchestrator.jobs.rules import HEX
+from orchestrator.jobs.rules import HEX, RuleProblem, resolve_color
 from respray.catalog.preset import Preset, normalise
 from respray.contract.photo_file import ImageFormat
 
@@ -121,6 +121,13 @@ def lay_files(wishes: Wishes, store: Path) -> None:
             shutil.copyfile(file, place)
         except OSError as error:
             raise SettingsError(f"{file} cannot be read: {error.strerror}") from None
+
+
+def as_typed(error: str, wishes: Wishes, idx: int) -> str:
+    """What is said of a photo's or a mask's key, for whoever typed its file: of the photo, whose name stands before it, without a name."""
+    for number, mask in enumerate(_pairs("--mask", wishes.masks).values()):
+        error = error.replace(mask_key(number), f"the mask {mask}")
+    return error.removeprefix(f"{photo_key(idx)}: ")
 
 
 def photo_key(idx: int) -> str:
@@ -254,7 +261,10 @@ def _rule(name: str, value: str, catalog: Catalog) -> dict[str, Any]:
         return {"action": "recolor", "value": value}
     if value in catalog.textures:
         return {"action": "texture", "value": value}
-    if value.startswith("#"):
-        raise SettingsError(f"--set {name}={value}: a colour is '#' and six hexadecimal digits")
+    if value.startswith("#") or HEX.fullmatch(f"#{value}"):
+        try:
+            resolve_color(value, catalog)
+        except RuleProblem as problem:
+            raise SettingsError(f"--set {name}: {problem}") from None
     known = unknown_name_message("colour or texture", value, [*catalog.palette, *catalog.textures, *REMOVALS])
     raise SettingsError(f"--set {name}: {known}; or a colour as '#rrggbb'")

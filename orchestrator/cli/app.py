@@ -12,7 +12,7 @@ import sys
 import traceback
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -72,6 +72,17 @@ def summary(name: str) -> str:
     return what[:1].upper() + what[1:]
 
 
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        from respray.installation import installed_version
+
+        print(f"respray {installed_version()}")
+        raise typer.Exit
+
+
+VersionOption = Annotated[bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Print the version and exit.")]
+
+
 def build_app() -> typer.Typer:
     """The command line with all commands."""
     app = typer.Typer(
@@ -79,7 +90,7 @@ def build_app() -> typer.Typer:
     )
 
     @app.callback()
-    def start(context: typer.Context) -> None:
+    def start(context: typer.Context, version: VersionOption = False) -> None:
         """Edit photos by concept: SAM3 on Triton, with queues, storage and callbacks around it."""
         if context.invoked_subcommand in WORKING and "--help" not in sys.argv:
             from orchestrator.cli._tracing import set_up_tracing

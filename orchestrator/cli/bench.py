@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,17 +21,12 @@ def register(app: typer.Typer) -> None:
     """Add the group. A benchmark is a module of `benchmarks` with a `main` whose options typer reads."""
     group = typer.Typer(help="Measure: segmentation, the whole pipeline, Triton's overhead, memory, settings; and one report of it all.")
     checkout = Path.cwd()
-    if (checkout / "benchmarks" / "work.py").is_file():
-        sys.path.insert(0, str(checkout))
-        for name in BENCHMARKS:
-            group.command(name)(_told(importlib.import_module(f"benchmarks.{name}").main))
-    else:
-        group.callback(invoke_without_command=True)(_nowhere)
+    if not (checkout / "benchmarks" / "work.py").is_file():
+        raise ResprayError(f"there are no benchmarks in {checkout}: they are part of the repository; run this in a checkout of it")
+    sys.path.insert(0, str(checkout))
+    for name in BENCHMARKS:
+        group.command(name)(_told(importlib.import_module(f"benchmarks.{name}").main))
     app.add_typer(group, name="bench")
-
-
-def _nowhere() -> None:
-    raise ResprayError(f"there are no benchmarks in {Path.cwd()}: they are part of the repository; run this in a checkout of it")
 
 
 def _told(main: Callable[..., None]) -> Callable[..., None]:
@@ -39,9 +35,21 @@ def _told(main: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(main)
     def run(*args: Any, **kwargs: Any) -> None:
         work = importlib.import_module("benchmarks.work")
+        _check_files(kwargs.get("json_file"), kwargs.get("png"))
         try:
             main(*args, **kwargs)
         except work.BenchmarkError as error:
             raise ResprayError(str(error)) from None
 
     return run
+
+
+def _check_files(*files: Path | None) -> None:
+    """Said before minutes are spent on figures that have no place."""
+    for file in filter(None, files):
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ResprayError(f"{file} cannot be written: {error.strerror}") from None
+        if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
+            raise ResprayError(f"{file} cannot be written: it is a folder, or its folder cannot be written to")

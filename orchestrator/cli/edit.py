@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from orchestrator.cli._edit_job import Wishes, lay_files, message_of, photo_key
+from orchestrator.cli._edit_job import Wishes, as_typed, lay_files, message_of
 from orchestrator.cli._setup import DeviceOption, PaletteOption, TritonOption, start_local_server
 from orchestrator.errors import SettingsError
 from orchestrator.jobs.name_catalog import load_catalog
@@ -147,6 +147,7 @@ async def _run(
 ) -> list[Edited]:
     # What is wrong with the job is said at once, not after a server has started.
     job = parse_job(message, load_catalog(options.palette))
+    _make_folder(wishes.out)
     with tempfile.TemporaryDirectory(prefix="respray-edit-") as folder:
         store = Path(folder)
         lay_files(wishes, store)
@@ -159,14 +160,22 @@ async def _run(
             result = wishes.result(photo) if item["status"] == "completed" else None
             if result is not None:
                 _keep(store / item["output_key"], result)
-            # The photo has another name for whoever typed it than in the store.
-            edited.append(Edited(photo, result, item | {"error": item["error"] and item["error"].removeprefix(f"{photo_key(idx)}: ")}))
+            edited.append(Edited(photo, result, item | {"error": item["error"] and as_typed(item["error"], wishes, idx)}))
         return edited
+
+
+def _make_folder(out: Path) -> None:
+    """Before the photos are edited: minutes of work need a place. Raises SettingsError."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"--out {out} cannot be made: {'it is a file' if out.is_file() else error.strerror}; give a folder") from None
+    if not os.access(out, os.W_OK):
+        raise SettingsError(f"--out {out} cannot be written to; give another folder")
 
 
 def _keep(source: Path, result: Path) -> None:
     try:
-        result.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, result)
     except OSError as error:
         raise SettingsError(f"{result} cannot be written: {error.strerror}") from None

@@ -39,10 +39,14 @@ def unknown_name_message(what: str, given: str, accepted: Iterable[str]) -> str:
 
     >>> unknown_name_message("palette id", "oak_z", ["oak_a", "white_b"])
     "unknown palette id 'oak_z' (did you mean 'oak_a'?); there are: oak_a, white_b"
+    >>> unknown_name_message("palette id", "sage", ["sage_a", "sage_b"])
+    "unknown palette id 'sage' (did you mean 'sage_a' or 'sage_b'?); there are: sage_a, sage_b"
     """
     names = sorted(accepted)
     by_likeness = {name.casefold(): name for name in names}
-    close = difflib.get_close_matches(given.strip().casefold(), by_likeness, n=1)
-    hint = f" (did you mean {by_likeness[close[0]]!r}?)" if close else ""
+    typed = given.strip().casefold()
+    # Of a family's name all its members are meant alike, and a single one would be a guess.
+    close = [name for name in by_likeness if name.startswith(f"{typed}_")] or difflib.get_close_matches(typed, by_likeness, n=1)
+    hint = f" (did you mean {' or '.join(repr(by_likeness[name]) for name in close)}?)" if close else ""
     short = given if len(given) <= 80 else given[:77] + "..."
     return f"unknown {what} {short!r}{hint}; there are: {', '.join(names) or 'none'}"

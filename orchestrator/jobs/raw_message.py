@@ -113,12 +113,20 @@ def _decode(received: Received) -> dict[str, Any]:
             raise JobError("the message is not UTF-8 but UTF-16 (in PowerShell, Set-Content -Encoding utf8)") from None
         raise JobError(f"the message is not UTF-8: {error.reason} at byte {error.start}") from None
     except ValueError as error:
-        raise JobError(f"the message is not JSON: {error}") from None
+        raise JobError(f"the message is not JSON: {_why_not(text, error)}") from None
     if not isinstance(fields, dict):
         raise JobError(f"the message must be a JSON object, not {_JSON_NAMES[type(fields)]}")
     if _depth(fields) > limits.MAX_NESTING:
         raise JobError(f"the message is nested more than {limits.MAX_NESTING} levels deep")
     return fields
+
+
+def _why_not(text: str, error: ValueError) -> str:
+    """Where JSON ends; what never began as an object (YAML, a page of HTML, nothing) has no such place that helps."""
+    begins = text.removeprefix(_MARK).strip()[:20]
+    if not begins:
+        return "it is empty"
+    return str(error) if begins[0] in '{["' else f"a job is an object in braces, and this begins with {begins!r}"
 
 
 def _meant(value: object) -> str | float:

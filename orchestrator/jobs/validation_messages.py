@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -27,8 +28,12 @@ def validation_messages(error: ValidationError, model: type[BaseModel] | None = 
         error: What pydantic found.
         model: The model that was validated; unknown fields are then answered with the ones that are accepted there.
     """
+    return sentences_of(error.errors(include_url=False, include_context=True), model)
+
+
+def sentences_of(details: Sequence[Any], model: type[BaseModel] | None = None) -> list[str]:
+    """The same for pydantic's errors that somebody else has collected."""
     sentences = []
-    details = error.errors(include_url=False, include_context=True)
     for detail in details[: limits.MAX_PROBLEMS]:
         place = _path(detail["loc"])
         if detail["type"] == "extra_forbidden":

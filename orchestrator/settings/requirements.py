@@ -9,9 +9,10 @@ from orchestrator.settings.fields import Settings, spellings
 def require(settings: Settings, *, storage: bool, adapter: bool) -> None:
     """Check that what this process needs is there, naming all that is missing. Raises SettingsError."""
     if missing := missing_settings(settings, storage=storage, adapter=adapter):
-        raise SettingsError(
-            f"missing settings for ADAPTER={settings.adapter}: {', '.join(missing)}; set them in the environment or in .env"
-        )
+        places = ["in the environment or in .env"]
+        if storage and missing_settings(settings, storage=True, adapter=False):
+            places.append("name a folder in place of a bucket: --store FOLDER")
+        raise SettingsError(f"missing settings for ADAPTER={settings.adapter}: {', '.join(missing)}; set them {', or '.join(places)}")
 
 
 def is_bucket(store: str | None) -> bool:

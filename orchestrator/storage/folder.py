@@ -111,6 +111,8 @@ class FolderStorage(Storage):
                     yield key
 
     def check(self) -> None:
+        if self.root.exists() and not self.root.is_dir():
+            raise StorageError(f"{self.root} is no folder; give one, or s3://BUCKET")
         if not self.root.is_dir():
             raise StorageError(f"the folder {self.root} does not exist; create it, or give another one")
         if not os.access(self.root, os.W_OK):

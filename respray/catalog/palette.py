@@ -93,5 +93,6 @@ def load_palette(path: Path | None = None) -> Palette:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise EditError(f"the palette file {path.name} cannot be read: {error}") from error
+        why = (error.strerror or error) if isinstance(error, OSError) else "it is no text in UTF-8"
+        raise EditError(f"the palette file {path} cannot be read: {why}") from error
     return parse(Palette, text, path.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -18,6 +19,8 @@ from respray.contract.request import ConceptQuery
 GROUND_WORDS = ("floor", "floors", "flooring", "floorboards", "parquet", "carpet", "ground")
 # What a surface is made of, behind the word that says how it lies: "floor tiles", "wall paint".
 MATERIAL_WORDS = ("tile", "tiles", "tiling", "paint", "covering", "boards", "planks")
+MIN_LIKENESS = 0.82
+"""Of a mistyped name, as difflib measures it: "Wal" has 0.86 of "Wall". Words of their own have less: "plate" 0.8 of "plant"."""
 
 
 class PresetConcept(Data):
@@ -179,6 +182,14 @@ def free_text(name: str) -> ConceptQuery:
         if key is not None and preset.concepts[key].prompts:
             return ConceptQuery(name=name, prompts=[prompt], kind=preset.concepts[key].kind, priority=preset.concepts[key].priority)
     return ConceptQuery(name=name, prompts=[prompt], kind="object")
+
+
+def similar_name(name: str) -> str | None:
+    """The name of any preset that a word which none knows is nearly spelt like; None where there is none."""
+    concepts = [(key, concept) for preset in load_presets().values() for key, concept in preset.concepts.items()]
+    names = {normalise(known): known for key, concept in concepts for known in (key, *concept.synonyms)}
+    close = [] if normalise(name) in names else get_close_matches(normalise(name), names, n=1, cutoff=MIN_LIKENESS)
+    return names[close[0]] if close else None
 
 
 @lru_cache(maxsize=8)

@@ -84,12 +84,15 @@ async def run_demo(
 
 
 def _fresh_store(out: Path) -> Path:
-    if out.exists() and any(out.iterdir()) and not (out / MARKER).exists():
-        raise SettingsError(f"{out} holds files that are not an earlier demo's; give an empty or new folder with --out")
-    shutil.rmtree(out, ignore_errors=True)
     store = out / "store"
-    store.mkdir(parents=True)
-    (out / MARKER).touch()
+    try:
+        if out.exists() and any(out.iterdir()) and not (out / MARKER).exists():
+            raise SettingsError(f"{out} holds files that are not an earlier demo's; give an empty or new folder with --out")
+        shutil.rmtree(out, ignore_errors=True)
+        store.mkdir(parents=True)
+        (out / MARKER).touch()
+    except OSError as error:
+        raise SettingsError(f"the demo cannot be written to {out}: {error.strerror}; give an empty or new folder with --out") from None
     return store
 
 

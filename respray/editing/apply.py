@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from respray.catalog.preset import similar_name
 from respray.contract.errors import ConceptNotFoundError, EditError, UnknownNameError
 from respray.contract.photo_facts import PhotoFacts
 from respray.contract.report import OutputReport, PhotoReport
@@ -171,7 +172,9 @@ def _check_remove(output: Output, rule: Remove) -> None:
 def _warnings(request: PhotoRequest, found: Mapping[str, FoundConcept]) -> list[str]:
     implied = {concept.name for concept in request.concepts if concept.implied}
     missing = [
-        f"'{name}'" + (f" ({item.why})" if item.why else "") for name, item in found.items() if item.matte is None and name not in implied
+        f"'{name}'" + (f" ({why})" if (why := item.why or _mistyped(name)) else "")
+        for name, item in found.items()
+        if item.matte is None and name not in implied
     ]
     if missing and request.missing_is_error:
         raise ConceptNotFoundError("nothing found for " + ", ".join(missing))
@@ -184,6 +187,11 @@ def _warnings(request: PhotoRequest, found: Mapping[str, FoundConcept]) -> list[
             if item.matte is not None and item.matte.detail < 1.0
         ]
     )
+
+
+def _mistyped(name: str) -> str:
+    close = similar_name(name)
+    return f"did you mean '{close}'?" if close else ""
 
 
 def _box_warnings(request: PhotoRequest, found: Mapping[str, FoundConcept]) -> list[str]:

@@ -37,7 +37,17 @@ def test_every_call_says_what_it_answers() -> None:
 
 
 def test_every_route_is_described() -> None:
-    hidden = {"/openapi.json", "/docs", "/docs/{name}", "/docs/oauth2-redirect", "/favicon.ico", "/studio", "/studio/{path:path}"}
+    hidden = {
+        "/openapi.json",
+        "/docs",
+        "/docs/{name}",
+        "/docs/oauth2-redirect",
+        "/favicon.ico",
+        "/",
+        "/studio",
+        "/studio/",
+        "/studio/{path:path}",
+    }
     routes = {route.path.replace("{key:path}", "{key}") for route in APP.state.routes}
     assert routes - hidden == set(APP.openapi()["paths"])
 
@@ -98,6 +108,8 @@ def test_whatever_has_get_has_head_and_says_all_its_methods(client: httpx.Client
     for path in (f"/v1/jobs/{job}/events", "/v1/demo-photos/room_1/picture", "/v1/textures/oak_planks/picture"):
         assert client.head(path).status_code == 200, path  # that of events does not wait for the job
     assert client.head("/v1/jobs/none").status_code == 404 and client.head("/v1/jobs/none/events").status_code == 404
+    for typed, meant in (("/", "/studio"), ("/studio/", "/studio")):
+        assert client.get(typed, follow_redirects=True).url.path == meant
     # Range is for GET.
     assert client.head(key, headers={"Range": "bytes=0-9"}).headers["content-length"] == str(len(edit.content))
     refused = client.put(f"/v1/jobs/{job}")

@@ -57,7 +57,10 @@ def test_a_file_is_sent_whole_in_part_and_not_again(client: httpx.Client, url: s
     assert client.get(url, headers={"Range": "bytes=0-9", "If-Range": etag}).status_code == 206
     head = client.head(url)
     assert head.status_code == 200 and head.content == b"" and head.headers["content-length"] == "3000000"
-    assert client.get(url, params={"download": True}).headers["content-disposition"] == 'attachment; filename="big.png"'
+    for method in ("GET", "HEAD"):
+        saved = client.request(method, url, params={"download": True})
+        assert saved.headers["content-disposition"] == 'attachment; filename="big.png"'
+        assert client.request(method, url, params={"download": "maybe"}).status_code == 422
 
 
 @pytest.mark.server

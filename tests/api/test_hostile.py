@@ -34,6 +34,9 @@ REQUESTS: list[tuple[str, str, dict[str, str], bytes, set[int]]] = [
     ("POST", "/v1/jobs", JSON, b"null", {422}),
     ("POST", "/v1/jobs", JSON, b'{"a":1,"a":2}', {400}),
     ("POST", "/v1/jobs", JSON, b'{"job_id": NaN}', {400}),
+    ("POST", "/v1/sessions", JSON, b'{"a": 1e999}', {422}),
+    ("POST", "/v1/jobs", JSON, b'{"job_id": "a", "items": 1e999}', {422}),
+    ("POST", "/v1/jobs", JSON, b'{"items": 1e999}', {422}),
     ("POST", "/v1/jobs", JSON, b"[" * 100_000, {400, 422}),
     ("POST", "/v1/jobs", JSON, b'{"a":' * 5_000 + b"1" + b"}" * 5_000, {400, 422}),
     ("POST", "/v1/jobs", JSON, b'{"job_id": "' + b"x" * (2 << 20) + b'"}', {413, 422}),
@@ -109,6 +112,14 @@ def test_every_hostile_request_gets_a_problem(
     problem: dict[str, Any] = answer.json()
     assert answer.headers["content-type"] == "application/problem+json" and problem["status"] == answer.status_code
     assert 10 < len(problem["detail"]) < 8000 and "Traceback" not in answer.text and "pydantic" not in answer.text
+
+
+def test_what_pydantic_finds_is_said_in_the_parsers_words(client: httpx.Client) -> None:
+    answer = client.post("/v1/jobs?replace=maybe", json={})
+    said = "input should be a valid boolean, unable to interpret input (given: 'maybe')"
+    assert answer.json()["errors"] == [{"field": "replace", "message": said}]
+    answer = client.post("/v1/photos", content=b"x")
+    assert answer.json()["detail"].startswith("Content-Type is missing; accepted is multipart/form-data or image/*; with curl: ")
 
 
 def test_every_hostile_message_is_refused_with_the_parsers_sentence(client: httpx.Client) -> None:

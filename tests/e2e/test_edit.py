@@ -127,7 +127,14 @@ def test_a_photo_that_fails_is_said_by_its_name_and_the_others_are_written(folde
         (["room_1.jpg", "other/room_1.jpg", "--set", "Wall=oak_a"], "would both be written to results/room_1_respray.png"),
         (["room_1.jpg", "--set", "Wall"], "--set 'Wall' is not NAME=VALUE"),
         (["room_1.jpg", "--set", "Wall=oak_z"], "unknown colour or texture 'oak_z' (did you mean "),
-        (["room_1.jpg", "--set", "Wall=#12345"], "a colour is '#' and six hexadecimal digits"),
+        (["room_1.jpg", "--set", "Wall=#12345"], "--set Wall: colour '#12345' is not '#' and six hexadecimal digits"),
+        (["room_1.jpg", "--set", "Wall=7C9082"], "'7C9082' is no palette id; did you mean '#7C9082'?"),
+        (["room_1.jpg", "--set", "Wall=sage"], "'sage' (did you mean 'sage_a' or 'sage_b' or 'sage_c'?)"),
+        (["room_1.jpg", "--set", "Wall=oak_a", "--out", "room_2.jpg"], "--out room_2.jpg cannot be made: it is a file; give a folder"),
+        (
+            ["room_1.jpg", "--set", "Wall=oak_a", "--palette", "no.yaml"],
+            "the palette file no.yaml cannot be read: No such file",
+        ),
         (["room_1.jpg", "--set", "Wall=oak_a", "--set", "wall=oak_b"], "--set names 'Wall' twice, the second time as 'wall=oak_b'"),
         (["room_1.jpg", "--set", "Wall=oak_a", "--set", "Wall=oak_b@0.5"], "'Wall=oak_b@0.5' is no point"),
         (
@@ -156,7 +163,7 @@ def test_a_photo_that_fails_is_said_by_its_name_and_the_others_are_written(folde
 def test_what_cannot_be_done_is_said_before_anything_starts(folder: Path, arguments: list[str], said: str) -> None:
     (folder / "other").mkdir()
     (folder / "other/room_1.jpg").write_bytes((folder / "room_1.jpg").read_bytes())
-    done = respray("edit", *arguments, "--out", "results", cwd=folder, environment=clean() | {"TRITON_URL": "127.0.0.1:1"})
+    done = respray("edit", "--out", "results", *arguments, cwd=folder, environment=clean() | {"TRITON_URL": "127.0.0.1:1"})
     assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr and not done.stdout
     assert not (folder / "results").exists()
 

@@ -81,8 +81,9 @@ def test_missing_concept_is_a_warning_or_by_option_an_error() -> None:
     assert result.report.warnings == ["nothing found for 'Grout'"]
     assert not result.report.concepts[0].found
     assert np.array_equal(decode(result.files[0]), photo)
-    with pytest.raises(ConceptNotFoundError, match="'Grout'"):
-        edit_photo(photo, segments(mask, presence=0.1, score=0.1), request({"Grout": NAVY}, missing_is_error=True), [])
+    for name, why in (("Grout", "$"), ("Grot", r" \(did you mean 'Grout'\?\)$"), ("Spaceship", "$")):
+        with pytest.raises(ConceptNotFoundError, match=f"'{name}'{why}"):
+            edit_photo(photo, segments(mask, presence=0.1, score=0.1), request({name: NAVY}, missing_is_error=True), [])
 
 
 def test_objects_lie_above_surfaces_whatever_the_order() -> None:

@@ -79,11 +79,21 @@ def test_one_job_with_a_good_and_a_bad_photo(tmp_path: Path, triton_url: str) ->
     [
         (("run", "none.json", "--store", "."), {}, "the job file none.json cannot be read"),
         (("run", "-", "--store", "nowhere"), {}, "does not exist; create it"),
+        (("run", "-", "--store", "taken"), {}, "taken is no folder; give one, or s3://BUCKET"),
+        (("demo", "--out", "taken"), {}, "the demo cannot be written to taken: Not a directory; give an empty or new folder with --out"),
+        (("demo", "--out", "taken/x"), {}, "the demo cannot be written to taken/x: Not a directory"),
+        (("build", "--target", "embedded", "--out", "taken"), {}, "could not be written to taken: Not a directory; give a folder"),
+        (("bench", "flow", "--help"), {}, "they are part of the repository; run this in a checkout of it"),
         (("run", "-", "--store", "ftp://x"), {}, "is no store; accepted is a folder, or s3://BUCKET"),
         (
             ("run", "-"),
             {},
             "missing settings for ADAPTER=local: STORAGE_S3_ENDPOINT (or R2_ACCOUNT_ID, or MINIO_ENDPOINT), STORAGE_ACCESS_KEY",
+        ),
+        (
+            ("run", "-"),
+            {},
+            "set them in the environment or in .env, or name a folder in place of a bucket: --store FOLDER",
         ),
         (
             ("run", "-", "--store", "."),
@@ -120,6 +130,7 @@ def test_one_job_with_a_good_and_a_bad_photo(tmp_path: Path, triton_url: str) ->
     ],
 )
 def test_every_mistake_is_one_sentence(tmp_path: Path, arguments: tuple[str, ...], environment: dict[str, str], sentence: str) -> None:
+    (tmp_path / "taken").touch()
     done = commands.respray(*arguments, cwd=tmp_path, environment=CLEAN | environment, stdin=json.dumps(palette_job(count=1)))
     assert done.returncode == 1 and sentence in done.stderr, done.stderr
     assert "Traceback" not in done.stderr

@@ -89,6 +89,18 @@ def test_what_is_no_object_is_named_in_jsons_words(received: bytes, what: str) -
     assert decode_message(received).problem == f"the message must be a JSON object, not {what}"
 
 
+@pytest.mark.parametrize(
+    ("received", "why"),
+    [
+        (b"\xef\xbb\xbf \n", "it is empty"),
+        (b"job_id: x\n\tuser_id: y", "a job is an object in braces, and this begins with 'job_id: x\\n\\tuser_id: '"),
+        (b'{"job_id": }', "Expecting value: line 1 column 12 (char 11)"),
+    ],
+)
+def test_what_is_no_json_is_told_by_how_it_begins_or_where_it_ends(received: bytes, why: str) -> None:
+    assert decode_message(received).problem == f"the message is not JSON: {why}"
+
+
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
 def test_utf_16_of_windows_is_told_by_its_name(encoding: str) -> None:
     message = "\ufeff" * (encoding != "utf-16") + '{"job_id": "a"}'

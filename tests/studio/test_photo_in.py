@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from selenium.webdriver.common.by import By
 
-from tools.studio.browser import PROJECT, ROOM, Browser
+from tools.studio.browser import PROJECT, ROOM, Browser, small_room
 
 pytestmark = pytest.mark.server
 OTHER = (PROJECT / "respray" / "demo" / "photos" / "room_2.jpg").read_bytes()
@@ -49,6 +49,18 @@ def test_a_file_is_chosen_and_a_camera_asked(browser: Browser, tmp_path: Path, f
     browser.driver.find_element(By.CSS_SELECTOR, field).send_keys(str(file))
     browser.all(".chip")
     assert browser.document()["name"] == "room.jpg"
+
+
+def test_of_several_files_one_is_opened_and_of_a_folder_none(browser: Browser, tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).write_bytes(small_room())
+    browser.drop_files(tmp_path)
+    browser.until("the alert", lambda: f"Not opened: {tmp_path.name} is a folder" in browser.text(".alerts"))
+    assert browser.all(".demo .photo")
+    browser.drop_files(tmp_path / "a.jpg", tmp_path / "b.jpg")
+    browser.all(".chip")
+    assert browser.document()["name"] == "a.jpg"
+    assert "One photo at a time: a.jpg is open, the rest is not (1)" in browser.text(".alerts")
 
 
 def test_another_photo_is_dropped_on_the_work_and_undo_brings_the_work_back(browser: Browser) -> None:

@@ -101,6 +101,8 @@ def test_a_server_that_is_gone_is_said_and_the_work_goes_on_when_it_is_back(brow
         browser.one(".code input").send_keys("#A3553B", Keys.ENTER)
         browser.until("the alert", lambda: "cannot be reached" in browser.text(".alerts"))
         assert browser.pixel(*WALL) == before
+        browser.press("Download full size")
+        browser.until("what became of it", lambda: "That was not done" in browser.heard())
         server.restart()
         browser.until("the end of the alert", lambda: not browser.driver.find_elements(By.CSS_SELECTOR, ".alert"))
         browser.until("the colour", lambda: browser.pixel(*WALL) != before)

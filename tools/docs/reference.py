@@ -130,7 +130,7 @@ def settings() -> str:
 
 def commands() -> str:
     """`--help` of every command."""
-    parts = ["# Commands\n"]
+    parts = ["# Commands\n", "`respray --version` prints the version; `--help` stands behind every command.\n"]
     for name, command in ((name, load_command(name)) for name in command_names()):
         parts += [f"## respray {name}\n", *_help(f"respray {name}", command)]
         for child_name, child in sorted(getattr(command, "commands", {}).items()):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from functools import cache
+from hashlib import sha256
 from importlib import resources
 
 from fastapi import FastAPI, Request, Response
+from fastapi.responses import RedirectResponse
 
+from orchestrator.api.files import matches
 from orchestrator.api.problems import ApiProblem
 
 MEDIA_TYPES = {
@@ -35,23 +38,36 @@ def add_studio(app: FastAPI) -> None:
     """Serve the page and its files."""
 
     @app.get("/studio", include_in_schema=False)
-    async def studio() -> Response:
-        return _file(PAGE)
+    async def studio(request: Request) -> Response:
+        return _file(request, PAGE)
 
     # Browsers ask for it by themselves, for what has no page around it.
     @app.get("/favicon.ico", include_in_schema=False)
-    async def favicon() -> Response:
-        return _file("icon.svg")
+    async def favicon(request: Request) -> Response:
+        return _file(request, "icon.svg")
+
+    # As people type addresses; relative, for what a proxy may have put in front.
+    @app.get("/", include_in_schema=False)
+    async def start() -> Response:
+        return RedirectResponse("studio")
+
+    @app.get("/studio/", include_in_schema=False)
+    async def below() -> Response:
+        return RedirectResponse("../studio")
 
     @app.get("/studio/{path:path}", include_in_schema=False)
     async def asset(request: Request, path: str) -> Response:
         if path not in _files():
             raise ApiProblem(404, f"there is no {request.url.path[:200]!r}", "not_found")
-        return _file(path)
+        return _file(request, path)
 
 
-def _file(path: str) -> Response:
-    return Response(_files()[path], media_type=MEDIA_TYPES[path.rsplit(".", 1)[-1]], headers=HEADERS)
+def _file(request: Request, path: str) -> Response:
+    data = _files()[path]
+    headers = {**HEADERS, "ETag": f'"{sha256(data).hexdigest()[:32]}"'}
+    if matches(request.headers.get("if-none-match", ""), headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    return Response(data, media_type=MEDIA_TYPES[path.rsplit(".", 1)[-1]], headers=headers)
 
 
 @cache
@@ -66,4 +82,7 @@ def _files() -> dict[str, bytes]:
                 folders.append((f"{prefix}{entry.name}/", entry))
             elif entry.name.rsplit(".", 1)[-1] in MEDIA_TYPES:
                 found[prefix + entry.name] = entry.read_bytes()
+    # All modules at once, and not each when another that came has asked for it: on a slow line those are five journeys.
+    modules = "".join(f'<link rel="modulepreload" href="/studio/{path}">\n' for path in sorted(found) if path.endswith(".js"))
+    found[PAGE] = found[PAGE].replace(b"</head>", modules.encode() + b"</head>")
     return found

@@ -62,8 +62,6 @@ def build(graphs: Path, target: Target, out: Path, sources: Path = SOURCES, *, s
     stamp = _stamp(spec, graphs, files)
     if _built(out).get("stamp") == stamp:
         return out
-    if out.exists() and any(out.iterdir()) and not (out / STAMP).is_file():
-        raise BuildError(f"{out} is not empty and was not built by this command; give an empty or new folder.")
     record = {
         "stamp": stamp,
         "shared_memory": shared_memory(spec, target),
@@ -72,6 +70,8 @@ def build(graphs: Path, target: Target, out: Path, sources: Path = SOURCES, *, s
         "device": target.device if target.name == "embedded" else "cuda",
     }
     try:
+        if out.exists() and any(out.iterdir()) and not (out / STAMP).is_file():
+            raise BuildError(f"{out} is not empty and was not built by this command; give an empty or new folder.")
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent, ignore_cleanup_errors=True) as folder:
             staging = Path(folder) / out.name

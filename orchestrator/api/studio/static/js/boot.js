@@ -5,7 +5,7 @@ const AGAIN_AFTER = 2000;
 import("./main.js").catch((error) => {
   console.warn(error);
   const place = document.getElementById("app");
-  if (!place || place.hasChildNodes()) return; // what came shows what is wrong
+  if (!place?.querySelector(".opening")) return; // what came shows what is wrong
   // The texts are among what may be missing.
   const korean = navigator.language.startsWith("ko");
   place.textContent = korean ? "서버에 연결할 수 없습니다. 다시 시도하는 중…" : "The server cannot be reached. Trying again…";

@@ -29,6 +29,15 @@ const placeOf = ({ photo, preset }) => `${photo?.photo} ${preset}`;
 /** Whether the server was not reached, does not work yet (503), or has too much to do for now (429). @param {unknown} error */
 const isAway = (error) => error instanceof Problem && [0, 429, 503].includes(error.status);
 
+/** A folder, or a file that is gone: its upload fails as one to a server that is away, and would be tried forever. @param {Blob} file @param {string} name */
+async function checkReadable(file, name) {
+  try {
+    await file.slice(0, 1).arrayBuffer();
+  } catch {
+    throw new Error(t("photo.unreadable", { name }));
+  }
+}
+
 export class Studio {
   api = new Api();
   history = new History(newDoc());
@@ -112,12 +121,12 @@ export class Studio {
     if (error instanceof DOMException && error.name === "AbortError") return;
     if (error instanceof Problem && error.status === 401) return this.show({ stage: "key", error: this.api.key ? error.message : null });
     if (isAway(error)) return this.#lose();
-    this.show({ error: error instanceof Error ? error.message : String(error), busy: "" });
+    this.show({ error: error instanceof Error ? error.message : String(error) });
   }
 
   /** The server is not reached: ask until it is, then go on where it was. */
   #lose() {
-    this.show({ lost: true, busy: "" });
+    this.show({ lost: true });
     clearTimeout(this.#retry);
     this.#retry = setTimeout(() => void this.reconnect(), 1000);
   }
@@ -203,21 +212,24 @@ export class Studio {
 
   // A photo
 
-  /** A photo of one's own. What was done with the one before is an undo away. @param {Blob} file @param {string} name */
-  async take(file, name) {
+  /** A photo of one's own. What was done with the one before is an undo away. @param {Blob} file @param {string} name @param {number} [others] How many came along. */
+  async take(file, name, others = 0) {
     const taking = (this.#taking += 1);
     this.show({ stage: "upload", progress: 0, error: null, said: "" });
     try {
+      await checkReadable(file, name);
       const photo = await this.api.upload(file, (progress) => taking === this.#taking && this.show({ progress }));
       if (taking !== this.#taking) return;
       if (this.doc.photo) this.history.commit({ ...newDoc(), preset: this.doc.preset, photo, name });
       else this.history = new History({ ...newDoc(), preset: this.doc.preset, photo, name });
       history.replaceState(null, "", location.pathname);
-      await this.#photoReady();
+      const ready = this.#photoReady();
+      if (others) this.show({ error: t("photo.many", { name, count: others }) });
+      await ready;
     } catch (error) {
       if (taking !== this.#taking) return;
       // A server that is starting, or gone for a moment: the photo is sent when it is there.
-      this.#waiting = isAway(error) ? () => void this.take(file, name) : null;
+      this.#waiting = isAway(error) ? () => void this.take(file, name, others) : null;
       if (!this.#waiting) this.show({ stage: this.doc.photo ? "work" : "start" });
       this.fail(error);
     }
@@ -254,7 +266,9 @@ export class Studio {
     this.#changed();
     const preset = this.names.presets.find(({ name }) => name === doc.preset);
     try {
+      const { searched } = this.finder;
       await this.finder.start(doc, preset ? preset.concepts : []);
+      if (!searched) this.say(t("found.said", { count: this.finder.found().filter(({ found }) => found).length }));
     } catch (error) {
       this.fail(error);
     }
@@ -304,9 +318,11 @@ export class Studio {
       this.show({ busy: "find", error: null });
       await this.finder.ask(this.doc, [name]);
       this.commit({ names: [...this.doc.names, name] });
-      this.show({ selected: name, busy: "" });
+      this.show({ selected: name });
     } catch (error) {
       this.fail(error);
+    } finally {
+      this.show({ busy: "" });
     }
   }
 

@@ -1,6 +1,7 @@
 /** The page: what stands where. */
 
 import { html, useLayoutEffect, useReducer } from "../../vendor/preact.js";
+import { keepFocus } from "../focus.js";
 import { LANGUAGES, language, loadTexts, said, t } from "../texts.js";
 import { Concepts } from "./concepts.js";
 import { Editor } from "./editor.js";
@@ -16,8 +17,8 @@ import { Toolbar } from "./toolbar.js";
 /** Take what is dropped or pasted anywhere: a page that does not would be left for the file. @param {Studio} studio */
 function receiveFiles(studio) {
   const take = (/** @type {DataTransfer | null} */ data) => {
-    const file = data?.files[0];
-    if (file && studio.ui.stage !== "key") void studio.take(file, file.name);
+    const [file, ...others] = data?.files ?? [];
+    if (file && studio.ui.stage !== "key") void studio.take(file, file.name, others.length);
   };
   const over = (/** @type {boolean} */ now) => studio.ui.over !== now && studio.show({ over: now });
   const paste = (/** @type {ClipboardEvent} */ event) => take(event.clipboardData);
@@ -42,6 +43,7 @@ export function App({ studio }) {
   // At once: effects that wait for a frame come, on a busy machine, after what the server has answered.
   useLayoutEffect(() => studio.subscribe(() => again(undefined)), [studio]);
   useLayoutEffect(() => receiveFiles(studio), [studio]);
+  useLayoutEffect(keepFocus);
   const { ui, doc } = studio;
   const working = ui.stage === "work" && doc.photo;
   return html`
