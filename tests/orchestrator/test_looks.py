@@ -184,11 +184,12 @@ def test_a_mask_of_a_concept_that_the_job_does_not_use_is_a_warning(tmp_path: Pa
     user, job = (message.get("user_id") or message["userId"]), (message.get("job_id") or message["jobId"])
     put_photos(tmp_path, job, 1, user)
     items = message.get("items", [{"idx": 0}])
-    message["items"] = [items[0] | {"mask_keys": {"Ceiling fan": f"inputs/{user}/{job}/not_there.png"}}]
+    masked = message | {"items": [items[0] | {"mask_keys": {"Ceiling fan": f"inputs/{user}/{job}/not_there.png"}}]}
 
     async def work() -> None:
         async with tiny_worker(tmp_path) as worker:
-            assert (await worker.start(message).finished()).ok
+            for sent in (message, masked):  # also where the photo is done, without that mask
+                assert (await worker.start(sent).finished()).ok
 
     asyncio.run(work())
     (stored,) = json.loads((tmp_path / f"outputs/{user}/{job}/manifest.json").read_text())["items"]
