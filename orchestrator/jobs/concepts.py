@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 
 from orchestrator.jobs.messages import JobOptions
 from orchestrator.jobs.name_catalog import Catalog, unknown_name_message
@@ -29,21 +29,6 @@ class JobConcepts:
     queries: tuple[ConceptQuery, ...] = ()
     protect: tuple[str, ...] = ()
     implied: frozenset[str] = frozenset()
-
-    def spelt(self, spelling: Mapping[str, str]) -> JobConcepts:
-        """The same with every name as `spelling` has it, by normalised name."""
-
-        def of(names: Iterable[str]) -> list[str]:
-            return [spelling.get(normalise(name), name) for name in names]
-
-        queries = [
-            query.model_copy(update={"name": of([query.name])[0], "complement_of": of(query.complement_of)}) for query in self.queries
-        ]
-        return replace(self, queries=tuple(queries), protect=tuple(of(self.protect)))
-
-    def spelling(self, name: str) -> str:
-        """A concept's name as it is spelt here; the name itself where it is not looked for."""
-        return next((query.name for query in self.queries if normalise(query.name) == normalise(name)), name)
 
     def meaning(self, name: str) -> str:
         """The same for all names that the preset knows one concept by; without a preset, for all spellings of one name."""
@@ -113,27 +98,9 @@ def resolve_concepts(
     return JobConcepts(preset, tuple(marked), (*protected, *implied), frozenset(normalise(name) for name in implied))
 
 
-def unite_concepts(looks: Sequence[JobConcepts]) -> list[JobConcepts]:
-    """The concepts of looks that share a photo, as of one job: what two of them name is looked for once.
-
-    Each concept takes the spelling of the look that names it first, in all of them, and is implied only where no look names it.
-
-    Args:
-        looks: The concepts of each, as of a job of its own.
-
-    Returns:
-        All of them together, which protect nothing, and then those of each look.
-    """
-    named = sorted((query for look in looks for query in look.queries), key=lambda query: query.implied or query.aid)
+def spellings(queries: Sequence[ConceptQuery]) -> dict[str, str]:
+    """How each name is spelt, by normalised name: as the first has it that somebody named."""
     spelling: dict[str, str] = {}
-    for query in named:
+    for query in sorted(queries, key=lambda query: query.implied or query.aid):
         spelling.setdefault(normalise(query.name), query.name)
-    renamed = [look.spelt(spelling) for look in looks]
-    queries: dict[str, ConceptQuery] = {}
-    for query in (query for look in renamed for query in look.queries):
-        other = queries.setdefault(query.name, query)
-        merged = {"implied": other.implied and query.implied, "aid": other.aid and query.aid}
-        queries[query.name] = other.model_copy(update=merged)
-    preset = looks[0].preset
-    implied = frozenset(normalise(query.name) for query in queries.values() if query.implied)
-    return [JobConcepts(preset, tuple(queries.values()), (), implied), *renamed]
+    return spelling

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.jobs import keys
-from orchestrator.jobs.concepts import JobConcepts
+from orchestrator.jobs.concepts import JobConcepts, spellings
 from orchestrator.jobs.fields import Picture
 from orchestrator.jobs.job_types import Item, Target
 from orchestrator.jobs.messages import JobOptions, Shown
 from orchestrator.jobs.name_catalog import unknown_name_message
 from orchestrator.jobs.problems import Problems
+from orchestrator.jobs.shared_photo import Asked, unite, with_boxes
 from orchestrator.jobs.sources import Source, StoreKey
 from respray.catalog.preset import normalise
 from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Remove
@@ -24,13 +24,24 @@ class PlannedOutput:
 
     Attributes:
         edits: Its edits, in order.
-        look: The concepts of its own, where the job's outputs differ in what they edit and protect; None: they are the job's.
         shown: The examples in boxes of each edit's concept, in the order of `edits`.
     """
 
     edits: list[Edit]
-    look: JobConcepts | None = None
     shown: Sequence[Shown] = ()
+
+
+@dataclass(frozen=True)
+class Part:
+    """Outputs that share their concepts: all of a job's, or those of one look.
+
+    Attributes:
+        concepts: What is looked for in every photo.
+        outputs: What is done for each output, in the order of an item's targets.
+    """
+
+    concepts: JobConcepts
+    outputs: Sequence[PlannedOutput]
 
 
 @dataclass(frozen=True)
@@ -39,18 +50,16 @@ class ItemBuilder:
 
     Attributes:
         inputs_prefix: Where the job's masks must lie.
-        concepts: What is looked for in every photo.
+        parts: What is done to every photo. Each asks for what it would ask for alone; what several ask for is looked for once.
         textures: Storage keys of the job's own textures, by attachment index.
-        outputs: What is done for each output, in the order of an item's targets.
         masks: Whether instance masks are stored where the options do not say.
         problems: Takes what is wrong with an item.
     """
 
     inputs_prefix: str
-    concepts: JobConcepts
+    parts: Sequence[Part]
     options: JobOptions
     textures: tuple[str, ...]
-    outputs: Sequence[PlannedOutput]
     masks: bool
     problems: Problems
 
@@ -61,33 +70,24 @@ class ItemBuilder:
             place: Where it stands in the message, for problems.
             idx: The photo's index in the job.
             photo: Where the photo comes from.
-            targets: Where the outputs go, one for each entry of `outputs`.
+            targets: Where the outputs go, in the order of the parts' outputs.
             mask_keys: Masks that the user has drawn, by concept.
         """
-        owners = self._owners(place, mask_keys)
-        queries, attachments, warnings = self._with_masks(place, mask_keys, owners)
-        drawn = set(owners.values())
+        owners = [part.concepts.owners(mask_keys) for part in self.parts]
+        self._refuse_repeats(place, owners)
+        masks, attachments, warnings = self._attached(place, mask_keys, owners)
         options = self.options
         previews = options.preview_size and any(target.preview for target in targets)
         if not previews:
             targets = tuple(replace(target, preview=None) for target in targets)
-        outputs = [self._output(target, planned, drawn) for target, planned in zip(targets, self.outputs, strict=True)]
-        edited = [edit for planned in self.outputs for edit in planned.edits]
-        guessed = self._guessed(edited, self.concepts, drawn)
-        protect = [name for name in self.concepts.protect if normalise(name) not in guessed]
-        if any(output.concepts for output in outputs):
-            used = {name for output in outputs for name in output.concepts}
-            queries = [query for query in queries if query.name in used]
-        else:
-            queries = [query for query in queries if normalise(query.name) not in guessed]
-            if fills(edited):
-                queries = self.concepts.with_floor(queries)
-        queries, outputs = with_boxes(queries, outputs, [planned.shown for planned in self.outputs])
-        self._refuse_synonyms(queries, outputs)
+        left = iter(targets)
+        asked = [self._ask(part, own, masks, [next(left) for _ in part.outputs]) for part, own in zip(self.parts, owners, strict=True)]
+        spelling = self._spelling
+        whole = asked[0] if len(asked) == 1 else unite(asked, spelling)
         request = PhotoRequest(
-            concepts=queries,
-            protect=protect,
-            outputs=outputs,
+            concepts=list(whole.queries),
+            protect=list(whole.protect),
+            outputs=list(whole.outputs),
             preview_size=options.preview_size if previews else 0,
             masks=self.masks if options.masks is None else options.masks,
             feather=options.feather,
@@ -95,9 +95,33 @@ class ItemBuilder:
             missing_is_error=options.missing == "error",
             metadata=options.metadata,
         )
-        # What boxes make a concept of its own comes last, so that the others' names are what they are without boxes.
-        names = keys.safe_names(list(dict.fromkeys(query.name for query in (*self.concepts.queries, *queries))))
+        # What is a concept of its own for one output comes last, so that the others' names are what they are without it.
+        names = keys.safe_names(list(dict.fromkeys((*spelling.values(), *(query.name for query in whole.queries)))))
         return Item(idx, photo, targets, request, attachments, names, warnings, options.reuse)
+
+    @property
+    def _spelling(self) -> dict[str, str]:
+        return spellings([query for part in self.parts for query in part.concepts.queries])
+
+    def _ask(self, part: Part, owners: Mapping[str, str], masks: Mapping[str, int], targets: Sequence[Target]) -> Asked:
+        """What a part asks of a photo. `owners`: whose the masks are, by their names; `masks`: their attachments."""
+        queries = {normalise(query.name): query for query in part.concepts.queries}
+        for name, owner in owners.items():
+            if name in masks:
+                queries[owner] = queries[owner].model_copy(update={"mask_attachment": masks[name], "implied": False})
+        edited = [edit for planned in part.outputs for edit in planned.edits]
+        guessed = self._guessed(edited, part.concepts, set(owners.values()))
+        protect = [name for name in part.concepts.protect if normalise(name) not in guessed]
+        found = [query for name, query in queries.items() if name not in guessed]
+        if fills(edited):
+            found = part.concepts.with_floor(found)
+        outputs = [
+            Output(name=target.name, edits=planned.edits, protect=protect, format=target.format, quality=self.options.quality)
+            for target, planned in zip(targets, part.outputs, strict=True)
+        ]
+        found, outputs = with_boxes(found, outputs, [planned.shown for planned in part.outputs])
+        self._refuse_synonyms(found, outputs)
+        return Asked(found, protect, [output.model_copy(update={"protect": []}) for output in outputs])
 
     def _refuse_synonyms(self, queries: Sequence[ConceptQuery], outputs: Sequence[Output]) -> None:
         """Note names of one concept in one output, of which one is edited: both are found in the same place, and one edit would be lost."""
@@ -115,97 +139,41 @@ class ItemBuilder:
                         "of them, edited or protected, or a mask or boxes for one of them, or no preset, which takes words as they are",
                     )
 
-    def _output(self, target: Target, planned: PlannedOutput, drawn: set[str]) -> Output:
-        output = Output(name=target.name, edits=planned.edits, format=target.format, quality=self.options.quality)
-        if planned.look is None:
-            return output
-        guessed = self._guessed(planned.edits, planned.look, drawn)
-        protect = [name for name in planned.look.protect if normalise(name) not in guessed]
-        concepts = [query.name for query in planned.look.queries if normalise(query.name) not in guessed]
-        return output.model_copy(update={"protect": protect, "concepts": concepts})
-
     @staticmethod
     def _guessed(edits: Sequence[Edit], concepts: JobConcepts, drawn: set[str]) -> frozenset[str]:
         """Who draws all that is edited has decided where: a model's guess at what the preset protects unasked may not bite into it."""
         return concepts.implied - drawn if all(normalise(edit.concept) in drawn for edit in edits) else frozenset()
 
-    def _owners(self, place: str, mask_keys: Mapping[str, Picture]) -> dict[str, str]:
-        """Of each mask that serves a concept the concept's normalised name; after noting those of one name in two spellings."""
-        owners = self.concepts.owners(mask_keys)
-        first: dict[str, str] = {}
-        for name, owner in owners.items():
-            if (other := first.setdefault(owner, name)) != name:
-                self.problems.add(f"{place}.mask_keys.{name}", f"{other!r} is the same concept; accepted is one mask of each")
-        return owners
+    def _refuse_repeats(self, place: str, owners: Sequence[Mapping[str, str]]) -> None:
+        """Note masks of one name in two spellings."""
+        repeats: dict[str, str] = {}
+        for own in owners:
+            first: dict[str, str] = {}
+            repeats |= {name: other for name, owner in own.items() if (other := first.setdefault(owner, name)) != name}
+        for name, other in repeats.items():
+            self.problems.add(f"{place}.mask_keys.{name}", f"{other!r} is the same concept; accepted is one mask of each")
 
-    def _with_masks(
-        self, place: str, mask_keys: Mapping[str, Picture], owners: Mapping[str, str]
-    ) -> tuple[list[ConceptQuery], tuple[Source, ...], tuple[str, ...]]:
-        """The concepts with the user's masks, where attachments come from (textures first), and warnings of masks that serve nothing."""
+    def _attached(
+        self, place: str, mask_keys: Mapping[str, Picture], owners: Sequence[Mapping[str, str]]
+    ) -> tuple[dict[str, int], tuple[Source, ...], tuple[str, ...]]:
+        """The attachment of each mask that serves a concept, where attachments come from (textures first), and warnings of other masks."""
         attachments: list[Source] = [StoreKey(key) for key in self.textures]
+        masks: dict[str, int] = {}
         warnings: list[str] = []
-        queries = {normalise(query.name): query for query in self.concepts.queries}
         for name, picture in mask_keys.items():
-            where, owner = f"{place}.mask_keys.{name}", owners.get(name)
-            if owner is None:
+            where = f"{place}.mask_keys.{name}"
+            if not any(name in own for own in owners):
                 # Callers have masks of all that is in a photo, and send them with every job.
-                reason = unknown_name_message("concept", name, [q.name for q in self.concepts.queries])
+                reason = unknown_name_message("concept", name, list(self._spelling.values()))
                 warnings.append(f"the mask of {name!r} was not used, because this job neither edits nor protects it ({reason})")
             elif picture.key is not None and (problem := keys.key_problem(picture.key, self.inputs_prefix)):
                 self.problems.add(where, problem)
             else:
+                masks[name] = len(attachments)
                 attachments.append(picture.source(where))
-                drawn = {"mask_attachment": len(attachments) - 1, "implied": False}
-                queries[owner] = queries[owner].model_copy(update=drawn)
-        return list(queries.values()), tuple(attachments), tuple(warnings)
+        return masks, tuple(attachments), tuple(warnings)
 
 
 def fills(edits: Sequence[Edit]) -> bool:
     """Whether something is removed and what was behind it painted."""
     return any(isinstance(edit.rule, Remove) and edit.rule.mode == "inpaint" for edit in edits)
-
-
-def with_boxes(
-    queries: Sequence[ConceptQuery], outputs: Sequence[Output], shown: Sequence[Sequence[Shown]]
-) -> tuple[list[ConceptQuery], list[Output]]:
-    """The concepts with the examples in boxes that edits of them have.
-
-    A concept that is edited with different boxes is as many concepts: it has its own name with the first of them (with none, where an edit
-    has none or something protects it), and `name (2)` and so on with the others. Each output knows the one that it edits.
-
-    Args:
-        queries: The concepts of a photo.
-        outputs: Its outputs.
-        shown: The examples of each output's edits; empty where none of them has any.
-    """
-    different: dict[str, dict[Shown, str]] = {}
-    plain: Shown = ((), ())
-    examples = [each or [plain] * len(output.edits) for output, each in zip(outputs, shown, strict=True)]
-    for output, each in zip(outputs, examples, strict=True):
-        for name in output.protect:
-            different.setdefault(name, {}).setdefault(plain, name)
-        for edit, boxes in zip(output.edits, each, strict=True):
-            different.setdefault(edit.concept, {})[boxes] = edit.concept
-    taken, more, changed = {query.name for query in queries}, list[ConceptQuery](), dict[str, ConceptQuery]()
-    for query in queries:
-        names = different.get(query.name, {})
-        for number, boxes in enumerate(sorted(names, key=lambda boxes: boxes != plain)):
-            copy = query.model_copy(update={"boxes": list(boxes[0]), "not_boxes": list(boxes[1])})
-            if number == 0:
-                changed[query.name] = copy
-                continue
-            names[boxes] = next(name for count in itertools.count(number + 1) if (name := f"{query.name} ({count})") not in taken)
-            taken.add(names[boxes])
-            more.append(copy.model_copy(update={"name": names[boxes]}))
-    if not more:
-        return [changed.get(query.name, query) for query in queries], list(outputs)
-    every = [query.name for query in queries]
-    renamed = []
-    for output, each in zip(outputs, examples, strict=True):
-        own = {edit.concept: different[edit.concept][boxes] for edit, boxes in zip(output.edits, each, strict=True)}
-        update = {
-            "edits": [edit.model_copy(update={"concept": own[edit.concept]}) for edit in output.edits],
-            "concepts": [own.get(name, name) for name in output.concepts or every],
-        }
-        renamed.append(output.model_copy(update=update))
-    return [*(changed.get(query.name, query) for query in queries), *more], renamed

@@ -74,7 +74,8 @@ class Item:
         targets = [(t.name, t.to.identity, t.format) for t in self.targets]
         attachments = [source.identity for source in self.attachments]
         previews = [t.preview.identity if t.preview else None for t in self.targets]
-        parts = (self.photo.identity, targets, previews, attachments)
+        # What its message says in vain is told in the result's report.
+        parts = (self.photo.identity, targets, previews, attachments, *self.warnings)
         # Where segments come from is no part of it.
         request = self.request.model_dump_json(exclude={"known", "keep_segments", "call"})
         return sha256(json.dumps(parts).encode() + request.encode()).hexdigest()[:32]

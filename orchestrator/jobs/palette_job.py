@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from orchestrator.jobs import keys, limits
-from orchestrator.jobs.concepts import JobConcepts, find_preset, resolve_concepts, unite_concepts
-from orchestrator.jobs.item_builder import ItemBuilder, PlannedOutput, fills
+from orchestrator.jobs.concepts import find_preset, resolve_concepts
+from orchestrator.jobs.item_builder import ItemBuilder, Part, PlannedOutput
 from orchestrator.jobs.job_types import Item, Job
 from orchestrator.jobs.messages import ConceptEdits, PaletteMessage, Shown, edits_of
 from orchestrator.jobs.name_catalog import Catalog
@@ -31,7 +30,7 @@ def build_palette_job(message: PaletteMessage, catalog: Catalog) -> Job:
     user, job, problems = message.user_id, message.job_id, Problems()
     rules = RuleBuilder(catalog, keys.inputs_prefix(user, job), problems)
     builder = _builder(message, rules, catalog, problems)
-    transparent = [any(needs_alpha(edit.rule) for edit in output.edits) for output in builder.outputs]
+    transparent = [any(needs_alpha(edit.rule) for edit in planned.edits) for part in builder.parts for planned in part.outputs]
     names = PaletteKeys(message, transparent, problems)
     items, indices = list[Item](), set[int]()
     for position, entry in enumerate(message.items):
@@ -56,43 +55,30 @@ def _builder(message: PaletteMessage, rules: RuleBuilder, catalog: Catalog, prob
     if message.concepts is not None:
         concepts = resolve_concepts(message.concepts, message.protect, preset, options, problems)
         edits = _edits(rules, "concepts", message.concepts, problems)
-        outputs = [PlannedOutput(edits, shown=_shown(edits, message.concepts))]
+        parts = [Part(concepts, [PlannedOutput(edits, _shown(edits, message.concepts))])]
     else:
-        concepts, outputs = _looks(message, rules, preset, problems)
+        parts = _looks(message, rules, preset, problems)
     prefix = keys.inputs_prefix(message.user_id, message.job_id)
-    return ItemBuilder(prefix, concepts, options, tuple(rules.textures), outputs, False, problems)
+    return ItemBuilder(prefix, parts, options, tuple(rules.textures), False, problems)
 
 
-def _looks(
-    message: PaletteMessage, rules: RuleBuilder, preset: Preset | None, problems: Problems
-) -> tuple[JobConcepts, list[PlannedOutput]]:
-    """The concepts of all looks together, and what each of them does."""
-    looks, names = message.looks or [], set[str]()
-    resolved: list[JobConcepts] = []
-    edits: list[list[Edit]] = []
-    for position, look in enumerate(looks):
+def _looks(message: PaletteMessage, rules: RuleBuilder, preset: Preset | None, problems: Problems) -> list[Part]:
+    """What each look does, with the concepts of a job of its own."""
+    parts, names = list[Part](), set[str]()
+    everywhere = {normalise(name) for name in message.protect}
+    for position, look in enumerate(message.looks or ()):
         place = f"looks[{position}]"
         if look.name in names:
             problems.add(f"{place}.name", f"{look.name!r} stands twice; accepted is each look's name once")
         names.add(look.name)
-        everywhere = {normalise(name) for name in message.protect}
         protect = [*message.protect, *(name for name in look.protect if normalise(name) not in everywhere)]
         concepts = resolve_concepts(look.concepts, protect, preset, message.options, problems, f"{place}.")
-        edits.append(_edits(rules, f"{place}.concepts", look.concepts, problems))
-        if fills(edits[-1]):
-            concepts = replace(concepts, queries=tuple(concepts.with_floor(list(concepts.queries))))
-        resolved.append(concepts)
-    together, *each = unite_concepts(resolved)
-    named = [query.name for query in together.queries if not (query.implied or query.aid)]
+        edits = _edits(rules, f"{place}.concepts", look.concepts, problems)
+        parts.append(Part(concepts, [PlannedOutput(edits, _shown(edits, look.concepts))]))
+    named = {normalise(query.name) for part in parts for query in part.concepts.queries if not query.implied}
     if len(named) > 2 * limits.MAX_CONCEPTS:
         problems.add("looks", f"name {len(named)} concepts together; accepted are {2 * limits.MAX_CONCEPTS}, edited and protected ones")
-    outputs = [
-        PlannedOutput(
-            [edit.model_copy(update={"concept": concepts.spelling(edit.concept)}) for edit in done], concepts, _shown(done, look.concepts)
-        )
-        for done, concepts, look in zip(edits, each, looks, strict=True)
-    ]
-    return together, outputs
+    return parts
 
 
 def _edits(rules: RuleBuilder, place: str, concepts: Mapping[str, ConceptEdits], problems: Problems) -> list[Edit]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestrator.jobs import keys
 from orchestrator.jobs.concepts import find_preset, resolve_concepts
-from orchestrator.jobs.item_builder import ItemBuilder, PlannedOutput
+from orchestrator.jobs.item_builder import ItemBuilder, Part, PlannedOutput
 from orchestrator.jobs.job_types import Job, Target
 from orchestrator.jobs.messages import RuleItem, RuleMessage
 from orchestrator.jobs.name_catalog import Catalog, unknown_name_message
@@ -37,7 +37,7 @@ def build_rule_job(message: RuleMessage, catalog: Catalog, workers_api_url: str 
     own = _own_by_photo(message, problems)
     problems.raise_if_any()
     # Readers of rule jobs expect masks with every job, also without options.
-    builder = ItemBuilder(keys.inputs_prefix(user, job), concepts, message.options, tuple(rules.textures), outputs, True, problems)
+    builder = ItemBuilder(keys.inputs_prefix(user, job), [Part(concepts, outputs)], message.options, tuple(rules.textures), True, problems)
     extension = "jpg" if fmt == "jpeg" else fmt
     items = [
         builder.build(

@@ -35,6 +35,7 @@ from respray.observe.tracing import mark_failed, photo_context, span
 
 log = logging.getLogger(__name__)
 
+NO_LINKS = "options.links has no effect: the results are in a folder, and only a bucket can sign links"
 STAGES = ("download", "decode", "segment", "matte", "apply", "encode", "preview", "upload", "total")
 
 
@@ -112,14 +113,17 @@ class ItemRunner:
         return await self._save(run, self._complete(run, done, record), record)
 
     async def _tell_again(self, state: JobState, key: str, done: Tracked) -> Tracked:
-        """The record of a finished item, owed anew where its message names an address that was not told, or comes after a refusal."""
+        """The record of a finished item, with links as this message wants them; owed anew where it names an address that was not told, or
+        comes after a refusal.
+        """
         url, callback, before = state.job.callback_url, done.record.callback, done.record.version
+        record = await self._with_links(done.record.model_copy(update={"outputs_map": state.job.outputs_map}), state.job.links)
         if url is None:
-            return done
-        if callback is None:  # its message named no address, so nobody was told of it yet
+            fresh = callback
+        elif callback is None:  # its message named no address, so nobody was told of it yet
             fresh = self._callback(state, url, _news_of(done.record, state.job.idempotency_prefix), state.attempt)
         elif callback.url == url and not (callback.state == "refused" and callback.message != state.message):
-            return done
+            fresh = callback
         else:
             # The same event: what tells it from others stays.
             fresh = CallbackRecord(
@@ -129,11 +133,15 @@ class ItemRunner:
                 attempt=callback.attempt,
                 message=state.message,
             )
+        owed = fresh is not None and fresh is not callback
+        if not owed and record == done.record:
+            return done
         if state.marked is not None:
             await asyncio.shield(state.marked)
-        record = done.record.model_copy(update={"callback": self._deliverer.leased(fresh), "version": max(before, state.version)})
+        told = self._deliverer.leased(fresh) if fresh is not None and owed else callback
+        record = record.model_copy(update={"callback": told, "version": max(before, state.version)})
         try:
-            return Tracked(*await self._records.save(key, record, done.stat), ours=True)
+            return Tracked(*await self._records.save(key, record, done.stat), ours=owed)
         except Conflict:
             stored, stat = await self._records.load(key)
             return done if stored is None or stat is None else Tracked(stored, stat)
@@ -181,11 +189,8 @@ class ItemRunner:
         plan = plan_uploads(state.job, item, report, files)
         stored = await self._uploads.store_all(run, plan.files)
         run.timings["upload"] = time.monotonic() - clock
-        if state.job.links and plan.has_keys and await self._storage.link(plan.files[0].to.label, state.job.links) is None:
-            warning = "options.links has no effect: the results are in a folder, and only a bucket can sign links"
-            report = report.model_copy(update={"warnings": [*report.warnings, warning]})
         output, preview = item.targets[0].to, item.preview if plan.has(item.preview) else None
-        return ItemRecord(
+        record = ItemRecord(
             idx=item.idx,
             status="completed",
             fingerprint=item.fingerprint(),
@@ -194,12 +199,22 @@ class ItemRunner:
             outputs={t.name: t.to.label for t in item.targets},
             preview_key=_key(preview),
             preview_url=_url(preview),
-            links=state.job.links,
             previews={t.name: t.preview.label for t in item.targets if t.preview is not None and plan.has(t.preview)},
             masks=plan.masks,
             files=stored,
             report=report,
         )
+        return await self._with_links(record, state.job.links)
+
+    async def _with_links(self, record: ItemRecord, seconds: int | None) -> ItemRecord:
+        """A record whose links to results work for so many seconds; None: it has none. Its report says where there can be none."""
+        if record.links == seconds or record.report is None:
+            return record
+        warnings = [warning for warning in record.report.warnings if warning != NO_LINKS]
+        key = next((file.key for file in record.files if not file.sent), None)
+        if seconds and key is not None and await self._storage.link(key, seconds) is None:
+            warnings.append(NO_LINKS)
+        return record.model_copy(update={"links": seconds, "report": record.report.model_copy(update={"warnings": warnings})})
 
     def _complete(self, run: ItemRun, record: ItemRecord, before: ItemRecord | None) -> ItemRecord:
         job = run.state.job

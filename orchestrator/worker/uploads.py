@@ -50,11 +50,6 @@ class UploadPlan:
     files: list[PlannedFile]
     masks: dict[str, list[str]]
 
-    @property
-    def has_keys(self) -> bool:
-        """Whether something is stored in the store."""
-        return any(isinstance(file.to, StoreKey) for file in self.files)
-
     def has(self, to: Destination | None) -> bool:
         """Whether something is stored there."""
         return any(file.to == to for file in self.files)

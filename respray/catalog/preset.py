@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
@@ -126,7 +127,7 @@ def normalise(name: str) -> str:
 
 def is_ground(name: str) -> bool:
     """Whether a concept is what furniture stands on, by the last word of its name ("wood floor", but no "floor lamp")."""
-    return normalise(name).rpartition(" ")[2] in GROUND_WORDS
+    return _words(name)[-1:] in ([word] for word in GROUND_WORDS)
 
 
 def orientation_of(name: str) -> PresetConcept | None:
@@ -156,8 +157,13 @@ def is_narrow(name: str) -> bool:
     return concept is not None and concept.narrow
 
 
+def _words(name: str) -> list[str]:
+    """The words of a concept's name. The number of one that is asked for in several ways, "floor (2)", says nothing of it."""
+    return re.sub(r" \(\d+\)$", "", normalise(name)).split()
+
+
 def _meant(name: str, tells: Callable[[PresetConcept], bool]) -> PresetConcept | None:
-    words = normalise(name).split()
+    words = _words(name)
     bare = list(words)
     while len(bare) > 1 and bare[-1] in MATERIAL_WORDS:
         bare.pop()

@@ -221,8 +221,8 @@ class Edit(StrictModel):
 class Output(StrictModel):
     """One edited file: its edits in order, and how it is encoded (`quality` for JPEG and lossy WebP).
 
-    `protect` names concepts that its edits may not touch, beside the request's. Of `concepts` (empty: of all in the request) it knows:
-    what only other outputs ask for hides nothing from it.
+    `protect` names concepts that its edits may not touch, beside the request's. Of `concepts` (empty: of all in the request) it knows, and
+    among equals the earlier is in front: what only other outputs ask for hides nothing from it.
 
     `crop` (x0, y0, x1, y1 in fractions of the photo) writes that part of the edited photo only; `long_side` makes what is written that
     small, in pixels; 0, or more than there is, leaves its size.

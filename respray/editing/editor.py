@@ -76,7 +76,7 @@ class PhotoEditor:
         self._photo, self._seen, self._found, self._attachments, self._network = photo, seen, found, attachments, network
         # Of the output at hand.
         self._mattes = PhotoMattes({}, {}, None)
-        self._sharing: tuple[frozenset[str], frozenset[str]] | None = None
+        self._sharing: tuple[frozenset[str], tuple[str, ...]] | None = None
         self._concepts = {concept.name: concept for concept in request.concepts}
         self._geometry = PhotoGeometry(seen)
         self._illuminant = estimate_illuminant(seen)

@@ -15,6 +15,7 @@ from respray.editing.core.field import Tile, upsample
 from respray.editing.core.unmix import MixedPixels, estimate_background
 from respray.editing.fill.diffusion import diffused
 from respray.editing.fill.inpaint import Inpainter, fill, hole_of
+from respray.editing.mask.overlap import PROTECT_ALPHA
 from respray.editing.paint.composite import for_tiles
 from respray.editing.paint.edges import background_field, edge_of, foreground_field, rim_of
 from respray.editing.surface.surface import Surface
@@ -68,7 +69,7 @@ def remove(
         rule: how they are removed.
         parts: the surfaces of one concept.
         shadow: uint8 [H,W], where a natural shadow stays on a new background.
-        protected: uint8 [H,W], what is never filled over.
+        protected: uint8 [H,W], what is never filled over, nor put on a background.
         floor: bool [H,W], what of the photo is floor, where that is known.
         network: a learned inpainter, where one is mounted.
 
@@ -97,7 +98,8 @@ def remove(
             cast = None if shadow is None else shadow[y0:y1, x0:x1]
             _put_background(source, target, part, hex_to_linear(rule.color), cast)
             if alpha is not None:
-                _put_behind(target, alpha[y0:y1, x0:x1], part.alpha, rule.color)
+                kept = None if protected is None else protected[y0:y1, x0:x1]
+                _put_behind(target, alpha[y0:y1, x0:x1], part.alpha, rule.color, kept)
         elif alpha is not None:
             _make_transparent(source, target, part, alpha[y0:y1, x0:x1])
     return Canvas(rgb, alpha)
@@ -188,10 +190,14 @@ def _put_background(source: UInt8Array, target: UInt8Array, part: Surface, color
     for_tiles(source.shape[1], source.shape[0], work)
 
 
-def _put_behind(target: UInt8Array, opacity: UInt8Array, background: UInt8Array, color: str) -> None:
-    """What became background (uint8 [h,w]) is opaque; the edge beside it, which is still partly transparent, has the colour behind it."""
+def _put_behind(target: UInt8Array, opacity: UInt8Array, background: UInt8Array, color: str, protected: UInt8Array | None) -> None:
+    """What became background (uint8 [h,w]) is opaque; the edge beside it, which is still partly transparent, has the colour behind it,
+    unless it is `protected` (uint8 [h,w]).
+    """
     reach = 2 * BEHIND_EDGE + 1
     beside = cv2.dilate(background, np.ones((reach, reach), np.uint8)) > 0
+    if protected is not None:
+        beside &= protected < PROTECT_ALPHA
     edge = beside & (background == 0) & (opacity < 255)
     share = opacity[edge].astype(np.float32)[:, None] / 255.0
     behind = np.array([int(color[start : start + 2], 16) for start in (1, 3, 5)], np.float32)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from respray.contract.errors import ConceptNotFoundError, EditError, UnknownNameError
-from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor, Remove, Tone, prompts_of
+from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Recolor, Remove, Rule, Tone, prompts_of
 from respray.editing.apply import edit_photo
 from respray.editing.mask.find import find_mattes
 from respray.editing.mask.select import Segments
@@ -212,3 +213,33 @@ def test_a_drawn_protection_holds_at_any_size(pixels: int) -> None:
     edited = decode(result.files[0])
     assert (edited[mask > 0] == photo[mask > 0]).all()
     assert (edited[10, 10] != photo[10, 10]).any()
+
+
+def test_what_other_outputs_know_changes_nothing_of_one() -> None:
+    """Neither in which order they know it, nor what of it is floor."""
+    photo = np.random.default_rng(5).integers(90, 160, (120, 160, 3), np.uint8)
+    places = {"wall": np.s_[:80], "panel": np.s_[40:100, 30:90], "sofa": np.s_[50:90, 60:120], "floor": np.s_[70:]}
+    masks: list[bytes] = []
+    queries: dict[str, ConceptQuery] = {}
+    for number, (name, place) in enumerate(places.items()):
+        mask = np.zeros(photo.shape[:2], np.uint8)
+        mask[place] = 255
+        masks.append(encode(mask))
+        queries[name] = ConceptQuery(name=name, prompts=[name], mask_attachment=number)
+    blue, fill = Recolor(color="#2050A0"), Remove(mode="inpaint")
+    wanted: list[tuple[list[str], Rule]] = [
+        (["wall", "panel", "floor"], blue),
+        (["panel", "wall"], blue),
+        (["sofa", "wall"], fill),
+        (["sofa", "floor"], fill),
+    ]
+    outputs = [Output(name=str(n), edits=[Edit(concept=known[0], rule=r)], concepts=known) for n, (known, r) in enumerate(wanted)]
+    nothing = segments(np.zeros((8, 8), bool))
+
+    def edited(concepts: Sequence[str], *outputs: Output) -> list[bytes]:
+        work = PhotoRequest(concepts=[queries[name] for name in concepts], outputs=list(outputs), preview_size=0)
+        return edit_photo(photo, nothing, work, masks).files
+
+    alone = [edited(known, output)[0] for (known, _), output in zip(wanted, outputs, strict=True)]
+    assert edited(list(queries), *outputs) == alone
+    assert len(set(alone)) == len(alone)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -126,6 +127,20 @@ def test_a_background_colour_goes_behind_what_is_seen() -> None:
     # Neither the paper nor what lay below alpha 0 shows at the edge: it lies between the disc's colours and the new one.
     edge = photo_of.rgb[(disc() > 20) & (disc() < 235)].astype(int)
     assert edge[:, 1].max() < 0x60 + 12 and edge.min(axis=1).max() < 120
+
+
+@pytest.mark.parametrize("mode", ["background", "transparent", "inpaint"])
+def test_what_is_protected_keeps_its_soft_edge(mode: Literal["background", "transparent", "inpaint"]) -> None:
+    photo = cut_out()
+    assert photo.alpha is not None
+    concepts = [ConceptQuery(name=name, prompts=[name], mask_attachment=number) for number, name in enumerate(("Backdrop", "Product"))]
+    rule = Remove(mode=mode, color="#3060C0" if mode == "background" else None)
+    outputs = [Output(name="o", edits=[Edit(concept="Backdrop", rule=rule)])]
+    job = PhotoRequest(concepts=concepts, protect=["Product"], outputs=outputs, preview_size=0)
+    result = decode_photo(edit_photo(photo, Segments.empty(), job, [encode(np.bitwise_not(disc())), encode(disc())]).files[0])
+    kept = disc() >= 128
+    assert (kept & (photo.alpha < 255)).any() and result.alpha is not None
+    assert np.array_equal(result.rgb[kept], photo.rgb[kept]) and np.array_equal(result.alpha[kept], photo.alpha[kept])
 
 
 @pytest.mark.parametrize("at_border", [False, True])

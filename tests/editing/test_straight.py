@@ -114,7 +114,7 @@ def test_things_that_are_no_planes_are_not_straightened() -> None:
         job = request({name: Recolor(color="#204060")})
         matte = find_mattes(photo, job, segments, []).concepts[name].matte
         assert matte is not None and np.array_equal(matte.alpha, expected.alpha)
-    assert [has_straight_borders(name) for name in ("accent wall", "Floor tile", "DOOR", "worktop")] == [True] * 4
+    assert [has_straight_borders(name) for name in ("accent wall", "wall (2)", "Floor tile", "DOOR", "worktop")] == [True] * 5
 
 
 def test_a_persons_own_mask_is_not_straightened() -> None:

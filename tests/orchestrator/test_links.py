@@ -351,12 +351,14 @@ def test_presigned_links_of_a_real_store(tmp_path: Path, s3_server: S3Server, re
     )  # fmt: skip
     events = list[dict[str, Any]]()
 
-    async def run() -> JobResult:
+    pipeline = TinyPipeline()
+
+    async def run(message: dict[str, Any]) -> JobResult:
         host = s3_server.url.split("//")[1]
-        async with tiny_worker(storage, allow=receiver.host, allow_links=host, events=events) as worker:
+        async with tiny_worker(storage, pipeline, allow=receiver.host, allow_links=host, events=events) as worker:
             return await worker.start(message).finished()
 
-    assert asyncio.run(run()).ok
+    assert asyncio.run(run(message)).ok
     assert storage.read("elsewhere/a.png", 1000)[0].endswith(b":result")
     body = next(call.body for call in receiver.calls if call.body["idx"] == 1)
     assert httpx.get(body["output_url"]).content.endswith(b":result") and httpx.get(body["preview_url"]).content.endswith(b":preview")
@@ -366,11 +368,19 @@ def test_presigned_links_of_a_real_store(tmp_path: Path, s3_server: S3Server, re
     stored = storage.read("outputs/u_abc/job_1/manifest/1.json", 1 << 20)[0].decode()
     for text in (json.dumps(events), caplog.text, stored):
         assert "X-Amz-Signature" not in text and "X-Amz-Credential" not in text
+    # What is done has links as the newest message wants them, and is not edited again for them.
+    for seconds, signature in ((None, None), (60, "X-Amz-Expires=60")):
+        assert asyncio.run(run(message | {"options": {"links": seconds}})).ok
+        manifest = json.loads(storage.read("outputs/u_abc/job_1/manifest.json", 1 << 20)[0])
+        link = manifest["items"][1]["output_url"]
+        assert link is None if signature is None else signature in link
+    assert (pipeline.calls, len(receiver.calls)) == (2, 2)
 
 
 def test_a_folder_has_no_links_and_says_so(tmp_path: Path) -> None:
     put_photos(tmp_path, "job_1", 1)
-    assert work(tmp_path, palette_job(count=1, options={"links": 60})).ok
+    for options in ({}, {"links": 60}):
+        assert work(tmp_path, palette_job(count=1, options=options)).ok
     assert record(tmp_path)["report"]["warnings"] == [
         "options.links has no effect: the results are in a folder, and only a bucket can sign links"
     ]

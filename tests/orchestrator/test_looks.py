@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from orchestrator.errors import JobError
+from orchestrator.jobs.job_types import Item
 from orchestrator.jobs.name_catalog import load_catalog
 from orchestrator.jobs.parser import parse_job
 from orchestrator.worker.backend import TritonBackend
@@ -37,7 +39,7 @@ def looks_job(*looks: dict[str, Any], **fields: Any) -> dict[str, Any]:
     return message
 
 
-def with_keys(message: dict[str, Any], **changes: str | None) -> dict[str, Any]:
+def with_keys(message: dict[str, Any], **changes: Any) -> dict[str, Any]:
     item = {key: value for key, value in (message["items"][0] | changes).items() if value is not None}
     return message | {"items": [item]}
 
@@ -66,22 +68,48 @@ def test_keys_have_the_looks_name_or_follow_from_it(keys: Any, options: dict[str
     assert len({to and to.label for target in item.targets for to in (target.to, target.preview)}) == 4
 
 
-def test_a_look_asks_for_what_a_job_of_its_own_asks_for() -> None:
-    third = {"name": "third", "concepts": {"Sofa": {"action": "remove", "value": "inpaint"}}}
-    (item,) = parse_job(looks_job(CALM, BOLD, third), CATALOG).items
-    for number, look in enumerate((CALM, BOLD, third)):
-        alone = palette_job(count=1, preset="interior", concepts=look["concepts"], protect=look.get("protect", []))
-        (single,) = parse_job(alone, CATALOG).items
-        output = item.request.outputs[number]
+THIRD = {"name": "third", "concepts": {"Sofa": {"action": "remove", "value": "inpaint"}}}
+BOXED = WALL | {"boxes": [[0.1, 0.1, 0.5, 0.5]]}
 
-        def plain(names: Any) -> set[str]:
-            return {name.casefold() for name in names}
 
-        assert plain(output.protect) == plain(single.request.protect)
-        assert plain(output.concepts) == plain(query.name for query in single.request.concepts)
-        assert [edit.rule for edit in output.edits] == [edit.rule for edit in single.request.outputs[0].edits]
-        assert {edit.concept for edit in output.edits} <= {query.name for query in item.request.concepts}
-    assert len(plain(query.name for query in item.request.concepts)) == len(item.request.concepts), "each concept is looked for once"
+def asked(item: Item, number: int) -> tuple[list[Any], set[str], list[Any]]:
+    """What an output asks for: its concepts from front to back, what it protects, its edits; whatever its concepts are called."""
+    request, output = item.request, item.request.outputs[number]
+    queries = {query.name: query for query in request.concepts}
+
+    def plain(name: str) -> str:
+        return re.sub(r" \(\d+\)$", "", name).casefold()
+
+    def told(name: str) -> Any:
+        query = queries[name]
+        mask = None if query.mask_attachment is None else item.attachments[query.mask_attachment].identity
+        return plain(name), query.prompts, mask, query.boxes, [told(other) for other in query.complement_of]
+
+    protect = {*request.protect, *output.protect}
+    known = [name for name in output.concepts or queries if name not in protect]
+    edits = [edit.model_copy(update={"concept": plain(edit.concept)}) for edit in output.edits]
+    return [told(name) for name in known], {plain(name) for name in protect}, edits
+
+
+@pytest.mark.parametrize(
+    ("preset", "looks", "masks"),
+    [
+        ("interior", [CALM, BOLD, THIRD], {}),
+        ("interior", [CALM, {"name": "turned", "concepts": {"Floor": FLOOR, "Wall": WALL}}], {}),
+        ("seller", [{"name": "a", "concepts": {"Background": WALL}}, {"name": "b", "concepts": {"Product": BOXED}}], {}),
+        ("seller", [{"name": "a", "concepts": {"Background": WALL}}, {"name": "b", "concepts": {"item": WALL}}], {"item": "mask.png"}),
+        ("interior", [{"name": "a", "concepts": {"wall": WALL}}, {"name": "b", "concepts": {"walls": WALL}}], {"Accent wall": "mask.png"}),
+        ("interior", [BOLD, {"name": "a", "concepts": {"Wall": BOXED}}], {"sofa": "mask.png"}),
+    ],
+    ids=["protected, removed", "another order", "boxes of what is left out", "a synonym's mask", "drawn by a synonym", "boxes"],
+)
+def test_a_look_asks_for_what_a_job_of_its_own_asks_for(preset: str, looks: list[dict[str, Any]], masks: dict[str, str]) -> None:
+    drawn = {"mask_keys": {name: f"inputs/{KEYS}/{key}" for name, key in masks.items()}}
+    (item,) = parse_job(with_keys(looks_job(*looks) | {"preset": preset}, **drawn), CATALOG).items
+    for number, look in enumerate(looks):
+        alone = palette_job(count=1, preset=preset, concepts=look["concepts"], protect=look.get("protect", []))
+        (single,) = parse_job(with_keys(alone, **drawn), CATALOG).items
+        assert asked(item, number) == asked(single, 0)
 
 
 def test_a_problem_says_in_which_look_it_is() -> None:
@@ -156,11 +184,12 @@ def test_a_mask_of_a_concept_that_the_job_does_not_use_is_a_warning(tmp_path: Pa
     user, job = (message.get("user_id") or message["userId"]), (message.get("job_id") or message["jobId"])
     put_photos(tmp_path, job, 1, user)
     items = message.get("items", [{"idx": 0}])
-    message["items"] = [items[0] | {"mask_keys": {"Ceiling fan": f"inputs/{user}/{job}/not_there.png"}}]
+    masked = message | {"items": [items[0] | {"mask_keys": {"Ceiling fan": f"inputs/{user}/{job}/not_there.png"}}]}
 
     async def work() -> None:
         async with tiny_worker(tmp_path) as worker:
-            assert (await worker.start(message).finished()).ok
+            for sent in (message, masked):  # also where the photo is done, without that mask
+                assert (await worker.start(sent).finished()).ok
 
     asyncio.run(work())
     (stored,) = json.loads((tmp_path / f"outputs/{user}/{job}/manifest.json").read_text())["items"]

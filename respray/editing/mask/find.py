@@ -58,7 +58,7 @@ class PhotoMattes:
     """The mattes of one photo, as one output has them.
 
     Attributes:
-        found: every concept of the request, by name and in its order.
+        found: every concept that the output knows of, by name and in its order.
         visible: the mattes of the found and unprotected ones, where nothing in front of them hides them; by name.
         protected: uint8 [H,W], the matte of what must not be touched; None where nothing was found of that.
         kept: names of the concepts that must not be touched.
@@ -86,20 +86,23 @@ class FoundMattes:
         """
         self._request, self._edited, self._kept = request, edited, kept
         self.warnings = tuple(warnings)
+        self._queries = {concept.name: concept for concept in request.concepts}
         self._objects = {concept.name for concept in request.concepts if concept.kind == "object"}
         self.concepts = self._with_complements(_protected_by_all(request))
 
-    def sharing(self, output: Output) -> tuple[frozenset[str], frozenset[str]]:
-        """The same for outputs that have the same mattes: what they protect, and what they know of."""
-        known = output.concepts or (concept.name for concept in self._request.concepts)
-        return frozenset((*self._request.protect, *output.protect)), frozenset(known)
+    def sharing(self, output: Output) -> tuple[frozenset[str], tuple[str, ...]]:
+        """The same for outputs that have the same mattes: what they protect, and what they know of, in their order."""
+        protect = (*self._request.protect, *output.protect)
+        known = output.concepts or [concept.name for concept in self._request.concepts]
+        return frozenset(protect), tuple(dict.fromkeys((*known, *protect)))
 
     def of(self, output: Output) -> PhotoMattes:
         """The mattes of one output, made anew."""
         protect, known = self.sharing(output)
-        concepts = [concept for concept in self._request.concepts if concept.name in known or concept.name in protect]
-        found = self._with_complements(protect)
-        whole = {concept.name: item for concept in concepts if (item := found[concept.name].matte) is not None}
+        concepts = [self._queries[name] for name in known]
+        every = self._with_complements(protect)
+        found = {concept.name: every[concept.name] for concept in concepts}
+        whole = {name: item.matte for name, item in found.items() if item.matte is not None}
         protected = [whole[concept.name] for concept in concepts if concept.name in protect and concept.name in whole]
         return PhotoMattes(found, resolve(concepts, whole, protect), unite(protected).alpha if protected else None, protect)
 
