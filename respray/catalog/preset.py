@@ -18,6 +18,8 @@ from respray.contract.errors import EditError, UnknownNameError
 from respray.contract.request import ConceptQuery
 
 GROUND_WORDS = ("floor", "floors", "flooring", "floorboards", "parquet", "carpet", "ground")
+# Of these, what mirrors nothing.
+SOFT_GROUND_WORDS = ("carpet",)
 # What a surface is made of, behind the word that says how it lies: "floor tiles", "wall paint".
 MATERIAL_WORDS = ("tile", "tiles", "tiling", "paint", "covering", "boards", "planks")
 MIN_LIKENESS = 0.82
@@ -128,6 +130,11 @@ def normalise(name: str) -> str:
 def is_ground(name: str) -> bool:
     """Whether a concept is what furniture stands on, by the last word of its name ("wood floor", but no "floor lamp")."""
     return _words(name)[-1:] in ([word] for word in GROUND_WORDS)
+
+
+def is_hard_ground(name: str) -> bool:
+    """The same but for carpets."""
+    return is_ground(name) and normalise(name).rpartition(" ")[2] not in SOFT_GROUND_WORDS
 
 
 def orientation_of(name: str) -> PresetConcept | None:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from respray.catalog.preset import is_ground
+from respray.catalog.preset import is_ground, is_hard_ground
 from respray.contract.errors import EditError
 from respray.contract.report import EditReport, LightReport
 from respray.contract.request import Edit, Output, PhotoRequest, Quad, Recolor, Remove, Rule, Texture, Tone
@@ -143,8 +143,9 @@ class PhotoEditor:
             neighbours.paint(canvas.rgb, after, task.target, zip(parts, painters, strict=True))
         laid = [painter for painter in painters if isinstance(painter, TexturePainter)]
         confidence = min((painter.confidence for painter in laid if painter.confidence is not None), default=None)
+        mirrored = next((painter.mirrored for painter in painters if isinstance(painter, Recolorer)), None)
         requested = rule.color.upper() if isinstance(rule, Recolor) else None
-        report = measure(edit.concept, rule, parts, before, after, requested=requested, geometry=confidence)
+        report = measure(edit.concept, rule, parts, before, after, requested=requested, mirrored=mirrored, geometry=confidence)
         told = dict.fromkeys(
             warning for painter in painters if isinstance(painter, TexturePainter | Recolorer) for warning in painter.warnings
         )
@@ -208,7 +209,7 @@ def painter_of(
         ImageError: an attachment is no picture.
     """
     if isinstance(edit.rule, Recolor):
-        return Recolorer(part, edit.rule, ground=is_ground(edit.concept))
+        return Recolorer(part, edit.rule, ground=is_ground(edit.concept), polished=is_hard_ground(edit.concept))
     if isinstance(edit.rule, Texture):
         return TexturePainter(edit.concept, part, edit.rule, material_of(edit.rule, attachments), geometry, mirrors)
     if isinstance(edit.rule, Tone):

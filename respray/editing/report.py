@@ -83,13 +83,15 @@ def measure(
     after: UInt8Array,
     *,
     requested: str | None = None,
+    mirrored: FloatArray | None = None,
     geometry: float | None = None,
 ) -> EditReport:
     """Measure one edit.
 
     `measured` divides every edited pixel by the light that fell on it, read from the photo before the edit (luminance over the surface's
-    reference luminance, times the level and tint of the photo's light), and takes the median. `clipped` and `out_of_gamut` count edited
-    pixels whose channels touch 255 or 0. Where nothing is fully selected, the most opaque pixels are measured, with a warning.
+    reference luminance, times the level and tint of the photo's light), without what a floor mirrors, and takes the median. `clipped` and
+    `out_of_gamut` count edited pixels whose channels touch 255 or 0. Where nothing is fully selected, the most opaque pixels are measured,
+    with a warning.
 
     Args:
         concept: its name.
@@ -98,6 +100,7 @@ def measure(
         before: what `sample` saw of them.
         after: uint8 [H,W,3], sRGB.
         requested: the colour that was asked for, '#RRGGBB'.
+        mirrored: float32 [3], scene-linear RGB that the edited pixels hold beside the paint.
         geometry: confidence in the surfaces' planes, 0..1.
 
     Returns:
@@ -117,7 +120,8 @@ def measure(
     measured = delta = None
     if requested is not None:
         lit = np.minimum(np.minimum(*shade.T[:2]), shade.T[2]) > MIN_SHADE
-        albedo = np.median(decode_scene(new[lit]) / shade[lit], axis=0) if lit.any() else np.median(decode_scene(new), axis=0)
+        paint = decode_scene(new) - (0.0 if mirrored is None else mirrored)
+        albedo = np.median(paint[lit] / shade[lit], axis=0) if lit.any() else np.median(paint, axis=0)
         albedo = to_display(albedo)
         measured = linear_to_hex(albedo)
         delta = float(delta_e_2000(linear_to_lab(albedo), hex_to_lab(requested)))

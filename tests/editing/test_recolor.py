@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from respray.contract.report import EditReport
-from respray.contract.request import Recolor
+from respray.contract.request import Recolor, Sheen
 from respray.editing.apply import edit_photo
-from respray.editing.core.color import LUMINANCE, decode_srgb, encode_srgb, hex_to_linear
+from respray.editing.core.color import LUMINANCE, decode_scene, decode_srgb, encode_srgb, hex_to_linear
+from respray.editing.paint.recolor import RecolorParameters
 from respray.imaging.arrays import FloatArray, UInt8Array
 from respray.imaging.decode import decode
 from tests.editing.rooms import request, segments, shading, wall_photo
@@ -41,6 +42,27 @@ def test_strength_blends_with_the_photo() -> None:
     assert np.abs(none[middle].astype(int) - photo[middle]).max() <= 1
     between = (decode_srgb(full)[middle] + decode_srgb(photo)[middle]) / 2
     assert np.abs(decode_srgb(half)[middle] - between).mean() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("name", "sheen", "share"), [("floor", None, 1.0), ("floor", "matte", 0.1), ("carpet", None, 0.0), ("wall", None, 0.0)]
+)
+def test_a_dark_hard_floor_mirrors_the_room(name: str, sheen: Sheen | None, share: float) -> None:
+    """Beside its paint, so that the paint is reported as it was asked for; but no more than the photo shows in a shadow."""
+    photo, mask = wall_photo("#F4F1EA")
+    photo[60:80, 100:130] = 9
+    result = edit_photo(photo, segments(mask), request({name: Recolor(color="#22304A", sheen=sheen)}), [])
+    edited = decode_scene(decode(result.files[0]))
+    lit = (slice(30, 55), slice(40, 120))
+    paint = hex_to_linear("#22304A")
+    # Of the red and the blue channel, how much is in both: the paint's own ratio is known.
+    red, blue = (float(np.median(edited[lit][..., channel])) for channel in (0, 2))
+    mirrored = (blue - red * paint[2] / paint[0]) / (1.0 - paint[2] / paint[0])
+    room = float(decode_scene(photo).mean())
+    assert mirrored == pytest.approx(share * RecolorParameters().mirrored * room, abs=0.001)
+    delta_e = result.report.outputs[0].edits[0].delta_e
+    assert delta_e is not None and delta_e < 2.5
+    assert edited[65:75, 105:125].max() <= decode_scene(photo)[70, 115, 0] * 1.2
 
 
 def test_a_glint_stays_a_glint() -> None:

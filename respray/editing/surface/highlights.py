@@ -54,13 +54,14 @@ class SheenChange:
     the sun is. What it mirrors is laid on the new colour as it is, and not dimmed by it.
 
     Attributes:
+        factor: what is mirrored over what the photo shows mirrored.
         unsure: whether no highlights are seen.
     """
 
     def __init__(self, surface: Surface, sheen: Sheen, parameters: HighlightParameters = HighlightParameters()) -> None:
         p = parameters
         self._trust = np.float32(surface.reflection.colored)
-        self._factor = np.float32({"matte": p.matte, "satin": p.satin, "gloss": p.gloss}[sheen])
+        self.factor = {"matte": p.matte, "satin": p.satin, "gloss": p.gloss}[sheen]
         shading, specular = surface.reflection.decompose(surface.small)
         self._around = _light_around(shading, surface, p)
         out = np.where(surface.solid, np.maximum(shading - self._around, np.float32(0)), np.float32(0))
@@ -72,8 +73,8 @@ class SheenChange:
         """Shading and specular light, float32 [h,w] each, of a tile of the surface's box, as the new paint has them."""
         standing_out = np.maximum(shading - upsample(self._around, tile), np.float32(0))
         mirrored = standing_out * upsample(self._mirrored, tile)
-        own = shading - mirrored + (self._factor - np.float32(1)) * self._trust * standing_out
-        return own, (specular + mirrored) * self._factor
+        own = shading - mirrored + np.float32(self.factor - 1.0) * self._trust * standing_out
+        return own, (specular + mirrored) * np.float32(self.factor)
 
 
 def _mirrored(standing_out: FloatArray, around: FloatArray, surface: Surface, parameters: HighlightParameters) -> FloatArray:

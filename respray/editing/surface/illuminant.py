@@ -129,13 +129,18 @@ class Illuminant:
     Attributes:
         peaks: float32 [h,w], light of the brightest channel of every `sample_step`-th pixel, strong colours counting as brighter; NaN where
             it is burnt out.
-        room_tint: float32 [3], log of the photo's mean scene-linear RGB over its luminance.
+        room: float32 [3], the photo's mean scene-linear RGB: what comes from everything in it.
         parameters: what it was estimated with.
     """
 
     peaks: FloatArray = field(repr=False)
-    room_tint: FloatArray
+    room: FloatArray
     parameters: IlluminantParameters = field(default=IlluminantParameters(), repr=False)
+
+    @property
+    def room_tint(self) -> FloatArray:
+        """Float32 [3], log of `room` over its luminance."""
+        return log_tint(self.room)
 
     def brightness_beside(self, alpha: UInt8Array) -> float:
         """How bright the bright things beside a surface are.
@@ -294,7 +299,7 @@ def estimate_illuminant(photo: UInt8Array, parameters: IlluminantParameters = Il
     saturation = np.float32(1) - min_channel(scene) / np.maximum(peaks, np.float32(MIN_LUMINANCE))
     bright = peaks * np.exp(np.float32(parameters.bright_saturation) * saturation)
     bright[codes.max(axis=-1) >= parameters.burnt_code] = np.nan
-    return Illuminant(bright, log_tint(scene.reshape(-1, 3).mean(axis=0)), parameters)
+    return Illuminant(bright, scene.reshape(-1, 3).mean(axis=0), parameters)
 
 
 def photo_level(bright: float, parameters: IlluminantParameters) -> float:

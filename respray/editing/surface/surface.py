@@ -72,6 +72,7 @@ class Surface:
         solid: bool [hs,ws], the pixels of `small` that show nothing but this material.
         light: scene-linear luminance of a white surface in its place.
         tint: float32 [3], linear RGB of luminance 1: colour of the light on it.
+        room: float32 [3], scene-linear RGB of all that it may mirror, on average: the photo's.
         noise: standard deviation of its luminance noise, scene-linear.
         coverage: uint8 [h,w], the concept's, where its matte is feathered (`mask.matte.Matte`).
         jpeg: how far JPEG may have moved its pixels; None in lossless photos.
@@ -85,6 +86,7 @@ class Surface:
     solid: BoolArray
     light: float
     tint: FloatArray
+    room: FloatArray
     noise: float
     coverage: UInt8Array | None = None
     jpeg: JpegError | None = None
@@ -140,7 +142,7 @@ def find_surfaces(
         place = (y0 + (float(np.nonzero(where)[0].mean()) + 0.5) / len(where) * height) / len(alpha)
         tint, noise = illuminant.tint_on(color, place), estimate_noise(crop, part, SOLID_ALPHA)
         light = expected_level(level, color, place, illuminant.parameters)
-        return Surface(box, part, crop_alpha, model, small, where, light, tint, noise, crop_coverage, error)
+        return Surface(box, part, crop_alpha, model, small, where, light, tint, illuminant.room, noise, crop_coverage, error)
 
     return [part_of(part, model, where) for part, model, where in _split(crop_alpha, solid, labels, models)]
 
