@@ -7,6 +7,7 @@ everywhere is all edge; its band is worked on at the size at which it has at mos
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -22,7 +23,6 @@ from respray.editing.core.field import between_cells
 from respray.editing.core.reduce import Reduced, average
 from respray.editing.mask.guided_filter import FilterParameters, coefficients
 from respray.imaging.arrays import BoolArray, FloatArray, UInt8Array
-
 
 # x0, y0, x1, y1, half open.
 Rectangle = tuple[int, int, int, int]
@@ -65,11 +65,13 @@ class Upsampled:
         alpha: uint8 [H,W], 0..255.
         pixels: how many pixels of the photo were worked on.
         detail: the size they were worked on at, over the photo's, 0..1.
+        edges: parts of the photo outside which there is no edge.
     """
 
     alpha: UInt8Array
     pixels: int = 0
     detail: float = 1.0
+    edges: Sequence[Rectangle] = ()
 
 
 @dataclass(frozen=True)
@@ -135,11 +137,11 @@ def guided_upsample(
             break
         picture = average(photo, smaller)
         plan = _plan(low, (inside, outside), Reduced(picture), band, p)
-    alpha = _solve(plan)
+    alpha, edges = _solve(plan), [plan.full(tile) for tile in plan.tiles]
     if picture is not photo:
-        alpha = cast(UInt8Array, cv2.resize(alpha, (width, height), interpolation=cv2.INTER_LINEAR))
+        alpha, edges = cast(UInt8Array, cv2.resize(alpha, (width, height), interpolation=cv2.INTER_LINEAR)), [(0, 0, width, height)]
         alpha[alpha < p.dust] = 0
-    return Upsampled(alpha, plan.pixels, picture.shape[1] / width)
+    return Upsampled(alpha, plan.pixels, picture.shape[1] / width, edges)
 
 
 def _plan(low: UInt8Array, sides: tuple[UInt8Array, UInt8Array], reduced: Reduced, band: float, parameters: UpsampleParameters) -> _Plan:

@@ -133,7 +133,7 @@ def _owners(alphas: Sequence[UInt8Array]) -> UInt8Array | UInt16Array:
     first, *others = alphas
     highest = first.copy()
     half = first >= HALF_ALPHA
-    owner: UInt8Array | UInt16Array = half.astype(np.uint8) if len(alphas) <= MANY else half.astype(np.uint16)
+    owner: UInt8Array | UInt16Array = half.view(np.uint8) if len(alphas) <= MANY else half.astype(np.uint16)
     for number, alpha in enumerate(others, start=1):
         _own_higher(np.ascontiguousarray(alpha).ravel(), 2 * number, highest.ravel(), owner.ravel())
     return owner
