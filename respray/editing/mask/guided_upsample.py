@@ -173,7 +173,21 @@ def _tiles(limits: UInt8Array, parameters: UpsampleParameters) -> tuple[list[Rec
                 tiles[-1] = (tiles[-1][0], y0, x1, y1)
             else:
                 tiles.append((x0, y0, x1, y1))
-    return tiles, whole
+    trimmed = [_trimmed(limits, tile) for tile in tiles]
+    for tile, (left, top, right, bottom) in zip(tiles, trimmed, strict=True):
+        x0, y0, x1, y1 = tile
+        strips = (x0, y0, x1, top), (x0, bottom, x1, y1), (x0, top, left, bottom), (right, top, x1, bottom)
+        whole += [strip for strip in strips if strip[0] < strip[2] and strip[1] < strip[3] and limits[strip[1], strip[0], 0] == 255]
+    return trimmed, whole
+
+
+def _trimmed(limits: UInt8Array, tile: Rectangle) -> Rectangle:
+    """The part of a tile in which there is an edge, and a pixel around it: what is left of it lies inside or outside."""
+    x0, y0, x1, y1 = tile
+    part = limits[y0:y1, x0:x1]
+    mixed = (part[..., 0] < 255) & (part[..., 1] > 0)
+    x, y, width, height = cv2.boundingRect(mixed.view(np.uint8))
+    return max(x0, x0 + x - 1), max(y0, y0 + y - 1), min(x1, x0 + x + width + 1), min(y1, y0 + y + height + 1)
 
 
 def _bounds(length: int, side: int) -> list[int]:
