@@ -108,20 +108,55 @@ def between_cells(place: float | np.float32, cells: int) -> tuple[int, int, floa
     return before, min(before + 1, cells - 1), inside - before
 
 
-def smooth(values: FloatArray, radius: int, epsilon: float | FloatArray) -> FloatArray:
+def smooth(values: FloatArray, radius: int, epsilons: FloatArray, per_value: float = 0.0) -> FloatArray:
     """Smooth a picture but for its edges: a guided filter with itself as guide (He, Sun, Tang, "Guided Image Filtering", 2013).
 
     Args:
         values: float32 [h,w].
         radius: of the window, in pixels. Rows and columns within twice as many of the border see less than they need.
-        epsilon: variation with a variance well below this goes, well above it stays; one value, or float32 [h,w].
+        epsilons: float32 [n]: variation with a variance well below this goes, well above it stays. Which of them holds in a window, its
+            mean says ...
+        per_value: ... times this, rounded down: of a mean of 0 the first, beyond the last that one.
 
     Returns:
         Float32 [h,w].
     """
-    mean, square = window_means(np.stack([values, values * values]), radius)
-    variance: FloatArray = np.maximum(square - mean * mean, 0.0)
-    slope: FloatArray = np.divide(variance, variance + np.asarray(epsilon, np.float32))
-    slope, offset = window_means(np.stack([slope, mean - slope * mean]), radius)
-    smoothed: FloatArray = slope * values + offset
+    values = np.ascontiguousarray(values)
+    planes = np.empty((2, *values.shape), np.float32)
+    _squares(values, planes)
+    planes = window_means(planes, radius)
+    _slopes(planes, epsilons, np.float32(per_value))
+    planes = window_means(planes, radius)
+    smoothed = np.empty_like(values)
+    _along(values, planes, smoothed)
     return smoothed
+
+
+@compiled_for(void(float32[:, ::1], float32[:, :, ::1]))
+def _squares(values: FloatArray, planes: FloatArray) -> None:
+    """Values [h,w] and their squares into planes [2,h,w]."""
+    for y in range(values.shape[0]):
+        for x in range(values.shape[1]):
+            planes[0, y, x], planes[1, y, x] = values[y, x], values[y, x] * values[y, x]
+
+
+@compiled_for(void(float32[:, :, ::1], float32[::1], float32))
+def _slopes(planes: FloatArray, epsilons: FloatArray, per_value: np.float32) -> None:
+    """Means of windows and of squares in them, planes [2,h,w], become slopes and offsets; see `smooth`."""
+    none, last = np.float32(0), np.float32(len(epsilons) - 1)
+    for y in range(planes.shape[1]):
+        for x in range(planes.shape[2]):
+            mean, square = planes[0, y, x], planes[1, y, x]
+            variance, place = max(square - mean * mean, none), mean * per_value
+            # Whatever is no number must not become an index: nothing checks bounds here.
+            epsilon = epsilons[np.uint32(min(place, last)) if place > none else np.uint32(0)]
+            slope = variance / (variance + epsilon)
+            planes[0, y, x], planes[1, y, x] = slope, mean - slope * mean
+
+
+@compiled_for(void(float32[:, ::1], float32[:, :, ::1], float32[:, ::1]))
+def _along(values: FloatArray, planes: FloatArray, result: FloatArray) -> None:
+    """Slopes and offsets [2,h,w] put on values [h,w]."""
+    for y in range(values.shape[0]):
+        for x in range(values.shape[1]):
+            result[y, x] = planes[0, y, x] * values[y, x] + planes[1, y, x]

@@ -48,25 +48,29 @@ class FringeParameters:
     """Less than this is noise and stays untouched."""
 
 
-def with_tail(alpha: UInt8Array) -> UInt8Array:
+def with_tail(alpha: UInt8Array, edges: Sequence[tuple[int, int, int, int]] | None = None) -> UInt8Array:
     """A matte uint8 [H,W] with its soft edge extended over the fringe.
+
+    `edges` (x0, y0, x1, y1, half open): parts outside which no pixel above 0 has one of 0 beside it; None: not known.
 
     Example:
         >>> with_tail(np.array([[0, 0, 0, 0, 255]], np.uint8)).tolist()
         [[0, 1, 2, 3, 255]]
     """
-    x, y, width, height = cv2.boundingRect(alpha)
-    if width == 0:
-        return alpha
-    reach = len(TAIL)
-    x0, y0, x1, y1 = max(0, x - reach), max(0, y - reach), x + width + reach, y + height + reach
-    result = alpha.copy()
-    view = result[y0:y1, x0:x1]
-    grown = cv2.threshold(view, 0, 255, cv2.THRESH_BINARY)[1]
+    result, reach = alpha.copy(), len(TAIL)
+    if edges is None:
+        x, y, width, height = cv2.boundingRect(alpha)
+        edges = [(x, y, x + width, y + height)] if width else []
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-    for value in TAIL:
-        grown = cv2.dilate(grown, cross)
-        cv2.max(view, cv2.threshold(grown, 0, value, cv2.THRESH_BINARY)[1], dst=view)
+    for x0, y0, x1, y1 in edges:
+        # What gets a tail, and what it depends on.
+        left, top, far_left, far_top = (max(0, start) for start in (x0 - reach, y0 - reach, x0 - 2 * reach, y0 - 2 * reach))
+        grown = cv2.threshold(alpha[far_top : y1 + 2 * reach, far_left : x1 + 2 * reach], 0, 255, cv2.THRESH_BINARY)[1]
+        view = result[top : y1 + reach, left : x1 + reach]
+        shown = slice(top - far_top, top - far_top + view.shape[0]), slice(left - far_left, left - far_left + view.shape[1])
+        for value in TAIL:
+            grown = cv2.dilate(grown, cross)
+            cv2.max(view, cv2.threshold(grown[shown], 0, value, cv2.THRESH_BINARY)[1], dst=view)
     return result
 
 

@@ -7,6 +7,7 @@ everywhere is all edge; its band is worked on at the size at which it has at mos
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -22,6 +23,9 @@ from respray.editing.core.field import between_cells
 from respray.editing.core.reduce import Reduced, average
 from respray.editing.mask.guided_filter import FilterParameters, coefficients
 from respray.imaging.arrays import BoolArray, FloatArray, UInt8Array
+
+# x0, y0, x1, y1, half open.
+Rectangle = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -61,26 +65,30 @@ class Upsampled:
         alpha: uint8 [H,W], 0..255.
         pixels: how many pixels of the photo were worked on.
         detail: the size they were worked on at, over the photo's, 0..1.
+        edges: parts of the photo outside which there is no edge.
     """
 
     alpha: UInt8Array
     pixels: int = 0
     detail: float = 1.0
+    edges: Sequence[Rectangle] = ()
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """What the tiles share: photo, low-resolution fields at work size (see `guided_upsample`), tiles in work pixels, window radius."""
+    """What the tiles share: photo, low-resolution fields at work size (see `guided_upsample`), window radius; tiles with an edge and those
+    that are wholly inside, in work pixels."""
 
     photo: UInt8Array
     small: UInt8Array
     coarse: UInt8Array
     limits: UInt8Array
     radius: int
-    tiles: list[tuple[int, int, int, int]]
+    tiles: list[Rectangle]
+    inside: list[Rectangle]
     parameters: UpsampleParameters
 
-    def full(self, tile: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    def full(self, tile: Rectangle) -> Rectangle:
         """A tile in pixels of the photo."""
         (height, width), (work_h, work_w) = self.photo.shape[:2], self.coarse.shape
         x0, y0, x1, y1 = tile
@@ -129,11 +137,11 @@ def guided_upsample(
             break
         picture = average(photo, smaller)
         plan = _plan(low, (inside, outside), Reduced(picture), band, p)
-    alpha = _solve(plan, inside)
+    alpha, edges = _solve(plan), [plan.full(tile) for tile in plan.tiles]
     if picture is not photo:
-        alpha = cast(UInt8Array, cv2.resize(alpha, (width, height), interpolation=cv2.INTER_LINEAR))
+        alpha, edges = cast(UInt8Array, cv2.resize(alpha, (width, height), interpolation=cv2.INTER_LINEAR)), [(0, 0, width, height)]
         alpha[alpha < p.dust] = 0
-    return Upsampled(alpha, plan.pixels, picture.shape[1] / width)
+    return Upsampled(alpha, plan.pixels, picture.shape[1] / width, edges)
 
 
 def _plan(low: UInt8Array, sides: tuple[UInt8Array, UInt8Array], reduced: Reduced, band: float, parameters: UpsampleParameters) -> _Plan:
@@ -145,45 +153,63 @@ def _plan(low: UInt8Array, sides: tuple[UInt8Array, UInt8Array], reduced: Reduce
     small = reduced.at(size)
     coarse = cast(UInt8Array, cv2.resize(low, size, interpolation=cv2.INTER_LINEAR))
     limits = cast(UInt8Array, cv2.resize(cv2.merge(sides) * np.uint8(255), size, interpolation=cv2.INTER_LINEAR))
-    return _Plan(photo, small, coarse, limits, max(1, round(p.window_ratio * reach / factor)), _tiles(limits, p), p)
+    return _Plan(photo, small, coarse, limits, max(1, round(p.window_ratio * reach / factor)), *_tiles(limits, p), p)
 
 
-def _tiles(limits: UInt8Array, parameters: UpsampleParameters) -> list[tuple[int, int, int, int]]:
-    """Tiles that the edge may lie in, (x0, y0, x1, y1); some side by side are one."""
+def _tiles(limits: UInt8Array, parameters: UpsampleParameters) -> tuple[list[Rectangle], list[Rectangle]]:
+    """Tiles that the edge may lie in, of which some side by side are one; and those that are wholly inside."""
     side = parameters.tile_side
     height, width = limits.shape[:2]
-    tiles: list[tuple[int, int, int, int]] = []
-    mixed = _mixed(limits, side)
+    tiles: list[Rectangle] = []
+    whole: list[Rectangle] = []
+    mixed, inside = _mixed(limits, side)
     for row, (y0, y1) in enumerate(pairwise(_bounds(height, side))):
         for column, (x0, x1) in enumerate(pairwise(_bounds(width, side))):
+            if inside[row, column]:
+                whole.append((x0, y0, x1, y1))
             if not mixed[row, column]:
                 continue
             if tiles and tiles[-1][1:3] == (y0, x0) and x0 - tiles[-1][0] < parameters.max_joined * side:
                 tiles[-1] = (tiles[-1][0], y0, x1, y1)
             else:
                 tiles.append((x0, y0, x1, y1))
-    return tiles
+    trimmed = [_trimmed(limits, tile) for tile in tiles]
+    for tile, (left, top, right, bottom) in zip(tiles, trimmed, strict=True):
+        x0, y0, x1, y1 = tile
+        strips = (x0, y0, x1, top), (x0, bottom, x1, y1), (x0, top, left, bottom), (right, top, x1, bottom)
+        whole += [strip for strip in strips if strip[0] < strip[2] and strip[1] < strip[3] and limits[strip[1], strip[0], 0] == 255]
+    return trimmed, whole
+
+
+def _trimmed(limits: UInt8Array, tile: Rectangle) -> Rectangle:
+    """The part of a tile in which there is an edge, and a pixel around it: what is left of it lies inside or outside."""
+    x0, y0, x1, y1 = tile
+    part = limits[y0:y1, x0:x1]
+    mixed = (part[..., 0] < 255) & (part[..., 1] > 0)
+    x, y, width, height = cv2.boundingRect(mixed.view(np.uint8))
+    return max(x0, x0 + x - 1), max(y0, y0 + y - 1), min(x1, x0 + x + width + 1), min(y1, y0 + y + height + 1)
 
 
 def _bounds(length: int, side: int) -> list[int]:
     return [*range(0, length, side), length]
 
 
-def _mixed(limits: UInt8Array, side: int) -> BoolArray:
-    """Which tiles of so many pixels a side are neither wholly inside nor wholly outside: bool [rows,columns]."""
+def _mixed(limits: UInt8Array, side: int) -> tuple[BoolArray, BoolArray]:
+    """Which tiles of so many pixels a side are neither wholly inside nor wholly outside, and which are inside: bool [rows,columns] each."""
     # Down first and row by row, which are vector instructions: `reduceat` alone takes twenty times as long.
     bands, lefts = [limits[top : top + side] for top in range(0, limits.shape[0], side)], np.arange(0, limits.shape[1], side)
     least = np.minimum.reduceat(np.stack([band.min(axis=0) for band in bands]), lefts, axis=1)
     most = np.maximum.reduceat(np.stack([band.max(axis=0) for band in bands]), lefts, axis=1)
-    mixed: BoolArray = (least[..., 0] < 255) & (most[..., 1] > 0)
-    return mixed
+    inside: BoolArray = least[..., 0] == 255
+    return ~inside & (most[..., 1] > 0), inside
 
 
-def _solve(plan: _Plan, inside: UInt8Array) -> UInt8Array:
-    height, width = plan.photo.shape[:2]
-    alpha = cast(UInt8Array, cv2.resize(inside * np.uint8(255), (width, height), interpolation=cv2.INTER_NEAREST))
+def _solve(plan: _Plan) -> UInt8Array:
+    alpha = np.zeros(plan.photo.shape[:2], np.uint8)
+    for x0, y0, x1, y1 in map(plan.full, plan.inside):
+        alpha[y0:y1, x0:x1] = 255
 
-    def work(tile: tuple[int, int, int, int]) -> None:
+    def work(tile: Rectangle) -> None:
         _tile(plan, tile, alpha)
 
     with ThreadPoolExecutor(CORES) as pool:
@@ -191,7 +217,7 @@ def _solve(plan: _Plan, inside: UInt8Array) -> UInt8Array:
     return alpha
 
 
-def _tile(plan: _Plan, tile: tuple[int, int, int, int], alpha: UInt8Array) -> None:
+def _tile(plan: _Plan, tile: Rectangle, alpha: UInt8Array) -> None:
     """Solve one tile at work size and write its alpha at full size."""
     work_h, work_w = plan.coarse.shape
     height, width = alpha.shape
@@ -226,7 +252,7 @@ def _enlarge(
     corner: tuple[int, int],
     scales: tuple[float, float],
     photo: UInt8Array,
-    tile: tuple[int, int, int, int],
+    tile: Rectangle,
     steepness: np.float32,
     dust: int,
     alpha: UInt8Array,

@@ -76,7 +76,13 @@ def connected_parts(alpha: UInt8Array) -> Parts:
         At least one part.
     """
     small = _at_work_size(alpha)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats((small >= CONNECTING_ALPHA).astype(np.uint8), connectivity=8)
+    connecting = cast(UInt8Array, cv2.threshold(small, CONNECTING_ALPHA - 1, 1, cv2.THRESH_BINARY)[1])
+    # All of it happens in the box of what there is.
+    x, y, width, height = cv2.boundingRect(connecting)
+    if not width:
+        return Parts(np.ones((1, 1), np.uint16), [0.0])
+    box = slice(y, y + height), slice(x, x + width)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(connecting[box], connectivity=8)
     areas = stats[1:count, cv2.CC_STAT_AREA]
     shares = areas / small.size
     order = [int(index) for index in np.argsort(-areas, kind="stable")[:MAX_PARTS] if shares[index] >= MIN_PART_SHARE]
@@ -85,7 +91,9 @@ def connected_parts(alpha: UInt8Array) -> Parts:
     numbers = np.zeros(count, np.uint16)
     for number, index in enumerate(order, start=1):
         numbers[index + 1] = number
-    return Parts(numbers[labels], [float(shares[index]) for index in order])
+    found = np.zeros(small.shape, np.uint16)
+    found[box] = numbers[labels]
+    return Parts(found, [float(shares[index]) for index in order])
 
 
 def instance_parts(instances: Sequence[UInt8Array], scores: Sequence[float], size: Sequence[int]) -> Parts:

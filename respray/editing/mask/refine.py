@@ -7,7 +7,9 @@ from typing import cast
 
 import cv2
 import numpy as np
+from numba import int64, uint8
 
+from respray.editing.core.compiled import compiled_for, read_only
 from respray.editing.core.reduce import Reduced, average
 from respray.editing.mask.crf import THINGS, FieldPicture, decide
 from respray.editing.mask.fringe import with_tail
@@ -18,6 +20,9 @@ from respray.editing.mask.narrow import settle_narrow
 from respray.editing.mask.straight import settle_plane, work_picture
 from respray.editing.mask.trust import moved_too_far
 from respray.imaging.arrays import Float64Array, UInt8Array
+
+# So many values at a time are counted in eight bits.
+SPAN = 128
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ def refine(
         A sharp matte of the photo's size.
     """
     found = guided_upsample(probability, photo, parameters.band, upsampling, reduced)
-    return Matte.sharp(with_tail(found.alpha), found.detail)
+    return Matte.sharp(with_tail(found.alpha, found.edges), found.detail)
 
 
 def refine_thing(probability: UInt8Array, photo: UInt8Array, work: FieldPicture | None = None, reduced: Reduced | None = None) -> Matte:
@@ -183,13 +188,13 @@ def refine_user_mask(
     found = guided_upsample(low, photo, max(1.0, p.user_band_share * max(low.shape)), upsampling, reduced)
     if keep:
         return Matte.sharp(np.where(_stretched(mask, photo) >= 128, np.uint8(255), found.alpha), found.detail)
-    return Matte.sharp(with_tail(found.alpha), found.detail)
+    return Matte.sharp(with_tail(found.alpha, found.edges), found.detail)
 
 
 def _is_soft(mask: UInt8Array, parameters: MatteParameters) -> bool:
     """Whether a mask's greys are meant. Asked of the mask as it came: stretching alone makes grey pixels."""
     p = parameters
-    grey = cv2.countNonZero(cv2.inRange(mask, np.array([p.max_out + 1]), np.array([p.min_in - 1]))) / mask.size
+    grey = _count_between(np.ascontiguousarray(mask).ravel(), p.max_out + 1, p.min_in) / mask.size
     perimeter = 4.0 * (mask.shape[0] + mask.shape[1]) / mask.size
     return grey > min(p.soft_ratio * perimeter, p.soft_share)
 
@@ -200,3 +205,17 @@ def _stretched(mask: UInt8Array, photo: UInt8Array) -> UInt8Array:
         return mask
     shrink = mask.size > width * height
     return cast(UInt8Array, cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR))
+
+
+@compiled_for(int64(read_only(uint8[::1]), uint8, uint8))
+def _count_between(values: UInt8Array, low: int, high: int) -> int:
+    """How many of the values [n] are at least `low` and below `high`."""
+    total, whole = 0, len(values) - len(values) % SPAN
+    for start in range(0, whole, SPAN):
+        span, count = values[start : start + SPAN], np.uint8(0)
+        for i in range(SPAN):
+            count = np.uint8(count + np.uint8((span[i] >= low) & (span[i] < high)))
+        total += count
+    for i in range(whole, len(values)):
+        total += (values[i] >= low) & (values[i] < high)
+    return total

@@ -47,7 +47,7 @@ SEAM = SeamParameters()
 
 
 class PixelPainter(Protocol):
-    """A rule where each pixel's new colour is told by that pixel alone."""
+    """A rule where each pixel's new colour is told by that pixel alone, or by what was made of a tile before."""
 
     def fill(self, tile: Tile, codes: UInt8Array, alpha: UInt8Array, rim: BoolArray, target: UInt8Array) -> None:
         """Paint `codes` (uint8 [h,w,3], sRGB) of `tile` into `target`, where `alpha` (uint8 [h,w]) is above 0 and outside `rim`."""
@@ -65,6 +65,11 @@ class Painter(Protocol):
 
     def pixelwise(self, brightest: int) -> PixelPainter | None:
         """The rule for pixels with codes up to `brightest`, where it needs to know nothing but each of them; None where it does."""
+
+    def smoothed(self, tile: Tile, codes: UInt8Array, rim: BoolArray, at: IntArray, own: FloatArray) -> PixelPainter | None:
+        """The rule for a tile that shows `codes` (uint8 [h,w,3]), where what is around a pixel has been looked at; None where it has no
+        loop of its own. `rim` (bool [h,w]) are mixed pixels, `at` (int [n]) their index row by row, `own` (scene-linear float32 [n,3]) the
+        surface's own colours in them."""
 
     def paint(self, tile: Tile, linear: FloatArray) -> FloatArray:
         """The surface's own colours in `tile`, scene-linear float32 [h,w,3] -> their new colours."""
@@ -139,33 +144,36 @@ def composite(
             return None
         wide = tile.grown(painter.margin)
         codes = source[wide.window]
-        pixelwise = painter.pixelwise(int(codes.max())) if isinstance(edge, SharpEdge) else None
-        if pixelwise is not None:
+        pixels = painter.pixelwise(int(cv2.norm(codes, cv2.NORM_INF))) if isinstance(edge, SharpEdge) else None
+        if pixels is not None:
             wide, codes = tile, source[tile.window]
         rim, near = rim_of(surface, wide, EDGE.rim if beside is None else EDGE.rim_beside), None
         if beside is not None and rim.any():
             near = beside(wide)
             rim &= near
             rim |= rim_of(surface, wide)
-        if pixelwise is not None and not rim.any():  # nearly half of a large photo's tiles
-            pixelwise.fill(tile, codes, alpha, rim, result[tile.window])
+        if pixels is not None and not rim.any():  # nearly half of a large photo's tiles
+            pixels.fill(tile, codes, alpha, rim, result[tile.window])
             return None
         # Everything about mixed pixels is done on lists of them: they are a tenth of the tile.
         at, rows, columns, seen = _list_mixed(rim, codes)
         mixed = MixedPixels(decode_scene(seen), *(sample(field, wide, rows, columns) for field in (inner, outer)))
         share, strength = edge.mixed_shares(mixed, wide.window, at, may_grow=painter.brightens)
         own = estimate_foreground(mixed, share)
-        if pixelwise is not None and isinstance(edge, SharpEdge):
-            pixelwise.fill(tile, codes, alpha, rim, result[tile.window])
-            new = pixelwise.paint(tile, rows, columns, own)
-            _put(edge.mixed_codes(seen, alpha[rows, columns], mixed, share, own, new), rows, columns, result[tile.window])
+        if pixels is None and isinstance(edge, SharpEdge):
+            pixels = painter.smoothed(wide, codes, rim, at, own)
+        inner_window = tile.window_in(wide)
+        if pixels is not None and isinstance(edge, SharpEdge):
+            pixels.fill(tile, codes[inner_window], alpha, rim[inner_window], result[tile.window])
+            opaque, new = np.take(surface.alpha[wide.window], at), pixels.paint(wide, rows, columns, own)
+            place = rows + (wide.y0 - tile.y0), columns + (wide.x0 - tile.x0)
+            _put(edge.mixed_codes(seen, opaque, mixed, share, own, new), *place, result[tile.window])
         else:
             linear = decode_scene(codes)
             linear.reshape(-1, 3)[at] = own
             painted = painter.paint(wide, linear)
             new = np.take(painted.reshape(-1, 3), at, axis=0)
-            kept = tile.window_in(wide)
-            edge.write(PaintedTile(codes, painted, at, mixed, share, strength, own, new, kept), wide.window, result[tile.window])
+            edge.write(PaintedTile(codes, painted, at, mixed, share, strength, own, new, inner_window), wide.window, result[tile.window])
         if near is None:
             return None
         rest = np.float32(1) - share
@@ -203,10 +211,12 @@ def _list_mixed(rim: BoolArray, codes: UInt8Array) -> tuple[IntArray, IntArray, 
 
 @compiled_for(void(uint8[:, ::1], int64[::1], int64[::1], uint8[:, :, :]))
 def _put(codes: UInt8Array, rows: IntArray, columns: IntArray, target: UInt8Array) -> None:
-    """Write pixels, uint8 [n,3], to their places in `target` uint8 [h,w,3]. (NumPy's index of two lists takes five times as long.)"""
+    """Write pixels, uint8 [n,3], to their places in `target` uint8 [h,w,3], if they lie in it. (NumPy's index of two lists takes five
+    times as long.)"""
     for i in range(len(codes)):
-        for c in range(3):
-            target[rows[i], columns[i], c] = codes[i, c]
+        if 0 <= rows[i] < target.shape[0] and 0 <= columns[i] < target.shape[1]:
+            for c in range(3):
+                target[rows[i], columns[i], c] = codes[i, c]
 
 
 def _joined(seams: Sequence[Seam]) -> Seam:

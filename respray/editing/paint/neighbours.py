@@ -93,7 +93,7 @@ class Neighbours:
             return part
         x0, y0, x1, y1 = part.box
         alpha = np.empty_like(part.alpha)
-        _keep_own(part.alpha, self._owners[y0:y1, x0:x1], self._number[concept], alpha)
+        _keep_own(part.alpha, self._owners[y0:y1, x0:x1], 2 * self._number[concept] + 1, alpha)
         return replace(part, alpha=alpha)
 
     def _beside(self, concept: str, part: Surface) -> Callable[[Tile], BoolArray] | None:
@@ -102,12 +102,12 @@ class Neighbours:
         if self._owners is None or concept not in self._number:
             return None
         x0, y0, x1, y1 = part.box
-        owners, number, side = self._owners[y0:y1, x0:x1], self._number[concept], 2 * REACH + 1
+        owners, mine, side = self._owners[y0:y1, x0:x1], 2 * self._number[concept] + 1, 2 * REACH + 1
 
         def beside(tile: Tile) -> BoolArray:
             wide = tile.grown(REACH)
             other = np.empty(owners[wide.window].shape, np.uint8)
-            _mark_others(owners[wide.window], number, other)
+            _mark_others(owners[wide.window], mine, other)
             near = cast(UInt8Array, cv2.dilate(other, np.ones((side, side), np.uint8)))
             return near.view(np.bool_)[tile.window_in(wide)]
 
@@ -133,7 +133,7 @@ def _owners(alphas: Sequence[UInt8Array]) -> UInt8Array | UInt16Array:
     first, *others = alphas
     highest = first.copy()
     half = first >= HALF_ALPHA
-    owner: UInt8Array | UInt16Array = half.astype(np.uint8) if len(alphas) <= MANY else half.astype(np.uint16)
+    owner: UInt8Array | UInt16Array = half.view(np.uint8) if len(alphas) <= MANY else half.astype(np.uint16)
     for number, alpha in enumerate(others, start=1):
         _own_higher(np.ascontiguousarray(alpha).ravel(), 2 * number, highest.ravel(), owner.ravel())
     return owner
@@ -148,17 +148,17 @@ def _own_higher(alpha: UInt8Array, mine: int, highest: UInt8Array, owner: UInt8A
         highest[i] = max(alpha[i], highest[i])
 
 
-@compiled_for(void(uint8[:, :], uint8[:, :], int64, uint8[:, ::1]), void(uint8[:, :], uint16[:, :], int64, uint8[:, ::1]))
-def _keep_own(alpha: UInt8Array, owners: UInt8Array | UInt16Array, number: int, own: UInt8Array) -> None:
-    """What of a part of a matte [h,w] is its own, by `_owners`, into `own` uint8 [h,w]."""
+@compiled_for(void(uint8[:, :], uint8[:, :], uint8, uint8[:, ::1]), void(uint8[:, :], uint16[:, :], uint16, uint8[:, ::1]))
+def _keep_own(alpha: UInt8Array, owners: UInt8Array | UInt16Array, mine: int, own: UInt8Array) -> None:
+    """What of a part of a matte [h,w] is its own, by `_owners` (`mine`: where it has half of a pixel), into `own` uint8 [h,w]."""
     for y in range(alpha.shape[0]):
         for x in range(alpha.shape[1]):
-            own[y, x] = alpha[y, x] if owners[y, x] >> 1 == number else 0
+            own[y, x] = alpha[y, x] if owners[y, x] | 1 == mine else 0
 
 
-@compiled_for(void(uint8[:, :], int64, uint8[:, ::1]), void(uint16[:, :], int64, uint8[:, ::1]))
-def _mark_others(owners: UInt8Array | UInt16Array, number: int, other: UInt8Array) -> None:
-    """Where another matte than this has half of a pixel, 1 in `other` uint8 [h,w], else 0."""
+@compiled_for(void(uint8[:, :], uint8, uint8[:, ::1]), void(uint16[:, :], uint16, uint8[:, ::1]))
+def _mark_others(owners: UInt8Array | UInt16Array, mine: int, other: UInt8Array) -> None:
+    """Where another matte than this (`mine`, as of `_keep_own`) has half of a pixel, 1 in `other` uint8 [h,w], else 0."""
     for y in range(owners.shape[0]):
         for x in range(owners.shape[1]):
-            other[y, x] = owners[y, x] & 1 != 0 and owners[y, x] >> 1 != number
+            other[y, x] = owners[y, x] & 1 if owners[y, x] != mine else 0

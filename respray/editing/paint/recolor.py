@@ -7,7 +7,6 @@ colour of the light (lamp here, window there) is kept as a smooth ratio field.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import cv2
 import numpy as np
@@ -19,11 +18,18 @@ from respray.editing.core.field import Tile, smooth, upsample
 from respray.editing.paint.burnt_areas import BurntAreaParameters, find_burnt_areas
 from respray.editing.paint.gamut import build_paint_table
 from respray.editing.paint.jpeg_light import JpegLight
-from respray.editing.paint.recolor_pixels import MAX_SHADING, ROWS_PER_SHADING, TABLE_ROWS, PixelRecolorer, apply_light
+from respray.editing.paint.recolor_pixels import (
+    MAX_SHADING,
+    ROWS_PER_SHADING,
+    TABLE_ROWS,
+    LitRecolorer,
+    PixelRecolorer,
+    apply_light,
+)
 from respray.editing.surface.exposure import choose_exposure
 from respray.editing.surface.highlights import SheenChange
 from respray.editing.surface.surface import Surface
-from respray.imaging.arrays import FloatArray, IntArray
+from respray.imaging.arrays import BoolArray, FloatArray, IntArray, UInt8Array
 
 # Variance of shading below which nothing is smoothed: it keeps the guided filter's division defined.
 MIN_EPSILON = 1e-9
@@ -151,6 +157,23 @@ class Recolorer:
             return None
         return self._pixelwise
 
+    def smoothed(self, tile: Tile, codes: UInt8Array, rim: BoolArray, at: IntArray, own: FloatArray) -> LitRecolorer | None:
+        """See `respray.editing.paint.composite.Painter`."""
+        if self._strength < 1.0:
+            return None
+        shading, specular = np.empty((2, *rim.shape), np.float32)
+        highest = self._reflection.decompose_codes(codes, rim, self._light_of_codes, shading, specular)
+        brightest = float(self._light_of_codes[highest])
+        for plane, values in zip((shading, specular), self._reflection.decompose(own[None]), strict=True):
+            plane.ravel()[at] = values[0]
+        if len(own):
+            brightest = max(brightest, float(own.max()))
+        lowest = None
+        if self._burns(brightest):
+            lowest = min_channel(decode_scene(codes))
+            lowest.ravel()[at] = np.minimum(np.minimum(*own.T[:2]), own.T[2])
+        return LitRecolorer(self._pixelwise, tile, *self._smoothed(tile, shading, specular, brightest, lowest))
+
     def paint(self, tile: Tile, linear: FloatArray) -> FloatArray:
         """Paint one tile.
 
@@ -161,31 +184,34 @@ class Recolorer:
         Returns:
             Float32 [h,w,3], scene-linear RGB.
         """
-        p, burnt = self._parameters, self._burnt_parameters
-        shading, specular = self._reflection.decompose(linear)
         brightest = float(linear.max()) if linear.size else 0.0
-        if brightest > burnt.burnt_from and self._burnt is not None:
-            share = np.clip((min_channel(linear) - burnt.burnt_from) / (burnt.burnt_to - burnt.burnt_from), 0.0, 1.0)
-            shading = shading * (1.0 + np.float32(burnt.gain) * share * upsample(self._burnt, tile))
-        if self._jpeg is not None:
-            shading = self._jpeg.smooth(tile, shading)
-        if brightest > self._steep_light and self._steep is not None:
-            local = cast(FloatArray, cv2.blur(shading, (2 * p.noise_radius + 1, 2 * p.noise_radius + 1)))
-            shading = smooth(shading, p.noise_radius, np.take(self._steep, _table_row(local)))
-        elif self._epsilon > 0.0 and self._jpeg is None:
-            shading = smooth(shading, p.noise_radius, self._epsilon)
-        if self._sheen is not None:
-            shading, specular = self._sheen.change(tile, shading, specular)
+        lowest = min_channel(linear) if self._burns(brightest) else None
+        shading, specular = self._smoothed(tile, *self._reflection.decompose(linear), brightest, lowest)
         out = np.empty_like(linear)
         window = (tile.y0, tile.x0, tile.height, tile.width)
         apply_light(shading, specular, np.float32(self._reflection.luminance), self._table, self._field, window, out)
         return out if self._strength == 1.0 else linear + (out - linear) * self._strength
 
+    def _burns(self, brightest: float) -> bool:
+        """Whether some of a tile may be burnt out, by its brightest light."""
+        return self._burnt is not None and brightest > self._burnt_parameters.burnt_from
 
-def _table_row(shading: FloatArray) -> IntArray:
-    """Shading -> row of a table over 0..MAX_SHADING, uint16."""
-    index = shading * np.float32(ROWS_PER_SHADING)
-    return np.clip(index, np.float32(0.0), np.float32(TABLE_ROWS - 1), out=index).astype(np.uint16)
+    def _smoothed(
+        self, tile: Tile, shading: FloatArray, specular: FloatArray, brightest: float, lowest: FloatArray | None
+    ) -> tuple[FloatArray, FloatArray]:
+        """Shading and specular light of a tile (float32 [h,w] each) as they are painted: without what noise, JPEG and burnt-out areas have
+        done to them. `brightest`: its highest light; `lowest`: float32 [h,w], of each pixel's channels, where some may be burnt out."""
+        p, burnt = self._parameters, self._burnt_parameters
+        if lowest is not None and self._burnt is not None:
+            share = np.clip((lowest - burnt.burnt_from) / (burnt.burnt_to - burnt.burnt_from), 0.0, 1.0)
+            shading = shading * (1.0 + np.float32(burnt.gain) * share * upsample(self._burnt, tile))
+        if self._jpeg is not None:
+            shading = self._jpeg.smooth(tile, shading)
+        if brightest > self._steep_light and self._steep is not None:
+            shading = smooth(shading, p.noise_radius, self._steep, ROWS_PER_SHADING)
+        elif self._epsilon > 0.0 and self._jpeg is None:
+            shading = smooth(shading, p.noise_radius, np.array([self._epsilon], np.float32))
+        return (shading, specular) if self._sheen is None else self._sheen.change(tile, shading, specular)
 
 
 def _steep_epsilon(luminance: float, parameters: RecolorParameters) -> FloatArray:

@@ -18,6 +18,11 @@ TABLE_ROWS = 8192
 ROWS_PER_SHADING = (TABLE_ROWS - 1) / MAX_SHADING
 
 
+# What a compiled loop needs of a paint: see `PixelRecolorer.on`.
+Paint = tuple[np.float32, FloatArray, FloatArray, tuple[int, int, int, int], UInt8Array, np.float32]
+PAINT = (float32, float32[:, ::1], float32[:, :, ::1], UniTuple(int64, 4), uint8[::1], float32)
+
+
 class PixelRecolorer:
     """A paint where each pixel's new colour is told by that pixel alone. A `respray.editing.paint.composite.PixelPainter`."""
 
@@ -28,55 +33,45 @@ class PixelRecolorer:
 
     def fill(self, tile: Tile, codes: UInt8Array, alpha: UInt8Array, rim: BoolArray, target: UInt8Array) -> None:
         """See `PixelPainter`: from codes to codes in one go."""
-        scale = np.float32(ENCODE_BINS / SCENE_TOP)
-        _fill(
-            codes,
-            alpha,
-            rim,
-            self._lights,
-            self._reflection.numbers,
-            np.float32(self._reflection.luminance),
-            self._table,
-            self._field,
-            (tile.y0, tile.x0, tile.height, tile.width),
-            scene_encode_table(),
-            scale,
-            target,
-        )
+        _fill(codes, alpha, rim, self._lights, self._reflection.numbers, *self.on(tile), target)
 
     def paint(self, tile: Tile, rows: IntArray, columns: IntArray, linear: FloatArray) -> FloatArray:
         """See `PixelPainter`."""
-        out = np.empty_like(linear)
-        _paint(
-            np.ascontiguousarray(linear),
-            rows + tile.y0,
-            columns + tile.x0,
-            self._reflection.numbers,
-            np.float32(self._reflection.luminance),
-            self._table,
-            self._field,
-            (tile.height, tile.width),
-            out,
-        )
+        shading, specular = self._reflection.decompose(linear[None])
+        return self.lit(tile, rows, columns, shading[0], specular[0])
+
+    def lit(self, tile: Tile, rows: IntArray, columns: IntArray, shading: FloatArray, specular: FloatArray) -> FloatArray:
+        """The paint on pixels of a tile whose light is known: float32 [n] each -> scene-linear float32 [n,3]."""
+        out = np.empty((len(rows), 3), np.float32)
+        luminance, table, field, window, *_ = self.on(tile)
+        _paint(shading, specular, rows + tile.y0, columns + tile.x0, luminance, table, field, window[2:], out)
         return out
 
+    def on(self, tile: Tile) -> Paint:
+        """For a loop over a tile: luminance, table, field and window as of `apply_light`; codes of light, uint8, times the last number."""
+        window = (tile.y0, tile.x0, tile.height, tile.width)
+        scale = np.float32(ENCODE_BINS / SCENE_TOP)
+        return np.float32(self._reflection.luminance), self._table, self._field, window, scene_encode_table(), scale
 
-@compiled_for(
-    void(
-        read_only(uint8[:, :, :]),
-        uint8[:, :],
-        boolean[:, ::1],
-        float32[::1],
-        NUMBERS,
-        float32,
-        float32[:, ::1],
-        float32[:, :, ::1],
-        UniTuple(int64, 4),
-        uint8[::1],
-        float32,
-        uint8[:, :, :],
-    )
-)
+
+class LitRecolorer:
+    """A paint on a tile whose light is known. A `respray.editing.paint.composite.PixelPainter`."""
+
+    def __init__(self, paint: PixelRecolorer, tile: Tile, shading: FloatArray, specular: FloatArray) -> None:
+        """`shading` and `specular`, float32 [h,w], are those of `tile`."""
+        self._paint, self._tile, self._shading, self._specular = paint, tile, shading, specular
+
+    def fill(self, tile: Tile, codes: UInt8Array, alpha: UInt8Array, rim: BoolArray, target: UInt8Array) -> None:
+        """See `PixelPainter`; `tile` lies in the one whose light is known."""
+        inner = tile.window_in(self._tile)
+        _fill_lit(self._shading[inner], self._specular[inner], alpha, rim, *self._paint.on(tile), target)
+
+    def paint(self, tile: Tile, rows: IntArray, columns: IntArray, linear: FloatArray) -> FloatArray:
+        """See `PixelPainter`; `tile` is the one whose light is known, and `linear` in it."""
+        return self._paint.lit(tile, rows, columns, self._shading[rows, columns], self._specular[rows, columns])
+
+
+@compiled_for(void(read_only(uint8[:, :, :]), uint8[:, :], boolean[:, :], float32[::1], NUMBERS, *PAINT, uint8[:, :, :]))
 def _fill(
     codes: UInt8Array,
     alpha: UInt8Array,
@@ -92,69 +87,138 @@ def _fill(
     target: UInt8Array,
 ) -> None:
     """As `apply_light`, with decoding before and encoding after it, where `alpha` is above 0 and outside `rim`. `lights`: float32 [256],
-    scene-linear light of codes; `encoded` uint8: codes of light times `bins`."""
+    scene-linear light of codes; the others as of `PixelRecolorer.on`."""
     split, weakest, reference, limits = model
-    none, half, one = np.float32(0), np.float32(0.5), np.float32(1)
-    scale, last, end = np.float32(ROWS_PER_SHADING), np.float32(TABLE_ROWS - 1), np.float32(len(encoded) - 1)
+    none, scale, last = np.float32(0), np.float32(ROWS_PER_SHADING), np.float32(TABLE_ROWS - 1)
     top, left, height, width = window
     pixels = alpha.shape[1]
     befores, overs, line = _columns_of(field, left, width, pixels)
     # A row of the tile at a time, and one loop for each step of it: so most of them become vector instructions.
     places, mirrored, lit = np.empty(pixels, np.float32), np.empty(pixels, np.float32), np.empty((3, pixels), np.float32)
     for y in range(alpha.shape[0]):
+        start, stop = _extent(alpha[y], rim[y])
+        if start == stop:
+            continue
         _field_row(field, y + top, height, line)
-        start, stop = 0, pixels
-        while start < stop and (alpha[y, start] == 0 or rim[y, start]):
-            start += 1
-        while stop > start and (alpha[y, stop - 1] == 0 or rim[y, stop - 1]):
-            stop -= 1
         # Views of what there is to paint: indexes that begin at 0 are not checked for being negative.
-        row, selected, mixed, painted = codes[y, start:stop], alpha[y, start:stop], rim[y, start:stop], target[y, start:stop]
-        before, over, count = befores[start:stop], overs[start:stop], stop - start
-        for x in range(count):
+        row = codes[y, start:stop]
+        for x in range(stop - start):
             light = lights[row[x, 0]], lights[row[x, 1]], lights[row[x, 2]]
             shading, specular = split_pixel(light[0], light[1], light[2], split, weakest, reference, limits)
             place = shading * scale
             # Whatever is no number must not become an index: nothing checks bounds here.
             places[x], mirrored[x] = min(place, last) if place > none else none, specular * luminance
-        for x in range(count):
-            entry, column = np.uint32(places[x]), before[x]
-            after, tinted = column + np.uint32(1), table[entry, 3]
-            for c in range(3):
-                tint = line[column, c] + (line[after, c] - line[column, c]) * over[x]
-                lit[c, x] = table[entry, c] * (one + (tint - one) * tinted)
+        selected, mixed, painted = alpha[y, start:stop], rim[y, start:stop], target[y, start:stop]
+        _encode_row(places, mirrored, befores[start:stop], overs[start:stop], line, table, lit, encoded, bins, selected, mixed, painted)
+
+
+@compiled_for(void(float32[:, :], float32[:, :], uint8[:, :], boolean[:, :], *PAINT, uint8[:, :, :]))
+def _fill_lit(
+    shading: FloatArray,
+    specular: FloatArray,
+    alpha: UInt8Array,
+    rim: BoolArray,
+    luminance: np.float32,
+    table: FloatArray,
+    field: FloatArray,
+    window: tuple[int, int, int, int],
+    encoded: UInt8Array,
+    bins: np.float32,
+    target: UInt8Array,
+) -> None:
+    """As `_fill`, for pixels whose shading and specular light [h,w] are known."""
+    none, scale, last = np.float32(0), np.float32(ROWS_PER_SHADING), np.float32(TABLE_ROWS - 1)
+    top, left, height, width = window
+    pixels = alpha.shape[1]
+    befores, overs, line = _columns_of(field, left, width, pixels)
+    places, mirrored, lit = np.empty(pixels, np.float32), np.empty(pixels, np.float32), np.empty((3, pixels), np.float32)
+    for y in range(alpha.shape[0]):
+        start, stop = _extent(alpha[y], rim[y])
+        if start == stop:
+            continue
+        _field_row(field, y + top, height, line)
+        shades, shines = shading[y, start:stop], specular[y, start:stop]
+        for x in range(stop - start):
+            place = shades[x] * scale
+            places[x], mirrored[x] = min(place, last) if place > none else none, shines[x] * luminance
+        selected, mixed, painted = alpha[y, start:stop], rim[y, start:stop], target[y, start:stop]
+        _encode_row(places, mirrored, befores[start:stop], overs[start:stop], line, table, lit, encoded, bins, selected, mixed, painted)
+
+
+@compiled
+def _extent(selected: UInt8Array, mixed: BoolArray) -> tuple[int, int]:
+    """The first and the last pixel of a row that is selected and not mixed, half open."""
+    start, stop = 0, len(selected)
+    while start < stop and (selected[start] == 0 or mixed[start]):
+        start += 1
+    while stop > start and (selected[stop - 1] == 0 or mixed[stop - 1]):
+        stop -= 1
+    return start, stop
+
+
+@compiled
+def _encode_row(
+    places: FloatArray,
+    mirrored: FloatArray,
+    befores: IntArray,
+    overs: FloatArray,
+    line: FloatArray,
+    table: FloatArray,
+    lit: FloatArray,
+    encoded: UInt8Array,
+    bins: np.float32,
+    selected: UInt8Array,
+    mixed: BoolArray,
+    painted: UInt8Array,
+) -> None:
+    """Paint a row [n] whose places in the `table` and whose specular light are known, from `_columns_of` and `_field_row`, into `painted`
+    uint8 [n,3]; `lit` float32 [3,n] is written over."""
+    none, half, one, end = np.float32(0), np.float32(0.5), np.float32(1), np.float32(len(encoded) - 1)
+    count = len(selected)
+    for x in range(count):
+        entry, column = np.uint32(places[x]), befores[x]
+        after, tinted = column + np.uint32(1), table[entry, 3]
         for c in range(3):
-            for x in range(count):
-                place = (lit[c, x] + mirrored[x]) * bins + half
-                lit[c, x] = min(place, end) if place > none else none
+            tint = line[column, c] + (line[after, c] - line[column, c]) * overs[x]
+            lit[c, x] = table[entry, c] * (one + (tint - one) * tinted)
+    for c in range(3):
         for x in range(count):
-            if selected[x] != 0 and not mixed[x]:
-                for c in range(3):
-                    painted[x, c] = encoded[np.uint32(lit[c, x])]
+            place = (lit[c, x] + mirrored[x]) * bins + half
+            lit[c, x] = min(place, end) if place > none else none
+    for x in range(count):
+        if selected[x] != 0 and not mixed[x]:
+            for c in range(3):
+                painted[x, c] = encoded[np.uint32(lit[c, x])]
 
 
 @compiled_for(
     void(
-        float32[:, ::1], int64[::1], int64[::1], NUMBERS, float32, float32[:, ::1], float32[:, :, ::1], UniTuple(int64, 2), float32[:, ::1]
+        float32[::1],
+        float32[::1],
+        int64[::1],
+        int64[::1],
+        float32,
+        float32[:, ::1],
+        float32[:, :, ::1],
+        UniTuple(int64, 2),
+        float32[:, ::1],
     )
 )
 def _paint(
-    linear: FloatArray,
+    shading: FloatArray,
+    specular: FloatArray,
     rows: IntArray,
     columns: IntArray,
-    model: tuple[Limits, int, np.float32, Limits],
     luminance: np.float32,
     table: FloatArray,
     field: FloatArray,
     size: tuple[int, int],
     out: FloatArray,
 ) -> None:
-    """As `apply_light`, for pixels float32 [n,3] at rows and columns of a box of `size` (height, width)."""
-    split, weakest, reference, limits = model
+    """As `apply_light`, for pixels [n] at rows and columns of a box of `size` (height, width), into `out` [n,3]."""
     scale, last, one = np.float32(ROWS_PER_SHADING), np.float32(TABLE_ROWS - 1), np.float32(1)
-    for i in range(len(linear)):
-        shading, specular = split_pixel(linear[i, 0], linear[i, 1], linear[i, 2], split, weakest, reference, limits)
-        place = shading * scale
+    for i in range(len(rows)):
+        place = shading[i] * scale
         row = np.uint32(min(place, last)) if place > 0 else np.uint32(0)
         upper, down = _locate(rows[i], size[0], field.shape[0])
         column, over = _locate(columns[i], size[1], field.shape[1])
@@ -163,7 +227,7 @@ def _paint(
             first = field[upper, column, c] + (field[lower, column, c] - field[upper, column, c]) * down
             second = field[upper, after, c] + (field[lower, after, c] - field[upper, after, c]) * down
             tint = first + (second - first) * over
-            out[i, c] = table[row, c] * (one + (tint - one) * table[row, 3]) + specular * luminance
+            out[i, c] = table[row, c] * (one + (tint - one) * table[row, 3]) + specular[i] * luminance
 
 
 @compiled_for(void(float32[:, :], float32[:, ::1], float32, float32[:, ::1], float32[:, :, ::1], UniTuple(int64, 4), float32[:, :, ::1]))

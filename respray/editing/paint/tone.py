@@ -10,7 +10,7 @@ import numpy as np
 from respray.contract.request import Tone
 from respray.editing.core.color import LUMINANCE
 from respray.editing.core.field import Tile
-from respray.imaging.arrays import FloatArray
+from respray.imaging.arrays import BoolArray, FloatArray, IntArray, UInt8Array
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,9 @@ class Toner:
         self._matrix = (saturate @ np.diag(gains)).astype(np.float32)
 
     def pixelwise(self, brightest: int) -> None:
+        """See `respray.editing.paint.composite.Painter`: it has no loop of its own."""
+
+    def smoothed(self, tile: Tile, codes: UInt8Array, rim: BoolArray, at: IntArray, own: FloatArray) -> None:
         """See `respray.editing.paint.composite.Painter`: it has no loop of its own."""
 
     def paint(self, tile: Tile, linear: FloatArray) -> FloatArray:

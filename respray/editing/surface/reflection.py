@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from numba import float32, int64, void
+from numba import boolean, float32, int64, uint8, void
 from numba.core.types import Tuple, UniTuple
 
 from respray.editing.core.color import LUMINANCE
-from respray.editing.core.compiled import compiled, compiled_for
-from respray.imaging.arrays import FloatArray
+from respray.editing.core.compiled import compiled, compiled_for, read_only
+from respray.imaging.arrays import BoolArray, FloatArray, UInt8Array
 
 # Numbers for a compiled loop.
 Limits = tuple[np.float32, ...]
@@ -95,6 +95,14 @@ class DichromaticModel:
         _decompose(np.ascontiguousarray(linear), *self.numbers, shading, specular)
         return shading, specular
 
+    def decompose_codes(self, codes: UInt8Array, without: BoolArray, lights: FloatArray, shading: FloatArray, specular: FloatArray) -> int:
+        """`decompose` of codes (uint8 [h,w,3]) whose scene-linear light is `lights` (float32 [256]), into `shading` and `specular`.
+
+        Returns:
+            The highest code outside `without` (bool [h,w]), 0 where there is none.
+        """
+        return int(_decompose_codes(codes, without, lights, *self.numbers, shading, specular))
+
     @cached_property
     def numbers(self) -> tuple[Limits, int, np.float32, Limits]:
         """The model as compiled loops take it: `split`, `weakest`, `reference` and `limits` of `_decompose`."""
@@ -135,6 +143,29 @@ def _decompose(
         for x in range(linear.shape[1]):
             red, green, blue = linear[y, x]
             shading[y, x], specular[y, x] = split_pixel(red, green, blue, split, weakest, reference, limits)
+
+
+@compiled_for(int64(read_only(uint8[:, :, :]), boolean[:, ::1], float32[::1], *NUMBERS, float32[:, ::1], float32[:, ::1]))
+def _decompose_codes(
+    codes: UInt8Array,
+    without: BoolArray,
+    lights: FloatArray,
+    split: Limits,
+    weakest: int,
+    reference: np.float32,
+    limits: Limits,
+    shading: FloatArray,
+    specular: FloatArray,
+) -> int:
+    """See `DichromaticModel.decompose_codes`; the others as of `_decompose`."""
+    highest = np.uint8(0)
+    for y in range(codes.shape[0]):
+        row, left_out, shades, mirrored = codes[y], without[y], shading[y], specular[y]
+        for x in range(len(row)):
+            red, green, blue = row[x]
+            shades[x], mirrored[x] = split_pixel(lights[red], lights[green], lights[blue], split, weakest, reference, limits)
+            highest = max(highest, np.uint8(0) if left_out[x] else max(red, green, blue))
+    return int(highest)
 
 
 @compiled

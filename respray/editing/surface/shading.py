@@ -52,7 +52,7 @@ def smooth_shading(surface: Surface, parameters: ShadingParameters = ShadingPara
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (joint, joint))
     log = cast(FloatArray, cv2.morphologyEx(cv2.morphologyEx(log, cv2.MORPH_CLOSE, kernel), cv2.MORPH_OPEN, kernel))
     for _ in range(p.passes):
-        log = smooth(log, max(2, round(p.smooth_share * side)), p.shadow_contrast**2)
+        log = smooth(log, max(2, round(p.smooth_share * side)), np.array([p.shadow_contrast**2], np.float32))
     smoothed: FloatArray = np.exp(log)
     return smoothed
 

@@ -26,7 +26,7 @@ from respray.editing.texture.lines import Segments2D, find_segments
 from respray.editing.texture.plane import Plane
 from respray.editing.texture.sample import Material, make_material, sample_material
 from respray.imaging import isolated
-from respray.imaging.arrays import BoolArray, Float64Array, FloatArray, UInt8Array
+from respray.imaging.arrays import BoolArray, Float64Array, FloatArray, IntArray, UInt8Array
 from respray.imaging.decode import decode
 
 
@@ -174,6 +174,9 @@ class TexturePainter:
 
     def pixelwise(self, brightest: int) -> None:
         """See `respray.editing.paint.composite.Painter`: its light is told from what is around a pixel."""
+
+    def smoothed(self, tile: Tile, codes: UInt8Array, rim: BoolArray, at: IntArray, own: FloatArray) -> None:
+        """See `respray.editing.paint.composite.Painter`: it has no loop of its own."""
 
     def paint(self, tile: Tile, linear: FloatArray) -> FloatArray:
         """Paint one tile.
