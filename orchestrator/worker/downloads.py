@@ -15,7 +15,7 @@ from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.budget import COPIES, ByteBudget
 from orchestrator.worker.job_state import Download, JobState
 from respray.contract.errors import ImageError
-from respray.contract.photo_file import PhotoInfo, check_sides, inspect
+from respray.contract.photo_file import MIN_SIDE, PhotoInfo, check_sides, inspect
 from respray.observe.tracing import span
 from respray.retry import Retry
 
@@ -91,23 +91,25 @@ class Downloads:
             raise PhotoRefused(f"{item.photo.label}: {error}") from None
         return download
 
-    async def attachment(self, state: JobState, source: Source, link_bytes: int = limits.MAX_PHOTO_BYTES) -> Download:
-        """A mask or texture. What several items of a job use is fetched once."""
+    async def attachment(
+        self, state: JobState, source: Source, link_bytes: int = limits.MAX_PHOTO_BYTES, min_side: int = MIN_SIDE
+    ) -> Download:
+        """A mask or texture, of `min_side` pixels on a side or more. What several items of a job use is fetched once."""
         if source not in state.several:
-            return await self._fetch_attachment(source, limits.MAX_MASK_BYTES, link_bytes)
+            return await self._fetch_attachment(source, limits.MAX_MASK_BYTES, link_bytes, min_side)
         while True:
             if source not in state.shared:
-                state.shared[source] = asyncio.ensure_future(self._share(state, source, link_bytes))
+                state.shared[source] = asyncio.ensure_future(self._share(state, source, link_bytes, min_side))
             try:
                 return await asyncio.shield(state.shared[source])
             except LinkTooLarge:
                 if link_bytes < limits.MAX_TEXTURE_BYTES:
                     raise  # else it was another item that asked for less, and this one asks for itself
 
-    async def _share(self, state: JobState, source: Source, link_bytes: int) -> Download:
+    async def _share(self, state: JobState, source: Source, link_bytes: int, min_side: int) -> Download:
         """Fetch what several items use, and keep it until the job ends where there is room: else it is fetched again."""
         try:
-            download = await self._fetch_attachment(source, limits.MAX_TEXTURE_BYTES, link_bytes)
+            download = await self._fetch_attachment(source, limits.MAX_TEXTURE_BYTES, link_bytes, min_side)
         except LinkTooLarge:
             state.shared.pop(source, None)
             raise
@@ -117,16 +119,18 @@ class Downloads:
             state.shared.pop(source, None)
         return download
 
-    async def _fetch_attachment(self, source: Source, limit: int, link_bytes: int) -> Download:
-        download, _ = await self._fetch(source, limit, limits.MAX_ATTACHMENT_MEGAPIXELS, link_bytes)
+    async def _fetch_attachment(self, source: Source, limit: int, link_bytes: int, min_side: int) -> Download:
+        download, _ = await self._fetch(source, limit, limits.MAX_ATTACHMENT_MEGAPIXELS, link_bytes, min_side)
         return download
 
-    async def _fetch(self, source: Source, limit: int, megapixels: float, link_bytes: int) -> tuple[Download, PhotoInfo]:
+    async def _fetch(
+        self, source: Source, limit: int, megapixels: float, link_bytes: int, min_side: int = MIN_SIDE
+    ) -> tuple[Download, PhotoInfo]:
         with span("download", {"respray.key": source.label}):
             try:
                 download = await _UPLOADED_JUST_NOW.run_async(lambda: self._read(source, limit, link_bytes))
                 # In a thread: a file of many small blocks takes its time, and the loop renews the job's lease meanwhile.
-                return download, await asyncio.to_thread(inspect, download.data, megapixels, limit)
+                return download, await asyncio.to_thread(inspect, download.data, megapixels, limit, min_side)
             except ImageError as error:
                 raise PhotoRefused(f"{source.label}: {error}") from None
             except (NotFound, TooLarge, AccessDenied, KeyUnusable, AddressRefused, LinkRefused) as error:

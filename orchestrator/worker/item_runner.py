@@ -28,6 +28,7 @@ from orchestrator.worker.downloads import USUAL_LINK_BYTES, Downloads, check_tog
 from orchestrator.worker.job_state import ItemRun, JobState
 from orchestrator.worker.kept_segments import KeptSegments, without_segments
 from orchestrator.worker.uploads import TwinFinished, Uploads, plan_uploads, superseded
+from respray.contract.photo_file import MIN_SIDE
 from respray.contract.request import prompts_of
 from respray.observe.log_context import log_place
 from respray.observe.metrics import Metrics
@@ -163,7 +164,12 @@ class ItemRunner:
 
     async def _edit_within(self, run: ItemRun, held: Hold, clock: float, link_bytes: int) -> ItemRecord:
         state, item = run.state, run.item
-        downloads = (self._downloads.attachment(state, source, link_bytes) for source in item.attachments)
+        masks = {concept.mask_attachment for concept in item.request.concepts}
+        downloads = (
+            # A mask has any size.
+            self._downloads.attachment(state, source, link_bytes, 1 if number in masks else MIN_SIDE)
+            for number, source in enumerate(item.attachments)
+        )
         photo, *attachments = await asyncio.gather(self._downloads.photo(item, link_bytes), *downloads)
         names = (s.label if isinstance(s, StoreKey) else f"{s.label}#{position}" for position, s in enumerate(item.sources))
         run.contents = dict(zip(names, (file.etag for file in (photo, *attachments)), strict=True))

@@ -81,7 +81,10 @@ def test_everything_by_link_and_in_the_message_and_no_link_is_kept(
 ) -> None:
     for name in OURS:  # as `set_up_logging` does with LOG_LEVEL=DEBUG
         caplog.set_level(logging.DEBUG, logger=name)
-    masks = {"Floor": {"url": server.link("/7.png")}, "Wall": {"base64": "data:image/jpeg;base64," + encoded(photo(8))}}
+    masks = {
+        "Floor": {"url": server.link("/7.png")},
+        "Wall": {"base64": "data:image/jpeg;base64," + encoded(photo(8, (4, 3)))},
+    }  # of any size
     message = item(
         input_url=server.link("/inside.jpg"),
         mask_keys=masks,
@@ -90,7 +93,7 @@ def test_everything_by_link_and_in_the_message_and_no_link_is_kept(
     )
     seeing, events = Seeing(), list[dict[str, Any]]()
     result = work(tmp_path, message, server, pipeline=seeing, events=events)
-    assert result.ok and seeing.photo == photo(0) and seeing.attachments == [photo(7), photo(8)]
+    assert result.ok and seeing.photo == photo(0) and seeing.attachments == [photo(7), photo(8, (4, 3))]
     headers, body = server.stored["/put/result.png"]
     assert (headers["Content-Type"], int(headers["Content-Length"])) == ("image/png", len(body))
     assert server.stored["/put/preview"][0]["Content-Type"] == "image/jpeg"
