@@ -48,7 +48,7 @@ def test_strength_blends_with_the_photo() -> None:
     ("name", "sheen", "share"), [("floor", None, 1.0), ("floor", "matte", 0.1), ("carpet", None, 0.0), ("wall", None, 0.0)]
 )
 def test_a_dark_hard_floor_mirrors_the_room(name: str, sheen: Sheen | None, share: float) -> None:
-    """Beside its paint, so that the paint is reported as it was asked for; but no more than the photo shows in a shadow."""
+    """Beside its paint, so that the paint is reported as it was asked for; and in a shadow as much less as there is less light."""
     photo, mask = wall_photo("#F4F1EA")
     photo[60:80, 100:130] = 9
     result = edit_photo(photo, segments(mask), request({name: Recolor(color="#22304A", sheen=sheen)}), [])
@@ -62,7 +62,7 @@ def test_a_dark_hard_floor_mirrors_the_room(name: str, sheen: Sheen | None, shar
     assert mirrored == pytest.approx(share * RecolorParameters().mirrored * room, abs=0.001)
     delta_e = result.report.outputs[0].edits[0].delta_e
     assert delta_e is not None and delta_e < 2.5
-    assert edited[65:75, 105:125].max() <= decode_scene(photo)[70, 115, 0] * 1.2
+    assert edited[65:75, 105:125].max() < 0.03 * edited[lit].max()
 
 
 def test_a_glint_stays_a_glint() -> None:

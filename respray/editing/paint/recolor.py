@@ -81,7 +81,7 @@ class Recolorer:
 
     Attributes:
         exposure: factor on the shading: the surface's light, or a little less on a floor in the sun (`surface.exposure`).
-        mirrored: float32 [3], scene-linear RGB that the result holds beside the paint, where its light is not weaker than that.
+        mirrored: float32 [3], scene-linear RGB that the result holds beside the paint, at shading 1.
         margin: pixels that `paint` needs around what is used of its result.
         warnings: sentences for the report.
     """
@@ -135,9 +135,8 @@ class Recolorer:
         self._sheen = None if rule.sheen is None else SheenChange(surface, rule.sheen)
         gloss = 1.0 if self._sheen is None else self._sheen.factor
         mirrored = np.float32(p.mirrored * gloss if polished else 0.0) * surface.room
-        # What the photo shows in a shadow is no less than what is mirrored there.
-        seen = steps * np.float32(reflection.luminance) / max(float(mirrored @ LUMINANCE), 1e-6)
-        self._table[:, :3] += np.minimum(seen, np.float32(1)) * mirrored
+        # What shades a floor is what the floor mirrors there: a shadow under a table stays as deep.
+        self._table[:, :3] += np.minimum(steps, np.float32(1)) * mirrored
         self.mirrored = mirrored * self._strength
         field = _light_color(surface, specular, p, burnt.burnt_from)
         self._field = field if float(np.abs(field - 1.0).max()) > p.max_neutral else np.ones((1, 1, 3), np.float32)
