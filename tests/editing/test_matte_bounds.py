@@ -43,7 +43,7 @@ def test_a_decided_mask_is_worked_on_at_full_size() -> None:
 def test_less_detail_is_the_same_selection() -> None:
     photo, mask = wall_photo("#A8A04A", 600, 800)
     coarse = mask.astype(np.uint8)[::2, ::2] * np.uint8(255)
-    full, less = refine(coarse, photo), refine(coarse, photo, upsampling=UpsampleParameters(max_pixels=60_000))
+    full, less = refine(coarse, photo), refine(coarse, photo, upsampling=UpsampleParameters(max_pixels=40_000))
     assert (full.detail, less.detail < 1.0) == (1.0, True)
     assert np.mean(np.abs(full.alpha.astype(int) - less.alpha)) < 1.0
 

@@ -18,7 +18,7 @@ from respray.editing.core.compiled import CORES, compiled_for, read_only
 from respray.editing.core.field import Tile, sample
 from respray.editing.core.unmix import MixedPixels, estimate_background, estimate_foreground
 from respray.editing.mask.fringe import TAIL
-from respray.editing.paint.edges import EDGE, PaintedTile, SharpEdge, background_field, edge_of, foreground_field, rim_of
+from respray.editing.paint.edges import EDGE, PaintedTile, SharpEdge, edge_of, foreground_field, rim_of
 from respray.editing.surface.surface import Surface
 from respray.imaging.arrays import AnyArray, BoolArray, FloatArray, IntArray, UInt8Array
 
@@ -109,16 +109,20 @@ class Before:
     Attributes:
         crop: uint8 [h,w,3], sRGB, the surface's box.
         own: the surface looks as in the photo there.
-        around: what lies around it does.
     """
 
     crop: UInt8Array
     own: bool = True
-    around: bool = True
 
 
 def composite(
-    before: Before, target: UInt8Array, surface: Surface, painter: Painter, *, beside: Callable[[Tile], BoolArray] | None = None
+    before: Before,
+    target: UInt8Array,
+    surface: Surface,
+    painter: Painter,
+    outer: FloatArray,
+    *,
+    beside: Callable[[Tile], BoolArray] | None = None,
 ) -> list[Seam]:
     """Paint a surface. Pixels with alpha 0 are not written; under a feather the difference that the paint makes is added.
 
@@ -127,6 +131,7 @@ def composite(
         target: uint8 [H,W,3], sRGB, painted into in place.
         surface: the surface.
         painter: the rule, prepared for the surface.
+        outer: the surface's `background_field`.
         beside: tells which pixels of a tile of the surface's box are near to another surface that is edited too, bool [h,w].
 
     Returns:
@@ -135,7 +140,6 @@ def composite(
     x0, y0, x1, y1 = surface.box
     source, result = before.crop, target[y0:y1, x0:x1]
     inner = foreground_field(surface, None if before.own else source)
-    outer = background_field(surface, None if before.around else source)
     edge = edge_of(surface)
 
     def work(tile: Tile) -> Seam | None:
@@ -227,7 +231,7 @@ def _joined(seams: Sequence[Seam]) -> Seam:
     return Seam(at, rest, background, around)
 
 
-def blend_seams(target: UInt8Array, surface: Surface, seams: list[Seam]) -> list[Seam]:
+def blend_seams(target: UInt8Array, surface: Surface, seams: list[Seam], around: FloatArray) -> list[Seam]:
     """Give the mixed pixels of a painted surface the new colour of what lies around it, where that was edited too.
 
     A pixel between a wall and a floor belongs to one of their mattes: without this it kept the other one's old colour, a bright line
@@ -237,13 +241,13 @@ def blend_seams(target: UInt8Array, surface: Surface, seams: list[Seam]) -> list
         target: uint8 [H,W,3], sRGB, changed in place.
         surface: the surface.
         seams: as `composite` returned them.
+        around: the surface's `background_field` in `target`.
 
     Returns:
         The seams as they are then.
     """
     x0, y0, x1, y1 = surface.box
     picture = target[y0:y1, x0:x1]
-    around = background_field(surface, picture)
     height, width = picture.shape[:2]
     whole = Tile(0, 0, width, height, width, height)
     return [_blended(picture, seam, sample(around, whole, *np.divmod(seam.at, width))) for seam in seams]

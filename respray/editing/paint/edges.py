@@ -238,50 +238,63 @@ def foreground_field(surface: Surface, picture: UInt8Array | None = None) -> Flo
     Returns:
         Scene-linear RGB float32 [hs/2,ws/2,3].
     """
-    small, size = _half(surface, picture)
-    solid = (average(surface.alpha, size) >= SOLID_ALPHA).astype(np.uint8)
+    solid = (average(surface.alpha, _half_size(surface)) >= SOLID_ALPHA).astype(np.uint8)
     # A photo's edge is wider than a matte's: beside it the surface's colour has some of its surroundings' in it.
-    return _extend(small, cast(UInt8Array, cv2.erode(solid, np.ones((3, 3), np.uint8))), solid)
+    clean = cast(UInt8Array, cv2.erode(solid, np.ones((3, 3), np.uint8)))
+    return _extended(surface, picture, _nearest_known(clean, solid) if solid.any() else None)
 
 
-def background_field(surface: Surface, picture: UInt8Array | None = None) -> FloatArray:
-    """The colour of what lies around the surface's concept, extended over it; as `foreground_field`."""
-    small, size = _half(surface, picture)
+def background_field(surface: Surface, picture: UInt8Array | None = None, outside: IntArray | None = None) -> FloatArray:
+    """The colour of what lies around the surface's concept, extended over it; as `foreground_field`. `outside`: as `nearest_outside` says,
+    where it is known."""
+    return _extended(surface, picture, nearest_outside(surface) if outside is None else outside)
+
+
+def nearest_outside(surface: Surface) -> IntArray | None:
+    """Which cell outside the surface's concept is the nearest to each: int [hs/2,ws/2], indexes row by row; None where there is none. All
+    materials of a concept have the same."""
+    size = _half_size(surface)
     # Outside the matte's tail: the fringe has the surface's colour in it.
     outside = (average(surface.whole, size) == 0).astype(np.uint8)
     coverage = edge_of(surface).coverage
     if not outside.any() and int(coverage.max()) >= HALF_ALPHA:
         # A feather that reaches the borders of the photo. (A sharp matte's coverage has no more outside than the matte.)
         outside = (average(coverage, size) == 0).astype(np.uint8)
-    return _extend(small, outside, outside)
+    return _nearest_known(outside, outside) if outside.any() else None
 
 
-def _half(surface: Surface, picture: UInt8Array | None) -> tuple[FloatArray, tuple[int, int]]:
-    """These fields are smooth, so half the work resolution is enough; and its width and height."""
-    hs, ws = surface.small.shape[:2]
-    small = surface.small if picture is None else at_work_size(picture, (ws, hs))
-    size = (max(1, ws // 2), max(1, hs // 2))
-    return cast(FloatArray, cv2.resize(small, size, interpolation=cv2.INTER_AREA)), size
+def _half_size(surface: Surface) -> tuple[int, int]:
+    """Width and height of the fields around edges: they are smooth, so half the work resolution is enough."""
+    height, width = surface.small.shape[:2]
+    return max(1, width // 2), max(1, height // 2)
 
 
-def _extend(small: FloatArray, clean: UInt8Array, known: UInt8Array) -> FloatArray:
-    """Every cell gets the colour of the nearest `clean` one, or of the nearest `known` one where that is much nearer.
+def _extended(surface: Surface, picture: UInt8Array | None, places: IntArray | None) -> FloatArray:
+    """The colours at `places` in the surface's box, or in a `picture` of it; where there are none, the mean of all."""
+    height, width = surface.small.shape[:2]
+    small = surface.small if picture is None else at_work_size(picture, (width, height))
+    small = cast(FloatArray, cv2.resize(small, _half_size(surface), interpolation=cv2.INTER_AREA))
+    if places is None:
+        return np.full_like(small, small.mean(axis=(0, 1)))
+    return small.reshape(-1, small.shape[2])[places]
+
+
+def _nearest_known(clean: UInt8Array, known: UInt8Array) -> IntArray:
+    """Of every cell the nearest `clean` one, or the nearest `known` one (of which there are some) where that is much nearer.
 
     The nearest and no mean of many: across its edge, stripes and planks run on.
     """
-    if not known.any():
-        return np.full_like(small, small.mean(axis=(0, 1)))
-    far, colour = _nearest(small, known)
-    if clean.any() and clean is not known:
-        further, better = _nearest(small, clean)
-        colour = np.where((further <= far + EDGE.max_detour)[..., None], better, colour)
-    return colour
+    far, places = _nearest(known)
+    if clean is not known and clean.any():
+        further, better = _nearest(clean)
+        places = np.where(further <= far + EDGE.max_detour, better, places)
+    return places
 
 
-def _nearest(small: FloatArray, known: UInt8Array) -> tuple[FloatArray, FloatArray]:
-    """How far the nearest `known` cell is, float32 [h,w], and its colour."""
+def _nearest(known: UInt8Array) -> tuple[FloatArray, IntArray]:
+    """How far the nearest `known` cell is, float32 [h,w], and its index."""
     distance, label = cv2.distanceTransformWithLabels(1 - known, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     table = np.zeros(int(label.max()) + 1, np.int64)
     at = np.flatnonzero(known)
     table[label.ravel()[at]] = at
-    return cast(FloatArray, distance), small.reshape(-1, small.shape[2])[table[label]]
+    return cast(FloatArray, distance), table[label]

@@ -55,11 +55,16 @@ class JpegLight:
             new: the same of the new paint.
             parameters: of the smoothing.
         """
-        self._error, self._luma, self._alpha, self._parameters = error, error.luma(), alpha, parameters
+        self._error, self._alpha, self._parameters = error, alpha, parameters
         self._luminance, self._new = np.float32(luminance), np.float32(new)
         self._side = 2 * parameters.radius + 1
         # Two windows, and a cell that a tile cuts.
         self.margin = (2 * parameters.radius + 1) * CELL
+        x, y, width, height = cv2.boundingRect(alpha)
+        # What lies further away than two blocks more tells nothing of the surface's pixels.
+        reach = self.margin + 2 * BLOCK
+        within = max(0, x - reach), max(0, y - reach), min(alpha.shape[1], x + width + reach), min(alpha.shape[0], y + height + reach)
+        self._luma = error.luma(within)
 
     def smooth(self, tile: Tile, shading: FloatArray) -> FloatArray:
         """Smooth a tile's shading: a guided filter in which only the surface's own pixels have a say, and slopes are no variation.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import cast
 
 import cv2
@@ -14,14 +14,23 @@ from respray.editing.core.compiled import compiled_for
 from respray.editing.core.field import Tile
 from respray.editing.mask.matte import Matte
 from respray.editing.paint.composite import Before, Painter, Seam, blend_seams, composite
-from respray.editing.paint.edges import EDGE, HALF_ALPHA
+from respray.editing.paint.edges import EDGE, HALF_ALPHA, background_field, nearest_outside
 from respray.editing.surface.surface import Surface
-from respray.imaging.arrays import BoolArray, UInt8Array, UInt16Array
+from respray.imaging.arrays import BoolArray, FloatArray, IntArray, UInt8Array, UInt16Array
 
 # So many pixels from another surface an edge may show some of it: a row of pixels may lie between two mattes that meet.
 REACH = EDGE.rim_beside + 2
 # Twice a larger number does not fit into eight bits.
 MANY = 128
+
+
+@dataclass(frozen=True)
+class _Seams:
+    """The seams of a painted surface, and its `nearest_outside`."""
+
+    part: Surface
+    seams: list[Seam]
+    outside: IntArray | None
 
 
 class Neighbours:
@@ -48,7 +57,7 @@ class Neighbours:
         self.any_feathered = len(sharp) < len(mattes)
         self._common: UInt8Array | None = None
         self._painted: set[str] = set()
-        self._seams: dict[str, list[tuple[Surface, list[Seam]]]] = {}
+        self._seams: dict[str, list[_Seams]] = {}
         self._settled: set[str] = set()
 
     def paint(self, before: UInt8Array, target: UInt8Array, concept: str, parts: Iterable[tuple[Surface, Painter]]) -> None:
@@ -67,23 +76,36 @@ class Neighbours:
         picture = self._common if feathered and not again and self._common is not None else before
         beside: Callable[[Tile], BoolArray] | None = None
         crop = np.zeros((0, 0, 3), np.uint8)
-        seams: list[tuple[Surface, list[Seam]]] = []
+        outside: IntArray | None = None
+        outer = np.zeros((0, 0, 3), np.float32)
+        seams: list[_Seams] = []
         for part, painter in parts:
-            if not seams:  # all parts of a concept have the same box
+            if not seams:  # all parts of a concept have the same box, and the same around them
                 beside = self._beside(concept, part)
                 x0, y0, x1, y1 = part.box
                 crop = picture[y0:y1, x0:x1].copy() if picture is target else picture[y0:y1, x0:x1]
-            source = Before(crop, own=not again, around=concept not in self._settled)
-            seams.append((part, composite(source, target, self._own(concept, part), painter, beside=beside)))
+                outside = nearest_outside(part)
+                outer = background_field(part, None if concept not in self._settled else crop, outside)
+            found = composite(Before(crop, own=not again), target, self._own(concept, part), painter, outer, beside=beside)
+            seams.append(_Seams(part, found, outside))
         # A rug leaves the edge of the floor as the floor's own edit has made it.
-        left = [(part, [_outside(part, seam, [new for new, _ in seams]) for seam in found]) for part, found in self._seams.get(concept, ())]
+        painted = [new.part for new in seams]
+        left = [replace(old, seams=[_left(old.part, seam, painted) for seam in old.seams]) for old in self._seams.get(concept, ())]
         self._seams[concept] = left + seams
         self._painted.add(concept)
 
     def blend_seams(self, target: UInt8Array) -> None:
         """Settle the edges in `target` (uint8 [H,W,3], in place), after the last edit and before one of another kind."""
-        for concept, seams in self._seams.items():
-            self._seams[concept] = [(part, blend_seams(target, part, found)) for part, found in seams if found]
+        for concept, found in self._seams.items():
+            self._seams[concept] = []
+            around: FloatArray | None = None
+            last: _Seams | None = None
+            for one in filter(lambda one: one.seams, found):
+                # The materials of a concept have the same around them; what was painted at another time may be another part of it.
+                if around is None or last is None or one.outside is not last.outside or one.part.box != last.part.box:
+                    x0, y0, x1, y1 = one.part.box
+                    around, last = background_field(one.part, target[y0:y1, x0:x1], one.outside), one
+                self._seams[concept].append(replace(one, seams=blend_seams(target, one.part, one.seams, around)))
         # Painted once more, they are seen beside their neighbours' new colours; what was not painted yet still shows the old ones.
         self._settled |= self._painted
         self._common = None
@@ -114,7 +136,7 @@ class Neighbours:
         return beside
 
 
-def _outside(part: Surface, seam: Seam, painted: Sequence[Surface]) -> Seam:
+def _left(part: Surface, seam: Seam, painted: Sequence[Surface]) -> Seam:
     """What of the mixed pixels of a surface is not painted once more with these."""
     rows, columns = np.divmod(seam.at, part.alpha.shape[1])
     left = np.ones(len(seam.at), bool)

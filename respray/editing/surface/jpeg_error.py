@@ -48,9 +48,22 @@ class JpegError:
     chroma: FloatArray
     grain: float
 
-    def luma(self) -> FloatArray:
-        """Standard deviation of luma in every block of the surface's box, float32 [bh,bw], 8-bit codes. Takes a while for many."""
-        luma, _ = _block_errors(self.crop, self.corner, self.steps)
+    def luma(self, within: tuple[int, int, int, int] | None = None) -> FloatArray:
+        """Standard deviation of luma in every block of the surface's box, float32 [bh,bw], 8-bit codes. Takes a while for many: outside
+        `within` (x0, y0, x1, y1, pixels of the box; None: all of it) the usual one stands."""
+        height, width = self.crop.shape[:2]
+        rows, columns = (-(-(size - first) // BLOCK) for size, first in zip((height, width), self.corner[::-1], strict=True))
+        luma = np.full((rows, columns), self.usual, np.float32)
+        x0, y0, x1, y1 = (0, 0, width, height) if within is None else within
+        left, top = (max(0, (start - first) // BLOCK) for start, first in zip((x0, y0), self.corner, strict=True))
+        right, bottom = (-(-(end - first) // BLOCK) for end, first in zip((x1, y1), self.corner, strict=True))
+        # From a block's first pixel on, or from the box's.
+        pixels = [
+            slice(max(0, first + BLOCK * start), first + BLOCK * end)
+            for first, start, end in zip(self.corner[::-1], (top, left), (bottom, right), strict=True)
+        ]
+        corner = self.corner[0] if left == 0 else 0, self.corner[1] if top == 0 else 0
+        luma[top:bottom, left:right], _ = _block_errors(self.crop[pixels[0], pixels[1]], corner, self.steps)
         return luma
 
     def in_cells(self, luma: FloatArray, left: int, top: int, shape: tuple[int, ...], cell: int) -> FloatArray:
