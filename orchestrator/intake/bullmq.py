@@ -21,11 +21,12 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import RedisError
 
+from orchestrator.errors import IntakeError
 from orchestrator.intake.base import Intake, Throttle, backoff
 from orchestrator.intake.redis_server import check_redis
 from orchestrator.intake.repeated_lines import OncePerWhile
 from orchestrator.settings import Settings
-from orchestrator.waiting import pause
+from orchestrator.waiting import pause, until
 from orchestrator.worker.handle import HandedBack, JobFailed
 from orchestrator.worker.worker import Worker
 
@@ -34,6 +35,7 @@ repeated = log.getChild("library")
 repeated.addFilter(OncePerWhile())
 
 LAG_EVERY = 10.0
+LAG_RETRIES = 3
 IDLE_BLOCK_SECONDS = 2.0
 """How long an idle worker waits in Redis before it looks itself: for jobs whose delay is over, and for a signal that was lost."""
 SOCKET_TIMEOUT_SECONDS = 20.0
@@ -90,6 +92,7 @@ class BullmqIntake(Intake):
             "maxStalledCount": 1_000_000,
             "runRetryDelay": 1000,
             "removeOnComplete": {"count": 1000},
+            "autorun": False,
         }
 
         async def process(job: bullmq.Job, token: str) -> dict[str, Any]:
@@ -106,8 +109,11 @@ class BullmqIntake(Intake):
             "lockRenewalFailed", lambda jobs, *_: log.warning("BullMQ could not renew the lock of %s; another worker may take it", jobs)
         )
         lag = asyncio.create_task(self._watch_lag(worker, stop))
+        taking = asyncio.create_task(taker.run())
         try:
-            await stop.wait()
+            await until(stop, asyncio.wait([taking]))
+            if not stop.is_set():
+                raise IntakeError(f"BullMQ's worker has ended by itself ({(taking.done() and taking.exception()) or 'see the log'})")
         finally:
             # Fetch nothing more (a closing worker would take what it has just handed back), then let those under way end, which the
             # grace period bounds, and only then close the connections that they need for it. A Redis that hangs ends no wait here.
@@ -115,6 +121,7 @@ class BullmqIntake(Intake):
             if self._active:
                 await asyncio.wait(self._active, timeout=worker.grace + CLOSE_SECONDS)
             await asyncio.wait([asyncio.ensure_future(taker.close())], timeout=CLOSE_SECONDS)
+            taking.cancel()
             lag.cancel()
 
     async def _process(self, worker: Worker, stop: asyncio.Event, job: bullmq.Job, token: str) -> dict[str, Any]:
@@ -155,13 +162,14 @@ class BullmqIntake(Intake):
 
     async def _watch_lag(self, worker: Worker, stop: asyncio.Event) -> None:
         queue = bullmq.Queue(self._queue, {"connection": self._url, "prefix": self._prefix})
+        queue.client.set_retry(Retry(WAITS, LAG_RETRIES))  # with BullMQ's own, a Redis that is away is a matter of minutes
         try:
             while not stop.is_set():
                 try:
                     counts = await queue.getJobCounts("waiting", "delayed", "prioritized")
                     worker.queue_lag(sum(counts.values()))
                 except (RedisError, OSError) as error:
-                    log.debug("queue length: %s", error)
+                    worker.queue_away(f"Redis does not answer: {error}")
                 await pause(stop, LAG_EVERY)
         finally:
             await queue.close()

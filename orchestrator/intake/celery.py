@@ -18,6 +18,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError as FutureCancelled
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import celery
 import redis
@@ -29,6 +30,7 @@ from orchestrator.errors import IntakeError
 from orchestrator.intake.base import Intake, backoff
 from orchestrator.intake.celery_compression import bound_decoders
 from orchestrator.intake.celery_consumer import UNREADABLE, RefusingConsumer
+from orchestrator.intake.celery_transport import Channel
 from orchestrator.intake.redis_server import ANSWER_SECONDS, check_redis
 from orchestrator.intake.repeated_lines import OncePerWhile
 from orchestrator.jobs.raw_message import RawMessage
@@ -47,6 +49,7 @@ CLOSE_SECONDS = 6.0
 
 def make_app(url: str, queue: str, visibility: float) -> celery.Celery:
     """The Celery application, for the worker and for producers in Python: `app.send_task("respray.process", [job])`."""
+    url = with_certificates_checked(url)
     app = celery.Celery("respray", broker=url, backend=url, set_as_current=False)
     app.conf.update(
         task_default_queue=queue,
@@ -78,6 +81,15 @@ def make_app(url: str, queue: str, visibility: float) -> celery.Celery:
         worker_enable_remote_control=False,
     )
     return app
+
+
+def with_certificates_checked(url: str) -> str:
+    """The address of a Redis with TLS, whose certificate is checked unless it says otherwise.
+
+    Without `ssl_cert_reqs`, Kombu checks none, and Celery's results end in an error.
+    """
+    checked = not url.startswith("rediss:") or "ssl_cert_reqs" in parse_qs(urlsplit(url).query)
+    return url if checked else f"{url}{'&' if '?' in url else '?'}ssl_cert_reqs=required"
 
 
 def unacked_index(queue: str) -> str:
@@ -149,7 +161,7 @@ class CeleryIntake(Intake):
                     loop.call_soon_threadsafe(ended.set)
 
         threading.Thread(target=work, daemon=True, name="celery").start()
-        renewing = asyncio.create_task(self._keep(controller))
+        renewing = asyncio.create_task(self._keep(controller, worker))
         await until(stop, ended.wait())
         # Celery notices this in its own loop, waits for its threads, and gives back what it had fetched and not begun.
         state.should_stop = 0
@@ -161,14 +173,23 @@ class CeleryIntake(Intake):
         if not stop.is_set():
             raise IntakeError(f"Celery's consumer has ended by itself ({failure[0] if failure else 'see the log'})")
 
-    async def _keep(self, controller: Any) -> None:
-        """Renew what this worker holds for as long as it lives."""
+    async def _keep(self, controller: Any, worker: Worker) -> None:
+        """Renew what this worker holds for as long as it lives, and count what waits."""
         while True:
-            await asyncio.sleep(self._visibility / 4)
             try:
+                worker.queue_lag(await asyncio.to_thread(self._waiting))
                 await asyncio.to_thread(self._renew, controller)
             except (redis.RedisError, OSError) as error:
+                worker.queue_away(f"Redis does not answer: {error}")
                 log.warning("held messages could not be renewed; another worker may take them: %s", error)
+            await asyncio.sleep(self._visibility / 4)
+
+    def _waiting(self) -> int:
+        """Messages in the queue: one list for each of Kombu's priorities."""
+        with self._counter.pipeline(transaction=False) as pipe:
+            for step in Channel.priority_steps:
+                pipe.llen(f"{self._queue}{Channel.sep}{step}" if step else self._queue)
+            return sum(pipe.execute())
 
     def _renew(self, controller: Any) -> None:
         consumer = getattr(getattr(controller, "consumer", None), "task_consumer", None)

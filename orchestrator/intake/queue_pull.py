@@ -209,10 +209,11 @@ class QueuePullIntake(Intake):
                 raise
             except IntakeError as error:
                 log.warning("%s", error)
+                worker.queue_away(str(error))
                 leases, backlog = [], None
-            self._pulled = None
-            if backlog is not None:
+            else:
                 worker.queue_lag(backlog)
+            self._pulled = None
             if stop.is_set() and leases:
                 await self._settle([], [(lease.lease_id, 0.0) for lease in leases])
                 break

@@ -25,6 +25,7 @@ _REMEDIES: tuple[tuple[type[RedisError], str], ...] = (
     (ReadOnlyError, "it is a replica; REDIS_URL is to name the primary"),
     (NoPermissionError, "give its user all commands on the queue's keys (ACL SETUSER NAME ~PATTERN &* +@all)"),
 )
+_TOO_OLD = "it is older than Redis 6; accepted is Redis 6.2 or later, or Valkey"
 
 
 async def check_redis(url: str, keys: Sequence[str]) -> None:
@@ -42,6 +43,8 @@ async def check_redis(url: str, keys: Sequence[str]) -> None:
         parts = urlsplit(url)
         where = parts.netloc.rpartition("@")[2] + parts.path  # the whole address is a secret
         remedy = next((f"; {said}" for kind, said in _REMEDIES if isinstance(error, kind)), "")
+        if "unknown command" in str(error).lower():
+            remedy = f"; {_TOO_OLD if 'hello' in str(error).lower() else 'a command that the queue needs is disabled or renamed there'}"
         said = str(error).partition(" script: ")[0]  # Redis tells which of its scripts it was
         raise IntakeError(f"REDIS_URL: no usable Redis at {where}: {said}{remedy}") from None
     finally:

@@ -1,7 +1,7 @@
 """What of a message must not be kept or shown: the queries of its links, which are credentials, and the pictures inside it.
 
-Links by position where a message could be read: in the fields below. In text that could not, every URL's query goes. Long base64 goes
-wherever it stands.
+Links in every field but that of the callback's address: senders also put them where a key belongs. In text that could not be read as a
+message, every URL's query goes. Long base64 goes wherever it stands.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 from respray.observe.redaction import without_query
 
 LINKS = frozenset({"input_url", "output_url", "preview_url", "url", "photo"})
+ADDRESS = "callback_url"
+"""The only field whose link is no credential, and is needed whole where a dead letter is delivered again."""
 FILES = frozenset({"input_base64", "base64", "photo"})
 MAX_FILE_CHARACTERS = 256
 """A file's text that is shorter is kept: it is a mistake that somebody may want to see."""
@@ -44,7 +46,7 @@ def hide_in_text(text: str) -> str:
 
 
 def _hide_string(value: str, field: str) -> str:
-    if field in LINKS and value[:8].lower().startswith(("https://", "http://")):
+    if field != ADDRESS and value[:8].lower().startswith(("https://", "http://")):
         if "?" not in value and "@" not in value:
             return value
         try:

@@ -59,7 +59,8 @@ def key_problem(key: str, prefix: str) -> str | None:
     if "\\" in key:
         return f"{shown!r} contains a backslash; parts of a key are separated by '/'"
     if key.startswith("/") or re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", key):
-        return f"{shown!r} is absolute; accepted is a key below {prefix!r}"
+        links = '; a link or a data: URL has a field of its own (input_url, input_base64; of a mask {"url": ...}, {"base64": ...})'
+        return f"{shown!r} is absolute; accepted is a key below {prefix!r}{'' if key.startswith('/') else links}"
     if _ENCODED.search(key):
         return f"{shown!r} contains an encoded dot, slash, backslash or NUL"
     parts = key.split("/")

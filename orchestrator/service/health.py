@@ -1,4 +1,4 @@
-"""`/healthz` (the process lives), `/readyz` (photos pass, the store answers, and no shutdown is under way), `/metrics` (Prometheus)."""
+"""`/healthz` (the process lives), `/readyz` (photos pass, queue and store answer, no shutdown), `/metrics` (Prometheus)."""
 
 from __future__ import annotations
 
@@ -37,13 +37,15 @@ class Health:
         return max(1.0, grace - (time.monotonic() - (self._stopped_at or time.monotonic())))
 
     async def problem(self) -> str | None:
-        """Ask Triton and the store now."""
+        """Ask Triton and the store now; of the queue, what its intake saw last."""
         if self._stopped_at is not None:
             return "the worker is shutting down"
         if self.worker is None:
             return "the worker is starting"
         if (problem := await self.worker.backend.problem()) is not None:
             return problem
+        if self.worker.queue_problem is not None:
+            return self.worker.queue_problem
         try:
             await self.worker.storage.check()
         except ResprayError as error:

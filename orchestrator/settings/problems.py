@@ -20,6 +20,11 @@ _WITHOUT_PATH = (".r2.cloudflarestorage.com", ".amazonaws.com")
 _OF_GRPC = ("dns:", "unix:", "ipv4:", "ipv6:")  # https://github.com/grpc/grpc/blob/master/doc/naming.md
 # R2's keys: 32 and 64 hexadecimal digits. AWS's identifiers begin so: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html.
 _R2_ID, _R2_SECRET, _AWS_ID = r"[0-9a-f]{32}", r"[0-9a-f]{64}", r"(AKIA|ASIA)[A-Z0-9]{16}"
+_OF_TLS = {"ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile"}
+"""What both libraries of queues take behind the `?` of rediss://."""
+_OF_REDIS_PY = {"client_name", "db", "health_check_interval", "max_connections", "protocol", "retry_on_timeout"}
+_OF_REDIS_PY |= {"socket_connect_timeout", "socket_keepalive", "socket_timeout"}
+"""What redis-py takes besides, and Kombu does not."""
 
 
 def bucket_problems(settings: Settings) -> list[str]:
@@ -40,7 +45,7 @@ def bucket_problems(settings: Settings) -> list[str]:
 def queue_problems(settings: Settings) -> list[str]:
     """What the libraries of the queues would stumble over. The address is never shown: it may hold a password anywhere."""
     problems = []
-    if settings.redis_url is not None and (wrong := _redis_problem(settings.redis_url.get_secret_value())):
+    if settings.redis_url is not None and (wrong := _redis_problem(settings.redis_url.get_secret_value(), settings.adapter)):
         problems.append(f"REDIS_URL {wrong}; accepted is redis://USER:PASSWORD@HOST:PORT/DATABASE, rediss:// for TLS, or unix://PATH")
     elif settings.redis_url is not None and settings.adapter == "celery" and settings.redis_url.get_secret_value().startswith("unix:"):
         problems.append("REDIS_URL begins with unix://, which Celery does not take; accepted is redis:// or rediss://, also of 127.0.0.1")
@@ -106,7 +111,7 @@ def _keys_problem(access: str, secret: str, names: tuple[str, str]) -> str | Non
     return f"{' and '.join(names)} are in each other's place: the shorter one is the access key" if swapped else None
 
 
-def _redis_problem(url: str) -> str | None:
+def _redis_problem(url: str, adapter: str) -> str | None:
     try:
         parts = urlsplit(url)
         if "@" in parts.path + parts.query + parts.fragment and parts.scheme != "unix":
@@ -121,6 +126,11 @@ def _redis_problem(url: str) -> str | None:
         return "names no host" if parts.scheme != "unix" else "names no path"
     if parts.scheme != "unix" and not re.fullmatch(r"(/[0-9]*)?", parts.path):
         return "has a database that is no number"  # redis-py would take 0, and the worker wait there for ever
+    accepted = (_OF_TLS if parts.scheme == "rediss" else set()) | (set() if adapter == "celery" else _OF_REDIS_PY)
+    for option in parse_qs(parts.query, keep_blank_values=True):
+        if option not in accepted:  # the libraries end in a TypeError, Celery's behind "ready"
+            given = f"has the option {option[:40]!r}, which {adapter} does not take with {parts.scheme}://"
+            return f"{given} (it takes {', '.join(sorted(accepted)) or 'none'})"
     for certificates in parse_qs(parts.query).get("ssl_ca_certs", []):
         if not Path(certificates).is_file():
             return f"names ssl_ca_certs={certificates}, which is no file"

@@ -8,7 +8,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError, SSLError
 from urllib3.exceptions import HTTPError as Urllib3Error
 
 from orchestrator.errors import AccessDenied, Conflict, NotFound, SettingsError, StorageError
@@ -133,7 +133,9 @@ class BucketClient:
         except (NoCredentialsError, ParamValidationError) as error:
             raise AccessDenied(f"{what}: {str(error)[:200]}") from None
         except (BotoCoreError, Urllib3Error, OSError) as error:
-            raise StorageError(f"{what}: no answer from {self._options.endpoint or 'AWS'} ({type(error).__name__})") from None
+            # Of TLS the reason, too: a certificate that has expired, is of somebody else, or of an authority that is not known here.
+            said = f": {error.kwargs['error']!s:.200}" if isinstance(error, SSLError) else ""
+            raise StorageError(f"{what}: no answer from {self._options.endpoint or 'AWS'} ({type(error).__name__}{said})") from None
 
     def link(self, key: str, seconds: int) -> str:
         """A presigned link that reads an object. Raises StorageError where it cannot be signed."""

@@ -24,6 +24,7 @@ from orchestrator.errors import (
     StorageError,
     Superseded,
 )
+from orchestrator.jobs.hidden import hide_in_text
 from orchestrator.jobs.job_types import Item, Job
 from orchestrator.jobs.name_catalog import Catalog
 from orchestrator.jobs.parser import parse_job
@@ -107,7 +108,7 @@ class JobRunner:
             raw = decode_message(delivery.message)
             job = delivery.job or parse_job(raw, self._catalog, self._workers_api_url)
         except JobError as error:
-            reason = str(error)
+            reason = hide_in_text(str(error))  # a link in the field of a key, say, is shown as it was given
         except Exception as error:
             raise _unreadable(error) from error
         else:

@@ -83,6 +83,8 @@ class Worker:
             budget=self.budget,
         )
         self._handles: set[Handle] = set()
+        self.queue_problem: str | None = None
+        """Why the queue gives no jobs, as the intake saw it last; None: it does, or nobody looks."""
 
     def start(
         self,
@@ -133,9 +135,15 @@ class Worker:
             raise HandedBack(late if stop.is_set() else "the job was cancelled")
         return result
 
-    def queue_lag(self, waiting: int) -> None:
-        """Note how many messages wait in the queue."""
-        self._metrics.queue_lag.set(waiting)
+    def queue_lag(self, waiting: int | None) -> None:
+        """Note that the queue answers, and how many messages wait in it, where it says."""
+        self.queue_problem = None
+        if waiting is not None:
+            self._metrics.queue_lag.set(waiting)
+
+    def queue_away(self, reason: str) -> None:
+        """Note that the queue does not answer, so that no job can be taken."""
+        self.queue_problem = reason
 
     async def drain(self, seconds: float) -> int:
         """Give jobs under way so long to finish, then stop them. Returns how many were stopped (and will be delivered again)."""

@@ -19,6 +19,7 @@ from bullmq.worker import default_maximum_block_timeout
 from orchestrator.errors import IntakeError, SettingsError
 from orchestrator.intake.bullmq import MAX_RETRIES, WAITS, BullmqIntake, with_timeouts
 from orchestrator.intake.celery import CeleryIntake
+from orchestrator.intake.redis_server import check_redis
 from orchestrator.intake.repeated_lines import OncePerWhile
 from orchestrator.settings import load_settings, require
 from tests.faults.processes import Redis
@@ -115,6 +116,40 @@ def test_a_redis_that_answers_a_ping_and_refuses_a_queue_is_not_waited_for(redis
         with pytest.raises(IntakeError, match=r"no permissions to .*; give its user all commands on the queue's keys") as caught:
             asyncio.run(intake.reach(asyncio.Event()))
         assert "secretpw1" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("command", "said"), [("HELLO", "it is older than Redis 6; accepted is Redis 6.2"), ("EVALSHA", "is disabled or renamed there")]
+)
+def test_a_redis_that_lacks_a_command_is_said_to(command: str, said: str) -> None:
+    """Redis 5 knows no HELLO, with which redis-py begins. What it answers, byte for byte, from a socket."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(4096):
+            writer.write(f"-ERR unknown command `{command}`, with args beginning with: `3`, \r\n".encode())
+        writer.close()
+
+    async def work() -> None:
+        async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+            await check_redis(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0", ["q"])
+
+    with pytest.raises(IntakeError, match=f"unknown command `{command}`.*; .*{said}"):
+        asyncio.run(work())
+
+
+def test_a_bullmq_worker_that_ends_by_itself_is_an_error(tmp_path: Path, redis_server: Redis) -> None:
+    """Else nobody takes jobs any more, and /readyz says ready."""
+    rights = ["~*", "&*", "+@all", "-client|setname"]
+    client: Any = redis.from_url(redis_server.url)
+    client.execute_command("ACL", "SETUSER", "nameless", "reset", "on", ">secretpw1", *rights)
+
+    async def work() -> None:
+        async with tiny_worker(tmp_path) as worker:
+            url = redis_server.url.replace("//", "//nameless:secretpw1@")
+            await asyncio.wait_for(BullmqIntake(url, "ends", 1).run(worker, asyncio.Event()), 10)
+
+    with pytest.raises(IntakeError, match=r"BullMQ's worker has ended by itself \(.*no permissions"):
+        asyncio.run(work())
 
 
 def test_a_queue_s_library_says_the_same_once_in_half_a_minute() -> None:

@@ -54,6 +54,8 @@ def test_what_consoles_and_env_files_make_of_a_setting_is_said(environment: dict
         ("redis://:mi?secret-of@h", "percent-encoded"),
         ("redis://h:6379/abc", "a database that is no number"),
         ("redis+sentinel://h:26379/0", "does not begin with redis://"),
+        ("redis://h?family=4", r"has the option 'family', which bullmq does not take with redis:// \(it takes client_name, db, "),
+        ("redis://h?ssl_cert_reqs=none", "has the option 'ssl_cert_reqs'"),
     ],
 )
 def test_a_password_that_looks_like_a_host_is_told_and_never_looked_up(address: str, said: str) -> None:
@@ -66,10 +68,13 @@ def test_celery_takes_no_socket_file() -> None:
     values = {"REDIS_URL": "unix://:secret-of-mine@/run/redis.sock", "QUEUE_NAME": "q"}
     with pytest.raises(SettingsError, match="which Celery does not take"):
         load_settings(values | {"ADAPTER": "celery"}, None)
+    with pytest.raises(SettingsError, match=r"has the option 'socket_timeout', which celery does not take with redis:// \(it takes none\)"):
+        load_settings(values | {"ADAPTER": "celery", "REDIS_URL": "redis://h?socket_timeout=60"}, None)
 
 
 @pytest.mark.parametrize(
-    "address", ["redis://:p%40%2F@h", "rediss://h:1/", "redis://u:p@h/15?ssl_cert_reqs=none", "unix://:p@/a/b@c.sock?db=1"]
+    "address",
+    ["redis://:p%40%2F@h", "rediss://h:1/", "rediss://u:p@h/15?ssl_cert_reqs=none&socket_timeout=60", "unix://:p@/a/b@c.sock?db=1"],
 )
 def test_addresses_of_redis_pass(address: str) -> None:
     settings = load_settings({"REDIS_URL": address, "ADAPTER": "bullmq", "QUEUE_NAME": "q", "GPU_CALLBACK_SECRET": "secret"}, None)

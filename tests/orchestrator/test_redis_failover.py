@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import redis
 
 from orchestrator.errors import IntakeError
+from orchestrator.intake import bullmq as bullmq_intake
 from orchestrator.intake import celery as celery_intake
+from orchestrator.intake.base import Intake
+from orchestrator.intake.celery_transport import Channel
+from orchestrator.service.health import Health
 from tests.faults.processes import Process, Redis, produce, wait_for, worker_environment
 from tests.orchestrator.support import tiny_worker
 from tests.orchestrator.test_intakes import done, jobs_in
@@ -38,6 +44,51 @@ def test_a_worker_outlives_a_failover(tmp_path: Path, adapter: str) -> None:
     finally:
         worker.stop()
         server.stop()
+
+
+@pytest.mark.parametrize("adapter", ["bullmq", "celery"])
+def test_a_worker_whose_redis_is_away_is_not_ready_and_is_again_when_it_is_back(
+    tmp_path: Path, adapter: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+    monkeypatch.setattr(celery_intake, "_start", lambda controller: over.wait())  # what looks at the queue is not Celery's
+    monkeypatch.setattr(bullmq_intake, "LAG_EVERY", 0.05)
+    server, stop, waiting = Redis(tmp_path / "redis"), asyncio.Event(), list[float]()
+    client = redis.from_url(server.url)
+    for key in ("away", f"away{Channel.sep}3"):  # Kombu has a list for each priority
+        client.lpush(key, "a message")
+    intakes: dict[str, Callable[[], Intake]] = {
+        "bullmq": lambda: bullmq_intake.BullmqIntake(server.url, "q", 1),
+        "celery": lambda: celery_intake.CeleryIntake(server.url, "away", 1, 0.2),
+    }
+
+    async def work() -> None:
+        async with tiny_worker(tmp_path) as worker:
+            health = Health()
+            health.worker = worker
+            running = asyncio.create_task(intakes[adapter]().run(worker, stop))
+
+            async def until_ready(wanted: bool) -> None:
+                async with asyncio.timeout(20):
+                    while ((problem := await health.problem()) is None) != wanted:
+                        await asyncio.sleep(0.02)
+                assert wanted or "Redis does not answer" in str(problem)
+
+            await until_ready(True)
+            server.kill()
+            await until_ready(False)
+            server.start()
+            await until_ready(True)
+            waiting.append(worker._metrics.queue_lag._value.get())
+            stop.set()
+            over.set()
+            await running
+
+    try:
+        asyncio.run(work())
+    finally:
+        server.stop()
+    assert waiting == [2.0 if adapter == "celery" else 0.0]
 
 
 def test_a_celery_that_ends_by_itself_is_an_error(tmp_path: Path, redis_server: Redis, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,6 +79,18 @@ def test_nobody_is_told_where_the_message_does_not_say_who(receiver: Receiver, f
     assert refusal(decode_message(rule_job(imageCount=0)), "reason", None) is None
 
 
+@pytest.mark.parametrize("field", ["input_key", "output_key", "preview_key", "mask_keys"])
+def test_a_link_in_the_field_of_a_key_is_refused_without_its_query(tmp_path: Path, receiver: Receiver, field: str) -> None:
+    """Whatever its signer calls what opens the door."""
+    link = "https://cdn.example/0.jpg?verify=opens-the-door"
+    items = [{**palette_job()["items"][0], field: {"Wall": link} if field == "mask_keys" else link}]
+    result, events = refuse(tmp_path, broken(receiver, preset="interior", items=items), allow=receiver.host)
+    letters = [path.read_text() for path in tmp_path.rglob("failed/**/*.json")]
+    said = [result.error, json.dumps(events), json.dumps(receiver.calls[0].body), *letters]
+    assert letters and all("opens-the-door" not in text and "cdn.example/0.jpg?***" in text for text in said)
+    assert field == "output_key" or "a link or a data: URL has a field of its own (input_url" in result.error
+
+
 def test_an_address_that_is_not_public_is_not_called(tmp_path: Path, receiver: Receiver) -> None:
     result, _ = refuse(tmp_path, broken(receiver))
     assert not receiver.calls and result.callbacks["undelivered"][0]["state"] == "refused"
