@@ -39,6 +39,14 @@ class LazyGroup(TyperGroup):
         """The command of this name, or None."""
         return load_command(cmd_name) if cmd_name in command_names() else None
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command of the first argument; one that there is not is answered with those that there are."""
+        if args[0] not in command_names():
+            from orchestrator.jobs.name_catalog import unknown_name_message
+
+            ctx.fail(unknown_name_message("command", args[0], command_names()))
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """The list in `respray --help`, without importing any command."""
         with formatter.section("Commands"):

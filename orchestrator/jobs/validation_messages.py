@@ -37,16 +37,15 @@ def sentences_of(details: Sequence[Any], model: type[BaseModel] | None = None) -
     for detail in details[: limits.MAX_PROBLEMS]:
         place = _path(detail["loc"])
         if detail["type"] == "extra_forbidden":
-            accepted = _accepted(model, detail["loc"][:-1])
-            hint = f"; accepted here: {', '.join(accepted)}" if accepted else ""
-            sentences.append(f"{place}: unknown field{hint}")
+            sentences.append(f"{place}: unknown field{_accepted(model, detail['loc'][:-1])}")
         elif detail["type"] == "missing":
             sentences.append(f"{place}: is missing")
         else:
             said = detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
             message = _JSON_WORDS.get(detail["type"]) or _size(detail) or (said if said[:2].isupper() else said[0].lower() + said[1:])
             given = f" (given: {shown(detail.get('input'))})" if detail["type"] != "value_error" else ""
-            sentences.append(f"{place}: {message}{given}")
+            fields = _accepted(model, detail["loc"]) if detail["type"] == "model_type" else ""
+            sentences.append(f"{place}: {message}{given}{fields}")
     if len(details) > limits.MAX_PROBLEMS:
         sentences.append(f"and {len(details) - limits.MAX_PROBLEMS} more problems")
     return sentences
@@ -68,11 +67,11 @@ def _path(location: tuple[int | str, ...]) -> str:
     return (text if len(text) <= 200 else text[:197] + "...") or "message"
 
 
-def _accepted(model: Any, location: tuple[int | str, ...]) -> list[str]:
-    """Field names (as messages spell them) of the model at a location; empty where it cannot be told."""
+def _accepted(model: Any, location: tuple[int | str, ...]) -> str:
+    """Which fields (as messages spell them) the model at a location has, for a sentence's end; empty where it cannot be told."""
     for part in location:
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
-            return []
+            return ""
         if isinstance(part, int):
             continue
         field = next((f for name, f in model.model_fields.items() if part in (name, f.alias)), None)
@@ -80,8 +79,8 @@ def _accepted(model: Any, location: tuple[int | str, ...]) -> list[str]:
             continue  # the key of a mapping
         model = _inner(field.annotation)
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
-        return []
-    return [f.alias or name for name, f in model.model_fields.items()]
+        return ""
+    return f"; accepted here: {', '.join(f.alias or name for name, f in model.model_fields.items())}"
 
 
 def _inner(annotation: Any) -> Any:

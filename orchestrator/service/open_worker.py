@@ -92,7 +92,7 @@ async def open_worker(
         stack.push_async_callback(worker.backend.canary.close)
         stack.push_async_callback(worker.kept.close)
         events.worker("loading", f"waiting for Triton at {url}")
-        await worker.backend.wait_until_ready(patience=PATIENCE)
+        await worker.backend.wait_until_ready(f"asked at {url}, which is to be its gRPC port", PATIENCE)
         if settings.require_real_model:
             await refuse_served_demo(url)
         yield worker

@@ -47,6 +47,13 @@ def test_help_everywhere(tmp_path: Path, command: tuple[str, ...]) -> None:
     assert done.returncode == 0 and "Usage: respray" in done.stdout
 
 
+def test_a_command_that_there_is_not_is_answered_with_those_that_there_are(tmp_path: Path) -> None:
+    done = commands.respray("edti", "x.jpg", cwd=tmp_path, environment=CLEAN)
+    assert done.returncode == 2 and "unknown command 'edti' (did you mean 'edit'?); there are: api, bench, build, " in done.stderr
+    done = commands.respray("--version", cwd=tmp_path, environment=CLEAN)
+    assert done.returncode == 0 and done.stdout.startswith("respray 0.")
+
+
 def test_top_looks_where_a_worker_answers() -> None:
     top = load_command("top")
     (worker,) = (parameter for parameter in top.params if parameter.name == "worker")

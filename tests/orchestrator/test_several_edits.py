@@ -77,7 +77,7 @@ def test_boxes_are_of_the_concept_and_so_of_all_its_edits() -> None:
         ({"Wall": []}, r"concepts\.Wall: must have at least 1 entry, and has 0"),
         ({"Wall": [OAK] * 17}, r"concepts\.Wall: must have at most 16 entries, and has 17"),
         ({"Wall": [[OAK]]}, r"concepts\.Wall\[0\]: input should be an object"),
-        ({"Wall": "oak_a"}, r"concepts\.Wall: input should be an object \(given: 'oak_a'\)"),
+        ({"Wall": "oak_a"}, r"concepts\.Wall: input should be an object \(given: 'oak_a'\); accepted here: action, value, type, "),
         ({f"w{n}": [OAK] * 13 for n in range(5)}, rf"concepts: has 65 edits in all; accepted are {limits.MAX_OUTPUT_EDITS} of one output"),
         (
             {"Wall": [OAK | BOX, OAK, OAK | OTHER]},
