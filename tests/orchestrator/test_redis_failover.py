@@ -53,6 +53,7 @@ def test_a_worker_whose_redis_is_away_is_not_ready_and_is_again_when_it_is_back(
     over = threading.Event()
     monkeypatch.setattr(celery_intake, "_start", lambda controller: over.wait())  # what looks at the queue is not Celery's
     monkeypatch.setattr(bullmq_intake, "LAG_EVERY", 0.05)
+    monkeypatch.setattr(bullmq_intake, "LAG_RETRIES", 0)
     server, stop, waiting = Redis(tmp_path / "redis"), asyncio.Event(), list[float]()
     client = redis.from_url(server.url)
     for key in ("away", f"away{Channel.sep}3"):  # Kombu has a list for each priority
