@@ -43,10 +43,10 @@ def upper() -> BoolArray:
     return np.arange(240)[:, None] < 120 * np.ones((1, 320), int)
 
 
-@pytest.mark.parametrize("order", [("wall", "floor"), ("floor", "wall")])
+@pytest.mark.parametrize("order", [("wall", "carpet"), ("carpet", "wall")])
 def test_no_line_of_the_old_colours_stays_between_two_painted_surfaces(order: tuple[str, str]) -> None:
     photo, wall = picture(WHITE, RED), upper()
-    rules = {"wall": Recolor(color=NAVY), "floor": Recolor(color=BLACK)}
+    rules = {"wall": Recolor(color=NAVY), "carpet": Recolor(color=BLACK)}
     job = PhotoRequest(
         concepts=[ConceptQuery(name=name, prompts=[name]) for name in rules],
         outputs=[Output(name="out", edits=[Edit(concept=name, rule=rules[name]) for name in order])],
