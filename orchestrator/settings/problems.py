@@ -22,8 +22,8 @@ _OF_GRPC = ("dns:", "unix:", "ipv4:", "ipv6:")  # https://github.com/grpc/grpc/b
 _R2_ID, _R2_SECRET, _AWS_ID = r"[0-9a-f]{32}", r"[0-9a-f]{64}", r"(AKIA|ASIA)[A-Z0-9]{16}"
 _OF_TLS = {"ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile"}
 """What both libraries of queues take behind the `?` of rediss://."""
-_OF_REDIS_PY = {"client_name", "db", "health_check_interval", "max_connections", "protocol", "retry_on_timeout"}
-_OF_REDIS_PY |= {"socket_connect_timeout", "socket_keepalive", "socket_timeout"}
+_OF_REDIS_PY = {"client_name", "db", "health_check_interval", "max_connections", "password", "protocol", "retry_on_timeout"}
+_OF_REDIS_PY |= {"socket_connect_timeout", "socket_keepalive", "socket_timeout", "username"}
 """What redis-py takes besides, and Kombu does not."""
 
 

@@ -10,12 +10,12 @@ from respray.catalog.preset import is_ground, is_hard_ground
 from respray.contract.errors import EditError
 from respray.contract.report import EditReport, LightReport
 from respray.contract.request import Edit, Output, PhotoRequest, Quad, Recolor, Remove, Rule, Texture, Tone
+from respray.editing.core.painter import Painter
 from respray.editing.fill.inpaint import Inpainter
 from respray.editing.mask.choose import Choice, choose
 from respray.editing.mask.cutout import of_colours
 from respray.editing.mask.find import FoundMattes, PhotoMattes
 from respray.editing.mask.matte import Matte, add_shadow, unite
-from respray.editing.paint.composite import Painter
 from respray.editing.paint.neighbours import Neighbours
 from respray.editing.paint.recolor import Recolorer
 from respray.editing.paint.tone import Toner

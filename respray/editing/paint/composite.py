@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -16,6 +16,7 @@ from respray.editing.core.codes import encode_scene
 from respray.editing.core.color import decode_scene
 from respray.editing.core.compiled import CORES, compiled_for, read_only
 from respray.editing.core.field import Tile, sample
+from respray.editing.core.painter import Painter
 from respray.editing.core.unmix import MixedPixels, estimate_background, estimate_foreground
 from respray.editing.mask.fringe import TAIL
 from respray.editing.paint.edges import EDGE, PaintedTile, SharpEdge, edge_of, foreground_field, rim_of
@@ -44,35 +45,6 @@ class SeamParameters:
 
 
 SEAM = SeamParameters()
-
-
-class PixelPainter(Protocol):
-    """A rule where each pixel's new colour is told by that pixel alone, or by what was made of a tile before."""
-
-    def fill(self, tile: Tile, codes: UInt8Array, alpha: UInt8Array, rim: BoolArray, target: UInt8Array) -> None:
-        """Paint `codes` (uint8 [h,w,3], sRGB) of `tile` into `target`, where `alpha` (uint8 [h,w]) is above 0 and outside `rim`."""
-
-    def paint(self, tile: Tile, rows: IntArray, columns: IntArray, linear: FloatArray) -> FloatArray:
-        """The surface's own colours at some pixels of a tile, scene-linear float32 [n,3] -> their new colours."""
-
-
-class Painter(Protocol):
-    """A rule prepared for one surface. It is given `margin` more pixels on every side than are used of its answer; `brightens` says that a
-    dark surface becomes much lighter, so that mixed pixels which a matte claims too little of would stay behind as a dark rim."""
-
-    margin: int
-    brightens: bool
-
-    def pixelwise(self, brightest: int) -> PixelPainter | None:
-        """The rule for pixels with codes up to `brightest`, where it needs to know nothing but each of them; None where it does."""
-
-    def smoothed(self, tile: Tile, codes: UInt8Array, rim: BoolArray, at: IntArray, own: FloatArray) -> PixelPainter | None:
-        """The rule for a tile that shows `codes` (uint8 [h,w,3]), where what is around a pixel has been looked at; None where it has no
-        loop of its own. `rim` (bool [h,w]) are mixed pixels, `at` (int [n]) their index row by row, `own` (scene-linear float32 [n,3]) the
-        surface's own colours in them."""
-
-    def paint(self, tile: Tile, linear: FloatArray) -> FloatArray:
-        """The surface's own colours in `tile`, scene-linear float32 [h,w,3] -> their new colours."""
 
 
 def for_tiles(width: int, height: int, work: Callable[[Tile], T]) -> list[T]:

@@ -12,8 +12,9 @@ from numba import int64, uint8, uint16, void
 
 from respray.editing.core.compiled import compiled_for
 from respray.editing.core.field import Tile
+from respray.editing.core.painter import Painter
 from respray.editing.mask.matte import Matte
-from respray.editing.paint.composite import Before, Painter, Seam, blend_seams, composite
+from respray.editing.paint.composite import Before, Seam, blend_seams, composite
 from respray.editing.paint.edges import EDGE, HALF_ALPHA, background_field, nearest_outside
 from respray.editing.surface.surface import Surface
 from respray.imaging.arrays import BoolArray, FloatArray, IntArray, UInt8Array, UInt16Array

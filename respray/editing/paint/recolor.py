@@ -15,6 +15,7 @@ from respray.contract.request import Recolor
 from respray.editing.core.codes import worth_of_code
 from respray.editing.core.color import LUMINANCE, decode_scene, from_display, hex_to_linear, max_channel, min_channel
 from respray.editing.core.field import Tile, smooth, upsample
+from respray.editing.core.painter import Painter
 from respray.editing.paint.burnt_areas import BurntAreaParameters, find_burnt_areas
 from respray.editing.paint.gamut import build_paint_table
 from respray.editing.paint.jpeg_light import JpegLight
@@ -76,8 +77,8 @@ class RecolorParameters:
     """Light whose colour differs by less than this is taken as of one colour."""
 
 
-class Recolorer:
-    """`Recolor` prepared for one `Surface`; may be used from several threads. A `respray.editing.paint.composite.Painter`.
+class Recolorer(Painter):
+    """`Recolor` prepared for one `Surface`; may be used from several threads.
 
     Attributes:
         exposure: factor on the shading: the surface's light, or a little less on a floor in the sun (`surface.exposure`).
@@ -147,7 +148,7 @@ class Recolorer:
             self.warnings.append("the photo shows no highlights on the surface that could be told from its light: 'sheen' changes little")
 
     def pixelwise(self, brightest: int) -> PixelRecolorer | None:
-        """See `respray.editing.paint.composite.Painter`: where nothing is smoothed, and no sheen or burnt-out area is told from what is
+        """See `respray.editing.core.painter.Painter`: where nothing is smoothed, and no sheen or burnt-out area is told from what is
         around a pixel."""
         light = float(self._light_of_codes[brightest])
         smooths = self._jpeg is not None or self._epsilon > 0.0 or (self._steep is not None and light > self._steep_light)
@@ -157,7 +158,7 @@ class Recolorer:
         return self._pixelwise
 
     def smoothed(self, tile: Tile, codes: UInt8Array, rim: BoolArray, at: IntArray, own: FloatArray) -> LitRecolorer | None:
-        """See `respray.editing.paint.composite.Painter`."""
+        """See `respray.editing.core.painter.Painter`."""
         if self._strength < 1.0:
             return None
         shading, specular = np.empty((2, *rim.shape), np.float32)

@@ -10,7 +10,8 @@ import numpy as np
 from respray.contract.request import Tone
 from respray.editing.core.color import LUMINANCE
 from respray.editing.core.field import Tile
-from respray.imaging.arrays import BoolArray, FloatArray, IntArray, UInt8Array
+from respray.editing.core.painter import Painter
+from respray.imaging.arrays import FloatArray
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class ToneParameters:
     """Mid-grey (the photographer's grey card) in linear light, which contrast leaves alone."""
 
 
-class Toner:
-    """`Tone` prepared for use; may be used from several threads. A `respray.editing.paint.composite.Painter`."""
+class Toner(Painter):
+    """`Tone` prepared for use; may be used from several threads."""
 
     margin = 0
     brightens = False
@@ -45,12 +46,6 @@ class Toner:
         factor = 1.0 + rule.saturation
         saturate = factor * np.eye(3) + (1.0 - factor) * np.tile(LUMINANCE, (3, 1))
         self._matrix = (saturate @ np.diag(gains)).astype(np.float32)
-
-    def pixelwise(self, brightest: int) -> None:
-        """See `respray.editing.paint.composite.Painter`: it has no loop of its own."""
-
-    def smoothed(self, tile: Tile, codes: UInt8Array, rim: BoolArray, at: IntArray, own: FloatArray) -> None:
-        """See `respray.editing.paint.composite.Painter`: it has no loop of its own."""
 
     def paint(self, tile: Tile, linear: FloatArray) -> FloatArray:
         """Adjust one tile.

@@ -14,6 +14,7 @@ from respray.contract.errors import EditError
 from respray.contract.report import PlaneReport
 from respray.contract.request import Direction, Texture
 from respray.editing.core.field import Tile, upsample
+from respray.editing.core.painter import Painter
 from respray.editing.surface.exposure import choose_exposure
 from respray.editing.surface.reflection import DichromaticModel
 from respray.editing.surface.shading import smooth_shading
@@ -26,7 +27,7 @@ from respray.editing.texture.lines import Segments2D, find_segments
 from respray.editing.texture.plane import Plane
 from respray.editing.texture.sample import Material, make_material, sample_material
 from respray.imaging import isolated
-from respray.imaging.arrays import BoolArray, Float64Array, FloatArray, IntArray, UInt8Array
+from respray.imaging.arrays import BoolArray, Float64Array, FloatArray, UInt8Array
 from respray.imaging.decode import decode
 
 
@@ -123,8 +124,8 @@ class PhotoGeometry:
         return mask
 
 
-class TexturePainter:
-    """`Texture` prepared for one `Surface`; may be used from several threads. A `respray.editing.paint.composite.Painter`.
+class TexturePainter(Painter):
+    """`Texture` prepared for one `Surface`; may be used from several threads.
 
     Attributes:
         confidence: 0..1, that of the planes; None where the rule says where they lie.
@@ -171,12 +172,6 @@ class TexturePainter:
         peak = float(np.percentile(material.levels[0].max(axis=-1), LAYING.peak_percentile))
         self._exposure = choose_exposure(surface, self._shading, peak)
         self._facets = [(_repeat_matrix(rule, material, plane) @ plane.to_plane, border) for plane, border in found]
-
-    def pixelwise(self, brightest: int) -> None:
-        """See `respray.editing.paint.composite.Painter`: its light is told from what is around a pixel."""
-
-    def smoothed(self, tile: Tile, codes: UInt8Array, rim: BoolArray, at: IntArray, own: FloatArray) -> None:
-        """See `respray.editing.paint.composite.Painter`: it has no loop of its own."""
 
     def paint(self, tile: Tile, linear: FloatArray) -> FloatArray:
         """Paint one tile.
