@@ -108,7 +108,7 @@ def with_boxes(
             if number == 0:
                 changed[query.name] = copy
                 continue
-            names[boxes] = next(name for count in itertools.count(number + 1) if (name := f"{query.name} ({count})") not in taken)
+            names[boxes] = _free(query.name, taken)
             taken.add(names[boxes])
             more.append(copy.model_copy(update={"name": names[boxes]}))
     if not more:

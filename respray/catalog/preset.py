@@ -129,12 +129,12 @@ def normalise(name: str) -> str:
 
 def is_ground(name: str) -> bool:
     """Whether a concept is what furniture stands on, by the last word of its name ("wood floor", but no "floor lamp")."""
-    return _words(name)[-1:] in ([word] for word in GROUND_WORDS)
+    return _last_word(name) in GROUND_WORDS
 
 
 def is_hard_ground(name: str) -> bool:
     """The same but for carpets."""
-    return is_ground(name) and normalise(name).rpartition(" ")[2] not in SOFT_GROUND_WORDS
+    return is_ground(name) and _last_word(name) not in SOFT_GROUND_WORDS
 
 
 def orientation_of(name: str) -> PresetConcept | None:
@@ -167,6 +167,10 @@ def is_narrow(name: str) -> bool:
 def _words(name: str) -> list[str]:
     """The words of a concept's name. The number of one that is asked for in several ways, "floor (2)", says nothing of it."""
     return re.sub(r" \(\d+\)$", "", normalise(name)).split()
+
+
+def _last_word(name: str) -> str:
+    return _words(name)[-1] if _words(name) else ""
 
 
 def _meant(name: str, tells: Callable[[PresetConcept], bool]) -> PresetConcept | None:

@@ -45,7 +45,8 @@ def test_strength_blends_with_the_photo() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "sheen", "share"), [("floor", None, 1.0), ("floor", "matte", 0.1), ("carpet", None, 0.0), ("wall", None, 0.0)]
+    ("name", "sheen", "share"),
+    [("floor", None, 1.0), ("floor", "matte", 0.1), ("carpet", None, 0.0), ("carpet (2)", None, 0.0), ("wall", None, 0.0)],
 )
 def test_a_dark_hard_floor_mirrors_the_room(name: str, sheen: Sheen | None, share: float) -> None:
     """Beside its paint, so that the paint is reported as it was asked for; and in a shadow as much less as there is less light."""

@@ -63,11 +63,15 @@ def add_studio(app: FastAPI) -> None:
 
 
 def _file(request: Request, path: str) -> Response:
-    data = _files()[path]
-    headers = {**HEADERS, "ETag": f'"{sha256(data).hexdigest()[:32]}"'}
+    headers = {**HEADERS, "ETag": _etag(path)}
     if matches(request.headers.get("if-none-match", ""), headers["ETag"]):
         return Response(status_code=304, headers=headers)
-    return Response(data, media_type=MEDIA_TYPES[path.rsplit(".", 1)[-1]], headers=headers)
+    return Response(_files()[path], media_type=MEDIA_TYPES[path.rsplit(".", 1)[-1]], headers=headers)
+
+
+@cache
+def _etag(path: str) -> str:
+    return f'"{sha256(_files()[path]).hexdigest()[:32]}"'
 
 
 @cache

@@ -152,8 +152,7 @@ class Recolorer(Painter):
         around a pixel."""
         light = float(self._light_of_codes[brightest])
         smooths = self._jpeg is not None or self._epsilon > 0.0 or (self._steep is not None and light > self._steep_light)
-        burns = self._burnt is not None and light > self._burnt_parameters.burnt_from
-        if smooths or burns or self._sheen is not None or self._strength < 1.0:
+        if smooths or self._burns(light) or self._sheen is not None or self._strength < 1.0:
             return None
         return self._pixelwise
 

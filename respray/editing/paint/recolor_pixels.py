@@ -24,7 +24,7 @@ PAINT = (float32, float32[:, ::1], float32[:, :, ::1], UniTuple(int64, 4), uint8
 
 
 class PixelRecolorer:
-    """A paint where each pixel's new colour is told by that pixel alone. A `respray.editing.paint.composite.PixelPainter`."""
+    """A paint where each pixel's new colour is told by that pixel alone. A `respray.editing.core.painter.PixelPainter`."""
 
     def __init__(self, reflection: DichromaticModel, table: FloatArray, field: FloatArray) -> None:
         """`table` and `field` as of `apply_light`."""
@@ -55,7 +55,7 @@ class PixelRecolorer:
 
 
 class LitRecolorer:
-    """A paint on a tile whose light is known. A `respray.editing.paint.composite.PixelPainter`."""
+    """A paint on a tile whose light is known. A `respray.editing.core.painter.PixelPainter`."""
 
     def __init__(self, paint: PixelRecolorer, tile: Tile, shading: FloatArray, specular: FloatArray) -> None:
         """`shading` and `specular`, float32 [h,w], are those of `tile`."""
@@ -89,27 +89,24 @@ def _fill(
     """As `apply_light`, with decoding before and encoding after it, where `alpha` is above 0 and outside `rim`. `lights`: float32 [256],
     scene-linear light of codes; the others as of `PixelRecolorer.on`."""
     split, weakest, reference, limits = model
-    none, scale, last = np.float32(0), np.float32(ROWS_PER_SHADING), np.float32(TABLE_ROWS - 1)
     top, left, height, width = window
     pixels = alpha.shape[1]
     befores, overs, line = _columns_of(field, left, width, pixels)
     # A row of the tile at a time, and one loop for each step of it: so most of them become vector instructions.
-    places, mirrored, lit = np.empty(pixels, np.float32), np.empty(pixels, np.float32), np.empty((3, pixels), np.float32)
+    shading, specular, steps = np.empty(pixels, np.float32), np.empty(pixels, np.float32), np.empty((5, pixels), np.float32)
     for y in range(alpha.shape[0]):
         start, stop = _extent(alpha[y], rim[y])
         if start == stop:
             continue
         _field_row(field, y + top, height, line)
         # Views of what there is to paint: indexes that begin at 0 are not checked for being negative.
-        row = codes[y, start:stop]
+        row, shades, shines = codes[y, start:stop], shading[: stop - start], specular[: stop - start]
         for x in range(stop - start):
             light = lights[row[x, 0]], lights[row[x, 1]], lights[row[x, 2]]
-            shading, specular = split_pixel(light[0], light[1], light[2], split, weakest, reference, limits)
-            place = shading * scale
-            # Whatever is no number must not become an index: nothing checks bounds here.
-            places[x], mirrored[x] = min(place, last) if place > none else none, specular * luminance
+            shades[x], shines[x] = split_pixel(light[0], light[1], light[2], split, weakest, reference, limits)
         selected, mixed, painted = alpha[y, start:stop], rim[y, start:stop], target[y, start:stop]
-        _encode_row(places, mirrored, befores[start:stop], overs[start:stop], line, table, lit, encoded, bins, selected, mixed, painted)
+        tints = befores[start:stop], overs[start:stop], line
+        _paint_row(shades, shines, luminance, tints, table, steps, encoded, bins, selected, mixed, painted)
 
 
 @compiled_for(void(float32[:, :], float32[:, :], uint8[:, :], boolean[:, :], *PAINT, uint8[:, :, :]))
@@ -127,22 +124,18 @@ def _fill_lit(
     target: UInt8Array,
 ) -> None:
     """As `_fill`, for pixels whose shading and specular light [h,w] are known."""
-    none, scale, last = np.float32(0), np.float32(ROWS_PER_SHADING), np.float32(TABLE_ROWS - 1)
     top, left, height, width = window
     pixels = alpha.shape[1]
     befores, overs, line = _columns_of(field, left, width, pixels)
-    places, mirrored, lit = np.empty(pixels, np.float32), np.empty(pixels, np.float32), np.empty((3, pixels), np.float32)
+    steps = np.empty((5, pixels), np.float32)
     for y in range(alpha.shape[0]):
         start, stop = _extent(alpha[y], rim[y])
         if start == stop:
             continue
         _field_row(field, y + top, height, line)
-        shades, shines = shading[y, start:stop], specular[y, start:stop]
-        for x in range(stop - start):
-            place = shades[x] * scale
-            places[x], mirrored[x] = min(place, last) if place > none else none, shines[x] * luminance
         selected, mixed, painted = alpha[y, start:stop], rim[y, start:stop], target[y, start:stop]
-        _encode_row(places, mirrored, befores[start:stop], overs[start:stop], line, table, lit, encoded, bins, selected, mixed, painted)
+        tints = befores[start:stop], overs[start:stop], line
+        _paint_row(shading[y, start:stop], specular[y, start:stop], luminance, tints, table, steps, encoded, bins, selected, mixed, painted)
 
 
 @compiled
@@ -157,38 +150,43 @@ def _extent(selected: UInt8Array, mixed: BoolArray) -> tuple[int, int]:
 
 
 @compiled
-def _encode_row(
-    places: FloatArray,
-    mirrored: FloatArray,
-    befores: IntArray,
-    overs: FloatArray,
-    line: FloatArray,
+def _paint_row(
+    shading: FloatArray,
+    specular: FloatArray,
+    luminance: np.float32,
+    tints: tuple[IntArray, FloatArray, FloatArray],
     table: FloatArray,
-    lit: FloatArray,
+    steps: FloatArray,
     encoded: UInt8Array,
     bins: np.float32,
     selected: UInt8Array,
     mixed: BoolArray,
     painted: UInt8Array,
 ) -> None:
-    """Paint a row [n] whose places in the `table` and whose specular light are known, from `_columns_of` and `_field_row`, into `painted`
-    uint8 [n,3]; `lit` float32 [3,n] is written over."""
-    none, half, one, end = np.float32(0), np.float32(0.5), np.float32(1), np.float32(len(encoded) - 1)
-    count = len(selected)
+    """Paint a row [n] whose light is known into `painted` uint8 [n,3]; `tints` are from `_columns_of` and `_field_row`, and `steps` float32
+    [5,n] is written over."""
+    none, half, one = np.float32(0), np.float32(0.5), np.float32(1)
+    scale, last, end = np.float32(ROWS_PER_SHADING), np.float32(TABLE_ROWS - 1), np.float32(len(encoded) - 1)
+    befores, overs, line = tints
+    count, places, mirrored = len(selected), steps[3], steps[4]
+    for x in range(count):
+        place = shading[x] * scale
+        # Whatever is no number must not become an index: nothing checks bounds here.
+        places[x], mirrored[x] = min(place, last) if place > none else none, specular[x] * luminance
     for x in range(count):
         entry, column = np.uint32(places[x]), befores[x]
         after, tinted = column + np.uint32(1), table[entry, 3]
         for c in range(3):
             tint = line[column, c] + (line[after, c] - line[column, c]) * overs[x]
-            lit[c, x] = table[entry, c] * (one + (tint - one) * tinted)
+            steps[c, x] = table[entry, c] * (one + (tint - one) * tinted)
     for c in range(3):
         for x in range(count):
-            place = (lit[c, x] + mirrored[x]) * bins + half
-            lit[c, x] = min(place, end) if place > none else none
+            place = (steps[c, x] + mirrored[x]) * bins + half
+            steps[c, x] = min(place, end) if place > none else none
     for x in range(count):
         if selected[x] != 0 and not mixed[x]:
             for c in range(3):
-                painted[x, c] = encoded[np.uint32(lit[c, x])]
+                painted[x, c] = encoded[np.uint32(steps[c, x])]
 
 
 @compiled_for(
