@@ -7,6 +7,7 @@ its own (`gpu_graph_id`). On a CPU the same bound runs are made without recordin
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,17 +54,28 @@ def run(plan: Plan, findings: Findings) -> None:
     """Plain bound runs against recorded ones, and whether they answer alike."""
     loaded = Loaded(plan)
     place = Device(plan.place.kind, plan.place.index, recorded=plan.place.kind == "cuda")
-    files = {name: plan.graphs / loaded.spec.graphs[name].model.file for name in ("sam3_image_encoder", "sam3_concept_decoder")}
+    files = [plan.graphs / loaded.spec.graphs[name].model.file for name in ("sam3_image_encoder", "sam3_concept_decoder")]
     image = {tensors.IMAGE: loaded.images(1)}
     plain = loaded.encoder(image)
-    encoder = GraphRunner(files["sam3_image_encoder"], device=place)
-    _compare("image pass", loaded.encoder, encoder, image, plain, 1, plan, findings)
-    decoder = GraphRunner(files["sam3_concept_decoder"], device=place)
+    encoder, decoder = (_recorder(file, place, findings) for file in files)
+    if encoder is not None:
+        _compare("image pass", loaded.encoder, encoder, image, plain, 1, plan, findings)
     maps = {name: plain[name] for name in tensors.FEATURES}
+    if decoder is None:
+        return
     for number, concepts in enumerate(plan.concepts, start=1):
         text, mask = loaded.prompts(1, concepts)
         given = {**maps, tensors.TEXT_FEATURES: text, tensors.TEXT_MASK: mask}
         _compare(f"{concepts} concepts, decoder", loaded.decoder, decoder, given, loaded.decoder(given), number, plan, findings)
+
+
+def _recorder(file: Path, place: Device, findings: Findings) -> GraphRunner | None:
+    """ONNX Runtime records no graph that copies between CPU and GPU: an answer, too, and the other graph has its turn."""
+    try:
+        return GraphRunner(file, device=place)
+    except Exception as error:  # its own classes
+        findings.note({file.stem: {"error": str(error)[:400]}})
+        return None
 
 
 def _compare(
