@@ -13,7 +13,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 DEMO, PICTURE = PROJECT / "out" / "demo", PROJECT / "docs" / "images" / "demo.jpg"
 # A room with a wall and a floor in other colours, and one with a dark floor: photo, overlay, result.
 ROWS = (
-    ("store/inputs/demo/living_rooms/1.jpg", "overlays/01.jpg", "store/outputs/demo/living_rooms/1_result.png"),
+    ("store/inputs/demo/living_rooms/2.jpg", "overlays/02.jpg", "store/outputs/demo/living_rooms/2_result.png"),
     ("store/inputs/demo/two_looks/0.jpg", "overlays/04.jpg", "store/outputs/demo/two_looks/walnut_floor/0.jpg"),
 )
 WIDTH, HEIGHT, GAP = 480, 320, 8
