@@ -148,6 +148,15 @@ def test_grain_of_a_bright_saturated_wall_does_not_grow_in_a_dark_colour(code: t
     assert after < 1.25 * before, (before, after)
 
 
+def test_a_lamps_glow_has_no_ring_where_one_channel_burns_out() -> None:
+    light = np.linspace(0.5, 1.6, 640, dtype=np.float32)[None, :, None] * np.ones((80, 1, 1), np.float32)
+    photo = encode_srgb(np.minimum(light * hex_to_linear("#D3AE6D"), 1.0))
+    assert photo[..., 0].max() == 255 and photo[..., 1].max() < 240
+    edited = decode(edit_photo(photo, segments(np.ones((80, 640), bool)), request({"wall": Recolor(color="#7C9082")}), []).files[0])
+    steps = np.diff((decode_scene(edited) @ LUMINANCE).mean(axis=0).reshape(-1, 20).mean(axis=1))
+    assert steps.min() > 0 and steps.max() < 2.0 * np.median(steps), steps
+
+
 def test_a_pale_floor_in_the_sun_is_exposed_down_and_a_wall_in_it_keeps_its_white() -> None:
     photo, mask = wall_photo("#9E8B70")
     height, width = photo.shape[:2]

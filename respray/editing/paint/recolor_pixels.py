@@ -9,7 +9,7 @@ from numba.core.types import UniTuple
 from respray.editing.core.color import ENCODE_BINS, SCENE_TOP, decode_scene, scene_encode_table
 from respray.editing.core.compiled import compiled, compiled_for, read_only
 from respray.editing.core.field import Tile, between_cells
-from respray.editing.surface.reflection import NUMBERS, DichromaticModel, Limits, split_pixel
+from respray.editing.surface.reflection import NUMBERS, DichromaticModel, Numbers, split_pixel
 from respray.imaging.arrays import BoolArray, FloatArray, IntArray, UInt8Array
 
 # A paint is tabulated over shading 0..MAX_SHADING (1 = the surface's reference) in so many rows.
@@ -77,7 +77,7 @@ def _fill(
     alpha: UInt8Array,
     rim: BoolArray,
     lights: FloatArray,
-    model: tuple[Limits, int, np.float32, Limits],
+    model: Numbers,
     luminance: np.float32,
     table: FloatArray,
     field: FloatArray,
@@ -88,7 +88,7 @@ def _fill(
 ) -> None:
     """As `apply_light`, with decoding before and encoding after it, where `alpha` is above 0 and outside `rim`. `lights`: float32 [256],
     scene-linear light of codes; the others as of `PixelRecolorer.on`."""
-    split, weakest, reference, limits = model
+    split, weakest, reference, limits, _, _ = model
     top, left, height, width = window
     pixels = alpha.shape[1]
     befores, overs, line = _columns_of(field, left, width, pixels)

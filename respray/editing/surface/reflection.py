@@ -10,17 +10,19 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from numba import boolean, float32, int64, uint8, void
+from numba import boolean, float32, int64, uint8, uint32, void
 from numba.core.types import Tuple, UniTuple
 
-from respray.editing.core.color import LUMINANCE
+from respray.editing.core.color import LUMINANCE, SCENE_TOP
 from respray.editing.core.compiled import compiled, compiled_for, read_only
 from respray.imaging.arrays import BoolArray, FloatArray, UInt8Array
 
 # Numbers for a compiled loop.
 Limits = tuple[np.float32, ...]
+Channels = tuple[np.uint32, np.uint32, np.uint32]
+Numbers = tuple[Limits, int, np.float32, Limits, Channels, Limits]
 # `DichromaticModel.numbers`, as compiled loops declare them.
-NUMBERS = Tuple((UniTuple(float32, 6), int64, float32, UniTuple(float32, 7)))
+NUMBERS = Tuple((UniTuple(float32, 6), int64, float32, UniTuple(float32, 7), UniTuple(uint32, 3), UniTuple(float32, 5)))
 # No luminance is divided by that is smaller than this.
 MIN_LUMINANCE = 1e-4
 
@@ -92,7 +94,7 @@ class DichromaticModel:
             or more where the pixel is burnt out.
         """
         shading, specular = np.empty((2, *linear.shape[:2]), np.float32)
-        _decompose(np.ascontiguousarray(linear), *self.numbers, shading, specular)
+        _decompose(np.ascontiguousarray(linear), self.numbers, shading, specular)
         return shading, specular
 
     def decompose_codes(self, codes: UInt8Array, without: BoolArray, lights: FloatArray, shading: FloatArray, specular: FloatArray) -> int:
@@ -101,78 +103,104 @@ class DichromaticModel:
         Returns:
             The highest code outside `without` (bool [h,w]), 0 where there is none.
         """
-        return int(_decompose_codes(codes, without, lights, *self.numbers, shading, specular))
+        return int(_decompose_codes(codes, without, lights, self.numbers, shading, specular))
 
     @cached_property
-    def numbers(self) -> tuple[Limits, int, np.float32, Limits]:
-        """The model as compiled loops take it: `split`, `weakest`, `reference` and `limits` of `_decompose`."""
-        p, weakest = self.parameters, int(self.reference.argmin())
+    def numbers(self) -> Numbers:
+        """The model as compiled loops take it: `split`, `weakest`, `reference` and `limits` of `split_pixel`, `order` and `rises` of
+        `_as_told_by_weaker`."""
+        p, order = self.parameters, np.argsort(self.reference, kind="stable")
         # Reciprocals, where the loop would divide.
         burnt = (p.burnt_from, 1 / (p.burnt_to - p.burnt_from), p.max_burnt_shading, 1 / p.max_burnt_shading)
         limits = (p.noise_share, p.min_specular, p.max_matt_shading, *burnt)
-        reference = np.float32(max(float(self.reference[weakest]), MIN_LUMINANCE))
-        return tuple(self.split.astype(np.float32).ravel()), weakest, reference, tuple(np.float32(limit) for limit in limits)
+        faint, (weak, middle, strong) = p.noise_share * self.luminance, np.maximum(self.reference[order], MIN_LUMINANCE)
+        rises = (faint, middle / (weak + faint), strong / (middle + faint), p.burnt_to, self.colored / (SCENE_TOP - p.burnt_to))
+        first, second, third = (np.uint32(channel) for channel in order)
+        split, given, told = (tuple(np.float32(number) for number in numbers) for numbers in (self.split.ravel(), limits, rises))
+        return split, int(first), np.float32(weak), given, (first, second, third), told
 
 
-@compiled_for(void(float32[:, :, ::1], *NUMBERS, float32[:, ::1], float32[:, ::1]))
+@compiled_for(void(float32[:, :, ::1], NUMBERS, float32[:, ::1], float32[:, ::1]))
 def _decompose(
     linear: FloatArray,
-    split: Limits,
-    weakest: int,
-    reference: np.float32,
-    limits: Limits,
+    model: Numbers,
     shading: FloatArray,
     specular: FloatArray,
 ) -> None:
-    """Fill `shading` and `specular` as `DichromaticModel.decompose` says.
-
-    Where channels are burnt out, the pixel is explained by strong light rather than by specular light, as far as that is plausible: burning
-    out makes any colour paler, and oak in the sun is no mirror. What the light was, the channel that burns out last tells best.
-
-    Args:
-        linear: float32 [h,w,3], scene-linear RGB.
-        split: six float32, those of `DichromaticModel.split`, row by row.
-        weakest: the reference's lowest channel.
-        reference: the reference's value in that channel.
-        limits: noise_share, min_specular, max_matt_shading, burnt_from, 1 / (burnt_to - burnt_from), max_burnt_shading and
-            1 / max_burnt_shading of `ReflectionParameters`.
-        shading: float32 [h,w], filled.
-        specular: float32 [h,w], filled.
-    """
+    """Fill `shading` and `specular`, float32 [h,w], as `DichromaticModel.decompose` says; `model` is its `numbers`."""
+    split, weakest, reference, limits, order, rises = model
+    pixel = np.empty(3, np.float32)
     for y in range(linear.shape[0]):
         for x in range(linear.shape[1]):
-            red, green, blue = linear[y, x]
-            shading[y, x], specular[y, x] = split_pixel(red, green, blue, split, weakest, reference, limits)
+            pixel[0], pixel[1], pixel[2] = linear[y, x]
+            _as_told_by_weaker(pixel, order, rises)
+            shading[y, x], specular[y, x] = split_pixel(pixel[0], pixel[1], pixel[2], split, weakest, reference, limits)
 
 
-@compiled_for(int64(read_only(uint8[:, :, :]), boolean[:, ::1], float32[::1], *NUMBERS, float32[:, ::1], float32[:, ::1]))
+@compiled_for(int64(read_only(uint8[:, :, :]), boolean[:, ::1], float32[::1], NUMBERS, float32[:, ::1], float32[:, ::1]))
 def _decompose_codes(
-    codes: UInt8Array,
-    without: BoolArray,
-    lights: FloatArray,
-    split: Limits,
-    weakest: int,
-    reference: np.float32,
-    limits: Limits,
-    shading: FloatArray,
-    specular: FloatArray,
+    codes: UInt8Array, without: BoolArray, lights: FloatArray, model: Numbers, shading: FloatArray, specular: FloatArray
 ) -> int:
-    """See `DichromaticModel.decompose_codes`; the others as of `_decompose`."""
-    highest = np.uint8(0)
+    """See `DichromaticModel.decompose_codes`; `model` is its `numbers`."""
+    split, weakest, reference, limits, order, rises = model
+    highest, full = np.uint8(0), rises[3]
     for y in range(codes.shape[0]):
         row, left_out, shades, mirrored = codes[y], without[y], shading[y], specular[y]
         for x in range(len(row)):
             red, green, blue = row[x]
             shades[x], mirrored[x] = split_pixel(lights[red], lights[green], lights[blue], split, weakest, reference, limits)
             highest = max(highest, np.uint8(0) if left_out[x] else max(red, green, blue))
+    if lights[highest] > full:
+        # A loop of its own: the one above would take twice as long.
+        pixel = np.empty(3, np.float32)
+        for y in range(codes.shape[0]):
+            for x in range(codes.shape[1]):
+                pixel[0], pixel[1], pixel[2] = lights[codes[y, x, 0]], lights[codes[y, x, 1]], lights[codes[y, x, 2]]
+                if max(pixel[0], pixel[1], pixel[2]) > full:
+                    _as_told_by_weaker(pixel, order, rises)
+                    shading[y, x], specular[y, x] = split_pixel(pixel[0], pixel[1], pixel[2], split, weakest, reference, limits)
     return int(highest)
+
+
+@compiled
+def _as_told_by_weaker(pixel: FloatArray, order: Channels, rises: Limits) -> None:
+    """Take back, in `pixel` [3], what the last codes of a channel say beyond what the next weaker one does.
+
+    These codes stand for ever more light, and a coloured surface reaches them in one channel after the other: where red is burnt out,
+    green tells the light. Else a lamp's glow on a wall ends in a ring.
+
+    Args:
+        pixel: float32 [3], scene-linear RGB, written over.
+        order: the channels from the reference's weakest to its strongest.
+        rises: what is added to the weaker channel, noise; times which it makes the next one, and this the strongest; the light from which
+            on a channel is full; and the share per light above that to which it is told by the weaker one (none for greys).
+    """
+    faint, first_rise, second_rise, full, per_light = rises
+    weak, middle, strong = pixel[order[0]], pixel[order[1]], pixel[order[2]]
+    if middle > full:
+        middle += min((middle - full) * per_light, np.float32(1)) * min(max((weak + faint) * first_rise, weak) - middle, np.float32(0))
+    if strong > full:
+        strong += min((strong - full) * per_light, np.float32(1)) * min(max((middle + faint) * second_rise, middle) - strong, np.float32(0))
+    pixel[order[1]], pixel[order[2]] = middle, strong
 
 
 @compiled
 def split_pixel(
     red: np.float32, green: np.float32, blue: np.float32, split: Limits, weakest: int, reference: np.float32, limits: Limits
 ) -> tuple[np.float32, np.float32]:
-    """Shading and specular light of one pixel; for compiled loops. Arguments as of `_decompose`."""
+    """Shading and specular light of one pixel, of which no channel is full (`_as_told_by_weaker`).
+
+    Where channels are burnt out, the pixel is explained by strong light rather than by specular light, as far as that is plausible: burning
+    out makes any colour paler, and oak in the sun is no mirror. What the light was, the channel that burns out last tells best.
+
+    Args:
+        red, green, blue: scene-linear.
+        split: six float32, those of `DichromaticModel.split`, row by row.
+        weakest: the reference's lowest channel.
+        reference: the reference's value in that channel.
+        limits: noise_share, min_specular, max_matt_shading, burnt_from, 1 / (burnt_to - burnt_from), max_burnt_shading and
+            1 / max_burnt_shading of `ReflectionParameters`.
+    """
     noise_share, floor, start, burnt, burnt_range, max_light, per_light = limits
     light = split[0] * red + split[1] * green + split[2] * blue
     # A mirrored thing lies on top of the surface's own light: what is no brighter than the lit surface is pattern, grain or a pale
