@@ -10,6 +10,7 @@ import typer
 from orchestrator.errors import SettingsError
 from orchestrator.settings import Settings
 from respray.installation import install_command
+from respray.schemes import scheme_of
 
 _WORKER = f"http://127.0.0.1:{Settings.model_fields['health_port'].default}"
 
@@ -26,7 +27,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Show a worker live: jobs, stages, throughput, and Triton's models with their queues."""
         for address in (worker, triton):
-            if address is not None and not address.startswith(("http://", "https://")):
+            if address is not None and scheme_of(address) not in ("http", "https"):
                 raise SettingsError(f"{address!r} is no address; accepted is http://HOST:PORT")
         try:
             from respray.top.app import Top
