@@ -9,6 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 
+def megabytes(size: int) -> str:
+    """A size in bytes as sentences say it: limits are read by people, who see MB in their folders."""
+    return f"{size / 1e6:.4g} MB" if size >= 100_000 else f"{size / 1e3:.4g} kB"
+
+
 class ResprayError(Exception):
     """Base of all errors of the orchestrator."""
 

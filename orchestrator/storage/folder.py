@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
 
-from orchestrator.errors import AccessDenied, Conflict, KeyUnusable, NotFound, StorageError, TooLarge
+from orchestrator.errors import AccessDenied, Conflict, KeyUnusable, NotFound, StorageError, TooLarge, megabytes
 from orchestrator.storage.base import Expect, Opened, Stat, Storage, digest_of
 
 _TEMPORARY = ".respray-"
@@ -39,7 +39,7 @@ class FolderStorage(Storage):
             size = os.fstat(file.fileno()).st_size
             data = file.read(limit + 1) if size <= limit else b""  # it may be growing
         if max(size, len(data)) > limit:
-            raise TooLarge(f"{key} has {max(size, len(data))} bytes; at most {limit} are accepted")
+            raise TooLarge(f"{key} has {megabytes(max(size, len(data)))}; at most {megabytes(limit)} are accepted")
         return data, _stat(data)
 
     def open(self, key: str) -> Opened:

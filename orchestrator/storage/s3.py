@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError as Urllib3Error
 
-from orchestrator.errors import Conflict, NotFound, StorageError, TooLarge
+from orchestrator.errors import Conflict, NotFound, StorageError, TooLarge, megabytes
 from orchestrator.storage.base import Expect, Opened, Stat, Storage, digest_of
 from orchestrator.storage.bucket_client import BucketClient, S3Options, TooSlow
 from orchestrator.storage.checksums import Reading, base64_of, etag_of, is_md5, md5_of
@@ -120,7 +120,7 @@ class S3Storage(Storage):
         with closing(answer["Body"]) as body:
             stat = self._stat(key, answer)
             if stat.size > limit:
-                raise TooLarge(f"{key} has {stat.size} bytes; at most {limit} are accepted")
+                raise TooLarge(f"{key} has {megabytes(stat.size)}; at most {megabytes(limit)} are accepted")
             data = self._all_of(body, key, stat.size)
         digest = digest_of(data)
         if stat.digest not in (None, digest):
