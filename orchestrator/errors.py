@@ -15,10 +15,24 @@ def megabytes(size: int) -> str:
 
 
 class ResprayError(Exception):
-    """Base of all errors of the orchestrator."""
+    """Base of all errors of the orchestrator.
+
+    Attributes:
+        for_callers: What callers, callbacks and records are told: what they gave, and what is accepted.
+        inside: What stands behind it in logs: where things lie, who was asked, other programs' words.
+    """
 
     code = "error"
     retryable = False
+
+    def __init__(self, for_callers: object = "", inside: str = "") -> None:
+        super().__init__(f"{for_callers}{inside}")
+        self.for_callers, self.inside = str(for_callers), inside
+
+
+def unexpected(error: BaseException) -> InternalError:
+    """What nobody has foreseen. Its words may be anything, paths of this machine among them."""
+    return InternalError(f"an unexpected error in this worker ({type(error).__name__}); its log says more", f": {error!r:.300}")
 
 
 class SettingsError(ResprayError):
