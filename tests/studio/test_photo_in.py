@@ -84,6 +84,15 @@ def test_another_photo_is_not_chosen_after_all(browser: Browser) -> None:
     browser.press("Back to the photo")
     browser.all(".chip")
     assert "#A3553B" in browser.text(".measured")
+    for step in range(2):  # the browser's own buttons go the same ways
+        browser.driver.back()
+        browser.all(".demo .photo")
+        if step:
+            browser.driver.refresh()
+            browser.all(".demo .photo")
+        browser.driver.forward()
+        browser.all(".chip")
+        browser.until("what was measured", lambda: "#A3553B" in browser.text(".measured"))
 
 
 def test_reloading_in_the_middle_loses_nothing(browser: Browser) -> None:
