@@ -156,6 +156,7 @@ export class Studio {
       this.names = { palette: palettes[0], presets, textures, demo };
       this.show({ stage: "start", error: null, lost: false });
       if (await this.followLink()) return;
+      if (this.doc.photo) return void (await this.#photoReady()); // a key was asked for in the middle
       const work = kept();
       if (work) await this.#reopen(JSON.parse(work), view() === "start");
       if (!this.doc.photo) enter("start");
