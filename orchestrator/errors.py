@@ -9,11 +9,30 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 
+def megabytes(size: int) -> str:
+    """A size in bytes as sentences say it: limits are read by people, who see MB in their folders."""
+    return f"{size / 1e6:.4g} MB" if size >= 100_000 else f"{size / 1e3:.4g} kB"
+
+
 class ResprayError(Exception):
-    """Base of all errors of the orchestrator."""
+    """Base of all errors of the orchestrator.
+
+    Attributes:
+        for_callers: What callers, callbacks and records are told: what they gave, and what is accepted.
+        inside: What stands behind it in logs: where things lie, who was asked, other programs' words.
+    """
 
     code = "error"
     retryable = False
+
+    def __init__(self, for_callers: object = "", inside: str = "") -> None:
+        super().__init__(f"{for_callers}{inside}")
+        self.for_callers, self.inside = str(for_callers), inside
+
+
+def unexpected(error: BaseException) -> InternalError:
+    """What nobody has foreseen. Its words may be anything, paths of this machine among them."""
+    return InternalError(f"an unexpected error in this worker ({type(error).__name__}); its log says more", f": {error!r:.300}")
 
 
 class SettingsError(ResprayError):

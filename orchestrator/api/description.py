@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import resources
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from orchestrator.api.problems import ApiProblem, Problem
+from orchestrator.api.static_files import static_answer
 from orchestrator.jobs.messages import PaletteMessage, RuleMessage
 from orchestrator.photos.types import PreviewQuery, SegmentsQuery
 
@@ -49,8 +51,12 @@ def add_docs(app: FastAPI) -> None:
             return Response(START, media_type="text/javascript", headers=HEADERS)
         if name not in ASSETS:
             raise ApiProblem(404, f"there is no {request.url.path}", "not_found")
-        data = (resources.files("fastapi_standalone_docs") / "static" / "swagger" / name).read_bytes()
-        return Response(data, media_type=ASSETS[name], headers={**HEADERS, "Cache-Control": "max-age=3600"})
+        return static_answer(request, _asset(name), ASSETS[name], {**HEADERS, "Cache-Control": "max-age=3600"})
+
+
+@cache
+def _asset(name: str) -> bytes:
+    return (resources.files("fastapi_standalone_docs") / "static" / "swagger" / name).read_bytes()
 
 
 def describe(app: FastAPI) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from orchestrator.api.keys import LOCAL_USER, Caller, caller_of
 from orchestrator.api.problems import ApiProblem
 from orchestrator.api.service import ApiService
+from orchestrator.errors import megabytes
 from orchestrator.jobs import limits
 
 log = logging.getLogger(__name__)
@@ -188,5 +189,6 @@ def _body_size(scope: Scope, headers: Headers) -> int:
 
 
 def _too_large(limit: int) -> ApiProblem:
-    detail = f"the body has more than the {limit} bytes that are accepted here"
+    photo = f", of which a photo may have {megabytes(limits.MAX_PHOTO_BYTES)}" if limit == MAX_FORM_BYTES else ""
+    detail = f"the body has more than the {megabytes(limit)} that are accepted here{photo}"
     return ApiProblem(413, detail, "too_large")

@@ -133,19 +133,19 @@ def problem_of(error: ResprayError) -> ApiProblem:
         case JobError():
             return job_problem(error)
         case OtherContent():
-            return ApiProblem(409, str(error), error.code)
+            return ApiProblem(409, error.for_callers, error.code)
         case QueueFull():
-            return ApiProblem(429, str(error), error.code)
+            return ApiProblem(429, error.for_callers, error.code)
         case PhotoRefused():
-            return ApiProblem(422, str(error), error.code, [FieldProblem(field="photo", message=str(error))])
+            return ApiProblem(422, error.for_callers, error.code, [FieldProblem(field="photo", message=error.for_callers)])
         case NotFound():
-            return ApiProblem(404, str(error), error.code)
+            return ApiProblem(404, error.for_callers, error.code)
         case TooLarge():
-            return ApiProblem(413, str(error), error.code)
+            return ApiProblem(413, error.for_callers, error.code)
         case PipelineUnavailable() | OutOfMemory() | StorageError():
-            return ApiProblem(503, str(error), error.code)
+            return ApiProblem(503, error.for_callers, error.code)
         case _:
-            return ApiProblem(500, str(error), error.code)
+            return ApiProblem(500, error.for_callers, error.code)
 
 
 def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -17,7 +17,7 @@ from orchestrator.api.media_types import check_media_type
 from orchestrator.api.messages import read_message, text_of
 from orchestrator.api.problems import ApiProblem, answers
 from orchestrator.api.service import caller_in, service_of
-from orchestrator.errors import NotFound
+from orchestrator.errors import NotFound, megabytes
 
 router = APIRouter(tags=["sessions"])
 MAX_BYTES = 8 << 20
@@ -53,7 +53,7 @@ async def post_session(request: Request) -> JSONResponse:
     fields = read_message(await request.body())
     data = text_of(fields).encode("utf-8", "backslashreplace")
     if len(data) > MAX_BYTES:
-        raise ApiProblem(413, f"the session has {len(data)} bytes; accepted are {MAX_BYTES}", "too_large")
+        raise ApiProblem(413, f"the session has {megabytes(len(data))}; at most {megabytes(MAX_BYTES)} are accepted", "too_large")
     session = sha256(data).hexdigest()[:32]
     await service_of(request).ready.storage.write(_key(caller_in(request).user_id, session), data, "application/json")
     return JSONResponse({"session": session, "session_url": f"/v1/sessions/{session}"}, 201)

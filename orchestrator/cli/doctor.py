@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import Annotated, Literal
 
 import typer
 
 from orchestrator.errors import SettingsError
 from respray.doctor import CHECKS, Situation, examine
-from respray.doctor.report import as_json, as_text, exit_code
+from respray.doctor.report import as_json, as_text, exit_code, is_coloured
 from respray.doctor.situation import checkout, with_dotenv
 
 
@@ -30,5 +29,5 @@ def register(app: typer.Typer) -> None:
             results = examine(situation, tuple(only or ()))
         except ValueError as error:
             raise SettingsError(str(error)) from None
-        print(as_json(results) if json else as_text(results, colour=sys.stdout.isatty()))
+        print(as_json(results) if json else as_text(results, colour=is_coloured()))
         raise typer.Exit(exit_code(results))

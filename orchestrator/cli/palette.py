@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
+from orchestrator.cli._tables import print_table
 from orchestrator.errors import SettingsError
 from respray.catalog.palette import load_palette
 from respray.catalog.texture import textures
@@ -26,13 +26,14 @@ def register(app: typer.Typer) -> None:
             chosen = load_palette(file)
         except EditError as error:
             raise SettingsError(str(error)) from None
-        table = Table("id", "colour", "name", "LRV", "", title=f"palette {chosen.name}", title_justify="left")
+        ids, names = Column("id", no_wrap=True), Column("name", overflow="fold")
+        table = Table(ids, Column("colour", no_wrap=True), names, Column("LRV", no_wrap=True), "")
+        table.title, table.title_justify = f"palette {chosen.name}", "left"
         for paint in chosen.colors:
             table.add_row(paint.id, paint.hex, paint.name, f"{paint.lrv:.1f}", Text("      ", style=f"on {paint.hex}"))
-        console = Console()
-        console.print(table)
+        print_table(table)
         if file is None:
-            materials = Table("id", "name", "one repeat covers", title="textures", title_justify="left")
+            materials = Table(ids.copy(), names.copy(), "one repeat covers", title="textures", title_justify="left")
             for entry in textures().values():
                 materials.add_row(entry.id, entry.name, f"{entry.size_m[0]:g} x {entry.size_m[1]:g} m")
-            console.print(materials)
+            print_table(materials)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from orchestrator.cli._tables import print_table
 from orchestrator.errors import ResprayError
 from respray.planning.errors import PlanError
 from respray.planning.plan import Load, Plan, make_plan
@@ -53,7 +53,7 @@ def register(app: typer.Typer) -> None:
                 )
             )
         else:
-            Console().print(_table(load, times, answer))
+            print_table(_table(load, times, answer))
 
 
 def _table(load: Load, times: StageTimes, plan: Plan) -> Table:

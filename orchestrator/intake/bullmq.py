@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 
 from orchestrator.errors import IntakeError
 from orchestrator.intake.base import Intake, Throttle, backoff
-from orchestrator.intake.redis_server import check_redis
+from orchestrator.intake.redis_server import ask, check_redis, no_answer, refusal
 from orchestrator.intake.repeated_lines import OncePerWhile
 from orchestrator.settings import Settings
 from orchestrator.waiting import pause, until
@@ -43,6 +43,8 @@ SOCKET_TIMEOUT_SECONDS = 20.0
 WAITS = ExponentialBackoff(cap=1.0, base=0.1)
 """Seconds between two attempts of a command, in place of BullMQ's, which grow to 20: a Redis that is back is noticed at once."""
 MAX_RETRIES = 300
+_TEMPLATE = "return redis.call('zscore', KEYS[1], ARGV[1]) and redis.call('hsetnx', KEYS[2], 'data', ARGV[2])"
+"""Unless the repetition has been removed meanwhile."""
 CLOSE_SECONDS = 3.0
 """How long closing the connections may take, after the jobs under way have ended."""
 
@@ -63,6 +65,7 @@ class BullmqIntake(Intake):
         """
         self._url, self._queue, self._jobs, self._prefix = with_timeouts(url), queue, jobs, prefix
         self._lock, self._stalled_every = lock, stalled_every
+        self._check_key = f"{prefix}:{queue}:respray-check"
         self._active: set[asyncio.Task[dict[str, Any]]] = set()
 
     @classmethod
@@ -78,7 +81,7 @@ class BullmqIntake(Intake):
         )
 
     async def reach(self, stop: asyncio.Event) -> None:
-        await check_redis(self._url, [f"{self._prefix}:{self._queue}:{name}" for name in ("respray-check", "meta", "wait", "active")])
+        await check_redis(self._url, [self._check_key, *(f"{self._prefix}:{self._queue}:{name}" for name in ("meta", "wait", "active"))])
 
     async def run(self, worker: Worker, stop: asyncio.Event) -> None:
         options: Any = {
@@ -148,7 +151,11 @@ class BullmqIntake(Intake):
             wait = 0.0 if isinstance(error, HandedBack) else backoff(attempt)
             log.warning("%s; delivered again in %.0f s", error, wait)
             try:
-                await job.moveToDelayed(round((time.time() + wait) * 1000), token)
+                if wait:
+                    await job.moveToDelayed(round((time.time() + wait) * 1000), token)
+                else:
+                    # Over by any clock. BullMQ counts by this machine's, and after one that is ahead the job would wait for the others'.
+                    await job.backend.moveToDelayed(job.id, 0, 0, token, {"skipAttempt": True})
             except (RedisError, OSError) as unsent:
                 # Any other error would fail the job for good; as it is, it comes back when its lock has run out.
                 log.warning("job %s could not be delayed, and comes back as a dead worker's: %s", job.id, unsent)
@@ -167,9 +174,10 @@ class BullmqIntake(Intake):
             while not stop.is_set():
                 try:
                     counts = await queue.getJobCounts("waiting", "delayed", "prioritized")
-                    worker.queue_lag(sum(counts.values()))
+                    async with queue.client.pipeline(transaction=False) as pipe:
+                        worker.queue_lag(sum(counts.values()), refusal(await ask(pipe, self._check_key).execute(raise_on_error=False)))
                 except (RedisError, OSError) as error:
-                    worker.queue_away(f"Redis does not answer: {error}")
+                    worker.queue_away(no_answer(error))
                 await pause(stop, LAG_EVERY)
         finally:
             await queue.close()
@@ -180,6 +188,8 @@ class _Taker(bullmq.Worker):  # type: ignore[misc]  # the package is not typed
 
     async def nextJobFromJobData(self, job_data: Any = None, job_id: Any = None, *arguments: Any, **named: Any) -> bullmq.Job | None:
         """The job; of one that the library cannot read, its data as text and none of its options."""
+        if job_data and (key := job_data.get("rjk")):
+            await self._keep_template(str(job_id), str(key), str(job_data.get("data", "{}")))
         try:
             return await super().nextJobFromJobData(job_data, job_id, *arguments, **named)
         except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
@@ -190,6 +200,20 @@ class _Taker(bullmq.Worker):  # type: ignore[misc]  # the package is not typed
             job = await super().nextJobFromJobData({"name": str(job_data.get("name")), **readable}, job_id, *arguments, **named)
             job.data = job_data.get("data", "")
             return job
+
+    async def _keep_template(self, job_id: str, key: str, data: str) -> None:
+        """Have a repetition's next run carry the data of this one.
+
+        Node's `queue.add` with `repeat` records when, and not what: its own workers copy the job, and this library makes it anew from
+        what a job scheduler (`upsertJobScheduler`) records.
+        """
+        if not job_id.startswith(f"repeat:{key}:"):
+            log.warning("the repetition %s is of a BullMQ before 5, and its next run will not come; use upsertJobScheduler", key)
+            return
+        try:
+            await self.client.eval(_TEMPLATE, 2, self.backend.toKey("repeat"), self.backend.toKey(f"repeat:{key}"), key, data)
+        except (RedisError, OSError) as error:
+            log.warning("the data of the repetition %s could not be kept, and its next run may have none: %s", key, error)
 
 
 def with_timeouts(url: str) -> str:

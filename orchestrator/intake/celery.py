@@ -31,7 +31,7 @@ from orchestrator.intake.base import Intake, backoff
 from orchestrator.intake.celery_compression import bound_decoders
 from orchestrator.intake.celery_consumer import UNREADABLE, RefusingConsumer
 from orchestrator.intake.celery_transport import Channel
-from orchestrator.intake.redis_server import ANSWER_SECONDS, check_redis
+from orchestrator.intake.redis_server import ANSWER_SECONDS, ask, check_redis, no_answer, refusal
 from orchestrator.intake.repeated_lines import OncePerWhile
 from orchestrator.jobs.raw_message import RawMessage
 from orchestrator.settings import Settings
@@ -111,6 +111,7 @@ class CeleryIntake(Intake):
         """
         self._url, self._jobs = url, jobs
         self._queue, self._visibility = queue, visibility
+        self._check_key = f"respray:{queue}:check"
         self.app = make_app(url, queue, visibility)
         self._counter: Any = redis.from_url(url, socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS)
 
@@ -121,7 +122,7 @@ class CeleryIntake(Intake):
         return cls(settings.redis_url.get_secret_value(), settings.queue_name, settings.job_concurrency, 2 * settings.lock_seconds)
 
     async def reach(self, stop: asyncio.Event) -> None:
-        keys = [f"respray:{self._queue}:check", self._queue, f"_kombu.binding.{self._queue}", unacked_index(self._queue)]
+        keys = [self._check_key, self._queue, f"_kombu.binding.{self._queue}", unacked_index(self._queue)]
         await check_redis(self._url, keys)
 
     async def run(self, worker: Worker, stop: asyncio.Event) -> None:
@@ -177,19 +178,21 @@ class CeleryIntake(Intake):
         """Renew what this worker holds for as long as it lives, and count what waits."""
         while True:
             try:
-                worker.queue_lag(await asyncio.to_thread(self._waiting))
+                worker.queue_lag(*await asyncio.to_thread(self._look))
                 await asyncio.to_thread(self._renew, controller)
             except (redis.RedisError, OSError) as error:
-                worker.queue_away(f"Redis does not answer: {error}")
+                worker.queue_away(no_answer(error))
                 log.warning("held messages could not be renewed; another worker may take them: %s", error)
             await asyncio.sleep(self._visibility / 4)
 
-    def _waiting(self) -> int:
-        """Messages in the queue: one list for each of Kombu's priorities."""
+    def _look(self) -> tuple[int, str | None]:
+        """Messages in the queue, which has one list for each of Kombu's priorities; and why Redis takes no writes."""
         with self._counter.pipeline(transaction=False) as pipe:
+            ask(pipe, self._check_key)
             for step in Channel.priority_steps:
                 pipe.llen(f"{self._queue}{Channel.sep}{step}" if step else self._queue)
-            return sum(pipe.execute())
+            answers = pipe.execute(raise_on_error=False)
+        return sum(answer for answer in answers[2:] if isinstance(answer, int)), refusal(answers)
 
     def _renew(self, controller: Any) -> None:
         consumer = getattr(getattr(controller, "consumer", None), "task_consumer", None)

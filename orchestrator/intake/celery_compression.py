@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from kombu import compression
 
+from orchestrator.errors import megabytes
 from orchestrator.jobs.limits import MAX_MESSAGE_BYTES
 
 MAX_BODY_BYTES = 2 * MAX_MESSAGE_BYTES
@@ -41,7 +42,7 @@ def _unpack(decompressor: Callable[[], Any], body: bytes) -> bytes:
     unpacking = decompressor()
     data: bytes = unpacking.decompress(body, MAX_BODY_BYTES + 1)
     if len(data) > MAX_BODY_BYTES:
-        raise ValueError(f"it unpacks to more than the {MAX_BODY_BYTES} bytes that are accepted")
+        raise ValueError(f"it unpacks to more than the {megabytes(MAX_BODY_BYTES)} that are accepted")
     if not unpacking.eof:
         raise ValueError("its compressed body is cut off")
     return data

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO
 from uuid import uuid4
 
-from orchestrator.errors import IntakeError, JobsFailed, ResprayError
+from orchestrator.errors import IntakeError, JobsFailed, ResprayError, megabytes
 from orchestrator.intake.base import Intake, backoff
 from orchestrator.jobs.limits import MAX_MESSAGE_BYTES
 from orchestrator.waiting import pause, until
@@ -82,7 +82,7 @@ class LocalIntake(Intake):
                 try:
                     line = await until(stop, reader.readline())
                 except ValueError:
-                    log.error("a line on stdin is longer than %d bytes; it is left out", MAX_MESSAGE_BYTES)
+                    log.error("a line on stdin is longer than %s; it is left out", megabytes(MAX_MESSAGE_BYTES))
                     self._ended, self._failed = self._ended + 1, self._failed + 1
                     line = b"\n"
                 if not line:

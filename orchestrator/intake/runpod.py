@@ -135,7 +135,7 @@ class RunpodIntake:
             handle.cancel()
             raise
         except ResprayError as error:
-            answer = {"status": "failed", "error": str(error)}
+            answer = {"status": "failed", "error": error.for_callers}
         finally:
             if self._inline_only:
                 await _forget(worker, message)

@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import Any
 
 from respray.observe.redaction import without_query
+from respray.schemes import scheme_of
 
 LINKS = frozenset({"input_url", "output_url", "preview_url", "url", "photo"})
 ADDRESS = "callback_url"
@@ -46,7 +47,7 @@ def hide_in_text(text: str) -> str:
 
 
 def _hide_string(value: str, field: str) -> str:
-    if field != ADDRESS and value[:8].lower().startswith(("https://", "http://")):
+    if field != ADDRESS and scheme_of(value) in ("https", "http"):
         if "?" not in value and "@" not in value:
             return value
         try:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from orchestrator.jobs import limits
 from respray.contract.photo_file import ImageFormat
+from respray.schemes import scheme_of
 
 EXTENSIONS: dict[str, ImageFormat] = {"png": "png", "jpg": "jpeg", "jpeg": "jpeg", "webp": "webp"}
 ALPHA_FORMATS: tuple[ImageFormat, ...] = ("png", "webp")
@@ -58,7 +59,7 @@ def key_problem(key: str, prefix: str) -> str | None:
         return f"{shown!r} contains control characters"
     if "\\" in key:
         return f"{shown!r} contains a backslash; parts of a key are separated by '/'"
-    if key.startswith("/") or re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", key):
+    if key.startswith("/") or scheme_of(key):
         links = '; a link or a data: URL has a field of its own (input_url, input_base64; of a mask {"url": ...}, {"base64": ...})'
         return f"{shown!r} is absolute; accepted is a key below {prefix!r}{'' if key.startswith('/') else links}"
     if _ENCODED.search(key):

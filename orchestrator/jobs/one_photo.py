@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from orchestrator.jobs import keys, limits
+from respray.schemes import scheme_of
 
 USER = "inline"
 """Whose job it is where the message does not say."""
@@ -32,7 +33,7 @@ def whole_message(message: Mapping[str, Any], name: str | None) -> dict[str, Any
     options = options if isinstance(options, Mapping) else {}
     job = fields.setdefault("job_id", _UNSAFE.sub("-", name or uuid4().hex).strip("-_")[: limits.MAX_ID_CHARACTERS] or uuid4().hex)
     user = fields.setdefault("user_id", USER)
-    is_link = isinstance(photo, str) and photo[:8].lower().startswith(("http://", "https://"))
+    is_link = isinstance(photo, str) and scheme_of(photo) not in (None, "data")
     item: dict[str, Any] = {"idx": 0, "input_url" if is_link else "input_base64": photo}
     if "looks" not in fields:
         item["output_key"] = f"{keys.outputs_prefix(user, job)}0.{_extension(fields, options)}"

@@ -16,7 +16,7 @@ from hashlib import sha256
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from orchestrator.errors import JobError
+from orchestrator.errors import JobError, megabytes
 from orchestrator.jobs import limits
 from orchestrator.jobs.hidden import LONG_BASE64, hide, hide_in_text
 
@@ -95,12 +95,13 @@ def _decode(received: Received) -> dict[str, Any]:
             raise JobError(f"the message is not JSON: {error}") from None
     size = len(data) if isinstance(data, bytes) else len(data.encode("utf-8", "surrogatepass"))
     if size > limits.MAX_MESSAGE_BYTES:
-        raise JobError(f"the message has {size} bytes; at most {limits.MAX_MESSAGE_BYTES} are accepted")
+        raise JobError(f"the message has {megabytes(size)}; at most {megabytes(limits.MAX_MESSAGE_BYTES)} are accepted")
     if size > limits.MAX_MESSAGE_TEXT_BYTES:
         # Before it is read: a million small objects take a thousand times the memory of one long text.
         size -= sum(end - start for start, end in (m.span() for m in LONG_BASE64.finditer(_latin(data))))
         if size > limits.MAX_MESSAGE_TEXT_BYTES:
-            raise JobError(f"the message has {size} bytes beside its base64 files; at most {limits.MAX_MESSAGE_TEXT_BYTES} are accepted")
+            most = megabytes(limits.MAX_MESSAGE_TEXT_BYTES)
+            raise JobError(f"the message has {megabytes(size)} beside its base64 files; at most {most} are accepted")
     try:
         text = data.decode() if isinstance(data, bytes) else data  # json would also guess UTF-16 and UTF-32
         fields = _loads(text)

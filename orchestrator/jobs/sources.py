@@ -17,8 +17,9 @@ from urllib.parse import urlsplit
 from orchestrator.jobs import keys, limits
 from respray.contract.photo_file import ImageFormat
 from respray.observe.redaction import without_query
+from respray.schemes import scheme_of
 
-_DATA_URL = re.compile(r"data:[A-Za-z0-9!#$&^_.+/-]{0,127}(?:;[A-Za-z0-9_.+=-]{1,64}){0,4},", re.ASCII)
+_DATA_URL = re.compile(r"data:[a-z0-9!#$&^_.+/-]{0,127}(?:;[a-z0-9_.+=-]{1,64}){0,4},", re.ASCII | re.I)
 _SPACE = re.compile(r"[\r\n\t ]+")
 
 
@@ -89,7 +90,7 @@ def link_problem(url: str) -> str | None:
         _ = parts.port
     except ValueError:
         return "is no URL; accepted is https://host/path?query"
-    if parts.scheme.lower() not in ("https", "http") or not parts.hostname:
+    if parts.scheme not in ("https", "http") or not parts.hostname:
         return f"must be a whole https:// URL, and begins with {url.split(':', 1)[0][:20]!r}"
     if "@" in parts.netloc:
         return "contains a user name or password; accepted is a URL without"
@@ -106,9 +107,9 @@ def decode_base64(text: str, limit: int) -> bytes:
     Raises:
         ValueError: In one sentence that does not repeat the text.
     """
-    if text.startswith("data:"):
+    if scheme_of(text) == "data":
         prefix = _DATA_URL.match(text)
-        if prefix is None or not prefix.group().endswith(";base64,"):
+        if prefix is None or not prefix.group().lower().endswith(";base64,"):
             raise ValueError("begins with data: but not as 'data:image/jpeg;base64,' does")
         text = text[prefix.end() :]
     if len(text) > limit // 3 * 4 + limit // 16:  # with line breaks

@@ -189,7 +189,7 @@ class PhotoService:
         try:
             return (await self._storage.read(key, limits.MAX_TEXTURE_BYTES))[0]
         except NotFound as error:
-            raise PhotoRefused(str(error)) from None
+            raise PhotoRefused(error.for_callers, error.inside) from None
 
     def _find(self, user: str, photo: str) -> _AtHand:
         folder(user, photo)

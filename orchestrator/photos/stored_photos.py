@@ -40,7 +40,10 @@ class StoredPhotos:
 
     async def original(self, user: str, photo: str) -> bytes:
         """The photo's bytes, which are its digest's. Raises NotFound, StorageError."""
-        data, _ = await self._storage.read(f"{folder(user, photo)}original", limits.MAX_PHOTO_BYTES)
+        try:
+            data, _ = await self._storage.read(f"{folder(user, photo)}original", limits.MAX_PHOTO_BYTES)
+        except NotFound as error:  # the key under which it would lie is nothing that anybody gave
+            raise NotFound(f"there is no photo {photo}; send it again", f" ({error})") from None
         if await asyncio.to_thread(digest_of, data) != photo:
             raise NotFound(f"the photo {photo} is damaged in the store; send it again")
         return data

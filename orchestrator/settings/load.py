@@ -13,6 +13,7 @@ from orchestrator.errors import SettingsError
 from orchestrator.settings.env_file import QUOTED, is_quoted, read_env_file
 from orchestrator.settings.fields import Settings, spellings
 from orchestrator.settings.problems import bucket_problems, queue_problems, triton_address
+from respray.schemes import with_lower_scheme
 from respray.volumes import models_root
 
 
@@ -54,6 +55,8 @@ def _choose(values: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     problems: list[str] = []
     for name, field in Settings.model_fields.items():
         given = {s: values[s].strip() for s in spellings(field) if values.get(s, "").strip()}
+        if name.endswith(("_url", "_endpoint")):
+            given = {spelling: with_lower_scheme(address) for spelling, address in given.items()}
         problems += [f"{spelling}: {QUOTED}" for spelling, value in given.items() if is_quoted(value)]
         if len(set(given.values())) > 1:
             problems.append(f"{' and '.join(given)} are the same setting and have different values; set one of them, or both alike")

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from orchestrator.errors import SettingsError
 from orchestrator.settings.fields import Settings, spellings
+from respray.schemes import with_lower_scheme
 
 MAX_PULLED_JOB = 12 * 3600 - 60.0
 """Seconds: a lease of Cloudflare's queues ends after 12 hours (https://developers.cloudflare.com/queues/platform/limits/), and cannot be
@@ -62,7 +63,7 @@ def triton_address(given: str) -> str:
     Raises:
         SettingsError: gRPC would take a scheme for a name, and a missing port for 443, and wait for them.
     """
-    address = given.removeprefix("grpc://")
+    address = with_lower_scheme(given).removeprefix("grpc://")
     accepted = "accepted is HOST:PORT of Triton's gRPC port, as in triton:8001"
     if address.startswith(_OF_GRPC):
         return address

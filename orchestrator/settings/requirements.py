@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from orchestrator.errors import SettingsError
 from orchestrator.settings.fields import Settings, spellings
+from respray.schemes import scheme_of
 
 
 def require(settings: Settings, *, storage: bool, adapter: bool) -> None:
@@ -17,7 +18,7 @@ def require(settings: Settings, *, storage: bool, adapter: bool) -> None:
 
 def is_bucket(store: str | None) -> bool:
     """Whether a command's `--store` (None: it has none) is a bucket, whose address and keys must be set."""
-    return store is None or store.startswith("s3://")
+    return store is None or scheme_of(store) == "s3"
 
 
 def missing_settings(settings: Settings, *, storage: bool, adapter: bool) -> list[str]:

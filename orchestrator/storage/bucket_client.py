@@ -80,6 +80,8 @@ class BucketClient:
             ),
         )
         self._deadlines = Deadlines(self._boto)
+        self.at = f" ({options.endpoint or 'AWS'}, bucket {options.bucket!r})"
+        """For logs: what was asked."""
 
     def call(self, operation: str, key: str | None, **arguments: Any) -> Any:
         """One request.
@@ -115,9 +117,9 @@ class BucketClient:
             if code in _CONFLICT:
                 raise Conflict(f"{what}: the condition of the write does not hold") from None
             if code == "NoSuchBucket":
-                raise AccessDenied(f"there is no bucket {self._options.bucket!r} at {self._options.endpoint or 'AWS'}") from None
+                raise AccessDenied("there is no such bucket", self.at) from None
             if code in _MISSING:
-                raise NotFound(f"there is no {what} in bucket {self._options.bucket!r}") from None
+                raise NotFound(f"there is no {what}", self.at) from None
             fix = remedy(error.response, "STORAGE_ACCESS_KEY and STORAGE_SECRET_KEY", "STORAGE_REGION")
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
             final = is_final(status, code)
@@ -127,15 +129,13 @@ class BucketClient:
             said = f"{what}: the store answered {error.response.get('Error', {}).get('Message', '')!r:.200} ({code})"
             raise (AccessDenied if final else StorageError)(f"{said}; {fix}" if fix else said) from None
         except RecursionError:  # botocore asks for the bucket's region where it is redirected, and asks there again
-            raise StorageError(
-                f"{what}: {self._options.endpoint or 'AWS'} redirects in circles; check the endpoint and its region"
-            ) from None
+            raise StorageError(f"{what}: the store redirects in circles; check the endpoint and its region", self.at) from None
         except (NoCredentialsError, ParamValidationError) as error:
             raise AccessDenied(f"{what}: {str(error)[:200]}") from None
         except (BotoCoreError, Urllib3Error, OSError) as error:
             # Of TLS the reason, too: a certificate that has expired, is of somebody else, or of an authority that is not known here.
             said = f": {error.kwargs['error']!s:.200}" if isinstance(error, SSLError) else ""
-            raise StorageError(f"{what}: no answer from {self._options.endpoint or 'AWS'} ({type(error).__name__}{said})") from None
+            raise StorageError(f"{what}: no answer from the store ({type(error).__name__}{said})", self.at) from None
 
     def link(self, key: str, seconds: int) -> str:
         """A presigned link that reads an object. Raises StorageError where it cannot be signed."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
 
-from orchestrator.errors import AccessDenied, Conflict, KeyUnusable, NotFound, StorageError, TooLarge
+from orchestrator.errors import AccessDenied, Conflict, KeyUnusable, NotFound, StorageError, TooLarge, megabytes
 from orchestrator.storage.base import Expect, Opened, Stat, Storage, digest_of
 
 _TEMPORARY = ".respray-"
@@ -39,7 +39,7 @@ class FolderStorage(Storage):
             size = os.fstat(file.fileno()).st_size
             data = file.read(limit + 1) if size <= limit else b""  # it may be growing
         if max(size, len(data)) > limit:
-            raise TooLarge(f"{key} has {max(size, len(data))} bytes; at most {limit} are accepted")
+            raise TooLarge(f"{key} has {megabytes(max(size, len(data)))}; at most {megabytes(limit)} are accepted")
         return data, _stat(data)
 
     def open(self, key: str) -> Opened:
@@ -120,7 +120,7 @@ class FolderStorage(Storage):
 
     def _open(self, key: str) -> BufferedReader:
         """A key's file. Raises NotFound where there is none, which a folder, a pipe or a device is not."""
-        missing = NotFound(f"there is no {key} in {self.root}")
+        missing = NotFound(f"there is no {key}", f" in {self.root}")
         try:
             # Not blocking: a named pipe would wait for its writer, and a thread with it.
             descriptor = os.open(self._path(key), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -138,7 +138,7 @@ class FolderStorage(Storage):
         path = self.root / key
         parent = path.parent.resolve()
         if not parent.is_relative_to(self.root) or (path.is_symlink() and not path.resolve().is_relative_to(self.root)):
-            raise AccessDenied(f"{key!r} leads out of {self.root}")
+            raise AccessDenied(f"{key!r} leads out of the store", f" ({self.root})")
         return path
 
 
@@ -196,7 +196,7 @@ def _translated(key: str) -> Iterator[None]:
             raise KeyUnusable(f"{_short(key)}: a part of this key is too long for a file's name in this folder (255 bytes)") from None
         if error.errno in (errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
             raise KeyUnusable(f"{key}: in a folder, a key cannot be a file and hold others below it; choose another key") from None
-        raise StorageError(f"{key}: {error.strerror or error}") from None
+        raise StorageError(f"{key}: {error.strerror or type(error).__name__}") from None
 
 
 def _short(key: str) -> str:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError as Urllib3Error
 
-from orchestrator.errors import Conflict, NotFound, StorageError, TooLarge
+from orchestrator.errors import Conflict, NotFound, StorageError, TooLarge, megabytes
 from orchestrator.storage.base import Expect, Opened, Stat, Storage, digest_of
 from orchestrator.storage.bucket_client import BucketClient, S3Options, TooSlow
 from orchestrator.storage.checksums import Reading, base64_of, etag_of, is_md5, md5_of
@@ -45,7 +45,7 @@ class S3Storage(Storage):
     def open(self, key: str) -> Opened:
         stat = self.stat(key)
         if stat is None:
-            raise NotFound(f"there is no {key} in bucket {self.options.bucket!r}")
+            raise NotFound(f"there is no {key}", f" in bucket {self.options.bucket!r}")
         return _OpenedObject(stat, lambda start, size: self._repeat(f"download of {key}", lambda: self._read_part(key, stat, start, size)))
 
     def stat(self, key: str) -> Stat | None:
@@ -95,8 +95,9 @@ class S3Storage(Storage):
                 return
             before, token = token, {"ContinuationToken": page.get("NextContinuationToken", "")}
             if token == before or not token["ContinuationToken"]:
-                where = self.options.endpoint or "AWS"
-                raise StorageError(f"list of {prefix}: {where} says that there is more and not where, so the list has no end")
+                raise StorageError(
+                    f"list of {prefix}: the store says that there is more and not where, so the list has no end", self._bucket.at
+                )
 
     def link(self, key: str, seconds: int) -> str | None:
         return self._bucket.link(key, seconds)
@@ -105,7 +106,7 @@ class S3Storage(Storage):
         try:
             self._bucket.call("head_bucket", None)
         except NotFound:
-            raise StorageError(f"there is no bucket {self.options.bucket!r} at {self.options.endpoint or 'AWS'}") from None
+            raise StorageError("there is no such bucket", self._bucket.at) from None
         except StorageError as error:
             if isinstance(error.__context__, ClientError):  # an answer to HEAD has no body to say why
                 self._bucket.call("list_objects_v2", None, MaxKeys=1)
@@ -120,7 +121,7 @@ class S3Storage(Storage):
         with closing(answer["Body"]) as body:
             stat = self._stat(key, answer)
             if stat.size > limit:
-                raise TooLarge(f"{key} has {stat.size} bytes; at most {limit} are accepted")
+                raise TooLarge(f"{key} has {megabytes(stat.size)}; at most {megabytes(limit)} are accepted")
             data = self._all_of(body, key, stat.size)
         digest = digest_of(data)
         if stat.digest not in (None, digest):
@@ -165,9 +166,7 @@ class S3Storage(Storage):
         """Store in parts; the ETag that the store answers, and the one that proves it: the MD5 of the parts' MD5s, and their number."""
         upload = self._bucket.call("create_multipart_upload", key, Key=key, **extra).get("UploadId")
         if not upload:
-            raise StorageError(
-                f"{key}: {self.options.endpoint or 'AWS'} begins an upload in parts without naming it, so it is not a store's"
-            )
+            raise StorageError(f"{key}: what answers begins an upload in parts without naming it, so it is no store", self._bucket.at)
         try:
             parts, digests = [], b""
             for number, start in enumerate(range(0, len(data), self.options.part_size), 1):
@@ -201,8 +200,7 @@ class S3Storage(Storage):
     def _stat(self, key: str, answer: dict[str, Any]) -> Stat:
         """What an answer says of an object. Raises StorageError for an answer that no store gives, as of a proxy that wants a login."""
         if "ETag" not in answer or "ContentLength" not in answer:
-            where = self.options.endpoint or "AWS"
-            raise StorageError(f"{key}: the answer from {where} has no ETag or no Content-Length, so it is not a store's")
+            raise StorageError(f"{key}: the answer has no ETag or no Content-Length, so it is not a store's", self._bucket.at)
         return Stat(int(answer["ContentLength"]), str(answer["ETag"]).strip('"'), answer.get("Metadata", {}).get(DIGEST))
 
     def _repeat(self, what: str, work: Callable[[], T], once: type[StorageError] | None = None) -> T:

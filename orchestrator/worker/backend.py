@@ -163,7 +163,7 @@ class ThrottledBackend:
         pause = 0.1
         while not await self._backend.ready():
             if asyncio.get_running_loop().time() > deadline:
-                raise PipelineUnavailable(f"Triton was not ready within {patience:g} s" + (f" ({reason})" if reason else ""))
+                raise PipelineUnavailable(f"Triton was not ready within {patience:g} s", f" ({reason})" if reason else "")
             await asyncio.sleep(pause)
             pause = min(2.0, pause * 1.5)
 
@@ -192,7 +192,7 @@ class ThrottledBackend:
                 if slot.alone:
                     alone += 1
                     if alone == MAX_ALONE_ATTEMPTS:
-                        raise PipelineFailed(f"the photo does not fit into memory, also alone: {error}") from None
+                        raise PipelineFailed("the photo does not fit into memory, also alone", f": {error}") from None
                     await asyncio.sleep(ALONE_PAUSE)
             except PipelineFailed as error:
                 self.canary.photo_failed()
@@ -217,12 +217,13 @@ def translate(error: ServingError) -> ResprayError:
     if isinstance(error, PhotoError):
         return PhotoRefused(str(error))
     if _OUT_OF_SHARED_MEMORY in said:
-        return OutOfMemory(f"/dev/shm of the Triton server is full; give it more (Docker: --shm-size) or lower BATCH_CONCURRENCY ({error})")
+        remedy = "give it more (Docker: --shm-size) or lower BATCH_CONCURRENCY"
+        return OutOfMemory(f"/dev/shm of the Triton server is full; {remedy}", f" ({error})")
     if any(sign in said for sign in _OUT_OF_MEMORY):
-        return OutOfMemory(f"the accelerator is out of memory ({error})")
+        return OutOfMemory("the accelerator is out of memory", f" ({error})")
     if isinstance(error, ServerUnavailable):
-        return PipelineUnavailable(str(error))
-    return PipelineFailed(str(error))
+        return PipelineUnavailable("Triton does not answer", f": {error}")
+    return PipelineFailed("the pipeline failed with this photo; the worker's log says more", f": {error}")
 
 
 class TritonBackend:

@@ -28,12 +28,12 @@ class DeadLetters:
         log.error("refused a message: %s", reason)
         return JobResult(message.claimed_id, "failed", error=reason, dead=True)
 
-    async def give_up(self, job: Job, message: RawMessage, reason: str, attempt: int) -> JobResult:
+    async def give_up(self, job: Job, message: RawMessage, reason: ResprayError, attempt: int) -> JobResult:
         """A job that met the same trouble on all its attempts."""
-        await self.record(f"{job.user_id}/{job.job_id}", message, reason, attempt)
+        await self.record(f"{job.user_id}/{job.job_id}", message, reason.for_callers, attempt)
         self._metrics.jobs.labels("failed").inc()
         log.error("gave up job %s: %s", job.job_id, reason)
-        result = JobResult(job.job_id, "failed", 0, len(job.items), len(job.items), reason, dead=True)
+        result = JobResult(job.job_id, "failed", 0, len(job.items), len(job.items), reason.for_callers, dead=True)
         self._events.emit("finish", **result.fields())
         return result
 
@@ -42,4 +42,4 @@ class DeadLetters:
         try:
             await self._records.write_failed(name, message.presentable, reason, attempt)
         except ResprayError as error:
-            raise JobFailed(f"{reason}; and the record of it could not be written: {error}") from error
+            raise JobFailed(f"{reason}; and the record of it could not be written: {error.for_callers}", error.inside) from error

@@ -136,7 +136,7 @@ class Downloads:
             except (NotFound, TooLarge, AccessDenied, KeyUnusable, AddressRefused, LinkRefused) as error:
                 if isinstance(error, LinkTooLarge) and link_bytes < limit:
                     raise
-                raise PhotoRefused(str(error)) from None
+                raise PhotoRefused(error.for_callers, error.inside) from None
 
     async def _read(self, source: Source, limit: int, link_bytes: int) -> Download:
         if isinstance(source, StoreKey):

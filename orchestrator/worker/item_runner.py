@@ -14,7 +14,7 @@ from opentelemetry.trace import SpanKind
 
 from orchestrator.callbacks.client import attempt_of, event_id
 from orchestrator.callbacks.deliverer import Deliverer, Tracked
-from orchestrator.errors import Conflict, InternalError, LinkTooLarge, ResprayError, Stopped, Superseded
+from orchestrator.errors import Conflict, LinkTooLarge, ResprayError, Stopped, Superseded, unexpected
 from orchestrator.jobs import limits
 from orchestrator.jobs.job_types import Item
 from orchestrator.jobs.sources import Destination, StoreKey
@@ -101,12 +101,14 @@ class ItemRunner:
         except (Superseded, Stopped):
             raise
         except Exception as caught:
-            error = caught if isinstance(caught, ResprayError) else InternalError(f"an unexpected error in this worker: {caught!r:.300}")
+            error = caught if isinstance(caught, ResprayError) else unexpected(caught)
             if error is not caught:
                 log.exception("item %d of job %s met an unexpected error", item.idx, state.job.job_id)
             if error.retryable and not state.final:
                 raise error from caught
-            done = ItemRecord(idx=item.idx, status="failed", fingerprint=item.fingerprint(), error=str(error), error_code=error.code)
+            if error is caught and error.inside:
+                log.warning("item %d of job %s: %s", item.idx, state.job.job_id, error)
+            done = ItemRecord(idx=item.idx, status="failed", fingerprint=item.fingerprint(), error=error.for_callers, error_code=error.code)
         run.timings["total"] = time.monotonic() - began
         for stage in STAGES:
             if stage in run.timings:

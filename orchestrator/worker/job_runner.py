@@ -23,6 +23,7 @@ from orchestrator.errors import (
     Stopped,
     StorageError,
     Superseded,
+    unexpected,
 )
 from orchestrator.jobs.hidden import hide_in_text
 from orchestrator.jobs.job_types import Item, Job
@@ -130,9 +131,8 @@ class JobRunner:
             raise
         except Exception as error:
             reason = _reason(error, job.job_id)
-            may_pass = not isinstance(error, ResprayError) or error.retryable
-            if may_pass and not delivery.final:
-                raise JobFailed(f"job {job.job_id}: {reason}") from error
+            if reason.retryable and not delivery.final:
+                raise JobFailed(f"job {job.job_id}: {reason.for_callers}", reason.inside) from error
             return await self._dead_letters.give_up(job, raw, reason, delivery.attempt)
 
     async def _work(self, handle: Handle, job: Job, raw: RawMessage, delivery: QueueDelivery) -> JobResult:
@@ -268,21 +268,22 @@ class JobRunner:
         return result
 
 
-def _reason(error: Exception, job_id: str = "") -> str:
+def _reason(error: Exception, job_id: str = "") -> ResprayError:
     """Why a job did not come to its end; the log has the traceback of what nobody expected."""
     if isinstance(error, ResprayError):
-        return str(error)
+        return error
     log.error("job %s met an unexpected error", job_id, exc_info=error)
-    return f"an unexpected error in this worker: {error!r:.300}"
+    return unexpected(error)
 
 
 def _unreadable(error: Exception) -> JobFailed:
-    return JobFailed(f"job (unreadable): {_reason(error)}")
+    reason = _reason(error)
+    return JobFailed(f"job (unreadable): {reason.for_callers}", reason.inside)
 
 
 def _result(job: Job, records: list[ItemRecord], troubles: Mapping[int, ResprayError], began: float) -> JobResult:
     completed = sum(r.status == "completed" for r in records)
-    errors = {r.idx: r.error for r in records if r.error} | {idx: str(e) for idx, e in troubles.items()}
+    errors = {r.idx: r.error for r in records if r.error} | {idx: e.for_callers for idx, e in troubles.items()}
     total = len(job.items)
     stopped = sum(isinstance(e, Stopped) for e in troubles.values())
     error = f"{len(errors)} of {total} items failed; item {min(errors)}: {errors[min(errors)]}" if errors else None

@@ -135,9 +135,9 @@ class Worker:
             raise HandedBack(late if stop.is_set() else "the job was cancelled")
         return result
 
-    def queue_lag(self, waiting: int | None) -> None:
-        """Note that the queue answers, and how many messages wait in it, where it says."""
-        self.queue_problem = None
+    def queue_lag(self, waiting: int | None, problem: str | None = None) -> None:
+        """Note that the queue answers, how many messages wait in it, where it says, and why it gives none all the same."""
+        self.queue_problem = problem
         if waiting is not None:
             self._metrics.queue_lag.set(waiting)
 

@@ -150,7 +150,7 @@ def _open_image(data: bytes) -> Image.Image:
 def _check_size(width: int, height: int, max_megapixels: float, min_side: int) -> None:
     if width * height > max_megapixels * 1e6:
         size = f"{width} x {height} pixels ({width * height / 1e6:.1f} megapixels)"
-        raise ImageError(f"the image has {size}; at most {max_megapixels:g} megapixels are accepted")
+        raise ImageError(f"the image has {size}; at most {max_megapixels:.4g} megapixels are accepted")
     if min(width, height) < min_side:
         raise ImageError(f"the image has {width} x {height} pixels; at least {min_side} pixels on each side are needed")
 

@@ -7,7 +7,7 @@ import os
 import sys
 
 from respray.doctor.examination import CHECKS, examine
-from respray.doctor.report import as_json, as_text, exit_code
+from respray.doctor.report import as_json, as_text, exit_code, is_coloured
 from respray.doctor.situation import Situation, checkout, with_dotenv
 
 
@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     situation = Situation(with_dotenv(os.environ, checkout() / ".env"), gpu=options.gpu, full_checksums=not options.quick)
     results = examine(situation, tuple(options.only))
-    print(as_json(results) if options.json else as_text(results, colour=sys.stdout.isatty()))
+    print(as_json(results) if options.json else as_text(results, colour=is_coloured()))
     return exit_code(results)
 
 

@@ -14,6 +14,7 @@ from respray.doctor import probe, storage
 from respray.doctor.finding import FAIL, PASS, WARN, Finding
 from respray.doctor.situation import Situation, unset
 from respray.installation import install_command
+from respray.schemes import with_lower_scheme
 
 NAME = "connections"
 TITLE = "Connections (queue, storage, Triton, callbacks)"
@@ -79,7 +80,7 @@ def _redis(situation: Situation, place: str) -> Finding:
         import redis
     except ImportError:
         return Finding(FAIL, "REDIS_URL is set and the redis package is missing", install_command("intake"))
-    url = situation.environment["REDIS_URL"]
+    url = with_lower_scheme(situation.environment["REDIS_URL"])
     try:
         client: Any = redis.Redis.from_url(url, socket_timeout=situation.timeout, socket_connect_timeout=situation.timeout)
         version = client.info("server")["redis_version"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 
 from respray.doctor.finding import FAIL, CheckResult, worst
 
@@ -23,6 +25,11 @@ def as_text(results: list[CheckResult], colour: bool = False) -> str:
     counts = {status: sum(result.status == status for result in results) for status in ("PASS", "WARN", "FAIL")}
     lines.append(", ".join(f"{count} {status}" for status, count in counts.items()))
     return "\n".join(lines)
+
+
+def is_coloured() -> bool:
+    """Whether stdout is a terminal with colours whose user wants them (https://no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def as_json(results: list[CheckResult]) -> str:

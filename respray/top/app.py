@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
-from typing import Any, ClassVar, TextIO
+from typing import Any, ClassVar
 
 import httpx
 from rich.text import Text
@@ -13,31 +12,11 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import DataTable, Footer, Header, Sparkline, Static
 
-from respray.top.observation import Jobs, ModelView, Snapshot, WorkerView, parse, triton_view, worker_view
+from respray.top.observation import ModelView, Snapshot, WorkerView, triton_view, worker_view
+from respray.top.sources import EventsFile, MetricsSource
 
 _HISTORY = 120
 _BAR = 12
-
-
-class MetricsSource:
-    """One address of Prometheus metrics. `fetch` never raises: `problem` says why the last one failed."""
-
-    def __init__(self, address: str, client: httpx.AsyncClient) -> None:
-        self.address = address if address.endswith("/metrics") else address.rstrip("/") + "/metrics"
-        self.problem = ""
-        self._client = client
-
-    async def fetch(self) -> Snapshot | None:
-        """The metrics now, or None."""
-        try:
-            answer = await self._client.get(self.address)
-            answer.raise_for_status()
-            snapshot = parse(answer.text, time.monotonic())
-        except (httpx.HTTPError, ValueError) as error:
-            self.problem = f"{self.address}: {error or type(error).__name__}"
-            return None
-        self.problem = ""
-        return snapshot
 
 
 class Top(App[None]):
@@ -58,8 +37,7 @@ class Top(App[None]):
         self._client = httpx.AsyncClient(timeout=5.0)
         self._worker = MetricsSource(worker, self._client)
         self._triton = MetricsSource(triton, self._client) if triton else None
-        self._events, self._jobs = events, Jobs()
-        self._file: TextIO | None = None
+        self._events = EventsFile(events)
         self._before: dict[str, Snapshot] = {}
         self._rates: list[float] = [0.0]
         self._every, self._paused = every, False
@@ -94,8 +72,7 @@ class Top(App[None]):
     async def on_unmount(self) -> None:
         """Close what was opened."""
         await self._client.aclose()
-        if self._file is not None:
-            self._file.close()
+        self._events.close()
 
     def action_pause(self) -> None:
         """Hold the picture still."""
@@ -115,7 +92,8 @@ class Top(App[None]):
             if triton is not None:
                 self._show_models(triton_view(self._swap("triton", triton), triton))
             problems.append(self._triton.problem)
-        problems.append(self._read_events())
+        self._events.read()
+        problems.append(self._events.problem)
         self._show_jobs()
         self.query_one("#problem", Static).update(Text("\n".join(filter(None, problems))))
 
@@ -124,18 +102,6 @@ class Top(App[None]):
         before = self._before.get(name, now)
         self._before[name] = now
         return before
-
-    def _read_events(self) -> str:
-        """Take in what was written to the events file since the last time; says what is wrong with it."""
-        if self._events is None:
-            return ""
-        try:
-            self._file = file = self._file or self._events.open(encoding="utf-8", errors="replace")
-        except OSError as error:
-            return f"{self._events}: {error.strerror}"
-        for line in _whole_lines(file):
-            self._jobs.feed(line)
-        return ""
 
     def _table(self, name: str) -> DataTable[Any]:
         return self.query_one(f"#{name}", DataTable)
@@ -167,20 +133,8 @@ class Top(App[None]):
     def _show_jobs(self) -> None:
         table = self._table("jobs")
         table.clear()
-        for job in reversed(self._jobs.lines.values()):
+        for job in reversed(self._events.jobs.lines.values()):
             filled = round(_BAR * job.done / job.total) if job.total else 0
             bar = "█" * filled + "░" * (_BAR - filled)
             style = {"completed": "green", "failed": "red"}.get(job.status, "")
             table.add_row(job.job_id, f"{bar} {job.done}/{job.total}", job.stage, Text(job.status, style=style))
-
-
-def _whole_lines(file: TextIO) -> list[str]:
-    """Complete lines from where the file was last read; a line that is still being written is left for the next time."""
-    lines: list[str] = []
-    while True:
-        place = file.tell()
-        line = file.readline()
-        if not line.endswith("\n"):
-            file.seek(place)
-            return lines
-        lines.append(line)

@@ -25,6 +25,7 @@ from respray.contract import parameters, tensors
 from respray.contract.report import PhotoReport
 from respray.contract.request import PhotoRequest
 from respray.observe.tracing import request_headers
+from respray.schemes import with_lower_scheme
 from respray.triton.errors import OTHER_CALL, PhotoError, ServerUnavailable, ServingError
 from respray.triton.packing import from_bytes, pack, unpack
 from respray.triton.statistics import ModelStatistics, parse
@@ -67,7 +68,7 @@ class PipelineClient:
 
     def __init__(self, url: str, deadline: float = 300.0) -> None:
         """Connect lazily. `url` is `host:port` of the gRPC endpoint, `deadline` the seconds that one photo may take."""
-        self.url = url.removeprefix("grpc://")
+        self.url = with_lower_scheme(url).removeprefix("grpc://")
         self.deadline = deadline
         self._model: str | None = None
         self._client = InferenceServerClient(self.url, channel_args=list(CHANNEL_OPTIONS.items()))

@@ -123,3 +123,5 @@ def test_a_query_that_cannot_be_answered_says_why(client: httpx.Client) -> None:
         answer = client.post(f"/v1/photos/{name}/{path}", json=query)
         error = answer.json()["errors"][0]
         assert answer.status_code == 422 and error["field"] == field and sentence in error["message"], answer.text
+    gone = client.post(f"/v1/photos/{'0' * 64}/preview", json=paint)
+    assert gone.status_code == 404 and gone.json()["detail"] == f"there is no photo {'0' * 64}; send it again"

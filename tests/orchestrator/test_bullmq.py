@@ -19,7 +19,7 @@ from bullmq.worker import default_maximum_block_timeout
 from orchestrator.errors import IntakeError, SettingsError
 from orchestrator.intake.bullmq import MAX_RETRIES, WAITS, BullmqIntake, with_timeouts
 from orchestrator.intake.celery import CeleryIntake
-from orchestrator.intake.redis_server import check_redis
+from orchestrator.intake.redis_server import check_redis, refusal
 from orchestrator.intake.repeated_lines import OncePerWhile
 from orchestrator.settings import load_settings, require
 from tests.faults.processes import Redis
@@ -137,6 +137,16 @@ def test_a_redis_that_lacks_a_command_is_said_to(command: str, said: str) -> Non
         asyncio.run(work())
 
 
+@pytest.mark.parametrize(("seconds", "said"), [(0, None), (-3600, "behind"), (3600, "ahead of")])
+def test_a_clock_that_is_not_redis_own_is_said_to_be(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, seconds: int, said: str | None
+) -> None:
+    """Queues' libraries write this machine's time into Redis, where others read it."""
+    monkeypatch.setattr(OncePerWhile, "filter", lambda *_: True)  # another test may just have said it
+    assert refusal([True, (int(time.time()) - seconds, 0)]) is None
+    assert [line.split("'s clock is ")[1].split(" Redis'")[0] for line in caplog.messages] == ([said] if said else [])
+
+
 def test_a_bullmq_worker_that_ends_by_itself_is_an_error(tmp_path: Path, redis_server: Redis) -> None:
     """Else nobody takes jobs any more, and /readyz says ready."""
     rights = ["~*", "&*", "+@all", "-client|setname"]
@@ -168,7 +178,11 @@ def test_a_job_that_cannot_be_delayed_is_not_failed_for_it(tmp_path: Path) -> No
     class Job:
         id, timestamp, attemptsStarted, data = "1", 1, 1, jobs_in(tmp_path, "one")[0]
 
-        async def moveToDelayed(self, when: int, token: str) -> None:
+        @property
+        def backend(self) -> Any:
+            return self
+
+        async def moveToDelayed(self, *arguments: Any) -> None:
             raise redis.ConnectionError("away")
 
     async def work() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -63,6 +64,7 @@ def test_top_looks_where_a_worker_answers() -> None:
 def test_palette_and_presets_list_what_jobs_can_name(tmp_path: Path) -> None:
     assert "oak_a" in commands.respray("palette", cwd=tmp_path, environment=CLEAN).stdout
     shown = commands.respray("presets", cwd=tmp_path, environment=CLEAN).stdout
+    assert re.search(r"^Wall +walls, accent wall, feature wall, wall paint +wall +surface", shown, re.M), "a pipe gets whole rows"
     assert "interior" in shown and "seller" in shown and "couch" in shown
 
 

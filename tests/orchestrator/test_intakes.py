@@ -230,6 +230,13 @@ def test_bullmq_works_off_what_a_node_producer_adds(tmp_path: Path, redis_server
     assert done(tmp_path, "n1", "n2", "n3")()
 
 
+def test_bullmq_repeats_a_job_with_its_data(tmp_path: Path, redis_server: Redis) -> None:
+    """`repeat` of Node's `queue.add`, whose next run this library would make without them."""
+    produce(redis_server, "repeat", jobs_in(tmp_path, "repeat"), {"repeat": {"every": 250}})
+    bull_take(tmp_path, redis_server, "repeat", lambda s: s["completed"] + s["failed"] >= 2)
+    assert asyncio.run(bull_state(redis_server, "repeat"))["failed"] == 0
+
+
 def test_bullmq_renews_its_lock_while_a_job_takes_longer_than_it(tmp_path: Path, redis_server: Redis) -> None:
     produce(redis_server, "slow", jobs_in(tmp_path, "slow", count=1))
     pipeline = TinyPipeline(seconds=3.5)  # the lock is 1 s, and stalled jobs are looked for every second
@@ -243,10 +250,14 @@ def test_bullmq_delays_what_may_pass_whatever_attempts_the_producer_gave(tmp_pat
     bull_take(tmp_path, redis_server, "again", lambda s: s["delayed"] == 1, pipeline, patience=0.05)
 
 
-def test_bullmq_hands_back_what_is_not_done_in_time(tmp_path: Path, redis_server: Redis) -> None:
+def test_bullmq_hands_back_what_is_not_done_in_time_whatever_the_clock_says(
+    tmp_path: Path, redis_server: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     produce(redis_server, "back", jobs_in(tmp_path, "back"))
-    pipeline = TinyPipeline(seconds=60)
-    bull_take(tmp_path, redis_server, "back", lambda s: s["active"] == 1 and pipeline.running > 0, pipeline)
+    pipeline, right = TinyPipeline(seconds=60), time.time
+    with monkeypatch.context() as ahead:
+        ahead.setattr(time, "time", lambda: right() + 86400)
+        bull_take(tmp_path, redis_server, "back", lambda s: s["active"] == 1 and pipeline.running > 0, pipeline)
     state = asyncio.run(bull_state(redis_server, "back"))
     assert state["failed"] == 0 and state["active"] == 0 and state["delayed"] + state["waiting"] == 1
     bull_take(tmp_path, redis_server, "back", lambda s: s["completed"] == 1)

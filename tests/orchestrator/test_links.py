@@ -83,10 +83,10 @@ def test_everything_by_link_and_in_the_message_and_no_link_is_kept(
         caplog.set_level(logging.DEBUG, logger=name)
     masks = {
         "Floor": {"url": server.link("/7.png")},
-        "Wall": {"base64": "data:image/jpeg;base64," + encoded(photo(8, (4, 3)))},
+        "Wall": {"base64": "DATA:image/jpeg;Base64," + encoded(photo(8, (4, 3)))},
     }  # of any size
     message = item(
-        input_url=server.link("/inside.jpg"),
+        input_url=server.link("/inside.jpg").replace("http", "HTTP", 1),  # a scheme has no case
         mask_keys=masks,
         output_url=server.link("/put/result.png"),
         preview_url=server.link("/put/preview"),

@@ -47,7 +47,7 @@ def test_a_worker_outlives_a_failover(tmp_path: Path, adapter: str) -> None:
 
 
 @pytest.mark.parametrize("adapter", ["bullmq", "celery"])
-def test_a_worker_whose_redis_is_away_is_not_ready_and_is_again_when_it_is_back(
+def test_a_worker_whose_redis_is_full_or_away_is_not_ready_and_is_again_when_it_is_back(
     tmp_path: Path, adapter: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     over = threading.Event()
@@ -69,17 +69,21 @@ def test_a_worker_whose_redis_is_away_is_not_ready_and_is_again_when_it_is_back(
             health.worker = worker
             running = asyncio.create_task(intakes[adapter]().run(worker, stop))
 
-            async def until_ready(wanted: bool) -> None:
+            async def until_ready(but: str = "") -> None:
                 async with asyncio.timeout(20):
-                    while ((problem := await health.problem()) is None) != wanted:
+                    while bool(problem := await health.problem()) != bool(but):
                         await asyncio.sleep(0.02)
-                assert wanted or "Redis does not answer" in str(problem)
+                assert but in str(problem)
 
-            await until_ready(True)
+            await until_ready()
+            client.config_set("maxmemory", 1)
+            await until_ready("Redis takes no jobs: command not allowed when used memory > 'maxmemory'")
+            client.config_set("maxmemory", 0)
+            await until_ready()
             server.kill()
-            await until_ready(False)
+            await until_ready("Redis does not answer")
             server.start()
-            await until_ready(True)
+            await until_ready()
             waiting.append(worker._metrics.queue_lag._value.get())
             stop.set()
             over.set()

@@ -103,7 +103,11 @@ def test_a_worker_that_is_not_fit_does_not_start(tmp_path: Path, api: RunpodApi)
     [
         ('{"input"', {}, "Runpod's SDK did not start"),
         ("[1]", {}, "Runpod's SDK did not start"),
-        ('{"input": {"job_id": 1}}', {"STORAGE_S3_ENDPOINT": "http://127.0.0.1:9"}, "no answer from http://127.0.0.1:9"),
+        (
+            '{"input": {"job_id": 1}}',
+            {"STORAGE_S3_ENDPOINT": "http://127.0.0.1:9"},
+            "no answer from the store (EndpointConnectionError) (http://127.0.0.1:9",
+        ),
         ('{"input": {"job_id": 1}}', {"HEALTH_HOST": "no-such-host.test"}, "HEALTH_HOST=no-such-host.test cannot be used"),
         ('{"input": {"job_id": 1}}', {"JOB_CONCURRENCY": "many"}, "JOB_CONCURRENCY"),
     ],

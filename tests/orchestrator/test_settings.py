@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from orchestrator.errors import SettingsError
 from orchestrator.settings import Settings, load_settings, require, spellings
@@ -68,6 +69,20 @@ def test_an_address_or_a_bucket_that_is_none_is_named_at_start(name: str, value:
 def test_addresses_of_stores_in_every_form() -> None:
     for address in ("http://127.0.0.1:9000/", "https://[::1]:9000", "https://minio.internal/prefix", "https://user:word@host"):
         assert load_settings({"STORAGE_S3_ENDPOINT": address, "STORAGE_BUCKET": "arn:aws:s3:eu-west-1:1:accesspoint/a"}, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "field", "meant"),
+    [
+        ("REDIS_URL", "REDISS://u:Pass-Word@h:1", "redis_url", "rediss://u:Pass-Word@h:1"),  # else Celery checks no certificate
+        ("TRITON_URL", "GRPC://Triton:8001", "triton_url", "Triton:8001"),
+        ("MINIO_ENDPOINT", "Http://Minio:9000", "minio_endpoint", "http://Minio:9000"),
+        ("GPU_CALLBACK_SECRET", "HTTP://is-a-secret", "callback_secret", "HTTP://is-a-secret"),
+    ],
+)
+def test_an_addresses_scheme_has_no_case(name: str, given: str, field: str, meant: str) -> None:
+    value = getattr(load(**{name: given}), field)
+    assert (value.get_secret_value() if isinstance(value, SecretStr) else value) == meant
 
 
 def test_defaults_of_the_contract() -> None:

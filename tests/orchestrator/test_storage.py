@@ -55,7 +55,7 @@ def test_what_is_written_is_read(store: Storage, request: pytest.FixtureRequest)
 
 def test_too_large_is_refused_before_it_is_read(store: Storage) -> None:
     store.write("inputs/u/large/0.jpg", b"x" * 1000, "image/jpeg")
-    with pytest.raises(TooLarge, match="1000 bytes; at most 999"):
+    with pytest.raises(TooLarge, match="has 1 kB; at most 0"):
         store.read("inputs/u/large/0.jpg", 999)
 
 
@@ -93,9 +93,9 @@ def test_of_many_racing_writers_one_wins(store: Storage) -> None:
 def test_a_store_that_is_not_there(tmp_path: Path, s3_server: S3Server) -> None:
     with pytest.raises(StorageError, match="does not exist"):
         FolderStorage(tmp_path / "none").check()
-    with pytest.raises(StorageError, match="no bucket 'none'"):
+    with pytest.raises(StorageError, match=r"no such bucket .*'none'"):
         s3(s3_server.url, bucket="none").check()
-    with pytest.raises(StorageError, match=r"no answer from http://127\.0\.0\.1:1"):
+    with pytest.raises(StorageError, match=r"no answer from the store .*http://127\.0\.0\.1:1"):
         s3("http://127.0.0.1:1", retry=Retry(1)).check()
     s3(s3_server.url).check()
 
@@ -130,7 +130,7 @@ def test_a_file_of_any_size_is_looked_at_without_its_memory(tmp_path: Path) -> N
         file.truncate(size)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert store.size("sparse.jpg") == size
-    with pytest.raises(TooLarge, match=f"has {size} bytes"):
+    with pytest.raises(TooLarge, match=r"has 4295 MB; at most 134\.2 MB"):
         store.read("sparse.jpg", 1 << 27)
     os.truncate(tmp_path / "sparse.jpg", 400 << 20)
     found = store.stat("sparse.jpg")

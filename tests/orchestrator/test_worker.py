@@ -42,6 +42,23 @@ def manifest(folder: Path, user: str, job: str) -> dict[str, Any]:
     return dict(json.loads((folder / "outputs" / user / job / "manifest.json").read_text()))
 
 
+def test_callers_are_not_told_where_things_lie(tmp_path: Path, receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
+    """What they gave and what is accepted; paths and other programs' words are for whoever reads the log."""
+    put_photos(tmp_path, "job_1", 1)
+    hidden = str(tmp_path)
+    pipeline = TinyPipeline(fail=lambda number, photo: FileNotFoundError(2, "No such file or directory", f"{hidden}/model.onnx"))
+    result, events = do(tmp_path, palette_job(count=2, callback_url=f"{receiver.url}/jobs/job_1/callback"), pipeline, allow=receiver.host)
+    told = {call.body["idx"]: call.body["error"] for call in receiver.calls}
+    assert told == {
+        0: "an unexpected error in this worker (FileNotFoundError); its log says more",
+        1: "there is no inputs/u_abc/job_1/1.jpg",
+    }
+    assert result.failed == 2
+    kept = [path.read_text() for path in tmp_path.rglob("*.json")]
+    assert kept and not any(hidden in text for text in (*kept, json.dumps(events), str(result.error)))
+    assert f"there is no inputs/u_abc/job_1/1.jpg in {hidden}" in caplog.text and f"{hidden}/model.onnx" in caplog.text
+
+
 def test_every_file_lands_under_its_key(tmp_path: Path) -> None:
     put_photos(tmp_path, "job_r", 2, "u")
     result, events = do(tmp_path, rule_job())

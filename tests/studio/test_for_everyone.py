@@ -75,9 +75,15 @@ def test_the_keyboard_is_enough_to_choose_colour_and_mend(browser: Browser) -> N
     canvas = browser.one(".stage canvas")
     canvas.send_keys(*([Keys.ARROW_UP] * 12), Keys.ENTER)
     assert browser.text("#edit-title") == "Wall"
-    swatch = browser.one(".families .swatch")
-    swatch.send_keys(Keys.ENTER)
+    active = browser.driver.switch_to
+    browser.one("input[type=search]").send_keys(Keys.TAB)
+    active.active_element.send_keys(Keys.ARROW_RIGHT, Keys.ARROW_DOWN, Keys.ARROW_LEFT)
+    assert active.active_element == browser.all(".families .swatch")[6], "the first grey, below the first white"
+    active.active_element.send_keys(Keys.ENTER)
     browser.settle()
+    active.active_element.send_keys(Keys.TAB)
+    assert "swatch" not in str(active.active_element.get_attribute("class")), "the palette is one stop"
+    assert [slider.accessible_name for slider in browser.all("input[type=range]")][-1].startswith("Strength")
     assert browser.text(".measured")
     canvas.send_keys("e")
     canvas.send_keys(Keys.ENTER)

@@ -47,7 +47,13 @@ def test_every_file_of_the_page_is_served_with_a_policy_without_inline_code(clie
     for path in ("studio.css", "js/boot.js", "js/main.js", "vendor/preact.js", "texts/ko.json", "icon.svg"):
         whole = client.get(f"/studio/{path}")
         assert whole.status_code == 200, path
-        assert client.get(f"/studio/{path}", headers={"If-None-Match": whole.headers["etag"]}).status_code == 304, path
+        plain = client.get(f"/studio/{path}", headers={"Accept-Encoding": "br, *;q=0.5, gzip;q=0.0"})
+        assert "content-encoding" not in plain.headers and plain.content == whole.content, path
+        assert whole.num_bytes_downloaded == int(whole.headers["content-length"]) < len(plain.content), path
+        assert whole.headers["etag"] != plain.headers["etag"] and whole.headers["vary"] == plain.headers["vary"] == "Accept-Encoding"
+        for answer in (whole, plain):
+            asked = {"If-None-Match": answer.headers["etag"], "Accept-Encoding": answer.request.headers["accept-encoding"]}
+            assert client.get(f"/studio/{path}", headers=asked).status_code == 304, path
     for path in ("../pages.py", "%2e%2e/pages.py", "js", "js/", "nothing.js"):
         assert client.get(f"/studio/{path}").status_code == 404, path
 

@@ -28,6 +28,13 @@ def size(browser: Browser) -> tuple[int, int]:
     return photo["width"], photo["height"]
 
 
+DROP_LINK = """
+const data = new DataTransfer();
+data.setData("text/uri-list", "https://photos.example/a.jpg");
+document.querySelector("main").dispatchEvent(new DragEvent("drop", {bubbles: true, cancelable: true, dataTransfer: data}));
+"""
+
+
 def test_a_phones_heic_is_shown_though_the_browser_cannot_read_it(browser: Browser) -> None:
     heif, out = pillow_heif.from_pillow(Image.open(ROOM).convert("RGB").resize((600, 400))), io.BytesIO()
     heif.save(out, quality=90)
@@ -49,6 +56,11 @@ def test_a_file_is_chosen_and_a_camera_asked(browser: Browser, tmp_path: Path, f
     browser.driver.find_element(By.CSS_SELECTOR, field).send_keys(str(file))
     browser.all(".chip")
     assert browser.document()["name"] == "room.jpg"
+
+
+def test_a_link_that_is_dropped_is_said_to_be_no_file(browser: Browser) -> None:
+    browser.driver.execute_script(DROP_LINK)
+    browser.until("a word", lambda: "is a link or text, and no file" in browser.text(".alerts"), 10)
 
 
 def test_of_several_files_one_is_opened_and_of_a_folder_none(browser: Browser, tmp_path: Path) -> None:
@@ -84,6 +96,15 @@ def test_another_photo_is_not_chosen_after_all(browser: Browser) -> None:
     browser.press("Back to the photo")
     browser.all(".chip")
     assert "#A3553B" in browser.text(".measured")
+    for step in range(2):  # the browser's own buttons go the same ways
+        browser.driver.back()
+        browser.all(".demo .photo")
+        if step:
+            browser.driver.refresh()
+            browser.all(".demo .photo")
+        browser.driver.forward()
+        browser.all(".chip")
+        browser.until("what was measured", lambda: "#A3553B" in browser.text(".measured"))
 
 
 def test_reloading_in_the_middle_loses_nothing(browser: Browser) -> None:

@@ -63,6 +63,7 @@ def test_every_sentence_is_korean_on_the_korean_page(browser: Browser) -> None:
         "nothing found for 'Wall' (its mask selects nothing: it is black or transparent everywhere)",
         "the key that was sent is not known; accepted is 'Authorization: Bearer KEY' with a key of this server",
         "the image has 12000 x 9000 pixels (108.0 megapixels); at most 67.1089 megapixels are accepted",
+        "the body has more than the 155.3 MB that are accepted here, of which a photo may have 134.2 MB",
         "the JPEG data is truncated or corrupt (image file is truncated (5 bytes not processed)); the whole file is needed",
     ]
     browser.one(".language select").send_keys("한")

@@ -124,11 +124,20 @@ def test_two_tabs_go_their_own_ways_and_a_link_opens_the_same_again(browser: Bro
     browser.choose("Wall")
     assert browser.one(".code input").get_attribute("value") == "#A3553B"
     browser.color("#7C9082")
-    browser.driver.switch_to.window(first)
     browser.driver.refresh()
     browser.all(".chip")
     browser.choose("Wall")
-    assert browser.one(".code input").get_attribute("value") == "#A3553B"
+    assert browser.one(".code input").get_attribute("value") == "#7C9082", "what was done since the link was opened"
+    browser.driver.switch_to.window(first)
+    browser.color("#5B5D60")
+    browser.driver.refresh()
+    browser.all(".chip")
+    browser.choose("Wall")
+    assert browser.one(".code input").get_attribute("value") == "#5B5D60", "what was done since the link was copied"
+    browser.press("Copy a link to this session")
+    browser.until("another link", lambda: browser.driver.current_url != link)
+    browser.driver.execute_script("location.href = arguments[0]", link)
+    browser.until("the first again", lambda: browser.one(".code input").get_attribute("value") == "#A3553B")
 
 
 def test_what_is_no_photo_is_said_in_the_workers_words(browser: Browser, api: ApiProcess) -> None:

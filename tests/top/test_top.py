@@ -8,6 +8,7 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from orchestrator.service.health import Health, serve_health
 from respray.observe.metrics import Metrics
 from respray.top.observation import Jobs, parse, triton_view, worker_view
+from tests.commands import respray
 
 pytest.importorskip("textual", reason="the top extra is not installed")
 from textual.widgets import DataTable, Sparkline, Static
@@ -110,6 +112,25 @@ def test_view_follows_a_worker_its_jobs_and_its_triton(triton: str, tmp_path: Pa
                 await pilot.press("q")
 
     asyncio.run(scenario())
+
+
+def test_without_a_terminal_it_is_told_once(triton: str, tmp_path: Path) -> None:
+    metrics, events = Metrics(), tmp_path / "events.jsonl"
+    metrics.items.labels("completed").inc(30)
+    events.write_text(json.dumps({"event": "progress", "job_id": "j1", "idx": 0, "stage": "stored", "done": 1, "total": 2}) + "\n")
+
+    async def scenario() -> CompletedProcess[str]:
+        async with serve_health("127.0.0.1", 0, Health(), metrics) as port:
+            arguments = ("top", f"HTTP://127.0.0.1:{port}", "--triton", triton, "--events", str(events), "--every", "0.1")
+            return await asyncio.to_thread(respray, *arguments, cwd=tmp_path, environment={})
+
+    done = asyncio.run(scenario())
+    assert done.returncode == 0 and "\x1b" not in done.stdout, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert ["completed", "30"] in lines and ["j1", "1/2", "stored", "working"] in lines
+    assert next(line for line in lines if line[:1] == ["sam3_image_encoder"])[2:] == ["4.0", "10.0", "10.0", "3"]
+    away = respray("top", "http://127.0.0.1:1", cwd=tmp_path, environment={})
+    assert (away.returncode, away.stdout) == (1, "") and "http://127.0.0.1:1/metrics" in away.stderr
 
 
 def test_worker_that_does_not_answer_is_said_and_does_not_end_the_view(tmp_path: Path) -> None:

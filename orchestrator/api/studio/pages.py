@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from functools import cache
-from hashlib import sha256
 from importlib import resources
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 
-from orchestrator.api.files import matches
 from orchestrator.api.problems import ApiProblem
+from orchestrator.api.static_files import static_answer
 
 MEDIA_TYPES = {
     "html": "text/html; charset=utf-8",
@@ -63,15 +62,7 @@ def add_studio(app: FastAPI) -> None:
 
 
 def _file(request: Request, path: str) -> Response:
-    headers = {**HEADERS, "ETag": _etag(path)}
-    if matches(request.headers.get("if-none-match", ""), headers["ETag"]):
-        return Response(status_code=304, headers=headers)
-    return Response(_files()[path], media_type=MEDIA_TYPES[path.rsplit(".", 1)[-1]], headers=headers)
-
-
-@cache
-def _etag(path: str) -> str:
-    return f'"{sha256(_files()[path]).hexdigest()[:32]}"'
+    return static_answer(request, _files()[path], MEDIA_TYPES[path.rsplit(".", 1)[-1]], HEADERS)
 
 
 @cache

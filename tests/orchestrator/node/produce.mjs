@@ -10,5 +10,5 @@ const connection = {
   ...(address.protocol === "rediss:" ? { tls: {} } : {}),
 };
 const queue = new Queue(name, { connection });
-await queue.addBulk(jobs.map((data) => ({ name: "respray", data, opts: options })));
+for (const data of jobs) await queue.add("respray", data, options); // addBulk knows no `repeat`
 await queue.close();

@@ -8,14 +8,13 @@ import { Mending } from "./mending.js";
 import { Pointing } from "./pointing.js";
 import { conceptOf } from "./targets.js";
 import { t } from "./texts.js";
+import { enter, follow, isFollowed, keep, kept, link, readdress, view } from "./visits.js";
 
 /** @typedef {import("./types.js").Doc} Doc */
 /** @typedef {import("./types.js").Look} Look */
 /** @typedef {import("./types.js").Edit} Edit */
 /** @typedef {import("./types.js").Point} Point */
 /** @typedef {"select" | "box" | "brush" | "erase" | "polygon" | "pick"} Tool */
-
-const KEPT = "respray-session";
 
 /** @param {string} name @returns {Look} */
 const newLook = (name) => ({ name, edits: {} });
@@ -156,22 +155,35 @@ export class Studio {
       ]);
       this.names = { palette: palettes[0], presets, textures, demo };
       this.show({ stage: "start", error: null, lost: false });
-      const session = new URLSearchParams(location.hash.slice(1)).get("session");
-      const kept = sessionStorage.getItem(KEPT);
-      if (session) await this.#reopen((await this.api.get(`/v1/sessions/${encodeURIComponent(session)}`)).document);
-      else if (kept) await this.#reopen(JSON.parse(kept));
+      if (await this.followLink()) return;
+      if (this.doc.photo) return void (await this.#photoReady()); // a key was asked for in the middle
+      const work = kept();
+      if (work) await this.#reopen(JSON.parse(work), view() === "start");
+      if (!this.doc.photo) enter("start");
     } catch (error) {
       this.fail(error);
     }
   }
 
-  /** @param {unknown} document */
-  async #reopen(document) {
+  /** Open what the address names, once. What was done since then is the tab's. @returns {Promise<boolean>} Whether it was opened. */
+  async followLink() {
+    const session = link();
+    if (!session || isFollowed(session)) return false;
+    const { document } = await this.api.get(`/v1/sessions/${encodeURIComponent(session)}`);
+    follow(session);
+    await this.#reopen(document);
+    return true;
+  }
+
+  /** @param {unknown} document @param {boolean} [aside] Whether another photo is being chosen. */
+  async #reopen(document, aside = false) {
     const doc = { ...newDoc(), .../** @type {Doc} */ (document) };
     if (!doc.photo || !Array.isArray(doc.looks) || !doc.looks.length || !doc.looks.every((look) => look?.edits)) return;
-    this.history = new History(doc);
+    if (this.doc.photo) this.history.commit(doc);
+    else this.history = new History(doc);
     this.ui.look = 0;
-    await this.#photoReady();
+    if (aside) this.notify();
+    else await this.#photoReady();
   }
 
   /** Go on with another document. @param {Partial<Doc>} change @param {string} [tag] */
@@ -199,11 +211,7 @@ export class Studio {
     ui.look = Math.min(ui.look, doc.looks.length - 1);
     if (ui.selected.includes("\n") && !(ui.selected in doc.more)) ui.selected = conceptOf(doc, ui.selected.split("\n")[0]);
     this.mending.wet = null;
-    try {
-      sessionStorage.setItem(KEPT, JSON.stringify(doc));
-    } catch {
-      sessionStorage.removeItem(KEPT); // large masks: the link keeps what the tab cannot
-    }
+    keep(doc);
     if (doc.photo && ui.stage === "work" && this.#place !== placeOf(doc)) return void this.#photoReady();
     this.previews.follow(doc, this.look);
     if (!this.finder.busy) this.finder.follow(doc).catch((error) => this.fail(error));
@@ -222,7 +230,7 @@ export class Studio {
       if (taking !== this.#taking) return;
       if (this.doc.photo) this.history.commit({ ...newDoc(), preset: this.doc.preset, photo, name });
       else this.history = new History({ ...newDoc(), preset: this.doc.preset, photo, name });
-      history.replaceState(null, "", location.pathname);
+      readdress("");
       const ready = this.#photoReady();
       if (others) this.show({ error: t("photo.many", { name, count: others }) });
       await ready;
@@ -256,6 +264,7 @@ export class Studio {
     }
     this.#place = place;
     this.show({ stage: "work", error: null });
+    enter("work");
     try {
       await this.previews.start(doc);
     } catch (error) {
@@ -283,8 +292,9 @@ export class Studio {
       const { past } = this.history;
       this.history = new History(past.at(-1) ?? newDoc());
       this.history.past = past.slice(0, -1);
-      if (!past.length) sessionStorage.removeItem(KEPT);
+      if (!past.length) keep(null);
       this.show({ stage: "start" });
+      enter("start");
     }
     this.fail(error);
   }
@@ -292,12 +302,23 @@ export class Studio {
   /** Choose another photo; the one at hand stays until there is one. */
   leave() {
     this.show({ stage: "start", error: null });
+    enter("start");
   }
 
   /** Go on with the photo at hand. */
   back() {
     this.show({ stage: "work", error: null });
+    enter("work");
     this.#changed();
+  }
+
+  /** The browser's back or forward. A photo that is on its way in is let go. @param {import("./visits.js").View} [to] */
+  visit(to) {
+    if (this.ui.stage === "key" || !to) return;
+    this.#taking += 1;
+    this.#waiting = null;
+    if (to === "work" && this.doc.photo) this.back();
+    else this.leave();
   }
 
   /** @param {string} preset */

@@ -5,6 +5,7 @@ import { newCanvas } from "./matte.js";
 import { editMessage, jobMessage, uniqueIds } from "./message.js";
 import { targetName } from "./targets.js";
 import { t } from "./texts.js";
+import { follow, readdress } from "./visits.js";
 
 /** @typedef {import("./studio.js").Studio} Studio */
 /** @typedef {"png" | "jpeg" | "webp"} Format */
@@ -122,6 +123,7 @@ export async function sendJob(studio, format) {
 /** Keep the session; the address that opens it. @param {Studio} studio @returns {Promise<string>} */
 export async function keepSession(studio) {
   const answer = await (await studio.api.post("/v1/sessions", studio.doc)).json();
-  history.replaceState(null, "", `${location.pathname}#session=${answer.session}`);
+  readdress(`#session=${answer.session}`);
+  follow(answer.session); // a reload is of what is done from here on
   return location.href;
 }

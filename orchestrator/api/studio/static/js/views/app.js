@@ -22,14 +22,20 @@ function receiveFiles(studio) {
   };
   const over = (/** @type {boolean} */ now) => studio.ui.over !== now && studio.show({ over: now });
   const paste = (/** @type {ClipboardEvent} */ event) => take(event.clipboardData);
+  const hasFiles = (/** @type {DragEvent} */ event) => event.dataTransfer?.types.includes("Files") ?? false;
+  /** Words that are pulled into a field are that field's. @param {DragEvent} event */
+  const isText = (event) => !hasFiles(event) && event.target instanceof HTMLInputElement;
   const drop = (/** @type {DragEvent} */ event) => {
+    if (isText(event)) return;
     event.preventDefault();
     over(false);
-    take(event.dataTransfer);
+    if (hasFiles(event)) take(event.dataTransfer);
+    else studio.show({ error: t("photo.no_file") });
   };
   const drag = (/** @type {DragEvent} */ event) => {
+    if (isText(event)) return;
     event.preventDefault();
-    over(event.dataTransfer?.types.includes("Files") ?? false);
+    over(hasFiles(event));
   };
   const leave = (/** @type {DragEvent} */ event) => event.relatedTarget === null && over(false);
   const heard = /** @type {[string, any][]} */ ([["paste", paste], ["drop", drop], ["dragover", drag], ["dragleave", leave]]);

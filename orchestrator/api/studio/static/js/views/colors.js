@@ -3,6 +3,7 @@
 import { html, useMemo, useState } from "../../vendor/preact.js";
 import { nearest, readHex } from "../color.js";
 import { number, t } from "../texts.js";
+import { moveByArrows } from "./arrows.js";
 import { Choice, Slider } from "./fields.js";
 import { TextField } from "./text_field.js";
 
@@ -51,22 +52,22 @@ export function Colors({ studio }) {
           <${Swatches} paints=${alike.map(({ paint }) => paint)} distances=${alike.map(({ distance }) => distance)} chosen=${color} choose=${(/** @type {string} */ id) => set(id)} />`
       : words
         ? html`<${Swatches} paints=${paints.filter(({ id, name, family }) => `${id} ${name} ${family}`.toLowerCase().includes(words))} chosen=${color} choose=${(/** @type {string} */ id) => set(id)} />`
-        : html`<div class="families">
+        : html`<div class="families" onKeyDown=${moveByArrows}>
             ${names.palette?.families.map(
               (family) => html`<h3 key=${family.family}>${t(`family.${family.family}`)}</h3>
-                <${Swatches} paints=${family.colors} chosen=${color} choose=${(/** @type {string} */ id) => set(id)} />`,
+                <${Swatches} paints=${family.colors} stop=${paints.find(({ id }) => id === color) ?? paints[0]} chosen=${color} choose=${(/** @type {string} */ id) => set(id)} />`,
             )}
           </div>`}`;
 }
 
-/** @param {{ paints: Paint[], distances?: number[], chosen: string | null, choose: (id: string) => void }} props */
-function Swatches({ paints, distances, chosen, choose }) {
+/** @param {{ paints: Paint[], stop?: Paint, distances?: number[], chosen: string | null, choose: (id: string) => void }} props `stop`: where Tab stops among all. */
+function Swatches({ paints, stop, distances, chosen, choose }) {
   if (!paints.length) return html`<p class="quiet">${t("color.none")}</p>`;
   return html`<ul class="swatches">
     ${paints.map((paint, index) => {
       const name = `${paint.name}, ${paint.hex}${distances ? `, ΔE ${number(distances[index], 1)}` : ""}`;
       return html`<li key=${paint.id}>
-        <button type="button" class="swatch" style=${{ background: paint.hex }} title=${name} aria-label=${name} aria-pressed=${String(chosen === paint.id)} onClick=${() => choose(paint.id)}></button>
+        <button type="button" class="swatch" style=${{ background: paint.hex }} title=${name} aria-label=${name} aria-pressed=${String(chosen === paint.id)} tabIndex=${stop && paint !== stop ? -1 : 0} onClick=${() => choose(paint.id)}></button>
         ${distances && html`<span class="quiet">${number(distances[index], 1)}</span>`}
       </li>`;
     })}

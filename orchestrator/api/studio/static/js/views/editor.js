@@ -4,6 +4,7 @@ import { html } from "../../vendor/preact.js";
 import { lieOf, SCALES } from "../plane.js";
 import { conceptOf, targetName } from "../targets.js";
 import { conceptName, number, t, textureName } from "../texts.js";
+import { moveByArrows } from "./arrows.js";
 import { Colors } from "./colors.js";
 import { Choice, Slider } from "./fields.js";
 import { Picture } from "./picture.js";
@@ -45,11 +46,12 @@ function Textures({ studio }) {
   const set = (/** @type {object} */ change, /** @type {string} */ tag) => studio.setEdit({ action: "texture", value: { ...value, ...change } }, tag);
   const { scale, rotation } = lieOf(value);
   const chosen = names.textures.find(({ id }) => id === value.texture) ?? names.textures.find(({ id }) => id === RUG) ?? names.textures[0];
-  return html`<ul class="textures">
+  const stop = value.texture || names.textures[0]?.id;
+  return html`<ul class="textures" onKeyDown=${moveByArrows}>
       ${names.textures.map(
         (texture) =>
           html`<li key=${texture.id}>
-            <button type="button" class="texture" aria-pressed=${String(texture.id === value.texture)} onClick=${() => set({ texture: texture.id }, "")}>
+            <button type="button" class="texture" aria-pressed=${String(texture.id === value.texture)} tabIndex=${texture.id === stop ? 0 : -1} onClick=${() => set({ texture: texture.id }, "")}>
               <${Picture} api=${api} path=${texture.picture_url} alt="" /><span>${textureName(texture)}</span>
             </button>
           </li>`,
