@@ -42,13 +42,19 @@ from orchestrator.worker.worker import Worker
 log = logging.getLogger(__name__)
 
 TASK = "respray.process"
+PRIORITIES = range(10)
+"""As Celery has them (docs.celeryq.dev/en/stable/userguide/routing.html#redis-message-priorities)."""
 _COUNT_KEPT = 7 * 86400
 CLOSE_SECONDS = 6.0
 """How long Celery may take to give back what it holds, after the jobs under way have ended."""
 
 
-def make_app(url: str, queue: str, visibility: float) -> celery.Celery:
-    """The Celery application, for the worker and for producers in Python: `app.send_task("respray.process", [job])`."""
+def make_app(url: str, queue: str, visibility: float, prefix: str = "", separator: str = Channel.sep) -> celery.Celery:
+    """The Celery application, for the worker and for producers in Python: `app.send_task("respray.process", [job])`.
+
+    `prefix` and `separator` are the senders' transport options `global_keyprefix` and `sep`, which name the lists in Redis. All ten
+    priorities are read, whichever of them a sender's `priority_steps` tells apart.
+    """
     url = with_certificates_checked(url)
     app = celery.Celery("respray", broker=url, backend=url, set_as_current=False)
     app.conf.update(
@@ -58,6 +64,9 @@ def make_app(url: str, queue: str, visibility: float) -> celery.Celery:
         worker_prefetch_multiplier=1,
         broker_transport_options={
             "visibility_timeout": visibility,
+            "global_keyprefix": prefix,
+            "sep": separator,
+            "priority_steps": list(PRIORITIES),
             # Of our own: the short timeout must not return what other applications on this Redis are working on.
             "unacked_key": f"respray:{queue}:unacked",
             "unacked_index_key": unacked_index(queue),
@@ -100,7 +109,7 @@ def unacked_index(queue: str) -> str:
 class CeleryIntake(Intake):
     """Jobs from Celery's Redis broker."""
 
-    def __init__(self, url: str, queue: str, jobs: int, visibility: float) -> None:
+    def __init__(self, url: str, queue: str, jobs: int, visibility: float, prefix: str = "", separator: str | None = None) -> None:
         """Nothing is connected before `run`.
 
         Args:
@@ -108,22 +117,33 @@ class CeleryIntake(Intake):
             queue: The queue's name.
             jobs: Jobs that may be under way at the same time.
             visibility: Seconds that a message stays a dead worker's; a living one renews it four times as often.
+            prefix: What stands before each key of the senders' queue.
+            separator: What stands between the queue's name and a priority; None: Kombu's own.
         """
         self._url, self._jobs = url, jobs
-        self._queue, self._visibility = queue, visibility
+        self._queue, self._visibility, self._prefix = queue, visibility, prefix
         self._check_key = f"respray:{queue}:check"
-        self.app = make_app(url, queue, visibility)
+        separator = separator or Channel.sep
+        self._lists = [f"{prefix}{queue}{separator}{priority}" if priority else f"{prefix}{queue}" for priority in PRIORITIES]
+        self.app = make_app(url, queue, visibility, prefix, separator)
         self._counter: Any = redis.from_url(url, socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> CeleryIntake:
-        """From REDIS_URL and QUEUE_NAME."""
+        """From REDIS_URL, QUEUE_NAME, CELERY_KEY_PREFIX and CELERY_SEPARATOR."""
         assert settings.redis_url is not None and settings.queue_name is not None  # `require` has checked them
-        return cls(settings.redis_url.get_secret_value(), settings.queue_name, settings.job_concurrency, 2 * settings.lock_seconds)
+        return cls(
+            settings.redis_url.get_secret_value(),
+            settings.queue_name,
+            settings.job_concurrency,
+            2 * settings.lock_seconds,
+            settings.celery_key_prefix,
+            settings.celery_separator,
+        )
 
     async def reach(self, stop: asyncio.Event) -> None:
-        keys = [self._check_key, self._queue, f"_kombu.binding.{self._queue}", unacked_index(self._queue)]
-        await check_redis(self._url, keys)
+        keys = (f"_kombu.binding.{self._queue}", unacked_index(self._queue))
+        await check_redis(self._url, [self._check_key, *self._lists, *(f"{self._prefix}{key}" for key in keys)])
 
     async def run(self, worker: Worker, stop: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
@@ -186,11 +206,11 @@ class CeleryIntake(Intake):
             await asyncio.sleep(self._visibility / 4)
 
     def _look(self) -> tuple[int, str | None]:
-        """Messages in the queue, which has one list for each of Kombu's priorities; and why Redis takes no writes."""
+        """Messages in the queue, which has one list for each priority; and why Redis takes no writes."""
         with self._counter.pipeline(transaction=False) as pipe:
             ask(pipe, self._check_key)
-            for step in Channel.priority_steps:
-                pipe.llen(f"{self._queue}{Channel.sep}{step}" if step else self._queue)
+            for name in self._lists:
+                pipe.llen(name)
             answers = pipe.execute(raise_on_error=False)
         return sum(answer for answer in answers[2:] if isinstance(answer, int)), refusal(answers)
 
@@ -201,7 +221,7 @@ class CeleryIntake(Intake):
         # Kombu's record of what was delivered on this channel. Only members that are still in the index are touched.
         tags = list(consumer.channel.qos._delivered)
         if tags:
-            self._counter.zadd(unacked_index(self._queue), dict.fromkeys(tags, time.time()), xx=True)
+            self._counter.zadd(f"{self._prefix}{unacked_index(self._queue)}", dict.fromkeys(tags, time.time()), xx=True)
 
     def deliver(self, task: Any, message: Any, worker: Worker, stop: asyncio.Event, loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
         """Work on one delivery, in one of Celery's threads.

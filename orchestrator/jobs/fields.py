@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from orchestrator.jobs import keys, limits
-from orchestrator.jobs.sources import InlineSource, Source, StoreKey, WebLink, decode_base64, link_problem
+from orchestrator.jobs.sources import InlineSource, Source, StoreKey, WebLink, decode_base64, link_problem, unencoded_problem
 
 
 class StrictModel(BaseModel):
@@ -44,6 +44,8 @@ Index = Annotated[int, Field(ge=0, lt=1_000_000)]
 
 def _keep_brackets(value: Any, check: ValidatorFunctionWrapHandler) -> AnyUrl:
     """PHP and Rails write lists as `name[]` in a query, which is no URL by the letter and is kept to it; nothing else is forgiven."""
+    if isinstance(value, str) and (problem := unencoded_problem(value)):
+        raise ValueError(problem)
     before, mark, query = value.partition("?") if isinstance(value, str) else ("", "", "")
     if "[" not in query and "]" not in query:
         return cast(AnyUrl, check(value))

@@ -18,7 +18,7 @@ from orchestrator.jobs.name_catalog import Catalog
 from orchestrator.jobs.palette_job import build_palette_job
 from orchestrator.jobs.raw_message import RawMessage, Received, decode_message
 from orchestrator.jobs.rule_job import build_rule_job
-from orchestrator.jobs.validation_messages import validation_messages
+from orchestrator.jobs.validation_messages import shown, validation_messages
 
 PALETTE_FIELDS = frozenset({"job_id", "user_id", "callback_url", "idempotency_prefix", "batch_concurrency", "looks"})
 RULE_FIELDS = frozenset({"jobId", "userId", "rules", "imageCount"})
@@ -50,9 +50,12 @@ def _is_rule_message(fields: dict[str, Any]) -> bool:
     if palette and rule:
         raise JobError(f"the message mixes both formats: {', '.join(palette)} of a palette job with {', '.join(rule)} of a rule job")
     if not palette and not rule:
+        kinds = PALETTE_FIELDS | RULE_FIELDS
+        around = next((name for name, value in fields.items() if isinstance(value, dict) and kinds & set(value)), None)
         raise JobError(
             "the message is no job: a palette job has job_id, user_id, concepts (or looks) and items; "
             "a rule job has userId, jobId, concepts, rules and imageCount"
+            + ("" if around is None else f"; what {shown(around)} holds is to be sent alone")
         )
     return bool(rule)
 

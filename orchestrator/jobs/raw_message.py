@@ -8,6 +8,7 @@ Decoding never fails: a message that is no JSON object says so in `problem`.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, time
@@ -127,6 +128,8 @@ def _why_not(text: str, error: ValueError) -> str:
     begins = text.removeprefix(_MARK).strip()[:20]
     if not begins:
         return "it is empty"
+    if "integer string conversion" in str(error):  # Python's advice is for programmers
+        return f"a number in it has more than {sys.get_int_max_str_digits()} digits"
     return str(error) if begins[0] in '{["' else f"a job is an object in braces, and this begins with {begins!r}"
 
 

@@ -79,12 +79,20 @@ Source: TypeAlias = StoreKey | WebLink | InlineSource
 Destination: TypeAlias = StoreKey | WebLink
 
 
+_UNENCODED = "has spaces or characters that no URL has unencoded; percent-encode them (%20)"
+
+
+def unencoded_problem(url: str) -> str | None:
+    """What is wrong with the characters of an address, or None. Letters of any language are none of it: they have one encoding."""
+    return _UNENCODED if not url.isprintable() or any(c in url for c in ' "<>\\^`{|}') else None
+
+
 def link_problem(url: str) -> str | None:
     """What is wrong with a link, or None. Never shows its query. Whether its host may be asked is decided when it is."""
     if len(url) > limits.MAX_LINK_CHARACTERS:
         return f"must have at most {limits.MAX_LINK_CHARACTERS} characters, has {len(url)}"
-    if not url.isascii() or not url.isprintable() or any(c in url for c in ' "<>\\^`{|}'):
-        return "has spaces or characters that no URL has unencoded; percent-encode them (%20)"
+    if not url.isascii() or unencoded_problem(url):
+        return _UNENCODED
     try:
         parts = urlsplit(url)
         _ = parts.port

@@ -9,6 +9,7 @@ check keep the name.
 from __future__ import annotations
 
 import ipaddress
+import re
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -61,6 +62,14 @@ def is_public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast and not ip.is_reserved and not any(ip in network for network in _NOT_PUBLIC)
 
 
+def _is_no_host(entry: str) -> bool:
+    """Whether an entry of a list of hosts can be none: a URL, a network, a pattern, or a port that is no number."""
+    named = re.fullmatch(r"(?:\[[^\]]*\]|[^:]*)(?::([^:]*))?", entry)  # without brackets, two colons are an IPv6 address
+    port = named[1] if named is not None else None
+    unusable = port is not None and not (re.fullmatch(r"[0-9]{1,5}", port) and 0 < int(port) < 65536)
+    return unusable or any(character in "/@*;" or character.isspace() for character in entry)
+
+
 @dataclass(frozen=True)
 class AddressPolicy:
     """Which addresses may be called.
@@ -89,7 +98,7 @@ class AddressPolicy:
         """
         hosts = [part.strip().lower() for part in text.split(",") if part.strip()]
         for host in hosts:
-            if any(character in "/@*;" or character.isspace() for character in host):
+            if _is_no_host(host):
                 raise SettingsError(f"{setting}: {host!r} is no host; accepted is a comma-separated list of host or host:port")
         return cls(frozenset(hosts), setting, subject)
 

@@ -91,6 +91,8 @@ async def open_worker(
         worker = make_worker(settings, parts)
         stack.push_async_callback(worker.backend.canary.close)
         stack.push_async_callback(worker.kept.close)
+        # First of all on the way back, however it is entered: a job that met a closed store would take that for its own fault.
+        stack.push_async_callback(worker.drain, 0.0)
         events.worker("loading", f"waiting for Triton at {url}")
         await worker.backend.wait_until_ready(f"asked at {url}, which is to be its gRPC port", PATIENCE)
         if settings.require_real_model:

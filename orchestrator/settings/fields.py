@@ -49,6 +49,8 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = _spelled("REDIS_URL")
     queue_name: str | None = _spelled("QUEUE_NAME")
     bullmq_prefix: str = _spelled("BULLMQ_PREFIX", "QUEUE_PREFIX", default="bull")
+    celery_key_prefix: str = _spelled("CELERY_KEY_PREFIX", default="")
+    celery_separator: str | None = _spelled("CELERY_SEPARATOR")
     cf_account_id: str | None = _spelled("CF_ACCOUNT_ID")
     cf_queue_id: str | None = _spelled("CF_QUEUE_ID")
     cf_api_token: SecretStr | None = _spelled("CF_API_TOKEN")

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from orchestrator.errors import SettingsError
 from orchestrator.settings.env_file import QUOTED, is_quoted, read_env_file
 from orchestrator.settings.fields import Settings, spellings
-from orchestrator.settings.problems import bucket_problems, queue_problems, triton_address
+from orchestrator.settings.problems import bucket_problems, queue_problems, sending_problems, triton_address
 from respray.schemes import with_lower_scheme
 from respray.volumes import models_root
 
@@ -43,7 +43,7 @@ def load_settings(environment: Mapping[str, str] | None = None, env_file: Path |
         problems.append(
             " and ".join(f"{name} ({address})" for name, address in addresses.items()) + " name different storage; set one of them"
         )
-    problems += [*bucket_problems(settings), *queue_problems(settings)]
+    problems += [*bucket_problems(settings), *queue_problems(settings), *sending_problems(settings)]
     if problems:
         raise SettingsError("; ".join(problems))
     return settings

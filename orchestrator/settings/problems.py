@@ -21,6 +21,7 @@ _WITHOUT_PATH = (".r2.cloudflarestorage.com", ".amazonaws.com")
 _OF_GRPC = ("dns:", "unix:", "ipv4:", "ipv6:")  # https://github.com/grpc/grpc/blob/master/doc/naming.md
 # R2's keys: 32 and 64 hexadecimal digits. AWS's identifiers begin so: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html.
 _R2_ID, _R2_SECRET, _AWS_ID = r"[0-9a-f]{32}", r"[0-9a-f]{64}", r"(AKIA|ASIA)[A-Z0-9]{16}"
+_IN_HEADERS = ("callback_secret", "cf_api_token", "hf_token", "access_key", "model_sync_access_key")
 _OF_TLS = {"ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile"}
 """What both libraries of queues take behind the `?` of rediss://."""
 _OF_REDIS_PY = {"client_name", "db", "health_check_interval", "max_connections", "password", "protocol", "retry_on_timeout"}
@@ -54,6 +55,24 @@ def queue_problems(settings: Settings) -> list[str]:
         problems.append(f"LONGEST_JOB_SEC={settings.longest_job:g}: at most {MAX_PULLED_JOB:g} with ADAPTER=queue_pull, whose leases end")
     if settings.adapter == "bullmq" and settings.queue_name and ":" in settings.queue_name:
         problems.append(f"QUEUE_NAME={settings.queue_name!r}: BullMQ's queue names hold no ':'; what stands before it is BULLMQ_PREFIX")
+    if settings.adapter == "celery" and settings.celery_separator and settings.celery_separator in (settings.queue_name or ""):
+        given = f"QUEUE_NAME={settings.queue_name!r} holds CELERY_SEPARATOR={settings.celery_separator!r}"
+        problems.append(f"{given}, behind which Celery looks for a priority")
+    return problems
+
+
+def sending_problems(settings: Settings) -> list[str]:
+    """What would go wrong in each request: secrets that no header carries, addresses that nothing can be put behind. None is shown."""
+    problems = []
+    for name in _IN_HEADERS:
+        secret = getattr(settings, name)
+        if secret is not None and not re.fullmatch(r"[ -~]+", secret.get_secret_value()):
+            given = f"{spellings(Settings.model_fields[name])[0]} holds a line break or a character that no HTTP header carries"
+            problems.append(f"{given}; accepted are printable ASCII characters")
+    for name in ("workers_api_url", "cf_api_url"):
+        address = getattr(settings, name)
+        if address is not None and (wrong := _base_problem(address)):
+            problems.append(f"{spellings(Settings.model_fields[name])[0]} {wrong}; accepted is https://HOST or https://HOST/PATH")
     return problems
 
 
@@ -97,6 +116,20 @@ def _address_problem(name: str, address: str, bucket: str) -> str | None:
     if bucket and host.startswith(f"{bucket}.") and host.endswith(_WITHOUT_PATH):
         return f"{name} has the bucket in front of the host; accepted is https://{host.removeprefix(f'{bucket}.')}"
     return None
+
+
+def _base_problem(address: str) -> str | None:
+    """Why paths cannot be put behind an address, or None."""
+    try:
+        parts = urlsplit(address)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        return "is no address of a server"
+    if parts.username is not None:
+        return "has a user name or password, which are not sent"
+    return "has a '?' or '#', and paths are put behind the whole of it" if re.search(r"[?#]", address) else None
 
 
 def _bucket_name_problem(bucket: str) -> str | None:

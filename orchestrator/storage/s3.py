@@ -74,7 +74,10 @@ class S3Storage(Storage):
                 raise Conflict(f"{key} was written by somebody else in the meantime") from error
             if etag == expected:
                 return Stat(len(data), etag, digest)
-            stored = self._stat(key, self._bucket.call("head_object", key, Key=key))
+            try:
+                stored = self._stat(key, self._bucket.call("head_object", key, Key=key))
+            except NotFound:  # a store whose copies follow one another may not show yet what it has taken
+                raise StorageError(f"{key} is not there after the store said that it took it") from None
             if stored.digest == digest and stored.size == len(data) and etag in ("", stored.etag):
                 return stored
             if condition and stored.digest != digest:

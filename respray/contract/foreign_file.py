@@ -37,6 +37,8 @@ _SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"\x89HDF", "an HDF5 file", "save it as PNG"),
     (0, b"version https://git-lfs", "a Git LFS pointer", "send the file that it points to"),
 )
+# Whole signatures of what is read here.
+_HEADS = {rb"\x89PNG\r\n\x1a\n": "PNG", rb"RIFF....WEBP": "WebP", rb"GIF8[79]a": "GIF"}
 # ISO base media (ISO/IEC 14496-12): brands of films, by the four letters behind "ftyp".
 _FILMS = re.compile(rb"isom|iso[2-9]|mp4[12v]|qt  |M4V |avc1|3gp[4-9]|dash|MSNV")
 _MARKUP = re.compile(rb"<(!doctype\s+html|html|head|body)\b", re.I)
@@ -66,6 +68,9 @@ def foreign_name(data: bytes) -> tuple[str, str] | None:
             return f"a {name} that begins at byte {at}", "something wrote what is before it; store the picture's own bytes"
     if head.startswith(b"\xef\xbf\xbd") or head.startswith((b"\xc3\xbf\xc3\x98", b"\xc2\x89PNG")):
         return "a picture that was stored as text, which has destroyed it", "upload it as binary data"
+    for start, name in _HEADS.items():
+        if re.match(start, data, re.S):
+            return f"a {name} whose header is truncated or corrupt", "the whole file is needed"
     if data.startswith(b"\x89PNG"):
         return "a PNG whose line ends were changed, which has destroyed it", "upload it as binary data"
     if not head.strip(b"\0"):

@@ -78,6 +78,8 @@ def unread_jpeg(data: bytes) -> str:
             return "the file is a JPEG-LS, which is not read here; save it as a baseline JPEG or a PNG"
         if code in _FRAMES and position + 8 <= len(data):
             bits, channels = data[position + 2], data[position + 7]
+            if data[position + 3 : position + 5] == b"\0\0":
+                return "the JPEG says its height behind its first scan only, which is not read here; save it as a baseline JPEG or a PNG"
             how = f"{channels} channel{'s' * (channels != 1)} of {bits} bits" + (" by arithmetic coding" if code > 0xC8 else "")
             return f"the JPEG has {how}, which is not read here; save it as a baseline JPEG of 8 bits or a PNG"
         if code in (_SCAN, _END):

@@ -21,7 +21,7 @@ from respray.contract.errors import ImageError
 from respray.contract.foreign_file import foreign_name
 from respray.contract.gif_file import check_gif
 from respray.contract.jpeg_file import check_jpeg, unread_jpeg
-from respray.contract.png_file import MAX_TEXT, without_large_texts
+from respray.contract.png_file import MAX_TEXT, without_useless_chunks
 from respray.contract.raw_file import raw_name
 from respray.contract.tiff_file import WIDTH, check_tiff, first_directory, not_read
 
@@ -100,7 +100,7 @@ def open_photo(
     if data.startswith(b"\xff\xd8"):
         check_jpeg(data)
     try:
-        image = _open_image(without_large_texts(data))
+        image = _open_image(without_useless_chunks(data))
     except UnidentifiedImageError:
         raise _unidentified(data) from None
     try:

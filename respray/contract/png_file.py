@@ -1,4 +1,4 @@
-"""A PNG's chunks, walked without decoding a pixel: texts and profiles that unpack to far more than their size are left out."""
+"""A PNG's chunks, walked without decoding a pixel: what no reader needs, and a decoder would stumble over, is left out."""
 
 from __future__ import annotations
 
@@ -14,12 +14,17 @@ MAX_TEXT = 8 << 20
 """Bytes of one text or colour profile, unpacked. Profiles of printers have up to 3 MB, XMP of phones with a depth map up to 5."""
 MAX_TEXTS = 48 << 20
 """Bytes of all of them together."""
+_ANCILLARY = 0x20
+"""The bit of a kind's first letter that makes it a small one (PNG specification, chunk naming conventions)."""
 _PACKED = frozenset({b"zTXt", b"iTXt", b"iCCP"})
 _TEXTS = _PACKED | {b"tEXt"}
 
 
-def without_large_texts(data: bytes) -> bytes:
-    """A PNG without those texts and profiles that are too large to be of use; `data` itself where there are none, and for other formats.
+def without_useless_chunks(data: bytes) -> bytes:
+    """A PNG without texts and profiles that are too large to be of use, and without ancillary chunks whose checksum is wrong.
+
+    Viewers pass over the latter, too (libpng's default, `png_set_crc_action`); Pillow refuses the file. `data` itself where there are none
+    of them, and for other formats.
 
     Raises:
         ImageError: More than MAX_CHUNKS chunks.
@@ -41,6 +46,8 @@ def without_large_texts(data: bytes) -> bytes:
             texts += min(size, MAX_TEXT)  # also of what is dropped: looking at it was the work
             if texts > MAX_TEXTS + MAX_TEXT:
                 raise ImageError(f"the PNG has more than {MAX_TEXTS >> 20} MiB of texts; save it again without its metadata")
+        if kind[0] & _ANCILLARY and (position, end) not in dropped[-1:] and _is_damaged(data, position, end):
+            dropped.append((position, end))
         if kind == b"IEND":
             break
         position = end
@@ -48,6 +55,10 @@ def without_large_texts(data: bytes) -> bytes:
         return data
     edges = [(0, 0), *dropped, (len(data), len(data))]
     return b"".join(data[before[1] : after[0]] for before, after in pairwise(edges))
+
+
+def _is_damaged(data: bytes, position: int, end: int) -> bool:
+    return end <= len(data) and zlib.crc32(data[position + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big")
 
 
 def _unpacked(kind: bytes, body: bytes) -> int:

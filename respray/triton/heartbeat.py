@@ -49,8 +49,10 @@ class Heartbeat:
     def start(self) -> None:
         """Vouch from now on."""
         command = [sys.executable, "-I", "-S", __file__, self._prefix]
+        # It reads what the decoders of strangers' pictures write, and needs no secret: of the environment, only how Python is found.
+        environment = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "PATH") if name in os.environ}
         # A session of its own: a Ctrl-C in the terminal is for who started it.
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, start_new_session=True)
 
     def stop(self) -> None:
         """Vouch no more. One that does not is no error."""

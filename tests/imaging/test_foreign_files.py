@@ -27,9 +27,9 @@ def boxed(brand: bytes) -> bytes:
     return struct.pack(">I", 24) + b"ftyp" + brand + bytes(400)
 
 
-def jpeg_of(marker: int, bits: int = 8) -> bytes:
+def jpeg_of(marker: int, bits: int = 8, height: int = 64) -> bytes:
     """A JPEG up to its frame."""
-    return b"\xff\xd8\xff\xe0\0\4JF\xff" + struct.pack(">BHBHHB", marker, 17, bits, 64, 96, 3) + bytes(200)
+    return b"\xff\xd8\xff\xe0\0\4JF\xff" + struct.pack(">BHBHHB", marker, 17, bits, height, 96, 3) + bytes(200)
 
 
 JPEG, PNG = saved("JPEG"), saved("PNG")
@@ -72,7 +72,10 @@ def test_what_is_no_photo_is_refused_by_its_name(name: str) -> None:
     [
         (jpeg_of(0xC1, 12), "3 channels of 12 bits"),
         (jpeg_of(0xF7), "a JPEG-LS"),
+        (jpeg_of(0xC0, height=0), "says its height behind its first scan only"),
         (b"\xff\xd8\xff\xe0\0\x10JF", "header is corrupt"),
+        (PNG[:29] + bytes(4) + PNG[33:], "a PNG whose header is truncated or corrupt"),
+        (saved("GIF")[:8], "a GIF whose header is truncated or corrupt"),
         (saved("TIFF", compression="tiff_lzw")[:200], "TIFF is truncated or corrupt: its 200 bytes"),
         (saved("TIFF", compression="tiff_lzw")[:-10], "TIFF is truncated or corrupt"),
         (saved("TIFF", compression="tiff_lzw")[:-300] + bytes(300), "TIFF is truncated or corrupt"),

@@ -100,10 +100,11 @@ def test_a_prefix_as_nodes_queues_have_it(tmp_path: Path, redis_server: Redis) -
     assert done(tmp_path, "staging")() and not done(tmp_path, "bull")()
 
 
-def test_a_prefix_in_the_queues_name_is_refused() -> None:
-    values = {"ADAPTER": "bullmq", "REDIS_URL": "redis://h", "QUEUE_NAME": "staging:respray", "GPU_CALLBACK_SECRET": "s"}
-    with pytest.raises(SettingsError, match="BULLMQ_PREFIX"):
-        require(load_settings(values, env_file=None), storage=False, adapter=True)
+@pytest.mark.parametrize(("adapter", "named"), [("bullmq", "BULLMQ_PREFIX"), ("celery", "CELERY_SEPARATOR")])
+def test_a_queue_s_name_that_its_library_would_take_apart_is_refused(adapter: str, named: str) -> None:
+    values = {"ADAPTER": adapter, "REDIS_URL": "redis://h", "QUEUE_NAME": "staging:respray", "GPU_CALLBACK_SECRET": "s"}
+    with pytest.raises(SettingsError, match=named):
+        require(load_settings(values | {"CELERY_SEPARATOR": ":"}, env_file=None), storage=False, adapter=True)
 
 
 @pytest.mark.parametrize("rights", [["~*", "+ping", "+select", "+client", "+info", "+hello"], ["~other:*", "+@all"]])

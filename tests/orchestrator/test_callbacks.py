@@ -217,9 +217,11 @@ def test_a_listed_host_with_a_port_is_allowed_on_that_port_only(receiver: Receiv
     policy.check_addresses("api.internal", 1234, ["10.0.0.1"])
     with pytest.raises(AddressRefused, match="https only"):
         policy.check_url(httpx.URL("http://127.0.0.1:1/"))
-    for wrong in ("https://api.internal", "api.internal api.other", "api.internal;api.other"):
+    for wrong in ("https://api.internal", "api.internal api.other", "api.internal;api.other", "api:port", "api:", "[::1]:99999"):
         with pytest.raises(SettingsError, match="is no host"):
             AddressPolicy.parse(wrong)
+    for right in ("::1", "[::1]", "[::1]:80", "0:0:0:0:0:0:0:1", "api_1:8080"):
+        assert AddressPolicy.parse(right).allowed == {right}
 
 
 @pytest.fixture(scope="module")

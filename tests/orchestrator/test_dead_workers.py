@@ -148,8 +148,9 @@ def test_an_answer_of_another_shape_stops_nobody(tmp_path: Path, answer: Any) ->
 
 
 @contextlib.contextmanager
-def celery_worker(folder: Path, server: Redis, queue: str, name: str, photos: float | Path, lock: str = "1") -> Any:
-    environment = worker_environment(ADAPTER="celery", REDIS_URL=server.url, QUEUE_NAME=queue, GRACE_PERIOD_SEC="1", JOB_LOCK_SEC=lock)
+def celery_worker(folder: Path, server: Redis, queue: str, name: str, photos: float | Path, lock: str = "1", **settings: str) -> Any:
+    ours = {"ADAPTER": "celery", "REDIS_URL": server.url, "QUEUE_NAME": queue, "GRACE_PERIOD_SEC": "1", "JOB_LOCK_SEC": lock}
+    environment = worker_environment(**ours, **settings)
     command = [sys.executable, "-m", "tests.orchestrator.tiny_process", str(folder), str(photos)]
     process = Process(command, folder / f"{name}.log", environment, folder / f"{name}.events")
     try:
@@ -175,19 +176,24 @@ def test_celery_brings_back_what_a_killed_worker_held(tmp_path: Path, redis_serv
 
 
 def test_celery_keeps_a_job_that_takes_longer_than_the_timeout(tmp_path: Path, redis_server: Redis) -> None:
-    """The photo ends when the message has been held for longer than the timeout, after which the other worker would have taken it."""
+    """The photo ends when the message has been held for longer than the timeout, after which the other worker would have taken it.
+
+    The sender's lists have names of their own: a prefix, and one for each of ten priorities, as Celery's documentation shows it.
+    """
     put_photos(tmp_path, "long", 1)
     index: Any = redis.from_url(redis_server.url)
     gate = tmp_path / "gate"
-    result = make_app(redis_server.url, "celery-long", 4).send_task(TASK, [palette_job("long", 1)])
+    result = make_app(redis_server.url, "celery-long", 4, "staging:", ":").send_task(TASK, [palette_job("long", 1)], priority=4)
+    assert index.llen("staging:celery-long:4") == 1
+    names = {"CELERY_KEY_PREFIX": "staging:", "CELERY_SEPARATOR": ":"}
 
     def held_since() -> list[float]:
         """When Redis was last told that a worker holds the message, by Redis' own record."""
-        return [float(score) for _, score in index.zrange(unacked_index("celery-long"), 0, -1, withscores=True)]
+        return [float(score) for _, score in index.zrange(f"staging:{unacked_index('celery-long')}", 0, -1, withscores=True)]
 
     with (
-        celery_worker(tmp_path, redis_server, "celery-long", "first", gate, lock="2"),
-        celery_worker(tmp_path, redis_server, "celery-long", "second", gate, lock="2"),
+        celery_worker(tmp_path, redis_server, "celery-long", "first", gate, lock="2", **names),
+        celery_worker(tmp_path, redis_server, "celery-long", "second", gate, lock="2", **names),
     ):
         wait_for("a job under way", lambda: started(redis_server, result.id) == 1 and held_since())
         (began,) = held_since()

@@ -94,6 +94,7 @@ def test_what_is_no_object_is_named_in_jsons_words(received: bytes, what: str) -
     [
         (b"\xef\xbb\xbf \n", "it is empty"),
         (b"job_id: x\n\tuser_id: y", "a job is an object in braces, and this begins with 'job_id: x\\n\\tuser_id: '"),
+        (b'{"job_id": %s}' % (b"9" * 5000), "a number in it has more than 4300 digits"),
         (b'{"job_id": }', "Expecting value: line 1 column 12 (char 11)"),
     ],
 )

@@ -86,6 +86,12 @@ def test_a_photo_that_appears_a_moment_after_its_job_is_found(tmp_path: Path) ->
     assert asyncio.run(work()).ok
 
 
+@pytest.mark.parametrize("around", ["input", "data", "job"])
+def test_a_job_in_an_envelope_of_another_queue_is_told_so(around: str) -> None:
+    with pytest.raises(JobError, match=f"is no job: .*; what '{around}' holds is to be sent alone"):
+        parse_job({"id": "a", around: palette_job()}, load_catalog())
+
+
 @pytest.mark.parametrize("protected", ["Floor", "floor"])
 @pytest.mark.parametrize("message", [palette_job(), rule_job(preset="interior", concepts=["Wall", "Floor"])], ids=["palette", "rules"])
 def test_a_concept_that_is_edited_and_protected_is_a_contradiction(message: dict[str, Any], protected: str) -> None:

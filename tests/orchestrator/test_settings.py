@@ -34,7 +34,7 @@ def test_every_spelling_means_the_same_and_two_that_differ_are_named(names: tupl
     value = "same" if field == "bucket" else "https://same"
     values = [getattr(load_settings({name: value}, None), field) for name in names]
     assert len({str(v.get_secret_value() if hasattr(v, "get_secret_value") else v) for v in values}) == 1
-    load_settings(dict.fromkeys(names, "same"), None)
+    load_settings(dict.fromkeys(names, value), None)
     with pytest.raises(SettingsError, match=f"{names[0]} and {names[1]} are the same setting"):
         load_settings({names[0]: "one", names[1]: "two"}, None)
 
@@ -59,6 +59,26 @@ def test_the_three_ways_to_name_an_endpoint() -> None:
         ("R2_ACCOUNT_ID", "https://abc.r2.cloudflarestorage.com", "R2_ACCOUNT_ID is the account's id alone"),
         ("STORAGE_BUCKET", "s3://photos", "accepted is the bucket's name alone"),
         ("STORAGE_BUCKET", "photos/2026", "accepted is the bucket's name alone"),
+        *(
+            ("WORKERS_API_URL", value, "accepted is https://HOST or https://HOST/PATH")
+            for value in (
+                "localhost:8787",
+                "https://host/?key=1",
+                "https://host/#/jobs",
+                "https://me:pw@host",
+                "ftp://host",
+                "https://host:port",
+            )
+        ),
+        *(
+            (name, value, "accepted are printable ASCII characters")
+            for name, value in (
+                ("GPU_CALLBACK_SECRET", "ключ"),
+                ("CF_API_TOKEN", "two\nlines"),
+                ("R2_ACCESS_KEY_ID", "a\u200bb"),
+                ("HF_TOKEN", "hf_ä"),
+            )
+        ),
     ],
 )
 def test_an_address_or_a_bucket_that_is_none_is_named_at_start(name: str, value: str, said: str) -> None:

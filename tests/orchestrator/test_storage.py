@@ -228,6 +228,8 @@ class _Encrypting(BaseHTTPRequestHandler):
 
     etag = '"0123456789abcdef0123456789abcdef"'
     stored, digest, damage = b"", "", staticmethod(lambda data: data)
+    hidden = 0
+    """How many looks do not show yet what is stored."""
 
     def log_message(self, *_: object) -> None:
         """Quiet."""
@@ -238,7 +240,11 @@ class _Encrypting(BaseHTTPRequestHandler):
         self._answer(0)
 
     def do_HEAD(self) -> None:
-        self._answer(len(self.stored))
+        _Encrypting.hidden -= 1
+        if self.hidden < 0:
+            return self._answer(len(self.stored))
+        self.send_response(404)
+        self.end_headers()
 
     def _answer(self, size: int) -> None:
         self.send_response(200)
@@ -253,6 +259,9 @@ def test_a_store_whose_etag_is_no_checksum_is_asked_what_it_stored(monkeypatch: 
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     store = s3(f"http://127.0.0.1:{server.server_port}", retry=Retry(1))
     assert store.write("outputs/u/kms/0.png", b"hello", "image/png").digest == digest_of(b"hello")
+    monkeypatch.setattr(_Encrypting, "hidden", 1)
+    late = s3(f"http://127.0.0.1:{server.server_port}", retry=Retry(2, lambda attempt, error: 0.0))
+    assert late.write("outputs/u/kms/0.png", b"hello", "image/png").digest == digest_of(b"hello")
     monkeypatch.setattr(_Encrypting, "damage", staticmethod(lambda data: data[:-1]))
     with pytest.raises(StorageError, match="reads back as 4 bytes with another checksum; 5 bytes were sent"):
         store.write("outputs/u/kms/0.png", b"hello", "image/png")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psutil
 import pytest
 
 from respray.launch.triton_process import triton_command
 from respray.triton.embedded import server, server_files
 from respray.triton.embedded.server_files import ServerFiles
 from respray.triton.hardening import RESTRICTED_BENCHMARK, new_key, server_environment
+from respray.triton.heartbeat import Heartbeat
 
 SECRETS = {
     "STORAGE_SECRET_KEY": "s",
@@ -43,6 +45,18 @@ def test_the_embedded_server_inherits_no_secret(monkeypatch: pytest.MonkeyPatch)
     assert not SECRETS.keys() & files.environment().keys()
     assert files.environment()["LD_LIBRARY_PATH"] == "/l"
     assert vars(server_files)["server_environment"] is server_environment
+
+
+def test_the_process_that_vouches_for_models_inherits_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    heartbeat = Heartbeat("respray_nobody_")
+    heartbeat.start()
+    try:
+        (process,) = (child for child in psutil.Process().children() if "respray_nobody_" in child.cmdline())
+        assert not SECRETS.keys() & process.environ().keys()
+    finally:
+        heartbeat.stop()
 
 
 def test_both_launchers_close_shared_memory_repository_trace_and_logging(tmp_path: Path) -> None:
