@@ -138,9 +138,7 @@ class PhotoEditor:
         painters = [painter_of(edit, part, self._geometry, self._attachments, model) for part, model in zip(parts, mirrors, strict=True)]
         before, after = sample(parts, canvas.rgb), canvas.rgb
         if parts and not _changes_nothing(rule):
-            # The photo stays as it is, and so does what others under feathers are seen from.
-            after = canvas.rgb.copy() if canvas.rgb is self._photo.rgb or neighbours.any_feathered else canvas.rgb
-            neighbours.paint(canvas.rgb, after, task.target, zip(parts, painters, strict=True))
+            after = neighbours.paint(canvas.rgb, task.target, zip(parts, painters, strict=True))
         laid = [painter for painter in painters if isinstance(painter, TexturePainter)]
         confidence = min((painter.confidence for painter in laid if painter.confidence is not None), default=None)
         mirrored = next((painter.mirrored for painter in painters if isinstance(painter, Recolorer)), None)

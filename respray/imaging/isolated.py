@@ -44,8 +44,12 @@ ASK_SECONDS = 0.25
 MAX_ANSWER = 1 << 16
 # What the decoder needs to find its libraries; no secret of whoever starts it.
 _INHERITED = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL")
-# Memory goes back to the kernel after each large file, and not after each of its blocks (mallopt(3)).
-_ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}
+# Memory goes back to the kernel after each large file, and not after each of its blocks (mallopt(3)), and comes in large pages.
+_ALLOCATOR = {
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+}
 
 
 @dataclass(frozen=True)

@@ -127,6 +127,19 @@ def test_feathered_surfaces_that_meet_may_be_painted_in_any_order() -> None:
     assert np.abs(one - other).max() <= 4
 
 
+def test_what_is_smoothed_does_not_see_its_neighbours_new_colour() -> None:
+    photo, wall = picture("#30343A", "#3A2A20"), upper()
+    photo = np.clip(photo + np.random.default_rng(0).normal(0.0, 1.5, photo.shape), 0, 255).astype(np.uint8)
+    # Dark ones that become light: their noise is smoothed away.
+    rules: dict[str, Rule] = {"wall": Recolor(color="#F4F0E8"), "carpet": Recolor(color="#E2BE63")}
+    job = request(rules)
+    edits = job.outputs[0].edits
+    both = job.model_copy(update={"outputs": [Output(name="one", edits=edits), Output(name="other", edits=edits[::-1])]})
+    one, other = map(decode, edit_photo(photo, segments(wall, ~wall), both, []).files[:2])
+    beside = np.abs(np.arange(240) - 119.5) > 4  # what is not on the edge itself
+    assert np.array_equal(one[beside], other[beside])
+
+
 def test_a_thin_thing_between_two_painted_surfaces_is_left_alone() -> None:
     joint, oak = "#D8D4CC", "#C3A27B"
     codes = np.empty((240, 320, 3), np.float32)

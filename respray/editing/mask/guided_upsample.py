@@ -229,15 +229,16 @@ def _tile(plan: _Plan, tile: Rectangle, alpha: UInt8Array) -> None:
         np.multiply(field[top:bottom, left:right], np.float32(1 / 255), dtype=np.float32) for field in (plan.small, plan.coarse)
     )
     model = coefficients(guide, values, plan.radius, plan.parameters.filter)
-    fields = cast(FloatArray, cv2.merge([*model, *cv2.split(plan.limits[top:bottom, left:right].astype(np.float32))]))
     scales = (work_h / height, work_w / width)
     steepness = np.float32(255 * plan.parameters.steepness)
-    _enlarge(fields, (top, left), scales, plan.photo, plan.full(tile), steepness, plan.parameters.dust, alpha)
+    limits = plan.limits[top:bottom, left:right]
+    _enlarge(model, limits, (top, left), scales, plan.photo, plan.full(tile), steepness, plan.parameters.dust, alpha)
 
 
 @compiled_for(
     void(
         float32[:, :, ::1],
+        uint8[:, :, :],
         UniTuple(int64, 2),
         UniTuple(float64, 2),
         read_only(uint8[:, :, :]),
@@ -248,7 +249,8 @@ def _tile(plan: _Plan, tile: Rectangle, alpha: UInt8Array) -> None:
     )
 )
 def _enlarge(
-    fields: FloatArray,
+    model: FloatArray,
+    limits: UInt8Array,
     corner: tuple[int, int],
     scales: tuple[float, float],
     photo: UInt8Array,
@@ -259,15 +261,15 @@ def _enlarge(
 ) -> None:
     """Apply a model at full size: alpha of `tile` (in pixels of the photo uint8 [H,W,3]) into `alpha` uint8 [H,W].
 
-    `fields` float32 [h,w,6]: three colour weights, offset and the two limits (0..255) at work size, `corner` (row, column) their place
-    there, `scales` (down, across) the work size over the photo's. They are stretched bilinearly. `steepness`: in
+    `model` float32 [4,h,w]: three colour weights and offset at work size, `limits` uint8 [h,w,2] between which they count; `corner` (row,
+    column) their place there, `scales` (down, across) the work size over the photo's. They are stretched bilinearly. `steepness`: in
     codes; `dust`: see `UpsampleParameters`.
     """
-    rows, columns = fields.shape[:2]
+    rows, columns = limits.shape[:2]
     x0, y0, x1, y1 = tile
     first, _, _ = between_cells((x0 + 0.5) * scales[1] - 0.5 - corner[1], columns)
     _, last, _ = between_cells((x1 - 0.5) * scales[1] - 0.5 - corner[1], columns)
-    line = np.empty((last - first + 1, fields.shape[2]), np.float32)
+    line = np.empty((last - first + 1, 6), np.float32)
     count = x1 - x0
     befores, afters, ways = np.empty(count, np.uint32), np.empty(count, np.uint32), np.empty(count, np.float32)
     for i in range(count):
@@ -277,9 +279,12 @@ def _enlarge(
         upper, lower, way = between_cells((y + 0.5) * scales[0] - 0.5 - corner[0], rows)
         down = np.float32(way)
         for i in range(len(line)):
-            for k in range(fields.shape[2]):
-                value = fields[upper, first + i, k]
-                line[i, k] = value + (fields[lower, first + i, k] - value) * down
+            for k in range(4):
+                value = model[k, upper, first + i]
+                line[i, k] = value + (model[k, lower, first + i] - value) * down
+            for k in range(2):
+                limit = np.float32(limits[upper, first + i, k])
+                line[i, 4 + k] = limit + (np.float32(limits[lower, first + i, k]) - limit) * down
         seen, shown = photo[y, x0:x1], alpha[y, x0:x1]
         for x in range(count):
             before, after, over = befores[x], afters[x], ways[x]

@@ -276,7 +276,7 @@ def _extended(surface: Surface, picture: UInt8Array | None, places: IntArray | N
     small = cast(FloatArray, cv2.resize(small, _half_size(surface), interpolation=cv2.INTER_AREA))
     if places is None:
         return np.full_like(small, small.mean(axis=(0, 1)))
-    return small.reshape(-1, small.shape[2])[places]
+    return np.take(small.reshape(-1, small.shape[2]), places, axis=0)
 
 
 def _nearest_known(clean: UInt8Array, known: UInt8Array) -> IntArray:

@@ -84,6 +84,6 @@ def _scale_chroma(lab: FloatArray, factor: Float64Array) -> FloatArray:
 
 
 def _is_inside(lab: FloatArray, tolerance: float) -> BoolArray:
-    linear = oklab_to_linear(lab)
-    inside: BoolArray = np.all((linear >= -tolerance) & (linear <= 1.0 + tolerance), axis=-1)
+    red, green, blue = ((-tolerance <= plane) & (plane <= 1.0 + tolerance) for plane in np.moveaxis(oklab_to_linear(lab), -1, 0))
+    inside: BoolArray = red & green & blue
     return inside

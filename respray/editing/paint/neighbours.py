@@ -37,12 +37,8 @@ class _Seams:
 class Neighbours:
     """The concepts that one output paints.
 
-    Each pixel under sharp mattes is painted for one of them only, the one that has most of it, from what the photo shows there: painted for
-    both, one after the other, the second would take the first one's new colour for its own surroundings. Under feathers each adds its part
-    of the change, seen from the same picture, so that their order does not matter.
-
-    Attributes:
-        any_feathered: whether there are feathers, and so a picture that must stay as it is.
+    All are seen from one picture, as it was before the first of them, so that their order does not matter. Each pixel under sharp mattes is
+    painted for one of them only, the one that has most of it; under feathers each adds its part of the change.
     """
 
     def __init__(self, mattes: Mapping[str, Matte]) -> None:
@@ -55,26 +51,25 @@ class Neighbours:
         self._number = {name: number for number, name in enumerate(sharp)}
         # With one sharp matte or none, nobody shares an edge.
         self._owners = _owners(list(sharp.values())) if len(sharp) > 1 else None
-        self.any_feathered = len(sharp) < len(mattes)
         self._common: UInt8Array | None = None
         self._painted: set[str] = set()
         self._seams: dict[str, list[_Seams]] = {}
         self._settled: set[str] = set()
 
-    def paint(self, before: UInt8Array, target: UInt8Array, concept: str, parts: Iterable[tuple[Surface, Painter]]) -> None:
+    def paint(self, picture: UInt8Array, concept: str, parts: Iterable[tuple[Surface, Painter]]) -> UInt8Array:
         """Paint the parts of a concept.
 
         Args:
-            before: uint8 [H,W,3], sRGB: what `target` looks like now, which may be `target` itself where nothing is feathered.
-            target: uint8 [H,W,3], painted into in place.
+            picture: uint8 [H,W,3], sRGB, as it is now; the first concept leaves it as it is, the others paint into it.
             concept: its name.
             parts: its surfaces, each with its painter.
+
+        Returns:
+            The painted picture.
         """
-        if self.any_feathered and self._common is None:
-            self._common = before
+        if self._common is None:
+            self._common, picture = picture, picture.copy()
         again = concept in self._painted
-        feathered = concept not in self._number
-        picture = self._common if feathered and not again and self._common is not None else before
         beside: Callable[[Tile], BoolArray] | None = None
         crop = np.zeros((0, 0, 3), np.uint8)
         outside: IntArray | None = None
@@ -84,16 +79,17 @@ class Neighbours:
             if not seams:  # all parts of a concept have the same box, and the same around them
                 beside = self._beside(concept, part)
                 x0, y0, x1, y1 = part.box
-                crop = picture[y0:y1, x0:x1].copy() if picture is target else picture[y0:y1, x0:x1]
+                crop = picture[y0:y1, x0:x1].copy() if again else self._common[y0:y1, x0:x1]
                 outside = nearest_outside(part)
                 outer = background_field(part, None if concept not in self._settled else crop, outside)
-            found = composite(Before(crop, own=not again), target, self._own(concept, part), painter, outer, beside=beside)
+            found = composite(Before(crop, own=not again), picture, self._own(concept, part), painter, outer, beside=beside)
             seams.append(_Seams(part, found, outside))
         # A rug leaves the edge of the floor as the floor's own edit has made it.
         painted = [new.part for new in seams]
         left = [replace(old, seams=[_left(old.part, seam, painted) for seam in old.seams]) for old in self._seams.get(concept, ())]
         self._seams[concept] = left + seams
         self._painted.add(concept)
+        return picture
 
     def blend_seams(self, target: UInt8Array) -> None:
         """Settle the edges in `target` (uint8 [H,W,3], in place), after the last edit and before one of another kind."""

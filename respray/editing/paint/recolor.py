@@ -7,6 +7,7 @@ colour of the light (lamp here, window there) is kept as a smooth ratio field.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
@@ -243,9 +244,10 @@ def _light_color(surface: Surface, specular: FloatArray, parameters: RecolorPara
     p, reflection = parameters, surface.reflection
     # Burnt-out pixels are white under any light.
     weight = (surface.solid & (max_channel(surface.small) < burnt_from)).astype(np.float32)
-    matt = surface.small - (specular * np.float32(reflection.luminance))[..., None]
     size = (p.light_grid, p.light_grid)
-    color = cv2.GaussianBlur(cv2.resize(matt * weight[..., None], size, interpolation=cv2.INTER_AREA), (0, 0), p.light_blur)
+    mirrored = specular * np.float32(reflection.luminance)
+    matt = cv2.merge([cv2.resize((plane - mirrored) * weight, size, interpolation=cv2.INTER_AREA) for plane in cv2.split(surface.small)])
+    color = cast(FloatArray, cv2.GaussianBlur(matt, (0, 0), p.light_blur))
     color += reflection.reference * 1e-3
     ratio = color / reflection.reference
     ratio /= np.maximum((color @ LUMINANCE) / reflection.luminance, 1e-6)[..., None]
