@@ -137,6 +137,12 @@ def is_hard_ground(name: str) -> bool:
     return is_ground(name) and _last_word(name) not in SOFT_GROUND_WORDS
 
 
+def is_wall(name: str) -> bool:
+    """Whether what a user calls `name` is a wall or a ceiling: what paint is put on as it is, whatever paints are there."""
+    lie = orientation_of(name)
+    return lie is not None and lie.kind == "surface" and lie.plane in ("wall", "ceiling")
+
+
 def lies_on_floor(name: str) -> bool:
     """Whether what a user calls `name` lies flat on the floor, as a rug does; the floor itself does not."""
     lie = orientation_of(name)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from respray.catalog.preset import is_ground, is_hard_ground, lies_on_floor
+from respray.catalog.preset import is_ground, is_hard_ground, is_wall, lies_on_floor
 from respray.contract.errors import EditError
 from respray.contract.report import EditReport, LightReport
 from respray.contract.request import Edit, Output, PhotoRequest, Quad, Recolor, Remove, Rule, Texture, Tone
@@ -176,7 +176,7 @@ class PhotoEditor:
             extent = matte if shadow is None else add_shadow(matte, shadow)
             picture = self._seen if background else self._photo.rgb
             coverage, jpeg = extent.coverage if extent.feathered else None, self._photo.facts.jpeg
-            self._surfaces[key] = find_surfaces(picture, extent.alpha, self._illuminant, coverage, jpeg)
+            self._surfaces[key] = find_surfaces(picture, extent.alpha, self._illuminant, coverage, jpeg, walls=is_wall(edit.concept))
         quad = _quad_of(edit.rule)
         # A rug lies in the light of the whole floor.
         return self._surfaces[key] if quad is None else rug.parts_under(self._surfaces[key], quad, matte.alpha.shape)

@@ -124,6 +124,20 @@ def test_two_walls_of_two_paints_keep_their_own_reference() -> None:
     assert delta_e is not None and delta_e < 3.0
 
 
+@pytest.mark.parametrize(("pieces", "one_paint"), [(2, True), (24, False)], ids=["walls that meet", "stripes"])
+def test_walls_of_two_paints_that_meet_are_alike_in_a_new_one_and_a_pattern_stays(pieces: int, one_paint: bool) -> None:
+    """A red wall beside a white one is no white one in the shade."""
+    wall, mask = wall_photo("#F4F1EA", 160, 240)
+    red, _ = wall_photo("#7A2A20", 160, 240)
+    column = np.arange(240)
+    photo = np.where(((column * pieces // 240) % 2 == 0)[:, None] & mask[..., None], red, wall)
+    edited = decode_srgb(decode(edit_photo(photo, segments(mask), request({"wall": Recolor(color="#5E7F8C")}), []).files[0])) @ LUMINANCE
+    light = shading(160, 240)
+    first = (column * pieces // 240 % 2 == 0) & (np.abs(column - 120) > 4)
+    left, right = (float(np.median((edited / light)[60:100, at & (column > 40) & (column < 200)])) for at in (first, ~first))
+    assert (left > 0.4 * right) is one_paint
+
+
 def test_a_tint_at_the_top_of_a_photo_is_taken_for_light_and_one_at_the_bottom_for_paint() -> None:
     """What hangs high looks down: what lights it has bounced off the floor."""
     photo = np.full((240, 160, 3), 150, np.uint8)
