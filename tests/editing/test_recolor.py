@@ -138,6 +138,18 @@ def test_walls_of_two_paints_that_meet_are_alike_in_a_new_one_and_a_pattern_stay
     assert (left > 0.4 * right) is one_paint
 
 
+def test_hues_of_a_pattern_are_no_light() -> None:
+    """Spots on a rug left clouds of their hue behind in its new colour."""
+    green, mask = wall_photo("#3F5B4A", 160, 240)
+    purple, _ = wall_photo("#7A3F62", 160, 240)
+    y, x = np.mgrid[0:160, 0:240]
+    spots = (x % 40 - 20) ** 2 + (y % 40 - 20) ** 2 < 9**2
+    photo = np.where((spots & mask)[..., None], purple, green)
+    edited = decode(edit_photo(photo, segments(mask), request({"rug": Recolor(color="#B9B9B9")}), []).files[0])
+    inside = cv2.erode(mask.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    assert np.ptp(edited[inside & spots].mean(axis=0)) < 8
+
+
 def test_a_tint_at_the_top_of_a_photo_is_taken_for_light_and_one_at_the_bottom_for_paint() -> None:
     """What hangs high looks down: what lights it has bounced off the floor."""
     photo = np.full((240, 160, 3), 150, np.uint8)
