@@ -77,6 +77,16 @@ def test_a_glint_stays_a_glint() -> None:
     assert np.ptp(edited[60, 80].astype(int)) < 60
 
 
+def test_daylight_on_a_wall_in_warm_light_is_no_grey_veil_on_a_dark_paint() -> None:
+    photo, mask = wall_photo("#D9AE62")
+    y, x = np.mgrid[0:120, 0:160]
+    daylight = 0.12 * np.exp(-(((x - 80) / 40) ** 2 + ((y - 60) / 30) ** 2))[..., None]
+    lit = np.where(mask[..., None], encode_srgb((decode_srgb(photo) + daylight).astype(np.float32)), photo)
+    edited = decode_srgb(decode(edit_photo(lit, segments(mask), request({"wall": Recolor(color="#22304A")}), []).files[0]))
+    red, _, blue = edited[60, 80]
+    assert red < 0.3 * blue
+
+
 def test_noise_of_a_dark_surface_is_not_amplified() -> None:
     photo, mask = wall_photo("#22262E")
     rng = np.random.default_rng(0)

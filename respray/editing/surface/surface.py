@@ -54,6 +54,9 @@ class SurfaceParameters:
     """The same where both have the same strong colour: no two paints do by chance, and a corner behind a sofa is that dark."""
     sure_chroma: float = 0.3
     """Chroma from which on a colour is strong in this sense; below it the factor grows with it."""
+    min_wall_specular: float = 0.5
+    """Share of a wall's own brightness below which what looks mirrored in it is light of another hue, a window's beside a lamp's: wall
+    paint mirrors next to nothing but the lamps themselves."""
     min_part_share: float = 0.03
     """Parts smaller than this share of the concept have no say of their own, unless all are about as small: leaves, tiles."""
     max_parts: int = 32
@@ -114,7 +117,7 @@ def find_surfaces(
         jpeg: of the photo's file.
         parameters: of the split.
         reflection: parameters of each material's reflection.
-        walls: whether paints that meet are materials of their own (`surface.paints`).
+        walls: whether it is wall paint, which mirrors little, and whose paints that meet are materials of their own (`surface.paints`).
 
     Returns:
         The materials; an empty list where nothing is selected.
@@ -136,6 +139,8 @@ def find_surfaces(
     solid = cast(UInt8Array, cv2.erode((small_alpha >= SOLID_ALPHA).astype(np.uint8), np.ones((3, 3), np.uint8)))
     if solid.sum() < 16:
         solid = (small_alpha >= max(1, int(small_alpha.max() * 0.6))).astype(np.uint8)
+    if walls:
+        reflection = replace(reflection, min_specular=p.min_wall_specular)
     paints = split_paints(small, solid) if walls else None
     if paints is None:
         split = _split(crop_alpha, solid, *_materials(small, solid, p, reflection))
@@ -173,7 +178,11 @@ def as_painted(parts: Sequence[Surface], picture: UInt8Array, parameters: Surfac
         for alpha, model, where in _split(part.alpha, solid, labels, models):
             noise = estimate_noise(crop, alpha, SOLID_ALPHA)
             # In the light that the photo shows there, of which a part's own is the middle.
-            shade = 1.0 if len(models) == 1 else fit_reflection(part.small[where]).luminance / part.reflection.luminance
+            shade = (
+                1.0
+                if len(models) == 1
+                else fit_reflection(part.small[where], part.reflection.parameters).luminance / part.reflection.luminance
+            )
             light = part.light * shade
             # What JPEG did to the old colours says nothing of the new ones.
             found.append(replace(part, alpha=alpha, reflection=model, small=small, solid=where, light=light, noise=noise, jpeg=None))
