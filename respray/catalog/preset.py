@@ -137,6 +137,18 @@ def is_hard_ground(name: str) -> bool:
     return is_ground(name) and _last_word(name) not in SOFT_GROUND_WORDS
 
 
+def is_wall(name: str) -> bool:
+    """Whether what a user calls `name` is a wall or a ceiling: what paint is put on as it is, whatever paints are there."""
+    lie = orientation_of(name)
+    return lie is not None and lie.kind == "surface" and lie.plane in ("wall", "ceiling")
+
+
+def lies_on_floor(name: str) -> bool:
+    """Whether what a user calls `name` lies flat on the floor, as a rug does; the floor itself does not."""
+    lie = orientation_of(name)
+    return lie is not None and lie.kind == "object" and lie.plane == "floor" and lie.height_m == 0.0
+
+
 def orientation_of(name: str) -> PresetConcept | None:
     """The concept of any preset whose `plane` is that of what a user calls `name`; None where none tells.
 

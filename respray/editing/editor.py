@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from respray.catalog.preset import is_ground, is_hard_ground
+from respray.catalog.preset import is_ground, is_hard_ground, is_wall, lies_on_floor
 from respray.contract.errors import EditError
 from respray.contract.report import EditReport, LightReport
 from respray.contract.request import Edit, Output, PhotoRequest, Quad, Recolor, Remove, Rule, Texture, Tone
@@ -121,7 +121,8 @@ class PhotoEditor:
         rule, parts = edit.rule, self._surfaces_of(task)
         neighbours.blend_seams(canvas.rgb)
         shadow, protected, before = self._shadow_of(edit.concept), self._mattes.protected, sample(parts, canvas.rgb)
-        result = remove(canvas, rule, parts, shadow=shadow, protected=protected, floor=self._floor(), network=self._network)
+        floor, flat = self._floor(), lies_on_floor(edit.concept)
+        result = remove(canvas, rule, parts, shadow=shadow, protected=protected, floor=floor, flat=flat, network=self._network)
         return result, measure(edit.concept, rule, parts, before, result.rgb)
 
     def _paint(self, canvas: Canvas, task: _Task, neighbours: Neighbours) -> tuple[Canvas, EditReport]:
@@ -173,7 +174,7 @@ class PhotoEditor:
             extent = matte if shadow is None else add_shadow(matte, shadow)
             picture = self._seen if background else self._photo.rgb
             coverage, jpeg = extent.coverage if extent.feathered else None, self._photo.facts.jpeg
-            self._surfaces[key] = find_surfaces(picture, extent.alpha, self._illuminant, coverage, jpeg)
+            self._surfaces[key] = find_surfaces(picture, extent.alpha, self._illuminant, coverage, jpeg, walls=is_wall(edit.concept))
         quad = _quad_of(edit.rule)
         # A rug lies in the light of the whole floor.
         return self._surfaces[key] if quad is None else rug.parts_under(self._surfaces[key], quad, matte.alpha.shape)

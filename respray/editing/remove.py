@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -60,6 +60,7 @@ def remove(
     shadow: UInt8Array | None = None,
     protected: UInt8Array | None = None,
     floor: BoolArray | None = None,
+    flat: bool = False,
     network: Inpainter | None = None,
 ) -> Canvas:
     """Remove surfaces from a canvas.
@@ -71,6 +72,7 @@ def remove(
         shadow: uint8 [H,W], where a natural shadow stays on a new background.
         protected: uint8 [H,W], what is never filled over, nor put on a background.
         floor: bool [H,W], what of the photo is floor, where that is known.
+        flat: whether they lie on the floor, as a rug does.
         network: a learned inpainter, where one is mounted.
 
     Returns:
@@ -83,7 +85,8 @@ def remove(
         for part in parts:
             x0, y0, x1, y1 = part.box
             selected[y0:y1, x0:x1] = cv2.max(selected[y0:y1, x0:x1], edge_of(part).selected())
-        return _filled(canvas, hole_of(selected, protected), network, floor)
+        hole = hole_of(selected, protected, floor if flat else None)
+        return _filled(canvas, lambda image: fill(image, hole, network, floor, flat), hole)
     rgb, alpha = canvas.rgb.copy(), canvas.alpha
     if rule.color is None:
         alpha = np.full(rgb.shape[:2], 255, np.uint8) if alpha is None else alpha.copy()
@@ -105,11 +108,11 @@ def remove(
     return Canvas(rgb, alpha)
 
 
-def _filled(canvas: Canvas, hole: BoolArray, network: Inpainter | None, floor: BoolArray | None) -> Canvas:
+def _filled(canvas: Canvas, fill_in: Callable[[UInt8Array], UInt8Array], hole: BoolArray) -> Canvas:
     """A canvas with its hole (bool [H,W]) filled as it is seen on white, and as transparent there as around it."""
     if canvas.alpha is None:
-        return replace(canvas, rgb=fill(canvas.rgb, hole, network, floor))
-    seen = fill(canvas.seen, hole, network, floor)
+        return replace(canvas, rgb=fill_in(canvas.rgb))
+    seen = fill_in(canvas.seen)
     alpha = _filled_alpha(canvas.alpha, hole)
     rgb = canvas.rgb.copy()
     share = alpha[hole].astype(np.float32)[:, None] / 255.0

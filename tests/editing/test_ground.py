@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.quality.metrics import psnr
-from respray.catalog.preset import is_ground
+from respray.catalog.preset import is_ground, lies_on_floor
 from respray.contract.request import ConceptQuery, Edit, Output, PhotoRequest, Remove
 from respray.editing.apply import edit_photo
 from respray.editing.fill.ground import far_border
@@ -51,6 +51,17 @@ def test_the_border_is_the_same_at_another_size() -> None:
     assert border is not None
     double = border.floor(2 * HEIGHT, 2 * WIDTH)
     assert np.abs(double.reshape(HEIGHT, 2, WIDTH, 2).mean(axis=(1, 3)) - border.floor(HEIGHT, WIDTH)).max() < 0.3
+
+
+def test_a_wall_that_is_seen_on_both_sides_runs_on_behind_the_object() -> None:
+    """Longer walls beside it meet far above: between their lines alone there was a hill of floor."""
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
+    floor = (y >= 80) & (y >= 80 + 0.6 * (66 - x)) & (y >= 80 + 0.6 * (x - 174))
+    hidden = np.zeros_like(floor)
+    hidden[60:130, 80:160] = True
+    border = far_border(floor & ~hidden, hidden)
+    assert border is not None
+    assert np.mean((border.floor(HEIGHT, WIDTH) >= 0.5)[hidden] == floor[hidden]) > 0.97
 
 
 @pytest.mark.parametrize("floor", [np.zeros((HEIGHT, WIDTH), bool), np.ones((HEIGHT, WIDTH), bool)], ids=["no floor", "only floor"])
@@ -128,3 +139,21 @@ def test_a_removal_uses_the_floor_that_was_looked_for_and_does_not_report_it() -
     alone, reported, _ = removed(("Sofa", hidden, False), ("Floor", np.zeros_like(floor), True))
     assert reported == ["Sofa"]
     assert psnr(aided, truth, hole) > psnr(alone, truth, hole) + 1.0
+
+
+def test_under_a_rug_there_is_only_floor_and_what_stands_on_it_stays() -> None:
+    photo, floor = room()
+    floor = floor & (np.arange(WIDTH) < 150)
+    photo[100:, 150:] = (40, 90, 160)  # a sofa that stands beside the rug
+    truth, rug = photo.copy(), np.zeros((HEIGHT, WIDTH), bool)
+    rug[115:150, 60:150] = True
+    photo[rug] = (220, 200, 40)
+    hole = hole_of(rug.astype(np.uint8) * np.uint8(255), None, floor & ~rug)
+    filled = fill(photo, hole, floor=floor & ~rug, flat=True)
+    assert np.array_equal(filled[:, 153:], truth[:, 153:])
+    assert psnr(filled, truth, rug) > 20.0
+
+
+@pytest.mark.parametrize(("name", "answer"), {"Rug": True, "blue rug": True, "Floor": False, "Table": False, "Wall": False}.items())
+def test_what_lies_on_the_floor_is_told_by_its_name(name: str, answer: bool) -> None:
+    assert lies_on_floor(name) is answer

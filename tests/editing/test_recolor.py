@@ -77,6 +77,16 @@ def test_a_glint_stays_a_glint() -> None:
     assert np.ptp(edited[60, 80].astype(int)) < 60
 
 
+def test_daylight_on_a_wall_in_warm_light_is_no_grey_veil_on_a_dark_paint() -> None:
+    photo, mask = wall_photo("#D9AE62")
+    y, x = np.mgrid[0:120, 0:160]
+    daylight = 0.12 * np.exp(-(((x - 80) / 40) ** 2 + ((y - 60) / 30) ** 2))[..., None]
+    lit = np.where(mask[..., None], encode_srgb((decode_srgb(photo) + daylight).astype(np.float32)), photo)
+    edited = decode_srgb(decode(edit_photo(lit, segments(mask), request({"wall": Recolor(color="#22304A")}), []).files[0]))
+    red, _, blue = edited[60, 80]
+    assert red < 0.3 * blue
+
+
 def test_noise_of_a_dark_surface_is_not_amplified() -> None:
     photo, mask = wall_photo("#22262E")
     rng = np.random.default_rng(0)
@@ -122,6 +132,32 @@ def test_two_walls_of_two_paints_keep_their_own_reference() -> None:
     assert 0.5 < right_light / left_light < 1.7
     delta_e = result.report.outputs[0].edits[0].delta_e
     assert delta_e is not None and delta_e < 3.0
+
+
+@pytest.mark.parametrize(("pieces", "one_paint"), [(2, True), (24, False)], ids=["walls that meet", "stripes"])
+def test_walls_of_two_paints_that_meet_are_alike_in_a_new_one_and_a_pattern_stays(pieces: int, one_paint: bool) -> None:
+    """A red wall beside a white one is no white one in the shade."""
+    wall, mask = wall_photo("#F4F1EA", 160, 240)
+    red, _ = wall_photo("#7A2A20", 160, 240)
+    column = np.arange(240)
+    photo = np.where(((column * pieces // 240) % 2 == 0)[:, None] & mask[..., None], red, wall)
+    edited = decode_srgb(decode(edit_photo(photo, segments(mask), request({"wall": Recolor(color="#5E7F8C")}), []).files[0])) @ LUMINANCE
+    light = shading(160, 240)
+    first = (column * pieces // 240 % 2 == 0) & (np.abs(column - 120) > 4)
+    left, right = (float(np.median((edited / light)[60:100, at & (column > 40) & (column < 200)])) for at in (first, ~first))
+    assert (left > 0.4 * right) is one_paint
+
+
+def test_hues_of_a_pattern_are_no_light() -> None:
+    """Spots on a rug left clouds of their hue behind in its new colour."""
+    green, mask = wall_photo("#3F5B4A", 160, 240)
+    purple, _ = wall_photo("#7A3F62", 160, 240)
+    y, x = np.mgrid[0:160, 0:240]
+    spots = (x % 40 - 20) ** 2 + (y % 40 - 20) ** 2 < 9**2
+    photo = np.where((spots & mask)[..., None], purple, green)
+    edited = decode(edit_photo(photo, segments(mask), request({"rug": Recolor(color="#B9B9B9")}), []).files[0])
+    inside = cv2.erode(mask.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    assert np.ptp(edited[inside & spots].mean(axis=0)) < 8
 
 
 def test_a_tint_at_the_top_of_a_photo_is_taken_for_light_and_one_at_the_bottom_for_paint() -> None:

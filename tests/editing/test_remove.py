@@ -77,6 +77,19 @@ def test_a_hole_in_texture_is_filled_better_than_by_telea() -> None:
     assert psnr(ours, photo, hole) > psnr(telea, photo, hole) + 2
 
 
+def test_light_on_a_plain_wall_goes_on_without_creases_and_nothing_beside_bleeds_into_it() -> None:
+    y, x = np.mgrid[0:160, 0:240].astype(np.float32)
+    glow = 70.0 * np.exp(-((x - 70.0) ** 2 + (y - 20.0) ** 2) / 5_000.0)
+    wall = np.array([150.0, 140.0, 120.0]) + glow[..., None] + np.random.default_rng(0).normal(0.0, 1.0, (160, 240, 1))
+    truth = wall.astype(np.uint8)
+    truth[:, 160:] = (200, 30, 40)  # a cupboard
+    photo, picture = truth.copy(), np.zeros((160, 240), np.uint8)
+    photo[50:110, 80:155], picture[50:110, 80:155] = (20, 60, 30), 255
+    hole = hole_of(picture)
+    hole[:, 160:] = False
+    assert psnr(fill(photo, hole), truth, hole) > 38.0
+
+
 def test_the_hole_takes_edge_and_shadow_but_nothing_protected() -> None:
     alpha = np.zeros((300, 300), np.uint8)
     alpha[100:150, 100:150] = 255

@@ -9,6 +9,8 @@ import numpy as np
 from respray.editing.core.shapes import grown
 from respray.imaging.arrays import BoolArray, FloatArray
 
+# Columns and rows of points, float64 [n] each, and how much each counts.
+Points = tuple[FloatArray, FloatArray, FloatArray]
 # Pixels around a hole that count as its rim.
 RIM = 2
 
@@ -50,6 +52,11 @@ class FarBorder:
     height: int
     width: int
 
+    @classmethod
+    def nowhere(cls, height: int, width: int) -> FarBorder:
+        """Of a picture that is all floor."""
+        return cls([(0.0, -2.0)], height, width)
+
     def floor(self, height: int, width: int) -> FloatArray:
         """The floor's share of every pixel of the same picture at another size, float32 [h,w], 0..1.
 
@@ -84,23 +91,20 @@ def far_border(floor: BoolArray, hole: BoolArray, parameters: BorderParameters =
         return None
     middle, reach = float(np.median(np.nonzero(hole)[1])), p.reach * max(hole.shape)
     tolerance = max(1.0, p.tolerance * max(hole.shape))
-    lines = []
+    sides = []
     for side in (columns < middle, columns > middle):
         near = np.maximum(np.maximum(inside[0] - columns, columns - inside[-1]), 0)
         chosen = np.flatnonzero(side & (near < reach))
         chosen = chosen[np.argsort(near[chosen], kind="stable")]
         chosen = chosen[:: max(1, len(chosen) // p.max_points)]
-        weight = np.exp(-near[chosen] / (p.fade * reach))
-        line = _line((columns[chosen], rows[chosen]), weight, tolerance, p.min_width * max(hole.shape), p.min_points)
-        if line is not None:
-            lines.append(line)
-    if not lines:
-        return None
-    size = (hole.shape[0], hole.shape[1])
-    found = FarBorder(lines, *size)
-    rim = grown(hole, RIM) & ~hole
-    agrees = (found.floor(*size) >= 0.5)[rim] == floor[rim]
-    return found if len(agrees) and float(agrees.mean()) >= p.min_agreement else None
+        sides.append((columns[chosen], rows[chosen], np.exp(-near[chosen] / (p.fade * reach))))
+    corner = [line for side in sides if (line := _line(side, tolerance, p.min_width * max(hole.shape), p.min_points)) is not None]
+    through = _line_through(sides[0], sides[1], tolerance, p.min_points)
+    size, rim = (hole.shape[0], hole.shape[1]), grown(hole, RIM) & ~hole
+    found = [FarBorder(lines, *size) for lines in ([through] if through else [], corner) if lines]
+    agrees = [float(((border.floor(*size) >= 0.5) == floor)[rim].mean()) for border in found]
+    best = max(range(len(found)), key=agrees.__getitem__, default=None) if rim.any() else None
+    return None if best is None or agrees[best] < p.min_agreement else found[best]
 
 
 def _border(floor: BoolArray, hole: BoolArray) -> tuple[FloatArray, FloatArray]:
@@ -112,11 +116,29 @@ def _border(floor: BoolArray, hole: BoolArray) -> tuple[FloatArray, FloatArray]:
     return columns.astype(np.float64), top[columns].astype(np.float64)
 
 
-def _line(
-    points: tuple[FloatArray, FloatArray], weight: FloatArray, tolerance: float, min_width: float, min_points: int
-) -> tuple[float, float] | None:
-    """Slope and offset of the line through most of the points (x and y; all pairs are tried), or None."""
-    x, y = points
+def _line_through(left: Points, right: Points, tolerance: float, min_points: int) -> tuple[float, float] | None:
+    """Slope and offset of the line that has most of the points on both sides, or None: what is seen of a wall on both sides of the hole
+    runs on behind it, whatever longer walls there are beside."""
+    if min(len(left[0]), len(right[0])) < min_points:
+        return None
+    slope = (right[1][:, None] - left[1]) / (right[0][:, None] - left[0])
+    slopes, offsets = slope.ravel(), (left[1] - slope * left[0]).ravel()
+    on_line = [np.abs(slopes[:, None] * x + offsets[:, None] - y) <= tolerance for x, y, _ in (left, right)]
+    enough = np.logical_and(*(on.sum(axis=1) >= min_points for on in on_line))
+    score = np.minimum(*(on @ weight for on, (_, _, weight) in zip(on_line, (left, right), strict=True))) * enough
+    best = int(score.argmax())
+    if not score[best]:
+        return None
+    x, y, weight = (
+        np.concatenate([part[on[best]] for part, on in zip(both, on_line, strict=True)]) for both in zip(left, right, strict=True)
+    )
+    fitted = np.polyfit(x, y, 1, w=weight)
+    return float(fitted[0]), float(fitted[1])
+
+
+def _line(points: Points, tolerance: float, min_width: float, min_points: int) -> tuple[float, float] | None:
+    """Slope and offset of the line through most of the points (all pairs are tried), or None."""
+    x, y, weight = points
     if len(x) < min_points:
         return None
     first, second = np.triu_indices(len(x), 1)

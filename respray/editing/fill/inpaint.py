@@ -8,8 +8,9 @@ from typing import Protocol, cast
 import cv2
 import numpy as np
 
+from respray.editing.core.shapes import grown
 from respray.editing.fill.diffusion import diffused
-from respray.editing.fill.layers import membrane, patched, reduced, searched_size
+from respray.editing.fill.layers import Filling, membrane, patched, reduced, searched_size
 from respray.editing.fill.patchmatch import Guess
 from respray.imaging.arrays import BoolArray, UInt8Array
 
@@ -23,6 +24,8 @@ class FillParameters:
 
     grow_share: float = 0.008
     """The hole is the matte plus this share of the longest side all around (soft edge), and again as much below (contact shadow)."""
+    soft_edge: int = 2
+    """Of that, what is surely the edge (pixels)."""
     max_thin_share: float = 0.012
     """Holes thinner than this share of the longest side are filled by Telea's method, which is exact enough and fast there."""
     telea_radius: int = 4
@@ -45,12 +48,18 @@ class Inpainter(Protocol):
         """Fill `hole` (bool [H,W]) of uint8 [H,W,3]; pixels outside the hole may be ignored by the caller."""
 
 
-def hole_of(alpha: UInt8Array, protected: UInt8Array | None = None, parameters: FillParameters = FillParameters()) -> BoolArray:
+def hole_of(
+    alpha: UInt8Array,
+    protected: UInt8Array | None = None,
+    onto: BoolArray | None = None,
+    parameters: FillParameters = FillParameters(),
+) -> BoolArray:
     """The hole to fill for a matte: grown to take the soft edge and the contact shadow, never into protected pixels.
 
     Args:
         alpha: uint8 [H,W], the matte.
         protected: uint8 [H,W], above 0 where nothing may be filled.
+        onto: bool [H,W], where a shadow may fall, if that is known: what stands on a rug is not taken out with it.
         parameters: of filling.
 
     Returns:
@@ -63,6 +72,8 @@ def hole_of(alpha: UInt8Array, protected: UInt8Array | None = None, parameters: 
     lower = np.zeros_like(mask)
     lower[grow:] = mask[:-grow]
     hole = cv2.max(mask, lower) > 0
+    if onto is not None:
+        hole &= onto | grown(alpha > 0, parameters.soft_edge)
     if protected is not None:
         hole &= protected == 0
     return hole
@@ -73,6 +84,7 @@ def fill(
     hole: BoolArray,
     network: Inpainter | None = None,
     floor: BoolArray | None = None,
+    flat: bool = False,
     parameters: FillParameters = FillParameters(),
 ) -> UInt8Array:
     """Fill a hole. A thin one: by Telea's method. Else by the network where one is mounted, else by PatchMatch.
@@ -83,6 +95,7 @@ def fill(
         network: a learned filler.
         floor: bool [H,W], what of the photo is floor, where that is known: then floor is filled from floor, and what stands on it from
             what stands on it.
+        flat: whether what is removed lay on the floor, as a rug does.
         parameters: of filling.
 
     Returns:
@@ -103,22 +116,24 @@ def fill(
         filled = network.fill(crop, gap)
     else:
         guess: Guess = "across" if float(hole.mean()) > p.min_layered_share else "diffused"
-        filled = _join(crop, patched(crop, gap, None if floor is None else floor[y0:y1, x0:x1], guess), gap, p)
+        filled = _join(crop, patched(crop, gap, None if floor is None else floor[y0:y1, x0:x1], guess, flat), gap, p)
     result = image.copy()
     result[y0:y1, x0:x1] = np.where(gap[..., None], filled, crop)
     return result
 
 
-def _join(crop: UInt8Array, filled: UInt8Array, gap: BoolArray, parameters: FillParameters) -> UInt8Array:
-    """Spread what is left of a step at the rim smoothly over the hole (a membrane, as in Perez et al., "Poisson Image Editing", 2003)."""
+def _join(crop: UInt8Array, filling: Filling, gap: BoolArray, parameters: FillParameters) -> UInt8Array:
+    """Spread what is left of a step at the rim smoothly over the hole (a membrane, as in Perez et al., "Poisson Image Editing", 2003); but
+    beside what stands in front of the filling there is to be a step."""
     height, width = gap.shape
     size = searched_size(height, width)
-    hidden = reduced(gap, size)[..., None]
-    outside = cv2.resize(crop * (~gap)[..., None], size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    filled, beside = filling.picture, filling.goes_on_from & ~gap
+    hidden, known = reduced(gap, size)[..., None], reduced(beside, size)
+    outside = cv2.resize(crop * beside[..., None], size, interpolation=cv2.INTER_AREA).astype(np.float32)
     inside = cv2.resize(filled * gap[..., None], size, interpolation=cv2.INTER_AREA).astype(np.float32)
     # What is known at the rim, and one reduced pixel into the hole.
     near = (3, 3)
-    seen = cv2.blur(1.0 - hidden, near)[..., None]
+    seen = cv2.blur(known, near)[..., None]
     rim = (hidden > parameters.min_seen) & (seen > parameters.min_seen)
     step = np.where(rim, cv2.blur(outside, near) / np.maximum(seen, 1e-4) - inside / np.maximum(hidden, 1e-4), 0.0).astype(np.float32)
     mass = cv2.GaussianBlur(rim.astype(np.float32), (0, 0), parameters.rim_blur)[..., None]

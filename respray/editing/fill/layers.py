@@ -11,7 +11,8 @@ from typing import cast
 import cv2
 import numpy as np
 
-from respray.editing.fill.ground import far_border
+from respray.editing.fill.backdrop import find_backdrop
+from respray.editing.fill.ground import FarBorder, far_border
 from respray.editing.fill.patchmatch import Guess, complete
 from respray.imaging.arrays import AnyArray, BoolArray, FloatArray, IntArray, UInt8Array
 
@@ -39,13 +40,28 @@ class LayerParameters:
     """A rim's own light (the object's shadow, a gleam beside it) fades by e within this share."""
     matt_ranks: tuple[float, float] = (0.2, 0.5)
     """The matt parts of a floor, by rank of brightness, 0..1."""
+    grain: float = 1.5
+    """What varies within so many searched pixels (standard deviation) is a plain surface's grain, and no light."""
     max_gleam: float = 50.0
     """What is this much brighter than them (8-bit codes) shows none of the floor's pattern."""
 
 
+@dataclass(frozen=True)
+class Filling:
+    """A filled picture, uint8 [h,w,3], and what of its surroundings it goes on from, bool [h,w]: what else is beside it stands in front."""
+
+    picture: UInt8Array
+    goes_on_from: BoolArray
+
+
 def patched(
-    crop: UInt8Array, gap: BoolArray, floor: BoolArray | None, guess: Guess, parameters: LayerParameters = LayerParameters()
-) -> UInt8Array:
+    crop: UInt8Array,
+    gap: BoolArray,
+    floor: BoolArray | None,
+    guess: Guess,
+    flat: bool = False,
+    parameters: LayerParameters = LayerParameters(),
+) -> Filling:
     """Fill a gap by PatchMatch; floor and the rest each from itself where the border between them is seen.
 
     Args:
@@ -53,10 +69,8 @@ def patched(
         gap: bool [h,w].
         floor: bool [h,w], what is floor, where that is known.
         guess: how the gap is first guessed where no border is seen.
+        flat: whether what is removed lay on the floor, so that all of the gap is floor.
         parameters: of the layers.
-
-    Returns:
-        uint8 [h,w,3], sRGB.
     """
     p = parameters
     height, width = gap.shape
@@ -64,9 +78,13 @@ def patched(
     small_gap = reduced(~gap, size) < WHOLE
     x, y, w, h = cv2.boundingRect(gap.astype(np.uint8))
     layers = _Layers(crop.astype(np.int16), gap, size, (x, y, w, h))
-    border = None if floor is None else far_border(reduced(floor, size) >= 0.5, small_gap)
+    border = None
+    if floor is not None:
+        small_floor = reduced(floor, size) >= 0.5
+        border = FarBorder.nowhere(*small_gap.shape) if flat and small_floor.any() else far_border(small_floor, small_gap)
     if floor is None or border is None:
-        return layers.result(layers.fill(layers.picture, small_gap, ~gap, guess))
+        filling, seen = layers.fill_evenly(small_gap, ~gap, guess, p)
+        return Filling(layers.result(filling), seen)
     known, standing = floor & ~gap, ~floor & ~gap
     below = border.floor(size[1], size[0])
     beyond = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * p.overlap + 1, 2 * p.overlap + 1))
@@ -75,9 +93,12 @@ def patched(
     # Where a floor gleams it shows no planks.
     matt = known & (light.mean(axis=-1) < p.max_gleam)
     ground = layers.fill(layers.picture - light, lower, matt, "diffused") + layers.cut(light)
-    rest = layers.fill(layers.picture, upper, standing, "down")
-    share = layers.cut(border.floor(height, width))[..., None]
-    return layers.result(share * ground + (1.0 - share) * rest)
+    if not upper.any():
+        return Filling(layers.result(ground), known)
+    rest, seen = layers.fill_evenly(upper, standing, "down", p)
+    share = border.floor(height, width)
+    filling = rest + (ground - rest) * layers.cut(share)[..., None]
+    return Filling(layers.result(filling), known | (seen & (share < 0.5)))
 
 
 @dataclass(frozen=True)
@@ -102,16 +123,35 @@ class _Layers:
         np.copyto(self.cut(codes), np.clip(np.round(filling), 0, 255).astype(np.uint8), where=self.cut(self.gap)[..., None])
         return codes
 
+    def fill_evenly(self, hole: BoolArray, among: BoolArray, guess: Guess, parameters: LayerParameters) -> tuple[FloatArray, BoolArray]:
+        """As `fill`, but where a plain surface is seen around most of the hole, that one goes on in its own light; and what of `among` the
+        filling goes on from, bool [h,w]."""
+        small = self._small(self.picture)
+        surface = find_backdrop(small, hole, reduced(among, self.size) > WHOLE)
+        if surface is None:
+            return self.fill(self.picture, hole, among, guess), among
+        full = (among.shape[1], among.shape[0])
+        seen = among & (cv2.resize(surface.astype(np.uint8), full, interpolation=cv2.INTER_NEAREST) > 0)
+        mass = cv2.GaussianBlur(surface.astype(np.float32), (0, 0), parameters.grain)[..., None]
+        even = cv2.GaussianBlur(small * surface[..., None].astype(np.float32), (0, 0), parameters.grain) / np.maximum(mass, 1e-4)
+        level = membrane(even, surface) - even[surface].mean(axis=0)
+        light = cv2.resize(np.round(level).astype(np.int16), full, interpolation=cv2.INTER_LINEAR)
+        return self.fill(self.picture - light, hole, seen, "diffused") + self.cut(light), seen
+
+    def _small(self, picture: IntArray) -> UInt8Array:
+        """What is known of a picture at the searched size, uint8."""
+        known = reduced(~self.gap, self.size)
+        small = cv2.resize(picture * (~self.gap)[..., None], self.size, interpolation=cv2.INTER_AREA) / np.maximum(known, 1e-3)[..., None]
+        codes: UInt8Array = np.clip(np.round(small), 0, 255).astype(np.uint8)
+        return codes
+
     def fill(self, picture: IntArray, hole: BoolArray, among: BoolArray, guess: Guess) -> FloatArray:
         """PatchMatch in `picture` (as `self.picture`), float32 [h,w,3] of the box; every pixel takes the detail of where it comes from.
 
         `hole` (bool) is at the searched size; `among` (bool [h,w]) may be copied.
         """
         full = (picture.shape[1], picture.shape[0])
-        known = reduced(~self.gap, self.size)
-        small = cv2.resize(picture * (~self.gap)[..., None], self.size, interpolation=cv2.INTER_AREA) / np.maximum(known, 1e-3)[..., None]
-        codes = np.clip(np.round(small), 0, 255).astype(np.uint8)
-        found = complete(codes, hole, guess=guess, among=reduced(among, self.size) > WHOLE)
+        found = complete(self._small(picture), hole, guess=guess, among=reduced(among, self.size) > WHOLE)
         large = self.cut(cv2.resize(found.image, full, interpolation=cv2.INTER_CUBIC)).astype(np.float32)
         if full == self.size:
             return large

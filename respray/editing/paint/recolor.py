@@ -74,6 +74,8 @@ class RecolorParameters:
     """Share of the room's mean light that a hard floor mirrors all over, whatever its colour: seen from above, varnish and polished
     stone mirror 0.04 (Fresnel), and some floors are matt. It is lost in a pale floor, and a third to a half of a dark one. Chosen among
     0.02 to 0.04 on 62 floors of rooms 7000-7079 and 9000-9015, for the smallest error with one exposure factor."""
+    hue_cell: int = 3
+    """Pixels of the work picture, each way, whose mean hue is compared with the smooth field to tell light from a pattern."""
     max_neutral: float = 0.01
     """Light whose colour differs by less than this is taken as of one colour."""
 
@@ -236,6 +238,22 @@ def _certainty(deviation: FloatArray, error: FloatArray) -> FloatArray:
     return share
 
 
+def _explained(field: FloatArray, matt: FloatArray, reference: FloatArray, weight: FloatArray, cell: int) -> float:
+    """How surely hues that change over a surface are its light's, 0..1: light changes them slowly, a pattern from motif to motif. So what a
+    smooth field leaves over counts against what it explains (James, Stein, as below).
+
+    `field` float32 [g,g,3]: hues over the surface's own; `matt` float32 [h,w,3], linear RGB, of `weight` [h,w]; both averaged over `cell`
+    pixels, in which there is noise.
+    """
+    size = max(1, weight.shape[1] // cell), max(1, weight.shape[0] // cell)
+    counts = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)[..., None]
+    pixels = cv2.resize(matt * weight[..., None], size, interpolation=cv2.INTER_AREA) / reference
+    hues = pixels / np.maximum(pixels @ LUMINANCE, 1e-6)[..., None]
+    means = cv2.resize(field, size, interpolation=cv2.INTER_LINEAR)
+    explained, left = (float((counts * part**2).sum()) for part in (means - 1.0, hues - means))
+    return max(1.0 - left / max(explained, 1e-9), 0.0)
+
+
 def _light_color(surface: Surface, specular: FloatArray, parameters: RecolorParameters, burnt_from: float) -> FloatArray:
     """Smooth colour of the light relative to the surface's average, float32 [g,g,3], luminance-neutral, clipped to plausible lamps.
 
@@ -251,8 +269,9 @@ def _light_color(surface: Surface, specular: FloatArray, parameters: RecolorPara
     color += reflection.reference * 1e-3
     ratio = color / reflection.reference
     ratio /= np.maximum((color @ LUMINANCE) / reflection.luminance, 1e-6)[..., None]
+    smooth_share = _explained(ratio, matt, reflection.reference, weight, p.hue_cell)
     # Where a surface has a strong colour, a change of it is more likely specular light or material than light.
-    trust: FloatArray = np.full((*ratio.shape[:2], 1), 1.0 - reflection.colored, np.float32)
+    trust: FloatArray = np.full((*ratio.shape[:2], 1), (1.0 - reflection.colored) * smooth_share, np.float32)
     if surface.jpeg is not None:
         # A JPEG's chroma jumps by whole steps: a hue that changes by less than one is no light.
         light = np.maximum(color @ LUMINANCE, 1e-6)

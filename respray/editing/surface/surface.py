@@ -16,6 +16,7 @@ from respray.editing.core.reduce import average
 from respray.editing.surface.illuminant import Illuminant, expected_level
 from respray.editing.surface.jpeg_error import JpegError, estimate_jpeg_error
 from respray.editing.surface.noise import estimate_noise
+from respray.editing.surface.paints import decide_seams, split_paints
 from respray.editing.surface.reflection import DichromaticModel, ReflectionParameters, chroma_of, fit_reflection
 from respray.imaging.arrays import BoolArray, FloatArray, UInt8Array
 
@@ -53,6 +54,9 @@ class SurfaceParameters:
     """The same where both have the same strong colour: no two paints do by chance, and a corner behind a sofa is that dark."""
     sure_chroma: float = 0.3
     """Chroma from which on a colour is strong in this sense; below it the factor grows with it."""
+    min_wall_specular: float = 0.5
+    """Share of a wall's own brightness below which what looks mirrored in it is light of another hue, a window's beside a lamp's: wall
+    paint mirrors next to nothing but the lamps themselves."""
     min_part_share: float = 0.03
     """Parts smaller than this share of the concept have no say of their own, unless all are about as small: leaves, tiles."""
     max_parts: int = 32
@@ -100,6 +104,8 @@ def find_surfaces(
     jpeg: JpegTables | None = None,
     parameters: SurfaceParameters = SurfaceParameters(),
     reflection: ReflectionParameters = ReflectionParameters(),
+    *,
+    walls: bool = False,
 ) -> list[Surface]:
     """Split what a matte selects into materials.
 
@@ -111,6 +117,7 @@ def find_surfaces(
         jpeg: of the photo's file.
         parameters: of the split.
         reflection: parameters of each material's reflection.
+        walls: whether it is wall paint, which mirrors little, and whose paints that meet are materials of their own (`surface.paints`).
 
     Returns:
         The materials; an empty list where nothing is selected.
@@ -132,7 +139,14 @@ def find_surfaces(
     solid = cast(UInt8Array, cv2.erode((small_alpha >= SOLID_ALPHA).astype(np.uint8), np.ones((3, 3), np.uint8)))
     if solid.sum() < 16:
         solid = (small_alpha >= max(1, int(small_alpha.max() * 0.6))).astype(np.uint8)
-    labels, models = _materials(small, solid, p, reflection)
+    if walls:
+        reflection = replace(reflection, min_specular=p.min_wall_specular)
+    paints = split_paints(small, solid) if walls else None
+    if paints is None:
+        split = _split(crop_alpha, solid, *_materials(small, solid, p, reflection))
+    else:
+        models = [fit_reflection(small[paints == number], reflection) for number in range(1, int(paints.max()) + 1)]
+        split = _split(crop_alpha, solid, paints, models, crop)
     error = None if jpeg is None else estimate_jpeg_error(crop, crop_alpha, (x0, y0), jpeg)
     level = illuminant.level_beside(alpha)
 
@@ -144,7 +158,7 @@ def find_surfaces(
         light = expected_level(level, color, place, illuminant.parameters)
         return Surface(box, part, crop_alpha, model, small, where, light, tint, illuminant.room, noise, crop_coverage, error)
 
-    return [part_of(part, model, where) for part, model, where in _split(crop_alpha, solid, labels, models)]
+    return [part_of(part, model, where) for part, model, where in split]
 
 
 def as_painted(parts: Sequence[Surface], picture: UInt8Array, parameters: SurfaceParameters = SurfaceParameters()) -> list[Surface]:
@@ -164,7 +178,11 @@ def as_painted(parts: Sequence[Surface], picture: UInt8Array, parameters: Surfac
         for alpha, model, where in _split(part.alpha, solid, labels, models):
             noise = estimate_noise(crop, alpha, SOLID_ALPHA)
             # In the light that the photo shows there, of which a part's own is the middle.
-            shade = 1.0 if len(models) == 1 else fit_reflection(part.small[where]).luminance / part.reflection.luminance
+            shade = (
+                1.0
+                if len(models) == 1
+                else fit_reflection(part.small[where], part.reflection.parameters).luminance / part.reflection.luminance
+            )
             light = part.light * shade
             # What JPEG did to the old colours says nothing of the new ones.
             found.append(replace(part, alpha=alpha, reflection=model, small=small, solid=where, light=light, noise=noise, jpeg=None))
@@ -172,12 +190,15 @@ def as_painted(parts: Sequence[Surface], picture: UInt8Array, parameters: Surfac
 
 
 def _split(
-    alpha: UInt8Array, solid: UInt8Array, labels: UInt8Array, models: Sequence[DichromaticModel]
+    alpha: UInt8Array, solid: UInt8Array, labels: UInt8Array, models: Sequence[DichromaticModel], meeting: UInt8Array | None = None
 ) -> list[tuple[UInt8Array, DichromaticModel, BoolArray]]:
-    """A matte uint8 [h,w] by materials (`labels` uint8 [hs,ws] from 1): of each its matte, its reflection and its solid pixels [hs,ws]."""
+    """A matte uint8 [h,w] by materials (`labels` uint8 [hs,ws] from 1): of each its matte, its reflection and its solid pixels [hs,ws].
+    `meeting`: what is seen there, uint8 [h,w,3], where they meet without a gap."""
     if len(models) == 1:
         return [(alpha, models[0], solid.astype(bool))]
-    owner = cv2.resize(spread_labels(labels), alpha.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    owner = cast(UInt8Array, cv2.resize(spread_labels(labels), alpha.shape[::-1], interpolation=cv2.INTER_NEAREST))
+    if meeting is not None:
+        decide_seams(owner, meeting, 1 + alpha.shape[0] // labels.shape[0], [model.reference for model in models])
     mattes = ((alpha * (owner == index), model, index) for index, model in enumerate(models, start=1))
     return [(part, model, (solid > 0) & (labels == index)) for part, model, index in mattes if part.any()]
 
