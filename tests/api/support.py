@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 from PIL import Image
 
-from tests.faults.processes import Process, wait_for
+from tests.faults.processes import Process, status_of, wait_for
 
 RESPRAY = str(Path(sys.executable).parent / "respray")
 WALL = {"preset": "interior", "concepts": {"Wall": {"action": "recolor", "value": "#7C9082"}}}
@@ -63,7 +63,7 @@ class ApiProcess(Process):
     def wait_ready(self) -> str:
         """Wait until it takes work; returns its address."""
         url = self.url
-        wait_for("readiness", lambda: httpx.get(f"{url}/ping").status_code == 200)
+        wait_for("readiness", lambda: status_of(f"{url}/ping") == 200)
         return url
 
     def restart(self) -> str:
