@@ -15,7 +15,7 @@ from tests.faults.processes import ACCESS, BUCKET, CALLBACK_SECRET, SECRET, S3Se
 from tests.faults.receiver import Receiver
 
 pytestmark = pytest.mark.server
-JOBS, PHOTOS = 2, 4
+JOBS, PHOTOS = 3, 4
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def wait_for(what: str, check: Any, seconds: float = LIMIT) -> None:
         if time.monotonic() > deadline:
             raise AssertionError(f"{what}: not within {seconds:g} s")
         time.sleep(pause)
-        pause = min(1.3 * pause, 0.25)  # what takes long is asked less often: a question costs both sides
+        pause = min(1.3 * pause, 0.1)  # what takes long is asked less often: a question costs both sides
 
 
 def status_of(url: str) -> int:
