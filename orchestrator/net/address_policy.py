@@ -13,6 +13,7 @@ import re
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -130,14 +131,20 @@ def port_of(url: httpx.URL) -> int:
     return url.port or _PORTS.get(url.scheme, 0)
 
 
-def trust(ca_file: Path | None) -> ssl.SSLContext | bool:
+@cache
+def public_authorities() -> ssl.SSLContext:
+    """The public authorities, for all clients of a process: to read them takes 25 ms of a core."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
+def trust(ca_file: Path | None) -> ssl.SSLContext:
     """Whose certificates servers may show: the public authorities, and those in a company's own `ca_file` beside them.
 
     Raises:
         SettingsError: The file cannot be read, or holds no certificate.
     """
     if ca_file is None:
-        return True
+        return public_authorities()
     context = httpx.create_ssl_context(trust_env=False)
     try:
         context.load_verify_locations(cafile=ca_file)
@@ -155,12 +162,12 @@ def _leaving_time(timeouts: Mapping[str, float | None], addresses: int) -> dict[
 class PinnedTransport(httpx.AsyncBaseTransport):
     """Resolves, checks, and connects to a checked address. Raises AddressRefused, httpx.ConnectError and what httpx raises."""
 
-    def __init__(self, policy: AddressPolicy, resolver: Resolver | None = None, verify: ssl.SSLContext | bool = True) -> None:
+    def __init__(self, policy: AddressPolicy, resolver: Resolver | None = None, verify: ssl.SSLContext | None = None) -> None:
         self._policy = policy
         self._resolver = resolver or NameLookup()
         # No connection is kept: a kept one to the same address could belong to another host's TLS session.
         limits = httpx.Limits(max_connections=64, max_keepalive_connections=0)
-        self._inner = httpx.AsyncHTTPTransport(verify=verify, limits=limits, trust_env=False, retries=0)
+        self._inner = httpx.AsyncHTTPTransport(verify=verify or public_authorities(), limits=limits, trust_env=False, retries=0)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """One request to the first checked address that can be connected to."""

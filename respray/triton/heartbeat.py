@@ -71,7 +71,7 @@ class Signs:
 
     def give(self) -> int:
         """Give the sign for every model's process that exists; how many there were."""
-        names = {path.name for path in SHARED_MEMORY.glob(self._prefix + "*")}
+        names = {name for name in os.listdir(SHARED_MEMORY) if name.startswith(self._prefix)}
         new = [name for name in names - self._known.keys() if self._looks.get(name, 0) < MAX_LOOKS]
         if new:
             self._look_for_processes()
@@ -86,15 +86,15 @@ class Signs:
         return len(self._known)
 
     def _look_for_processes(self) -> None:
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdecimal():
+        for entry in os.listdir("/proc"):
+            if not entry.isdecimal():
                 continue
             with contextlib.suppress(OSError, ValueError, IndexError):
-                arguments = (entry / "cmdline").read_bytes().split(b"\0")
+                arguments = _read(f"/proc/{entry}/cmdline").split(b"\0")
                 name = arguments[SEGMENT].decode() if arguments[0].endswith(PROGRAM) else ""
                 if name.startswith(self._prefix) and name not in self._known:
                     place = int(arguments[HANDLE]) + OWNERSHIP
-                    self._known[name] = (int(entry.name), _map(SHARED_MEMORY / name, place), place)
+                    self._known[name] = (int(entry), _map(SHARED_MEMORY / name, place), place)
 
 
 def _map(segment: Path, place: int) -> mmap.mmap:
@@ -109,8 +109,14 @@ def _map(segment: Path, place: int) -> mmap.mmap:
 
 def _lives(process: int) -> bool:
     with contextlib.suppress(OSError):
-        return Path("/proc", str(process), "stat").read_bytes().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+        return _read(f"/proc/{process}/stat").rpartition(b")")[2].split(maxsplit=1)[0] not in (b"Z", b"X")
     return False
+
+
+def _read(path: str) -> bytes:
+    """A file of /proc, five times a second for each model: in fewer steps than `Path.read_bytes`."""
+    with open(path, "rb", buffering=0) as file:
+        return file.read()
 
 
 def main(prefix: str) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 from PIL import Image
 
-from tests.faults.processes import Process, wait_for
+from tests import commands
+from tests.faults.processes import ForkedProcess, status_of, wait_for
 
 RESPRAY = str(Path(sys.executable).parent / "respray")
 WALL = {"preset": "interior", "concepts": {"Wall": {"action": "recolor", "value": "#7C9082"}}}
@@ -28,7 +29,7 @@ def photo(seed: int = 0, size: tuple[int, int] = (64, 48)) -> bytes:
     return out.getvalue()
 
 
-class ApiProcess(Process):
+class ApiProcess(ForkedProcess):
     """A running HTTP intake on a folder or `bucket`, on a free port of loopback; `url` is where it listens."""
 
     def __init__(
@@ -46,7 +47,7 @@ class ApiProcess(Process):
         self.store.mkdir(exist_ok=True)
         self.events_file = folder / "events.jsonl"
         base = {"TRITON_URL": triton_url, "HEALTH_PORT": "0", "API_KEYS": "", "PORT": "", "REQUIRE_REAL_MODEL": "false"}
-        command = [RESPRAY, "api", "--listen", listen, "--store", f"s3://{bucket}" if bucket else str(self.store)]
+        command = [commands.RESPRAY, "api", "--listen", listen, "--store", f"s3://{bucket}" if bucket else str(self.store)]
         super().__init__(command, folder / "api.log", base | environment, stdout=self.events_file)
 
     @property
@@ -63,7 +64,7 @@ class ApiProcess(Process):
     def wait_ready(self) -> str:
         """Wait until it takes work; returns its address."""
         url = self.url
-        wait_for("readiness", lambda: httpx.get(f"{url}/ping").status_code == 200)
+        wait_for("readiness", lambda: status_of(f"{url}/ping") == 200)
         return url
 
     def restart(self) -> str:

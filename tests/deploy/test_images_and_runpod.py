@@ -212,13 +212,13 @@ def test_the_hub_s_test_needs_no_secret_and_no_storage() -> None:
 
 
 @pytest.mark.server
-def test_the_hub_s_test_passes_through_its_handler(tmp_path: Path) -> None:
-    """As the Hub runs it: Runpod's own SDK, the variables of tests.json and no others, the embedded server in place of the image's."""
+def test_the_hub_s_test_passes_through_its_handler(tmp_path: Path, triton_url: str) -> None:
+    """As the Hub runs it: Runpod's own SDK, the variables of tests.json and no others, the session's server in place of the image's."""
     document = json.loads((ROOT / ".runpod" / "tests.json").read_text())
     environment = {name: value for name, value in os.environ.items() if not re.match("RUNPOD_|STORAGE_|R2_|MINIO_|GPU_|MODEL_", name)}
     environment |= {entry["key"]: entry["value"] for entry in document["config"]["env"]}
     # No GPU and no internet are wanted here.
-    environment |= {"RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true", "RUNPOD_SKIP_GPU_CHECK": "true", "HEALTH_PORT": "0"}
+    environment |= {"RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true", "RUNPOD_SKIP_GPU_CHECK": "true", "HEALTH_PORT": "0", "TRITON_URL": triton_url}
     given = json.dumps({"input": document["tests"][0]["input"]})
     command = [sys.executable, str(ROOT / "handler.py"), "--test_input", given]
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests import commands
 
 # What a developer's shell may hold and a test must not see.
 OURS = ("ADAPTER", "TRITON_URL", "STORAGE_", "R2_", "MINIO_", "MODEL_", "GPU_", "CALLBACK_", "WORKERS_API_URL", "API_BASE_URL", "BATCH_")
@@ -35,13 +35,5 @@ class Run:
 def respray(*arguments: str | Path, cwd: Path, timeout: float = 240.0, **settings: str) -> Run:
     """Run `respray` with `settings` as its only environment settings; every line of its stdout must be a JSON event."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    done = subprocess.run(
-        [sys.executable, "-m", "orchestrator.cli.app", *map(str, arguments)],
-        cwd=cwd,
-        env=clean | settings,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+    done = commands.respray(*map(str, arguments), cwd=cwd, environment=clean | settings, timeout=timeout)
     return Run(done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr)

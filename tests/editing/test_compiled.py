@@ -107,29 +107,13 @@ def edit(size, kind, rules, protect=(), feather=0.0, drawn=False):
 """
 
 
-def _run(code: str) -> None:
-    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
-    assert result.returncode == 0, result.stderr
-
-
-@pytest.mark.parametrize(
-    "edits",
-    [
-        "edit((257, 257), 'jpg', RULES); edit((31, 17), 'jpg', RULES); edit((160, 120), 'transparent.png', RULES, ['floor'], 4.0)",
-        # Of one pixel; of one row; narrower and as wide as a tile, whose rows then follow each other in memory; upright; long; large.
-        "edit((4000, 3000), 'jpg', RULES[:1])\n"
-        "for size in ((1, 1), (50, 1), (1, 50), (256, 300), (333, 777), (700, 60)): edit(size, 'jpg', RULES[:4])",
-        "edit((800, 600), 'png', RULES[:2], drawn=True); edit((2000, 100), 'jpg', RULES[2:4], drawn=True)",
-    ],
-    ids=["rules", "sizes", "drawn masks"],
-)
-def test_after_the_warm_up_no_photo_and_no_rule_needs_anything_compiled_or_loaded(edits: str) -> None:
-    _run(f"{WARMED_UP}\n{EDITS}\n{edits}\nassert compiled() == warm, compiled() - warm")
-
-
-def test_more_surfaces_than_eight_bits_can_number_need_nothing_compiled_either() -> None:
-    _run(
-        f"""{WARMED_UP}\n{EDITS}
+CASES = {
+    "rules": "edit((257, 257), 'jpg', RULES); edit((31, 17), 'jpg', RULES); edit((160, 120), 'transparent.png', RULES, ['floor'], 4.0)",
+    # Of one pixel; of one row; narrower and as wide as a tile, whose rows then follow each other in memory; upright; long; large.
+    "sizes": "edit((4000, 3000), 'jpg', RULES[:1])\n"
+    "for size in ((1, 1), (50, 1), (1, 50), (256, 300), (333, 777), (700, 60)): edit(size, 'jpg', RULES[:4])",
+    "drawn masks": "edit((800, 600), 'png', RULES[:2], drawn=True); edit((2000, 100), 'jpg', RULES[2:4], drawn=True)",
+    "more surfaces than eight bits can number": """
 many = [str(number) for number in range(130)]
 region = np.zeros((len(many), 1, 260), np.uint8)
 for number in range(len(many)):
@@ -137,9 +121,16 @@ for number in range(len(many)):
 edits = [Edit(concept=name, rule=Recolor(color="#7C9082")) for name in many]
 seen = cv2.resize(photo, (260, 20))
 edit_photo(seen, answer(region), PhotoRequest(concepts=concepts(many), outputs=[Output(name="out", edits=edits)]), [])
-assert compiled() == warm, compiled() - warm
-"""
-    )
+""",
+}
+
+
+def test_after_the_warm_up_no_photo_and_no_rule_needs_anything_compiled_or_loaded() -> None:
+    """All in one process, whose warm-up takes longer than most of them: what one case had loaded is said under its name."""
+    cases = (f"{code}\nassert compiled() == warm, ({name!r}, compiled() - warm)" for name, code in CASES.items())
+    code = "\n".join((WARMED_UP, EDITS, *cases))
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert result.returncode == 0, result.stderr
 
 
 def test_every_loop_is_declared_that_python_calls() -> None:

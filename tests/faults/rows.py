@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from tests.faults.chaos import ChaosProxy
-from tests.faults.processes import PROJECT, worker_environment
+from tests.faults.processes import PROJECT, status_of, worker_environment
 from tests.faults.stage import Outcome, Stage
 
 LONG = 900.0
@@ -74,15 +74,15 @@ def models_killed(stage: Stage, images: int = 8) -> Outcome:
     worker = stage.worker("models")
     worker.wait_ready()
     began, url = time.monotonic(), worker.probes()
-    _wait(lambda: httpx.get(f"{url}/readyz", timeout=30).status_code == 200, 60)
+    _wait(lambda: status_of(f"{url}/readyz") == 200, 60)
     killed = stage.signal_models("applier", signal.SIGKILL)
     stage.push("models", jobs)
-    _wait(lambda: httpx.get(f"{url}/readyz", timeout=30).status_code == 503, 60)
+    _wait(lambda: status_of(f"{url}/readyz") == 503, 60)
     noticed, reason = time.monotonic() - began, httpx.get(f"{url}/readyz", timeout=30).json().get("reason", "")
     stage.kill_triton()  # what the watchdog does
     stage.start_triton(port)
     stage.wait_done(jobs, LONG)
-    _wait(lambda: httpx.get(f"{url}/readyz", timeout=30).status_code == 200, 60)
+    _wait(lambda: status_of(f"{url}/readyz") == 200, 60)
     outcome = _end(stage, f"{killed} processes of a Python model killed under a job of {images} images, server restarted", jobs, began)
     outcome.notes += f" not ready after {noticed:.0f} s ({reason[:60]})"
     return outcome

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from orchestrator.intake.queue_pull import QueueClient, QueuePullIntake
 from orchestrator.storage.folder import FolderStorage
 from orchestrator.storage.threads import AsyncStorage
 from tests.faults import virtual_time
-from tests.faults.processes import Process, Redis, wait_for, worker_environment
+from tests.faults.processes import ForkedProcess, Redis, wait_for, worker_environment
 from tests.faults.standins import CloudflareQueue
 from tests.orchestrator.support import TinyPipeline, palette_job, put_photos, tiny_worker
 
@@ -151,8 +150,8 @@ def test_an_answer_of_another_shape_stops_nobody(tmp_path: Path, answer: Any) ->
 def celery_worker(folder: Path, server: Redis, queue: str, name: str, photos: float | Path, lock: str = "1", **settings: str) -> Any:
     ours = {"ADAPTER": "celery", "REDIS_URL": server.url, "QUEUE_NAME": queue, "GRACE_PERIOD_SEC": "1", "JOB_LOCK_SEC": lock}
     environment = worker_environment(**ours, **settings)
-    command = [sys.executable, "-m", "tests.orchestrator.tiny_process", str(folder), str(photos)]
-    process = Process(command, folder / f"{name}.log", environment, folder / f"{name}.events")
+    command = ["tests.orchestrator.tiny_process", str(folder), str(photos)]
+    process = ForkedProcess(command, folder / f"{name}.log", environment, folder / f"{name}.events")
     try:
         yield process
     finally:
@@ -220,18 +219,18 @@ def test_a_local_job_that_kills_its_worker_each_time_is_given_up(tmp_path: Path)
     inbox.mkdir()
     (inbox / "poison.json").write_text(json.dumps(palette_job("poison", 1)))
     environment = worker_environment(ADAPTER="local", LOCAL_PATH=str(inbox), GRACE_PERIOD_SEC="0", JOB_ATTEMPTS="2")
-    command = [sys.executable, "-m", "tests.orchestrator.tiny_process", str(store), str(tmp_path / "never")]
+    command = ["tests.orchestrator.tiny_process", str(store), str(tmp_path / "never")]
     counted = inbox / "taken/poison.json.attempts"
     for attempt in ("1", "2"):
-        worker = Process(command, tmp_path / f"{attempt}.log", environment, tmp_path / f"{attempt}.events")
+        worker = ForkedProcess(command, tmp_path / f"{attempt}.log", environment, tmp_path / f"{attempt}.events")
         wait_for("an attempt", lambda number=attempt: counted.is_file() and counted.read_text().startswith(f"{number} "))
         if attempt == "1":  # an order to stop is not the job's doing
             worker.stop()
             assert counted.read_text().startswith("0 ")
-            worker = Process(command, tmp_path / "1b.log", environment, tmp_path / "1b.events")
+            worker = ForkedProcess(command, tmp_path / "1b.log", environment, tmp_path / "1b.events")
             wait_for("an attempt", lambda: counted.read_text().startswith("1 "))
         worker.kill()
-    last = Process(command, tmp_path / "3.log", environment, tmp_path / "3.events")
+    last = ForkedProcess(command, tmp_path / "3.log", environment, tmp_path / "3.events")
     try:
         wait_for("its end", (inbox / "failed/poison.json").is_file)
     finally:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from pathlib import Path
 
 import pytest
 
 from orchestrator.errors import IntakeError
 from orchestrator.intake import redis_server
-from tests.faults.processes import Process, Redis, wait_for, worker_environment
+from tests.faults.processes import ForkedProcess, Redis, wait_for, worker_environment
 
 
 @pytest.mark.parametrize("adapter", ["bullmq", "celery"])
@@ -19,9 +18,9 @@ def test_the_order_to_stop_ends_a_worker_whose_redis_hangs(tmp_path: Path, adapt
     server = Redis(tmp_path / "redis")
     events = tmp_path / "worker.events"
     environment = worker_environment(ADAPTER=adapter, REDIS_URL=server.url, QUEUE_NAME="hung", GRACE_PERIOD_SEC="0")
-    command = [sys.executable, "-m", "tests.orchestrator.tiny_process", str(tmp_path / "store")]
+    command = ["tests.orchestrator.tiny_process", str(tmp_path / "store")]
     (tmp_path / "store").mkdir()
-    worker = Process(command, tmp_path / "worker.log", environment, events)
+    worker = ForkedProcess(command, tmp_path / "worker.log", environment, events)
     try:
         wait_for("a worker", lambda: '"ready"' in events.read_text())
         server.send(signal.SIGSTOP)

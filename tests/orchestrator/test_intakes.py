@@ -7,7 +7,6 @@ import contextlib
 import itertools
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,7 +26,7 @@ from orchestrator.intake.local import LocalIntake
 from orchestrator.intake.queue_pull import MAX_IDLE_SECONDS, MIN_IDLE_SECONDS, Lease, QueueClient, QueuePullIntake, decode_body
 from orchestrator.worker.worker import Worker
 from tests.faults import virtual_time
-from tests.faults.processes import Process, Redis, produce, wait_for, worker_environment
+from tests.faults.processes import ForkedProcess, Redis, produce, wait_for, worker_environment
 from tests.faults.standins import CloudflareQueue
 from tests.orchestrator.support import GatedPipeline, PipelineUnavailable, TinyPipeline, palette_job, put_photos, tiny_worker
 
@@ -273,10 +272,10 @@ def test_redis_that_is_not_there_is_one_sentence_without_the_password() -> None:
 
 
 @contextlib.contextmanager
-def celery_worker(folder: Path, redis: Redis, queue: str, seconds: float = 0.0, **settings: str) -> Iterator[Process]:
+def celery_worker(folder: Path, redis: Redis, queue: str, seconds: float = 0.0, **settings: str) -> Iterator[ForkedProcess]:
     environment = worker_environment(ADAPTER="celery", REDIS_URL=redis.url, QUEUE_NAME=queue, GRACE_PERIOD_SEC="1", **settings)
-    command = [sys.executable, "-m", "tests.orchestrator.tiny_process", str(folder), str(seconds)]
-    process = Process(command, folder / "worker.log", environment, folder / "worker.events")
+    command = ["tests.orchestrator.tiny_process", str(folder), str(seconds)]
+    process = ForkedProcess(command, folder / "worker.log", environment, folder / "worker.events")
     try:
         yield process
     finally:

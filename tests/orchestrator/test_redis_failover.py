@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -17,9 +16,15 @@ from orchestrator.intake import celery as celery_intake
 from orchestrator.intake.base import Intake
 from orchestrator.intake.celery_transport import Channel
 from orchestrator.service.health import Health
-from tests.faults.processes import Process, Redis, produce, wait_for, worker_environment
+from tests.faults.processes import ForkedProcess, Redis, produce, wait_for, worker_environment
 from tests.orchestrator.support import tiny_worker
 from tests.orchestrator.test_intakes import done, jobs_in
+
+
+@pytest.fixture(autouse=True)
+def results_may_be_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Celery's consumer, which runs in this process here, forbids that for good; other tests do so."""
+    monkeypatch.setattr("celery._state._task_join_will_block", False)
 
 
 @pytest.mark.parametrize("adapter", ["bullmq", "celery"])
@@ -27,8 +32,8 @@ def test_a_worker_outlives_a_failover(tmp_path: Path, adapter: str) -> None:
     server = Redis(tmp_path / "redis")
     client, queue = redis.from_url(server.url), "failover"
     environment = worker_environment(ADAPTER=adapter, REDIS_URL=server.url, QUEUE_NAME=queue, GRACE_PERIOD_SEC="1")
-    command = [sys.executable, "-m", "tests.orchestrator.tiny_process", str(tmp_path)]
-    worker = Process(command, tmp_path / "worker.log", environment, tmp_path / "worker.events")
+    command = ["tests.orchestrator.tiny_process", str(tmp_path)]
+    worker = ForkedProcess(command, tmp_path / "worker.log", environment, tmp_path / "worker.events")
     try:
         wait_for("a worker that waits for jobs", lambda: int(client.info("clients")["blocked_clients"]) > 0)
         client.replicaof("127.0.0.1", "1")  # it is a replica now: who waits is told so, and writes are refused

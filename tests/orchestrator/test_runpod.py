@@ -24,7 +24,7 @@ from orchestrator.storage.folder import FolderStorage
 from orchestrator.storage.threads import AsyncStorage
 from orchestrator.worker.handle import JobResult
 from tests.commands import respray
-from tests.faults.processes import Process, free_port, wait_for, worker_environment
+from tests.faults.processes import Process, free_port, status_of, wait_for, worker_environment
 from tests.faults.standins import RunpodApi
 from tests.orchestrator.support import palette_job, photo, put_photos
 
@@ -154,7 +154,7 @@ def test_the_sdks_own_local_api(tmp_path: Path) -> None:
 
         def answers() -> bool:
             with contextlib.suppress(httpx.HTTPError):
-                return httpx.get(f"http://localhost:{port}/").status_code == 200
+                return status_of(f"http://localhost:{port}/") == 200
             return False
 
         wait_for("the local API", answers)

@@ -112,7 +112,7 @@ class Browser:
 
     def until(self, what: str, check: Callable[[], T | None], seconds: float = 100) -> T:
         """The first true value of `check`."""
-        deadline = time.monotonic() + seconds
+        deadline, pause = time.monotonic() + seconds, 0.05
         while True:
             try:
                 if value := check():
@@ -120,7 +120,8 @@ class Browser:
             except (NoSuchElementException, StaleElementReferenceException):
                 pass
             assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s; {self._seen()}"
-            time.sleep(0.1)
+            time.sleep(pause)
+            pause = min(1.3 * pause, 0.3)
 
     def all(self, css: str) -> list[WebElement]:
         """Elements, at least one."""

@@ -47,8 +47,6 @@ class LayingParameters:
     """Gloss of an attached picture that is laid down once: a rug has none, whatever the floor mirrors."""
     min_axis_confidence: float = 0.4
     """Confidence in the camera below which the room's directions are a guess, as for the report's warning (`respray.editing.report`)."""
-    peak_percentile: float = 95.0
-    """Of the texture's largest channel: its bright parts, which exposure looks at."""
 
 
 LAYING = LayingParameters()
@@ -169,8 +167,7 @@ class TexturePainter(Painter):
                 "where the camera looks"
             )
         self._shading = smooth_shading(surface)
-        peak = float(np.percentile(material.levels[0].max(axis=-1), LAYING.peak_percentile))
-        self._exposure = choose_exposure(surface, self._shading, peak)
+        self._exposure = choose_exposure(surface, self._shading, material.peak)
         self._facets = [(_repeat_matrix(rule, material, plane) @ plane.to_plane, border) for plane, border in found]
 
     def paint(self, tile: Tile, linear: FloatArray) -> FloatArray:

@@ -28,6 +28,8 @@ class SamplingParameters:
     """Linear RGB: usual steps below this count as this, so that a plain picture has no seam by rounding."""
     blend_share: float = 1 / 12
     """Share of the picture that is faded into its opposite border."""
+    peak_percentile: float = 95.0
+    """Of the picture's largest channel: its bright parts, which exposure looks at."""
     min_depth: float = 1e-3
     """Share of the picture's largest depth (reciprocal of distance) that every pixel has at least: what lies beyond the horizon is sampled
     as if it were far away."""
@@ -39,12 +41,14 @@ class Material:
 
     Attributes:
         levels: float32 [h/2^k, w/2^k, 3] for each k, linear RGB, repeating in both directions.
+        peak: linear, the largest channel of its bright parts.
         size_m: width and height of one repeat, metres.
         gloss: 0..1, how much of the photo's specular light it shows.
         repeats: whether it does; one that does not ends with its borders' colours.
     """
 
     levels: list[FloatArray]
+    peak: float
     size_m: tuple[float, float]
     gloss: float
     repeats: bool = True
@@ -81,11 +85,13 @@ def make_material(
         if repeats and _has_seam(linear, axis, parameters):
             linear = _cross_fade(linear, axis, parameters.blend_share)
     levels: list[FloatArray] = [np.ascontiguousarray(linear, dtype=np.float32)]
+    red, green, blue = cv2.split(levels[0])
+    peak = float(np.percentile(cv2.max(cv2.max(red, green), blue), parameters.peak_percentile))
     while min(levels[-1].shape[:2]) > 4:
         height, width = levels[-1].shape[:2]
         half = cv2.resize(levels[-1], (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA)
         levels.append(cast(FloatArray, half))
-    return Material(levels, size_m, gloss, repeats)
+    return Material(levels, peak, size_m, gloss, repeats)
 
 
 def sample_material(

@@ -90,17 +90,17 @@ def warm_up() -> None:
 def _small_room() -> tuple[DecodedPhoto, Segments]:
     """A picture with what makes edits go all their ways: JPEG's errors, straight lines, light and dark, and two masks that meet and are a
     little off."""
-    height, width, cell = 192, 384, 8
+    height, width, cell = 96, 192, 4
     seen = np.full((height, width, 3), 160, np.uint8)
-    seen[16:64, 8:40] = 250
-    for left in range(56, width, 56):
-        seen[32:80, left : left + 32] = (160, 120, 90)
+    seen[8:32, 4:20] = 250
+    for left in range(28, width, 28):
+        seen[16:40, left : left + 16] = (160, 120, 90)
     wall = np.zeros((height, width), np.uint8)
-    wall[16:128, : width - 24] = 255
+    wall[8:64, : width - 12] = 255
     sofa = np.zeros_like(wall)
-    sofa[88:160, 80:176] = 255
+    sofa[44:80, 40:88] = 255
     wall[sofa > 0] = 0
-    seen[sofa > 0], seen[160:] = (20, 20, 24), (200, 190, 170)
+    seen[sofa > 0], seen[80:] = (20, 20, 24), (200, 190, 170)
     noise = np.random.default_rng(0).integers(-3, 4, seen.shape, np.int16)
     seen = np.clip(seen + noise, 0, 255).astype(np.uint8)
     seen.flags.writeable = False  # as tensors are
