@@ -6,6 +6,7 @@ colour of the light (lamp here, window there) is kept as a smooth ratio field.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -238,16 +239,21 @@ def _certainty(deviation: FloatArray, error: FloatArray) -> FloatArray:
     return share
 
 
-def _explained(field: FloatArray, matt: FloatArray, reference: FloatArray, weight: FloatArray, cell: int) -> float:
+def _averages(planes: Sequence[FloatArray], size: tuple[int, int]) -> FloatArray:
+    """Planes [h,w] each averaged to `size` (width, height): float32 [height,width,3]. (Three values a pixel take several times as long.)"""
+    return cast(FloatArray, cv2.merge([cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in planes]))
+
+
+def _explained(field: FloatArray, matt: Sequence[FloatArray], reference: FloatArray, weight: FloatArray, cell: int) -> float:
     """How surely hues that change over a surface are its light's, 0..1: light changes them slowly, a pattern from motif to motif. So what a
     smooth field leaves over counts against what it explains (James, Stein, as below).
 
-    `field` float32 [g,g,3]: hues over the surface's own; `matt` float32 [h,w,3], linear RGB, of `weight` [h,w]; both averaged over `cell`
-    pixels, in which there is noise.
+    `field` float32 [g,g,3]: hues over the surface's own; `matt` float32 [h,w] each, linear RGB times `weight` [h,w]; both averaged over
+    `cell` pixels, in which there is noise.
     """
     size = max(1, weight.shape[1] // cell), max(1, weight.shape[0] // cell)
     counts = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)[..., None]
-    pixels = cv2.resize(matt * weight[..., None], size, interpolation=cv2.INTER_AREA) / reference
+    pixels = _averages(matt, size) / reference
     hues = pixels / np.maximum(pixels @ LUMINANCE, 1e-6)[..., None]
     means = cv2.resize(field, size, interpolation=cv2.INTER_LINEAR)
     explained, left = (float((counts * part**2).sum()) for part in (means - 1.0, hues - means))
@@ -264,8 +270,8 @@ def _light_color(surface: Surface, specular: FloatArray, parameters: RecolorPara
     weight = (surface.solid & (max_channel(surface.small) < burnt_from)).astype(np.float32)
     size = (p.light_grid, p.light_grid)
     mirrored = specular * np.float32(reflection.luminance)
-    matt = cv2.merge([cv2.resize((plane - mirrored) * weight, size, interpolation=cv2.INTER_AREA) for plane in cv2.split(surface.small)])
-    color = cast(FloatArray, cv2.GaussianBlur(matt, (0, 0), p.light_blur))
+    matt = [(plane - mirrored) * weight for plane in cv2.split(surface.small)]
+    color = cast(FloatArray, cv2.GaussianBlur(_averages(matt, size), (0, 0), p.light_blur))
     color += reflection.reference * 1e-3
     ratio = color / reflection.reference
     ratio /= np.maximum((color @ LUMINANCE) / reflection.luminance, 1e-6)[..., None]
