@@ -111,7 +111,8 @@ class BullmqIntake(Intake):
         taker.on(
             "lockRenewalFailed", lambda jobs, *_: log.warning("BullMQ could not renew the lock of %s; another worker may take it", jobs)
         )
-        lag = asyncio.create_task(self._watch_lag(worker, stop))
+        over = asyncio.Event()
+        lag = asyncio.create_task(self._watch_lag(worker, over))
         taking = asyncio.create_task(taker.run())
         try:
             await until(stop, asyncio.wait([taking]))
@@ -125,6 +126,8 @@ class BullmqIntake(Intake):
                 await asyncio.wait(self._active, timeout=worker.grace + CLOSE_SECONDS)
             await asyncio.wait([asyncio.ensure_future(taker.close())], timeout=CLOSE_SECONDS)
             taking.cancel()
+            # Both: between two steps of a connection the library may take the one for its own timeout.
+            over.set()
             lag.cancel()
 
     async def _process(self, worker: Worker, stop: asyncio.Event, job: bullmq.Job, token: str) -> dict[str, Any]:
@@ -167,18 +170,18 @@ class BullmqIntake(Intake):
             raise UnrecoverableError(result.error or "the job was given up")
         return result.fields()
 
-    async def _watch_lag(self, worker: Worker, stop: asyncio.Event) -> None:
+    async def _watch_lag(self, worker: Worker, over: asyncio.Event) -> None:
         queue = bullmq.Queue(self._queue, {"connection": self._url, "prefix": self._prefix})
         queue.client.set_retry(Retry(WAITS, LAG_RETRIES))  # with BullMQ's own, a Redis that is away is a matter of minutes
         try:
-            while not stop.is_set():
+            while not over.is_set():
                 try:
                     counts = await queue.getJobCounts("waiting", "delayed", "prioritized")
                     async with queue.client.pipeline(transaction=False) as pipe:
                         worker.queue_lag(sum(counts.values()), refusal(await ask(pipe, self._check_key).execute(raise_on_error=False)))
                 except (RedisError, OSError) as error:
                     worker.queue_away(no_answer(error))
-                await pause(stop, LAG_EVERY)
+                await pause(over, LAG_EVERY)
         finally:
             await queue.close()
 

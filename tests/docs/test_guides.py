@@ -201,7 +201,7 @@ asyncio.run(main())
 def test_intake(project: Path, redis_url: str) -> None:
     """Against a real Redis: one dies, one is stopped, the next does all although a photo fails at first, and nothing is left."""
     _follow("intake.md", project)
-    for name in ("__init__.py", "faults", "orchestrator/__init__.py", "orchestrator/support.py"):
+    for name in ("__init__.py", "commands.py", "faults", "orchestrator/__init__.py", "orchestrator/support.py"):
         (project / "tests" / name).parent.mkdir(parents=True, exist_ok=True)
         copy = shutil.copytree if (ROOT / "tests" / name).is_dir() else shutil.copy
         copy(ROOT / "tests" / name, project / "tests" / name)

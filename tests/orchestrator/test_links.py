@@ -322,7 +322,7 @@ def test_a_link_without_extension_writes_what_the_options_say() -> None:
 def test_a_message_of_many_small_things_stays_small_and_a_photo_may_be_large() -> None:
     big = encoded(b"\0" * (6 << 20))
     assert len(parse_job(json.dumps(item(input_base64=big)).replace("/", "\\/"), CATALOG).items) == 1
-    with pytest.raises(JobError, match="bytes beside its base64 files"):
+    with pytest.raises(JobError, match="MB beside its base64 files"):
         parse_job(json.dumps(item(input_base64=big) | {"note": ["a b"] * 200_000}), CATALOG)
 
 
