@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from orchestrator.errors import SettingsError
 from orchestrator.settings.fields import Settings, spellings
@@ -103,14 +103,10 @@ def _address_problem(name: str, address: str, bucket: str) -> str | None:
     """
     if name == "R2_ACCOUNT_ID" and not re.fullmatch(r"https://[\w.-]+", address):
         return f"{name} is the account's id alone, 32 hexadecimal digits; a whole address is STORAGE_S3_ENDPOINT"
-    try:
-        parts = urlsplit(address)
-        host, path = parts.hostname or "", parts.path.strip("/")
-        usable = parts.scheme in ("http", "https") and bool(host) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
+    parts = _server(address)
+    if parts is None:
         return f"{name} is no address of a store; accepted is https://HOST or http://HOST:PORT"
+    host, path = parts.hostname or "", parts.path.strip("/")
     if path and (path.split("/")[-1] == bucket or host.endswith(_WITHOUT_PATH)):
         return f"{name} has a bucket behind the host, which belongs into the setting of the bucket; accepted is https://{host}"
     if bucket and host.startswith(f"{bucket}.") and host.endswith(_WITHOUT_PATH):
@@ -118,14 +114,19 @@ def _address_problem(name: str, address: str, bucket: str) -> str | None:
     return None
 
 
-def _base_problem(address: str) -> str | None:
-    """Why paths cannot be put behind an address, or None."""
+def _server(address: str) -> SplitResult | None:
+    """The parts of an http or https address, or None where nobody could be called there."""
     try:
         parts = urlsplit(address)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        return parts if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 else None
     except ValueError:
-        usable = False
-    if not usable:
+        return None
+
+
+def _base_problem(address: str) -> str | None:
+    """Why paths cannot be put behind an address, or None."""
+    parts = _server(address)
+    if parts is None:
         return "is no address of a server"
     if parts.username is not None:
         return "has a user name or password, which are not sent"

@@ -45,7 +45,7 @@ class S3Storage(Storage):
     def open(self, key: str) -> Opened:
         stat = self.stat(key)
         if stat is None:
-            raise NotFound(f"there is no {key}", f" in bucket {self.options.bucket!r}")
+            raise NotFound(f"there is no {key}", self._bucket.at)
         return _OpenedObject(stat, lambda start, size: self._repeat(f"download of {key}", lambda: self._read_part(key, stat, start, size)))
 
     def stat(self, key: str) -> Stat | None:

@@ -129,7 +129,7 @@ class _Layers:
         small = self._small(self.picture)
         surface = find_backdrop(small, hole, reduced(among, self.size) > WHOLE)
         if surface is None:
-            return self.fill(self.picture, hole, among, guess), among
+            return self.fill(self.picture, hole, among, guess, small), among
         full = (among.shape[1], among.shape[0])
         seen = among & (cv2.resize(surface.astype(np.uint8), full, interpolation=cv2.INTER_NEAREST) > 0)
         mass = cv2.GaussianBlur(surface.astype(np.float32), (0, 0), parameters.grain)[..., None]
@@ -145,13 +145,13 @@ class _Layers:
         codes: UInt8Array = np.clip(np.round(small), 0, 255).astype(np.uint8)
         return codes
 
-    def fill(self, picture: IntArray, hole: BoolArray, among: BoolArray, guess: Guess) -> FloatArray:
+    def fill(self, picture: IntArray, hole: BoolArray, among: BoolArray, guess: Guess, small: UInt8Array | None = None) -> FloatArray:
         """PatchMatch in `picture` (as `self.picture`), float32 [h,w,3] of the box; every pixel takes the detail of where it comes from.
 
-        `hole` (bool) is at the searched size; `among` (bool [h,w]) may be copied.
+        `hole` (bool) is at the searched size; `among` (bool [h,w]) may be copied; `small` is `_small(picture)` where that is at hand.
         """
         full = (picture.shape[1], picture.shape[0])
-        found = complete(self._small(picture), hole, guess=guess, among=reduced(among, self.size) > WHOLE)
+        found = complete(self._small(picture) if small is None else small, hole, guess=guess, among=reduced(among, self.size) > WHOLE)
         large = self.cut(cv2.resize(found.image, full, interpolation=cv2.INTER_CUBIC)).astype(np.float32)
         if full == self.size:
             return large

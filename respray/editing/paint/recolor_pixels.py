@@ -88,7 +88,7 @@ def _fill(
 ) -> None:
     """As `apply_light`, with decoding before and encoding after it, where `alpha` is above 0 and outside `rim`. `lights`: float32 [256],
     scene-linear light of codes; the others as of `PixelRecolorer.on`."""
-    split, weakest, reference, limits, _, _ = model
+    order, split, reference, limits, _ = model
     top, left, height, width = window
     pixels = alpha.shape[1]
     befores, overs, line = _columns_of(field, left, width, pixels)
@@ -103,7 +103,7 @@ def _fill(
         row, shades, shines = codes[y, start:stop], shading[: stop - start], specular[: stop - start]
         for x in range(stop - start):
             light = lights[row[x, 0]], lights[row[x, 1]], lights[row[x, 2]]
-            shades[x], shines[x] = split_pixel(light[0], light[1], light[2], split, weakest, reference, limits)
+            shades[x], shines[x] = split_pixel(light[0], light[1], light[2], split, order[0], reference, limits)
         selected, mixed, painted = alpha[y, start:stop], rim[y, start:stop], target[y, start:stop]
         tints = befores[start:stop], overs[start:stop], line
         _paint_row(shades, shines, luminance, tints, table, steps, encoded, bins, selected, mixed, painted)

@@ -13,10 +13,8 @@ import numpy as np
 
 from respray.editing.core.color import LUMINANCE, decode_scene
 from respray.editing.core.labels import spread_labels
+from respray.editing.surface.reflection import MIN_LUMINANCE
 from respray.imaging.arrays import FloatArray, UInt8Array
-
-# No light is divided by that is smaller than this.
-MIN_LIGHT = 1e-4
 
 
 @dataclass(frozen=True)
@@ -106,11 +104,12 @@ def _most_like(colors: FloatArray, paints: FloatArray, lights: FloatArray | None
     """Which of `paints` [k,3] is most like each of `colors` [n,3], all of them directions: uint8 [n], from 1 on."""
     apart = np.linalg.norm(colors[:, None] - paints, axis=-1)
     if lights is not None:
-        apart = apart / np.sqrt(np.maximum(lights, MIN_LIGHT))
+        apart = apart / np.sqrt(np.maximum(lights, MIN_LUMINANCE))
     return np.asarray(apart.argmin(axis=1) + 1, np.uint8)
 
 
 def _directions(linear: FloatArray) -> FloatArray:
     """Linear RGB [...,3] of any brightness as unit vectors, float32."""
-    unit: FloatArray = (linear / np.maximum(np.sqrt(np.einsum("...c,...c->...", linear, linear))[..., None], MIN_LIGHT)).astype(np.float32)
+    lengths = np.sqrt(np.einsum("...c,...c->...", linear, linear))
+    unit: FloatArray = (linear / np.maximum(lengths, MIN_LUMINANCE)[..., None]).astype(np.float32)
     return unit

@@ -20,9 +20,9 @@ from respray.imaging.arrays import BoolArray, FloatArray, UInt8Array
 # Numbers for a compiled loop.
 Limits = tuple[np.float32, ...]
 Channels = tuple[np.uint32, np.uint32, np.uint32]
-Numbers = tuple[Limits, int, np.float32, Limits, Channels, Limits]
+Numbers = tuple[Channels, Limits, np.float32, Limits, Limits]
 # `DichromaticModel.numbers`, as compiled loops declare them.
-NUMBERS = Tuple((UniTuple(float32, 6), int64, float32, UniTuple(float32, 7), UniTuple(uint32, 3), UniTuple(float32, 5)))
+NUMBERS = Tuple((UniTuple(uint32, 3), UniTuple(float32, 6), float32, UniTuple(float32, 7), UniTuple(float32, 5)))
 # No luminance is divided by that is smaller than this.
 MIN_LUMINANCE = 1e-4
 
@@ -107,8 +107,8 @@ class DichromaticModel:
 
     @cached_property
     def numbers(self) -> Numbers:
-        """The model as compiled loops take it: `split`, `weakest`, `reference` and `limits` of `split_pixel`, `order` and `rises` of
-        `_as_told_by_weaker`."""
+        """The model as compiled loops take it: the channels from the reference's weakest to its strongest; `split`, `reference` and
+        `limits` of `split_pixel`; `rises` of `_as_told_by_weaker`."""
         p, order = self.parameters, np.argsort(self.reference, kind="stable")
         # Reciprocals, where the loop would divide.
         burnt = (p.burnt_from, 1 / (p.burnt_to - p.burnt_from), p.max_burnt_shading, 1 / p.max_burnt_shading)
@@ -117,7 +117,7 @@ class DichromaticModel:
         rises = (faint, middle / (weak + faint), strong / (middle + faint), p.burnt_to, self.colored / (SCENE_TOP - p.burnt_to))
         first, second, third = (np.uint32(channel) for channel in order)
         split, given, told = (tuple(np.float32(number) for number in numbers) for numbers in (self.split.ravel(), limits, rises))
-        return split, int(first), np.float32(weak), given, (first, second, third), told
+        return (first, second, third), split, np.float32(weak), given, told
 
 
 @compiled_for(void(float32[:, :, ::1], NUMBERS, float32[:, ::1], float32[:, ::1]))
@@ -128,13 +128,13 @@ def _decompose(
     specular: FloatArray,
 ) -> None:
     """Fill `shading` and `specular`, float32 [h,w], as `DichromaticModel.decompose` says; `model` is its `numbers`."""
-    split, weakest, reference, limits, order, rises = model
+    order, split, reference, limits, rises = model
     pixel = np.empty(3, np.float32)
     for y in range(linear.shape[0]):
         for x in range(linear.shape[1]):
             pixel[0], pixel[1], pixel[2] = linear[y, x]
             _as_told_by_weaker(pixel, order, rises)
-            shading[y, x], specular[y, x] = split_pixel(pixel[0], pixel[1], pixel[2], split, weakest, reference, limits)
+            shading[y, x], specular[y, x] = split_pixel(pixel[0], pixel[1], pixel[2], split, order[0], reference, limits)
 
 
 @compiled_for(int64(read_only(uint8[:, :, :]), boolean[:, ::1], float32[::1], NUMBERS, float32[:, ::1], float32[:, ::1]))
@@ -142,13 +142,13 @@ def _decompose_codes(
     codes: UInt8Array, without: BoolArray, lights: FloatArray, model: Numbers, shading: FloatArray, specular: FloatArray
 ) -> int:
     """See `DichromaticModel.decompose_codes`; `model` is its `numbers`."""
-    split, weakest, reference, limits, order, rises = model
+    order, split, reference, limits, rises = model
     highest, full = np.uint8(0), rises[3]
     for y in range(codes.shape[0]):
         row, left_out, shades, mirrored = codes[y], without[y], shading[y], specular[y]
         for x in range(len(row)):
             red, green, blue = row[x]
-            shades[x], mirrored[x] = split_pixel(lights[red], lights[green], lights[blue], split, weakest, reference, limits)
+            shades[x], mirrored[x] = split_pixel(lights[red], lights[green], lights[blue], split, order[0], reference, limits)
             highest = max(highest, np.uint8(0) if left_out[x] else max(red, green, blue))
     if lights[highest] > full:
         # A loop of its own: the one above would take twice as long.
@@ -158,7 +158,7 @@ def _decompose_codes(
                 pixel[0], pixel[1], pixel[2] = lights[codes[y, x, 0]], lights[codes[y, x, 1]], lights[codes[y, x, 2]]
                 if max(pixel[0], pixel[1], pixel[2]) > full:
                     _as_told_by_weaker(pixel, order, rises)
-                    shading[y, x], specular[y, x] = split_pixel(pixel[0], pixel[1], pixel[2], split, weakest, reference, limits)
+                    shading[y, x], specular[y, x] = split_pixel(pixel[0], pixel[1], pixel[2], split, order[0], reference, limits)
     return int(highest)
 
 
@@ -186,7 +186,7 @@ def _as_told_by_weaker(pixel: FloatArray, order: Channels, rises: Limits) -> Non
 
 @compiled
 def split_pixel(
-    red: np.float32, green: np.float32, blue: np.float32, split: Limits, weakest: int, reference: np.float32, limits: Limits
+    red: np.float32, green: np.float32, blue: np.float32, split: Limits, weakest: np.uint32, reference: np.float32, limits: Limits
 ) -> tuple[np.float32, np.float32]:
     """Shading and specular light of one pixel, of which no channel is full (`_as_told_by_weaker`).
 
