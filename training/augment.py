@@ -29,6 +29,8 @@ STANDING = ("sofa", "bed", "table", "chair", "cabinet")
 GROUND = ("floor", "rug")
 MIN_PASTED_SHARE, MAX_PASTED_SHARE = 0.005, 0.35
 MAX_INSTANCES = 254
+# Codes of light in so fine steps that each code has one of its own.
+_CODES = (srgb_encode(np.arange(4096) / 4095.0) * 255 + 0.5).astype(np.uint8)
 
 
 def _any_of(concept: Bytes, names: tuple[str, ...]) -> Bools:
@@ -83,10 +85,34 @@ def repaint(photo: Bytes, concept: Bytes, rng: np.random.Generator) -> None:
     mask = (concept == c).astype(np.uint8)
     light = srgb_decode(np.arange(256) / 255.0)
     mean = srgb_decode(np.array(cv2.mean(photo, mask)[:3]) / 255.0)
-    hue = srgb_decode(np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.1, 0.75), 1.0)))
+    hue = srgb_decode(np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.1, 0.9), 1.0)))
     wanted = hue * mean.mean() * np.exp(rng.uniform(-1.4, 0.4)) / hue.mean()
     table = srgb_encode(np.clip(light[:, None] * (wanted / np.maximum(mean, 0.005)), 0, 1)) * 255 + 0.5
     cv2.copyTo(cv2.LUT(photo, table.astype(np.uint8)[:, None]), mask, photo)
+
+
+def sunlight(photo: Bytes, rng: np.random.Generator) -> None:
+    """Throw a patch of sun or the glare of a window on the photo, in place, often so bright that it burns out.
+
+    A parallelogram, as a window throws it, or an oval of glare; with a hard edge or a soft one.
+    """
+    size = photo.shape[0]
+    half = size // 2  # smooth enough
+    patch = np.zeros((half, half), np.uint8)
+    (along, across), centre = rng.uniform(-0.3, 0.3, (2, 2)) * half, rng.uniform(0.1, 0.9, 2) * half
+    corners = 4 if rng.random() < 0.6 else 32
+    turn = np.arange(corners)[:, None] * (2 * np.pi / corners)
+    outline = centre + np.cos(turn) * along + np.sin(turn) * across
+    cv2.fillConvexPoly(patch, np.rint(outline).astype(np.int32), (255.0,))
+    soft = size * float(np.exp(rng.uniform(np.log(0.002), np.log(0.06))))
+    share = cv2.resize(cv2.GaussianBlur(patch, (0, 0), soft / 2), (size, size))
+    x, y, w, h = cv2.boundingRect(share)
+    if w == 0:
+        return
+    box, much = photo[y : y + h, x : x + w], share[y : y + h, x : x + w, None] / np.float32(255)
+    light = srgb_decode(np.arange(256) / 255.0).astype(np.float32)[box]
+    gain = np.float32(np.exp(rng.uniform(0.3, 2.0))) * np.array([1.0, rng.uniform(0.9, 1.0), rng.uniform(0.75, 1.0)], np.float32)
+    box[:] = _CODES[np.minimum(light * (1 + much * (gain - 1)) * 4095 + 0.5, 4095).astype(np.int16)]
 
 
 def augment(example: Bytes, other: Bytes, rng: np.random.Generator, strength: float = 1.0) -> Bytes:
@@ -110,6 +136,8 @@ def augment(example: Bytes, other: Bytes, rng: np.random.Generator, strength: fl
         labels = cv2.resize(labels[y : y + h, x : x + w], (size, size), interpolation=cv2.INTER_NEAREST)
     if rng.random() < 0.4 * strength:
         repaint(photo, labels[..., 0], rng)
+    if rng.random() < 0.3 * strength:
+        sunlight(photo, rng)
     if rng.random() < 0.8 * strength:
         # Tone curve and white balance as one look-up table per channel, saturation as a colour matrix.
         x = (np.arange(256) / 255.0) ** np.exp(rng.normal(0, 0.18))

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from training.augment import PASTED, REPAINTED, augment, paste, repaint
+from training.augment import PASTED, REPAINTED, augment, paste, repaint, sunlight
 from training.dataset import FIRST_HELD_OUT_SEED, SHARD, STRIDE, Cache, render_example, seed_showing
 from training.scenes import CONCEPTS, sample_room
 from training.scenes.sensor import srgb_decode
@@ -76,6 +76,18 @@ def test_repainting_changes_the_albedo_of_one_concept_only() -> None:
     usable = (painted[concept == c] < 250).all(-1) & (painted[concept == c] > 25).all(-1) & (example[..., :3][concept == c] > 25).all(-1)
     factor = after[usable] / before[usable]
     assert usable.sum() > 50 and (factor.std(0) < 0.06 * factor.mean(0)).all()
+
+
+def test_sunlight_brightens_a_patch_and_leaves_the_rest_to_the_code() -> None:
+    photo = np.repeat(np.arange(256, dtype=np.uint8)[:, None, None], 256, axis=1).repeat(3, axis=2)
+    shares, burnt = [], 0
+    for seed in range(20):
+        lit = photo.copy()
+        sunlight(lit, np.random.default_rng(seed))
+        assert (lit[..., 0] >= photo[..., 0]).all(), "red is never dimmed"
+        shares.append(float((lit != photo).any(-1).mean()))
+        burnt += bool((lit[:200] == 255).any())
+    assert 0 < np.median(shares) < 0.5 and burnt > 5
 
 
 def test_cache_finds_new_shards(tmp_path: Path) -> None:
