@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError as FutureCancelled
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -49,14 +50,33 @@ CLOSE_SECONDS = 6.0
 """How long Celery may take to give back what it holds, after the jobs under way have ended."""
 
 
-def make_app(url: str, queue: str, visibility: float, prefix: str = "", separator: str = Channel.sep) -> celery.Celery:
+@dataclass(frozen=True)
+class Naming:
+    """What the senders' applications call things in Redis.
+
+    Attributes:
+        prefix: `global_keyprefix` of their broker's transport options, before each key of their queue.
+        separator: `sep` of the same, between the queue's name and a priority.
+        results: where they look for results (redis:// or rediss://); None: where their queue is.
+        results_prefix: `global_keyprefix` of their result backend's transport options.
+    """
+
+    prefix: str = ""
+    separator: str = Channel.sep
+    results: str | None = None
+    results_prefix: str = ""
+
+
+DEFAULT_NAMING = Naming()
+
+
+def make_app(url: str, queue: str, visibility: float, naming: Naming = DEFAULT_NAMING) -> celery.Celery:
     """The Celery application, for the worker and for producers in Python: `app.send_task("respray.process", [job])`.
 
-    `prefix` and `separator` are the senders' transport options `global_keyprefix` and `sep`, which name the lists in Redis. All ten
-    priorities are read, whichever of them a sender's `priority_steps` tells apart.
+    All ten priorities are read, whichever of them a sender's `priority_steps` tells apart.
     """
-    url = with_certificates_checked(url)
-    app = celery.Celery("respray", broker=url, backend=url, set_as_current=False)
+    url, results = with_certificates_checked(url), with_certificates_checked(naming.results or url)
+    app = celery.Celery("respray", broker=url, backend=results, set_as_current=False)
     app.conf.update(
         task_default_queue=queue,
         task_acks_late=True,
@@ -64,8 +84,8 @@ def make_app(url: str, queue: str, visibility: float, prefix: str = "", separato
         worker_prefetch_multiplier=1,
         broker_transport_options={
             "visibility_timeout": visibility,
-            "global_keyprefix": prefix,
-            "sep": separator,
+            "global_keyprefix": naming.prefix,
+            "sep": naming.separator,
             "priority_steps": list(PRIORITIES),
             # Of our own: the short timeout must not return what other applications on this Redis are working on.
             "unacked_key": f"respray:{queue}:unacked",
@@ -75,7 +95,7 @@ def make_app(url: str, queue: str, visibility: float, prefix: str = "", separato
             "unacked_restore_interval": max(1.0, visibility / 4),
             "unacked_restore_throttle": 1,
         },
-        result_backend_transport_options={"visibility_timeout": visibility},
+        result_backend_transport_options={"visibility_timeout": visibility, "global_keyprefix": naming.results_prefix},
         broker_transport="orchestrator.intake.celery_transport:Transport",
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
@@ -109,7 +129,7 @@ def unacked_index(queue: str) -> str:
 class CeleryIntake(Intake):
     """Jobs from Celery's Redis broker."""
 
-    def __init__(self, url: str, queue: str, jobs: int, visibility: float, prefix: str = "", separator: str | None = None) -> None:
+    def __init__(self, url: str, queue: str, jobs: int, visibility: float, naming: Naming = DEFAULT_NAMING) -> None:
         """Nothing is connected before `run`.
 
         Args:
@@ -117,33 +137,39 @@ class CeleryIntake(Intake):
             queue: The queue's name.
             jobs: Jobs that may be under way at the same time.
             visibility: Seconds that a message stays a dead worker's; a living one renews it four times as often.
-            prefix: What stands before each key of the senders' queue.
-            separator: What stands between the queue's name and a priority; None: Kombu's own.
+            naming: What the senders call things in Redis.
         """
         self._url, self._jobs = url, jobs
-        self._queue, self._visibility, self._prefix = queue, visibility, prefix
+        self._queue, self._visibility, self._naming = queue, visibility, naming
         self._check_key = f"respray:{queue}:check"
-        separator = separator or Channel.sep
-        self._lists = [f"{prefix}{queue}{separator}{priority}" if priority else f"{prefix}{queue}" for priority in PRIORITIES]
-        self.app = make_app(url, queue, visibility, prefix, separator)
+        own = f"{naming.prefix}{queue}"
+        self._lists = [f"{own}{naming.separator}{priority}" if priority else own for priority in PRIORITIES]
+        self.app = make_app(url, queue, visibility, naming)
         self._counter: Any = redis.from_url(url, socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> CeleryIntake:
-        """From REDIS_URL, QUEUE_NAME, CELERY_KEY_PREFIX and CELERY_SEPARATOR."""
+        """From REDIS_URL, QUEUE_NAME and the settings that begin with CELERY."""
+        results = settings.celery_result_url
         assert settings.redis_url is not None and settings.queue_name is not None  # `require` has checked them
         return cls(
             settings.redis_url.get_secret_value(),
             settings.queue_name,
             settings.job_concurrency,
             2 * settings.lock_seconds,
-            settings.celery_key_prefix,
-            settings.celery_separator,
+            Naming(
+                settings.celery_key_prefix,
+                settings.celery_separator or Channel.sep,
+                None if results is None else results.get_secret_value(),
+                settings.celery_result_key_prefix,
+            ),
         )
 
     async def reach(self, stop: asyncio.Event) -> None:
         keys = (f"_kombu.binding.{self._queue}", unacked_index(self._queue))
-        await check_redis(self._url, [self._check_key, *self._lists, *(f"{self._prefix}{key}" for key in keys)])
+        await check_redis(self._url, [self._check_key, *self._lists, *(f"{self._naming.prefix}{key}" for key in keys)])
+        if self._naming.results:
+            await check_redis(self._naming.results, [self._check_key], "CELERY_RESULT_URL")
 
     async def run(self, worker: Worker, stop: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
@@ -221,7 +247,7 @@ class CeleryIntake(Intake):
         # Kombu's record of what was delivered on this channel. Only members that are still in the index are touched.
         tags = list(consumer.channel.qos._delivered)
         if tags:
-            self._counter.zadd(f"{self._prefix}{unacked_index(self._queue)}", dict.fromkeys(tags, time.time()), xx=True)
+            self._counter.zadd(f"{self._naming.prefix}{unacked_index(self._queue)}", dict.fromkeys(tags, time.time()), xx=True)
 
     def deliver(self, task: Any, message: Any, worker: Worker, stop: asyncio.Event, loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
         """Work on one delivery, in one of Celery's threads.

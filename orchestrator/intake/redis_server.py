@@ -36,12 +36,13 @@ _REMEDIES: tuple[tuple[type[RedisError], str], ...] = (
 _TOO_OLD = "it is older than Redis 6; accepted is Redis 6.2 or later, or Valkey"
 
 
-async def check_redis(url: str, keys: Sequence[str]) -> None:
+async def check_redis(url: str, keys: Sequence[str], setting: str = "REDIS_URL") -> None:
     """Raise IntakeError, without the password, when Redis cannot be used.
 
     Args:
         url: Its address.
         keys: Keys that the queue's library will use; the first one is of our own and never written.
+        setting: Where the address stands.
     """
     client: Any = redis.asyncio.from_url(url, socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS)
     try:
@@ -54,7 +55,7 @@ async def check_redis(url: str, keys: Sequence[str]) -> None:
         if "unknown command" in str(error).lower():
             remedy = f"; {_TOO_OLD if 'hello' in str(error).lower() else 'a command that the queue needs is disabled or renamed there'}"
         said = str(error).partition(" script: ")[0]  # Redis tells which of its scripts it was
-        raise IntakeError(f"REDIS_URL: no usable Redis at {where}: {said}{remedy}") from None
+        raise IntakeError(f"{setting}: no usable Redis at {where}: {said}{remedy}") from None
     finally:
         await client.aclose()
 

@@ -51,6 +51,8 @@ class Settings(BaseSettings):
     bullmq_prefix: str = _spelled("BULLMQ_PREFIX", "QUEUE_PREFIX", default="bull")
     celery_key_prefix: str = _spelled("CELERY_KEY_PREFIX", default="")
     celery_separator: str | None = _spelled("CELERY_SEPARATOR")
+    celery_result_url: SecretStr | None = _spelled("CELERY_RESULT_URL")
+    celery_result_key_prefix: str = _spelled("CELERY_RESULT_KEY_PREFIX", default="")
     cf_account_id: str | None = _spelled("CF_ACCOUNT_ID")
     cf_queue_id: str | None = _spelled("CF_QUEUE_ID")
     cf_api_token: SecretStr | None = _spelled("CF_API_TOKEN")
@@ -84,7 +86,7 @@ class Settings(BaseSettings):
     memory_budget: int | None = _spelled("MEMORY_BUDGET_MIB", ge=64, le=1 << 20)
     log_level: Level = _spelled("LOG_LEVEL", default="INFO")
     triton_url: str | None = _spelled("TRITON_URL")
-    pipeline_timeout: float = _spelled("PIPELINE_TIMEOUT_SEC", default=300.0, gt=0, le=3600)
+    pipeline_timeout: float = _spelled("PIPELINE_TIMEOUT_SEC", default=300.0, ge=1, le=3600)
 
     segments_days: float = _spelled("SEGMENTS_DAYS", default=30.0, ge=0, le=3650)
 

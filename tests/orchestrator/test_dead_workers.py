@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from orchestrator.errors import IntakeError
-from orchestrator.intake.celery import TASK, make_app, unacked_index
+from orchestrator.intake.celery import TASK, Naming, make_app, unacked_index
 from orchestrator.intake.held_leases import HeldLeases
 from orchestrator.intake.queue_pull import QueueClient, QueuePullIntake
 from orchestrator.storage.folder import FolderStorage
@@ -177,14 +177,18 @@ def test_celery_brings_back_what_a_killed_worker_held(tmp_path: Path, redis_serv
 def test_celery_keeps_a_job_that_takes_longer_than_the_timeout(tmp_path: Path, redis_server: Redis) -> None:
     """The photo ends when the message has been held for longer than the timeout, after which the other worker would have taken it.
 
-    The sender's lists have names of their own: a prefix, and one for each of ten priorities, as Celery's documentation shows it.
+    The sender's lists have names of their own: a prefix, and one for each of ten priorities, as Celery's documentation shows it. It looks
+    for results elsewhere, under another prefix.
     """
     put_photos(tmp_path, "long", 1)
     index: Any = redis.from_url(redis_server.url)
     gate = tmp_path / "gate"
-    result = make_app(redis_server.url, "celery-long", 4, "staging:", ":").send_task(TASK, [palette_job("long", 1)], priority=4)
+    elsewhere = f"{redis_server.url.rpartition('/')[0]}/3"
+    naming = Naming("staging:", ":", elsewhere, "answers:")
+    result = make_app(redis_server.url, "celery-long", 4, naming).send_task(TASK, [palette_job("long", 1)], priority=4)
     assert index.llen("staging:celery-long:4") == 1
     names = {"CELERY_KEY_PREFIX": "staging:", "CELERY_SEPARATOR": ":"}
+    names |= {"CELERY_RESULT_URL": elsewhere, "CELERY_RESULT_KEY_PREFIX": "answers:"}
 
     def held_since() -> list[float]:
         """When Redis was last told that a worker holds the message, by Redis' own record."""
@@ -201,6 +205,7 @@ def test_celery_keeps_a_job_that_takes_longer_than_the_timeout(tmp_path: Path, r
         gate.touch()
         wait_for("its result", result.ready)
     assert result.get()["status"] == "completed" and started(redis_server, result.id) == 0, "delivered once, and its count is cleared"
+    assert redis.from_url(elsewhere).exists(f"answers:celery-task-meta-{result.id}") == 1
 
 
 def test_celery_refuses_a_task_without_its_one_argument(tmp_path: Path, redis_server: Redis) -> None:

@@ -70,6 +70,8 @@ def test_celery_takes_no_socket_file() -> None:
         load_settings(values | {"ADAPTER": "celery"}, None)
     with pytest.raises(SettingsError, match=r"has the option 'socket_timeout', which celery does not take with redis:// \(it takes none\)"):
         load_settings(values | {"ADAPTER": "celery", "REDIS_URL": "redis://h?socket_timeout=60"}, None)
+    with pytest.raises(SettingsError, match="CELERY_RESULT_URL begins with unix://, which Celery does not take"):
+        load_settings({"ADAPTER": "celery", "REDIS_URL": "redis://h", "CELERY_RESULT_URL": values["REDIS_URL"]}, None)
 
 
 @pytest.mark.parametrize(
