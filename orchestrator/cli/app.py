@@ -116,7 +116,8 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        print(_said(error), file=sys.stderr)
+        # In one piece, which `print` does not do unbuffered: the last event may be written at the same time, to the same terminal.
+        sys.stderr.write(f"{_said(error)}\n")
         sys.exit(1)
 
 

@@ -220,7 +220,7 @@ def check_source(arguments: list[str]) -> None:
     if not _has_source(arguments):
         raise SettingsError(
             "ADAPTER=runpod (the default) finds no jobs here: RUNPOD_WEBHOOK_GET_JOB, which Runpod sets in its workers, is missing. "
-            "Elsewhere set ADAPTER to queue_pull, bullmq, celery or local; to try this intake, give it --rp_serve_api, "
+            "Elsewhere set ADAPTER to queue_pull, bullmq, celery, http or local; to try this intake, give it --rp_serve_api, "
             "--test_input JSON, or a file test_input.json"
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 
 from orchestrator.cli.app import load_command
+from orchestrator.cli.work import refuse_unread
+from orchestrator.errors import SettingsError
 from orchestrator.settings import load_settings
 from tests import commands
 from tests.orchestrator.support import palette_job, put_photos
@@ -112,6 +115,7 @@ def test_one_job_with_a_good_and_a_bad_photo(tmp_path: Path, triton_url: str) ->
         (("run", "-", "--store", "."), {"LOG_LEVEL": "loud"}, "LOG_LEVEL: "),
         (("work",), {"STORAGE_BUCKET": "a"}, "missing settings for ADAPTER=runpod: STORAGE_S3_ENDPOINT"),
         (("work", "--adapter", "sqs"), {}, "ADAPTER: input should be 'runpod'"),
+        (("work", "--adaptor", "local"), {}, "unknown option '--adaptor' (did you mean '--adapter'?)"),
         (("work", "--adapter", "bullmq", "--store", "."), {}, "REDIS_URL, QUEUE_NAME, GPU_CALLBACK_SECRET"),
         (
             ("work", "--adapter", "bullmq", "--store", "."),
@@ -146,6 +150,21 @@ def test_every_mistake_is_one_sentence(tmp_path: Path, arguments: tuple[str, ...
     if arguments[0] in ("run", "work", "callbacks", "serve"):
         assert [(event["event"], event["status"]) for event in events(done)][-2:] == [("connection", "failed"), ("finish", "failed")]
         assert sentence in events(done)[-1]["error"]
+
+
+@pytest.mark.parametrize(
+    ("adapter", "arguments", "refused"),
+    [
+        ("bullmq", ["--stroe=s3://b"], r"'--stroe' \(did you mean '--store'\?\)"),
+        ("local", ["job.json"], "respray run job.json"),
+        ("local", ["--rp_serve_api"], "unknown option"),
+        ("runpod", ["--test_input", "{}", "--adaptor", "local"], "'--adaptor'"),
+        ("runpod", ["--test_input", "{}", "--rp_api_port=9"], None),
+    ],
+)
+def test_work_refuses_what_its_intake_would_not_read(adapter: str, arguments: list[str], refused: str | None) -> None:
+    with pytest.raises(SettingsError, match=refused) if refused else contextlib.nullcontext():
+        refuse_unread(arguments, ["--adapter", "--store"], adapter)
 
 
 def test_a_wrong_setting_is_an_event_and_a_sentence(tmp_path: Path) -> None:
