@@ -34,8 +34,6 @@ MAX_LINK_SECONDS = 604_800
 MAX_BATCH_CONCURRENCY = 64
 MAX_NESTING = 12
 """Depth of a message; the formats need nine, for a corner of a rug in a list of edits of a look."""
-MAX_PROBLEMS = 20
-"""Problems that are told of one message: one with a thousand wrong items does not need a thousand sentences."""
 MAX_PHOTO_BYTES = 128 << 20
 MAX_MASK_BYTES = 32 << 20
 MAX_TEXTURE_BYTES = 32 << 20

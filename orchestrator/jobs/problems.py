@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.errors import JobError
-from orchestrator.jobs import limits
+from respray.contract.sentences import MAX_PROBLEMS
 
 
 class Problems:
@@ -27,5 +27,5 @@ class Problems:
     def raise_if_any(self) -> None:
         """Raise JobError with the problems, of very many the first ones."""
         if self._found:
-            shown, more = self._found[: limits.MAX_PROBLEMS], len(self._found) - limits.MAX_PROBLEMS
+            shown, more = self._found[:MAX_PROBLEMS], len(self._found) - MAX_PROBLEMS
             raise JobError([*shown, f"and {more} more problems"] if more > 0 else shown)

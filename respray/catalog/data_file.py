@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from respray.contract.errors import EditError
+from respray.contract.sentences import sentences_of
 
 T = TypeVar("T", bound=BaseModel)
 HEX_PATTERN = r"^#[0-9A-Fa-f]{6}$"
@@ -29,11 +30,17 @@ def parse(kind: type[T], text: str, source: str) -> T:
     except json.JSONDecodeError as error:
         raise EditError(f"{source} is not valid JSON: {error}") from error
     except yaml.YAMLError as error:
-        raise EditError(f"{source} is not valid YAML: {error}") from error
+        raise EditError(f"{source} is not valid YAML: {yaml_problem(error)}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise EditError(f"{source}: {place}: {first['msg']}") from error
+        raise EditError(f"{source}: {'; '.join(sentences_of(error.errors(), kind, whole='the file'))}") from error
+
+
+def yaml_problem(error: yaml.YAMLError) -> str:
+    """What is wrong with a text, and in which line, in one line; PyYAML's own words are several, with a drawing."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return f"{error.problem or error.context}: line {mark.line + 1} column {mark.column + 1}"
+    return " ".join(str(error).split())
 
 
 def _from_yaml(text: str) -> object:

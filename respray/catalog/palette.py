@@ -6,6 +6,7 @@ A palette file (YAML or JSON) is `{name, colors: [{id, hex, name?, kind?, family
 from __future__ import annotations
 
 import math
+import re
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -36,16 +37,13 @@ class Paint(Data):
     @model_validator(mode="before")
     @classmethod
     def _complete(cls, values: Any) -> Any:
-        if isinstance(values, dict) and isinstance(values.get("hex"), str) and len(values["hex"]) == 7:
-            values = dict(values)
-            try:
-                lab, lrv = hex_to_lab(values["hex"]), hex_to_luminance(values["hex"]) * 100.0
-            except ValueError:
-                return values
-            values.setdefault("lab", tuple(round(float(v), 2) for v in lab))
-            values.setdefault("lrv", round(lrv, 1))
-            values.setdefault("name", str(values.get("id", "")))
-        return values
+        if not isinstance(values, dict):
+            return values
+        given = values.get("hex")
+        # A wrong `hex` is an error of its own; with a stand-in, nothing that is computed from it is called missing besides.
+        usable = given if isinstance(given, str) and re.match(HEX_PATTERN, given) else "#000000"
+        lab = tuple(round(float(v), 2) for v in hex_to_lab(usable))
+        return {"lab": lab, "lrv": round(hex_to_luminance(usable) * 100.0, 1), "name": str(values.get("id", "")), **values}
 
     @model_validator(mode="after")
     def _agrees(self) -> Paint:

@@ -9,6 +9,8 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from respray.catalog.data_file import yaml_problem
+from respray.contract.sentences import sentences_of
 from respray.weights.errors import DemoRefusedError, PresetError
 
 PRESETS_FILE = Path(str(resources.files("respray.weights"))) / "model_presets.yaml"
@@ -62,7 +64,7 @@ def load_presets(path: Path = PRESETS_FILE) -> dict[str, ModelPreset]:
     except FileNotFoundError:
         raise PresetError(f"{path} does not exist; it holds the models that MODEL_NAME can name") from None
     except yaml.YAMLError as error:
-        raise PresetError(f"{path} is not YAML: {error}") from error
+        raise PresetError(f"{path} is not YAML: {yaml_problem(error)}") from error
     if not isinstance(document, dict) or not isinstance(document.get("models"), dict) or not document["models"]:
         raise PresetError(f"{path} needs a mapping `models:` with at least one entry")
     presets = {}
@@ -70,9 +72,8 @@ def load_presets(path: Path = PRESETS_FILE) -> dict[str, ModelPreset]:
         try:
             presets[name] = ModelPreset.model_validate({**entry, "name": name} if isinstance(entry, dict) else entry)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise PresetError(f"{path}: models.{name}.{where}: {first['msg']} (given: {first['input']!r})") from error
+            problems = sentences_of(error.errors(), ModelPreset, whole="the entry")
+            raise PresetError(f"{path}: models.{name}: {'; '.join(problems)}") from error
     return presets
 
 

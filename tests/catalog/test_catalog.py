@@ -38,9 +38,10 @@ def test_a_users_palette_needs_only_id_and_hex(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("colors", "message"),
     [
-        ([{"id": "a", "hex": "red"}], "colors.0.hex"),
+        ([{"id": "a", "hex": "red"}], r"colors\[0\]\.hex: .*\(given: 'red'\)"),
+        ([{"id": "a", "hexx": "#A4573D"}], r"hex: is missing; colors\[0\]\.hexx: unknown field; accepted here: id, hex, "),
         ([{"id": "a", "hex": "#A4573D", "lab": [50, 0, 0]}], "leave lab out"),
-        ([{"id": "a", "hex": "#A4573D"}, {"id": "a", "hex": "#000000"}], "given twice: a"),
+        ([{"id": "a", "hex": "#A4573D"}, {"id": "a", "hex": "#000000"}], "bad.yaml: the file: palette id given twice: a"),
         ([], "colors"),
     ],
 )
@@ -96,6 +97,10 @@ def test_a_json_palette_may_be_indented_with_tabs_and_begin_with_a_mark(tmp_path
     broken = tmp_path / "broken.json"
     broken.write_text('{"name": "own",\n"colors": [}')
     with pytest.raises(EditError, match=r"broken\.json is not valid JSON: .*line 2"):
+        load_palette(broken)
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("name: own\ncolors:\n  - {id: brick, hex: #A4573D}\n  - {id: b}\n")
+    with pytest.raises(EditError, match=r"broken\.yaml is not valid YAML: expected the node content, but found '-': line 4 column 3$"):
         load_palette(broken)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -141,10 +142,22 @@ def test_a_bad_photo_calls_no_other_model(tokenizer: PromptTokenizer) -> None:
         run(tokenizer, request("floor"), photo=b"nothing")
 
 
-def test_a_bad_request_is_named_by_its_field(tokenizer: PromptTokenizer) -> None:
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ({"rule": "recolor", "color": "sage"}, r"\(outputs\[0\]\.edits\[0\]\.rule\.recolor\.color: .*\(given: 'sage'\)\)"),
+        (
+            {"rule": "recolor", "color": "#7C9082", "sheens": 1},
+            r"sheens: unknown field; accepted here: rule, color, label, str",
+        ),
+        ({"rule": "recolour"}, "'recolor', 'tone', 'texture', 'remove'"),
+    ],
+)
+def test_a_bad_request_is_told_by_field_given_and_accepted(tokenizer: PromptTokenizer, rule: dict[str, Any], said: str) -> None:
     pipeline = Pipeline(Models(), tokenizer, image_size=56, buckets=(1,))
-    inputs: Arrays = {tensors.PHOTO: from_bytes(jpeg()), tensors.REQUEST: from_bytes(b'{"concepts": 1, "outputs": []}')}
-    with pytest.raises(PhotoError, match=r"not a valid PhotoRequest \(concepts: "):
+    message = {"concepts": [{"name": "a", "prompts": ["a"]}], "outputs": [{"name": "o", "edits": [{"concept": "a", "rule": rule}]}]}
+    inputs: Arrays = {tensors.PHOTO: from_bytes(jpeg()), tensors.REQUEST: from_bytes(json.dumps(message).encode())}
+    with pytest.raises(PhotoError, match=f"not a valid PhotoRequest .*{said}"):
         pipeline.run(inputs)
 
 

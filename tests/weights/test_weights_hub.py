@@ -241,7 +241,7 @@ def test_wrong_presets_say_which_field(tmp_path: Path) -> None:
         choose_preset("sam2")
     path = tmp_path / "presets.yaml"
     path.write_text(PRESETS_FILE.read_text().replace("precision: fp32", "precision: int4"))
-    with pytest.raises(PresetError, match=r"models\.demo\.precision: Input should be 'fp16' or 'fp32' \(given: 'int4'\)"):
+    with pytest.raises(PresetError, match=r"models\.demo: precision: input should be 'fp16' or 'fp32' \(given: 'int4'\)"):
         load_presets(path)
     path.write_text("models: []")
     with pytest.raises(PresetError, match="needs a mapping"):

@@ -7,6 +7,7 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from respray.contract.request import PhotoRequest
+from respray.contract.sentences import sentences_of
 from respray.triton.errors import PhotoError
 
 Arrays = dict[str, npt.NDArray[np.generic]]
@@ -16,11 +17,10 @@ def parse_request(data: bytes) -> PhotoRequest:
     """The request from its JSON.
 
     Raises:
-        PhotoError: with the first thing that is wrong with it.
+        PhotoError: with what is wrong with it.
     """
     try:
         return PhotoRequest.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
-        raise PhotoError(f"The request is not a valid PhotoRequest ({where}: {first['msg']}).") from error
+        problems = "; ".join(sentences_of(error.errors(), PhotoRequest, whole="the whole"))
+        raise PhotoError(f"The request is not a valid PhotoRequest ({problems}).") from error
