@@ -28,13 +28,13 @@ CONCEPTS = ["Floor", "Wall", "Ceiling", "Window"]
 COLORS = ("#7C9082", "#806040", "#334455", "#B0A090", "#5E7F8C")
 
 
-def main(rounds: Annotated[int, typer.Option(help="Previews of each photo.")] = 10) -> None:
+def main(rounds: Annotated[int, typer.Option(min=1, help="Previews of each photo.")] = 10) -> None:
     """Size of kept segments, seconds saved, and milliseconds of a preview at 1200 pixels."""
     asyncio.run(_measure(rounds))
 
 
 async def _measure(rounds: int) -> None:
-    settings = load_settings()
+    settings = load_settings(adapter="local")  # as `respray run`: the demo model, unless MODEL_NAME names another
     photos = sorted(Path(str(resources.files("respray"))).glob("demo/photos/*.jpg"))
     async with start_local_server(settings) as url:
         with tempfile.TemporaryDirectory() as folder:

@@ -31,7 +31,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.baseline import TransformersBaseline, median_seconds
-from benchmarks.pipeline import served
+from benchmarks.pipeline import numbers, served
 from benchmarks.plot import grouped_bars
 from benchmarks.work import CHECKPOINT, GRAPHS, BenchmarkError
 from respray.contract import tensors
@@ -182,10 +182,7 @@ def main(
 ) -> None:
     """Measure, print a table, write a picture and, with --json, the figures."""
     try:
-        counts = sorted({int(part) for part in concepts.split(",")})
-    except ValueError:
-        sys.exit(f"error: --concepts {concepts!r} is not a list of numbers like 1,2,4,8")
-    try:
+        counts = numbers(concepts, "--concepts")
         segmenter = Segmenter(graphs, threads)
         square = _photo(photo, segmenter.spec.image_size)
         baseline = _baseline(checkpoint, segmenter, square, threads)

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
+import cv2
 import typer
 
 from benchmarks.work import BenchmarkError
@@ -18,7 +19,7 @@ MEASURES = "return performance.getEntriesByName('respray:preview').map((entry) =
 
 
 def main(
-    rounds: Annotated[int, typer.Option(help="Colours that are tried.")] = 30,
+    rounds: Annotated[int, typer.Option(min=1, help="Colours that are tried.")] = 30,
     photo: Annotated[Path | None, typer.Option(help="Photo of your own; default: a demo room.")] = None,
 ) -> None:
     """Milliseconds from a changed colour to the changed preview in Chromium, for a photo that is segmented."""
@@ -30,6 +31,8 @@ def main(
     except ModuleNotFoundError as error:
         raise BenchmarkError(f"the package {error.name} is missing: pip install 'respray[test]' brings it") from None
     source = photo or ROOM
+    if cv2.imread(str(source)) is None:
+        raise BenchmarkError(f"--photo {source} is no picture that can be read")
     with studio() as url, tempfile.TemporaryDirectory() as downloads:
         browser = open_browser(Path(downloads))
         try:

@@ -30,15 +30,18 @@ def register(app: typer.Typer) -> None:
 
 
 def _told(main: Callable[..., None]) -> Callable[..., None]:
-    """Benchmarks' own errors as the command line's."""
+    """Benchmarks' own errors, and those of what they measure, as the command line's."""
 
     @functools.wraps(main)
     def run(*args: Any, **kwargs: Any) -> None:
         work = importlib.import_module("benchmarks.work")
+        from respray.segmentation.errors import SegmentationError
+        from respray.triton.errors import ServingError
+
         _check_files(kwargs.get("json_file"), kwargs.get("png"))
         try:
             main(*args, **kwargs)
-        except work.BenchmarkError as error:
+        except (work.BenchmarkError, SegmentationError, ServingError) as error:
             raise ResprayError(str(error)) from None
 
     return run

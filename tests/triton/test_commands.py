@@ -15,13 +15,14 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from benchmarks import report as reports
+from benchmarks import stage1
 from benchmarks.load import Level, ModelShare
 from benchmarks.perf_inputs import inputs
 from benchmarks.pipeline import draw, numbers
 from benchmarks.sweep import VALUES, Point, best, command
 from benchmarks.work import BenchmarkError, load_photos, make_request
 from orchestrator.cli.app import build_app
-from orchestrator.errors import SettingsError
+from orchestrator.errors import ResprayError, SettingsError
 from respray.contract import tensors
 from respray.contract.request import PhotoRequest
 from respray.triton.repository.targets import target
@@ -79,12 +80,20 @@ def test_the_sweep_prefers_throughput_within_its_patience() -> None:
 def test_wrong_benchmark_options_are_named(tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError, match="--concurrency '1,x' is not a list of numbers"):
         numbers("1,x", "--concurrency")
+    with pytest.raises(SystemExit, match="--concepts '0' is not a list of numbers"):
+        stage1.main(concepts="0")
     with pytest.raises(BenchmarkError, match="--concepts 9 is outside 1 to 8"):
         make_request(9)
     with pytest.raises(BenchmarkError, match="holds no photo"):
         load_photos(tmp_path)
     with pytest.raises(BenchmarkError, match=r"it looks for pipeline\.json"):
         reports.render(tmp_path)
+
+
+def test_an_error_of_what_a_benchmark_measures_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).resolve().parents[2])
+    run = CliRunner().invoke(build_app(), ["bench", "overhead", "--graphs", str(tmp_path)])
+    assert isinstance(run.exception, ResprayError) and "holds no spec.json" in str(run.exception)
 
 
 def test_perf_analyzers_input_holds_whole_photos_and_a_valid_request() -> None:
