@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.resources.abc import Traversable
 from typing import TypeVar
 
 import yaml
@@ -33,6 +34,25 @@ def parse(kind: type[T], text: str, source: str) -> T:
         raise EditError(f"{source} is not valid YAML: {yaml_problem(error)}") from error
     except ValidationError as error:
         raise EditError(f"{source}: {'; '.join(sentences_of(error.errors(), kind, whole='the file'))}") from error
+
+
+def load(kind: type[T], file: Traversable, called: str) -> T:
+    """A data file as its type.
+
+    Args:
+        kind: The type.
+        file: What is read, text in UTF-8.
+        called: What the file is called where it cannot be read.
+
+    Raises:
+        EditError: As `parse`, and for a file that cannot be read.
+    """
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        why = (error.strerror or error) if isinstance(error, OSError) else "it is no text in UTF-8"
+        raise EditError(f"{called} cannot be read: {why}") from error
+    return parse(kind, text, file.name)
 
 
 def yaml_problem(error: yaml.YAMLError) -> str:

@@ -15,8 +15,8 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from respray.catalog.cielab import hex_to_lab, hex_to_luminance
-from respray.catalog.data_file import HEX_PATTERN, ID_PATTERN, Data, parse, refuse_repeats
-from respray.contract.errors import EditError, UnknownNameError
+from respray.catalog.data_file import HEX_PATTERN, ID_PATTERN, Data, load, refuse_repeats
+from respray.contract.errors import UnknownNameError
 
 # A palette's own Lab (CIE76 distance) and LRV must describe its hex to within rounding.
 LAB_TOLERANCE = 1.0
@@ -85,12 +85,5 @@ class Palette(Data):
 @lru_cache(maxsize=8)
 def load_palette(path: Path | None = None) -> Palette:
     """The built-in palette, or a user's file. Raises `EditError` naming the file, the field and what is accepted."""
-    if path is None:
-        text = (resources.files("respray.catalog") / "palettes" / "default.yaml").read_text(encoding="utf-8")
-        return parse(Palette, text, "default.yaml")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        why = (error.strerror or error) if isinstance(error, OSError) else "it is no text in UTF-8"
-        raise EditError(f"the palette file {path} cannot be read: {why}") from error
-    return parse(Palette, text, path.name)
+    file = path or resources.files("respray.catalog") / "palettes" / "default.yaml"
+    return load(Palette, file, f"the palette file {file}")

@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from respray.catalog.data_file import ID_PATTERN, Data, parse, refuse_repeats
+from respray.catalog.data_file import ID_PATTERN, Data, load, refuse_repeats
 from respray.contract.errors import EditError, UnknownNameError
 from respray.contract.request import ConceptQuery
 
@@ -226,9 +226,13 @@ def load_presets(folder: Path | None = None) -> dict[str, Preset]:
     """Preset name -> preset, of every `*.yaml` in `folder` (None: the built-in ones). Raises `EditError` for a broken file."""
     root = resources.files("respray.catalog") / "presets" if folder is None else folder
     files = sorted((item for item in root.iterdir() if item.name.endswith(".yaml")), key=lambda item: item.name)
-    presets = [parse(Preset, item.read_text(encoding="utf-8"), item.name) for item in files]
-    refuse_repeats("preset", [preset.name for preset in presets])
-    return {preset.name: preset for preset in presets}
+    presets = dict[str, Preset]()
+    for item in files:
+        preset = load(Preset, item, item.name)
+        if preset.name in presets:
+            raise EditError(f"{item.name}: name: another preset is called {preset.name!r}; give this one a name of its own")
+        presets[preset.name] = preset
+    return presets
 
 
 def find_preset(name: str) -> Preset:

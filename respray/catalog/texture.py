@@ -7,7 +7,7 @@ from importlib import resources
 
 from pydantic import Field, model_validator
 
-from respray.catalog.data_file import ID_PATTERN, Data, parse, refuse_repeats
+from respray.catalog.data_file import ID_PATTERN, Data, load, refuse_repeats
 from respray.contract.errors import UnknownNameError
 
 
@@ -42,8 +42,8 @@ class TextureCatalogue(Data):
 @lru_cache(maxsize=1)
 def textures() -> dict[str, TextureEntry]:
     """Texture id -> entry of the built-in catalogue."""
-    text = (resources.files("respray.catalog") / "textures" / "catalogue.yaml").read_text(encoding="utf-8")
-    return {entry.id: entry for entry in parse(TextureCatalogue, text, "catalogue.yaml").textures}
+    file = resources.files("respray.catalog") / "textures" / "catalogue.yaml"
+    return {entry.id: entry for entry in load(TextureCatalogue, file, str(file)).textures}
 
 
 def find_texture(texture_id: str) -> TextureEntry:

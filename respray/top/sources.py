@@ -23,7 +23,8 @@ class MetricsSource:
         """The metrics now, or None."""
         try:
             answer = await self._client.get(self.address)
-            answer.raise_for_status()
+            if not answer.is_success:
+                raise ValueError(f"no metrics there ({answer.status_code}); a worker's are on HEALTH_PORT, Triton's on its metrics port")
             snapshot = parse(answer.text, time.monotonic())
         except (httpx.HTTPError, ValueError) as error:
             self.problem = f"{self.address}: {error or type(error).__name__}"

@@ -74,8 +74,20 @@ def test_seller_background_brings_what_it_is_the_complement_of() -> None:
 def test_a_new_preset_is_one_new_file(tmp_path: Path) -> None:
     (tmp_path / "garden.yaml").write_text("name: garden\nconcepts:\n  Lawn: {prompts: [lawn], synonyms: [grass]}\n")
     assert load_presets(tmp_path)["garden"].query("Grass").prompts == ["lawn"]
-    (tmp_path / "bad.yaml").write_text("name: bad\nconcepts:\n  Lawn: {prompts: []}\n")
-    with pytest.raises(EditError, match=r"bad.yaml: concepts.Lawn"):
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        (b"name: bad\nconcepts:\n  Lawn: {prompts: []}\n", r"second\.yaml: concepts\.Lawn"),
+        (b"name: garden\nconcepts:\n  Path: {prompts: [path]}\n", r"second\.yaml: name: another preset is called 'garden'"),
+        (b"name: caf\xe9\n", r"second\.yaml cannot be read: it is no text in UTF-8"),
+    ],
+)
+def test_a_preset_that_cannot_be_one_is_told_by_its_file(tmp_path: Path, second: bytes, message: str) -> None:
+    (tmp_path / "garden.yaml").write_text("name: garden\nconcepts:\n  Lawn: {prompts: [lawn]}\n")
+    (tmp_path / "second.yaml").write_bytes(second)
+    with pytest.raises(EditError, match=message):
         load_presets.__wrapped__(tmp_path)
 
 

@@ -11,11 +11,13 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
+import httpx
 import pytest
 
 from orchestrator.service.health import Health, serve_health
 from respray.observe.metrics import Metrics
 from respray.top.observation import Jobs, parse, triton_view, worker_view
+from respray.top.sources import MetricsSource
 from tests.commands import respray
 
 pytest.importorskip("textual", reason="the top extra is not installed")
@@ -142,6 +144,23 @@ def test_worker_that_does_not_answer_is_said_and_does_not_end_the_view(tmp_path:
             assert "http://127.0.0.1:1/metrics" in problem and "none.jsonl: No such file" in problem
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (httpx.Response(404), "http://h/metrics: no metrics there (404); a worker's are on HEALTH_PORT, Triton's on its metrics port"),
+        (httpx.Response(200, html="<p>\n"), "http://h/metrics: "),
+    ],
+)
+def test_another_servers_port_is_told(answer: httpx.Response, problem: str) -> None:
+    async def fetch() -> str:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(lambda request: answer)) as client:
+            source = MetricsSource("http://h", client)
+            assert await source.fetch() is None
+            return source.problem
+
+    assert asyncio.run(fetch()).startswith(problem)
 
 
 def test_rates_are_differences_and_a_restarted_worker_is_not_negative() -> None:
