@@ -165,10 +165,21 @@ def _check_file(what: str, file: Path) -> None:
         raise SettingsError(f"the {what} {file} is not a file" + (" but a folder; name the files in it" if file.is_dir() else ""))
 
 
+_FORMS = {
+    "--set": "NAME=VALUE, as in Wall=#7C9082",
+    "--mask": "NAME=FILE, as in Wall=mask.png",
+    "--at": "NAME=X,Y, as in Wall=0.4,0.5",
+    "--not-at": "NAME=X,Y, as in Wall=0.4,0.5",
+    "--box": "NAME=X0,Y0,X1,Y1, as in Sofa=0.1,0.5,0.4,0.9",
+    "--not-box": "NAME=X0,Y0,X1,Y1, as in Sofa=0.1,0.5,0.4,0.9",
+    "--instances": "NAME=N, as in Chair=largest",
+}
+
+
 def _pair(option: str, text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not (name.strip() and equals and value.strip()):
-        raise SettingsError(f"{option} {text!r} is not NAME=VALUE, as in Wall=#7C9082")
+        raise SettingsError(f"{option} {text!r} is not {_FORMS[option]}")
     return name.strip(), value.strip()
 
 

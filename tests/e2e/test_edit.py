@@ -126,6 +126,7 @@ def test_a_photo_that_fails_is_said_by_its_name_and_the_others_are_written(folde
         ([".", "--set", "Wall=oak_a"], "the photo . is not a file but a folder"),
         (["room_1.jpg", "other/room_1.jpg", "--set", "Wall=oak_a"], "would both be written to results/room_1_respray.png"),
         (["room_1.jpg", "--set", "Wall"], "--set 'Wall' is not NAME=VALUE"),
+        (["room_1.jpg", "--set", "Wall=oak_a", "--at", "0.5,0.5"], "--at '0.5,0.5' is not NAME=X,Y, as in Wall=0.4,0.5"),
         (["room_1.jpg", "--set", "Wall=oak_z"], "unknown colour or texture 'oak_z' (did you mean "),
         (["room_1.jpg", "--set", "Wall=#12345"], "--set Wall: colour '#12345' is not '#' and six hexadecimal digits"),
         (["room_1.jpg", "--set", "Wall=7C9082"], "'7C9082' is no palette id; did you mean '#7C9082'?"),
