@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -60,31 +60,35 @@ def make_key(name: str, user_id: str) -> tuple[str, ApiKey]:
 
 def parse_keys(text: str) -> tuple[ApiKey, ...]:
     """The keys of API_KEYS. Raises SettingsError naming the entry that cannot be used, never more of it than its name."""
-    found: list[ApiKey] = []
-    for position, entry in enumerate(re.split(r"[\s,]+", text.strip()), 1):
-        if not entry:
-            continue
-        name, _, rest = entry.partition("/")
-        user, _, digest = rest.partition("/")
-        if not _NAME.fullmatch(name) or job_keys.id_problem(user) or not _HASH.fullmatch(digest):
-            raise SettingsError(
-                f"API_KEYS: entry {position} is no key; accepted is NAME/USER/sha256-HEX, "
-                "as `respray api key --name NAME --user USER` prints"
-            )
-        if any(name == other.name for other in found):
-            raise SettingsError(f"API_KEYS: the name {name!r} stands twice; accepted is each name once")
-        found.append(ApiKey(name, user, digest.removeprefix("sha256-")))
-    return tuple(found)
+    return _keys((f"API_KEYS: entry {position}", entry) for position, entry in enumerate(_entries(text), 1))
 
 
 def read_keys(text: str | None, file: Path | None) -> tuple[ApiKey, ...]:
-    """The keys of both settings. Raises SettingsError for a file that cannot be read."""
+    """The keys of both settings. Raises SettingsError as `parse_keys`, by the line of a file, and for a file that cannot be read."""
+    keys = parse_keys(text or "")
     try:
         more = file.read_text(encoding="utf-8") if file is not None else ""
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"API_KEYS_FILE={file} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    lines = [line.partition("#")[0] for line in more.splitlines()]
-    return parse_keys("\n".join([text or "", *lines]))
+    lines = enumerate((line.partition("#")[0] for line in more.splitlines()), 1)
+    return _keys(((f"API_KEYS_FILE={file}: line {number}", entry) for number, line in lines for entry in _entries(line)), keys)
+
+
+def _entries(text: str) -> list[str]:
+    return [entry for entry in re.split(r"[\s,]+", text) if entry]
+
+
+def _keys(entries: Iterable[tuple[str, str]], found: tuple[ApiKey, ...] = ()) -> tuple[ApiKey, ...]:
+    """The keys of entries, each behind where it stands, after those that were found before."""
+    for place, entry in entries:
+        name, _, rest = entry.partition("/")
+        user, _, digest = rest.partition("/")
+        if not _NAME.fullmatch(name) or job_keys.id_problem(user) or not _HASH.fullmatch(digest):
+            raise SettingsError(f"{place} is no key; accepted is NAME/USER/sha256-HEX, as `respray api key --name NAME --user USER` prints")
+        if any(name == other.name for other in found):
+            raise SettingsError(f"{place}: the name {name!r} stands twice; accepted is each name once")
+        found += (ApiKey(name, user, digest.removeprefix("sha256-")),)
+    return found
 
 
 def caller_of(authorization: str | None, keys: Sequence[ApiKey]) -> Caller | None:

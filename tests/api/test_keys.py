@@ -114,3 +114,8 @@ def test_keys_come_from_both_settings(tmp_path: Path) -> None:
     assert read_keys(LINE_A.line, tmp_path / "keys") == (LINE_A, LINE_B)
     with pytest.raises(SettingsError, match="API_KEYS_FILE"):
         read_keys(None, tmp_path / "none")
+    (tmp_path / "keys").write_text(f"# keys\n{LINE_B.line}\nbroken\n")
+    with pytest.raises(SettingsError, match=r"API_KEYS_FILE=.*keys: line 3 is no key"):
+        read_keys(LINE_A.line, tmp_path / "keys")
+    with pytest.raises(SettingsError, match=r"API_KEYS_FILE=.*keys: line 2: the name '.*' stands twice"):
+        read_keys(LINE_B.line, tmp_path / "keys")
