@@ -13,7 +13,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import DataTable, Footer, Header, Sparkline, Static
 
 from respray.top.observation import ModelView, Snapshot, WorkerView, triton_view, worker_view
-from respray.top.sources import EventsFile, MetricsSource
+from respray.top.sources import TRITON, WORKER, EventsFile, MetricsSource
 
 _HISTORY = 120
 _BAR = 12
@@ -35,8 +35,8 @@ class Top(App[None]):
     def __init__(self, worker: str, triton: str | None = None, events: Path | None = None, every: float = 1.0) -> None:
         super().__init__()
         self._client = httpx.AsyncClient(timeout=5.0)
-        self._worker = MetricsSource(worker, self._client)
-        self._triton = MetricsSource(triton, self._client) if triton else None
+        self._worker = MetricsSource(worker, WORKER, self._client)
+        self._triton = MetricsSource(triton, TRITON, self._client) if triton else None
         self._events = EventsFile(events)
         self._before: dict[str, Snapshot] = {}
         self._rates: list[float] = [0.0]

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 
 from respray.top.observation import Jobs, ModelView, Snapshot, WorkerView, triton_view, worker_view
-from respray.top.sources import EventsFile, MetricsSource
+from respray.top.sources import TRITON, WORKER, EventsFile, MetricsSource
 
 Rows = list[tuple[str, ...]]
 
@@ -26,7 +26,7 @@ async def look(worker: str, triton: str | None, events: Path | None, seconds: fl
         The text, and what is wrong with a source.
     """
     async with httpx.AsyncClient(timeout=5.0) as client:
-        sources = [MetricsSource(address, client) for address in (worker, triton) if address]
+        sources = [MetricsSource(address, prefix, client) for address, prefix in ((worker, WORKER), (triton, TRITON)) if address]
         first = [await source.fetch() for source in sources]
         await asyncio.sleep(seconds if any(first) else 0)
         second = [await source.fetch() for source in sources]

@@ -10,22 +10,33 @@ import httpx
 
 from respray.top.observation import Jobs, Snapshot, parse
 
+WORKER, TRITON = "respray_", "nv_"
+_WHERE = "a worker's are on its HEALTH_PORT, Triton's on its metrics port"
+
 
 class MetricsSource:
-    """One address of Prometheus metrics. `fetch` never raises: `problem` says why the last one failed."""
+    """One address of Prometheus metrics. `fetch` never raises: `problem` says why the last one failed.
 
-    def __init__(self, address: str, client: httpx.AsyncClient) -> None:
+    Args:
+        address: Where they are.
+        prefix: How the names of some begin, `WORKER` or `TRITON`: those of another server would be told as zeros.
+        client: What asks.
+    """
+
+    def __init__(self, address: str, prefix: str, client: httpx.AsyncClient) -> None:
         self.address = address if address.endswith("/metrics") else address.rstrip("/") + "/metrics"
         self.problem = ""
-        self._client = client
+        self._prefix, self._client = prefix, client
 
     async def fetch(self) -> Snapshot | None:
         """The metrics now, or None."""
         try:
             answer = await self._client.get(self.address)
             if not answer.is_success:
-                raise ValueError(f"no metrics there ({answer.status_code}); a worker's are on HEALTH_PORT, Triton's on its metrics port")
+                raise ValueError(f"no metrics there ({answer.status_code}); {_WHERE}")
             snapshot = parse(answer.text, time.monotonic())
+            if not any(name.startswith(self._prefix) for name, _ in snapshot.samples):
+                raise ValueError(f"no metric there begins with {self._prefix}; {_WHERE}")
         except (httpx.HTTPError, ValueError) as error:
             self.problem = f"{self.address}: {error or type(error).__name__}"
             return None

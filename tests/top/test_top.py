@@ -17,7 +17,7 @@ import pytest
 from orchestrator.service.health import Health, serve_health
 from respray.observe.metrics import Metrics
 from respray.top.observation import Jobs, parse, triton_view, worker_view
-from respray.top.sources import MetricsSource
+from respray.top.sources import WORKER, MetricsSource
 from tests.commands import respray
 
 pytest.importorskip("textual", reason="the top extra is not installed")
@@ -149,14 +149,15 @@ def test_worker_that_does_not_answer_is_said_and_does_not_end_the_view(tmp_path:
 @pytest.mark.parametrize(
     ("answer", "problem"),
     [
-        (httpx.Response(404), "http://h/metrics: no metrics there (404); a worker's are on HEALTH_PORT, Triton's on its metrics port"),
+        (httpx.Response(404), "http://h/metrics: no metrics there (404); a worker's are on its HEALTH_PORT, Triton's"),
+        (httpx.Response(200, text="nv_gpu_count 1\n"), "http://h/metrics: no metric there begins with respray_; a worker's are"),
         (httpx.Response(200, html="<p>\n"), "http://h/metrics: "),
     ],
 )
 def test_another_servers_port_is_told(answer: httpx.Response, problem: str) -> None:
     async def fetch() -> str:
         async with httpx.AsyncClient(transport=httpx.MockTransport(lambda request: answer)) as client:
-            source = MetricsSource("http://h", client)
+            source = MetricsSource("http://h", WORKER, client)
             assert await source.fetch() is None
             return source.problem
 
