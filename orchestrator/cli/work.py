@@ -9,16 +9,12 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli._setup import PaletteOption, StoreOption, TritonOption, command_context, start_local_server
-from orchestrator.errors import SettingsError
 from orchestrator.intake import open_intake
-from orchestrator.jobs.name_catalog import unknown_name_message
+from orchestrator.intake.arguments import refuse_unread
 from orchestrator.service.open_worker import WorkerOptions
 from orchestrator.service.session import run_session
 from orchestrator.settings import is_bucket, require
 from respray.launch.chosen_model import check_model
-
-RUNPOD_OPTIONS = ("--rp_", "--test")
-"""How the options begin that Runpod's SDK reads (runpod 1.12); argparse lets them be shortened."""
 
 
 def register(app: typer.Typer) -> None:
@@ -39,7 +35,7 @@ def register(app: typer.Typer) -> None:
         """Take jobs until SIGTERM. Events go to stdout, logs to stderr; /healthz, /readyz and /metrics on HEALTH_PORT."""
         with command_context(adapter=adapter, local_path=path) as c:
             options = WorkerOptions(store, triton_url, palette, start_server=start_local_server)
-            refuse_unread(context.args, [name for option in context.command.params for name in option.opts], c.settings.adapter)
+            refuse_unread(context.args, c.settings.adapter)
             require(c.settings, storage=is_bucket(store), adapter=True)
             check_model(c.settings)
             if c.settings.adapter == "runpod":
@@ -55,20 +51,3 @@ def register(app: typer.Typer) -> None:
                 intake = open_intake(c.settings)
                 session = run_session(c.settings, options, intake.run, c.events, c.metrics, redactor=c.redactor, reach=intake.reach)
                 asyncio.run(session)
-
-
-def refuse_unread(arguments: list[str], options: list[str], adapter: str) -> None:
-    """Raise SettingsError for the first argument that nobody reads: a misspelt option would be a setting that is silently not made.
-
-    Args:
-        arguments: What the command line held besides the command's own options.
-        options: These options.
-        adapter: The intake that is to run. Runpod's SDK reads options of its own, and passes over others as well.
-    """
-    for place, argument in enumerate(arguments):
-        option = argument.startswith("-")
-        if adapter == "runpod" and (argument.startswith(RUNPOD_OPTIONS) if option else place):
-            continue
-        if not option:
-            raise SettingsError(f"respray work takes options only, and not {argument!r}; one job from a file: respray run {argument}")
-        raise SettingsError(unknown_name_message("option", argument.partition("=")[0], options))

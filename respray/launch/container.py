@@ -13,8 +13,8 @@ later the orchestrator finishes what it has in its hands, then Triton.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
-import itertools
 import logging
 import os
 import signal
@@ -26,6 +26,7 @@ from pathlib import Path
 from types import FrameType
 
 from orchestrator.errors import SettingsError
+from orchestrator.intake.arguments import OPTIONS, refuse_unread
 from orchestrator.settings import is_bucket, load_settings, require
 from respray.launch import compiled_loops, gpus, preparation
 from respray.launch.chosen_model import check_model
@@ -115,9 +116,13 @@ def check_settings(environment: Mapping[str, str], arguments: list[str]) -> None
     Raises:
         SettingsError: names what is missing.
     """
-    given = dict(itertools.pairwise(arguments)) | dict(a.split("=", 1) for a in arguments if "=" in a)
-    settings = load_settings(environment, adapter=given.get("--adapter"))
-    store = given.get("--store")
+    parser = argparse.ArgumentParser("respray work", add_help=False, allow_abbrev=False)
+    for option in OPTIONS:
+        parser.add_argument(option)
+    given, others = parser.parse_known_args(arguments)
+    settings = load_settings(environment, adapter=given.adapter)
+    store = given.store
+    refuse_unread(others, settings.adapter)
     require(settings, storage=is_bucket(store), adapter=True)
     check_model(settings)
     if settings.adapter == "runpod":

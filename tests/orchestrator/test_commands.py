@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from orchestrator.cli.app import load_command
-from orchestrator.cli.work import refuse_unread
 from orchestrator.errors import SettingsError
+from orchestrator.intake.arguments import OPTIONS, refuse_unread
 from orchestrator.settings import load_settings
+from respray.launch.container import check_settings
 from tests import commands
 from tests.orchestrator.support import palette_job, put_photos
 
@@ -164,7 +165,15 @@ def test_every_mistake_is_one_sentence(tmp_path: Path, arguments: tuple[str, ...
 )
 def test_work_refuses_what_its_intake_would_not_read(adapter: str, arguments: list[str], refused: str | None) -> None:
     with pytest.raises(SettingsError, match=refused) if refused else contextlib.nullcontext():
-        refuse_unread(arguments, ["--adapter", "--store"], adapter)
+        refuse_unread(arguments, adapter)
+
+
+def test_the_image_knows_all_options_of_work_and_refuses_others_before_weights_are_fetched() -> None:
+    assert [name for option in load_command("work").params for name in option.opts if name != "--help"] == list(OPTIONS)
+    with pytest.raises(SettingsError, match="unknown option '--stroe'"):
+        check_settings({"REQUIRE_REAL_MODEL": "false"}, ["--path", "-", "--adapter=local", "--stroe", "."])
+    with pytest.raises(SettingsError, match="missing settings for ADAPTER=bullmq: REDIS_URL"):
+        check_settings({}, ["--store", ".", "--adapter", "bullmq"])
 
 
 def test_a_wrong_setting_is_an_event_and_a_sentence(tmp_path: Path) -> None:
