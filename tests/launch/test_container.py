@@ -367,6 +367,8 @@ def test_a_target_with_wrong_answers_is_named_and_the_allowed_one_takes_over(
     monkeypatch.setattr(container, "prepare", start)
     monkeypatch.setattr(signal, "signal", lambda number, handler: None)  # this process is the tests'
     monkeypatch.setattr("respray.launch.gpus.visible", lambda: [Gpu("0", "GPU-1", "NVIDIA L4", "8.9")])
+    for kind, port in zip(("HTTP", "GRPC", "METRICS"), free_ports(3), strict=True):  # the usual ones may have a server
+        monkeypatch.setenv(f"TRITON_{kind}_PORT", str(port))
     monkeypatch.setenv("TRITON_TARGET", "tensorrt")
     assert container.main(["triton"]) == 1
     alone = capsys.readouterr().err
