@@ -47,11 +47,12 @@ def bucket_problems(settings: Settings) -> list[str]:
 def queue_problems(settings: Settings) -> list[str]:
     """What the libraries of the queues would stumble over. The address is never shown: it may hold a password anywhere."""
     problems = []
-    for name, url in (("REDIS_URL", settings.redis_url), ("CELERY_RESULT_URL", settings.celery_result_url)):
-        adapter = "celery" if name.startswith("CELERY") else settings.adapter
-        if url is not None and (wrong := _redis_problem(url.get_secret_value(), adapter)):
+    queue = ("REDIS_URL", settings.redis_url, settings.adapter)
+    for name, secret, adapter in (queue, ("CELERY_RESULT_URL", settings.celery_result_url, "celery")):
+        url = "" if secret is None else secret.get_secret_value()
+        if url and (wrong := _redis_problem(url, adapter)):
             problems.append(f"{name} {wrong}; accepted is redis://USER:PASSWORD@HOST:PORT/DATABASE, rediss:// for TLS, or unix://PATH")
-        elif url is not None and adapter == "celery" and url.get_secret_value().startswith("unix:"):
+        elif adapter == "celery" and url.startswith("unix:"):
             problems.append(f"{name} begins with unix://, which Celery does not take; accepted is redis:// or rediss://, also of 127.0.0.1")
     if settings.adapter == "queue_pull" and settings.longest_job > MAX_PULLED_JOB:
         problems.append(f"LONGEST_JOB_SEC={settings.longest_job:g}: at most {MAX_PULLED_JOB:g} with ADAPTER=queue_pull, whose leases end")
